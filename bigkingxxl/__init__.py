@@ -1,0 +1,3 @@
+"""Cell instance segmentation for label-free microscopy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,324 @@
+"""What a model saw in one image before any threshold: scored, overlapping, soft cell masks."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.errors import FormatError
+from bigkingxxl.geometry import Symmetry
+
+UInt8 = NDArray[np.uint8]
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+SCORE_FLOOR = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """N candidate cells of one image, each a soft mask cropped to its box.
+
+    Attributes:
+        size: (H, W) of the image in pixels.
+        boxes: int32[N, 4], row0, col0, row1, col1, half-open, inside the image.
+        probability: uint8[P], the crops row-major, one after the other; 255 = certain.
+        offsets: int64[N + 1], where each crop starts in `probability`.
+        score: float32[N] in [0, 1].
+        type_probability: float32[N, T], or None where the model knows no types.
+        type_names: T names, or () where there are none.
+    """
+
+    size: tuple[int, int]
+    boxes: NDArray[np.int32]
+    probability: UInt8
+    offsets: Int64
+    score: Float32
+    type_probability: Float32 | None = None
+    type_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        heights, widths = self.heights, self.widths
+        if not np.array_equal(np.diff(self.offsets), heights * widths):
+            raise ValueError("offsets do not fit the boxes")
+        if len(self.probability) != self.offsets[-1] or len(self.score) != len(self.boxes):
+            raise ValueError("probability, score and boxes do not fit each other")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def heights(self) -> Int64:
+        """int64[N]: rows of each box."""
+        return (self.boxes[:, 2] - self.boxes[:, 0]).astype(np.int64)
+
+    @property
+    def widths(self) -> Int64:
+        """int64[N]: columns of each box."""
+        return (self.boxes[:, 3] - self.boxes[:, 1]).astype(np.int64)
+
+    # ---- making -------------------------------------------------------------------------------
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = ()) -> Candidates:
+        """No candidates."""
+        types = np.zeros((0, len(type_names)), np.float32) if type_names else None
+        return cls(size, np.zeros((0, 4), np.int32), np.zeros(0, np.uint8), np.zeros(1, np.int64),
+                   np.zeros(0, np.float32), types, type_names)  # fmt: skip
+
+    @classmethod
+    def from_crops(
+        cls,
+        size: tuple[int, int],
+        boxes: NDArray[Any],
+        crops: Sequence[UInt8],
+        score: NDArray[Any],
+        type_probability: NDArray[Any] | None = None,
+        type_names: tuple[str, ...] = (),
+    ) -> Candidates:
+        """From N crops uint8[h, w], one a box."""
+        flat = [np.asarray(crop, np.uint8).ravel() for crop in crops]
+        return cls(
+            size,
+            np.asarray(boxes, np.int32).reshape(-1, 4),
+            np.concatenate(flat) if flat else np.zeros(0, np.uint8),
+            rle.split_points(np.array([len(crop) for crop in flat], np.int64)),
+            np.asarray(score, np.float32),
+            None if type_probability is None else np.asarray(type_probability, np.float32),
+            type_names,
+        )
+
+    @classmethod
+    def from_label_map(
+        cls,
+        label_map: NDArray[np.int32],
+        probability: Float32,
+        score: Float32,
+        type_probability: Float32 | None = None,
+        type_names: tuple[str, ...] = (),
+    ) -> Candidates:
+        """From a decoded label map: the soft mask is the probability inside the label, else 0.
+
+        Args:
+            label_map: int32[H, W], labels 1 .. N, 0 = background; probability: float32[H, W];
+            score: float32[N]. A label without pixels is left out.
+        """
+        size = (int(label_map.shape[0]), int(label_map.shape[1]))
+        flat = np.flatnonzero(label_map)
+        owner = label_map.ravel()[flat].astype(np.int64) - 1
+        present = np.bincount(owner, minlength=len(score)) > 0
+        owner = (np.cumsum(present) - 1)[owner]
+        score = score[present]
+        types = None if type_probability is None else type_probability[present]
+        row, col = np.divmod(flat, size[1])
+        boxes = np.empty((len(score), 4), np.int64)
+        boxes[:, :2], boxes[:, 2:] = np.iinfo(np.int32).max, 0
+        for column, values in ((0, row), (1, col)):
+            np.minimum.at(boxes[:, column], owner, values)
+            np.maximum.at(boxes[:, column + 2], owner, values + 1)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        offsets = rle.split_points(areas)
+        crops = np.zeros(int(offsets[-1]), np.uint8)
+        width = boxes[:, 3] - boxes[:, 1]
+        place = offsets[owner] + (row - boxes[owner, 0]) * width[owner] + col - boxes[owner, 1]
+        crops[place] = np.clip(np.rint(probability.ravel()[flat] * 255), 1, 255)
+        return cls(size, boxes.astype(np.int32), crops, offsets, score.astype(np.float32), types,
+                   type_names)  # fmt: skip
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Candidates]) -> Candidates:
+        """All candidates of several sets over the same image.
+
+        Parts that know types must name the same ones; where some abstain, all abstain.
+        """
+        first = parts[0]
+        types = [part.type_probability for part in parts if part.type_probability is not None]
+        known = len(types) == len(parts)
+        if any(part.size != first.size or part.type_names != first.type_names for part in parts):
+            raise ValueError("only candidates of one image and the same cell types can be joined")
+        return cls(
+            first.size,
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.probability for part in parts]),
+            rle.split_points(np.concatenate([np.diff(part.offsets) for part in parts])),
+            np.concatenate([part.score for part in parts]),
+            np.concatenate(types) if known else None,
+            first.type_names,
+        )
+
+    # ---- reading ------------------------------------------------------------------------------
+
+    def crop(self, index: int) -> UInt8:
+        """uint8[h, w]: the soft mask of one candidate (a view)."""
+        pixels = self.probability[self.offsets[index] : self.offsets[index + 1]]
+        return pixels.reshape(int(self.heights[index]), int(self.widths[index]))
+
+    def pixels(self) -> tuple[Int64, Int64, Int64]:
+        """owner, row and column of every crop pixel, each int64[P], in the order of storage."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        local = np.arange(len(self.probability)) - self.offsets[owner]
+        row, col = np.divmod(local, np.maximum(self.widths, 1)[owner])
+        return owner, row + self.boxes[owner, 0], col + self.boxes[owner, 1]
+
+    # ---- choosing and moving ------------------------------------------------------------------
+
+    def take(self, index: NDArray[Any] | Sequence[int]) -> Candidates:
+        """The candidates of an index or boolean array, in its order."""
+        chosen = np.asarray(index)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        counts = np.diff(self.offsets)[chosen]
+        types = self.type_probability
+        return replace(
+            self,
+            boxes=self.boxes[chosen],
+            probability=self.probability[rle.expand(self.offsets[chosen], counts)],
+            offsets=rle.split_points(counts),
+            score=self.score[chosen],
+            type_probability=None if types is None else types[chosen],
+        )
+
+    def _rebuilt(
+        self, size: tuple[int, int], boxes: NDArray[Any], probability: UInt8
+    ) -> Candidates:
+        """The same scores and types with other boxes and crops; empty boxes are left out."""
+        boxes = np.asarray(boxes, np.int32)
+        areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.int64)
+        keep = areas > 0
+        types = self.type_probability
+        return replace(
+            self,
+            size=size,
+            boxes=boxes[keep],
+            probability=probability,
+            offsets=rle.split_points(areas[keep]),
+            score=self.score[keep],
+            type_probability=None if types is None else types[keep],
+        )
+
+    def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Candidates:
+        """The candidates moved by (rows, cols) into an image of `size`, cut at its border."""
+        boxes = self.boxes + np.array([rows, cols, rows, cols], np.int32)
+        limit = np.array([*size, *size], np.int32)
+        inside = np.clip(boxes, 0, limit)
+        inside[:, 2:] = np.maximum(inside[:, 2:], inside[:, :2])
+        if np.array_equal(inside, boxes):
+            return replace(self, size=size, boxes=boxes)
+        _, row, col = self.pixels()
+        row, col = row + rows, col + cols
+        keep = (row >= 0) & (col >= 0) & (row < size[0]) & (col < size[1])
+        return self._rebuilt(size, inside, self.probability[keep])
+
+    def transform(self, symmetry: Symmetry) -> Candidates:
+        """The candidates flipped and turned with their image."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        row, col = np.divmod(
+            np.arange(len(self.probability)) - self.offsets[owner],
+            np.maximum(self.widths, 1)[owner],
+        )
+        box_size = (self.heights[owner], self.widths[owner])
+        new_row, new_col = symmetry.points(row, col, box_size)  # type: ignore[arg-type]
+        new_width = box_size[symmetry.quarter_turns % 2 == 0]
+        crops = np.empty_like(self.probability)
+        crops[self.offsets[owner] + new_row * new_width + new_col] = self.probability
+        low = symmetry.points(self.boxes[:, 0], self.boxes[:, 1], self.size)
+        high = symmetry.points(self.boxes[:, 2] - 1, self.boxes[:, 3] - 1, self.size)
+        boxes = np.stack(
+            (np.minimum(low[0], high[0]), np.minimum(low[1], high[1]),
+             np.maximum(low[0], high[0]) + 1, np.maximum(low[1], high[1]) + 1), axis=1
+        )  # fmt: skip
+        return replace(
+            self, size=symmetry.size(self.size), boxes=boxes.astype(np.int32), probability=crops
+        )
+
+    def resize(self, size: tuple[int, int]) -> Candidates:
+        """The candidates of the same image seen at another size; soft masks are interpolated.
+
+        A candidate that would vanish keeps a box of at least one pixel.
+        """
+        if size == self.size:
+            return self
+        factor = np.array([size[0] / self.size[0], size[1] / self.size[1]])
+        exact = self.boxes * np.tile(factor, 2)
+        boxes = np.empty_like(self.boxes)
+        boxes[:, :2] = np.minimum(np.floor(exact[:, :2]), np.array(size) - 1)
+        boxes[:, 2:] = np.clip(np.ceil(exact[:, 2:]), boxes[:, :2] + 1, size)
+        areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.int64)
+        blank = self._rebuilt(size, boxes, np.zeros(int(areas.sum()), np.uint8))
+        owner, row, col = blank.pixels()
+        values = self._sample(owner, (row + 0.5) / factor[0] - 0.5, (col + 0.5) / factor[1] - 0.5,
+                              1 / factor)  # fmt: skip
+        return replace(blank, probability=np.rint(values).astype(np.uint8))
+
+    def _sample(
+        self, owner: Int64, row: NDArray[Any], col: NDArray[Any], step: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """Means of the soft masks over footprints of `step` pixels, bilinear, 0 outside a crop."""
+        # Where the image shrinks, a new pixel averages as many samples as it covers old pixels.
+        samples = [max(1, int(np.ceil(s - 1e-9))) for s in step]
+        total = np.zeros(len(owner))
+        for i in range(samples[0]):
+            for j in range(samples[1]):
+                dr = ((i + 0.5) / samples[0] - 0.5) * step[0] if samples[0] > 1 else 0.0
+                dc = ((j + 0.5) / samples[1] - 0.5) * step[1] if samples[1] > 1 else 0.0
+                total += self._bilinear(owner, row + dr, col + dc)
+        return total / (samples[0] * samples[1])
+
+    def _bilinear(
+        self, owner: Int64, row: NDArray[Any], col: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        row0, col0 = np.floor(row).astype(np.int64), np.floor(col).astype(np.int64)
+        fr, fc = row - row0, col - col0
+        total = np.zeros(len(owner))
+        box, width = self.boxes[owner].astype(np.int64), self.widths[owner]
+        for dr, wr in ((0, 1 - fr), (1, fr)):
+            for dc, wc in ((0, 1 - fc), (1, fc)):
+                # A crop that ends at the image's border continues beyond it: no fading there.
+                r = np.clip(row0 + dr, 0, self.size[0] - 1)
+                c = np.clip(col0 + dc, 0, self.size[1] - 1)
+                inside = (r >= box[:, 0]) & (r < box[:, 2]) & (c >= box[:, 1]) & (c < box[:, 3])
+                place = self.offsets[owner] + (r - box[:, 0]) * width + c - box[:, 1]
+                total += np.where(inside, self.probability[np.where(inside, place, 0)], 0) * wr * wc
+        return total
+
+    # ---- keeping ------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write one `.npz` (no pickles); same candidates, same bytes."""
+        header = {"format": "bigkingxxl-candidates-1", "size": list(self.size),
+                  "type_names": list(self.type_names)}  # fmt: skip
+        arrays = {"boxes": self.boxes, "probability": self.probability, "offsets": self.offsets,
+                  "score": self.score, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)}  # fmt: skip
+        if self.type_probability is not None:
+            arrays["type_probability"] = self.type_probability
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, array in arrays.items():
+                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with archive.open(entry, "w", force_zip64=True) as stream:
+                    np.lib.format.write_array(stream, np.ascontiguousarray(array))
+
+    @classmethod
+    def load(cls, path: Path) -> Candidates:
+        """Read what `save` wrote.
+
+        Raises:
+            FormatError: the file is no such archive.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                header = json.loads(archive["header"].tobytes())
+                return cls(
+                    (int(header["size"][0]), int(header["size"][1])),
+                    archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
+                    archive["type_probability"] if "type_probability" in archive else None,
+                    tuple(header["type_names"]),
+                )  # fmt: skip
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+            raise FormatError(f"{path} is not a file of candidates ({error})") from error

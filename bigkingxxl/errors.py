@@ -1,0 +1,35 @@
+"""Errors a user can cause: one clear sentence each (what, where, what was expected)."""
+
+from __future__ import annotations
+
+
+class BigKingXXLError(Exception):
+    """Base of every error that a user can cause; the command line prints it and exits 2."""
+
+
+class InputError(BigKingXXLError):
+    """An argument, file or folder that cannot be used as given."""
+
+
+class FormatError(InputError):
+    """A file whose contents break the rules of its format."""
+
+
+class ImageError(InputError):
+    """An image that cannot be read: missing, truncated, empty, too large or no image at all."""
+
+
+class SettingsError(InputError):
+    """A setting with an unknown name or an impossible value."""
+
+
+class ModelError(InputError):
+    """A model file that is missing, corrupt, truncated or not ours."""
+
+
+class MissingExtraError(InputError):
+    """A feature whose optional dependencies are not installed."""
+
+
+class OutputError(BigKingXXLError):
+    """A result that cannot be written: no space, no permission, a name that is taken."""

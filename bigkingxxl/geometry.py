@@ -1,0 +1,181 @@
+"""Windows, tiles, flips, turns and scales: one place for augmentation, flips at prediction, tiling.
+
+Rows before columns, half-open everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels, half-open: rows row0 .. row1 - 1, columns col0 .. col1 - 1."""
+
+    row0: int
+    col0: int
+    row1: int
+    col1: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.row1 - self.row0, self.col1 - self.col0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """To index the last two axes of an array."""
+        return slice(self.row0, self.row1), slice(self.col0, self.col1)
+
+    def clipped(self, size: tuple[int, int]) -> Window:
+        """The part of it that lies within an image of the given size (maybe empty)."""
+        height, width = size
+        row0, col0 = min(max(self.row0, 0), height), min(max(self.col0, 0), width)
+        row1, col1 = min(max(self.row1, row0), height), min(max(self.col1, col0), width)
+        return Window(row0, col0, row1, col1)
+
+    def padding(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """How far it reaches beyond an image of the given size: ((top, bottom), (left, right))."""
+        inner = self.clipped(size)
+        return (
+            (inner.row0 - self.row0, self.row1 - inner.row1),
+            (inner.col0 - self.col0, self.col1 - inner.col1),
+        )
+
+
+def whole(size: tuple[int, int]) -> Window:
+    """The window that covers an image of the given size."""
+    return Window(0, 0, *size)
+
+
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """First pixels of evenly spread tiles along one side; they overlap by at least `overlap`.
+
+    A side no longer than the tile gets one tile at 0, which may reach beyond the side.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(f"an overlap of {overlap} does not fit a tile of {tile}")
+    if length <= tile:
+        return [0]
+    count = -(-(length - overlap) // (tile - overlap))
+    return [round(i * (length - tile) / (count - 1)) for i in range(count)]
+
+
+def tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Window]:
+    """Windows of one size that cover the image, row by row; see `tile_starts`."""
+    rows = tile_starts(size[0], tile[0], overlap)
+    cols = tile_starts(size[1], tile[1], overlap)
+    return [Window(r, c, r + tile[0], c + tile[1]) for r in rows for c in cols]
+
+
+def blend_weights(tile: tuple[int, int], overlap: int) -> NDArray[np.float32]:
+    """float32[h, w]: 1 inside, falling linearly over `overlap` towards the tile's edge, never 0."""
+
+    def ramp(length: int) -> NDArray[np.float32]:
+        distance = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
+        weight: NDArray[np.float32] = np.minimum(1, distance / (overlap + 1)).astype(np.float32)
+        return weight
+
+    weights: NDArray[np.float32] = np.outer(ramp(tile[0]), ramp(tile[1])).astype(np.float32)
+    return weights
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """One of the eight symmetries of the square: a flip of the columns, then quarter turns.
+
+    A quarter turn is `numpy.rot90`'s: counter-clockwise, the last column becomes the first row.
+    """
+
+    quarter_turns: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quarter_turns", self.quarter_turns % 4)
+
+    @property
+    def inverse(self) -> Symmetry:
+        """The symmetry that undoes this one (a flipped one is its own inverse)."""
+        return self if self.flip else Symmetry(-self.quarter_turns % 4)
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) after it."""
+        return size if self.quarter_turns % 2 == 0 else (size[1], size[0])
+
+    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The array with its last two axes flipped and turned (a view)."""
+        flipped = array[..., ::-1] if self.flip else array
+        return np.rot90(flipped, self.quarter_turns, axes=(-2, -1))
+
+    def points(
+        self, row: NDArray[Any], col: NDArray[Any], size: tuple[int, int]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Where pixels (row, col) of an image, or of images, of `size` go; sizes broadcast."""
+        height, width = size
+        if self.flip:
+            col = width - 1 - col
+        for _ in range(self.quarter_turns):
+            row, col = width - 1 - col, row
+            height, width = width, height
+        return row, col
+
+    def vectors(
+        self, row: NDArray[Any], col: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The components of vectors after it (the fields themselves are moved by `apply`)."""
+        if self.flip:
+            col = -col
+        for _ in range(self.quarter_turns):
+            row, col = -col, row
+        return row, col
+
+
+FLIPS: tuple[Symmetry, ...] = (Symmetry(), Symmetry(0, True), Symmetry(2, True), Symmetry(2))
+SYMMETRIES: tuple[Symmetry, ...] = tuple(Symmetry(k, f) for f in (False, True) for k in range(4))
+
+
+def resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """float32[..., H, W] resized bilinearly to `size`, pixel centres aligned; averaged when shrunk.
+
+    Shrinking smooths first (a box over the footprint of a new pixel), so that nothing aliases.
+    """
+    for axis, new in ((-2, size[0]), (-1, size[1])):
+        array = _resize_axis(array, new, axis)
+    return np.ascontiguousarray(array, np.float32)
+
+
+def _resize_axis(array: NDArray[np.float32], new: int, axis: int) -> NDArray[np.float32]:
+    old = array.shape[axis]
+    if new == old:
+        return array
+    array = np.moveaxis(array, axis, -1)
+    step = old / new
+    if step > 1:
+        result = _area_average(array, new)
+    else:
+        centre = np.clip((np.arange(new) + 0.5) * step - 0.5, 0, old - 1)
+        low = np.minimum(centre.astype(np.intp), max(old - 2, 0))
+        weight = (centre - low).astype(np.float32)
+        high = np.minimum(low + 1, old - 1)
+        result = array[..., low] * (1 - weight) + array[..., high] * weight
+    return np.moveaxis(result, -1, axis)
+
+
+def _area_average(array: NDArray[np.float32], new: int) -> NDArray[np.float32]:
+    """Means over equal stretches of the last axis, by differences of its running sum."""
+    old = array.shape[-1]
+    sums = np.zeros((*array.shape[:-1], old + 1), np.float64)
+    np.cumsum(array, axis=-1, out=sums[..., 1:])
+    edges = np.linspace(0, old, new + 1)
+    low = np.minimum(edges.astype(np.intp), old - 1)
+    at_edges = sums[..., low] + (edges - low) * (sums[..., low + 1] - sums[..., low])
+    means: NDArray[np.float32] = (np.diff(at_edges, axis=-1) * (new / old)).astype(np.float32)
+    return means
+
+
+def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(H, W) times a scale, at least one pixel each way."""
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -1,0 +1,164 @@
+"""Images read by window, with statistics of the whole: what every method sees of a picture."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.geometry import Window, tile_starts, whole
+
+Float32 = NDArray[np.float32]
+LEVELS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9,
+          100.0)  # fmt: skip
+SUBSAMPLE_ABOVE = 16_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ImageStatistics:
+    """Intensity statistics of a whole image, or of evenly spread windows of a huge one.
+
+    Attributes:
+        percentiles: float32[C, 17], at `LEVELS` per cent.
+        mean, std: float32[C].
+        finite_fraction: share of values that are neither NaN nor infinite.
+    """
+
+    percentiles: Float32
+    mean: Float32
+    std: Float32
+    finite_fraction: float
+
+    def percentile(self, level: float) -> Float32:
+        """float32[C]: interpolated between the levels kept."""
+        return np.array([np.interp(level, LEVELS, row) for row in self.percentiles], np.float32)
+
+    @property
+    def is_blank(self) -> bool:
+        """True where nothing can be seen: every channel constant, or no finite value at all."""
+        return bool((self.percentiles[:, -1] <= self.percentiles[:, 0]).all())
+
+
+class ImageSource(ABC):
+    """An image of any size that is read by window.
+
+    Attributes:
+        name: what results and messages call it.
+        shape: (H, W) in pixels.
+        channels: C.
+        pixel_size_um: micrometres a pixel (row, column), or None where unknown.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    channels: int
+    pixel_size_um: tuple[float, float] | None
+
+    @abstractmethod
+    def read_raw(self, window: Window) -> Float32:
+        """float32[C, h, w] of a window inside the image; NaNs and infinities as stored."""
+
+    def read(self, window: Window | None = None) -> Float32:
+        """float32[C, h, w] of a window inside the image (default: all of it).
+
+        Values that are not finite become the channel's median, so that one bad pixel of a camera
+        does not spoil a tile.
+        """
+        pixels = self.read_raw(whole(self.shape) if window is None else window)
+        bad = ~np.isfinite(pixels)
+        if bad.any():
+            median = self.statistics.percentile(50.0)[:, None, None]
+            pixels = np.where(bad, median, pixels).astype(np.float32)
+        return pixels
+
+    def read_padded(self, window: Window) -> Float32:
+        """float32[C, h, w] of a window that may reach beyond the image, mirrored there."""
+        inner = window.clipped(self.shape)
+        pixels = self.read(inner)
+        padding = ((0, 0), *window.padding(self.shape))
+        if any(map(any, padding)):
+            pixels = np.pad(pixels, padding, mode="symmetric")
+        return pixels
+
+    @cached_property
+    def statistics(self) -> ImageStatistics:
+        """Of the whole image; of up to 64 spread windows above 16 million pixels."""
+        height, width = self.shape
+        if height * width <= SUBSAMPLE_ABOVE:
+            return measure(self.read_raw(whole(self.shape)))
+        side = 512
+        rows = tile_starts(height, min(side, height), 0)
+        cols = tile_starts(width, min(side, width), 0)
+        rows, cols = rows[:: -(-len(rows) // 8)], cols[:: -(-len(cols) // 8)]
+        windows = [Window(r, c, r + side, c + side).clipped(self.shape) for r in rows for c in cols]
+        parts = [self.read_raw(window).reshape(self.channels, -1) for window in windows]
+        return measure(np.concatenate(parts, axis=1)[:, :, None])
+
+
+def measure(pixels: Float32) -> ImageStatistics:
+    """Statistics of float32[C, h, w]; values that are not finite do not count."""
+    flat = pixels.reshape(len(pixels), -1)
+    finite = np.isfinite(flat)
+    rows = []
+    for channel, good in zip(flat, finite, strict=True):
+        values = channel if good.all() else channel[good]
+        values = values if len(values) else np.zeros(1, np.float32)
+        rows.append((np.percentile(values, LEVELS), values.mean(dtype=np.float64), values.std(dtype=np.float64)))
+    return ImageStatistics(
+        np.array([row[0] for row in rows], np.float32),
+        np.array([row[1] for row in rows], np.float32),
+        np.array([row[2] for row in rows], np.float32),
+        float(finite.mean()) if finite.size else 0.0,
+    )
+
+
+class ArrayImage(ImageSource):
+    """An image in memory.
+
+    Args:
+        pixels: [H, W] or [C, H, W], any real dtype.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[Any],
+        name: str = "image",
+        pixel_size_um: tuple[float, float] | None = None,
+    ) -> None:
+        if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+            raise ValueError(f"an image needs [H, W] or [C, H, W] pixels, got {pixels.shape}")
+        self.pixels = pixels[None] if pixels.ndim == 2 else pixels
+        self.name = name
+        self.channels = len(self.pixels)
+        self.shape = (int(self.pixels.shape[1]), int(self.pixels.shape[2]))
+        self.pixel_size_um = pixel_size_um
+
+    def read_raw(self, window: Window) -> Float32:
+        """See `ImageSource.read_raw`."""
+        rows, cols = window.slices
+        return self.pixels[:, rows, cols].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Intensities to the scale a network sees, from the statistics of the whole image.
+
+    The median becomes 0 and the distance from the low to the high percentile becomes 2, so that
+    the grey of the background is the same in every image, however many cells it shows.
+    """
+
+    low: float = 0.5
+    high: float = 99.5
+    limit: float = 5.0
+
+    def apply(self, pixels: Float32, statistics: ImageStatistics) -> Float32:
+        """float32[C, h, w] normalised and clipped to -limit .. limit."""
+        middle = statistics.percentile(50.0)[:, None, None]
+        spread = (statistics.percentile(self.high) - statistics.percentile(self.low))[:, None, None]
+        scaled = (pixels - middle) * (2 / np.maximum(spread, 1e-6))
+        result: Float32 = np.clip(scaled, -self.limit, self.limit).astype(np.float32)
+        return result

@@ -1,0 +1,301 @@
+"""The cells of one image as row runs: compact, exact, overlaps and holes included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.geometry import Symmetry, Window
+
+PixelSize = tuple[float, float]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """N cells of one image, disjoint after selection, maybe overlapping as annotated.
+
+    Attributes:
+        runs: int32[R, 3], row, start, stop (half-open); cell after cell, sorted, merged.
+        splits: int64[N + 1], where each cell's runs begin.
+        size: (H, W) of the image in pixels.
+        cell_type: int16[N], index into `type_names`.
+        type_names: the names of the cell types, at least one.
+        score: float32[N] in [0, 1], or None for annotations.
+        pixel_size_um: micrometres a pixel (row, column), or None.
+    """
+
+    runs: NDArray[np.int32]
+    splits: Int64
+    size: tuple[int, int]
+    cell_type: NDArray[np.int16]
+    type_names: tuple[str, ...] = ("cell",)
+    score: NDArray[np.float32] | None = None
+    pixel_size_um: PixelSize | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.splits) - 1
+        if len(self.cell_type) != count or (self.score is not None and len(self.score) != count):
+            raise ValueError(f"{count} cells need {count} cell types and scores")
+        if int(self.splits[-1]) != len(self.runs):
+            raise ValueError("splits must end at the number of runs")
+
+    def __len__(self) -> int:
+        return len(self.splits) - 1
+
+    # ---- making -------------------------------------------------------------------------------
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = ("cell",)) -> Instances:
+        """No cells."""
+        return cls.from_pixels(np.zeros(0, np.int64), np.zeros(0, np.int64), 0, size,
+                               type_names=type_names)  # fmt: skip
+
+    @classmethod
+    def from_pixels(
+        cls,
+        owner: Int64,
+        flat: Int64,
+        count: int,
+        size: tuple[int, int],
+        *,
+        cell_type: NDArray[Any] | None = None,
+        type_names: tuple[str, ...] = ("cell",),
+        score: NDArray[np.float32] | None = None,
+        pixel_size_um: PixelSize | None = None,
+    ) -> Instances:
+        """From the pixels of `count` cells, in any order, duplicates allowed.
+
+        Args:
+            owner: int64[P], the cell of each pixel; flat: int64[P], its row * W + column.
+        """
+        height, width = size
+        key = owner.astype(np.int64) * (height * width) + flat
+        if len(key) and (np.diff(key) <= 0).any():
+            key = np.unique(key)
+        owner, flat = np.divmod(key, max(height * width, 1))
+        run_owner, start, length = rle.encode_sorted(owner, flat, flat // max(width, 1))
+        row = start // max(width, 1)
+        col = start - row * width
+        return cls(
+            np.stack((row, col, col + length), axis=1).astype(np.int32),
+            rle.split_points(np.bincount(run_owner, minlength=count)),
+            size,
+            np.zeros(count, np.int16) if cell_type is None else np.asarray(cell_type, np.int16),
+            type_names,
+            score,
+            pixel_size_um,
+        )
+
+    @classmethod
+    def from_runs(
+        cls, runs: NDArray[Any], owner: Int64, count: int, size: tuple[int, int], **fields: Any
+    ) -> Instances:
+        """From row runs in any order; overlapping and touching runs of one cell are merged.
+
+        Args:
+            runs: int[R, 3], row, start, stop; owner: int64[R]; fields: as in `from_pixels`.
+        """
+        height, width = size
+        order = np.lexsort((runs[:, 1], runs[:, 0], owner))
+        runs, owner = runs[order].astype(np.int64), owner[order].astype(np.int64)
+        # A stride of W + 1 keeps the last pixel of a row apart from the first of the next.
+        base = (owner * height + runs[:, 0]) * (width + 1)
+        start, stop = base + runs[:, 1], np.maximum.accumulate(base + runs[:, 2])
+        first = np.flatnonzero(np.concatenate(([True], start[1:] > stop[:-1])))[: len(runs)]
+        ends = np.append(first[1:], len(runs)) - 1
+        merged = np.stack((runs[first, 0], runs[first, 1], stop[ends] - base[first]), axis=1)
+        splits = rle.split_points(np.bincount(owner[first], minlength=count))
+        fields.setdefault("cell_type", np.zeros(count, np.int16))
+        return cls(merged.astype(np.int32), splits, size, **fields)
+
+    @classmethod
+    def from_label_map(cls, label_map: NDArray[Any], **fields: Any) -> Instances:
+        """From an integer label map [H, W], 0 = background; gaps between labels are closed.
+
+        Cells come in the order of their labels; fields as in `from_pixels`, one entry a label.
+        """
+        flat = np.flatnonzero(label_map)
+        labels, owner = np.unique(label_map.ravel()[flat], return_inverse=True)
+        order = np.argsort(owner, kind="stable")
+        size = (int(label_map.shape[0]), int(label_map.shape[1]))
+        return cls.from_pixels(owner[order], flat[order], len(labels), size, **fields)
+
+    @classmethod
+    def from_crops(
+        cls,
+        corners: Sequence[tuple[int, int]],
+        masks: Sequence[NDArray[np.bool_]],
+        size: tuple[int, int],
+        **fields: Any,
+    ) -> Instances:
+        """From boolean masks cropped to their boxes; parts outside the image are left out.
+
+        Args:
+            corners: N times (row, column) of a crop's first pixel; masks: N times bool[h, w].
+        """
+        owners, flats = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for index, ((row0, col0), mask) in enumerate(zip(corners, masks, strict=True)):
+            row, col = np.nonzero(mask)
+            row, col = row + row0, col + col0
+            inside = (row >= 0) & (col >= 0) & (row < size[0]) & (col < size[1])
+            flats.append((row * size[1] + col)[inside])
+            owners.append(np.full(int(inside.sum()), index))
+        return cls.from_pixels(
+            np.concatenate(owners), np.concatenate(flats), len(masks), size, **fields
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Instances]) -> Instances:
+        """All cells of several sets over the same image; types and pixel size are the first's."""
+        first = parts[0]
+        scores = [part.score for part in parts if part.score is not None]
+        return replace(
+            first,
+            runs=np.concatenate([part.runs for part in parts]),
+            splits=rle.split_points(np.concatenate([np.diff(part.splits) for part in parts])),
+            cell_type=np.concatenate([part.cell_type for part in parts]),
+            score=np.concatenate(scores) if len(scores) == len(parts) else None,
+        )
+
+    # ---- measuring ----------------------------------------------------------------------------
+
+    @property
+    def run_owner(self) -> Int64:
+        """int64[R]: the cell of each run."""
+        return np.repeat(np.arange(len(self)), np.diff(self.splits))
+
+    def areas(self) -> Int64:
+        """int64[N]: pixels of each cell."""
+        total = rle.split_points((self.runs[:, 2] - self.runs[:, 1]).astype(np.int64))
+        return np.diff(total[self.splits])
+
+    def boxes(self) -> NDArray[np.int32]:
+        """int32[N, 4]: row0, col0, row1, col1, half-open; all 0 for a cell without pixels."""
+        result = np.zeros((len(self), 4), np.int32)
+        some = np.flatnonzero(np.diff(self.splits) > 0)
+        if len(some):
+            starts = self.splits[some]
+            result[some, 0] = np.minimum.reduceat(self.runs[:, 0], starts)
+            result[some, 1] = np.minimum.reduceat(self.runs[:, 1], starts)
+            result[some, 2] = np.maximum.reduceat(self.runs[:, 0], starts) + 1
+            result[some, 3] = np.maximum.reduceat(self.runs[:, 2], starts)
+        return result
+
+    def pixels(self) -> tuple[Int64, Int64]:
+        """owner: int64[P] and flat row-major position: int64[P], sorted by both."""
+        lengths = (self.runs[:, 2] - self.runs[:, 1]).astype(np.int64)
+        starts = self.runs[:, 0].astype(np.int64) * self.size[1] + self.runs[:, 1]
+        return np.repeat(self.run_owner, lengths), rle.expand(starts, lengths)
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """bool[H, W]: one cell."""
+        result = np.zeros(self.size, bool)
+        for row, start, stop in self.runs[self.splits[index] : self.splits[index + 1]]:
+            result[row, start:stop] = True
+        return result
+
+    # ---- painting -----------------------------------------------------------------------------
+
+    def label_map(self, order: NDArray[Any] | None = None) -> NDArray[np.int32]:
+        """int32[H, W]: cell i paints i + 1; later cells of `order` (default 0, 1, ...) cover."""
+        result = np.zeros(self.size, np.int32)
+        cells = self if order is None else self.take(order)
+        owner, flat = cells.pixels()
+        names = np.arange(1, len(self) + 1) if order is None else np.asarray(order) + 1
+        result.ravel()[flat] = names[owner]
+        return result
+
+    def planes(self) -> NDArray[np.int32]:
+        """int32[L, H, W]: as few label planes as hold all cells whole (cell i paints i + 1).
+
+        Cells that overlap lie on different planes; training warps these instead of a stack.
+        """
+        level = self._levels()
+        result = np.zeros((max(1, int(level.max(initial=0)) + 1), *self.size), np.int32)
+        owner, flat = self.pixels()
+        result.reshape(len(result), -1)[level[owner], flat] = owner + 1
+        return result
+
+    def _levels(self) -> Int64:
+        """int64[N]: a plane for each cell, greedily, so that overlapping cells differ."""
+        owner, flat = self.pixels()
+        level = np.zeros(len(self), np.int64)
+        order = np.argsort(flat, kind="stable")
+        owner, flat = owner[order], flat[order]
+        neighbours: dict[int, set[int]] = {}
+        step = 1
+        while step < len(flat) and (same := flat[step:] == flat[:-step]).any():
+            pairs = np.unique(np.stack((owner[:-step][same], owner[step:][same]), 1), axis=0)
+            for low, high in pairs.tolist():
+                neighbours.setdefault(max(low, high), set()).add(min(low, high))
+            step += 1
+        for cell in sorted(neighbours):
+            taken = {int(level[other]) for other in neighbours[cell]}
+            level[cell] = next(k for k in range(len(taken) + 1) if k not in taken)
+        return level
+
+    # ---- choosing and moving ------------------------------------------------------------------
+
+    def take(self, index: NDArray[Any] | Sequence[int]) -> Instances:
+        """The cells of an index or boolean array, in its order."""
+        chosen = np.asarray(index)
+        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        counts = np.diff(self.splits)[chosen]
+        return replace(
+            self,
+            runs=self.runs[rle.expand(self.splits[chosen], counts)],
+            splits=rle.split_points(counts),
+            cell_type=self.cell_type[chosen],
+            score=None if self.score is None else self.score[chosen],
+        )
+
+    def crop(self, window: Window) -> Instances:
+        """The same N cells cut to a window and moved into its frame (some maybe without pixels)."""
+        runs = self.runs - np.array([window.row0, window.col0, window.col0], np.int32)
+        runs[:, 1:] = np.clip(runs[:, 1:], 0, window.size[1])
+        keep = (runs[:, 0] >= 0) & (runs[:, 0] < window.size[0]) & (runs[:, 1] < runs[:, 2])
+        counts = np.bincount(self.run_owner[keep], minlength=len(self))
+        return replace(
+            self, runs=runs[keep], splits=rle.split_points(counts), size=window.size
+        )
+
+    def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Instances:
+        """The cells moved by (rows, cols) into an image of `size`, cut at its border."""
+        return self.crop(Window(-rows, -cols, size[0] - rows, size[1] - cols))
+
+    def transform(self, symmetry: Symmetry) -> Instances:
+        """The cells flipped and turned with their image."""
+        owner, flat = self.pixels()
+        row, col = symmetry.points(flat // self.size[1], flat % self.size[1], self.size)
+        size = symmetry.size(self.size)
+        pixel_size = self.pixel_size_um
+        if pixel_size is not None and symmetry.quarter_turns % 2:
+            pixel_size = (pixel_size[1], pixel_size[0])
+        return Instances.from_pixels(
+            owner, row * size[1] + col, len(self), size, cell_type=self.cell_type,
+            type_names=self.type_names, score=self.score, pixel_size_um=pixel_size,
+        )  # fmt: skip
+
+    def disjoint(self, order: NDArray[Any] | None = None) -> Instances:
+        """The same N cells after painting in `order`: what a later one covers is lost."""
+        painted = self.label_map(order).ravel()
+        flat = np.flatnonzero(painted)
+        owner = painted[flat].astype(np.int64) - 1
+        return Instances.from_pixels(
+            owner, flat, len(self), self.size, cell_type=self.cell_type,
+            type_names=self.type_names, score=self.score, pixel_size_um=self.pixel_size_um,
+        )  # fmt: skip
+
+    def kaggle_strings(self) -> list[str]:
+        """Kaggle's annotation of each cell."""
+        return rle.kaggle_strings(self.runs, self.splits, self.size[1])
+
+    def coco_strings(self) -> list[str]:
+        """COCO's compressed run-length string of each cell."""
+        return rle.coco_strings(self.runs, self.splits, self.size)

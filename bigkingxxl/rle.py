@@ -1,0 +1,226 @@
+"""Run-length codes: row runs, Kaggle strings and COCO strings, each both ways, vectorised.
+
+A row run is (row, start, stop), half-open: columns start .. stop - 1 of one row. Kaggle writes
+row-major runs whose first pixel is 1; COCO writes column-major runs as counts that begin with the
+background. Sources: the Sartorius challenge's data page; the COCO mask API (`maskApi.c`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+def expand(starts: Int64, lengths: Int64) -> Int64:
+    """All integers of the ranges start .. start + length - 1, one range after the other.
+
+    Args:
+        starts: int64[R].
+        lengths: int64[R], none negative.
+    Returns:
+        int64[sum(lengths)].
+    """
+    total = int(lengths.sum())
+    steps = np.arange(total, dtype=np.int64)
+    return steps + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+
+
+def split_points(counts: Int64) -> Int64:
+    """int64[N + 1]: where each of N groups of the given sizes starts, and the end."""
+    splits = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=splits[1:])
+    return splits
+
+
+def encode_sorted(owner: Int64, position: Int64, breaks: Int64 | None = None) -> tuple[Int64, ...]:
+    """Runs of consecutive positions of one owner.
+
+    Args:
+        owner: int64[P], and position: int64[P], sorted by (owner, position), no duplicates.
+        breaks: int64[P] or None; a run also ends where this value changes (row or column).
+    Returns:
+        owner, first position and length of each run, each int64[R].
+    """
+    if len(position) == 0:
+        empty = np.zeros(0, np.int64)
+        return empty, empty, empty
+    new = (np.diff(position) != 1) | (np.diff(owner) != 0)
+    if breaks is not None:
+        new |= np.diff(breaks) != 0
+    first = np.concatenate(([0], np.flatnonzero(new) + 1))
+    lengths = np.diff(np.concatenate((first, [len(position)])))
+    return owner[first], position[first], lengths
+
+
+def rows_from_flat(starts: Int64, lengths: Int64, width: int) -> tuple[Int32, Int64]:
+    """Row-major flat runs (first pixel 0) as row runs; a run over a row's end becomes several.
+
+    Returns:
+        runs: int32[R, 3], and source: int64[R], the index of the flat run each came from.
+    """
+    first_row = starts // width
+    pieces = np.where(lengths > 0, (starts + lengths - 1) // width - first_row + 1, 0)
+    source = np.repeat(np.arange(len(starts)), pieces)
+    row = expand(first_row, pieces)
+    begin = np.maximum(starts[source], row * width)
+    end = np.minimum(starts[source] + lengths[source], (row + 1) * width)
+    runs = np.stack((row, begin - row * width, end - row * width), axis=1).astype(np.int32)
+    return runs, source
+
+
+def kaggle_pairs(text: str) -> Int64:
+    """The numbers of one Kaggle annotation as int64[R, 2] (first pixel from 1, length).
+
+    Raises:
+        ValueError: a value that is no whole number, an odd count of numbers, a start below 1 or
+            a length below 1; the message says which.
+    """
+    tokens = text.split()
+    if len(tokens) % 2:
+        raise ValueError(f"an odd count of numbers ({len(tokens)}), expected start-length pairs")
+    try:
+        pairs = np.array(tokens, dtype=np.int64).reshape(-1, 2)
+    except (ValueError, OverflowError):
+        bad = next(token for token in tokens if not _is_whole(token))
+        raise ValueError(f"'{bad}' is not a whole number") from None
+    if (pairs < 1).any():
+        raise ValueError(f"the value {int(pairs[pairs < 1][0])}, starts and lengths are 1 or more")
+    return pairs
+
+
+def _is_whole(token: str) -> bool:
+    try:
+        return abs(int(token)) < 2**63
+    except ValueError:
+        return False
+
+
+def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
+    """Kaggle annotations (row-major, first pixel 1) of N instances given as sorted row runs.
+
+    Runs that go on over a row's end are joined, as Kaggle's own encoder joins them.
+    """
+    starts = runs[:, 0].astype(np.int64) * width + runs[:, 1] + 1
+    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
+    count = len(splits) - 1
+    owner = np.repeat(np.arange(count), np.diff(splits))
+    if len(starts) == 0:
+        return [""] * count
+    joins = (starts[1:] == starts[:-1] + lengths[:-1]) & (owner[1:] == owner[:-1])
+    first = np.flatnonzero(np.concatenate(([True], ~joins)))
+    lengths = np.add.reduceat(lengths, first)
+    bounds = np.searchsorted(owner[first], np.arange(count + 1))
+    words = np.stack((starts[first], lengths), axis=1).ravel().astype(str).tolist()
+    return [" ".join(words[2 * a : 2 * b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
+    """COCO's uncompressed counts (column-major, background first) of N instances.
+
+    Returns:
+        counts: int64[M] of all instances, one after the other, and bounds: int64[N + 1].
+    """
+    height, width = size
+    count = len(splits) - 1
+    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
+    owner = np.repeat(np.repeat(np.arange(count), np.diff(splits)), lengths)
+    column = expand(runs[:, 1].astype(np.int64), lengths)
+    position = column * height + np.repeat(runs[:, 0].astype(np.int64), lengths)
+    order = np.argsort(owner * (height * width) + position, kind="stable")
+    run_owner, start, length = encode_sorted(owner[order], position[order])
+    runs_per = np.bincount(run_owner, minlength=count)
+    previous_end = np.concatenate(([0], (start + length)[:-1]))
+    previous_end[split_points(runs_per)[:-1][runs_per > 0]] = 0
+    last_end = np.zeros(count, np.int64)
+    np.maximum.at(last_end, run_owner, start + length)
+    tail = last_end < height * width
+    bounds = split_points(2 * runs_per + tail)
+    counts = np.empty(bounds[-1], np.int64)
+    place = expand(bounds[:-1], 2 * runs_per)
+    counts[place] = np.stack((start - previous_end, length), axis=1).ravel()
+    counts[bounds[1:][tail] - 1] = (height * width - last_end)[tail]
+    return counts, bounds
+
+
+def coco_strings(runs: Int32, splits: Int64, size: tuple[int, int]) -> list[str]:
+    """COCO's compressed strings of N instances given as row runs within `size` (H, W)."""
+    counts, bounds = column_counts(runs, splits, size)
+    index = np.arange(len(counts)) - np.repeat(bounds[:-1], np.diff(bounds))
+    delta = counts.copy()
+    later = index > 2
+    delta[later] -= counts[np.flatnonzero(later) - 2]
+    letters, used = _letters(delta)
+    ends = split_points(used)[bounds]
+    text = letters.tobytes().decode("ascii")
+    return [text[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def _letters(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
+    """Each signed value as letters of 5 bits, low bits first; also how many letters each used."""
+    columns, kept = [], []
+    rest, active = values, np.ones(len(values), bool)
+    while active.any():
+        bits = rest & 0x1F
+        rest = rest >> 5
+        more = np.where(bits & 0x10, rest != -1, rest != 0)
+        columns.append(np.where(more, bits | 0x20, bits) + 48)
+        kept.append(active)
+        active = active & more
+    if not columns:
+        return np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    keep = np.stack(kept, axis=1)
+    return np.stack(columns, axis=1)[keep].astype(np.uint8), keep.sum(axis=1)
+
+
+def coco_counts(text: str | bytes) -> Int64:
+    """The counts of one compressed COCO string, int64[M].
+
+    Raises:
+        ValueError: a character outside the code, or a string that breaks off.
+    """
+    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    code = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
+    if len(code) == 0:
+        return np.zeros(0, np.int64)
+    if code.min() < 0 or code.max() > 63 or code[-1] & 0x20:
+        raise ValueError("not a compressed COCO run-length string")
+    last = (code & 0x20) == 0
+    first = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
+    place = np.arange(len(code)) - np.repeat(first, np.diff(np.append(first, len(code))))
+    values = np.add.reduceat((code & 0x1F) << (5 * place), first)
+    values -= np.where(code[last] & 0x10, np.int64(1) << (5 * (place[last] + 1)), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def rows_from_column_counts(
+    counts: Sequence[Int64] | Iterable[Int64], size: tuple[int, int]
+) -> tuple[Int64, Int64]:
+    """Uncompressed COCO counts of N instances as pixels.
+
+    Returns:
+        owner: int64[P] and flat row-major position: int64[P].
+    Raises:
+        ValueError: counts that are negative or whose sum is not H x W.
+    """
+    height, width = size
+    owners, starts, lengths = [], [], []
+    for index, values in enumerate(counts):
+        if (values < 0).any() or int(values.sum()) != height * width:
+            raise ValueError(f"counts that add up to {int(values.sum())}, expected {height * width}")
+        ends = np.cumsum(values)
+        lengths.append(values[1::2])
+        starts.append(ends[0::2][: len(values[1::2])])
+        owners.append(np.full(len(values[1::2]), index))
+    if not owners:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    length = np.concatenate(lengths)
+    position = expand(np.concatenate(starts), length)
+    flat = (position % height) * width + position // height
+    return np.repeat(np.concatenate(owners), length), flat
