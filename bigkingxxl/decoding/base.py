@@ -1,0 +1,108 @@
+"""What a dense method predicts at every pixel, how it is learnt and how cells are read from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.settings import Settings, checked
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One map of a representation.
+
+    Attributes:
+        name: unique within the representation.
+        kind: 'scalar', or a vector's 'row' or 'column' component (flips and turns turn vectors).
+        activation: what makes the network's output a map: 'sigmoid', 'identity', or 'softmax' over
+            all channels marked so.
+    """
+
+    name: str
+    kind: Literal["scalar", "row", "column"] = "scalar"
+    activation: Literal["sigmoid", "identity", "softmax"] = "sigmoid"
+
+
+class Representation(ABC):
+    """How cells are written as K maps, learnt as maps, and read from maps.
+
+    Args:
+        type_names: the cell types, at least one.
+        settings: of the representation's own kind, or None for the defaults.
+
+    Everything but `loss` is numpy: prediction needs no torch.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+    Knobs: ClassVar[type[Settings]]
+
+    def __init__(self, type_names: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.type_names = type_names
+        self.settings: Any = self.Settings() if settings is None else settings
+
+    @property
+    @abstractmethod
+    def channels(self) -> tuple[Channel, ...]:
+        """The K maps, in order."""
+
+    @abstractmethod
+    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+        """float32[K, h, w] from label planes int32[L, h, w] (cell i is i + 1, 0 = background).
+
+        Args:
+            cell_type: int16[N], the type of each cell; cells may be absent from the planes.
+        """
+
+    @abstractmethod
+    def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Losses by name, the total under 'loss'.
+
+        Args:
+            logits: float[B, K, h, w], the network's output before activation.
+            targets: float32[B, K, h, w] as `targets` makes them.
+        """
+
+    @abstractmethod
+    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+        """Cells from float32[K, h, w] activated maps.
+
+        Args:
+            knobs: values for `Knobs`; what is left out keeps its default.
+        """
+
+    @abstractmethod
+    def type_weights(self, maps: Float32) -> Float32 | None:
+        """float32[T]: how much of each cell type the maps show, or None where they cannot tell."""
+
+    def knobs(self, values: Mapping[str, Any] | None) -> Any:
+        """Checked knobs."""
+        return checked(self.Knobs, values or {}, where=f"decode knobs of '{self.name}'")
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Maps from the network's output, float[B, K, h, w] both."""
+        import torch
+
+        kinds = [channel.activation for channel in self.channels]
+        soft = [i for i, kind in enumerate(kinds) if kind == "softmax"]
+        shares = torch.softmax(logits[:, soft], dim=1) if soft else None
+        layers = []
+        for index, kind in enumerate(kinds):
+            if kind == "softmax" and shares is not None:
+                layers.append(shares[:, soft.index(index)])
+            else:
+                layer = logits[:, index]
+                layers.append(torch.sigmoid(layer) if kind == "sigmoid" else layer)
+        return torch.stack(layers, dim=1)

@@ -1,0 +1,117 @@
+"""The interface of every method: what it builds, how it learns, what it sees in a tile."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.decoding.base import Representation
+from bigkingxxl.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """One training crop, augmented and normalised.
+
+    Attributes:
+        image: float32[C, h, w].
+        planes: int32[L, h, w], cell i paints i + 1; overlapping cells lie on different planes.
+        cell_type: int16[N].
+    """
+
+    image: Float32
+    planes: NDArray[np.int32]
+    cell_type: NDArray[np.int16]
+
+
+@dataclass
+class Batch:
+    """B crops of one size.
+
+    Attributes:
+        images: float[B, C, h, w].
+        targets: what the method's `collate` made of its `targets`.
+    """
+
+    images: Tensor
+    targets: Any
+
+
+class Method(ABC):
+    """One family of models. A plain class: it holds settings and types, never weights.
+
+    Args:
+        settings: of the method's own `Settings`.
+        type_names: the cell types it tells apart, at least one.
+
+    A network is passed in where one is needed, so that training, averaging and export are free to
+    wrap it.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Settings]]
+    stride: int = 1  # sides of a tile must be multiples of it
+
+    def __init__(self, settings: Any, type_names: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.type_names = type_names
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A fresh network."""
+
+    @abstractmethod
+    def targets(self, crop: Crop) -> Any:
+        """What the loss compares with, as numpy arrays; made in the loader."""
+
+    @abstractmethod
+    def collate(self, targets: Sequence[Any]) -> Any:
+        """B targets as one batch of tensors."""
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Losses by name, the total under 'loss'."""
+
+    @abstractmethod
+    def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
+        """What the network sees in float32[B, C, h, w] normalised tiles, one entry a tile."""
+
+
+class DenseMethod(Method):
+    """A network times a representation: maps at every pixel, from which cells are decoded."""
+
+    representation: Representation
+
+    def targets(self, crop: Crop) -> Float32:
+        """float32[K, h, w]."""
+        return self.representation.targets(crop.planes, crop.cell_type)
+
+    def collate(self, targets: Sequence[Float32]) -> Tensor:
+        """float32[B, K, h, w]."""
+        import torch
+
+        return torch.from_numpy(np.stack(targets))
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The representation's losses."""
+        return self.representation.loss(logits=network(batch.images), targets=batch.targets)
+
+    def maps(self, network: nn.Module, tiles: Tensor) -> Tensor:
+        """float32[B, K, h, w] activated maps of normalised tiles [B, C, h, w]."""
+        return self.representation.activate(network(tiles).float())
+
+    def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
+        """Each tile decoded on its own (prediction of whole images blends maps first)."""
+        maps = self.maps(network, tiles).cpu().numpy()
+        return [self.representation.decode(each) for each in maps]

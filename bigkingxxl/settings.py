@@ -1,0 +1,144 @@
+"""Typed settings: one base class, one loader (Python, YAML, JSON), overrides by `key=value`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import runpy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bigkingxxl.errors import SettingsError
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values are checked on assignment."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, frozen=True)
+
+    def changed(self, **values: Any) -> Self:
+        """A checked copy with some values replaced."""
+        return checked(type(self), {**self.model_dump(), **values})
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -> S:
+    """Settings of a kind from plain values.
+
+    Raises:
+        SettingsError: an unknown key (the nearest valid one is named) or an impossible value.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise SettingsError(f"{where}: {_sentence(kind, error)}") from error
+
+
+def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"'{key}' is {first['input']!r}: {first['msg'].lower()}"
+    known = _known_keys(kind, first["loc"][:-1])
+    return f"there is no key '{key}'{nearest(str(first['loc'][-1]), known)}"
+
+
+def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        kind = inner
+    return list(kind.model_fields)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """', did you mean ...?' for the nearest of the known names, or the list of them."""
+    known = list(known)
+    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if match:
+        return f", did you mean '{match[0]}'?"
+    return f"; known are {', '.join(known)}" if known else ""
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The plain values of a config file.
+
+    A Python file is a module of the user's own: its public names that are plain values or
+    settings are the keys. YAML and JSON hold a mapping.
+
+    Raises:
+        SettingsError: no such file, another ending, or contents that cannot be read.
+    """
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such config file")
+    try:
+        if path.suffix == ".py":
+            return _module_values(path)
+        if path.suffix in (".yaml", ".yml", ".json"):
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        else:
+            raise SettingsError(f"{path}: a config file ends in .py, .yaml, .yml or .json")
+    except SettingsError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected a mapping of keys to values")
+    return values
+
+
+def _module_values(path: Path) -> dict[str, Any]:
+    values = runpy.run_path(str(path))
+    plain = (str, int, float, bool, list, tuple, dict, BaseModel, type(None))
+    return {
+        key: value.model_dump() if isinstance(value, BaseModel) else value
+        for key, value in values.items()
+        if not key.startswith("_") and isinstance(value, plain) and key != "annotations"
+    }
+
+
+def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """Values with `key=value` assignments applied; dots go deeper, values are YAML.
+
+    Raises:
+        SettingsError: an assignment without '='.
+    """
+    result = json.loads(json.dumps(values))
+    for assignment in assignments:
+        key, found, text = assignment.partition("=")
+        if not found or not key:
+            raise SettingsError(f"--set {assignment}: expected key=value")
+        *path, last = key.strip().split(".")
+        place = result
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise SettingsError(f"--set {assignment}: '{part}' holds a value, not settings")
+        place[last] = _plain_value(text)
+    return dict(result)
+
+
+def _plain_value(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+        # YAML 1.1 reads 1e-3 as text; a number is what the user means.
+        return float(value) if isinstance(value, str) and _is_number(value) else value
+    except yaml.YAMLError:
+        return text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.lower() not in ("nan", "inf", "-inf", "infinity")

@@ -1,0 +1,167 @@
+"""What sets the three simulated cell types apart: fixed numbers, measured or tuned once by eye.
+
+Counts and areas follow the training images of the Sartorius challenge (LIVECell's cameras); the
+rest was tuned until pictures and power spectra agreed (see `benchmarks/simulator_spectrum.py`).
+Lengths are pixels of a 704 x 520 image, phases radians, gray values those of an 8-bit image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bigkingxxl.errors import InputError
+
+REFERENCE_AREA = 520 * 704
+COUNT_QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ShapeRanges:
+    """Outlines: a body ellipse joined smoothly with tapered limbs.
+
+    Lengths are in units of the body radius sqrt(area / pi).
+    """
+
+    area: float
+    area_spread: float
+    aspect: Range
+    limbs: tuple[int, int]
+    limb_length: Range
+    limb_width: Range
+    limb_scatter: float
+    roughness: float
+    bend: float
+    opening: Range
+    smallest: int
+
+
+@dataclass(frozen=True)
+class PhaseRanges:
+    """Optical phase of a cell (radians) and the lengths over which its edge rises (px)."""
+
+    height: float
+    height_spread: float
+    edge: Range
+    dome: float
+    granules: float
+    granule_spread: float
+    nucleus: float
+    fibres: float
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies between the cells and is not annotated: neurites, beads, dots, rough medium.
+
+    Numbers are per reference field unless they say per cell; each is drawn log-uniformly.
+    """
+
+    neurites_per_cell: Range
+    neurite_length: Range
+    neurite_phase: Range
+    loose_neurites: Range
+    beaded: float
+    beads: Range
+    bead_radius: Range
+    bead_phase: Range
+    clumps: Range
+    dots: Range
+    rounded: Range
+    medium: Range
+    fringes: Range
+
+
+@dataclass(frozen=True)
+class CellTypeProfile:
+    """Everything that `simulate_field` knows about one cell type."""
+
+    name: str
+    counts: tuple[float, ...]
+    shape: ShapeRanges
+    phase: PhaseRanges
+    around: Surroundings
+    clustering: float
+    alignment: float
+    crowding: float
+    contrast_spread: float
+    halo: Range
+    cutoff: Range
+    defocus: float
+
+
+ASTRO = CellTypeProfile(
+    name="astro",
+    counts=(5, 14, 48, 70, 98, 170, 594),
+    shape=ShapeRanges(
+        area=620.0, area_spread=0.75, aspect=(1.3, 3.2), limbs=(2, 5), limb_length=(1.2, 3.2),
+        limb_width=(0.25, 0.6), limb_scatter=0.5, roughness=0.09, bend=0.10,
+        opening=(0.0, 1.6), smallest=60,
+    ),
+    phase=PhaseRanges(
+        height=0.10, height_spread=0.75, edge=(1.0, 3.0), dome=0.05, granules=0.075,
+        granule_spread=0.6, nucleus=0.05, fibres=0.05,
+    ),
+    around=Surroundings(
+        neurites_per_cell=(0.2, 1.2), neurite_length=(15.0, 60.0), neurite_phase=(0.03, 0.15),
+        loose_neurites=(1.0, 20.0), beaded=0.1, beads=(2.0, 25.0), bead_radius=(2.0, 4.0),
+        bead_phase=(0.5, 2.0), clumps=(1.0, 8.0), dots=(5.0, 120.0), rounded=(1.0, 14.0),
+        medium=(0.006, 0.03), fringes=(0.0, 0.4),
+    ),
+    clustering=1.1, alignment=0.75, crowding=0.30,
+    contrast_spread=0.2, halo=(2.5, 4.5), cutoff=(0.36, 0.44), defocus=1.5,
+)
+CORT = CellTypeProfile(
+    name="cort",
+    counts=(4, 14, 22, 30, 45, 71, 108),
+    shape=ShapeRanges(
+        area=200.0, area_spread=0.45, aspect=(1.0, 1.6), limbs=(0, 4), limb_length=(1.1, 1.9),
+        limb_width=(0.15, 0.45), limb_scatter=3.0, roughness=0.06, bend=0.05,
+        opening=(1.5, 2.6), smallest=40,
+    ),
+    phase=PhaseRanges(
+        height=0.26, height_spread=0.45, edge=(1.0, 3.0), dome=0.12, granules=0.16,
+        granule_spread=0.5, nucleus=0.10, fibres=0.0,
+    ),
+    around=Surroundings(
+        neurites_per_cell=(3.0, 12.0), neurite_length=(30.0, 220.0), neurite_phase=(0.05, 0.25),
+        loose_neurites=(10.0, 150.0), beaded=0.6, beads=(50.0, 220.0), bead_radius=(1.8, 4.2),
+        bead_phase=(0.6, 2.4), clumps=(1.0, 12.0), dots=(100.0, 2500.0), rounded=(0.5, 3.0),
+        medium=(0.006, 0.03), fringes=(0.0, 0.2),
+    ),
+    clustering=1.2, alignment=0.0, crowding=0.25,
+    contrast_spread=0.2, halo=(2.5, 4.5), cutoff=(0.36, 0.44), defocus=1.5,
+)
+SHSY5Y = CellTypeProfile(
+    name="shsy5y",
+    counts=(53, 83, 227, 299, 422, 514, 782),
+    shape=ShapeRanges(
+        area=215.0, area_spread=0.55, aspect=(1.3, 2.8), limbs=(1, 4), limb_length=(1.2, 2.6),
+        limb_width=(0.25, 0.55), limb_scatter=0.6, roughness=0.07, bend=0.10,
+        opening=(1.0, 2.2), smallest=35,
+    ),
+    phase=PhaseRanges(
+        height=0.15, height_spread=0.45, edge=(1.0, 2.5), dome=0.05, granules=0.08,
+        granule_spread=0.5, nucleus=0.05, fibres=0.0,
+    ),
+    around=Surroundings(
+        neurites_per_cell=(0.6, 1.8), neurite_length=(15.0, 90.0), neurite_phase=(0.05, 0.25),
+        loose_neurites=(5.0, 60.0), beaded=0.1, beads=(5.0, 40.0), bead_radius=(1.5, 3.5),
+        bead_phase=(0.5, 2.0), clumps=(10.0, 50.0), dots=(20.0, 150.0), rounded=(0.5, 5.0),
+        medium=(0.004, 0.015), fringes=(0.2, 2.0),
+    ),
+    clustering=1.0, alignment=0.6, crowding=0.35,
+    contrast_spread=0.2, halo=(2.5, 4.5), cutoff=(0.36, 0.44), defocus=1.5,
+)
+
+PROFILES = {profile.name: profile for profile in (ASTRO, CORT, SHSY5Y)}
+CELL_TYPES: tuple[str, ...] = tuple(PROFILES)
+
+
+def profile_of(cell_type: str) -> CellTypeProfile:
+    """Return the numbers of one cell type; raise `InputError` when there is no such type."""
+    if cell_type not in PROFILES:
+        names = ", ".join(CELL_TYPES)
+        raise InputError(f"No simulator for cell type {cell_type!r}; the cell types are {names}.")
+    return PROFILES[cell_type]

@@ -1,0 +1,41 @@
+"""Random draws that several parts of the simulator share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+FloatMap = NDArray[np.float32]
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """One draw, uniform in the logarithm: spans of several octaves without favouring the top."""
+    floor = max(low, 1e-3)
+    return float(np.exp(rng.uniform(np.log(floor), np.log(max(high, floor)))))
+
+
+def smooth_noise(rng: np.random.Generator, size: tuple[int, int], length: float) -> FloatMap:
+    """Gaussian random map float32[H, W], mean 0 and deviation 1, correlated over `length` px.
+
+    Drawn on a coarse grid and interpolated, so that long correlations stay cheap.
+    """
+    stride = max(1.0, length / 2.0)
+    coarse = (int(size[0] / stride) + 4, int(size[1] / stride) + 4)
+    grid = ndimage.gaussian_filter(rng.standard_normal(coarse, dtype=np.float32), length / stride)
+    rows = np.linspace(1, coarse[0] - 2, size[0], dtype=np.float32)
+    cols = np.linspace(1, coarse[1] - 2, size[1], dtype=np.float32)
+    where = np.meshgrid(rows, cols, indexing="ij")
+    noise = ndimage.map_coordinates(grid, where, order=1, mode="nearest")
+    noise -= noise.mean()
+    return np.asarray(noise / max(float(noise.std()), 1e-6), dtype=np.float32)
+
+
+def band_noise(rng: np.random.Generator, size: tuple[int, int], fine: float) -> FloatMap:
+    """Gaussian random map float32[H, W], deviation 1, with grains of about `fine` px.
+
+    A difference of two blurs: grains have a size, and no slow waves underneath.
+    """
+    white = rng.standard_normal(size, dtype=np.float32)
+    band = ndimage.gaussian_filter(white, fine) - ndimage.gaussian_filter(white, 2.0 * fine)
+    return np.asarray(band / max(float(band.std()), 1e-6), dtype=np.float32)
