@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl import rle
+from bigkingxxl import rle, runs
 from bigkingxxl.errors import FormatError
 from bigkingxxl.geometry import Symmetry
 
@@ -141,7 +142,8 @@ class Candidates:
         first = parts[0]
         types = [part.type_probability for part in parts if part.type_probability is not None]
         known = len(types) == len(parts)
-        if any(part.size != first.size or part.type_names != first.type_names for part in parts):
+        names = sorted({part.type_names for part in parts if part.type_names})
+        if any(part.size != first.size for part in parts) or len(names) > 1:
             raise ValueError("only candidates of one image and the same cell types can be joined")
         return cls(
             first.size,
@@ -150,7 +152,7 @@ class Candidates:
             rle.split_points(np.concatenate([np.diff(part.offsets) for part in parts])),
             np.concatenate([part.score for part in parts]),
             np.concatenate(types) if known else None,
-            first.type_names,
+            names[0] if names else (),
         )
 
     # ---- reading ------------------------------------------------------------------------------
@@ -227,12 +229,11 @@ class Candidates:
         new_width = box_size[symmetry.quarter_turns % 2 == 0]
         crops = np.empty_like(self.probability)
         crops[self.offsets[owner] + new_row * new_width + new_col] = self.probability
-        low = symmetry.points(self.boxes[:, 0], self.boxes[:, 1], self.size)
-        high = symmetry.points(self.boxes[:, 2] - 1, self.boxes[:, 3] - 1, self.size)
-        boxes = np.stack(
-            (np.minimum(low[0], high[0]), np.minimum(low[1], high[1]),
-             np.maximum(low[0], high[0]) + 1, np.maximum(low[1], high[1]) + 1), axis=1
-        )  # fmt: skip
+        # Boxes are half-open: their corners lie on the lines between pixels, one more each way.
+        lines = (self.size[0] + 1, self.size[1] + 1)
+        low = np.stack(symmetry.points(self.boxes[:, 0], self.boxes[:, 1], lines), axis=1)
+        high = np.stack(symmetry.points(self.boxes[:, 2], self.boxes[:, 3], lines), axis=1)
+        boxes = np.concatenate((np.minimum(low, high), np.maximum(low, high)), axis=1)
         return replace(
             self, size=symmetry.size(self.size), boxes=boxes.astype(np.int32), probability=crops
         )
@@ -270,9 +271,7 @@ class Candidates:
                 total += self._bilinear(owner, row + dr, col + dc)
         return total / (samples[0] * samples[1])
 
-    def _bilinear(
-        self, owner: Int64, row: NDArray[Any], col: NDArray[Any]
-    ) -> NDArray[np.float64]:
+    def _bilinear(self, owner: Int64, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
         row0, col0 = np.floor(row).astype(np.int64), np.floor(col).astype(np.int64)
         fr, fc = row - row0, col - col0
         total = np.zeros(len(owner))
@@ -290,19 +289,24 @@ class Candidates:
     # ---- keeping ------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write one `.npz` (no pickles); same candidates, same bytes."""
+        """Write one `.npz` (no pickles), whole or not at all; same candidates, same bytes.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         header = {"format": "bigkingxxl-candidates-1", "size": list(self.size),
                   "type_names": list(self.type_names)}  # fmt: skip
+        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         arrays = {"boxes": self.boxes, "probability": self.probability, "offsets": self.offsets,
-                  "score": self.score, "header": np.frombuffer(json.dumps(header).encode(), np.uint8)}  # fmt: skip
+                  "score": self.score, "header": text}  # fmt: skip
         if self.type_probability is not None:
             arrays["type_probability"] = self.type_probability
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with runs.whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
+                content = io.BytesIO()
+                np.lib.format.write_array(content, np.ascontiguousarray(array))
                 entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as stream:
-                    np.lib.format.write_array(stream, np.ascontiguousarray(array))
+                archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, 1)
 
     @classmethod
     def load(cls, path: Path) -> Candidates:
@@ -312,13 +316,15 @@ class Candidates:
             FormatError: the file is no such archive.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # numpy leaves a file open that it opened itself and then could not read.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 return cls(
                     (int(header["size"][0]), int(header["size"][1])),
                     archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
-                    archive["type_probability"] if "type_probability" in archive else None,
+                    archive.get("type_probability"),
                     tuple(header["type_names"]),
                 )  # fmt: skip
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+        # A broken archive makes zipfile, zlib and numpy raise nearly anything.
+        except Exception as error:
             raise FormatError(f"{path} is not a file of candidates ({error})") from error

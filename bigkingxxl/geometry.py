@@ -5,6 +5,7 @@ Rows before columns, half-open everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -122,9 +123,7 @@ class Symmetry:
             height, width = width, height
         return row, col
 
-    def vectors(
-        self, row: NDArray[Any], col: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def vectors(self, row: NDArray[Any], col: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """The components of vectors after it (the fields themselves are moved by `apply`)."""
         if self.flip:
             col = -col
@@ -179,3 +178,101 @@ def _area_average(array: NDArray[np.float32], new: int) -> NDArray[np.float32]:
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
     """(H, W) times a scale, at least one pixel each way."""
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Where each pixel of a new image comes from: source = matrix @ (row, col) + offset.
+
+    Attributes:
+        matrix: ((a, b), (c, d)); offset: (row, column) of the new image's first pixel centre.
+    """
+
+    matrix: tuple[tuple[float, float], tuple[float, float]]
+    offset: tuple[float, float]
+
+    @classmethod
+    def around(
+        cls, centre: tuple[float, float], size: tuple[int, int], *,
+        zoom: float = 1.0, angle: float = 0.0, flip: bool = False, stretch: float = 1.0,
+    ) -> Affine:  # fmt: skip
+        """A view of `size` pixels centred on a source point.
+
+        Args:
+            zoom: new pixels a source pixel; angle: radians; stretch: zoom along rows over zoom
+                along columns, before the rotation.
+        """
+        sine, cosine = np.sin(angle), np.cos(angle)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        scale = np.diag([1 / (zoom * stretch**0.5), (-1 if flip else 1) * stretch**0.5 / zoom])
+        matrix = turn @ scale
+        offset = np.array(centre) - matrix @ ((np.array(size) - 1) / 2)
+        rows = matrix.tolist()
+        return cls(((rows[0][0], rows[0][1]), (rows[1][0], rows[1][1])),
+                   (float(offset[0]), float(offset[1])))  # fmt: skip
+
+    def footprint(self, size: tuple[int, int]) -> Window:
+        """The source window that a view of `size` needs, one pixel wider for interpolation."""
+        corners = np.array([(r, c) for r in (0, size[0] - 1) for c in (0, size[1] - 1)])
+        points = corners @ np.array(self.matrix).T + np.array(self.offset)
+        low, high = np.floor(points.min(axis=0)) - 1, np.ceil(points.max(axis=0)) + 2
+        return Window(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+
+    def moved(self, window: Window) -> Affine:
+        """The same view of the source's part `window`."""
+        return Affine(self.matrix, (self.offset[0] - window.row0, self.offset[1] - window.col0))
+
+    def warp(self, image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+        """float32[C, h, w] seen through it, bilinear, mirrored beyond the border."""
+        from scipy import ndimage
+
+        result = np.empty((len(image), *size), np.float32)
+        for layer, out in zip(image, result, strict=True):
+            ndimage.affine_transform(layer, np.array(self.matrix), self.offset, size, out,
+                                     order=1, mode="mirror")  # fmt: skip
+        return result
+
+    def warp_labels(self, planes: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
+        """int32[L, h, w] label planes seen through it.
+
+        Every label is warped bilinearly as a soft mask and the strongest one wins: smooth outlines
+        where nearest neighbours would leave stairs, without a mask a cell.
+        """
+        height, width = planes.shape[1:]
+        rows = np.arange(size[0])[:, None] * self.matrix[0][0] + self.offset[0]
+        cols = np.arange(size[0])[:, None] * self.matrix[1][0] + self.offset[1]
+        row = (rows + np.arange(size[1]) * self.matrix[0][1]).astype(np.float32)
+        col = (cols + np.arange(size[1]) * self.matrix[1][1]).astype(np.float32)
+        row0, col0 = np.floor(row).astype(np.int32), np.floor(col).astype(np.int32)
+        fr, fc = row - row0, col - col0
+        weights = ((1 - fr) * (1 - fc), (1 - fr) * fc, fr * (1 - fc), fr * fc)
+        r0, r1 = mirrored(row0, height), mirrored(row0 + 1, height)
+        c0, c1 = mirrored(col0, width), mirrored(col0 + 1, width)
+        places = [r * width + c for r in (r0, r1) for c in (c0, c1)]
+        return np.stack([_strongest(plane.ravel(), places, weights) for plane in planes])
+
+
+def mirrored(index: NDArray[Any], length: int) -> NDArray[Any]:
+    """Indices reflected at the first and last pixel into 0 .. length - 1."""
+    if length == 1:
+        return np.zeros_like(index)
+    period = 2 * (length - 1)
+    index = np.abs(index) % period
+    reflected: NDArray[Any] = np.minimum(index, period - index)
+    return reflected
+
+
+def _strongest(
+    labels: NDArray[np.int32], places: Sequence[NDArray[Any]], weights: Sequence[NDArray[Any]]
+) -> NDArray[np.int32]:
+    """The label with the largest total weight among four neighbours, at every pixel."""
+    found = [labels[place] for place in places]
+    best: NDArray[np.int32] = found[0]
+    best_weight = np.zeros_like(weights[0])
+    for label in found:
+        total = np.zeros_like(weights[0])
+        for other, weight in zip(found, weights, strict=True):
+            total += np.where(other == label, weight, 0)
+        better = total > best_weight
+        best, best_weight = np.where(better, label, best), np.where(better, total, best_weight)
+    return best

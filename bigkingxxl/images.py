@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from bigkingxxl.geometry import Window, tile_starts, whole
+from bigkingxxl.settings import Settings
 
 Float32 = NDArray[np.float32]
 LEVELS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9,
@@ -77,12 +79,12 @@ class ImageSource(ABC):
 
     def read_padded(self, window: Window) -> Float32:
         """float32[C, h, w] of a window that may reach beyond the image, mirrored there."""
-        inner = window.clipped(self.shape)
+        rows = _mirrored(window.row0, window.row1, self.shape[0])
+        cols = _mirrored(window.col0, window.col1, self.shape[1])
+        row0, col0 = int(rows.min()), int(cols.min())
+        inner = Window(row0, col0, int(rows.max()) + 1, int(cols.max()) + 1)
         pixels = self.read(inner)
-        padding = ((0, 0), *window.padding(self.shape))
-        if any(map(any, padding)):
-            pixels = np.pad(pixels, padding, mode="symmetric")
-        return pixels
+        return pixels if inner == window else pixels[:, rows[:, None] - row0, cols - col0]
 
     @cached_property
     def statistics(self) -> ImageStatistics:
@@ -99,6 +101,13 @@ class ImageSource(ABC):
         return measure(np.concatenate(parts, axis=1)[:, :, None])
 
 
+def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
+    """Pixels start .. stop - 1 of a side, reflected at its ends (the last pixel is repeated)."""
+    index = np.arange(start, stop, dtype=np.int64) % (2 * length)
+    reflected: NDArray[np.int64] = np.minimum(index, 2 * length - 1 - index)
+    return reflected
+
+
 def measure(pixels: Float32) -> ImageStatistics:
     """Statistics of float32[C, h, w]; values that are not finite do not count."""
     flat = pixels.reshape(len(pixels), -1)
@@ -107,7 +116,8 @@ def measure(pixels: Float32) -> ImageStatistics:
     for channel, good in zip(flat, finite, strict=True):
         values = channel if good.all() else channel[good]
         values = values if len(values) else np.zeros(1, np.float32)
-        rows.append((np.percentile(values, LEVELS), values.mean(dtype=np.float64), values.std(dtype=np.float64)))
+        levels = np.percentile(values, LEVELS)
+        rows.append((levels, values.mean(dtype=np.float64), values.std(dtype=np.float64)))
     return ImageStatistics(
         np.array([row[0] for row in rows], np.float32),
         np.array([row[1] for row in rows], np.float32),
@@ -143,17 +153,16 @@ class ArrayImage(ImageSource):
         return self.pixels[:, rows, cols].astype(np.float32)
 
 
-@dataclass(frozen=True)
-class Normalisation:
+class Normalisation(Settings):
     """Intensities to the scale a network sees, from the statistics of the whole image.
 
     The median becomes 0 and the distance from the low to the high percentile becomes 2, so that
     the grey of the background is the same in every image, however many cells it shows.
     """
 
-    low: float = 0.5
-    high: float = 99.5
-    limit: float = 5.0
+    low: float = Field(0.5, ge=0, lt=50)
+    high: float = Field(99.5, gt=50, le=100)
+    limit: float = Field(5.0, gt=0)
 
     def apply(self, pixels: Float32, statistics: ImageStatistics) -> Float32:
         """float32[C, h, w] normalised and clipped to -limit .. limit."""

@@ -102,13 +102,15 @@ class Instances:
             runs: int[R, 3], row, start, stop; owner: int64[R]; fields: as in `from_pixels`.
         """
         height, width = size
+        some = runs[:, 1] < runs[:, 2]
+        runs, owner = runs[some], owner[some]
         order = np.lexsort((runs[:, 1], runs[:, 0], owner))
         runs, owner = runs[order].astype(np.int64), owner[order].astype(np.int64)
         # A stride of W + 1 keeps the last pixel of a row apart from the first of the next.
         base = (owner * height + runs[:, 0]) * (width + 1)
         start, stop = base + runs[:, 1], np.maximum.accumulate(base + runs[:, 2])
         first = np.flatnonzero(np.concatenate(([True], start[1:] > stop[:-1])))[: len(runs)]
-        ends = np.append(first[1:], len(runs)) - 1
+        ends = np.append(first, len(runs))[1:] - 1
         merged = np.stack((runs[first, 0], runs[first, 1], stop[ends] - base[first]), axis=1)
         splits = rle.split_points(np.bincount(owner[first], minlength=count))
         fields.setdefault("cell_type", np.zeros(count, np.int16))
@@ -120,11 +122,16 @@ class Instances:
 
         Cells come in the order of their labels; fields as in `from_pixels`, one entry a label.
         """
-        flat = np.flatnonzero(label_map)
-        labels, owner = np.unique(label_map.ravel()[flat], return_inverse=True)
-        order = np.argsort(owner, kind="stable")
+        runs, label = rle.label_runs(label_map)
+        order = np.argsort(label, kind="stable")
+        label = label[order]
+        starts = np.flatnonzero(np.concatenate(([True], label[1:] != label[:-1])))[: len(label)]
+        splits = np.append(starts, len(label))
         size = (int(label_map.shape[0]), int(label_map.shape[1]))
-        return cls.from_pixels(owner[order], flat[order], len(labels), size, **fields)
+        if fields.get("cell_type") is None:
+            fields["cell_type"] = np.zeros(len(starts))
+        fields["cell_type"] = np.asarray(fields["cell_type"], np.int16)
+        return cls(runs[order], splits, size, **fields)
 
     @classmethod
     def from_crops(
@@ -207,7 +214,8 @@ class Instances:
         result = np.zeros(self.size, np.int32)
         cells = self if order is None else self.take(order)
         owner, flat = cells.pixels()
-        names = np.arange(1, len(self) + 1) if order is None else np.asarray(order) + 1
+        names = np.arange(1, len(self) + 1)
+        names = names if order is None else names[np.asarray(order)]
         result.ravel()[flat] = names[owner]
         return result
 
@@ -261,9 +269,7 @@ class Instances:
         runs[:, 1:] = np.clip(runs[:, 1:], 0, window.size[1])
         keep = (runs[:, 0] >= 0) & (runs[:, 0] < window.size[0]) & (runs[:, 1] < runs[:, 2])
         counts = np.bincount(self.run_owner[keep], minlength=len(self))
-        return replace(
-            self, runs=runs[keep], splits=rle.split_points(counts), size=window.size
-        )
+        return replace(self, runs=runs[keep], splits=rle.split_points(counts), size=window.size)
 
     def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Instances:
         """The cells moved by (rows, cols) into an image of `size`, cut at its border."""
@@ -284,13 +290,9 @@ class Instances:
 
     def disjoint(self, order: NDArray[Any] | None = None) -> Instances:
         """The same N cells after painting in `order`: what a later one covers is lost."""
-        painted = self.label_map(order).ravel()
-        flat = np.flatnonzero(painted)
-        owner = painted[flat].astype(np.int64) - 1
-        return Instances.from_pixels(
-            owner, flat, len(self), self.size, cell_type=self.cell_type,
-            type_names=self.type_names, score=self.score, pixel_size_um=self.pixel_size_um,
-        )  # fmt: skip
+        runs, label = rle.label_runs(self.label_map(order))
+        splits = rle.split_points(np.bincount(label - 1, minlength=len(self)))
+        return replace(self, runs=runs[np.argsort(label, kind="stable")], splits=splits)
 
     def kaggle_strings(self) -> list[str]:
         """Kaggle's annotation of each cell."""

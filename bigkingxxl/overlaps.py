@@ -2,33 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from bigkingxxl import rle
 from bigkingxxl.instances import Instances
 
-
-def membership(owner: NDArray[Any], flat: NDArray[Any], count: int, pixels: int) -> Any:
-    """Sparse float32[count, pixels] with a 1 where a pixel belongs to a cell."""
-    ones = np.ones(len(flat), np.float32)
-    return sparse.csr_matrix((ones, (owner, flat)), shape=(count, pixels))
+Int64 = NDArray[np.int64]
 
 
-def intersections(first: Instances, second: Instances) -> Any:
-    """Sparse float32[N, M]: pixels that cell i of `first` and cell j of `second` share.
+class Overlaps(NamedTuple):
+    """The pairs of cells that share pixels, sorted by (first, second).
+
+    Attributes:
+        first, second: int64[K], the cells of each pair; pixels: int64[K], how many they share.
+    """
+
+    first: Int64
+    second: Int64
+    pixels: Int64
+
+
+def overlaps(first: Instances, second: Instances) -> Overlaps:
+    """The overlapping pairs of two sets over the same image, found run by run, counted exactly.
 
     Raises:
         ValueError: the two belong to images of different sizes.
     """
     if first.size != second.size:
         raise ValueError(f"cells of {first.size} and of {second.size} pixels cannot be compared")
-    pixels = first.size[0] * first.size[1]
-    a = membership(*first.pixels(), len(first), pixels)
-    b = membership(*second.pixels(), len(second), pixels)
-    return (a @ b.T).tocsr()
+    start, stop = _flat(first)
+    other_start, other_stop = _flat(second)
+    order = np.argsort(other_start, kind="stable")
+    other_start, other_stop = other_start[order], other_stop[order]
+    # Runs of `second` may overlap each other: the furthest stop so far keeps the search sound.
+    low = np.searchsorted(np.maximum.accumulate(other_stop), start, side="right")
+    high = np.searchsorted(other_start, stop, side="left")
+    meets = np.maximum(high - low, 0)
+    one, two = np.repeat(np.arange(len(start)), meets), rle.expand(low, meets)
+    shared = np.minimum(stop[one], other_stop[two]) - np.maximum(start[one], other_start[two])
+    pair = first.run_owner[one] * max(len(second), 1) + second.run_owner[order][two]
+    return _summed(pair[shared > 0], shared[shared > 0], max(len(second), 1))
+
+
+def _flat(cells: Instances) -> tuple[Int64, Int64]:
+    """First flat position of each run, and the one after its last, int64[R] each."""
+    row = cells.runs[:, 0].astype(np.int64) * cells.size[1]
+    return row + cells.runs[:, 1], row + cells.runs[:, 2]
+
+
+def _summed(pair: Int64, pixels: Int64, columns: int) -> Overlaps:
+    if not len(pair):
+        return Overlaps(pair, pair, pixels)
+    order = np.argsort(pair, kind="stable")
+    pair = pair[order]
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    first, second = np.divmod(pair[starts], columns)
+    return Overlaps(first, second, np.add.reduceat(pixels[order], starts))
+
+
+def intersections(first: Instances, second: Instances) -> Any:
+    """Sparse int64[N, M]: pixels that cell i of `first` and cell j of `second` share.
+
+    Raises:
+        ValueError: the two belong to images of different sizes.
+    """
+    pairs = overlaps(first, second)
+    shape = (len(first), len(second))
+    return sparse.csr_matrix((pairs.pixels, (pairs.first, pairs.second)), shape=shape)
 
 
 def iou_from_intersections(

@@ -8,6 +8,8 @@ background. Sources: the Sartorius challenge's data page; the COCO mask API (`ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,8 @@ def expand(starts: Int64, lengths: Int64) -> Int64:
     """
     total = int(lengths.sum())
     steps = np.arange(total, dtype=np.int64)
-    return steps + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    steps += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
+    return steps
 
 
 def split_points(counts: Int64) -> Int64:
@@ -73,6 +76,27 @@ def rows_from_flat(starts: Int64, lengths: Int64, width: int) -> tuple[Int32, In
     return runs, source
 
 
+def label_runs(label_map: NDArray[Any]) -> tuple[Int32, NDArray[Any]]:
+    """Row runs of equal labels of an integer label map [H, W], 0 = background, row by row.
+
+    Returns:
+        runs: int32[R, 3], and label: [R] in the label map's own dtype.
+    """
+    width = max(label_map.shape[1], 1)
+    flat = label_map.ravel()
+    new = np.ones(flat.shape, bool)
+    np.not_equal(flat[1:], flat[:-1], out=new[1:])
+    new[::width] = True
+    first = np.flatnonzero(new)
+    length = np.diff(first, append=flat.size)
+    label = flat[first]
+    cells = label != 0
+    first, length = first[cells], length[cells]
+    row = first // width
+    col = first - row * width
+    return np.stack((row, col, col + length), axis=1).astype(np.int32), label[cells]
+
+
 def kaggle_pairs(text: str) -> Int64:
     """The numbers of one Kaggle annotation as int64[R, 2] (first pixel from 1, length).
 
@@ -116,7 +140,30 @@ def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
     lengths = np.add.reduceat(lengths, first)
     bounds = np.searchsorted(owner[first], np.arange(count + 1))
     words = np.stack((starts[first], lengths), axis=1).ravel().astype(str).tolist()
-    return [" ".join(words[2 * a : 2 * b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [" ".join(words[2 * a : 2 * b]) for a, b in pairwise(bounds.tolist())]
+
+
+def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64, Int64]:
+    """Column-major runs of N instances given as sorted row runs: owner, first position, length."""
+    count = len(splits) - 1
+    owner = np.repeat(np.arange(count), np.diff(splits))
+    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
+    left, right = np.full(count, np.iinfo(np.int32).max, np.int64), np.zeros(count, np.int64)
+    some = np.flatnonzero(np.diff(splits))
+    if len(some):
+        left[some] = np.minimum.reduceat(runs[:, 1], splits[some])
+        right[some] = np.maximum.reduceat(runs[:, 2], splits[some])
+    # Every column of every cell gets a lane of its own, with a free one between two cells.
+    lanes = split_points(np.maximum(right - left, 0) + 1)
+    shift = lanes[:-1] - left
+    lane = expand(runs[:, 1] + shift[owner], lengths)
+    # Pixels come sorted by cell and row, so a stable sort by lane is the whole transposition; on
+    # 16 bits numpy's is a counting sort.
+    order = np.argsort(lane.astype(np.uint16) if lanes[-1] < 2**16 else lane, kind="stable")
+    place = (lane * height + np.repeat(runs[:, 0].astype(np.int64), lengths))[order]
+    _, start, length = encode_sorted(np.zeros(len(place), np.int64), place)
+    run_owner = np.searchsorted(lanes, start // height, side="right") - 1
+    return run_owner, start - shift[run_owner] * height, length
 
 
 def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
@@ -127,12 +174,7 @@ def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[In
     """
     height, width = size
     count = len(splits) - 1
-    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
-    owner = np.repeat(np.repeat(np.arange(count), np.diff(splits)), lengths)
-    column = expand(runs[:, 1].astype(np.int64), lengths)
-    position = column * height + np.repeat(runs[:, 0].astype(np.int64), lengths)
-    order = np.argsort(owner * (height * width) + position, kind="stable")
-    run_owner, start, length = encode_sorted(owner[order], position[order])
+    run_owner, start, length = _column_runs(runs, splits, height)
     runs_per = np.bincount(run_owner, minlength=count)
     previous_end = np.concatenate(([0], (start + length)[:-1]))
     previous_end[split_points(runs_per)[:-1][runs_per > 0]] = 0
@@ -157,24 +199,25 @@ def coco_strings(runs: Int32, splits: Int64, size: tuple[int, int]) -> list[str]
     letters, used = _letters(delta)
     ends = split_points(used)[bounds]
     text = letters.tobytes().decode("ascii")
-    return [text[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [text[a:b] for a, b in pairwise(ends.tolist())]
 
 
 def _letters(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
     """Each signed value as letters of 5 bits, low bits first; also how many letters each used."""
-    columns, kept = [], []
-    rest, active = values, np.ones(len(values), bool)
-    while active.any():
-        bits = rest & 0x1F
-        rest = rest >> 5
+    used = np.ones(len(values), np.int64)
+    rest, index = values, np.arange(len(values))
+    pieces = []
+    while len(index):
+        bits, rest = rest & 0x1F, rest >> 5
         more = np.where(bits & 0x10, rest != -1, rest != 0)
-        columns.append(np.where(more, bits | 0x20, bits) + 48)
-        kept.append(active)
-        active = active & more
-    if not columns:
-        return np.zeros(0, np.uint8), np.zeros(0, np.int64)
-    keep = np.stack(kept, axis=1)
-    return np.stack(columns, axis=1)[keep].astype(np.uint8), keep.sum(axis=1)
+        pieces.append((index, bits + 48 + 32 * more))
+        index, rest = index[more], rest[more]
+        used[index] += 1
+    first = split_points(used)
+    letters = np.empty(int(first[-1]), np.uint8)
+    for place, (index, codes) in enumerate(pieces):
+        letters[first[index] + place] = codes
+    return letters, used
 
 
 def coco_counts(text: str | bytes) -> Int64:
@@ -183,7 +226,7 @@ def coco_counts(text: str | bytes) -> Int64:
     Raises:
         ValueError: a character outside the code, or a string that breaks off.
     """
-    raw = text.encode("ascii", "replace") if isinstance(text, str) else text
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     code = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
     if len(code) == 0:
         return np.zeros(0, np.int64)
@@ -213,7 +256,9 @@ def rows_from_column_counts(
     owners, starts, lengths = [], [], []
     for index, values in enumerate(counts):
         if (values < 0).any() or int(values.sum()) != height * width:
-            raise ValueError(f"counts that add up to {int(values.sum())}, expected {height * width}")
+            raise ValueError(
+                f"counts that add up to {int(values.sum())}, expected {height * width}"
+            )
         ends = np.cumsum(values)
         lengths.append(values[1::2])
         starts.append(ends[0::2][: len(values[1::2])])

@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ from bigkingxxl.errors import OutputError
 
 REPORTED_VERSIONS = ("bigkingxxl", "numpy", "scikit-image", "onnxruntime", "torch", "torchvision",
                      "timm", "lightning", "monai")  # fmt: skip
+
+CANNOT_WRITE = frozenset((
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
+    errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG,
+))  # fmt: skip
 
 
 @contextmanager
@@ -34,17 +39,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.ENOTDIR,
-                           errno.EEXIST, errno.EISDIR, errno.EPERM):  # fmt: skip
-            raise OutputError(f"{path} cannot be written: {os.strerror(error.errno)}") from error
-        raise
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise OutputError(f"{path} cannot be written: {os.strerror(error.errno)}") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    # Where even this fails there is nothing to remove, and the error before it counts.
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            temporary.unlink(missing_ok=True)
+            path.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -127,7 +137,7 @@ class Manifest:
         if path.is_file():
             try:
                 stored = json.loads(path.read_text(encoding="utf-8"))
-                self.done = stored["done"] if stored["key"] == key else {}
+                self.done = dict(stored["done"]) if stored["key"] == key else {}
             except (ValueError, KeyError, TypeError):
                 self.done = {}
 

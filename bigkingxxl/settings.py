@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 import runpy
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from pathlib import Path, PurePath
+from typing import Any, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -43,20 +44,35 @@ def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -
 def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing"
     if first["type"] != "extra_forbidden":
-        return f"'{key}' is {first['input']!r}: {first['msg'].lower()}"
+        message = first["msg"].removeprefix("Value error, ")
+        return f"'{key}' is {_short(first['input'])}: {message[:1].lower()}{message[1:]}"
     known = _known_keys(kind, first["loc"][:-1])
     return f"there is no key '{key}'{nearest(str(first['loc'][-1]), known)}"
 
 
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    kinds = [kind]
     for part in path:
-        field = kind.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+        fields = [each.model_fields[part] for each in kinds if part in each.model_fields]
+        # A part that names no field is the key of a mapping, a place in a list or a union's choice.
+        if fields:
+            kinds = [inner for field in fields for inner in _models_in(field.annotation)]
+    return sorted({name for each in kinds for name in each.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The settings that a type hint such as `dict[str, Knobs] | None` speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -98,12 +114,23 @@ def read_values(path: Path) -> dict[str, Any]:
 
 def _module_values(path: Path) -> dict[str, Any]:
     values = runpy.run_path(str(path))
-    plain = (str, int, float, bool, list, tuple, dict, BaseModel, type(None))
+    kinds = (str, int, float, bool, list, tuple, dict, BaseModel, PurePath, type(None))
     return {
-        key: value.model_dump() if isinstance(value, BaseModel) else value
+        key: _plain(value)
         for key, value in values.items()
-        if not key.startswith("_") and isinstance(value, plain) and key != "annotations"
+        if not key.startswith("_") and isinstance(value, kinds)
     }
+
+
+def _plain(value: Any) -> Any:
+    """Settings as mappings and paths as text, at any depth."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -112,7 +139,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
     Raises:
         SettingsError: an assignment without '='.
     """
-    result = json.loads(json.dumps(values))
+    result = copy.deepcopy(dict(values))
     for assignment in assignments:
         key, found, text = assignment.partition("=")
         if not found or not key:
@@ -124,7 +151,7 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
             if not isinstance(place, dict):
                 raise SettingsError(f"--set {assignment}: '{part}' holds a value, not settings")
         place[last] = _plain_value(text)
-    return dict(result)
+    return result
 
 
 def _plain_value(text: str) -> Any:
@@ -132,7 +159,7 @@ def _plain_value(text: str) -> Any:
         value = yaml.safe_load(text)
         # YAML 1.1 reads 1e-3 as text; a number is what the user means.
         return float(value) if isinstance(value, str) and _is_number(value) else value
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
 
 

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from bigkingxxl.simulate.randomness import FloatMap, smooth_noise
 
 BACKGROUND = 128.0
 # The instrument's own software clips to this range; the real images hold nothing below 3.
 LOWEST, HIGHEST = 3, 255
+# It also flattens the background: what varies over this distance (Gaussian deviation, px) is taken
+# out, cells or light alike.
+FLATTENING = 15.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ def record(rng: np.random.Generator, intensity: FloatMap, camera: Camera) -> NDA
     shot = np.sqrt(np.clip(intensity, 0.0, None) / camera.full_well) * camera.gain
     deviation = np.hypot(shot, camera.read_noise)
     gray += deviation * rng.standard_normal(size, dtype=np.float32)
-    gray += BACKGROUND - float(gray.mean())
-    return np.clip(np.rint(gray), LOWEST, HIGHEST).astype(np.uint8)
+    gray += BACKGROUND - ndimage.gaussian_filter(gray, FLATTENING, mode="reflect")
+    return np.asarray(np.clip(np.rint(gray), LOWEST, HIGHEST), dtype=np.uint8)
 
 
 def fringe_pattern(rng: np.random.Generator, size: tuple[int, int]) -> FloatMap:

@@ -19,6 +19,11 @@ BoolMap = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
 
 
+# Half the width of a limb's tip, px. Outlines run along the halo's crest, as annotators draw them,
+# about 1.8 px outside the cell's edge: a tip of less than that would have no thickness at all.
+TIP = 2.3
+
+
 @dataclass(frozen=True)
 class CellShape:
     """One cell before it is placed.
@@ -112,7 +117,7 @@ def _distance(skeleton: _Skeleton, along: FloatMap, across: FloatMap) -> FloatMa
     stretch = np.sqrt(skeleton.aspect)
     half_width = 0.88 * skeleton.radius / stretch
     ellipse = np.hypot(along / (0.88 * skeleton.radius * stretch), across / half_width)
-    softness = np.float32(0.12 * skeleton.radius + 0.5)
+    softness = np.float32(0.2 * skeleton.radius + 0.5)
     total = np.exp(-(ellipse - 1.0) * half_width / softness)
     for angle, length, width in zip(
         skeleton.limb_angles, skeleton.limb_lengths, skeleton.limb_widths, strict=True
@@ -128,7 +133,8 @@ def _limb_distance(
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     place = np.clip((along * cosine + across * sine) / np.float32(length), 0, 1)
     from_axis = np.hypot(along - place * length * cosine, across - place * length * sine)
-    return np.asarray(from_axis - (0.7 + (width - 0.7) * (1 - place)), dtype=np.float32)
+    half = TIP + max(width - TIP, 0.3) * (1 - place)
+    return np.asarray(from_axis - half, dtype=np.float32)
 
 
 def _outline_noise(

@@ -13,7 +13,8 @@ from bigkingxxl.simulate.cell_types import CELL_TYPES, CellTypeProfile, profile_
 from bigkingxxl.simulate.optics import PhaseContrast, intensity
 from bigkingxxl.simulate.placement import draw_count, place_cells
 from bigkingxxl.simulate.randomness import log_uniform
-from bigkingxxl.simulate.thickness import cell_phase, surrounding_phase
+from bigkingxxl.simulate.surroundings import surrounding_phase
+from bigkingxxl.simulate.thickness import cell_phase, true_depth
 
 SMALLEST_SIDE = 32
 
@@ -61,7 +62,9 @@ def simulate_field(
     count = draw_count(rng, profile, size) if cell_count is None else cell_count
     layout = place_cells(rng, profile, size, count)
     contrast = float(np.exp(profile.contrast_spread * rng.standard_normal()))
-    phase = cell_phase(rng, profile, layout) + surrounding_phase(rng, profile, layout)
+    depth = true_depth(rng, layout)
+    phase = cell_phase(rng, profile, layout, depth)
+    phase += surrounding_phase(rng, profile, layout, depth)
     seen = intensity(np.float32(contrast) * phase, _draw_optics(rng, profile))
     image = record(rng, seen, _draw_camera(rng, profile))
     cells = tuple(SimulatedCell(cell.row0, cell.col0, cell.mask) for cell in layout.cells)
@@ -88,9 +91,9 @@ def _draw_optics(rng: np.random.Generator, profile: CellTypeProfile) -> PhaseCon
 
 def _draw_camera(rng: np.random.Generator, profile: CellTypeProfile) -> Camera:
     return Camera(
-        gain=float(rng.uniform(95.0, 125.0)),
+        gain=float(rng.uniform(110.0, 140.0)),
         unevenness=float(rng.uniform(0.2, 1.2)),
         fringes=log_uniform(rng, *profile.around.fringes),
-        read_noise=float(rng.uniform(0.6, 1.8)),
-        full_well=log_uniform(rng, 4000.0, 16000.0),
+        read_noise=float(rng.uniform(0.3, 1.0)),
+        full_well=log_uniform(rng, 12000.0, 50000.0),
     )

@@ -15,6 +15,13 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(floor), np.log(max(high, floor)))))
 
 
+def log_uniforms(
+    rng: np.random.Generator, span: tuple[float, float], count: int
+) -> NDArray[np.float64]:
+    """`count` draws float64[count], uniform in the logarithm over the positive `span`."""
+    return np.exp(rng.uniform(np.log(span[0]), np.log(span[1]), count))
+
+
 def smooth_noise(rng: np.random.Generator, size: tuple[int, int], length: float) -> FloatMap:
     """Gaussian random map float32[H, W], mean 0 and deviation 1, correlated over `length` px.
 

@@ -59,7 +59,9 @@ def wandering_paths(
     return points, np.arange(steps)[None, :] < 2 * lengths[:, None]
 
 
-def soft_lines(size: tuple[int, int], points: FloatArray, phases: FloatArray, width: float) -> FloatMap:
+def soft_lines(
+    size: tuple[int, int], points: FloatArray, phases: FloatArray, width: float
+) -> FloatMap:
     """Draw points float64[P, 2] half a pixel apart as lines of `width` px (Gaussian deviation).
 
     phases float64[P] is the phase at the line's middle.

@@ -1,0 +1,106 @@
+"""`bigkingxxl evaluate`: predictions of any format against the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bigkingxxl.evaluation.competition_map import CompetitionScore
+    from bigkingxxl.evaluation.inputs import Predictions, Truth
+
+
+def evaluate(
+    predictions: Annotated[
+        Path, typer.Argument(help="A submission csv, COCO results json or folder of label images.")
+    ],
+    truth: Annotated[
+        Path,
+        typer.Argument(help="A train.csv, COCO json, folder of label images, or a data folder."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    per_image: Annotated[
+        Path | None, typer.Option(help="Write the score of every image to this csv file.")
+    ] = None,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Score the images that this fold validates.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Score the images named in this file, one a line.")
+    ] = None,
+    only_predicted: Annotated[
+        bool, typer.Option("--only-predicted", help="Score the images that PREDICTIONS names.")
+    ] = False,
+) -> None:
+    """Score predictions against the truth: the competition mAP and COCO's average precision.
+
+    An image of the truth that the predictions do not name scores 0, unless --fold, --images or
+    --only-predicted narrows the truth. How many were scored and missing is always said.
+    """
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.average_precision import coco_table
+    from bigkingxxl.evaluation.competition_map import competition_map
+    from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
+
+    if (fold is not None) + (images is not None) + only_predicted > 1:
+        raise InputError("--fold, --images and --only-predicted exclude each other")
+    annotated = read_truth(truth)
+    found = read_predictions(predictions, annotated)
+    chosen = chosen_ids(annotated, found, fold, images, only_predicted)
+    cells = {image_id: annotated.instances(image_id) for image_id in chosen}
+    types = {image_id: majority_type(each) for image_id, each in cells.items()}
+    competition = competition_map(cells, found.cells, types)
+    coco = coco_table(cells, found.masks)
+    notes = (*annotated.notes, *found.notes)
+    if per_image is not None:
+        write_per_image(per_image, competition)
+    if as_json:
+        import json
+
+        about = {"predictions": str(predictions), "truth": str(truth)}
+        everything = {**about, **competition.as_dict(), "coco": coco.as_dict(), "notes": notes}
+        typer.echo(json.dumps(everything, indent=2))
+    else:
+        from bigkingxxl.cli.scores import print_scores
+
+        print_scores(competition, coco, notes)
+
+
+def chosen_ids(
+    truth: Truth, found: Predictions, fold: int | None, images: Path | None, only_predicted: bool
+) -> tuple[str, ...]:
+    """The images of the truth that are to be scored."""
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
+
+    if fold is not None:
+        return ids_of_fold(truth, fold)
+    if images is not None:
+        return ids_of_file(images, truth.sizes)
+    if only_predicted:
+        named = tuple(image_id for image_id in truth.ids if image_id in found.cells)
+        if not named:
+            raise InputError(f"the predictions name no image of {truth.path}")
+        return named
+    return truth.ids
+
+
+def write_per_image(path: Path, score: CompetitionScore) -> None:
+    """One row an image: what it is, and its score over all and at each threshold."""
+    from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
+    from bigkingxxl.formats.csv_table import write_table
+
+    thresholds = [f"at_{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT]
+    write_table(
+        path,
+        ["id", "cell_type", "named", "cells", "predicted", "map", *thresholds],
+        (
+            [
+                image_id, part.cell_type or "", int(part.named), part.cells, part.predicted,
+                f"{part.score:.6f}", *(f"{value:.6f}" for value in part.by_threshold),
+            ]
+            for image_id, part in score.per_image.items()
+        ),
+    )  # fmt: skip

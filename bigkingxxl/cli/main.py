@@ -1,0 +1,175 @@
+"""The `bigkingxxl` command: finds, loads and runs the commands, and turns errors into sentences.
+
+How a command is added:
+
+1. Write a module `bigkingxxl/cli/<name>.py` with a function (`def train(...) -> None`), or for a
+   group of commands a `typer.Typer` with a help text. Arguments and options are
+   `Annotated[type, typer.Argument/Option(help=...)]`; the function's docstring is the help that the
+   user reads (plain prose, no Args section; its first sentence is the summary). Everything heavy
+   (numpy, scipy, torch, ...) is imported inside the function, so that `--help` stays fast.
+2. Add one line to `COMMANDS`: the name, where it is, and the summary shown by `bigkingxxl --help`.
+
+The module is imported only when its command runs. A command
+
+- raises a `BigKingXXLError` for whatever a user can mend: this module prints the sentence on
+  stderr and exits 2; `raise typer.Exit(code)` ends with any other code,
+- prints results on stdout and everything else on stderr; warnings go through
+  `logging.getLogger(__name__).warning`,
+- shows progress by `bigkingxxl.cli.progress.track`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from bigkingxxl import __version__
+from bigkingxxl.errors import BigKingXXLError
+
+EXIT_USER_ERROR = 2
+EXIT_UNEXPECTED = 1
+EXIT_INTERRUPTED = 130
+
+
+class Target(NamedTuple):
+    """Where a command is (`module:attribute`, a function or a `typer.Typer`) and its summary."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: dict[str, Target] = {
+    "data": Target(
+        "bigkingxxl.cli.data:app", "Download, describe, split, convert and synthesise data sets."
+    ),
+    "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
+    "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
+    "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
+    "demo": Target(
+        "bigkingxxl.cli.demo:demo",
+        "The whole road once: data, training, prediction, scores, report.",
+    ),
+    "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
+}
+
+# Which extra brings a package that the base install does without.
+EXTRAS = {
+    "train": ("torch", "torchvision", "timm", "lightning", "monai", "tensorboard", "onnx"),
+    "kaggle": ("kaggle", "kagglesdk"),
+}
+
+
+def load(name: str) -> Any:
+    """The real command of a name, ready to run; imports its module."""
+    module, _, attribute = COMMANDS[name].place.partition(":")
+    item = getattr(importlib.import_module(module), attribute)
+    if not isinstance(item, typer.Typer):
+        function, item = item, typer.Typer(add_completion=False)
+        item.command(name)(function)
+    item.rich_markup_mode = None
+    command = typer.main.get_command(item)
+    command.name = name
+    return command
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they run, and whose errors are sentences."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command named first in `args`, loaded."""
+        if args and args[0] in COMMANDS:
+            self.add_command(load(args[0]), args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; whatever goes wrong becomes one sentence on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except Exception as error:
+            sentence, code = explain(error)
+            if sentence is None or ctx.params.get("debug"):
+                raise
+            typer.echo(f"bigkingxxl: {sentence}", err=True)
+            raise typer.Exit(code) from None
+
+
+def explain(error: Exception) -> tuple[str | None, int]:
+    """The sentence and exit code for an error; None where typer itself knows what to do."""
+    if isinstance(error, BigKingXXLError):
+        return " ".join(str(error).split()), EXIT_USER_ERROR
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name or "")):
+        return (
+            f"this needs '{error.name}', which comes with the extra '{extra}': "
+            f'pip install "bigkingxxl[{extra}]"'
+        ), EXIT_USER_ERROR
+    if isinstance(error, BrokenPipeError) or type(error).__module__.startswith(("typer", "click")):
+        return None, EXIT_UNEXPECTED
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or str(error)).lower()}", EXIT_USER_ERROR
+    words = " ".join(str(error).split())
+    return (
+        f"an unexpected error, {type(error).__name__}: {words or 'no message'} "
+        "(run again as `bigkingxxl --debug ...` to see where)"
+    ), EXIT_UNEXPECTED
+
+
+def _extra_of(module: str) -> str | None:
+    package = module.partition(".")[0]
+    return next((extra for extra, names in EXTRAS.items() if package in names), None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bigkingxxl {__version__}")
+        raise typer.Exit
+
+
+# Help without rich's markup: twice as fast, and square brackets stay what they are.
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug", envvar="BIGKINGXXL_DEBUG", help="Show where an unexpected error came from."
+        ),
+    ] = False,
+) -> None:
+    """Cell instance segmentation for label-free microscopy: images in, scored cells out."""
+
+
+def _stub() -> None:
+    """Stands for a command in the list of commands; `LazyGroup` loads the real one."""
+
+
+for _name, _target in COMMANDS.items():
+    app.command(_name, help=_target.summary)(_stub)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="bigkingxxl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""`bigkingxxl predict`: the cells of images, in the formats asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bigkingxxl.images import ImageSource
+    from bigkingxxl.inference.predictor import Predictor
+    from bigkingxxl.models import ModelCard
+
+
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns like 'a*.tif'.")],
+    model: Annotated[list[Path], typer.Option(help="A model file; several are joined.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    formats: Annotated[
+        str, typer.Option("--format", help="Of labels, overlay, submission, coco; comma between.")
+    ] = "labels,overlay",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    tile: Annotated[int | None, typer.Option(min=32, help="Side of a tile, network pixels.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Network pixels an image pixel.")] = None,
+    cell_type: Annotated[str | None, typer.Option(help="The images' type, if known.")] = None,
+    frames: Annotated[str, typer.Option(help="'first' page of a TIFF, or 'all'.")] = "first",
+    channel: Annotated[int | None, typer.Option(min=0, help="Channel to look at.")] = None,
+    pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Find the cells in images.
+
+    labels: a TIFF of cell numbers an image; overlay: outlines on the image; submission:
+    submission.csv of disjoint masks; coco: results.json of all candidates. A run that was broken
+    off goes on where it stopped.
+    """
+    from bigkingxxl.cli.progress import track
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.formats.image_files import find_images, open_frames, open_image
+    from bigkingxxl.inference.folder import Selection, predict_folder
+    from bigkingxxl.models import model_hash
+    from bigkingxxl.runs import fingerprint
+
+    if frames not in ("first", "all"):
+        raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
+    if scale is not None and not 0.01 <= scale <= 100:
+        raise InputError(f"--scale is {scale}, expected 0.01 to 100")
+
+    def open_images(path: Path) -> Sequence[ImageSource]:
+        if frames == "all":
+            return open_frames(path, channel=channel, pixel_limit=pixel_limit)
+        return [open_image(path, channel=channel, pixel_limit=pixel_limit)]
+
+    paths = find_images(images)
+    predictor, card = load_models(model, device, tile, scale, cell_type)
+    chosen = [name.strip() for name in formats.split(",") if name.strip()]
+    selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
+    options = repr((tile, scale, cell_type, frames, channel, selection))
+    key = fingerprint([*(model_hash(path) for path in model), options])
+    shown = track(paths, label="predicting", quiet=quiet)
+    result = predict_folder(predictor, shown, open_images, out, chosen, selection, key)
+    done = f", {result.skipped} of them done before" if result.skipped else ""
+    typer.echo(f"{out}: {sum(result.cells.values())} cells in {len(result.cells)} images{done}")
+    for sentence in result.unreadable:
+        typer.echo(f"bigkingxxl: {sentence}", err=True)
+    if result.unreadable:
+        raise typer.Exit(2)
+
+
+def load_models(
+    paths: Sequence[Path], device: str, tile: int | None, scale: float | None, cell_type: str | None
+) -> tuple[Predictor, ModelCard]:
+    """One predictor of all models, and the first one's card, which decides the selection."""
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.inference.ensemble import Ensemble
+    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.models import read_card
+    from bigkingxxl.settings import nearest
+
+    predictors: list[Predictor] = []
+    cards = [read_card(path) for path in paths]
+    for path, card in zip(paths, cards, strict=True):
+        if cell_type is not None and cell_type not in card.type_names:
+            hint = nearest(cell_type, card.type_names)
+            raise InputError(f"{path} knows no cell type '{cell_type}'{hint}")
+        settings = card.prediction if tile is None else card.prediction.changed(tile=tile)
+        predictor, _ = load_predictor(
+            path, device, settings=settings, scale=scale, cell_type=cell_type
+        )
+        predictors.append(predictor)
+    return (predictors[0] if len(predictors) == 1 else Ensemble(predictors)), cards[0]

@@ -1,0 +1,102 @@
+"""How long work shows where it stands: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TextIO, TypeVar
+
+T = TypeVar("T")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def track(
+    items: Iterable[T],
+    total: int | None = None,
+    label: str = "working",
+    quiet: bool = False,
+) -> Iterator[T]:
+    """The items, one after the other, while stderr shows how many, how fast and how long still.
+
+    Args:
+        total: how many there are; taken from `len(items)` where it is left out and can be.
+        label: what is being done, in a word or two.
+        quiet: show nothing.
+
+    A terminal gets a bar; a log gets a plain line every ten seconds and one at the end. An item
+    counts as done when the next one is asked for, so an error leaves the count true.
+    """
+    if quiet:
+        yield from items
+        return
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    show = _bar if sys.stderr.isatty() else _lines
+    yield from show(items, total, label)
+
+
+def _bar(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(rate(task.finished_speed or task.speed or 0.0))
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def _lines(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+    began = shown = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - shown >= SECONDS_BETWEEN_LINES and done != total:
+            _write(sys.stderr, label, done, total, now - began)
+            shown = now
+    _write(sys.stderr, label, done, total, time.monotonic() - began)
+
+
+def _write(stream: TextIO, label: str, done: int, total: int | None, seconds: float) -> None:
+    speed = done / max(seconds, 1e-9)
+    of = f"{done}" if total is None else f"{done}/{total}"
+    left = (
+        f"{clock(seconds)} in all"
+        if total is None or done >= total
+        else f"{clock((total - done) / speed)} left"
+    )
+    print(f"{label}: {of}, {rate(speed)}, {left}", file=stream, flush=True)
+
+
+def rate(per_second: float) -> str:
+    """A speed in the unit that reads well: '12.3/s', or '4.5 s each' below one a second."""
+    if per_second <= 0:
+        return "-/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
+
+
+def clock(seconds: float) -> str:
+    """A duration as '0:42' or '1:02:03'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

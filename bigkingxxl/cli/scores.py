@@ -1,0 +1,103 @@
+"""Scores as tables on stdout: what `evaluate`, `train` and `demo` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bigkingxxl.evaluation.average_precision import CocoTable
+    from bigkingxxl.evaluation.competition_map import CompetitionScore
+
+WIDTH = 120  # of a log or a file, where there is no terminal to ask
+
+
+def print_scores(competition: CompetitionScore, coco: CocoTable, notes: Sequence[str] = ()) -> None:
+    """Both metrics, how many images were scored and missing, and the notes."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=WIDTH)
+    lines = [f"Competition mAP     {_with_interval(competition.mean, competition.interval)}"]
+    if competition.challenge_mix is None:
+        lines.append(f"Challenge-mix mAP   none: {competition.challenge_mix_note}")
+    else:
+        mix = _with_interval(competition.challenge_mix, competition.challenge_mix_interval)
+        lines.append(f"Challenge-mix mAP   {mix}")
+    missing = len(competition.missing)
+    lines.append(
+        f"Images              {len(competition.scored)} scored, {missing} missing"
+        + (" (each counts as 0)" if missing else "")
+    )
+    console.print("\n".join(lines))
+    console.print(competition_table(competition))
+    console.print(coco_table(coco))
+    for note in [*notes, *coco_notes(coco)]:
+        console.print(f"Note: {note}.")
+
+
+def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return f"{value:.4f}"
+    return f"{value:.4f}  (95 %: {interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def coco_notes(coco: CocoTable) -> list[str]:
+    """What a reader of COCO's numbers should know."""
+    notes = []
+    if not coco.class_aware and coco.typed_truth:
+        notes.append("COCO's numbers are of all cell types as one: the predictions tell no types")
+    if not coco.scored:
+        notes.append("the predictions carry no scores, so COCO ranks all masks as equally sure")
+    return notes
+
+
+def competition_table(score: CompetitionScore) -> Table:
+    """The mAP and the score at each threshold, for all images and by cell type."""
+    from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
+
+    table = _table("", "images", "cells", "mAP", *(f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT))
+    parts: dict[str, list[Any]] = {"all": list(score.per_image.values()), **score.parts_by_type}
+    means = {"all": score.by_threshold, **score.by_type_and_threshold}
+    maps = {"all": score.mean, **score.by_type}
+    for kind, images in parts.items():
+        cells = sum(image.cells for image in images)
+        values = (f"{value:.3f}" for value in (maps[kind], *means[kind].values()))
+        table.add_row(kind, f"{len(images)}", f"{cells}", *values)
+    return table
+
+
+def coco_table(coco: CocoTable) -> Table:
+    """COCO's numbers, one column a limit of detections."""
+    from bigkingxxl.evaluation.average_precision import LAYOUT, MAX_DETECTIONS, label
+
+    values = {row[:4]: row.value for row in coco.rows}
+    table = _table("COCO, detections an image", *(f"{most:,}" for most in MAX_DETECTIONS))
+    for line in LAYOUT:
+        cells = [
+            _number(values[*line, most]) if (*line, most) in values else ""
+            for most in MAX_DETECTIONS
+        ]
+        table.add_row(label(*line), *cells)
+    if coco.class_aware:
+        for kind, value in coco.by_type.items():
+            table.add_row(f"AP, {kind}", *[""] * (len(MAX_DETECTIONS) - 1), _number(value))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _table(first: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,1 @@
+"""Whole data sets: open, download, check, preprocess, split."""

@@ -1,0 +1,122 @@
+"""Random views of an annotated image: crops, zooms, turns, flips, light and blur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bigkingxxl.geometry import Affine
+from bigkingxxl.settings import Settings
+
+Float32 = NDArray[np.float32]
+
+
+class AugmentSettings(Settings):
+    """What may happen to a training crop.
+
+    Attributes:
+        size: side of the crop the network sees, in pixels.
+        zoom: smallest and largest enlargement of the image.
+        rotate, flip: any angle, mirror images.
+        stretch: largest ratio of the zooms along the two axes.
+        contrast, brightness: largest relative and absolute change of normalised intensities.
+        gamma: largest exponent (or its inverse) on intensities.
+        noise: largest standard deviation of added noise, normalised.
+        blur: largest standard deviation of a Gaussian blur, in pixels.
+        invert: share of crops whose intensities are turned (bright for dark).
+        on_cell: share of crops centred near a cell; the rest lies anywhere.
+    """
+
+    size: int = Field(256, ge=16)
+    zoom: tuple[float, float] = (1.0, 2.0)
+    rotate: bool = True
+    flip: bool = True
+    stretch: float = Field(1.1, ge=1)
+    contrast: float = Field(0.25, ge=0, lt=1)
+    brightness: float = Field(0.2, ge=0)
+    gamma: float = Field(1.2, ge=1)
+    noise: float = Field(0.06, ge=0)
+    blur: float = Field(0.7, ge=0)
+    invert: float = Field(0.0, ge=0, le=1)
+    on_cell: float = Field(0.8, ge=0, le=1)
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedPixels:
+    """An image ready for cropping.
+
+    Attributes:
+        image: float32[C, H, W] normalised.
+        planes: int32[L, H, W] label planes.
+        boxes: int32[N, 4] of the cells; cell_type: int16[N].
+    """
+
+    image: Float32
+    planes: NDArray[np.int32]
+    boxes: NDArray[np.int32]
+    cell_type: NDArray[np.int16]
+
+
+def random_view(
+    source: AnnotatedPixels, settings: AugmentSettings, rng: np.random.Generator
+) -> tuple[Float32, NDArray[np.int32]]:
+    """A random crop: image float32[C, size, size] and label planes int32[L, size, size]."""
+    size = (settings.size, settings.size)
+    view = _random_affine(source, settings, rng)
+    window = view.footprint(size).clipped(source.image.shape[1:])  # type: ignore[arg-type]
+    if view.footprint(size) == window:
+        rows, cols = window.slices
+        view, image = view.moved(window), source.image[:, rows, cols]
+        planes = source.planes[:, rows, cols]
+    else:
+        image, planes = source.image, source.planes
+    planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]]
+    return random_light(view.warp(image, size), settings, rng), view.warp_labels(planes, size)
+
+
+def _random_affine(
+    source: AnnotatedPixels, settings: AugmentSettings, rng: np.random.Generator
+) -> Affine:
+    height, width = source.image.shape[1:]
+    zoom = float(np.exp(rng.uniform(*np.log(settings.zoom))))
+    stretch = float(np.exp(rng.uniform(-1, 1) * np.log(settings.stretch)))
+    angle = float(rng.uniform(0, 2 * np.pi)) if settings.rotate else 0.0
+    flip = bool(settings.flip and rng.random() < 0.5)
+    centre = rng.uniform((0, 0), (height, width))
+    if len(source.boxes) and rng.random() < settings.on_cell:
+        box = source.boxes[rng.integers(len(source.boxes))]
+        # Jittered, so that no cell is always in the middle.
+        centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.4, 0.4, 2) * settings.size / zoom
+    # Views stay inside where the image is large enough: mirrored cells teach nothing.
+    reach = settings.size / zoom / 2
+    if settings.rotate:
+        reach *= abs(np.sin(angle)) + abs(np.cos(angle))
+    reach += 2
+    limits = [min(reach, side / 2) for side in (height, width)]
+    low, high = np.array(limits), np.array((height, width)) - limits
+    row, col = np.clip(centre, low, high)
+    return Affine.around((float(row), float(col)), (settings.size, settings.size), zoom=zoom,
+                         angle=angle, flip=flip, stretch=stretch)  # fmt: skip
+
+
+def random_light(image: Float32, settings: AugmentSettings, rng: np.random.Generator) -> Float32:
+    """float32[C, h, w] with other contrast, brightness, gamma, sharpness and noise."""
+    from scipy import ndimage
+
+    if rng.random() < settings.invert:
+        image = -image
+    if settings.gamma > 1:
+        exponent = np.exp(rng.uniform(-1, 1) * np.log(settings.gamma))
+        image = np.sign(image) * np.abs(image) ** np.float32(exponent)
+    if settings.blur > 0 and rng.random() < 0.3:
+        sigma = rng.uniform(0, settings.blur)
+        image = np.stack([ndimage.gaussian_filter(layer, sigma) for layer in image])
+    contrast = 1 + rng.uniform(-1, 1) * settings.contrast
+    image = image * np.float32(contrast) + np.float32(rng.uniform(-1, 1) * settings.brightness)
+    if settings.noise > 0:
+        sigma = np.float32(rng.uniform(0, settings.noise))
+        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.ascontiguousarray(image, np.float32)

@@ -1,0 +1,120 @@
+"""Which images belong together (one sample, one field of view), so that no fold splits them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from bigkingxxl.data.tracking import Track, untracked
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.dataset import Dataset
+
+# Kaggle's sample_id: 'shsy5y[diff]_E10-4_Vessel-714_Ph_3' is well E10, position 4, plate 714, crop
+# 3. Positions of one well share a sample, and crops of one position may overlap.
+SAMPLE_ID = re.compile(r"_(?P<well>[A-P]\d{1,2})-\d+_Vessel-(?P<vessel>\w+?)_")
+# LIVECell's file names: 'SHSY5Y_Phase_B10_1_00d12h00m_3' is well B10, position 1, hour 12, crop 3.
+LIVECELL_NAME = re.compile(r"^(?P<line>[^_]+)_Phase_(?P<well>[A-P]\d{1,2})_\d+_\d+d\d+h\d+m_\d+")
+SAMPLE_COLUMNS = ("sample_id", "sample", "well", "plate", "vessel", "group")
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Images that must stay in one fold.
+
+    Attributes:
+        of: the name of each image's group, by image id.
+        grouped_by: 'sample columns', 'file names', 'fields.csv', 'matching seams', or two of them.
+    """
+
+    of: Mapping[str, str]
+    grouped_by: str
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return len(set(self.of.values()))
+
+    @property
+    def members(self) -> dict[str, list[str]]:
+        """The image ids of each group, both sorted."""
+        members: dict[str, list[str]] = {}
+        for name in sorted(self.of):
+            members.setdefault(self.of[name], []).append(name)
+        return dict(sorted(members.items()))
+
+
+def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untracked) -> Groups:
+    """By sample or well columns, else LIVECell's file names, else `fields.csv`, else the pixels.
+
+    The pixels are compared by `seams.matching_images`: borders that run on from one image to
+    the next, and the same place at another hour.
+
+    Args:
+        pixels: compare the pixels in any case, and join the groups that they connect.
+    """
+    known = _known_groups(dataset)
+    if known is not None and not pixels:
+        return known
+    from bigkingxxl.data.seams import matching_images
+
+    pairs = matching_images(dataset, track)
+    if known is None:
+        return Groups(connected(dataset.ids, pairs), "matching seams")
+    chains = [pair for names in known.members.values() for pair in pairwise(names)]
+    joined = connected(dataset.ids, [*chains, *pairs])
+    return Groups(joined, f"{known.grouped_by} and matching seams")
+
+
+def _known_groups(dataset: Dataset) -> Groups | None:
+    """By what is written down about the images, None where nothing is."""
+    ids, columns = dataset.ids, dataset.columns
+    present = [name for name in SAMPLE_COLUMNS if any(columns.get(name, {}).values())]
+    if present:
+        return Groups({name: _sample(dataset, name, present) for name in ids}, "sample columns")
+    wells = {name: found.group("line", "well") for name in ids
+             if (found := LIVECELL_NAME.match(name))}  # fmt: skip
+    if ids and len(wells) == len(ids):
+        return Groups({name: "_".join(well) for name, well in wells.items()}, "file names")
+    if fields := columns.get("field"):
+        return Groups({name: _named(fields, name) for name in ids}, "fields.csv")
+    return None
+
+
+def _named(fields: Mapping[str, str], name: str) -> str:
+    # The prefix keeps a field's name apart from the id of an image without one.
+    return f"field {fields[name]}" if fields.get(name) else f"image {name}"
+
+
+def _sample(dataset: Dataset, name: str, present: list[str]) -> str:
+    """The group of one image by the columns that are there; an image without values is alone."""
+    values = {column: dataset.columns[column].get(name, "") for column in present}
+    if not any(values.values()):
+        return f"image {name}"
+    if found := SAMPLE_ID.search(values.get("sample_id", "")):
+        return f"vessel {found['vessel']} well {found['well']}"
+    date = dataset.columns.get("sample_date", {}).get(name, "")
+    return " ".join([*(value for value in values.values() if value), date]).strip()
+
+
+def connected(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The connected components of a graph: each id with the smallest id it is joined to."""
+    parent = {name: name for name in ids}
+    root = _root_of(parent)
+    for first, second in pairs:
+        low, high = sorted((root(first), root(second)))
+        parent[high] = low
+    return {name: root(name) for name in parent}
+
+
+def _root_of(parent: dict[str, str]) -> Callable[[str], str]:
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    return root

@@ -1,0 +1,68 @@
+"""Kaggle's layout on disk: `train.csv` beside `train/`, maybe `fields.csv` and more images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.errors import FormatError
+from bigkingxxl.formats.csv_table import BadRows, read_table
+from bigkingxxl.formats.image_files import images_in
+from bigkingxxl.formats.kaggle import read_annotations
+
+ANNOTATIONS, IMAGES = "train.csv", "train"
+UNLABELLED, FIELDS = "train_semi_supervised", "fields.csv"
+
+
+def is_kaggle(folder: Path) -> bool:
+    """True where a folder holds a `train.csv`."""
+    return (folder / ANNOTATIONS).is_file()
+
+
+def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
+    """A folder with `train.csv` and `train/<id>.png` (or another image ending).
+
+    `train_semi_supervised/` gives the unlabelled images, `fields.csv` (id, field) the column
+    'field': images of one field of view share a value.
+
+    Raises:
+        FormatError: a bad row of `train.csv`, or an image that it names and `train/` lacks.
+    """
+    table = read_annotations(folder / ANNOTATIONS, skip_bad=skip_bad)
+    images = folder / IMAGES
+    if not images.is_dir():
+        raise FormatError(f"{folder} holds {ANNOTATIONS} but no folder {IMAGES}/ with the images")
+    there = {path.stem: path for path in images_in(images)}
+    bad = BadRows(table.path, skip_bad, list(table.skipped))
+    for image_id in table.ids:
+        if image_id not in there:
+            bad.add(table.lines[image_id], f"image {image_id} is not in {images}")
+    ids = tuple(image_id for image_id in table.ids if image_id in there)
+    if not ids:
+        raise FormatError(f"{images} holds none of the images that {table.path} names")
+    unlabelled = folder / UNLABELLED
+    return Dataset(
+        layout="kaggle",
+        root=folder,
+        ids=ids,
+        type_names=table.type_names,
+        paths={image_id: there[image_id] for image_id in ids},
+        read_instances=table.instances,
+        columns={**table.extra, **read_fields(folder, ids)},
+        unlabelled=tuple(images_in(unlabelled)) if unlabelled.is_dir() else (),
+        skipped=tuple(bad.messages),
+    )
+
+
+def read_fields(folder: Path, ids: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """The column 'field' of `fields.csv`, where there is one; an unnamed image has its own field.
+
+    Raises:
+        FormatError: the file lacks the column id or field.
+    """
+    path = folder / FIELDS
+    if not path.is_file():
+        return {}
+    columns = read_table(path, ("id", "field")).columns
+    named = dict(zip(columns["id"], columns["field"], strict=True))
+    return {"field": {image_id: named.get(image_id, image_id) for image_id in ids}}

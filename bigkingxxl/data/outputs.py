@@ -1,0 +1,51 @@
+"""Where a data command writes: its own data folder, unless that is read-only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from bigkingxxl.errors import OutputError
+from bigkingxxl.runs import make_folder
+
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def writable_folder(path: Path, otherwise: str) -> Path:
+    """The folder, made if need be, after a trial whether files can be made in it.
+
+    Args:
+        otherwise: what the user can do instead, for the message ('choose another with --out').
+
+    Raises:
+        OutputError: it cannot be made or written.
+    """
+    trial = path / f".trial.{os.getpid()}"
+    try:
+        make_folder(path)
+        trial.touch()
+        trial.unlink()
+    except OutputError as error:
+        raise OutputError(f"{error}; {otherwise}") from error
+    except OSError as error:
+        reason = "it is read-only" if error.errno in DENIED else error.strerror
+        raise OutputError(f"{path} cannot be written ({reason}); {otherwise}") from error
+    return path
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Args:
+        needed: bytes, at least.
+
+    Raises:
+        OutputError: less is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{folder} has {free / 1e9:.2f} GB free, {what} needs {needed / 1e9:.2f} GB"
+        )

@@ -1,0 +1,64 @@
+"""Many independent units of work over a few processes, results as they come."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import TypeVar
+
+from bigkingxxl.errors import BigKingXXLError
+
+T = TypeVar("T")
+R = TypeVar("R")
+WAITING_PER_WORKER = 4
+
+
+def finished(
+    function: Callable[[T], R], tasks: Iterable[T], workers: int | None = None
+) -> Iterator[R]:
+    """The result of each task, in the order they end; tasks are drawn as processes fall free.
+
+    Args:
+        function: importable by name, as tasks and results travel between processes.
+        workers: processes; one a core by default; 1 works in this process alone. They are
+            spawned: a script calls this under `if __name__ == "__main__"`.
+
+    Raises:
+        BigKingXXLError: a process was killed. What the function raises is raised here.
+    """
+    workers = workers or os.cpu_count() or 1
+    if workers == 1:
+        yield from map(function, tasks)
+        return
+    # Forking a process that may run threads can hang the child.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_parent)
+    queue = iter(tasks)
+    try:
+        running = {pool.submit(function, task) for task in islice(queue, workers)}
+        while running:
+            running |= {
+                pool.submit(function, task)
+                for task in islice(queue, WAITING_PER_WORKER * workers - len(running))
+            }
+            ready, running = _wait(running)
+            yield from (future.result() for future in ready)
+    except BrokenProcessPool as error:
+        raise BigKingXXLError(
+            "a worker process was killed, maybe for want of memory: run again, with fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _wait(running: set[Future[R]]) -> tuple[set[Future[R]], set[Future[R]]]:
+    done, pending = wait(running, return_when=FIRST_COMPLETED)
+    return done, pending
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,160 @@
+"""A data set in the forms that training and other tools read: masks, label images, TIFs, COCO.
+
+In the output folder:
+
+    masks/<id>.tif                  one page a cell type, 255 where a cell is (UNETR)
+    labels/<id>.tif                 label image; of overlapping cells the smaller shows
+    tif/<train|val>/<id>.tif        the image, and <id>_masks.tif its label image (Cellpose)
+    annotations_<train|val>.json    COCO, every cell whole
+
+One image is one unit of work: what is there already is not made again, and a run that was cut off
+goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigkingxxl.data.dataset import fingerprint
+from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.parallel import finished
+from bigkingxxl.data.preprocess_unit import Unit, UnitResult, make_unit
+from bigkingxxl.data.split import fold_ids
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError
+from bigkingxxl.formats.coco import write_coco_annotations
+from bigkingxxl.runs import Manifest
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.dataset import Dataset
+
+SPLITS = ("train", "val")
+PER_IMAGE = ("masks", "labels", "tif")
+KINDS = (*PER_IMAGE, "coco")
+LAYOUT_VERSION = "1"
+MANIFEST = "preprocess.json"
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """What a run did.
+
+    Attributes:
+        made: how many images were worked on; kept: how many were there already.
+        cells: annotated cells in all of them; hidden: cells that others cover in label images.
+        failed: one sentence an image that could not be read.
+        files: the COCO files.
+    """
+
+    made: int
+    kept: int
+    cells: int
+    hidden: int
+    failed: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def preprocess(
+    dataset: Dataset,
+    out: Path,
+    *,
+    fold: int = 0,
+    folds_file: Path | None = None,
+    kinds: Collection[str] = KINDS,
+    workers: int | None = None,
+    track: Track = untracked,
+) -> Preprocessed:
+    """Write a data set in the forms above.
+
+    Args:
+        fold: the fold that becomes 'val', see `split.fold_ids`.
+        kinds: some of `KINDS`.
+        workers: processes; as many as there are cores by default, none besides this one for 1.
+            Other processes are spawned: a script calls this under `if __name__ == "__main__"`.
+
+    Raises:
+        InputError: an unknown kind or fold.
+        OutputError: something cannot be written.
+    """
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown:
+        raise InputError(
+            f"'{unknown[0]}' is no kind of output, expected some of {', '.join(KINDS)}"
+        )
+    writable_folder(out, "choose another folder with --out")
+    split = _splits(dataset, fold, folds_file)
+    manifest = Manifest(out / MANIFEST, f"{fingerprint(dataset)}-{LAYOUT_VERSION}")
+    targets = {name: _targets(out, name, split[name], kinds) for name in dataset.ids}
+    todo = [name for name in dataset.ids if not manifest.complete(name, _made(targets[name]))]
+    units = (_unit(dataset, name, targets[name]) for name in todo)
+    failed: list[str] = []
+    for result in track(finished(make_unit, units, workers), len(todo), "preprocessing"):
+        if result.counts is None:
+            failed.append(result.error)
+            manifest.done.pop(result.image_id, None)
+            continue
+        _remove_from_other_split(out, result.image_id, split[result.image_id], kinds)
+        manifest.record(result.image_id, result.counts)
+    done = [name for name in dataset.ids if name in manifest.done]
+    files = _write_coco(dataset, out, split, done) if "coco" in kinds else ()
+    cells, hidden = (sum(manifest.done[name][key] for name in done) for key in ("cells", "hidden"))
+    made, kept = len(todo) - len(failed), len(dataset.ids) - len(todo)
+    return Preprocessed(made, kept, cells, hidden, tuple(failed), files)
+
+
+def _splits(dataset: Dataset, fold: int, folds_file: Path | None) -> dict[str, str]:
+    members = fold_ids(dataset, fold, folds_file=folds_file)
+    return {name: split for split, names in zip(SPLITS, members, strict=True) for name in names}
+
+
+def _targets(out: Path, name: str, split: str, kinds: Collection[str]) -> dict[str, Path]:
+    places = {
+        "masks": {"masks": out / "masks" / f"{name}.tif"},
+        "labels": {"labels": out / "labels" / f"{name}.tif"},
+        "tif": {
+            "image": out / "tif" / split / f"{name}.tif",
+            "image_masks": out / "tif" / split / f"{name}_masks.tif",
+        },
+    }
+    return {key: path for kind in PER_IMAGE if kind in kinds for key, path in places[kind].items()}
+
+
+def _made(targets: Mapping[str, Path]) -> Callable[[Any], bool]:
+    return lambda _: all(path.is_file() for path in targets.values())
+
+
+def _remove_from_other_split(out: Path, name: str, split: str, kinds: Collection[str]) -> None:
+    """An image that changed sides must not be found on both."""
+    other = next(place for place in SPLITS if place != split)
+    if "tif" in kinds:
+        for path in _targets(out, name, other, ("tif",)).values():
+            path.unlink(missing_ok=True)
+
+
+def _unit(dataset: Dataset, name: str, targets: Mapping[str, Path]) -> Unit | UnitResult:
+    try:
+        return Unit(name, dataset.image_path(name), dataset.instances(name), targets)
+    except InputError as error:
+        return UnitResult(name, None, str(error))
+
+
+def _write_coco(
+    dataset: Dataset, out: Path, split: Mapping[str, str], done: Sequence[str]
+) -> tuple[Path, ...]:
+    """Both annotation files; images are named as they are found from the output folder."""
+    paths = []
+    for part in SPLITS:
+        names = [name for name in done if split[name] == part]
+        files = {name: _seen_from(dataset.image_path(name), out) for name in names}
+        path = out / f"annotations_{part}.json"
+        write_coco_annotations(path, {name: dataset.instances(name) for name in names}, files)
+        paths.append(path)
+    return tuple(paths)
+
+
+def _seen_from(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()

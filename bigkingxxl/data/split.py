@@ -1,0 +1,213 @@
+"""Folds: deterministic, stratified by cell type, balanced by images and cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.data.groups import Groups, find_groups
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.formats.csv_table import read_table, write_table
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.dataset import Dataset
+
+FOLDS = 5
+FOLDS_FILE = "folds.csv"
+COLUMNS = ("id", "fold")
+NO_TYPE = "no cells"
+# The images decide, the cells break ties: a fold's score is a mean over images.
+CELL_WEIGHT = 0.5
+SWAP_PASSES = 10
+
+
+@dataclass(frozen=True)
+class FoldAssignment:
+    """Which fold each image validates.
+
+    Attributes:
+        fold: 0 .. folds - 1 by image id.
+        folds: how many folds there are.
+        groups: how many groups of images were kept whole.
+        grouped_by: what the groups were found by, see `groups.Groups`.
+    """
+
+    fold: dict[str, int]
+    folds: int
+    groups: int
+    grouped_by: str
+
+    def training(self, fold: int) -> tuple[str, ...]:
+        """The ids that train when `fold` validates."""
+        return tuple(name for name, own in self.fold.items() if own != fold)
+
+    def validation(self, fold: int) -> tuple[str, ...]:
+        """The ids that `fold` validates."""
+        return tuple(name for name, own in self.fold.items() if own == fold)
+
+
+def assign_folds(
+    dataset: Dataset, *, folds: int = FOLDS, seed: int = 0, groups: Groups | None = None
+) -> FoldAssignment:
+    """Split the annotated images of a data set; `groups` where they are known already.
+
+    Groups are dealt out largest first, each to the fold that it brings nearest to an equal share
+    of every cell type's images and cells. Same data, folds and seed: same split.
+
+    Raises:
+        InputError: fewer than two folds, or fewer groups than folds.
+    """
+    if folds < 2:
+        raise InputError(f"{folds} folds were asked for, expected 2 or more")
+    groups = groups or find_groups(dataset)
+    members = groups.members
+    if len(members) < folds:
+        raise InputError(
+            f"{dataset.root}: {len(dataset.ids)} images in {len(members)} groups (by "
+            f"{groups.grouped_by}) cannot be split into {folds} folds"
+        )
+    features = _features(dataset, list(members.values()))
+    dealt = _deal(features, folds, seed)
+    fold_of = {name: int(own) for own, names in zip(dealt, members.values(), strict=True)
+               for name in names}  # fmt: skip
+    ordered = {name: fold_of[name] for name in dataset.ids}
+    return FoldAssignment(ordered, folds, len(members), groups.grouped_by)
+
+
+def _features(dataset: Dataset, members: list[list[str]]) -> NDArray[np.float64]:
+    """float64[G, 2 T]: each group's share of the images, then of the cells, of every type."""
+    kinds = {name: dataset.cell_type(name) or NO_TYPE for name in dataset.ids}
+    names = sorted(set(kinds.values()))
+    counts = np.zeros((len(members), 2, len(names)))
+    for row, group in enumerate(members):
+        for image in group:
+            counts[row, :, names.index(kinds[image])] += 1, len(dataset.instances(image))
+    shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=0), 1)
+    shares[:, 1] *= CELL_WEIGHT
+    return shares.reshape(len(members), 2 * len(names))
+
+
+def _deal(features: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.int64]:
+    """int64[G]: the fold of each group, so that every column adds up to about the same per fold."""
+    shuffled = np.random.default_rng(seed).permutation(len(features))
+    order = shuffled[np.argsort(-features[shuffled].max(axis=1), kind="stable")]
+    target = features.sum(axis=0) / folds
+    load = np.zeros((folds, features.shape[1]))
+    dealt = np.zeros(len(features), np.int64)
+    # A shuffled preference keeps fold 0 from getting the largest group of every type.
+    preference = np.random.default_rng([seed, 1]).permutation(folds)
+    for group in order:
+        excess = 2 * (load - target) @ features[group]
+        best = preference[np.argmin(np.round(excess[preference], 12))]
+        load[best] += features[group]
+        dealt[group] = best
+    return _swap(features, dealt, load)
+
+
+def _swap(
+    features: NDArray[np.float64], dealt: NDArray[np.int64], load: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Trade groups between folds as long as that makes the squared loads smaller."""
+    improved, passes = True, 0
+    while improved and passes < SWAP_PASSES:
+        improved, passes = False, passes + 1
+        for one in range(len(dealt)):
+            move = features - features[one]
+            gap = load[dealt[one]] - load[dealt]
+            change = (move * gap).sum(axis=1) + (move * move).sum(axis=1)
+            change[dealt == dealt[one]] = 0
+            other = int(np.argmin(np.round(change, 12)))
+            if change[other] < -1e-9:
+                load[dealt[one]] += move[other]
+                load[dealt[other]] -= move[other]
+                dealt[[one, other]] = dealt[[other, one]]
+                improved = True
+    return dealt
+
+
+def fold_table(dataset: Dataset, fold: Mapping[str, int]) -> dict[str, list[tuple[int, int]]]:
+    """Images and cells of each cell type in each fold, for `data split` to print."""
+    folds = max(fold.values(), default=-1) + 1
+    table: dict[str, NDArray[np.int64]] = {}
+    for name, own in fold.items():
+        rows = table.setdefault(dataset.cell_type(name) or NO_TYPE, np.zeros((folds, 2), np.int64))
+        rows[own] += 1, len(dataset.instances(name))
+    return {kind: [(int(a), int(b)) for a, b in table[kind]] for kind in sorted(table)}
+
+
+def folds_path(dataset: Dataset) -> Path:
+    """Where a data set's own split lies: `folds.csv` in its folder."""
+    root = dataset.root
+    return (root if root.is_dir() else root.parent) / FOLDS_FILE
+
+
+def write_folds(path: Path, fold: Mapping[str, int]) -> None:
+    """Write a table of id and fold.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_table(path, COLUMNS, fold.items())
+
+
+def read_folds(path: Path) -> dict[str, int]:
+    """The fold of each image from a file of `write_folds`.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: a column is missing, an id comes twice, or a fold is no number from 0 on.
+    """
+    table = read_table(path, COLUMNS)
+    fold: dict[str, int] = {}
+    for name, text, line in zip(*(table.columns[key] for key in COLUMNS), table.lines, strict=True):
+        if name in fold:
+            raise FormatError(f"{path}, line {line}: image {name} comes a second time")
+        if not text.strip().isdecimal():
+            raise FormatError(f"{path}, line {line}: the fold '{text}', expected 0, 1, 2 ...")
+        fold[name] = int(text)
+    return fold
+
+
+def fold_ids(
+    dataset: Dataset, fold: int, *, folds_file: Path | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids that train and the ids that validate in one fold, both in the data set's order.
+
+    The split is `folds_file`, else `folds.csv` in the data set's folder, else `assign_folds`
+    (with fewer folds where there are fewer than five groups).
+
+    Raises:
+        InputError: there is no such fold, it would leave nothing to train or to validate on, or
+            the file does not name every image.
+    """
+    path = folds_path(dataset) if folds_file is None else folds_file
+    if folds_file is not None or path.is_file():
+        of, where = _stored_folds(dataset, path), path
+    else:
+        groups = find_groups(dataset)
+        folds = max(2, min(FOLDS, groups.count))
+        of, where = assign_folds(dataset, folds=folds, groups=groups).fold, dataset.root
+    training = tuple(name for name in dataset.ids if of[name] != fold)
+    validation = tuple(name for name in dataset.ids if of[name] == fold)
+    if not training or not validation:
+        raise InputError(
+            f"{where} has the folds {sorted(set(of.values()))}: fold {fold} leaves {len(training)} "
+            f"images to train and {len(validation)} to validate on"
+        )
+    return training, validation
+
+
+def _stored_folds(dataset: Dataset, path: Path) -> dict[str, int]:
+    stored = read_folds(path)
+    missing = [name for name in dataset.ids if name not in stored]
+    if missing:
+        raise FormatError(
+            f"{path} names no fold for {len(missing)} of {len(dataset.ids)} images, the first "
+            f"is {missing[0]}: make it anew with `bigkingxxl data split`"
+        )
+    return {name: stored[name] for name in dataset.ids}

@@ -1,0 +1,189 @@
+"""Fetch one large file over HTTP: goes on where it broke off, and is checked when it is whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.data.outputs import check_space
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError
+from bigkingxxl.runs import write_json
+
+MEBIBYTE = 1 << 20
+ATTEMPTS_WITHOUT_PROGRESS = 4
+SECONDS_BEFORE_RETRY = 1.0
+TIMEOUT = (30, 120)  # seconds to connect and between two pieces
+SPARE = 50 * MEBIBYTE
+
+OpenRemote = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """What the server says of the file.
+
+    Attributes:
+        size: bytes, or None where it does not say.
+        version: changes when the file does (its ETag or date), or None.
+        md5: hexadecimal, or None.
+    """
+
+    size: int | None
+    version: str | None
+    md5: str | None
+
+    @classmethod
+    def of(cls, headers: Any) -> Remote:
+        """From an answer's headers; Google's storage, where Kaggle keeps files, sends an MD5."""
+        encoded = "Content-Encoding" in headers
+        size = headers.get("Content-Length", "")
+        hashes = dict(
+            part.strip().split("=", 1)
+            for part in headers.get("x-goog-hash", "").split(",")
+            if "=" in part
+        )
+        md5 = hashes.get("md5") or headers.get("Content-MD5")
+        return cls(
+            int(size) if size.isdecimal() and not encoded else None,
+            headers.get("ETag") or headers.get("Last-Modified"),
+            base64.b64decode(md5).hex() if md5 and not encoded else None,
+        )
+
+
+def fetch(
+    open_remote: OpenRemote,
+    target: Path,
+    *,
+    track: Track = untracked,
+    wait: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Fetch a file; what has come is kept in `<target>.part` until it is whole.
+
+    A broken connection is taken up again, at once and by a later call; bytes are only added to
+    a part of the same version of the file, otherwise it starts afresh.
+
+    Args:
+        open_remote: opens the whole file, a streaming answer of `requests`; called anew after a
+            break, as links expire. What it raises, other than a broken connection, is raised here.
+
+    Raises:
+        InputError: the connection keeps breaking, or what came is not what was sent.
+        OutputError: the disk is too full.
+    """
+    from requests import RequestException
+
+    part = target.with_name(target.name + ".part")
+    failures, came = 0, _length(part)
+    while True:
+        try:
+            remote = _receive(open_remote, part, track)
+            break
+        except RequestException as error:
+            failures = 0 if _length(part) > came else failures + 1
+            came = _length(part)
+            if failures >= ATTEMPTS_WITHOUT_PROGRESS:
+                raise InputError(
+                    f"the connection broke while {target.name} was fetched: run again, the "
+                    f"{came / MEBIBYTE:,.1f} MiB that came are kept ({type(error).__name__})"
+                ) from error
+            wait(SECONDS_BEFORE_RETRY * 2**failures)
+    _check_whole(part, remote, target.name)
+    part.replace(target)
+    _note(part).unlink(missing_ok=True)
+    return target
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(part.name + ".json")
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _receive(open_remote: OpenRemote, part: Path, track: Track) -> Remote:
+    """Receive all that is missing."""
+    from requests import ConnectionError as BrokenConnection
+
+    response = open_remote()
+    remote = Remote.of(response.headers)
+    there = _length(part) if _is_of_version(part, remote) else 0
+    if there and there == remote.size:
+        response.close()
+        return remote
+    if there:
+        response, there = _continued(response, there, remote)
+    if remote.size is not None:
+        check_space(part.parent, remote.size - there + SPARE, f"downloading {part.stem}")
+    write_json(_note(part), {"version": remote.version, "size": remote.size})
+    total = None if remote.size is None else -(-(remote.size - there) // MEBIBYTE)
+    with closing(response), part.open("ab" if there else "wb") as out:
+        for chunk in track(_chunks(response), total, f"downloading {part.stem} (MiB)"):
+            out.write(chunk)
+    if remote.size is not None and _length(part) < remote.size:
+        raise BrokenConnection(f"{_length(part)} of {remote.size} bytes came")
+    return remote
+
+
+def _chunks(response: Any) -> Iterator[bytes]:
+    chunks: Iterator[bytes] = response.iter_content(MEBIBYTE)
+    return chunks
+
+
+def _is_of_version(part: Path, remote: Remote) -> bool:
+    """Whether what has come is the beginning of the file that the server has now."""
+    try:
+        note = json.loads(_note(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    same = note == {"version": remote.version, "size": remote.size}
+    return same and remote.version is not None and _length(part) <= (remote.size or 0)
+
+
+def _continued(response: Any, there: int, remote: Remote) -> tuple[Any, int]:
+    """The rest of the file, and how much of it there is already; all of it where need be."""
+    import requests
+
+    request = response.request.copy()
+    request.headers |= {"Range": f"bytes={there}-", "If-Range": str(remote.version)}
+    with requests.Session() as session:
+        settings = session.merge_environment_settings(request.url, {}, True, None, None)
+        rest = session.send(request, timeout=TIMEOUT, **settings)
+    begins = rest.headers.get("Content-Range", "").startswith(f"bytes {there}-")
+    if rest.status_code == requests.codes.partial_content and begins:
+        response.close()
+        return rest, there
+    rest.close()
+    return response, 0
+
+
+def _check_whole(part: Path, remote: Remote, name: str) -> None:
+    """Refuse and remove what is not what the server has.
+
+    Raises:
+        InputError: another size or another checksum.
+    """
+    if remote.size is not None and _length(part) != remote.size:
+        found, expected = f"{_length(part):,} bytes", f"{remote.size:,}"
+    elif remote.md5 is not None and (md5 := _md5(part)) != remote.md5:
+        found, expected = f"the MD5 checksum {md5}", remote.md5
+    else:
+        return
+    part.unlink()
+    _note(part).unlink(missing_ok=True)
+    raise InputError(
+        f"{name} came with {found}, the server says {expected}: it was removed, run again"
+    )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

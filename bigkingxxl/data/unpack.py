@@ -1,0 +1,152 @@
+"""Unpack a zip archive that nobody vouches for: nothing outside the folder, no links, no bombs."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from bigkingxxl.data.outputs import check_space
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.runs import make_folder, whole_file
+
+MOST_FILES = 1_000_000
+LARGEST_RATIO = 100  # images barely shrink and tables some tenfold: more is an attack
+ENCRYPTED = 0x1
+CHUNK = 1 << 20
+
+
+def archive_names(archive: Path) -> list[str]:
+    """The files in a zip archive.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no zip archive, cut off, or holds what `unpack` refuses.
+    """
+    with _opened(archive) as opened:
+        return [member.filename for member in _checked_members(archive, opened)]
+
+
+def unpack(
+    archive: Path, folder: Path, *, below: str = "", track: Track = untracked
+) -> dict[str, int]:
+    """Unpack a zip archive; files that are there already with the same content are left alone.
+
+    Args:
+        below: unpack what lies in this folder of the archive, and take its name off.
+
+    Returns:
+        the size of each file by its path in `folder`.
+
+    Raises:
+        InputError: there is no such archive.
+        FormatError: it is no zip archive, damaged or cut off; a file in it would land outside the
+            folder, is a link, a device or encrypted, or comes twice; or it grows suspiciously.
+        OutputError: the disk is too full or the folder cannot be written.
+    """
+    make_folder(folder)
+    with _opened(archive) as opened:
+        members = [
+            member
+            for member in _checked_members(archive, opened)
+            if PurePosixPath(member.filename).is_relative_to(below)
+        ]
+        places = {
+            str(PurePosixPath(member.filename).relative_to(below)): member for member in members
+        }
+        missing = [
+            (folder / place, member)
+            for place, member in places.items()
+            if not _is_there(folder / place, member)
+        ]
+        check_space(folder, sum(member.file_size for _, member in missing), f"unpacking {archive}")
+        for target, member in track(missing, len(missing), "unpacking"):
+            _write(archive, opened, member, target, folder)
+    return {place: member.file_size for place, member in places.items()}
+
+
+class _opened:  # noqa: N801 - reads as a function
+    """An open archive; what goes wrong with its structure becomes one sentence."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+
+    def __enter__(self) -> ZipFile:
+        if not self.archive.is_file():
+            raise InputError(f"there is no archive {self.archive}")
+        try:
+            self.opened = ZipFile(self.archive)
+        except BadZipFile as error:
+            raise FormatError(
+                f"{self.archive} is no zip archive, or it is cut off ({error})"
+            ) from error
+        except OSError as error:
+            raise InputError(f"{self.archive} cannot be read: {error.strerror}") from error
+        return self.opened
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.close()
+
+
+def _checked_members(archive: Path, opened: ZipFile) -> list[ZipInfo]:
+    members = [member for member in opened.infolist() if not member.is_dir()]
+    seen: set[str] = set()
+    for member in members:
+        if problem := _problem(member) or ("comes twice" if member.filename in seen else ""):
+            raise FormatError(
+                f"{archive} is not unpacked: the file '{member.filename}' in it {problem}"
+            )
+        seen.add(member.filename)
+    unpacked = sum(member.file_size for member in members)
+    packed = archive.stat().st_size
+    if len(members) > MOST_FILES or unpacked > LARGEST_RATIO * packed:
+        raise FormatError(
+            f"{archive} is not unpacked: its {packed:,} bytes would become {len(members):,} files "
+            f"with {unpacked:,} bytes, as of an archive made to fill disks"
+        )
+    return [member for member in members if not member.filename.startswith("__MACOSX/")]
+
+
+def _problem(member: ZipInfo) -> str:
+    """What is wrong with a file of an archive, '' where nothing is."""
+    name = member.filename
+    windows = PureWindowsPath(name)
+    if windows.drive or windows.root or ".." in windows.parts or "\0" in name or not name.strip():
+        return "would land outside the folder"
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return "is a link" if kind == stat.S_IFLNK else "is no ordinary file"
+    if member.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    return ""
+
+
+def _is_there(target: Path, member: ZipInfo) -> bool:
+    if not target.is_file() or target.stat().st_size != member.file_size:
+        return False
+    checksum = 0
+    with target.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return checksum == member.CRC
+
+
+def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder: Path) -> None:
+    # A link that lies in the folder already must not lead out of it either.
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise FormatError(f"{archive}: '{member.filename}' would land outside {folder}")
+    try:
+        # Reading to the end compares the checksum; a file never yields more than it declares.
+        with (
+            whole_file(target) as temporary,
+            opened.open(member) as packed,
+            temporary.open("wb") as out,
+        ):
+            shutil.copyfileobj(packed, out, CHUNK)
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise FormatError(
+            f"{archive} is damaged: '{member.filename}' cannot be unpacked ({error})"
+        ) from error

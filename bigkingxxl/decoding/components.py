@@ -1,0 +1,117 @@
+"""Connected components: one foreground map a cell type, a cell is what hangs together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.decoding.base import Channel, Float32, Representation
+from bigkingxxl.decoding.losses import binary_cross_entropy, dice
+from bigkingxxl.decoding.scores import scored_candidates
+from bigkingxxl.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ComponentsSettings(Settings):
+    """Weights of the losses.
+
+    Attributes:
+        dice_weight: of the Dice loss beside the cross-entropy.
+    """
+
+    dice_weight: float = Field(1.0, ge=0)
+
+
+class ComponentsKnobs(Settings):
+    """How components are cut.
+
+    Attributes:
+        foreground_threshold: maps above it are cell.
+        minimum_area: smaller components are dropped, in pixels.
+    """
+
+    foreground_threshold: float = Field(0.5, gt=0, lt=1)
+    minimum_area: int = Field(10, ge=0)
+
+
+class Components(Representation):
+    """One foreground map a cell type, as the team's U-Net had it; touching cells grow together."""
+
+    name: ClassVar[str] = "components"
+    Settings: ClassVar[type[Settings]] = ComponentsSettings
+    Knobs: ClassVar[type[Settings]] = ComponentsKnobs
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """A foreground map for each cell type."""
+        return tuple(Channel(f"foreground_{name}") for name in self.type_names)
+
+    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+        """See `Representation.targets`: 1 where a cell of the type lies."""
+        return foreground_targets(planes, cell_type, len(self.type_names))
+
+    def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy and Dice of the foreground maps."""
+        return foreground_loss(self.settings.dice_weight, logits=logits, targets=targets)
+
+    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+        """See `Representation.decode`."""
+        from skimage.measure import label
+
+        settings = self.knobs(knobs)
+        foreground = merged_foreground(maps)
+        cells = label(foreground > settings.foreground_threshold, connectivity=1)
+        cells = without_small(cells.astype(np.int32), settings.minimum_area)
+        return scored_candidates(cells, foreground, None, maps, self.type_names)
+
+    def type_weights(self, maps: Float32) -> Float32 | None:
+        """See `Representation.type_weights`."""
+        return foreground_type_weights(maps)
+
+
+def foreground_targets(
+    planes: NDArray[np.int32], cell_type: NDArray[np.int16], types: int
+) -> Float32:
+    """float32[T, h, w]: 1 where a cell of type t lies on any plane int32[L, h, w]."""
+    type_of_label = np.concatenate(([-1], cell_type)).astype(np.int16)
+    kinds = type_of_label[planes]
+    layers = [(kinds == index).any(axis=0) for index in range(types)]
+    return np.stack(layers).astype(np.float32)
+
+
+def foreground_loss(
+    dice_weight: float, *, logits: Tensor, targets: Tensor
+) -> dict[str, Tensor]:
+    """Cross-entropy plus Dice of foreground maps float[B, T, h, w]."""
+    entropy = binary_cross_entropy(logits=logits, targets=targets)
+    overlap = dice(logits=logits, targets=targets)
+    return {"loss": entropy + dice_weight * overlap, "cross_entropy": entropy, "dice": overlap}
+
+
+def merged_foreground(layers: Float32) -> Float32:
+    """float32[h, w]: foreground of any type; types exclude each other, so chances add up."""
+    total: Float32 = np.minimum(layers.sum(axis=0), 1).astype(np.float32)
+    return total
+
+
+def foreground_type_weights(layers: Float32) -> Float32:
+    """float32[T]: how much foreground each type claims where any cell is seen."""
+    seen = merged_foreground(layers) > 0.5
+    weights: Float32 = layers[:, seen].sum(axis=1).astype(np.float32)
+    return weights
+
+
+def without_small(label_map: NDArray[np.int32], minimum_area: int) -> NDArray[np.int32]:
+    """int32[h, w] without the labels of fewer pixels; the rest renumbered 1 .. N."""
+    area = np.bincount(label_map.ravel())
+    keep = area >= max(minimum_area, 1)
+    keep[0] = False
+    new = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    return new[label_map]

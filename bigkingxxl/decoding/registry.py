@@ -1,0 +1,31 @@
+"""The representations by name, loaded when asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from bigkingxxl.decoding.base import Representation
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.settings import checked, nearest
+
+REPRESENTATIONS = {
+    "components": "bigkingxxl.decoding.components:Components",
+    "watershed": "bigkingxxl.decoding.watershed:Watershed",
+}
+
+
+def make_representation(
+    name: str, type_names: tuple[str, ...], settings: dict[str, Any] | None = None
+) -> Representation:
+    """The representation of a name.
+
+    Raises:
+        SettingsError: no representation of that name, or settings that do not fit it.
+    """
+    if name not in REPRESENTATIONS:
+        raise SettingsError(f"no representation '{name}'{nearest(name, REPRESENTATIONS)}")
+    module, _, kind = REPRESENTATIONS[name].partition(":")
+    cls: type[Representation] = getattr(import_module(module), kind)
+    where = f"settings of the representation '{name}'"
+    return cls(type_names, checked(cls.Settings, settings or {}, where))

@@ -1,0 +1,1 @@
+"""One file a format, reader and writer side by side."""

@@ -1,0 +1,119 @@
+"""Comma-separated tables, read whole, with the line each row stands on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.runs import whole_file
+
+LONGEST_FIELD = 2**31 - 1  # the annotation of one large cell passes csv's default of 131,072
+
+
+@dataclass
+class BadRows:
+    """What is wrong with a file's rows: the first one raises, unless bad rows are to be skipped.
+
+    Attributes:
+        messages: one sentence a skipped row.
+    """
+
+    path: Path
+    skip: bool = False
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, line: int, what: str) -> None:
+        """Report one row; see `add_text`."""
+        self.add_text(f"{self.path}, line {line}: {what}")
+
+    def add_text(self, message: str) -> None:
+        """Report a whole sentence.
+
+        Raises:
+            FormatError: bad rows are not to be skipped.
+        """
+        if not self.skip:
+            raise FormatError(message)
+        self.messages.append(message)
+
+
+@dataclass(frozen=True)
+class CsvTable:
+    """The columns of a table by name, as text, and the line of each row."""
+
+    columns: dict[str, list[str]]
+    lines: list[int]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) -> CsvTable:
+    """All rows of a CSV file with a header line.
+
+    Args:
+        needed: columns that must be there.
+        bad: where rows with a wrong number of fields are reported; None raises.
+
+    Raises:
+        InputError: the file is missing or cannot be opened.
+        FormatError: it is empty, no UTF-8 text, lacks a column or names one twice, or a row has
+            more or fewer fields than the header.
+    """
+    bad = bad or BadRows(path)
+    with _reading(path) as rows:
+        try:
+            header = [name.strip() for name in next(rows, ([], 0))[0]]
+            _check_header(path, header, needed)
+            kept, lines = [], []
+            for values, line in rows:
+                if len(values) == len(header):
+                    kept.append(values)
+                    lines.append(line)
+                elif values:
+                    bad.add(line, f"{len(values)} fields, expected {len(header)} as in the header")
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FormatError(f"{path} is not a comma-separated text file ({error})") from error
+    columns = zip(*kept, strict=True) if kept else ([] for _ in header)
+    return CsvTable({name: list(col) for name, col in zip(header, columns, strict=True)}, lines)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Iterator[tuple[list[str], int]]]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    default = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            yield ((values, reader.line_num) for values in reader)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        csv.field_size_limit(default)
+
+
+def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
+    if not header:
+        raise FormatError(f"{path} is empty, expected a table with columns {', '.join(needed)}")
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise FormatError(
+            f"{path} has no column '{missing[0]}' (found: {', '.join(header)}; "
+            f"expected: {', '.join(needed)})"
+        )
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise FormatError(f"{path} names the column '{twice}' twice")
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file whole or not at all, with plain line ends."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

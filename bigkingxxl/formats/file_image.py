@@ -1,0 +1,114 @@
+"""An image file as an `ImageSource`: whatever holds the samples, one way to a channel of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.geometry import Window
+from bigkingxxl.images import ImageSource
+
+PixelSize = tuple[float, float]
+# ITU-R BT.601: what Pillow takes for the luminance of red, green and blue.
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Samples(Protocol):
+    """One frame of a file as [C, H, W] of any real type, read by window."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """[C, h, w] of a window inside the frame."""
+
+
+class ArraySamples:
+    """Samples in memory.
+
+    Args:
+        pixels: [C, H, W], any real type.
+    """
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.pixels = pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """[C, h, w] of a window."""
+        return self.pixels[(slice(None), *window.slices)]
+
+
+class FileImage(ImageSource):
+    """One frame of an image file.
+
+    Args:
+        samples: all its channels.
+        is_colour: the channels are red, green, blue and maybe alpha.
+        channel: the one to read; None takes the luminance of colour, and all of anything else.
+
+    Raises:
+        ImageError: it has no such channel.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        samples: Samples,
+        *,
+        is_colour: bool,
+        channel: int | None = None,
+        pixel_size_um: PixelSize | None = None,
+    ) -> None:
+        count, height, width = samples.shape
+        count = min(count, 3) if is_colour else count
+        if channel is not None and not 0 <= channel < count:
+            raise ImageError(f"{path} has no channel {channel}: it has {count}, counted from 0")
+        self.path = path
+        self.name = path.stem
+        self.shape = (height, width)
+        self.pixel_size_um = pixel_size_um
+        self._samples = samples
+        self._is_luminance = is_colour and channel is None
+        self._taken = slice(0, count) if channel is None else slice(channel, channel + 1)
+        self.channels = 1 if self._is_luminance or channel is not None else count
+
+    def read_raw(self, window: Window) -> NDArray[np.float32]:
+        """See `ImageSource.read_raw`.
+
+        Raises:
+            ImageError: the file holds pixels that cannot be decoded.
+        """
+        # A double beyond float32 becomes infinite, and `read` fills what is not finite.
+        with np.errstate(over="ignore"):
+            pixels = self._samples.read(window)[self._taken].astype(np.float32)
+        if self._is_luminance:
+            # Not by a matrix product: its rounding would depend on the window.
+            pixels = pixels * LUMINANCE[:, None, None]
+            pixels = (pixels[0] + pixels[1] + pixels[2])[None]
+        return pixels
+
+
+def check_size(path: Path, size: tuple[int, int], pixel_limit: int) -> None:
+    """Refuse an image before its pixels are read.
+
+    Raises:
+        ImageError: a side is 0, or H x W is above the limit.
+    """
+    height, width = size
+    if min(height, width) < 1:
+        raise ImageError(f"{path} has no pixels: it is {width} x {height}")
+    if height * width > pixel_limit:
+        raise ImageError(
+            f"{path} has {width} x {height} pixels, more than the limit of {pixel_limit:,}"
+        )

@@ -1,0 +1,50 @@
+"""The numbers of many run-length texts, read in one pass over their bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+
+LONGEST = 18  # decimal digits that always fit int64
+SPACE, ZERO, NINE = 32, 48, 57
+
+
+def read_numbers(
+    texts: Sequence[str],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Whole numbers of N texts of digits and blanks.
+
+    Returns:
+        numbers: int64[M] of all texts, one after the other; bounds: int64[N + 1], where each
+        text's numbers begin; plain: bool[N], False for a text that holds anything else than
+        digits and blanks, or a number of more than 18 digits (its numbers mean nothing then).
+    """
+    joined = " ".join([*texts, ""])
+    # A character outside ASCII becomes one '?', so that positions stay those of the text.
+    code = np.frombuffer(joined.encode("ascii", "replace"), np.uint8)
+    ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
+    digit = (code >= ZERO) & (code <= NINE)
+    odd = np.flatnonzero(~digit & (code != SPACE))
+    plain = np.ones(len(texts), bool)
+    plain[np.searchsorted(ends, odd, side="right")] = False
+    edges = np.diff(digit.astype(np.int8), prepend=0, append=0)
+    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    lengths = stops - starts
+    plain[np.searchsorted(ends, starts[lengths > LONGEST], side="right")] = False
+    numbers = np.zeros(len(starts), np.int64)
+    for place in range(min(int(lengths.max(initial=0)), LONGEST)):
+        some = lengths > place
+        numbers[some] = numbers[some] * 10 + code[starts[some] + place] - ZERO
+    return numbers, np.append(0, np.searchsorted(starts, ends)), plain
+
+
+def numbers_of(
+    numbers: NDArray[np.int64], bounds: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The numbers of some texts, and how many each of them has."""
+    counts = np.diff(bounds)[chosen]
+    return numbers[rle.expand(bounds[:-1][chosen], counts)], counts

@@ -1,0 +1,63 @@
+"""Binary masks, one layer a cell type: what a network with one output layer a type learns from.
+
+A TIFF of T pages, uint8, 255 where a cell of the type is; ImageJ shows the type's name on each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.instances import Instances
+from bigkingxxl.runs import whole_file
+
+FOREGROUND = 255
+
+
+def type_masks(instances: Instances) -> NDArray[np.bool_]:
+    """bool[T, H, W]: where a cell of each type is; overlapping cells count once, none is lost."""
+    masks = np.zeros((len(instances.type_names), *instances.size), bool)
+    owner, flat = instances.pixels()
+    masks.reshape(len(masks), -1)[instances.cell_type[owner], flat] = True
+    return masks
+
+
+def write_type_masks(path: Path, instances: Instances) -> None:
+    """Write one page a cell type, in the order of `type_names`.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import tifffile
+
+    pages = type_masks(instances).astype(np.uint8) * FOREGROUND
+    with whole_file(path) as temporary:
+        tifffile.imwrite(
+            temporary, pages[:, None], imagej=True, compression="zlib",
+            metadata={"axes": "ZCYX", "Labels": list(instances.type_names)},
+        )  # fmt: skip
+
+
+def read_type_masks(path: Path) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """bool[T, H, W] and the names of the types.
+
+    Raises:
+        ImageError: the file is missing or no TIFF.
+        FormatError: its pages name no types.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages, metadata = file.asarray(), file.imagej_metadata or {}
+    except (OSError, ValueError, tifffile.TiffFileError) as error:
+        raise ImageError(f"{path} cannot be read as a TIFF: {error}") from error
+    height, width = pages.shape[-2:]
+    masks = pages.reshape(-1, height, width) > 0
+    names = tuple(metadata.get("Labels", ()))
+    if len(names) != len(masks):
+        raise FormatError(f"{path} has {len(masks)} pages, expected one named page a cell type")
+    return masks, names

@@ -1,0 +1,113 @@
+"""From candidates to instances: the only way. Thresholds, mask NMS and painting, by cell type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.instances import Instances
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.overlaps import iou
+from bigkingxxl.settings import nearest
+
+
+def select(
+    candidates: Candidates,
+    points: OperatingPoints,
+    *,
+    cell_type: str | None = None,
+    pixel_size_um: tuple[float, float] | None = None,
+    area_scale: float = 1.0,
+) -> Instances:
+    """Disjoint, scored cells.
+
+    Args:
+        cell_type: the image's type where it is known; else it is voted by the candidates.
+        pixel_size_um: of the image, handed on.
+        area_scale: image pixels a pixel of the training images, in area.
+    Raises:
+        InputError: a cell type the candidates do not know.
+    """
+    types = vote(candidates, points, cell_type)
+    thresholds = _knob_values(candidates, points, types, "mask_threshold")
+    masks = masks_above(candidates, thresholds, types)
+    scores = _knob_values(candidates, points, types, "score_threshold")
+    minimum = _knob_values(candidates, points, types, "minimum_area") * area_scale
+    areas = masks.areas()
+    keep = (candidates.score >= scores) & (areas >= np.maximum(minimum, 1))
+    order = np.flatnonzero(keep)
+    order = order[np.argsort(-candidates.score[order], kind="stable")]
+    masks, minimum = masks.take(order), minimum[order]
+    limits = _knob_values(candidates, points, types, "nms_iou")[order]
+    kept = mask_nms(masks, limits)
+    masks, minimum = masks.take(kept), minimum[kept]
+    painted = masks.disjoint(np.arange(len(masks))[::-1])
+    result = painted.take(painted.areas() >= np.maximum(minimum, 1))
+    return replace(result, pixel_size_um=pixel_size_um)
+
+
+def vote(
+    candidates: Candidates, points: OperatingPoints, cell_type: str | None = None
+) -> NDArray[np.int16]:
+    """int16[N]: the cell type of each candidate, by image or by cell.
+
+    In a vote by image every candidate counts with its score times its area, so that one fleck of
+    debris does not decide.
+    """
+    count, names = len(candidates), candidates.type_names or ("cell",)
+    if cell_type is not None:
+        if cell_type not in names:
+            raise InputError(f"no cell type '{cell_type}' in this model{nearest(cell_type, names)}")
+        return np.full(count, names.index(cell_type), np.int16)
+    shares = candidates.type_probability
+    if shares is None or count == 0:
+        return np.zeros(count, np.int16)
+    if points.type_vote == "cell":
+        return shares.argmax(axis=1).astype(np.int16)
+    weight = candidates.score * np.diff(candidates.offsets)
+    return np.full(count, int((shares * weight[:, None]).sum(axis=0).argmax()), np.int16)
+
+
+def _knob_values(
+    candidates: Candidates, points: OperatingPoints, types: NDArray[np.int16], knob: str
+) -> NDArray[np.float64]:
+    """float64[N]: a knob's value for each candidate's type."""
+    names = candidates.type_names or ("cell",)
+    values = [getattr(points.of(name).select, knob) for name in names]
+    return np.array(values, np.float64)[types]
+
+
+def masks_above(
+    candidates: Candidates, thresholds: NDArray[np.float64], types: NDArray[np.int16] | None = None
+) -> Instances:
+    """N maybe overlapping cells: where each soft mask lies above its threshold (in [0, 1])."""
+    owner, row, col = candidates.pixels()
+    keep = candidates.probability > (thresholds * 255)[owner]
+    owner, flat = owner[keep], row[keep] * candidates.size[1] + col[keep]
+    return Instances.from_pixels(
+        owner, flat, len(candidates), candidates.size, cell_type=types,
+        type_names=candidates.type_names or ("cell",), score=candidates.score,
+    )  # fmt: skip
+
+
+def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) -> NDArray[np.int64]:
+    """Indices kept: a mask goes when one before it that is kept overlaps it by IoU > its limit.
+
+    Args:
+        masks: in order of falling score; limits: float64[N].
+    """
+    overlap = iou(masks, masks).tocoo()
+    limits = np.asarray(limits, np.float64)
+    hit = (overlap.row < overlap.col) & (overlap.data > limits[overlap.col])
+    kept = np.ones(len(masks), bool)
+    order = np.lexsort((overlap.row[hit], overlap.col[hit]))
+    # Only pairs that collide are walked; in their order every earlier verdict is already final.
+    for high, low in zip(overlap.row[hit][order], overlap.col[hit][order], strict=True):
+        if kept[high]:
+            kept[low] = False
+    return np.flatnonzero(kept)

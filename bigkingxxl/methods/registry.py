@@ -1,0 +1,33 @@
+"""The methods by name, loaded when asked for: a new method is one line here and one file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.methods.base import Method
+from bigkingxxl.settings import checked, nearest
+
+METHODS = {
+    "unetr": "bigkingxxl.methods.unetr:Unetr",
+}
+
+
+def method_class(name: str) -> type[Method]:
+    """The class of a method.
+
+    Raises:
+        SettingsError: no method of that name.
+    """
+    if name not in METHODS:
+        raise SettingsError(f"no method '{name}'{nearest(name, METHODS)}")
+    module, _, kind = METHODS[name].partition(":")
+    cls: type[Method] = getattr(import_module(module), kind)
+    return cls
+
+
+def make_method(name: str, settings: dict[str, Any], type_names: tuple[str, ...]) -> Method:
+    """A method with checked settings."""
+    cls = method_class(name)
+    return cls(checked(cls.Settings, settings, where=f"settings of the method '{name}'"), type_names)

@@ -1,0 +1,79 @@
+"""UNETR: a vision transformer as encoder, convolutions as decoder, any representation on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from bigkingxxl.decoding.registry import make_representation
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.methods.base import DenseMethod
+from bigkingxxl.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class UnetrSettings(Settings):
+    """Size of the network and what it predicts.
+
+    Attributes:
+        representation: 'components', 'watershed', ...; representation_settings: its own settings.
+        image_channels: C of the images.
+        image_size: side in pixels of the position embedding's grid; other sizes interpolate it.
+        feature_size: channels of the decoder at full resolution.
+        hidden_size, mlp_dim, heads: of the transformer (the paper: 768, 3072, 12).
+        normalisation: 'batch', 'group' or 'instance' (per tile, so tiles may show).
+        dropout: rate in the transformer.
+    """
+
+    representation: str = "watershed"
+    representation_settings: dict[str, Any] = Field(default_factory=dict)
+    image_channels: int = Field(1, ge=1)
+    image_size: int = Field(256, ge=16)
+    feature_size: int = Field(16, ge=4)
+    hidden_size: int = Field(192, ge=16)
+    mlp_dim: int = Field(768, ge=16)
+    heads: int = Field(6, ge=1)
+    normalisation: Literal["batch", "group", "instance"] = "batch"
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class Unetr(DenseMethod):
+    """UNETR (Hatamizadeh et al. 2022) x a representation."""
+
+    name: ClassVar[str] = "unetr"
+    Settings: ClassVar[type[Settings]] = UnetrSettings
+    stride = 16
+
+    def __init__(self, settings: UnetrSettings, type_names: tuple[str, ...]) -> None:
+        super().__init__(settings, type_names)
+        if settings.hidden_size % settings.heads:
+            raise SettingsError(
+                f"hidden_size {settings.hidden_size} is not a multiple of heads {settings.heads}"
+            )
+        self.representation = make_representation(
+            settings.representation, type_names, settings.representation_settings
+        )
+
+    def build(self) -> nn.Module:
+        """A fresh UNETR."""
+        from bigkingxxl.networks.unetr import AnySizeUNETR
+
+        settings = self.settings
+        norm: Any = settings.normalisation
+        if norm == "group":
+            norm = ("group", {"num_groups": min(8, settings.feature_size)})
+        return AnySizeUNETR(
+            in_channels=settings.image_channels,
+            out_channels=len(self.representation.channels),
+            img_size=settings.image_size,
+            feature_size=settings.feature_size,
+            hidden_size=settings.hidden_size,
+            mlp_dim=settings.mlp_dim,
+            num_heads=settings.heads,
+            norm_name=norm,
+            dropout_rate=settings.dropout,
+            spatial_dims=2,
+        )

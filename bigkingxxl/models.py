@@ -1,0 +1,161 @@
+"""A trained model in one file: weights in safetensors, everything else in its metadata.
+
+Loading never runs code: the metadata is JSON checked by type, the weights are plain arrays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError
+from bigkingxxl.images import Normalisation
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs import file_hash, whole_file
+from bigkingxxl.settings import Settings, checked
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bigkingxxl.methods.base import Method
+
+METADATA_KEY = "bigkingxxl"
+
+
+class PredictionSettings(Settings):
+    """How a trained model looks at an image.
+
+    Attributes:
+        scale: network pixels a pixel of the training images.
+        tile, overlap: in network pixels (a tile is enlarged to the method's stride).
+        flips: how many of the four flips are averaged (1 = none).
+        batch_size: tiles at once.
+    """
+
+    scale: float = Field(1.0, gt=0)
+    tile: int = Field(256, ge=32)
+    overlap: int = Field(64, ge=0)
+    flips: Literal[1, 2, 4] = 1
+    batch_size: int = Field(4, ge=1)
+
+
+class ModelCard(Settings):
+    """What a model is, what it was made from and how it is to be used.
+
+    Attributes:
+        method, settings: which network; type_names: the cell types, in order.
+        normalisation, prediction, operating_points: how it looks and decides.
+        pixel_size_um: micrometres a pixel of the training images, or None where unknown.
+        median_diameter: of the training cells, in their pixels (of a disc of the median area).
+        trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
+        scores: by name, as measured; provenance: date, command, versions, seed.
+    """
+
+    format: Literal["bigkingxxl-model-1"] = "bigkingxxl-model-1"
+    method: str
+    settings: dict[str, Any]
+    type_names: tuple[str, ...] = Field(min_length=1)
+    image_channels: int = Field(1, ge=1)
+    normalisation: Normalisation = Normalisation()
+    prediction: PredictionSettings = PredictionSettings()
+    operating_points: OperatingPoints = OperatingPoints()
+    pixel_size_um: tuple[float, float] | None = None
+    median_diameter: float | None = None
+    trained_on: tuple[str, ...] = ()
+    selected_on: tuple[str, ...] = ()
+    scores: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A loaded model: its card, its method and its network in evaluation mode."""
+
+    card: ModelCard
+    method: Method
+    network: nn.Module
+
+
+def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
+    """Write the model file whole or not at all.
+
+    Args:
+        weights: a network's state dict; saved contiguous, in the dtype given.
+    """
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+    metadata = {METADATA_KEY: card.model_dump_json()}
+    with whole_file(path) as temporary:
+        save_file(plain, str(temporary), metadata=metadata)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of a model file, without its weights and without torch.
+
+    Raises:
+        ModelError: missing, corrupt, truncated, or not a model of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    try:
+        with safe_open(str(path), framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path} is not a model file, or it is damaged ({error})") from error
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path} is a safetensors file, but not a model made by bigkingxxl")
+    try:
+        return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
+    except (ValueError, BigKingXXLError) as error:
+        raise ModelError(f"{path} is damaged or of another version: {error}") from error
+
+
+def load_model(path: Path, device: str = "cpu") -> Model:
+    """A model with its network on a device, in evaluation mode.
+
+    Raises:
+        ModelError: as `read_card`, or weights that do not fit the network (the first mismatches
+            are named).
+        MissingExtraError: torch is not installed.
+    """
+    card = read_card(path)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path} needs torch: install it with pip install 'bigkingxxl[train]'"
+        ) from error
+    from bigkingxxl.methods.registry import make_method
+
+    method = make_method(card.method, card.settings, card.type_names)
+    network = method.build()
+    weights = load_file(str(path))
+    problems = mismatches(network.state_dict(), weights)
+    if problems:
+        raise ModelError(f"{path} does not fit its network: {'; '.join(problems[:3])}")
+    network.load_state_dict(weights)
+    return Model(card, method, network.to(device).eval())
+
+
+def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """One line for each tensor that is missing, left over or of another shape."""
+    lines = [f"'{name}' is missing" for name in expected if name not in found]
+    lines += [f"'{name}' is unknown" for name in found if name not in expected]
+    for name, tensor in expected.items():
+        if name in found and found[name].shape != tensor.shape:
+            shapes = f"{tuple(found[name].shape)}, expected {tuple(tensor.shape)}"
+            lines.append(f"'{name}' has shape {shapes}")
+    return lines
+
+
+def model_hash(path: Path) -> str:
+    """The first 12 digits of the file's SHA-256: which model made a result."""
+    return file_hash(path)[:12]

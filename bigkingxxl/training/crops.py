@@ -1,0 +1,127 @@
+"""Training crops drawn from a data set: balanced by type, the same in every process and run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
+from bigkingxxl.data.dataset import Dataset as ImageDataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.images import Normalisation
+from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.training.recipe import Recipe
+
+CACHE_BYTES = 1_500_000_000
+
+
+class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
+    """Endless crops: item i is a pure function of the seed and i.
+
+    Args:
+        data: annotated images; ids: those to train on; type_names: order of the types.
+        method: makes the targets; recipe: augmentation, balance and seed.
+    """
+
+    def __init__(
+        self, data: ImageDataset, ids: Sequence[str], method: Method, recipe: Recipe
+    ) -> None:
+        if not ids:
+            raise InputError(f"{data.root}: no images to train on")
+        self.data, self.ids, self.method, self.recipe = data, tuple(ids), method, recipe
+        self.chance = type_balanced_chances(
+            [data.cell_type(each) for each in self.ids], recipe.training.type_balance
+        )
+        self.cache: OrderedDict[str, AnnotatedPixels] = OrderedDict()
+        self.cached_bytes = 0
+
+    def __len__(self) -> int:
+        return self.recipe.training.epochs * self.recipe.training.crops_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        """image float32[C, h, w] and the method's targets."""
+        rng = np.random.default_rng((self.recipe.seed, index))
+        pixels = self._pixels(self.ids[int(rng.choice(len(self.ids), p=self.chance))])
+        augment: AugmentSettings = self.recipe.augment
+        image, planes = random_view(pixels, augment, rng)
+        targets = self.method.targets(Crop(image, planes, pixels.cell_type))
+        return torch.from_numpy(image), targets
+
+    def _pixels(self, image_id: str) -> AnnotatedPixels:
+        if image_id in self.cache:
+            self.cache.move_to_end(image_id)
+            return self.cache[image_id]
+        pixels = annotated_pixels(self.data, image_id, self.recipe.normalisation,
+                                  self.method.type_names)  # fmt: skip
+        self.cache[image_id] = pixels
+        self.cached_bytes += pixels.image.nbytes + pixels.planes.nbytes
+        while self.cached_bytes > CACHE_BYTES and len(self.cache) > 1:
+            _, oldest = self.cache.popitem(last=False)
+            self.cached_bytes -= oldest.image.nbytes + oldest.planes.nbytes
+        return pixels
+
+
+def annotated_pixels(
+    data: ImageDataset, image_id: str, normalisation: Normalisation, type_names: tuple[str, ...]
+) -> AnnotatedPixels:
+    """One image, normalised by its own statistics, with its annotations as planes."""
+    source, cells = data.source(image_id), data.instances(image_id)
+    image = normalisation.apply(source.read(), source.statistics)
+    order = np.array([type_names.index(name) for name in cells.type_names], np.int16)
+    return AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])
+
+
+def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
+    """float64[N]: chance of each image; a type's share goes with its number to this power.
+
+    1 leaves the data's own shares, 0 makes all types equally likely.
+    """
+    names, index, count = np.unique(
+        [name or "" for name in types], return_inverse=True, return_counts=True
+    )
+    share = count.astype(np.float64) ** power / count
+    chance = share[index]
+    return chance / chance.sum()
+
+
+class EpochSampler(Sampler[int]):
+    """Indices of one epoch's crops; Lightning sets the epoch, also after a resume."""
+
+    def __init__(self, crops_per_epoch: int) -> None:
+        self.crops_per_epoch, self.epoch = crops_per_epoch, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch whose crops come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.crops_per_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        start = self.epoch * self.crops_per_epoch
+        return iter(range(start, start + self.crops_per_epoch))
+
+
+def crop_loader(crops: CropDataset) -> DataLoader[Any]:
+    """Batches of crops; one worker process draws them while the network learns."""
+    method, training = crops.method, crops.recipe.training
+
+    def collate(items: Sequence[tuple[torch.Tensor, Any]]) -> Batch:
+        images = torch.stack([image for image, _ in items])
+        return Batch(images, method.collate([targets for _, targets in items]))
+
+    workers = training.workers
+    return DataLoader(
+        crops,
+        batch_size=training.batch_size,
+        sampler=EpochSampler(training.crops_per_epoch),
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+    )

@@ -1,0 +1,151 @@
+"""The Lightning module that trains any method: losses, schedule, validation on the real metric."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.formats.overlay import draw_overlay
+from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.instances import Instances
+from bigkingxxl.methods.base import Batch, Method
+from bigkingxxl.models import Model, ModelCard
+from bigkingxxl.training.recipe import Recipe
+
+PICTURES = 3
+
+
+class DivergedError(BigKingXXLError):
+    """The loss is no number any more; the last good checkpoint stays."""
+
+
+class TrainingModule(L.LightningModule):
+    """Trains a method's network; validates by predicting images and scoring them.
+
+    Args:
+        method, recipe: what and how.
+        card: of the model in the making; validation predicts with its settings.
+        data: the data set; validation_ids: images predicted after each epoch.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        recipe: Recipe,
+        card: ModelCard,
+        data: Dataset,
+        validation_ids: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.method, self.recipe, self.card, self.data = method, recipe, card, data
+        self.validation_ids = tuple(validation_ids)
+        self.network: nn.Module = method.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.truth = {image_id: data.instances(image_id) for image_id in self.validation_ids}
+        self.predicted: dict[str, Instances] = {}
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+
+    # ---- learning -----------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The total loss of one batch."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        losses = self.method.loss(self.network, Batch(images, batch.targets))
+        if not torch.isfinite(losses["loss"]):
+            raise DivergedError(
+                f"the loss became {float(losses['loss'].detach())} in epoch {self.current_epoch}, "
+                f"batch {batch_idx}: the last good checkpoint is kept; try a smaller learning_rate"
+            )
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        return losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; no weight decay on biases and norms; the rate falls as a cosine of progress."""
+        training = self.recipe.training
+        decayed = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": training.weight_decay},
+                  {"params": others, "weight_decay": 0.0}]  # fmt: skip
+        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer,
+                "lr_scheduler": {"scheduler": schedule, "interval": "step"}}  # fmt: skip
+
+    def _rate(self, step: int) -> float:
+        """Share of the full learning rate: a linear start, then a cosine down to a hundredth."""
+        start = min(1.0, (step + 1) / (self.recipe.training.warmup_steps + 1))
+        return start * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * self.progress(step)))))
+
+    def progress(self, step: int) -> float:
+        """How far the training is, 0 to 1: by steps, or by time where that ends first."""
+        training = self.recipe.training
+        steps = training.epochs * -(-training.crops_per_epoch // training.batch_size)
+        done = step / steps
+        if training.max_minutes is not None:
+            done = max(done, self.seconds() / (60 * training.max_minutes))
+        return min(done, 1.0)
+
+    def seconds(self) -> float:
+        """Time spent in training, over all resumed parts."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the training when its time is over."""
+        minutes = self.recipe.training.max_minutes
+        if minutes is not None and self.seconds() > 60 * minutes:
+            self.trainer.should_stop = True
+
+    def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
+        """Batches go to the device; ids of images to predict stay."""
+        if not isinstance(batch, Batch):
+            return batch
+        moved = super().transfer_batch_to_device(batch.targets, device, dataloader_idx)
+        return Batch(batch.images.to(device), moved)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the time spent."""
+        checkpoint["seconds"] = self.seconds()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the time spent before."""
+        self.seconds_before = float(checkpoint.get("seconds", 0.0))
+        self.started = time.monotonic()
+
+    # ---- validating ---------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """A fresh predictor of the weights as they are (averaged where averaging is on)."""
+        self.predicted = {}
+        model = Model(self.card, self.method, self.network)
+        self.predictor = model_predictor(model, self.device.type)
+
+    def validation_step(self, image_id: str, batch_idx: int) -> None:
+        """Predict one image as the finished model would."""
+        source = self.data.source(image_id)
+        cells = select(self.predictor.candidates(source), self.card.operating_points)
+        self.predicted[image_id] = cells
+        if batch_idx < PICTURES and self.logger is not None:
+            picture = torch.from_numpy(draw_overlay(source, cells))
+            board: Any = self.logger.experiment  # type: ignore[attr-defined]
+            board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the predicted images with the competition's metric."""
+        types = {image_id: self.data.cell_type(image_id) for image_id in self.predicted}
+        truth = {image_id: self.truth[image_id] for image_id in self.predicted}
+        score = competition_map(truth, self.predicted, types)
+        mix = score.mean if score.challenge_mix is None else score.challenge_mix
+        self.log("val/map", mix, prog_bar=True)
+        self.log("val/map_plain", score.mean)
+        for name, value in score.by_type.items():
+            self.log(f"val/map_{name}", value)

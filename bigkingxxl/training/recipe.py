@@ -1,0 +1,92 @@
+"""Everything that decides a training run, in one typed object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bigkingxxl.data.augment import AugmentSettings
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.images import Normalisation
+from bigkingxxl.models import PredictionSettings
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.settings import Settings, checked, nearest, override, read_values
+
+
+class TrainingSettings(Settings):
+    """How a network is trained.
+
+    Attributes:
+        epochs: an epoch is `crops_per_epoch` crops; validation and a checkpoint end each.
+        max_minutes: training ends here at the latest, the learning rate falling in time; or None.
+        batch_size, learning_rate, weight_decay, warmup_steps, clip_norm: of AdamW with cosine.
+        averaging: decay of the moving average of the weights that is validated and kept; 0 = off.
+        precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
+        type_balance: 0 draws all cell types alike, 1 as often as they occur.
+        validation_images: how many images of the fold are predicted after each epoch.
+        patience: epochs without a better validation mAP before training ends.
+        workers: processes that prepare crops.
+    """
+
+    epochs: int = Field(60, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    crops_per_epoch: int = Field(800, ge=1)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    clip_norm: float = Field(5.0, gt=0)
+    averaging: float = Field(0.995, ge=0, lt=1)
+    precision: Literal["bf16", "32"] = "bf16"
+    type_balance: float = Field(0.5, ge=0, le=1)
+    validation_images: int = Field(24, ge=1)
+    patience: int = Field(20, ge=1)
+    workers: int = Field(1, ge=0)
+
+
+class Recipe(Settings):
+    """A training run: the method, its settings, and how it learns and predicts.
+
+    Attributes:
+        method: name of the method; settings: the method's own.
+        seed: of everything random.
+    """
+
+    method: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    augment: AugmentSettings = AugmentSettings()
+    training: TrainingSettings = TrainingSettings()
+    prediction: PredictionSettings = PredictionSettings()
+    normalisation: Normalisation = Normalisation()
+    operating_points: OperatingPoints = OperatingPoints()
+    seed: int = 0
+
+
+def recipe_names() -> list[str]:
+    """The shipped recipes."""
+    folder = resources.files("bigkingxxl.recipes")
+    names = [entry.name.removesuffix(".py") for entry in folder.iterdir()
+             if entry.name.endswith(".py")]  # fmt: skip
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def load_recipe(config: str, assignments: Iterable[str] = (), seed: int | None = None) -> Recipe:
+    """The recipe of a config file or of a shipped recipe's name, with overrides.
+
+    Raises:
+        SettingsError: neither a file nor a recipe, an unknown key, an impossible value.
+    """
+    path = Path(config)
+    if path.suffix == "" and not path.is_file():
+        names = recipe_names()
+        if config not in names:
+            raise SettingsError(f"'{config}' is no config file and no recipe{nearest(config, names)}")
+        path = Path(str(resources.files("bigkingxxl.recipes") / f"{config}.py"))
+    values = override(read_values(path), assignments)
+    if seed is not None:
+        values["seed"] = seed
+    return checked(Recipe, values, where=config)

@@ -1,0 +1,150 @@
+"""The command: lazy commands, and errors as one sentence with the right exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from bigkingxxl import __version__, errors
+from bigkingxxl.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `bigkingxxl boom`, a command whose body the test gives."""
+
+    def run(body: Callable[..., Any] | typer.Typer, *arguments: str) -> Result:
+        module = types.ModuleType("boom_module")
+        module.boom = body  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "boom_module", module)
+        monkeypatch.setitem(main.COMMANDS, "boom", main.Target("boom_module:boom", "Fails."))
+        first = [each for each in arguments if each == "--debug"]
+        rest = [each for each in arguments if each != "--debug"]
+        return CliRunner().invoke(main.app, [*first, "boom", *rest])
+
+    return run
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def boom() -> None:
+        raise error
+
+    return boom
+
+
+USER_ERRORS = [
+    kind for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, errors.BigKingXXLError)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", USER_ERRORS)
+def test_a_users_error_is_one_sentence_and_exit_2(run_command: Run, kind: type[Exception]) -> None:
+    result = run_command(raising(kind("train.csv, line 7: an odd count\nof numbers (3)")))
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == "bigkingxxl: train.csv, line 7: an odd count of numbers (3)\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "a.png"), 2, "a.png: no such file"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.csv"), 2, "out.csv: no space left"),
+        (ModuleNotFoundError("x", name="torch.nn"), 2, 'pip install "bigkingxxl[train]"'),
+        (ModuleNotFoundError("x", name="kaggle"), 2, 'pip install "bigkingxxl[kaggle]"'),
+        (ModuleNotFoundError("No module named 'spam'", name="spam"), 1, "unexpected"),
+        (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
+        (RuntimeError(), 1, "RuntimeError: no message"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_other_errors_are_sentences_too(
+    run_command: Run, error: BaseException, code: int, words: str
+) -> None:
+    result = run_command(raising(error))
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_where_an_error_came_from(
+    run_command: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(run_command(raising(ValueError("x")), "--debug").exception, ValueError)
+    monkeypatch.setenv("BIGKINGXXL_DEBUG", "1")
+    assert isinstance(run_command(raising(ValueError("x"))).exception, ValueError)
+
+
+def test_an_exit_code_of_a_commands_own_is_kept(run_command: Run) -> None:
+    assert run_command(raising(typer.Exit(1))).exit_code == 1
+    assert run_command(lambda: None).exit_code == 0
+
+
+def test_a_wrong_argument_is_explained_with_exit_2(run_command: Run) -> None:
+    def boom(count: int) -> None: ...
+
+    result = run_command(boom, "seven")
+    assert result.exit_code == 2
+    assert "valid integer" in result.stderr
+
+
+def test_a_group_of_commands_is_loaded_like_a_command(run_command: Run) -> None:
+    group = typer.Typer(help="Several things.")
+    group.command("one")(lambda: typer.echo("first"))
+    group.command("two")(raising(errors.InputError("no")))
+    assert run_command(group, "one").stdout == "first\n"
+    assert run_command(group, "two").exit_code == 2
+    shown = run_command(group, "--help").stdout
+    assert "Several things." in shown
+    assert "boom [OPTIONS] COMMAND" in shown
+
+
+def test_square_brackets_in_help_stay(run_command: Run) -> None:
+    def boom() -> None:
+        """Needs the extra bigkingxxl[train]."""
+
+    assert "bigkingxxl[train]" in run_command(boom, "--help").stdout
+
+
+def test_an_unknown_command_names_the_nearest() -> None:
+    result = CliRunner().invoke(main.app, ["evalute"])
+    assert result.exit_code == 2
+    assert "evaluate" in result.stderr
+
+
+def test_version_and_bare_help() -> None:
+    assert CliRunner().invoke(main.app, ["--version"]).stdout == f"bigkingxxl {__version__}\n"
+    shown = CliRunner().invoke(main.app, ["--help"]).stdout
+    for name, target in main.COMMANDS.items():
+        assert name in shown
+        assert target.summary in shown
+
+
+@pytest.mark.parametrize("name", list(main.COMMANDS))
+def test_every_listed_command_is_there_and_has_the_help_it_is_listed_with(name: str) -> None:
+    result = CliRunner().invoke(main.app, [name, "--help"])
+    assert result.exit_code == 0, result.stderr
+    command = main.load(name)
+    assert command.help, f"{name} needs a docstring or a help text"
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name}: {parameter.name} has no help"
+
+
+def test_every_command_of_a_group_explains_itself() -> None:
+    for name in main.COMMANDS:
+        for sub, command in getattr(main.load(name), "commands", {}).items():
+            assert command.help, f"{name} {sub} needs a docstring"
+            for parameter in command.params:
+                assert getattr(parameter, "help", None), f"{name} {sub}: {parameter.name}"

@@ -1,0 +1,77 @@
+"""Progress: all items come through, the rate and what is left are true, quiet is quiet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from bigkingxxl.cli import progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second passes each time that somebody looks."""
+    ticks = count()
+    monkeypatch.setattr("time.monotonic", lambda: float(next(ticks)))
+
+
+def test_items_come_through_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress.track(iter("abc"), label="letters")) == ["a", "b", "c"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("letters: 3, ")
+
+
+def test_quiet_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress.track([1, 2], quiet=True)) == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_gets_a_line_now_and_then(clock: None, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in progress.track(range(40), label="images"):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "images: 10/40, 1.0/s, 0:30 left",
+        "images: 20/40, 1.0/s, 0:20 left",
+        "images: 30/40, 1.0/s, 0:10 left",
+        "images: 40/40, 1.0 s each, 0:41 in all",
+    ]
+
+
+def test_an_error_in_the_loop_is_not_swallowed(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(progress.track(broken(), total=2))
+
+
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert list(progress.track(range(3), label="tiles")) == [0, 1, 2]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "tiles" in err
+    assert "3/3" in err
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [(0, "-/s"), (12.34, "12.3/s"), (1, "1.0/s"), (0.25, "4.0 s each")],
+)
+def test_rates_read_well(speed: float, text: str) -> None:
+    assert progress.rate(speed) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3723, "1:02:03")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert progress.clock(seconds) == text

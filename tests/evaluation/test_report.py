@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import base64
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bigkingxxl.errors import OutputError
+from bigkingxxl.evaluation.average_precision import coco_table
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.report import thumbnail, write_report
+from bigkingxxl.instances import Instances
+
+
+class Page(HTMLParser):
+    """What a page says, the pictures in it, and every address it points to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.pictures: dict[str, Image.Image] = {}
+        self.addresses: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        values = dict(attrs)
+        self.addresses += [values[key] or "" for key in ("src", "href") if key in values]
+        if tag == "img":
+            kind, _, code = (values["src"] or "").partition(",")
+            assert kind == "data:image/png;base64"
+            picture = Image.open(io.BytesIO(base64.b64decode(code, validate=True)))
+            picture.load()
+            self.pictures[values["alt"] or ""] = picture
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def cells(*labels: int) -> Instances:
+    return Instances.from_label_map(np.repeat(np.array([labels]), 20, axis=0))
+
+
+def scores() -> tuple[CompetitionScore, dict[str, Instances]]:
+    truth = {"a": cells(1, 1, 0, 2), "b": cells(0, 3, 3, 3), "c": cells(0, 0, 0, 0)}
+    found = {"a": cells(1, 1, 0, 0), "b": cells(0, 3, 3, 3)}
+    return competition_map(truth, found, {"a": "cort", "b": "astro", "c": None}), truth
+
+
+def test_the_page_holds_scores_plots_and_overlays_and_needs_nothing_else(tmp_path: Path) -> None:
+    score, truth = scores()
+    overlay = np.zeros((900, 1300, 3), np.uint8)
+    overlay[..., 1] = 255
+    path = tmp_path / "deep" / "report.html"
+    write_report(
+        path,
+        title="Fold 0",
+        competition=score,
+        coco=coco_table(truth, {"a": truth["a"]}),
+        overlays={"image a": overlay, "gray": overlay[..., 0]},
+        figures={"loss": thumbnail(overlay)},
+        facts={"seed": 0, "data": "a folder"},
+    )
+    page = Page(path)
+    text = " ".join(page.text)
+    # (0.5 + 1 + 0) / 3, and the parts by type.
+    for part in ("Fold 0", "mAP 0.5000", "cort", "astro", "AP50", "AR, small cells", "a folder",
+                 "1 of them missing", "no scored image shows shsy5y"):  # fmt: skip
+        assert part in text, part
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert page.tags.isdisjoint({"script", "link", "iframe", "object"})
+    assert len(page.pictures) == 6
+    assert page.pictures["image a"].size == (640, 443)
+    assert page.pictures["image a"].convert("RGB").getpixel((5, 5)) == (0, 255, 0)
+    assert page.pictures["gray"].mode == "L"
+
+
+def test_what_users_call_things_is_text_not_markup(tmp_path: Path) -> None:
+    name = '<script>alert("x")</script> & more'
+    write_report(
+        tmp_path / "r.html",
+        title=name,
+        overlays={name: np.zeros((4, 4, 3), np.uint8)},
+        facts={name: name},
+    )
+    page = Page(tmp_path / "r.html")
+    assert "script" not in page.tags
+    assert page.text.count(name) == 5
+    assert list(page.pictures) == [name]
+
+
+def test_the_same_scores_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one.html", "two.html"):
+        write_report(tmp_path / name, title="t", competition=scores()[0])
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+def test_the_mix_is_shown_where_all_its_types_are(tmp_path: Path) -> None:
+    truth = {kind: cells(1, 1, 0, 2) for kind in ("astro", "cort", "shsy5y")}
+    score = competition_map(truth, truth, {kind: kind for kind in truth})
+    write_report(tmp_path / "r.html", title="t", competition=score)
+    assert "Challenge-mix mAP 1.0000" in " ".join(Page(tmp_path / "r.html").text)
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match=r"report\.html"):
+        write_report(tmp_path / "file" / "report.html", title="t")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

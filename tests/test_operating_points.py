@@ -1,0 +1,44 @@
+"""Operating points: one set of knobs a cell type, defaults for the rest, kept as plain values."""
+
+from __future__ import annotations
+
+import pytest
+
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.settings import checked
+
+POINTS = {
+    "by_type": {"astro": {"select": {"minimum_area": 75}, "decode": {"seed_distance": 0.4}}},
+    "default": {"select": {"score_threshold": 0.6}},
+    "tuned_on": ["a", "b"],
+}
+
+
+def test_a_type_has_its_own_knobs_and_the_rest_the_default() -> None:
+    points = checked(OperatingPoints, POINTS)
+    assert points.of("astro").select.minimum_area == 75
+    assert points.of("astro").select.score_threshold == SelectKnobs().score_threshold
+    assert points.of("astro").decode == {"seed_distance": 0.4}
+    for other in ("cort", None, ""):
+        assert points.of(other).select.score_threshold == 0.6
+    assert OperatingPoints().of("astro") == OperatingPoint()
+
+
+def test_they_survive_as_json() -> None:
+    points = checked(OperatingPoints, POINTS)
+    assert OperatingPoints.model_validate_json(points.model_dump_json()) == points
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"by_type": {"astro": {"select": {"nms": 0.5}}}}, "did you mean 'nms_iou'"),
+        ({"default": {"select": {"score_threshold": 2}}}, "less than or equal to 1"),
+        ({"default": {"select": {"minimum_area": -1}}}, "greater than or equal to 0"),
+        ({"type_vote": "picture"}, "'image' or 'cell'"),
+    ],
+)
+def test_impossible_knobs_are_refused(values: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        checked(OperatingPoints, values)
