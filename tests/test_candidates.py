@@ -74,8 +74,8 @@ def test_a_label_map_gives_soft_masks_inside_its_labels(
     label_map: NDArray[np.int32], seed: int
 ) -> None:
     probability: NDArray[np.float32] = np.random.default_rng(seed).random((6, 7), np.float32)
-    score = np.arange(1, 6, dtype=np.float32) / 10
-    types = np.eye(5, dtype=np.float32)[:, :3]
+    score = np.linspace(0.1, 0.5, 5, dtype=np.float32)
+    types: NDArray[np.float32] = np.eye(5, dtype=np.float32)[:, :3]
     found = Candidates.from_label_map(label_map, probability, score, types, ("a", "b", "c"))
     labels = [label for label in range(1, 6) if (label_map == label).any()]
     assert found.score.tolist() == score[np.array(labels, int) - 1].tolist()

@@ -116,8 +116,8 @@ OF_ONE_MACHINE = re.compile(
     "|".join(
         [
             "/" + "work/", "/" + "root/", r"/" + r"home/\w", "/" + "opt/wheels", r"/" + r"tmp/\w",
-            "pypi" + r"\.org", "pythonhosted" + r"\.org", "download" + r"\.pytorch", "npmjs" + r"\.",
-            "index" + "-url", "find" + "-links",
+            "pypi" + r"\.org", "pythonhosted" + r"\.org", "download" + r"\.pytorch",
+            "npmjs" + r"\.", "index" + "-url", "find" + "-links",
         ]
     )
 )  # fmt: skip

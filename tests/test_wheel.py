@@ -146,7 +146,7 @@ def test_predictions_are_scored_there(installed: Path, data: Path, tmp_path: Pat
         installed / "bigkingxxl", "evaluate", data / "submission.csv", data / "train.csv", "--json",
         cwd=tmp_path,
     )  # fmt: skip
-    assert json.loads(text)["competition"]["map"] == 1
+    assert json.loads(text)["competition_map"] == 1
 
 
 def test_training_names_the_extra_it_needs(installed: Path, data: Path, tmp_path: Path) -> None:

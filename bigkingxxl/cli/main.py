@@ -32,6 +32,7 @@ from bigkingxxl.errors import BigKingXXLError
 EXIT_USER_ERROR = 2
 EXIT_UNEXPECTED = 1
 EXIT_INTERRUPTED = 130
+SHELL_COMPLETION = ("install_completion", "show_completion")
 
 
 class Target(NamedTuple):
@@ -72,6 +73,7 @@ def load(name: str) -> Any:
     item.rich_markup_mode = None
     command = typer.main.get_command(item)
     command.name = name
+    command.params = [each for each in command.params if each.name not in SHELL_COMPLETION]
     return command
 
 

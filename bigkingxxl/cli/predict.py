@@ -22,7 +22,9 @@ def predict(
         str, typer.Option("--format", help="Of labels, overlay, submission, coco; comma between.")
     ] = "labels,overlay",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    tile: Annotated[int | None, typer.Option(min=32, help="Side of a tile, network pixels.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=32, help="Side of a tile, network pixels.")
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="Network pixels an image pixel.")] = None,
     cell_type: Annotated[str | None, typer.Option(help="The images' type, if known.")] = None,
     frames: Annotated[str, typer.Option(help="'first' page of a TIFF, or 'all'.")] = "first",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bigkingxxl.evaluation.average_precision import CocoTable
     from bigkingxxl.evaluation.competition_map import CompetitionScore
 
-WIDTH = 120  # of a log or a file, where there is no terminal to ask
+WIDTH = 114  # what the widest table needs: a narrow terminal wraps it, and no number is cut
 
 
 def print_scores(competition: CompetitionScore, coco: CocoTable, notes: Sequence[str] = ()) -> None:
@@ -19,7 +19,7 @@ def print_scores(competition: CompetitionScore, coco: CocoTable, notes: Sequence
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
+    if console.width < WIDTH:
         console = Console(highlight=False, markup=False, width=WIDTH)
     lines = [f"Competition mAP     {_with_interval(competition.mean, competition.interval)}"]
     if competition.challenge_mix is None:

@@ -83,8 +83,13 @@ class Dataset:
         return replace(instances, pixel_size_um=header.pixel_size_um)
 
     def cell_type(self, image_id: str) -> str | None:
-        """The type of most of an image's cells (the first of equals), None without cells."""
+        """The type of most of an image's cells (the first of equals), None without cells.
+
+        Raises:
+            InputError: the data set has no such image.
+        """
         if image_id not in self._types:
+            self.image_path(image_id)
             kinds = self.read_instances(image_id).cell_type
             counts = np.bincount(kinds, minlength=len(self.type_names))
             self._types[image_id] = self.type_names[int(counts.argmax())] if len(kinds) else None

@@ -114,8 +114,7 @@ class _Look:
 
 
 def _look(dataset: Dataset, name: str) -> _Look:
-    source = dataset.source(name)
-    pixels = source.read()
+    pixels = dataset.source(name).read()
     gray = pixels.mean(axis=0)
     rows, cols = (np.linspace(0, side, THUMBNAIL + 1).astype(int)[:-1] for side in gray.shape)
     sums = np.add.reduceat(np.add.reduceat(gray, rows, axis=0), cols, axis=1)
@@ -124,7 +123,8 @@ def _look(dataset: Dataset, name: str) -> _Look:
     small = small - small.mean()
     length = float(np.linalg.norm(small))
     thumbnail = (small / length if length > 1e-6 else small * 0).astype(np.float32)
-    return _Look(_digest(pixels), thumbnail, source.statistics.is_blank)
+    blank = bool((pixels.max(axis=(1, 2)) <= pixels.min(axis=(1, 2))).all())
+    return _Look(_digest(pixels), thumbnail, blank)
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

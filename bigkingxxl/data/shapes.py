@@ -34,7 +34,7 @@ class Shapes:
 
     @property
     def thickness(self) -> NDArray[np.float64]:
-        """float64[N]: twice area / outline, in pixels: the width of a long strip, small for rags."""
+        """float64[N]: twice area / outline, in pixels: the width of a strip, little of a rag."""
         return 2 * self.area / np.maximum(self.outline, 1)
 
 

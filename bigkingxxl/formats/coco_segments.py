@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.formats.coco_strings import column_runs, read_strings
 from bigkingxxl.formats.polygons import fill_polygons
 from bigkingxxl.instances import Instances
 
 Int64 = NDArray[np.int64]
+Size = tuple[int, int]
 FEWEST_POINTS = 3
 FARTHEST = 10  # image sides: an outline is walked point by point, so none may be endless
 
@@ -28,39 +30,41 @@ class SegmentError(ValueError):
         self.index = index
 
 
-def read_segments(segments: Sequence[Any], size: tuple[int, int], **fields: Any) -> Instances:
+def read_segments(segments: Sequence[Any], size: Size, **fields: Any) -> Instances:
     """N segmentations of an image of `size` (H, W) as N instances; fields as in `Instances`.
 
     Raises:
         SegmentError: a segmentation that is malformed or belongs to an image of another size.
     """
-    polygons: list[NDArray[np.float64]] = []
-    polygon_owner: list[int] = []
-    counts: list[Int64] = []
-    counts_owner: list[int] = []
-    for index, segment in enumerate(segments):
-        try:
-            if isinstance(segment, list):
-                parts = [_polygon(part, size) for part in segment]
-                polygons += parts
-                polygon_owner += [index] * len(parts)
-            else:
-                counts.append(_counts(segment, size))
-                counts_owner.append(index)
-        except ValueError as error:
-            raise SegmentError(index, str(error)) from error
-    owner, flat = fill_polygons(polygons, size)
-    run_owner, run_flat = rle.rows_from_column_counts(counts, size)
-    owners = (
-        np.array(polygon_owner, np.int64)[owner],
-        np.array(counts_owner, np.int64)[run_owner],
-    )
+    outlines = [place for place, segment in enumerate(segments) if isinstance(segment, list)]
+    codes = [place for place, segment in enumerate(segments) if not isinstance(segment, list)]
+    owner, flat = _fill(segments, outlines, size)
+    code_owner, code_flat = _unroll(segments, codes, size)
     return Instances.from_pixels(
-        np.concatenate(owners), np.concatenate((flat, run_flat)), len(segments), size, **fields
+        np.concatenate((owner, code_owner)),
+        np.concatenate((flat, code_flat)),
+        len(segments),
+        size,
+        **fields,
     )
 
 
-def _polygon(part: Any, size: tuple[int, int]) -> NDArray[np.float64]:
+def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
+    """owner and flat position of the pixels of the segmentations that are lists of polygons."""
+    polygons: list[NDArray[np.float64]] = []
+    owners: list[int] = []
+    for place in places:
+        try:
+            parts = [_polygon(part, size) for part in segments[place]]
+        except ValueError as error:
+            raise SegmentError(place, str(error)) from error
+        polygons += parts
+        owners += [place] * len(parts)
+    owner, flat = fill_polygons(polygons, size)
+    return np.array(owners, np.int64)[owner], flat
+
+
+def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
     """float64[K, 2], x and y."""
     try:
         points = np.array(part, np.float64)
@@ -76,25 +80,67 @@ def _polygon(part: Any, size: tuple[int, int]) -> NDArray[np.float64]:
     return points.reshape(-1, 2)
 
 
-def _counts(segment: Any, size: tuple[int, int]) -> Int64:
-    """The column-major counts of a run-length code that fits the image."""
+def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
+    """owner and flat position of the pixels of the segmentations that are run-length codes."""
+    for place in places:
+        _check_code(place, segments[place], size)
+    height, width = size
+    owners, flats = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for read, kind in ((read_strings, str), (_read_lists, list)):
+        chosen = [place for place in places if isinstance(segments[place]["counts"], kind)]
+        counts, bounds, well = read([segments[place]["counts"] for place in chosen])
+        _check_counts(chosen, counts, bounds, well, height * width)
+        start, length, owner = column_runs(counts, bounds, height * width)
+        position = rle.expand(start, length)
+        owners.append(np.repeat(np.array(chosen, np.int64)[owner], length))
+        flats.append((position % height) * width + position // height)
+    return np.concatenate(owners), np.concatenate(flats)
+
+
+def _check_code(place: int, segment: Any, size: Size) -> None:
     if not isinstance(segment, dict) or "counts" not in segment or "size" not in segment:
-        raise ValueError("a segmentation that is neither polygons nor a run-length code")
+        raise SegmentError(place, "a segmentation that is neither polygons nor a run-length code")
     if segment["size"] != list(size):
-        raise ValueError(f"a run-length code of size {segment['size']}, expected {list(size)}")
-    values = segment["counts"]
-    if isinstance(values, str):
-        counts = rle.coco_counts(values)
-    elif isinstance(values, list) and all(type(value) is int for value in values):
-        counts = np.array(values, np.int64)
-    else:
-        raise ValueError("run lengths that are no list of whole numbers")
-    area = size[0] * size[1]
-    # The sum alone could wrap round to the right one.
-    if ((counts < 0) | (counts > area)).any() or int(counts.sum()) != area:
-        total = int(counts.sum())
-        raise ValueError(f"run lengths that add up to {total}, expected {area} and none below 0")
-    return counts
+        raise SegmentError(
+            place, f"a run-length code of size {segment['size']}, expected {list(size)}"
+        )
+    if not isinstance(segment["counts"], str | list):
+        raise SegmentError(place, "run lengths that are neither a string nor a list")
+
+
+def _read_lists(lists: Sequence[list[Any]]) -> tuple[Int64, Int64, NDArray[np.bool_]]:
+    """Uncompressed counts as `read_strings` gives compressed ones."""
+    well = np.array([all(type(value) is int for value in values) for values in lists], bool)
+    kept = [values if good else [] for values, good in zip(lists, well.tolist(), strict=True)]
+    try:
+        counts = np.array([value for values in kept for value in values], np.int64)
+    except OverflowError:
+        return np.zeros(0, np.int64), np.zeros(len(lists) + 1, np.int64), np.zeros_like(well)
+    return counts, rle.split_points(np.array([len(values) for values in kept], np.int64)), well
+
+
+def _check_counts(
+    places: Sequence[int], counts: Int64, bounds: Int64, well: NDArray[np.bool_], area: int
+) -> None:
+    """Each code must be whole numbers from 0 that add up to the image.
+
+    Raises:
+        SegmentError: for the first that is not.
+    """
+    owner = np.repeat(np.arange(len(places)), np.diff(bounds))
+    # A sum alone could wrap round to the right one.
+    within = np.bincount(owner[(counts < 0) | (counts > area)], minlength=len(places)) == 0
+    totals = np.diff(rle.split_points(counts)[bounds])
+    bad = np.flatnonzero(~well | ~within | (totals != area))
+    if not len(bad):
+        return
+    first = int(bad[0])
+    if not well[first]:
+        raise SegmentError(places[first], "run lengths that are no code of whole numbers")
+    raise SegmentError(
+        places[first],
+        f"run lengths that add up to {totals[first]}, expected {area} and none below 0",
+    )
 
 
 def read_json(path: Path) -> Any:

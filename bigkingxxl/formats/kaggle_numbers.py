@@ -31,9 +31,11 @@ def read_numbers(
     odd = np.flatnonzero(~digit & (code != SPACE))
     plain = np.ones(len(texts), bool)
     plain[np.searchsorted(ends, odd, side="right")] = False
-    edges = np.diff(digit.astype(np.int8), prepend=0, append=0)
-    starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    lengths = stops - starts
+    edges = np.flatnonzero(digit[1:] != digit[:-1]) + 1
+    if len(digit) and digit[0]:
+        edges = np.append(0, edges)
+    # A blank ends the last text, so that every number has both edges.
+    starts, lengths = edges[0::2], edges[1::2] - edges[0::2]
     plain[np.searchsorted(ends, starts[lengths > LONGEST], side="right")] = False
     numbers = np.zeros(len(starts), np.int64)
     for place in range(min(int(lengths.max(initial=0)), LONGEST)):

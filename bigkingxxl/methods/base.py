@@ -71,6 +71,12 @@ class Method(ABC):
     def build(self) -> nn.Module:
         """A fresh network."""
 
+    def initialise(self, network: nn.Module) -> None:
+        """Give a fresh network what it starts training from (pretrained parts); default: nothing.
+
+        Apart from `build`, so that loading a trained model never asks for pretrained weights.
+        """
+
     @abstractmethod
     def targets(self, crop: Crop) -> Any:
         """What the loss compares with, as numpy arrays; made in the loader."""

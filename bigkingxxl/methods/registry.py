@@ -10,6 +10,7 @@ from bigkingxxl.methods.base import Method
 from bigkingxxl.settings import checked, nearest
 
 METHODS = {
+    "compact": "bigkingxxl.methods.compact:Compact",
     "unetr": "bigkingxxl.methods.unetr:Unetr",
 }
 

@@ -49,7 +49,9 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.method, self.recipe, self.card, self.data = method, recipe, card, data
         self.validation_ids = tuple(validation_ids)
-        self.network: nn.Module = method.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = method.build()
+        method.initialise(network)
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.truth = {image_id: data.instances(image_id) for image_id in self.validation_ids}
         self.predicted: dict[str, Instances] = {}
         self.seconds_before = 0.0

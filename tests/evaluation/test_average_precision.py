@@ -49,7 +49,7 @@ def scene(seed: int, cells: int, sides: tuple[int, int]) -> tuple[Instances, Ins
 
 
 SCENES = {
-    "many small": scene(0, 260, (3, 9)),
+    "many small": scene(0, 230, (3, 9)),
     "all areas": scene(1, 40, (10, 130)),
     "none": scene(2, 0, (3, 9)),
     "a few": scene(3, 12, (5, 60)),
@@ -81,25 +81,37 @@ def coco_set(cells: Sequence[Instances], typed: bool) -> COCO:
 
 
 def reference(
-    truth: Mapping[str, Instances], found: Mapping[str, Instances], most: int, typed: bool
+    truth: Mapping[str, Instances], found: Mapping[str, Instances], typed: bool
 ) -> COCOeval:
-    """pycocotools with at most so many detections an image."""
+    """What pycocotools finds, to be summed up by `at_most`."""
     blank = Instances.empty(SIZE)
     evaluation = COCOeval(
         coco_set(list(truth.values()), typed),
         coco_set([found.get(name, blank) for name in truth], typed),
         "segm",
     )
-    evaluation.params.maxDets = [1, 10, most] if most == 100 else [1, 100, most]
+    evaluation.params.maxDets = [100, 300, 1000, 2000]
     evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
     return evaluation
 
 
-@pytest.mark.parametrize("typed", [True, False], ids=["by type", "any type"])
+def at_most(evaluation: COCOeval, most: int) -> tuple[list[float], NDArray[np.float64]]:
+    """COCO's summary and precision [T, R, K] with so many detections an image."""
+    others = [limit for limit in (100, 300, 1000) if limit != most]
+    evaluation.params.maxDets = [*others[:2], most]
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats.tolist(), evaluation.eval["precision"][..., 0, 2]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["by type", "any type"])
+def evaluated(request: pytest.FixtureRequest) -> tuple[bool, COCOeval]:
+    return request.param, reference(TRUTH, FOUND, request.param)
+
+
 @pytest.mark.parametrize("most", [100, 300, 1000, 2000])
-def test_every_line_is_the_one_of_pycocotools(most: int, typed: bool) -> None:
+def test_every_line_is_the_one_of_pycocotools(most: int, evaluated: tuple[bool, COCOeval]) -> None:
+    typed, evaluation = evaluated
     table = coco_table(
         TRUTH,
         FOUND
@@ -107,9 +119,7 @@ def test_every_line_is_the_one_of_pycocotools(most: int, typed: bool) -> None:
         else {name: replace(f, type_names=("x", "y", "z")) for name, f in FOUND.items()},
     )
     assert table.class_aware == typed
-    evaluation = reference(TRUTH, FOUND, most, typed)
-    stats = evaluation.stats.tolist()
-    precision = evaluation.eval["precision"][..., 0, 2]
+    stats, precision = at_most(evaluation, most)
     # Its first line is always at 100 detections.
     expected: dict[tuple[str, int | None, str], float] = {
         ("AP", None, "all"): precision[precision > -1].mean()
@@ -130,21 +140,23 @@ def test_every_line_is_the_one_of_pycocotools(most: int, typed: bool) -> None:
     assert 0 < min(value for value in found.values() if value is not None) < 1
 
 
-def test_ap_by_type_is_the_one_of_each_category() -> None:
-    table = coco_table(TRUTH, FOUND)
-    precision = reference(TRUTH, FOUND, 2000, True).eval["precision"][..., 0, 2]
-    assert table.by_type == pytest.approx(
-        {name: precision[:, :, k].mean() for k, name in enumerate(TYPES)}, abs=1e-6
-    )
+def test_ap_by_type_is_the_one_of_each_category(evaluated: tuple[bool, COCOeval]) -> None:
+    typed, evaluation = evaluated
+    precision = at_most(evaluation, 2000)[1]
+    names = TYPES if typed else ("cell",)
+    expected = {name: precision[:, :, k].mean() for k, name in enumerate(names)}
+    found = {k: f if typed else replace(f, type_names=("x", "y", "z")) for k, f in FOUND.items()}
+    assert coco_table(TRUTH, found).by_type == pytest.approx(expected, abs=1e-6)
 
 
 def test_images_left_out_have_no_detections_and_unknown_ones_are_ignored() -> None:
-    some = {"many small": FOUND["many small"]}
-    table = coco_table(TRUTH, {**some, "elsewhere": FOUND["a few"]})
-    reached = reference(TRUTH, some, 1000, True).stats
-    assert table.value("AP", 50, max_detections=1000) == pytest.approx(reached[1], abs=1e-6)
-    assert table.images == 4
-    assert table.detections == len(some["many small"])
+    truth = {name: TRUTH[name] for name in ("all areas", "a few")}
+    some = {"a few": FOUND["a few"]}
+    table = coco_table(truth, {**some, "elsewhere": FOUND["many small"]})
+    stats, _ = at_most(reference(truth, some, True), 1000)
+    assert table.value("AP", 50, max_detections=1000) == pytest.approx(stats[1], abs=1e-6)
+    assert table.images == 2
+    assert table.detections == len(some["a few"])
 
 
 def dense_field(cells: int) -> Instances:

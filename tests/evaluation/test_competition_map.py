@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -26,10 +25,6 @@ from bigkingxxl.instances import Instances
 from tests.support import instances_of
 
 SIZE = (4, 200)
-DATA = Path(
-    os.environ.get("BIGKINGXXL_DATA")
-    or Path(__file__).resolve().parents[2] / ".." / "shared" / "sartorius"
-)
 Strip = tuple[int, int, int]  # row, start, stop
 
 
@@ -271,9 +266,8 @@ def test_intervals_hold_the_mean_and_repeat_with_the_seed() -> None:
     assert [low, high] == pytest.approx(ends)
 
 
-@pytest.mark.skipif(not (DATA / "train.csv").is_file(), reason=f"no {DATA.name} data at hand")
-def test_painting_the_truth_into_one_label_map_reaches_98_per_cent() -> None:
-    table = read_annotations(DATA / "train.csv")
+def test_painting_the_truth_into_one_label_map_reaches_98_per_cent(sartorius: Path) -> None:
+    table = read_annotations(sartorius / "train.csv")
     truth = {image_id: table.instances(image_id) for image_id in table.ids}
     painted = {
         image_id: Instances.from_label_map(cells.label_map(np.argsort(-cells.areas())))

@@ -1,0 +1,193 @@
+"""`bigkingxxl data`: download, preprocess, info, split, synthesize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Download, describe, split, convert and synthesise data sets."
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]
+Target = Annotated[Path, typer.Argument(metavar="DIR", help="Where the data go.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+SkipBad = Annotated[bool, typer.Option(help="Leave bad rows and images out and name them.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")]
+DATASET = Path("dataset")
+
+
+@app.command()
+def download(
+    folder: Target = DATASET,
+    archive: Annotated[
+        list[Path] | None, typer.Option(help="An archive at hand, instead of Kaggle; repeatable.")
+    ] = None,
+    coco: Annotated[bool, typer.Option(help="The public COCO annotations too.")] = True,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zips.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch the challenge's data from Kaggle and unpack them.
+
+    Credentials are found where Kaggle's own client finds them. A download that was broken off goes
+    on where it stopped.
+    """
+    from bigkingxxl.data import download as downloads
+
+    track = tracker(quiet)
+    if archive:
+        found = downloads.unpack_archives(folder, archive, track=track)
+    else:
+        found = downloads.download(folder, with_coco=coco, keep_archives=keep_archives, track=track)
+    for each in found:
+        size = sum(each.files.values())
+        typer.echo(f"{folder}: {each.name}, {len(each.files)} files, {size / 1e6:,.1f} MB unpacked")
+        typer.echo(f"  archive of {each.bytes / 1e6:,.1f} MB, SHA-256 {each.sha256}")
+
+
+@app.command()
+def preprocess(
+    folder: Folder = DATASET,
+    out: Annotated[Path | None, typer.Option(help="Output folder; DIR by default.")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="The fold that becomes 'val'.")] = 0,
+    folds: Annotated[Path | None, typer.Option(help="The split, if not DIR/folds.csv.")] = None,
+    kinds: Annotated[
+        str, typer.Option("--only", help="Of masks, labels, tif, coco; comma between.")
+    ] = "masks,labels,tif,coco",
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Convert a data set: masks by cell type, label images, Cellpose's TIF pairs, COCO.
+
+    What is there already is not made again.
+    """
+    from bigkingxxl.data.preprocess import preprocess as run
+
+    dataset = opened(folder, skip_bad)
+    target = out or (folder if folder.is_dir() else folder.parent)
+    chosen = [name.strip() for name in kinds.split(",") if name.strip()]
+    done = run(
+        dataset, target, fold=fold, folds_file=folds, kinds=chosen, workers=workers,
+        track=tracker(quiet),
+    )  # fmt: skip
+    kept = f", {done.kept} of them done before" if done.kept else ""
+    typer.echo(f"{target}: {done.made + done.kept} images with {done.cells} cells{kept}")
+    if done.hidden:
+        typer.echo(f"  {done.hidden} cells lie wholly under others and miss in label images")
+    for sentence in done.failed:
+        typer.echo(f"bigkingxxl: {sentence}", err=True)
+    if done.failed and not skip_bad:
+        raise typer.Exit(2)
+
+
+@app.command()
+def info(
+    folder: Folder = DATASET,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the distributions to this file.")] = None,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Describe a data set: images, cells, sizes, overlaps, duplicates, doubtful annotations."""
+    from bigkingxxl.data import info_views
+    from bigkingxxl.data.info import describe
+
+    found = describe(opened(folder, skip_bad), tracker(quiet))
+    if plot is not None:
+        info_views.plot(found, plot)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        typer.echo(info_views.as_text(found))
+
+
+@app.command()
+def split(
+    folder: Folder = DATASET,
+    out: Annotated[Path | None, typer.Option(help="File; DIR/folds.csv by default.")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another split.")] = 0,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Compare the pixels too, whatever is written down.")
+    ] = False,
+    skip_bad: SkipBad = False,
+    quiet: Quiet = False,
+) -> None:
+    """Split a data set into folds: types balanced, images of one sample or field together.
+
+    Groups come from sample or well columns, else from fields.csv, else from the pixels: borders
+    that run on from one image to the next, and the same place at another hour.
+    """
+    from bigkingxxl.data import split as splits
+    from bigkingxxl.data.groups import find_groups
+    from bigkingxxl.data.info_views import aligned
+    from bigkingxxl.data.outputs import writable_folder
+
+    dataset = opened(folder, skip_bad)
+    path = out or splits.folds_path(dataset)
+    writable_folder(path.parent, "name another file with --out")
+    groups = find_groups(dataset, pixels=pixels, track=tracker(quiet))
+    found = splits.assign_folds(dataset, folds=folds, seed=seed, groups=groups)
+    splits.write_folds(path, found.fold)
+    typer.echo(f"{path}: {len(found.fold)} images in {found.groups} groups by {found.grouped_by}")
+    header = ["images (cells)", *(f"fold {fold}" for fold in range(folds))]
+    rows = [
+        [kind, *(f"{images} ({cells})" for images, cells in counts)]
+        for kind, counts in splits.fold_table(dataset, found.fold).items()
+    ]
+    typer.echo("\n".join(aligned([header, *rows])))
+
+
+@app.command()
+def synthesize(
+    folder: Target,
+    images: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    cell_type: Annotated[
+        list[str] | None, typer.Option(help="astro, cort or shsy5y; repeatable. All by default.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Height x width in pixels.")] = "520x704",
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate phase-contrast images with true cells, in Kaggle's layout."""
+    from bigkingxxl.data import synthesize as simulation
+    from bigkingxxl.simulate import CELL_TYPES
+
+    types = tuple(cell_type or CELL_TYPES)
+    recipe = simulation.Recipe(images, seed, types, parsed_size(size))
+    cells = simulation.synthesize(folder, recipe, workers=workers, track=tracker(quiet))
+    typer.echo(f"{folder}: {len(cells)} images with {sum(cells.values())} cells from seed {seed}")
+
+
+def opened(folder: Path, skip_bad: bool) -> Any:
+    """The data set; what was left out of it is named on stderr."""
+    from bigkingxxl.data.dataset import open_dataset
+
+    dataset = open_dataset(folder, skip_bad=skip_bad)
+    for sentence in dataset.skipped:
+        typer.echo(f"skipped: {sentence}", err=True)
+    return dataset
+
+
+def tracker(quiet: bool) -> Callable[[Iterable[Any], int | None, str], Iterator[Any]]:
+    """The progress bar as the data package calls it."""
+    from bigkingxxl.cli.progress import track
+
+    return lambda items, total, label: track(items, total, label, quiet)
+
+
+def parsed_size(text: str) -> tuple[int, int]:
+    """(H, W) of '520x704'."""
+    from bigkingxxl.errors import InputError
+
+    height, _, width = text.lower().replace(" ", "").partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise InputError(f"--size is '{text}', expected height x width in pixels, as 520x704")
+    return int(height), int(width)

@@ -1,0 +1,41 @@
+"""`bigkingxxl demo`: the whole road once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Annotated images of your own; simulated by default.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder (default: runs/demo-DATE).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Show the whole road in a few minutes: data, training, prediction, scores, report.
+
+    Exits 1 where the simulated cells were not found (competition mAP below 0.25).
+    """
+    import time
+
+    from bigkingxxl.cli.data import tracker
+    from bigkingxxl.cli.scores import print_scores
+    from bigkingxxl.demo import GOAL, run_demo
+
+    run = out or Path("runs") / time.strftime("demo-%Y%m%d-%H%M%S")
+
+    def tell(line: str) -> None:
+        typer.echo(f"demo: {line}", err=True)
+
+    result = run_demo(run, data, seed=seed, quiet=quiet, tell=tell, track=tracker(quiet))
+    print_scores(result.competition, result.coco)
+    typer.echo(f"{result.run}: predictions/submission.csv, predictions/overlays, report.html")
+    if not result.worked:
+        typer.echo(f"the demo failed: mAP {result.competition.mean:.3f} < {GOAL}", err=True)
+        raise typer.Exit(1)

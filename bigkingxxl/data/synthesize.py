@@ -1,0 +1,141 @@
+"""A data set in Kaggle's layout from the simulator: the same arguments give the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.parallel import finished
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError
+from bigkingxxl.formats.csv_table import write_table
+from bigkingxxl.formats.kaggle import write_annotations
+from bigkingxxl.instances import Instances
+from bigkingxxl.runs import whole_file, write_json
+from bigkingxxl.settings import nearest
+from bigkingxxl.simulate.cell_types import CELL_TYPES
+from bigkingxxl.simulate.field import simulate_field
+
+# Images of each type in the challenge's training set.
+CHALLENGE_IMAGES = {"astro": 131, "cort": 320, "shsy5y": 155}
+ANNOTATIONS, IMAGES, FIELDS, RECORD = "train.csv", "train", "fields.csv", "synthetic.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a synthetic data set.
+
+    Attributes:
+        images: how many; seed: of all that is drawn.
+        cell_types: one type an image, mixed in the challenge's proportions.
+        size: (H, W) of each image.
+    """
+
+    images: int
+    seed: int
+    cell_types: tuple[str, ...] = CELL_TYPES
+    size: tuple[int, int] = (520, 704)
+
+    def __post_init__(self) -> None:
+        if self.images < 1 or self.seed < 0:
+            raise InputError(
+                f"{self.images} images from seed {self.seed} were asked for, expected 1 image or "
+                "more and a seed from 0"
+            )
+        for name in self.cell_types:
+            if name not in CELL_TYPES:
+                raise InputError(f"there is no cell type '{name}'{nearest(name, CELL_TYPES)}")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    image_id: str
+    cell_type: str
+    seed: int
+    size: tuple[int, int]
+    path: Path
+
+
+def synthesize(
+    folder: Path, recipe: Recipe, *, workers: int | None = None, track: Track = untracked
+) -> dict[str, int]:
+    """Write `train/*.png`, `train.csv` and `fields.csv` (every image is a field of its own).
+
+    Args:
+        workers: processes, see `parallel.finished`.
+
+    Returns:
+        the number of cells in each image, by its id.
+
+    Raises:
+        InputError: the folder holds other data already, or the simulator refuses the size.
+        OutputError: the folder cannot be written.
+    """
+    record = json.loads(json.dumps(asdict(recipe)))
+    writable_folder(folder, "choose another folder")
+    _refuse_other_data(folder, record)
+    plans = _plans(folder, recipe)
+    made = track(finished(_make, plans, workers), len(plans), "simulating")
+    cells: dict[str, Instances] = dict(made)
+    ordered = {plan.image_id: cells[plan.image_id] for plan in plans}
+    write_table(folder / FIELDS, ("id", "field"), ((name, name) for name in ordered))
+    write_json(folder / RECORD, record)
+    write_annotations(folder / ANNOTATIONS, ordered)
+    return {name: len(instances) for name, instances in ordered.items()}
+
+
+def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
+    """Never write over what a user may have annotated."""
+    if not (folder / ANNOTATIONS).exists():
+        return
+    try:
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        stored = None
+    if stored != record:
+        raise InputError(
+            f"{folder} already holds another data set ({ANNOTATIONS}): choose another folder"
+        )
+
+
+def type_sequence(images: int, cell_types: Sequence[str], seed: int) -> list[str]:
+    """The type of each image: numbers in the challenge's proportions, in shuffled order."""
+    types = [name for name in CELL_TYPES if name in cell_types]
+    weights = np.array([CHALLENGE_IMAGES[name] for name in types], float)
+    shares = images * weights / weights.sum()
+    counts = np.floor(shares).astype(int)
+    # The largest remainders get what rounding down left over.
+    counts[np.argsort(counts - shares, kind="stable")[: images - counts.sum()]] += 1
+    sequence = np.repeat(np.arange(len(types)), counts)
+    return [types[index] for index in np.random.default_rng(seed).permutation(sequence)]
+
+
+def _plans(folder: Path, recipe: Recipe) -> list[_Plan]:
+    kinds = type_sequence(recipe.images, recipe.cell_types, recipe.seed)
+    seeds = np.random.SeedSequence(recipe.seed).generate_state(recipe.images, np.uint32).tolist()
+    names = [f"synthetic_{recipe.seed}_{index:05d}" for index in range(recipe.images)]
+    return [
+        _Plan(name, kind, seed, recipe.size, folder / IMAGES / f"{name}.png")
+        for name, kind, seed in zip(names, kinds, seeds, strict=True)
+    ]
+
+
+def _make(plan: _Plan) -> tuple[str, Instances]:
+    from PIL import Image
+
+    field = simulate_field(plan.cell_type, size=plan.size, seed=plan.seed)
+    with whole_file(plan.path) as temporary:
+        Image.fromarray(field.image).save(temporary, format="PNG")
+    instances = Instances.from_crops(
+        [(cell.row0, cell.col0) for cell in field.cells],
+        [cell.mask for cell in field.cells],
+        plan.size,
+        cell_type=np.full(len(field.cells), CELL_TYPES.index(plan.cell_type)),
+        type_names=CELL_TYPES,
+    )
+    return plan.image_id, instances

