@@ -13,13 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import platform
 import sys
-import tempfile
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +21,7 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.runs import provenance, write_json
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,14 +85,7 @@ def record(deviations: dict[str, list[float]], images: int, seed: int) -> dict[s
     worst = {name: max(map(abs, values)) for name, values in deviations.items()}
     return {
         "what": "simulated over real power spectrum, decibels by ring of spatial frequency",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/simulator_spectrum.py", *sys.argv[1:]]),
-        "device": f"{platform.platform()}, {platform.processor() or platform.machine()}",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy", "scikit-image")},
-        },
-        "seed": seed,
+        **provenance(seed),
         "images_per_type": images,
         "goal_db": GOAL_DB,
         "passed": worst["pooled"] <= GOAL_DB,
@@ -118,22 +106,10 @@ def print_table(deviations: dict[str, list[float]]) -> None:
     print("largest      " + "".join(f"{value:9.2f}" for value in worst))
 
 
-def write_json(result: dict[str, object], out: Path) -> None:
-    """Write to a temporary name, then move into place."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, suffix=".tmp")
-    with os.fdopen(handle, "w") as file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
-    temporary = Path(name)
-    temporary.chmod(0o644)
-    temporary.replace(out)
-
-
 def main() -> int:
     """Measure, print, store; return the exit status."""
     parser = argparse.ArgumentParser(description="Power spectra of simulated and real images.")
-    parser.add_argument("--data", type=Path, default=Path("/work/shared/sartorius"))
+    parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
     parser.add_argument("--images", type=int, default=40, help="real and simulated, each type")
     parser.add_argument("--seed", type=int, default=2026)
@@ -145,7 +121,7 @@ def main() -> int:
         return 2
     result = record(deviations, options.images, options.seed)
     print_table(deviations)
-    write_json(result, options.out)
+    write_json(options.out, result)
     return 0 if result["passed"] else 1
 
 

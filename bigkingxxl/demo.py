@@ -15,9 +15,8 @@ from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
 from bigkingxxl.evaluation.report import write_report
-from bigkingxxl.formats.coco import read_coco
 from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.formats.overlay import draw_overlay
 from bigkingxxl.inference.folder import Selection, predict_folder
@@ -116,12 +115,7 @@ def score(preprocessed: Path, predicted: Path) -> tuple[CompetitionScore, CocoTa
     cells = read_predictions(predicted / "submission.csv", truth).cells
     masks = read_predictions(predicted / "results.json", truth).masks
     annotated = {image_id: truth.instances(image_id) for image_id in truth.ids}
-    coco = read_coco(preprocessed / "annotations_val.json")
-    types = {
-        image_id: next(iter(kinds), None)
-        for image_id in truth.ids
-        for kinds in [[coco.type_names[k] for k in annotated[image_id].cell_type]]
-    }
+    types = {image_id: majority_type(each) for image_id, each in annotated.items()}
     return competition_map(annotated, cells, types), coco_table(annotated, masks)
 
 

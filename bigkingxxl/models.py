@@ -6,6 +6,7 @@ Loading never runs code: the metadata is JSON checked by type, the weights are p
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError
+from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import file_hash, whole_file
+from bigkingxxl.runs import file_hash, write_bytes
 from bigkingxxl.settings import Settings, checked
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from bigkingxxl.methods.base import Method
 
 METADATA_KEY = "bigkingxxl"
+
+log = logging.getLogger(__name__)
 
 
 class PredictionSettings(Settings):
@@ -86,13 +89,14 @@ def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> No
 
     Args:
         weights: a network's state dict; saved contiguous, in the dtype given.
+    Raises:
+        OutputError: it cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    metadata = {METADATA_KEY: card.model_dump_json()}
-    with whole_file(path) as temporary:
-        save_file(plain, str(temporary), metadata=metadata)
+    # The library's own writer reports a full disk as an error of its own kind.
+    write_bytes(path, save(plain, metadata={METADATA_KEY: card.model_dump_json()}))
 
 
 def read_card(path: Path) -> ModelCard:
@@ -114,7 +118,7 @@ def read_card(path: Path) -> ModelCard:
         raise ModelError(f"{path} is a safetensors file, but not a model made by bigkingxxl")
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
-    except (ValueError, BigKingXXLError) as error:
+    except (ValueError, TypeError, BigKingXXLError) as error:
         raise ModelError(f"{path} is damaged or of another version: {error}") from error
 
 
@@ -135,20 +139,29 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         ) from error
     from bigkingxxl.methods.registry import make_method
 
-    method = make_method(card.method, card.settings, card.type_names)
+    try:
+        method = make_method(card.method, card.settings, card.type_names)
+    except SettingsError as error:
+        raise ModelError(f"{path} cannot be used: {error}") from error
     network = method.build()
     weights = load_file(str(path))
-    problems = mismatches(network.state_dict(), weights)
+    own = network.state_dict()
+    problems = mismatches(own, weights)
     if problems:
         raise ModelError(f"{path} does not fit its network: {'; '.join(problems[:3])}")
-    network.load_state_dict(weights)
+    unused = [name for name in weights if name not in own]
+    if unused:
+        log.warning("%s: %d tensors are not used ('%s', ...)", path, len(unused), unused[0])
+    network.load_state_dict({name: weights[name] for name in own})
     return Model(card, method, network.to(device).eval())
 
 
 def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """One line for each tensor that is missing, left over or of another shape."""
+    """One line for each expected tensor that is missing or of another shape.
+
+    What is left over does not count: it cannot change what the network does.
+    """
     lines = [f"'{name}' is missing" for name in expected if name not in found]
-    lines += [f"'{name}' is unknown" for name in found if name not in expected]
     for name, tensor in expected.items():
         if name in found and found[name].shape != tensor.shape:
             shapes = f"{tuple(found[name].shape)}, expected {tuple(tensor.shape)}"

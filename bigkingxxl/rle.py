@@ -139,31 +139,54 @@ def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
     first = np.flatnonzero(np.concatenate(([True], ~joins)))
     lengths = np.add.reduceat(lengths, first)
     bounds = np.searchsorted(owner[first], np.arange(count + 1))
-    words = np.stack((starts[first], lengths), axis=1).ravel().astype(str).tolist()
-    return [" ".join(words[2 * a : 2 * b]) for a, b in pairwise(bounds.tolist())]
+    letters, used = _decimals(np.stack((starts[first], lengths), axis=1).ravel())
+    ends = split_points(used)[2 * bounds]
+    text = letters.tobytes().decode("ascii")
+    return [text[a:b].rstrip() for a, b in pairwise(ends.tolist())]
+
+
+def _decimals(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
+    """Each value, none negative, in decimal and a blank after it; also how many letters it used."""
+    digits = len(str(int(values.max(initial=0))))
+    letters = np.full((len(values), digits + 1), ord(" "), np.uint8)
+    used = np.full(len(values), 2, np.int64)
+    rest = values
+    for place in range(digits - 1, -1, -1):
+        rest, unit = rest // 10, rest
+        letters[:, place] = unit - 10 * rest + ord("0")
+        used += (rest > 0) if place else 0
+    return letters[np.arange(digits + 1) > digits - used[:, None]], used
 
 
 def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64, Int64]:
     """Column-major runs of N instances given as sorted row runs: owner, first position, length."""
-    count = len(splits) - 1
-    owner = np.repeat(np.arange(count), np.diff(splits))
-    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
-    left, right = np.full(count, np.iinfo(np.int32).max, np.int64), np.zeros(count, np.int64)
     some = np.flatnonzero(np.diff(splits))
-    if len(some):
-        left[some] = np.minimum.reduceat(runs[:, 1], splits[some])
-        right[some] = np.maximum.reduceat(runs[:, 2], splits[some])
-    # Every column of every cell gets a lane of its own, with a free one between two cells.
-    lanes = split_points(np.maximum(right - left, 0) + 1)
-    shift = lanes[:-1] - left
-    lane = expand(runs[:, 1] + shift[owner], lengths)
-    # Pixels come sorted by cell and row, so a stable sort by lane is the whole transposition; on
-    # 16 bits numpy's is a counting sort.
-    order = np.argsort(lane.astype(np.uint16) if lanes[-1] < 2**16 else lane, kind="stable")
-    place = (lane * height + np.repeat(runs[:, 0].astype(np.int64), lengths))[order]
-    _, start, length = encode_sorted(np.zeros(len(place), np.int64), place)
-    run_owner = np.searchsorted(lanes, start // height, side="right") - 1
-    return run_owner, start - shift[run_owner] * height, length
+    if not len(some):
+        empty = np.zeros(0, np.int64)
+        return empty, empty, empty
+    owner = np.repeat(np.arange(len(some)), np.diff(splits)[some])
+    left = np.minimum.reduceat(runs[:, 1], splits[some]).astype(np.int64)
+    right = np.maximum.reduceat(runs[:, 2], splits[some])
+    top, bottom = runs[splits[some], 0].astype(np.int64), runs[splits[some + 1] - 1, 0]
+    # Each cell is drawn into a box of its own, column after column with a free pixel between two;
+    # all boxes lie one after the other, so that the edges come out sorted.
+    step = bottom - top + 2
+    boxes = split_points((right - left) * step)
+    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
+    first = (boxes[:-1] - left * step - top)[owner] + runs[:, 1] * step[owner] + runs[:, 0]
+    before = np.cumsum(lengths) - lengths
+    place = np.arange(int(lengths.sum())) * np.repeat(step[owner], lengths)
+    place += np.repeat(first - before * step[owner], lengths)
+    inside = np.zeros(int(boxes[-1]) + 1, bool)
+    inside[place + 1] = True
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    box = np.searchsorted(boxes, edges[0::2], side="right") - 1
+    col, row = np.divmod(edges[0::2] - boxes[box], step[box])
+    start, length = (col + left[box]) * height + row + top[box], edges[1::2] - edges[0::2]
+    # A column that ends at the image's bottom may go on at the top of the next one.
+    new = (start[1:] != start[:-1] + length[:-1]) | (box[1:] != box[:-1])
+    joined = np.flatnonzero(np.concatenate(([True], new)))
+    return some[box[joined]], start[joined], np.add.reduceat(length, joined)
 
 
 def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
@@ -176,10 +199,11 @@ def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[In
     count = len(splits) - 1
     run_owner, start, length = _column_runs(runs, splits, height)
     runs_per = np.bincount(run_owner, minlength=count)
+    edges, some = split_points(runs_per), runs_per > 0
     previous_end = np.concatenate(([0], (start + length)[:-1]))
-    previous_end[split_points(runs_per)[:-1][runs_per > 0]] = 0
+    previous_end[edges[:-1][some]] = 0
     last_end = np.zeros(count, np.int64)
-    np.maximum.at(last_end, run_owner, start + length)
+    last_end[some] = (start + length)[edges[1:][some] - 1]
     tail = last_end < height * width
     bounds = split_points(2 * runs_per + tail)
     counts = np.empty(bounds[-1], np.int64)

@@ -42,7 +42,8 @@ def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -
 
 
 def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
+    # A misspelt key is also a missing one: the misspelling says more.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"the key '{key}' is missing"

@@ -77,7 +77,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images of three cells each, in Kaggle's layout."""
+    """Ten images of three cells each, in Kaggle's layout."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "train").mkdir()
     stack = np.zeros((3, 40, 60), bool)
@@ -85,8 +85,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         mask[5 : 20 + index, 4 + 18 * index : 16 + 18 * index] = True
     lines = ["id,annotation,width,height,cell_type"]
     predicted = ["id,predicted"]
-    pixels = (stack.any(axis=0) * 90 + 100).astype(np.uint8)
-    for name in ("first", "second"):
+    for number in range(10):
+        name = f"image{number}"
+        noise = np.random.default_rng(number).integers(0, 60, stack.shape[1:])
+        pixels = (stack.any(axis=0) * 90 + 100 + noise).astype(np.uint8)
         Image.fromarray(pixels).save(folder / "train" / f"{name}.png")
         for text in instances_of(stack).kaggle_strings():
             lines.append(f"{name},{text},60,40,cort")
@@ -136,7 +138,7 @@ def test_help_works_there(installed: Path, tmp_path: Path, arguments: list[str])
 
 def test_data_is_described_and_split_there(installed: Path, data: Path, tmp_path: Path) -> None:
     text = succeeded(installed / "bigkingxxl", "data", "info", data, "--json", cwd=tmp_path)
-    assert json.loads(text)["cells"] == 6
+    assert json.loads(text)["cells"] == 30
     succeeded(installed / "bigkingxxl", "data", "split", data, cwd=tmp_path)
     assert (data / "folds.csv").is_file()
 

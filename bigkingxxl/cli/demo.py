@@ -12,9 +12,7 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Annotated images of your own; simulated by default.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder (default: runs/demo-DATE).")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/demo-DATE).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:

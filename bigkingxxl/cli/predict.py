@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from bigkingxxl.inference.predictor import Predictor
     from bigkingxxl.models import ModelCard
 
+DEFAULT_FORMATS = ["labels", "overlay"]
+
 
 def predict(
     images: Annotated[list[str], typer.Argument(help="Files, folders or patterns like 'a*.tif'.")],
     model: Annotated[list[Path], typer.Option(help="A model file; several are joined.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     formats: Annotated[
-        str, typer.Option("--format", help="Of labels, overlay, submission, coco; comma between.")
-    ] = "labels,overlay",
+        list[str], typer.Option("--format", help="labels, overlay, submission, coco; or 'a,b'.")
+    ] = DEFAULT_FORMATS,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tile: Annotated[
         int | None, typer.Option(min=32, help="Side of a tile, network pixels.")
@@ -41,7 +43,7 @@ def predict(
     from bigkingxxl.cli.progress import track
     from bigkingxxl.errors import InputError
     from bigkingxxl.formats.image_files import find_images, open_frames, open_image
-    from bigkingxxl.inference.folder import Selection, predict_folder
+    from bigkingxxl.inference.folder import Selection, check_request, predict_folder
     from bigkingxxl.models import model_hash
     from bigkingxxl.runs import fingerprint
 
@@ -56,8 +58,9 @@ def predict(
         return [open_image(path, channel=channel, pixel_limit=pixel_limit)]
 
     paths = find_images(images)
+    chosen = [name.strip() for text in formats for name in text.split(",") if name.strip()]
+    check_request(paths, chosen)
     predictor, card = load_models(model, device, tile, scale, cell_type)
-    chosen = [name.strip() for name in formats.split(",") if name.strip()]
     selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
     options = repr((tile, scale, cell_type, frames, channel, selection))
     key = fingerprint([*(model_hash(path) for path in model), options])

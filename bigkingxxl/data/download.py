@@ -62,7 +62,6 @@ def download(
         FormatError: an archive is damaged or unsafe.
         OutputError: the disk is too full or the folder cannot be written.
     """
-    writable_folder(folder, "choose another folder")
     wanted = {COMPETITION: "competition", **({COCO_DATASET: "coco_dataset"} if with_coco else {})}
     record = _Record(folder)
     signed_in: KaggleClient | None = None
@@ -70,6 +69,7 @@ def download(
         if record.is_complete(name):
             continue
         signed_in = signed_in or client()
+        writable_folder(folder, "choose another folder")
         archive = folder / f"{PurePosixPath(name).name}.zip"
         if not archive.is_file():
             fetch(getattr(signed_in, opener), archive, track=track)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError, MissingExtraError
@@ -19,22 +21,26 @@ TOKEN_HELP = (
 
 
 class KaggleClient:
-    """A signed-in client.
+    """Kaggle's client with the user's credentials.
+
+    It is Kaggle's own library `kagglesdk`, the one below their command line: importing that
+    command line signs in at once, prints, and makes folders.
 
     Raises:
-        MissingExtraError: Kaggle's client is not installed.
-        InputError: there are no credentials, or Kaggle cannot be reached to check them.
+        MissingExtraError: it is not installed.
+        InputError: there are no credentials.
     """
 
     def __init__(self) -> None:
-        api = _api_class()()
-        with _sentences("signing in", SITE):
-            try:
-                with redirect_stdout(io.StringIO()):
-                    api.authenticate()
-            except SystemExit:
-                raise InputError(f"there are no Kaggle credentials: {TOKEN_HELP}") from None
-        self._api = api
+        try:
+            import kagglesdk
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                "downloading needs Kaggle's own client: pip install 'bigkingxxl[kaggle]', or fetch "
+                f"the archive from {SITE}/competitions/{COMPETITION}/data and use --archive FILE"
+            ) from error
+        self._connect = kagglesdk.KaggleClient
+        self._credentials = _credentials()
 
     def competition(self) -> Any:
         """Open the competition's archive, a streaming answer of `requests`.
@@ -68,30 +74,65 @@ class KaggleClient:
         return self._open(call, f"{SITE}/datasets/{COCO_DATASET}")
 
     def _open(self, call: Callable[[Any], Any], page: str) -> Any:
-        with _sentences("downloading", page), self._api.build_kaggle_client() as client:
+        with _sentences(page), self._connect(**self._credentials) as client:
             return call(client)
 
 
-def _api_class() -> Any:
+def _credentials() -> dict[str, str]:
+    """Where Kaggle's command line finds them, in its order: token, key, signed-in browser.
+
+    Raises:
+        InputError: there are none, or a file of them cannot be used.
+    """
+    from kagglesdk import KaggleClient as Client
+    from kagglesdk import KaggleCredentials, get_access_token_from_env
+    from requests import RequestException
+
+    token, _ = get_access_token_from_env()
+    if token:
+        return {"api_token": token}
+    if key := _legacy_key():
+        return {"username": key[0], "password": key[1]}
     try:
-        # Kaggle's package signs in as soon as it is imported, prints help, and makes its folder.
-        with redirect_stdout(io.StringIO()):
-            from kaggle.api.kaggle_api_extended import KaggleApi
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            'downloading needs Kaggle\'s own client: pip install "bigkingxxl[kaggle]", or fetch '
-            f"the archive from {SITE}/competitions/{COMPETITION}/data and give it as --archive FILE"
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"Kaggle's client cannot use its folder {error.filename}: {error.strerror}; "
-            "set KAGGLE_CONFIG_DIR to another one"
-        ) from error
-    return KaggleApi
+        with _sentences(SITE), Client() as client:
+            signed_in = KaggleCredentials.load(client)
+            token = signed_in.get_access_token() if signed_in is not None else None
+    except RequestException as error:
+        raise InputError(f"{SITE} cannot be reached ({type(error).__name__})") from error
+    if token:
+        return {"api_token": token}
+    raise InputError(f"there are no Kaggle credentials: {TOKEN_HELP}")
+
+
+def _legacy_key() -> tuple[str, str] | None:
+    """User name and key from KAGGLE_USERNAME and KAGGLE_KEY, or from `kaggle.json`."""
+    stored: dict[str, str] = {}
+    path = _config_folder() / "kaggle.json"
+    if path.is_file():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = {"username": stored["username"], "key": stored["key"]}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be used, expected a username and a key as Kaggle writes them"
+            ) from error
+    username = os.environ.get("KAGGLE_USERNAME") or stored.get("username")
+    key = os.environ.get("KAGGLE_KEY") or stored.get("key")
+    return (username, key) if username and key else None
+
+
+def _config_folder() -> Path:
+    if chosen := os.environ.get("KAGGLE_CONFIG_DIR"):
+        return Path(chosen)
+    folder = Path.home() / ".kaggle"
+    if not folder.exists():
+        base = os.environ.get("XDG_CONFIG_HOME")
+        folder = (Path(base) if base else Path.home() / ".config") / "kaggle"
+    return folder
 
 
 @contextmanager
-def _sentences(doing: str, page: str) -> Iterator[None]:
+def _sentences(page: str) -> Iterator[None]:
     """Kaggle's refusals as sentences that say what to do; broken connections pass."""
     from requests import ConnectionError as BrokenConnection
     from requests import HTTPError
@@ -99,20 +140,19 @@ def _sentences(doing: str, page: str) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
+        status = error.response.status_code
+        error.response.close()
         if status >= 500:
             raise BrokenConnection(str(error)) from error
-        raise InputError(_refusal(status, doing, page)) from error
-    except ValueError as error:
-        raise InputError(f"Kaggle's client gave up while {doing}: {error}") from error
+        raise InputError(_refusal(status, page)) from error
 
 
-def _refusal(status: int, doing: str, page: str) -> str:
+def _refusal(status: int, page: str) -> str:
     sentences = {
-        401: f"Kaggle does not accept these credentials (401 while {doing}): {TOKEN_HELP}",
+        401: f"Kaggle does not accept these credentials (401): {TOKEN_HELP}",
         403: f"Kaggle wants its rules accepted first (403): open {page} in a browser, sign in, "
         "accept the rules, and run again",
         404: f"Kaggle has nothing at {page} for these credentials (404)",
         429: "Kaggle asks to slow down (429): wait some minutes and run again",
     }
-    return sentences.get(status, f"Kaggle refused with status {status} while {doing}: see {page}")
+    return sentences.get(status, f"Kaggle refused with status {status}: see {page}")

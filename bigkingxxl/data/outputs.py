@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from bigkingxxl.errors import OutputError
 from bigkingxxl.runs import make_folder
 
+ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -23,6 +25,9 @@ def writable_folder(path: Path, otherwise: str) -> Path:
         OutputError: it cannot be made or written.
     """
     trial = path / f".trial.{os.getpid()}"
+    # An administrator may write anywhere: what is marked as read-only is left alone all the same.
+    if path.is_dir() and not path.stat().st_mode & ANY_WRITE:
+        raise OutputError(f"{path} cannot be written (it is read-only); {otherwise}")
     try:
         make_folder(path)
         trial.touch()

@@ -71,16 +71,20 @@ def assign_folds(
             f"{dataset.root}: {len(dataset.ids)} images in {len(members)} groups (by "
             f"{groups.grouped_by}) cannot be split into {folds} folds"
         )
-    features = _features(dataset, list(members.values()))
-    dealt = _deal(features, folds, seed)
+    features = _features(dataset, list(members.values()), folds)
+    dealt = _without_empty(_deal(features, folds, seed), features, folds)
     fold_of = {name: int(own) for own, names in zip(dealt, members.values(), strict=True)
                for name in names}  # fmt: skip
     ordered = {name: fold_of[name] for name in dataset.ids}
     return FoldAssignment(ordered, folds, len(members), groups.grouped_by)
 
 
-def _features(dataset: Dataset, members: list[list[str]]) -> NDArray[np.float64]:
-    """float64[G, 2 T]: each group's share of the images, then of the cells, of every type."""
+def _features(dataset: Dataset, members: list[list[str]], folds: int) -> NDArray[np.float64]:
+    """float64[G, F]: each group's share of the images, then of the cells, of every type.
+
+    Where a type has fewer groups than there are folds, its own balance cannot be had: the share of
+    all images is a further column then.
+    """
     kinds = {name: dataset.cell_type(name) or NO_TYPE for name in dataset.ids}
     names = sorted(set(kinds.values()))
     counts = np.zeros((len(members), 2, len(names)))
@@ -89,7 +93,23 @@ def _features(dataset: Dataset, members: list[list[str]]) -> NDArray[np.float64]
             counts[row, :, names.index(kinds[image])] += 1, len(dataset.instances(image))
     shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=0), 1)
     shares[:, 1] *= CELL_WEIGHT
-    return shares.reshape(len(members), 2 * len(names))
+    features = shares.reshape(len(members), 2 * len(names))
+    if (np.count_nonzero(counts[:, 0], axis=0) < folds).any():
+        images = counts[:, 0].sum(axis=1, keepdims=True)
+        features = np.hstack((features, images / images.sum()))
+    return features
+
+
+def _without_empty(
+    dealt: NDArray[np.int64], features: NDArray[np.float64], folds: int
+) -> NDArray[np.int64]:
+    """Every fold gets a group: the smallest of the fold with the most."""
+    counts = np.bincount(dealt, minlength=folds)
+    for empty in np.flatnonzero(counts == 0):
+        rich = np.flatnonzero(dealt == counts.argmax())
+        dealt[rich[features[rich].sum(axis=1).argmin()]] = empty
+        counts = np.bincount(dealt, minlength=folds)
+    return dealt
 
 
 def _deal(features: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.int64]:

@@ -111,26 +111,34 @@ def _length(path: Path) -> int:
 
 def _receive(open_remote: OpenRemote, part: Path, track: Track) -> Remote:
     """Receive all that is missing."""
+    with closing(open_remote()) as response:
+        remote = Remote.of(response.headers)
+        there = _length(part) if _is_of_version(part, remote) else 0
+        if there and there == remote.size:
+            return remote
+        if there and (rest := _rest(response.request, there, remote)):
+            response.close()
+            with closing(rest):
+                _append(rest, part, there, remote, track)
+        else:
+            write_json(_note(part), {"version": remote.version, "size": remote.size})
+            _append(response, part, 0, remote, track)
+    return remote
+
+
+def _append(response: Any, part: Path, there: int, remote: Remote, track: Track) -> None:
+    """Write what comes behind the first `there` bytes of the part."""
     from requests import ConnectionError as BrokenConnection
 
-    response = open_remote()
-    remote = Remote.of(response.headers)
-    there = _length(part) if _is_of_version(part, remote) else 0
-    if there and there == remote.size:
-        response.close()
-        return remote
-    if there:
-        response, there = _continued(response, there, remote)
+    total = None
     if remote.size is not None:
         check_space(part.parent, remote.size - there + SPARE, f"downloading {part.stem}")
-    write_json(_note(part), {"version": remote.version, "size": remote.size})
-    total = None if remote.size is None else -(-(remote.size - there) // MEBIBYTE)
-    with closing(response), part.open("ab" if there else "wb") as out:
+        total = -(-(remote.size - there) // MEBIBYTE)
+    with part.open("ab" if there else "wb") as out:
         for chunk in track(_chunks(response), total, f"downloading {part.stem} (MiB)"):
             out.write(chunk)
     if remote.size is not None and _length(part) < remote.size:
         raise BrokenConnection(f"{_length(part)} of {remote.size} bytes came")
-    return remote
 
 
 def _chunks(response: Any) -> Iterator[bytes]:
@@ -148,21 +156,20 @@ def _is_of_version(part: Path, remote: Remote) -> bool:
     return same and remote.version is not None and _length(part) <= (remote.size or 0)
 
 
-def _continued(response: Any, there: int, remote: Remote) -> tuple[Any, int]:
-    """The rest of the file, and how much of it there is already; all of it where need be."""
+def _rest(request: Any, there: int, remote: Remote) -> Any:
+    """An answer with the bytes from `there` on, None where the server does not give them."""
     import requests
 
-    request = response.request.copy()
-    request.headers |= {"Range": f"bytes={there}-", "If-Range": str(remote.version)}
+    request = request.copy()
+    request.headers.update({"Range": f"bytes={there}-", "If-Range": str(remote.version)})
     with requests.Session() as session:
         settings = session.merge_environment_settings(request.url, {}, True, None, None)
         rest = session.send(request, timeout=TIMEOUT, **settings)
     begins = rest.headers.get("Content-Range", "").startswith(f"bytes {there}-")
     if rest.status_code == requests.codes.partial_content and begins:
-        response.close()
-        return rest, there
+        return rest
     rest.close()
-    return response, 0
+    return None
 
 
 def _check_whole(part: Path, remote: Remote, name: str) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.settings import Settings, checked
+from bigkingxxl.settings import Settings as AnySettings
+from bigkingxxl.settings import checked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,10 +47,10 @@ class Representation(ABC):
     """
 
     name: ClassVar[str]
-    Settings: ClassVar[type[Settings]]
-    Knobs: ClassVar[type[Settings]]
+    Settings: ClassVar[type[AnySettings]]
+    Knobs: ClassVar[type[AnySettings]]
 
-    def __init__(self, type_names: tuple[str, ...], settings: Settings | None = None) -> None:
+    def __init__(self, type_names: tuple[str, ...], settings: AnySettings | None = None) -> None:
         self.type_names = type_names
         self.settings: Any = self.Settings() if settings is None else settings
 

@@ -45,8 +45,8 @@ class Components(Representation):
     """One foreground map a cell type, as the team's U-Net had it; touching cells grow together."""
 
     name: ClassVar[str] = "components"
-    Settings: ClassVar[type[Settings]] = ComponentsSettings
     Knobs: ClassVar[type[Settings]] = ComponentsKnobs
+    Settings: ClassVar[type[Settings]] = ComponentsSettings
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -68,6 +68,7 @@ class CellStrip:
     Place 0 is blank and stands for every neighbour outside the cell.
 
     Attributes:
+        label: [N], of each cell, in the label map's dtype.
         flat: int64[P], where each pixel lies in the label map; place: int64[P], where in the strip.
         above, below: int64[S], the places of the neighbours in the rows before and after.
         share: float32[S], 1/9 for pixels and 0 for blanks.
@@ -75,6 +76,7 @@ class CellStrip:
         centre: int64[N], the place of its heat source; steps: int64[N], of diffusion, falling.
     """
 
+    label: NDArray[np.integer]
     flat: Int64
     place: Int64
     above: Int64
@@ -118,9 +120,9 @@ class CellStrip:
             heat[centre] += HEAT_SOURCE
             np.add(left, here, out=middle)
             np.add(middle, right, out=middle)
-            np.take(whole, above, out=room, mode="clip")
+            np.take(whole, above, out=room, mode="wrap")
             np.add(room, middle, out=here)
-            np.take(whole, below, out=room, mode="clip")
+            np.take(whole, below, out=room, mode="wrap")
             np.add(room, here, out=here)
             np.multiply(here, share, out=here)
 
@@ -147,7 +149,8 @@ def cell_strip(label_map: NDArray[np.integer]) -> CellStrip:
     last = np.flatnonzero(np.diff(cell, append=-1))
     splits = rle.split_points(counts)
     nearest = _nearest_to_mean(row, start, length, splits)
-    return CellStrip(flat, place, above, below, share, splits, (begin + padded)[last],
+    label = label_map.ravel()[flat[splits[:-1]]]
+    return CellStrip(label, flat, place, above, below, share, splits, (begin + padded)[last],
                      place[nearest], steps)  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from bigkingxxl.settings import checked, nearest
 
 REPRESENTATIONS = {
     "components": "bigkingxxl.decoding.components:Components",
+    "flows": "bigkingxxl.decoding.flows:Flows",
     "watershed": "bigkingxxl.decoding.watershed:Watershed",
 }
 

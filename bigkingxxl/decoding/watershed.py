@@ -1,4 +1,4 @@
-"""Seeded watershed: foreground maps plus the distance to a cell's own border part touching cells."""
+"""Seeded watershed: the distance to a cell's own border parts cells that touch."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Watershed(Representation):
     """
 
     name: ClassVar[str] = "watershed"
-    Settings: ClassVar[type[Settings]] = WatershedSettings
     Knobs: ClassVar[type[Settings]] = WatershedKnobs
+    Settings: ClassVar[type[Settings]] = WatershedSettings
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -126,7 +126,9 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
         low[axis], high[axis] = slice(None, -1), slice(1, None)
         core[tuple(low)] &= ~differs
         core[tuple(high)] &= ~differs
-    distance = ndimage.distance_transform_edt(core).astype(np.float32) if core.any() else 0.0
+    distance = np.zeros(plane.shape, np.float32)
+    if core.any():
+        distance[:] = ndimage.distance_transform_edt(core)
     distance = (distance + 1) * inside
     largest = np.zeros(int(plane.max()) + 1, np.float32)
     np.maximum.at(largest, plane[inside], distance[inside])

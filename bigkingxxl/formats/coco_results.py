@@ -27,18 +27,19 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.runs import whole_file
 
 HALF = 128  # the first value of a soft mask that is nearer to certain than to impossible
+UNTYPED = ("cell",)
 LARGEST_CATEGORY = int(np.iinfo(np.int16).max)
 
 
 def masks_of(candidates: Candidates) -> Instances:
     """The candidates with a probability above a half somewhere, their masks cut there.
 
-    They may overlap; each has its score and its likeliest type (the first, where types abstain).
+    They may overlap; each has its score and its likeliest type ('cell' where the model knows none).
     """
     owner, row, col = candidates.pixels()
     sure = candidates.probability >= HALF
     kinds = candidates.type_probability
-    names = candidates.type_names or ("cell",)
+    names = UNTYPED if kinds is None else candidates.type_names
     return with_pixels(
         Instances.from_pixels(
             owner[sure],
@@ -61,7 +62,8 @@ def write_results(
     """Write a COCO results file: every candidate above a half, its score and its category.
 
     Without `coco` an image is named by its id as text and categories count from 1 in the order of
-    the type names; with it, both as that file has them. Each result also names its category.
+    the type names; with it, both as that file has them (its first, for cells of no known type).
+    Each result also names its category.
 
     Raises:
         ValueError: scored cells without scores, or of a type that `coco` does not have.
@@ -85,7 +87,8 @@ def _results(image_id: str, masks: Instances, coco: CocoSet | None) -> Iterator[
     scores = [float(str(score)) for score in np.asarray(masks.score, np.float32)]
     numbers = {name: place for place, name in enumerate(masks.type_names, start=1)}
     if coco is not None:
-        numbers = dict(zip(coco.type_names, coco.category_ids, strict=True))
+        numbers = {UNTYPED[0]: coco.category_ids[0]}
+        numbers |= dict(zip(coco.type_names, coco.category_ids, strict=True))
     for (segment, box, _, kind), score in zip(segments_of(masks), scores, strict=True):
         name = masks.type_names[kind]
         if name not in numbers:
@@ -109,11 +112,12 @@ def read_results(
 
     Images are named by COCO's own ids where `known` is a `CocoSet`, or by their ids as text. A
     category is known by its `category_name` where there is one, else by its number: that of the
-    `CocoSet`, or counted from 1 in the order of `type_names`.
+    `CocoSet`, or counted from 1 in the order of `type_names`. Names that are not among the expected
+    types follow them; where no name is, the file's own stand alone (a model of other types).
 
     Args:
         known: the annotated images, or their sizes (H, W).
-        type_names: the cell types; by default the `CocoSet`'s, else those the file names.
+        type_names: the expected types; by default the `CocoSet`'s, else those the file names.
 
     Raises:
         InputError: there is no such file.
@@ -146,13 +150,18 @@ class _ResultReader:
         if isinstance(known, CocoSet):
             self.sizes: Mapping[str, Size] = known.sizes
             self.names = {number: name for name, number in known.image_ids.items()}
-            self.type_names, numbers = known.type_names, known.category_ids
+            expected, numbers = known.type_names, known.category_ids
         else:
             self.sizes, self.names = known, {}
-            self.type_names = tuple(type_names or _named_types(path, results))
-            numbers = range(1, len(self.type_names) + 1)
-        self.places = {number: place for place, number in enumerate(numbers)}
+            expected = tuple(type_names or _numbered_types(path, results))
+            numbers = range(1, len(expected) + 1)
+        self.type_names = _all_types(expected, results)
         self.by_name = {name: place for place, name in enumerate(self.type_names)}
+        self.places = {
+            number: self.by_name[name]
+            for number, name in zip(numbers, expected, strict=True)
+            if name in self.by_name
+        }
 
     def image(self, result: dict[str, Any], place: int) -> str:
         """The id of a result's image."""
@@ -184,12 +193,12 @@ class _ResultReader:
 
     def _type(self, result: dict[str, Any], place: int) -> int:
         name, number = result.get("category_name"), result.get("category_id")
-        if isinstance(name, str) and name in self.by_name:
+        if isinstance(name, str) and name:
             return self.by_name[name]
-        if name is None and isinstance(number, int) and number in self.places:
+        if isinstance(number, int) and number in self.places:
             return self.places[number]
         raise FormatError(
-            f"{self.path}: result {place} names the category {name or number}, expected one of "
+            f"{self.path}: result {place} names the category id {number}, expected one of "
             f"{list(self.places)} ({', '.join(self.type_names)})"
         )
 
@@ -206,8 +215,17 @@ class _ResultReader:
         return float(score)
 
 
-def _named_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """The types a results file names itself, in order of their numbers; gaps are 'type <n>'."""
+def _all_types(expected: tuple[str, ...], results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The types of a results file: the expected ones, and what it names besides."""
+    names = [result.get("category_name") for result in results]
+    named = tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    others = tuple(name for name in named if name not in expected)
+    is_foreign = len(others) == len(named) > 0 and all(names)
+    return others if is_foreign else expected + others
+
+
+def _numbered_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The types a results file itself knows, in order of their numbers; gaps are 'type <n>'."""
     names: dict[int, str] = {}
     for place, result in enumerate(results):
         number = result.get("category_id")
@@ -216,7 +234,7 @@ def _named_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str, ..
                 f"{path}: result {place} names the category id {number}, expected 1 or more"
             )
         name = result.get("category_name")
-        names.setdefault(number, name if isinstance(name, str) else f"type {number}")
+        names.setdefault(number, name if isinstance(name, str) and name else f"type {number}")
     if not names:
-        return ("cell",)
+        return UNTYPED
     return tuple(names.get(n, f"type {n}") for n in range(1, max(names) + 1))

@@ -26,8 +26,9 @@ def read_strings(texts: Sequence[str]) -> tuple[Int64, Int64, NDArray[np.bool_]]
         nothing then).
     """
     lengths = np.array([len(text) for text in texts], np.int64)
-    raw = "".join(texts).encode("ascii", "replace").replace(b"?", b"\x7f")
-    code = np.frombuffer(raw, np.uint8).astype(np.int64) - 48
+    # One number a character, whatever it is: '?' is a letter of the code.
+    raw = "".join(texts).encode("utf-32-le", "surrogatepass")
+    code = np.frombuffer(raw, "<u4").astype(np.int64) - 48
     owner = np.repeat(np.arange(len(texts)), lengths)
     well = np.ones(len(texts), bool)
     well[owner[(code < 0) | (code > 63)]] = False

@@ -36,11 +36,12 @@ def read_numbers(
         edges = np.append(0, edges)
     # A blank ends the last text, so that every number has both edges.
     starts, lengths = edges[0::2], edges[1::2] - edges[0::2]
-    plain[np.searchsorted(ends, starts[lengths > LONGEST], side="right")] = False
-    numbers = np.zeros(len(starts), np.int64)
-    for place in range(min(int(lengths.max(initial=0)), LONGEST)):
-        some = lengths > place
-        numbers[some] = numbers[some] * 10 + code[starts[some] + place] - ZERO
+    long = lengths > LONGEST
+    plain[np.searchsorted(ends, starts[long], side="right")] = False
+    clean = np.where(digit, code, SPACE)
+    clean[rle.expand(starts[long], lengths[long])] = ZERO
+    # Nothing but digits and blanks is left, so this reads as many numbers as there are starts.
+    numbers = np.fromstring(clean.tobytes(), np.int64, sep=" ") if len(starts) else starts
     return numbers, np.append(0, np.searchsorted(starts, ends)), plain
 
 

@@ -5,6 +5,8 @@ Never 8 bits: more than 255 cells are common, and they would wrap round.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -105,7 +107,12 @@ def _write_tiff(path: Path, labels: NDArray[Any], instances: Instances) -> None:
                 "resolution": (CENTIMETRE_UM / col, CENTIMETRE_UM / row),
                 "resolutionunit": "CENTIMETER",
             }
-    tifffile.imwrite(path, labels, **options)
+    try:
+        tifffile.imwrite(path, labels, **options)
+    except OSError as error:
+        if error.errno is None:  # numpy's way to say that less was written than asked for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import Channel, Representation
+from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import (
     FLIPS,
     Symmetry,
@@ -21,6 +22,7 @@ from bigkingxxl.geometry import (
     blend_weights,
     resize,
     scaled_size,
+    tile_starts,
     tiles,
     whole,
 )
@@ -32,8 +34,10 @@ from bigkingxxl.operating_points import OperatingPoints
 
 Float32 = NDArray[np.float32]
 MapsFunction = Callable[[Float32], Float32]
-BLOCK_PIXELS = 16_000_000
+BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
 BLOCK_OVERLAP = 256
+SMALLEST_TILE = 256  # a network sees less well in less context than it was trained with
+VOTING_WINDOWS = 4  # each way
 
 
 class DensePredictor:
@@ -48,6 +52,8 @@ class DensePredictor:
         training_pixel_size: micrometres (row, column), or None where unknown.
         points: decode knobs by cell type.
         cell_type: the images' type where it is known; else the maps vote.
+        image_channels: how many the network takes; None does not check.
+        block_pixels: network pixels whose maps are held at once.
     """
 
     def __init__(
@@ -62,26 +68,46 @@ class DensePredictor:
         scale: float | None = None,
         training_pixel_size: PixelSize | None = None,
         cell_type: str | None = None,
+        image_channels: int | None = None,
         block_pixels: int = BLOCK_PIXELS,
     ) -> None:
         self.maps_function, self.representation = maps_function, representation
         self.normalisation, self.settings, self.points = normalisation, settings, points
-        self.tile = -(-settings.tile // stride) * stride
+        self.stride, self.tile = stride, _multiple(settings.tile, stride)
+        self.overlap = min(settings.overlap, self.tile // 2)
         self.scale, self.training_pixel_size = scale, training_pixel_size
         self.cell_type, self.block_pixels = cell_type, block_pixels
+        self.image_channels = image_channels
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """See `Predictor.candidates`; a blank image has none."""
+        """See `Predictor.candidates`; a blank image has none.
+
+        Raises:
+            ImageError: the image has more or fewer channels than the network takes.
+        """
+        self._check_channels(source)
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.representation.type_names)
-        blocks = self._blocks(source.shape)
-        first = self.maps(source, blocks[len(blocks) // 2])
-        knobs = self._knobs(first)
+        blocks = self._blocks(source)
+        if len(blocks) == 1:
+            maps = self.maps(source)
+            knobs = self._knobs(lambda: self.representation.type_weights(maps))
+            return self.representation.decode(maps, knobs).resize(source.shape)
+        knobs = self._knobs(lambda: self._spread_type_weights(source))
         parts = []
-        for index, block in enumerate(blocks):
-            maps = first if index == len(blocks) // 2 else self.maps(source, block)
-            parts.append(self.representation.decode(maps, knobs).resize(block.size))
+        for block in blocks:
+            found = self.representation.decode(self.maps(source, block), knobs)
+            parts.append(found.resize(block.size))
         return stitch(parts, blocks, source.shape)
+
+    def _check_channels(self, source: ImageSource) -> None:
+        expected = self.image_channels
+        if expected is not None and source.channels != expected:
+            advice = "; choose one of them" if expected == 1 else ""
+            raise ImageError(
+                f"{source.name} has {source.channels} channels, but the model was trained on "
+                f"images of {expected}{advice}"
+            )
 
     def maps(self, source: ImageSource, window: Window | None = None) -> Float32:
         """float32[K, h, w] maps of a window (default: the image), in the frame they are decoded in.
@@ -106,19 +132,36 @@ class DensePredictor:
             return self.scale
         return self.settings.scale * relative_size(source.pixel_size_um, self.training_pixel_size)
 
-    def _blocks(self, size: tuple[int, int]) -> list[Window]:
-        side = int(self.block_pixels**0.5)
-        if size[0] * size[1] <= self.block_pixels:
-            return [whole(size)]
-        found = tiles(size, (side, side), min(BLOCK_OVERLAP, side // 4))
-        return [window.clipped(size) for window in found]
+    def _blocks(self, source: ImageSource) -> list[Window]:
+        enlarged = max(self.scale_for(source), 1.0)
+        side = max(int(self.block_pixels**0.5 / enlarged), 16)
+        if source.shape[0] * source.shape[1] <= side**2:
+            return [whole(source.shape)]
+        found = tiles(source.shape, (side, side), min(BLOCK_OVERLAP, side // 4))
+        return [window.clipped(source.shape) for window in found]
 
-    def _knobs(self, maps: Float32) -> Mapping[str, Any]:
+    def _knobs(self, type_weights: Callable[[], Float32 | None]) -> Mapping[str, Any]:
+        """The decode knobs of the images' type; the vote is held only where it decides anything."""
         names, cell_type = self.representation.type_names, self.cell_type
-        if cell_type is None:
-            weights = self.representation.type_weights(maps)
+        if cell_type is None and self.points.by_type:
+            weights = type_weights()
             cell_type = None if weights is None else names[int(weights.argmax())]
         return self.points.of(cell_type).decode
+
+    def _spread_type_weights(self, source: ImageSource) -> Float32 | None:
+        """float32[T]: the sum over windows of a tile's size, spread evenly over a large image."""
+        side = max(int(self.tile / self.scale_for(source)), 1)
+        starts = []
+        for length in source.shape:
+            first = tile_starts(length, min(side, length), 0)
+            starts.append(first[:: -(-len(first) // VOTING_WINDOWS)])
+        windows = [Window(r, c, r + side, c + side) for r in starts[0] for c in starts[1]]
+        found = [
+            self.representation.type_weights(self.maps(source, window.clipped(source.shape)))
+            for window in windows
+        ]
+        known = [weights for weights in found if weights is not None]
+        return np.sum(known, axis=0, dtype=np.float32) if known else None
 
     def _flipped_maps(self, image: Float32, symmetry: Symmetry) -> Float32:
         maps = self._tiled_maps(np.ascontiguousarray(symmetry.apply(image)))
@@ -126,11 +169,11 @@ class DensePredictor:
         return turn_vectors(np.array(back.apply(maps)), back, self.representation.channels)
 
     def _tiled_maps(self, image: Float32) -> Float32:
-        """float32[K, H, W]: maps of overlapping tiles, blended by weights that fade at the edges."""
+        """float32[K, H, W]: maps of overlapping tiles, blended with weights that fade outwards."""
         size = (image.shape[1], image.shape[2])
-        overlap = min(self.settings.overlap, self.tile // 2)
-        windows = tiles(size, (self.tile, self.tile), overlap)
-        weights = blend_weights((self.tile, self.tile), overlap)
+        side = (self._tile_side(size[0]), self._tile_side(size[1]))
+        windows = tiles(size, side, self.overlap)
+        weights = blend_weights(side, self.overlap)
         total = np.zeros((len(self.representation.channels), *size), np.float32)
         weight_sum = np.zeros(size, np.float32)
         for start in range(0, len(windows), self.settings.batch_size):
@@ -142,6 +185,16 @@ class DensePredictor:
                 total[(slice(None), *inner.slices)] += (tile * weights)[(slice(None), *inside)]
                 weight_sum[inner.slices] += weights[inside]
         return np.divide(total, weight_sum, out=total)
+
+    def _tile_side(self, length: int) -> int:
+        """The smallest side with which as few tiles cover a length as with the largest."""
+        count = len(tile_starts(length, self.tile, self.overlap))
+        needed = -(-(length + (count - 1) * self.overlap) // count)
+        return min(self.tile, _multiple(max(needed, SMALLEST_TILE), self.stride))
+
+
+def _multiple(length: int, stride: int) -> int:
+    return -(-length // stride) * stride
 
 
 def relative_size(pixel_size: PixelSize | None, training: PixelSize | None) -> float:
@@ -158,13 +211,11 @@ def _padded(image: Float32, window: Window) -> Float32:
     return np.pad(image[:, rows, cols], ((0, 0), *window.padding(size)), mode="symmetric")
 
 
-def turn_vectors(
-    maps: Float32, symmetry: Symmetry, channels: tuple[Channel, ...]
-) -> Float32:
+def turn_vectors(maps: Float32, symmetry: Symmetry, channels: tuple[Channel, ...]) -> Float32:
     """Maps whose fields were moved by a symmetry, with the vectors turned as well."""
     kinds = [channel.kind for channel in channels]
     rows = [i for i, kind in enumerate(kinds) if kind == "row"]
     cols = [i for i, kind in enumerate(kinds) if kind == "column"]
     for i, j in zip(rows, cols, strict=True):
-        maps[i], maps[j] = symmetry.vectors(maps[i], maps[j].copy())
+        maps[i], maps[j] = symmetry.vectors(maps[i].copy(), maps[j].copy())
     return maps

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import relative_size
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import Manifest, make_folder, whole_file
+from bigkingxxl.runs import Manifest, make_folder
+from bigkingxxl.settings import nearest
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,24 @@ class StoredCandidates(Mapping[str, Candidates]):
         return len(self.ids)
 
 
+def check_request(paths: Sequence[Path], formats: Sequence[str]) -> None:
+    """Refuse at once what would only show after hours.
+
+    Raises:
+        InputError: an unknown format, or two files whose results would have one name.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f"there is no format '{name}'{nearest(name, FORMATS)}")
+    first: dict[str, Path] = {}
+    for path in paths:
+        if first.setdefault(path.stem, path) != path:
+            raise InputError(
+                f"{first[path.stem]} and {path} would both be '{path.stem}' in the results: "
+                "give each a name or a run of its own"
+            )
+
+
 def predict_folder(
     predictor: Predictor,
     paths: Iterable[Path],
@@ -90,76 +109,92 @@ def predict_folder(
 ) -> FolderResult:
     """Predict images and write the chosen formats into `out`.
 
+    An image that cannot be read is listed, and the others are finished.
+
     Args:
         open_images: the images of a file (several for a time-lapse).
         key: fingerprint of the model and all settings; results of another key are made anew.
     Raises:
         InputError: an unknown format, or two images of one name.
+        OutputError: `out` cannot be written.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise InputError(f"no format '{unknown[0]}'; known are {', '.join(FORMATS)}")
+    check_request((), formats)
     folder = make_folder(out / "candidates")
-    manifest = Manifest(out / "manifest.json", key)
-    result = FolderResult()
+    run = _Run(predictor, out, tuple(formats), selection, Manifest(out / "manifest.json", key))
     for path in paths:
         try:
             for source in open_images(path):
-                _one_image(predictor, source, path, out, formats, selection, manifest, result)
+                run.predict(source, path)
         except ImageError as error:
-            result.unreadable.append(str(error))
-    stored = StoredCandidates(folder, result.cells)
-    sizes = {name: manifest.done[name]["pixel_size_um"] for name in stored}
+            run.result.unreadable.append(str(error))
+    stored = StoredCandidates(folder, run.result.cells)
+    sizes = {name: run.manifest.done[name]["pixel_size_um"] for name in stored}
     _write_tables(stored, out, formats, selection, sizes)
-    return result
+    return run.result
 
 
-def _one_image(
-    predictor: Predictor, source: ImageSource, path: Path, out: Path, formats: Sequence[str],
-    selection: Selection, manifest: Manifest, result: FolderResult,
-) -> None:  # fmt: skip
-    if source.name in result.cells:
-        raise InputError(f"{path}: a second image of the name '{source.name}'; give them own --out")
-    image = {"path": str(path.resolve()), "modified": path.stat().st_mtime_ns}
-    wanted = _image_outputs(out, source.name, formats)
-    done = manifest.done.get(source.name, {})
-    if done.get("image") == image and all(place.is_file() for place in wanted.values()):
-        result.cells[source.name] = int(done["cells"])
-        result.skipped += 1
-        return
-    if source.statistics.is_blank:
-        log.warning("%s: the image is constant or empty, so no cells were sought", path)
-    candidates = predictor.candidates(source)
-    instances = selection.instances(candidates, source.pixel_size_um)
-    _write_image(source, candidates, instances, wanted)
-    pixel_size = None if source.pixel_size_um is None else list(source.pixel_size_um)
-    manifest.record(source.name, {"image": image, "cells": len(instances),
-                                  "pixel_size_um": pixel_size})  # fmt: skip
-    result.cells[source.name] = len(instances)
+@dataclass(frozen=True)
+class _Run:
+    """A run over many images: what it uses, and what it has done so far."""
+
+    predictor: Predictor
+    out: Path
+    formats: tuple[str, ...]
+    selection: Selection
+    manifest: Manifest
+    result: FolderResult = field(default_factory=FolderResult)
+
+    def predict(self, source: ImageSource, path: Path) -> None:
+        """Do one image, or what is left to do of it."""
+        name = source.name
+        if name in self.result.cells:
+            raise InputError(f"{path} holds a second image '{name}': give it a run of its own")
+        image = {"path": str(path.resolve()), "modified": path.stat().st_mtime_ns}
+        outputs = self._outputs(name)
+        done = self.manifest.done.get(name, {})
+        done = done if done.get("image") == image else {}
+        if done and all(place.is_file() for place in outputs.values()):
+            self.result.cells[name] = int(done["cells"])
+            self.result.skipped += 1
+            return
+        if source.statistics.is_blank:
+            log.warning("%s: the image is constant or empty, so no cells were sought", path)
+        candidates = _stored(outputs["candidates"]) if done else None
+        if candidates is None:
+            candidates = self.predictor.candidates(source)
+            candidates.save(outputs["candidates"])
+        instances = self.selection.instances(candidates, source.pixel_size_um)
+        _write_image(source, instances, outputs)
+        pixel_size = None if source.pixel_size_um is None else list(source.pixel_size_um)
+        self.manifest.record(
+            name, {"image": image, "cells": len(instances), "pixel_size_um": pixel_size}
+        )
+        self.result.cells[name] = len(instances)
+
+    def _outputs(self, name: str) -> dict[str, Path]:
+        places = {"candidates": self.out / "candidates" / f"{name}.npz"}
+        if "labels" in self.formats:
+            places["labels"] = self.out / "labels" / f"{name}.tif"
+        if "overlay" in self.formats:
+            places["overlay"] = self.out / "overlays" / f"{name}.png"
+        return places
 
 
-def _image_outputs(out: Path, name: str, formats: Sequence[str]) -> dict[str, Path]:
-    places = {"candidates": out / "candidates" / f"{name}.npz"}
-    if "labels" in formats:
-        places["labels"] = out / "labels" / f"{name}.tif"
-    if "overlay" in formats:
-        places["overlay"] = out / "overlays" / f"{name}.png"
-    return places
+def _stored(place: Path) -> Candidates | None:
+    """Candidates kept by an earlier run, None where they are gone or damaged."""
+    try:
+        return Candidates.load(place) if place.is_file() else None
+    except FormatError:
+        return None
 
 
-def _write_image(
-    source: ImageSource, candidates: Candidates, instances: Instances, places: Mapping[str, Path]
-) -> None:
+def _write_image(source: ImageSource, instances: Instances, places: Mapping[str, Path]) -> None:
     from bigkingxxl.formats.label_images import write_label_image
     from bigkingxxl.formats.overlay import write_overlay
 
-    with whole_file(places["candidates"]) as temporary:
-        candidates.save(temporary)
     if "labels" in places:
-        make_folder(places["labels"].parent)
         write_label_image(places["labels"], instances)
     if "overlay" in places:
-        make_folder(places["overlay"].parent)
         write_overlay(places["overlay"], source, instances)
 
 

@@ -81,6 +81,7 @@ def model_predictor(
         scale=scale,
         training_pixel_size=card.pixel_size_um,
         cell_type=cell_type,
+        image_channels=card.image_channels,
     )
 
 

@@ -24,7 +24,11 @@ def select(
     pixel_size_um: tuple[float, float] | None = None,
     area_scale: float = 1.0,
 ) -> Instances:
-    """Disjoint, scored cells.
+    """Disjoint, scored cells, the surest first.
+
+    A pixel is cell where the soft mask lies above the mask threshold; a candidate stays where its
+    score is the score threshold or more, its area the minimum or more (before and after painting)
+    and its IoU with a surer one no more than the NMS limit. Of overlapping cells the surer shows.
 
     Args:
         cell_type: the image's type where it is known; else it is voted by the candidates.
@@ -33,21 +37,24 @@ def select(
     Raises:
         InputError: a cell type the candidates do not know.
     """
+    if candidates.type_probability is None and cell_type is None:
+        # Nobody knows the type: the first of the names would be a guess, and so would its knobs.
+        candidates = replace(candidates, type_names=())
     types = vote(candidates, points, cell_type)
+    least = _knob_values(candidates, points, types, "score_threshold").astype(np.float32)
+    order = np.flatnonzero(candidates.score >= least)
+    order = order[np.argsort(-candidates.score[order], kind="stable")]
+    candidates, types = candidates.take(order), types[order]
     thresholds = _knob_values(candidates, points, types, "mask_threshold")
     masks = masks_above(candidates, thresholds, types)
-    scores = _knob_values(candidates, points, types, "score_threshold")
     minimum = _knob_values(candidates, points, types, "minimum_area") * area_scale
-    areas = masks.areas()
-    keep = (candidates.score >= scores) & (areas >= np.maximum(minimum, 1))
-    order = np.flatnonzero(keep)
-    order = order[np.argsort(-candidates.score[order], kind="stable")]
-    masks, minimum = masks.take(order), minimum[order]
-    limits = _knob_values(candidates, points, types, "nms_iou")[order]
+    minimum, limits = np.maximum(minimum, 1), _knob_values(candidates, points, types, "nms_iou")
+    large = masks.areas() >= minimum
+    masks, minimum, limits = masks.take(large), minimum[large], limits[large]
     kept = mask_nms(masks, limits)
     masks, minimum = masks.take(kept), minimum[kept]
     painted = masks.disjoint(np.arange(len(masks))[::-1])
-    result = painted.take(painted.areas() >= np.maximum(minimum, 1))
+    result = painted.take(painted.areas() >= minimum)
     return replace(result, pixel_size_um=pixel_size_um)
 
 
@@ -56,8 +63,11 @@ def vote(
 ) -> NDArray[np.int16]:
     """int16[N]: the cell type of each candidate, by image or by cell.
 
-    In a vote by image every candidate counts with its score times its area, so that one fleck of
-    debris does not decide.
+    In a vote by image every candidate counts with its score times its soft area, so that one fleck
+    of debris does not decide.
+
+    Raises:
+        InputError: a cell type the candidates do not know.
     """
     count, names = len(candidates), candidates.type_names or ("cell",)
     if cell_type is not None:
@@ -68,9 +78,18 @@ def vote(
     if shares is None or count == 0:
         return np.zeros(count, np.int16)
     if points.type_vote == "cell":
-        return shares.argmax(axis=1).astype(np.int16)
-    weight = candidates.score * np.diff(candidates.offsets)
+        likeliest: NDArray[np.int16] = shares.argmax(axis=1).astype(np.int16)
+        return likeliest
+    weight = candidates.score * soft_areas(candidates)
     return np.full(count, int((shares * weight[:, None]).sum(axis=0).argmax()), np.int16)
+
+
+def soft_areas(candidates: Candidates) -> NDArray[np.float64]:
+    """float64[N]: the sum of each soft mask, in pixels."""
+    total = np.zeros(len(candidates.probability) + 1, np.int64)
+    np.cumsum(candidates.probability, dtype=np.int64, out=total[1:])
+    areas: NDArray[np.float64] = np.diff(total[candidates.offsets]) / 255
+    return areas
 
 
 def _knob_values(
@@ -104,10 +123,17 @@ def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) ->
     overlap = iou(masks, masks).tocoo()
     limits = np.asarray(limits, np.float64)
     hit = (overlap.row < overlap.col) & (overlap.data > limits[overlap.col])
-    kept = np.ones(len(masks), bool)
-    order = np.lexsort((overlap.row[hit], overlap.col[hit]))
+    return not_suppressed(len(masks), overlap.row[hit], overlap.col[hit])
+
+
+def not_suppressed(
+    count: int, first: NDArray[np.int64], second: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Indices kept of 0 .. count - 1: `second[i]` goes where `first[i]`, which is less, is kept."""
+    kept = np.ones(count, bool)
+    order = np.lexsort((first, second))
     # Only pairs that collide are walked; in their order every earlier verdict is already final.
-    for high, low in zip(overlap.row[hit][order], overlap.col[hit][order], strict=True):
+    for high, low in zip(first[order].tolist(), second[order].tolist(), strict=True):
         if kept[high]:
             kept[low] = False
     return np.flatnonzero(kept)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
-from bigkingxxl.inference.selection import mask_nms, masks_above
+from bigkingxxl.inference.selection import masks_above, not_suppressed, soft_areas
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import intersections
+from bigkingxxl.overlaps import iou, overlaps
 
+Int64 = NDArray[np.int64]
 SAME_CELL = 0.5
 
 
@@ -23,14 +26,18 @@ def stitch(
 ) -> Candidates:
     """All candidates of one image, in its frame.
 
-    A candidate that touches a window's inner edge is a piece. Pieces and whole candidates of two
-    windows that agree where both looked (their intersection covers at least half of what either
-    has inside the other's window) are one cell, the union of their soft masks; a whole candidate
-    outweighs the pieces of it.
+    A candidate that touches a window's inner edge is a piece. Pieces of two windows that agree
+    where both looked are one cell, the union of their soft masks. A piece of which another window
+    shows more goes, and so does one of two candidates of different windows that are the same cell
+    (IoU above a half); a cell seen whole outweighs one put together. Candidates of one and the
+    same window are left to selection.
+
+    Connected cells come out whole where every window saw them right. Masks are compared where
+    they lie above half of their own highest probability.
 
     Args:
         parts: candidates of each window, in the window's own frame.
-        windows: in the image, overlapping; they may reach beyond it.
+        windows: in the image; neighbours overlap; they may reach beyond the image.
     """
     placed = [
         part.shift(window.row0, window.col0, size)
@@ -40,95 +47,152 @@ def stitch(
     if len(windows) == 1 or len(everything) == 0:
         return everything
     window_of = np.repeat(np.arange(len(placed)), [len(part) for part in placed])
-    piece = _touches_inner_edge(everything.boxes, [windows[i] for i in window_of], size)
+    piece = _touches_inner_edge(everything.boxes, np.array(windows)[window_of], size)
     group = _same_cells(everything, window_of, windows, piece)
-    merged = _merge_groups(everything, group, piece)
-    order = np.argsort(-merged.score, kind="stable")
-    merged = merged.take(order)
-    masks = masks_above(merged, np.full(len(merged), 0.5))
-    return merged.take(mask_nms(masks, np.full(len(merged), SAME_CELL)))
+    merged, members = _merged(everything, group)
+    alone = np.bincount(group)[group[members]] == 1
+    # Put together from several windows, a candidate is of none of them.
+    origin = np.where(alone, window_of[members], -1 - np.arange(len(members)))
+    return _without_doubles(merged, origin, piece[members])
 
 
 def _touches_inner_edge(
-    boxes: NDArray[np.int32], windows: Sequence[Window], size: tuple[int, int]
+    boxes: NDArray[np.int32], windows: Int64, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """bool[N]: the candidate ends at a side of its window that is not a side of the image."""
-    edges = np.array(windows, np.int64).reshape(-1, 4)
-    inner_low = edges[:, :2] > 0
-    inner_high = edges[:, 2:] < np.array(size)
-    low = (boxes[:, :2] <= edges[:, :2]) & inner_low
-    high = (boxes[:, 2:] >= edges[:, 2:]) & inner_high
+    """bool[N]: the candidate ends at a side of its window that is not a side of the image.
+
+    Args:
+        windows: int64[N, 4], the window of each candidate.
+    """
+    inner_low = windows[:, :2] > 0
+    inner_high = windows[:, 2:] < np.array(size)
+    low = (boxes[:, :2] <= windows[:, :2]) & inner_low
+    high = (boxes[:, 2:] >= windows[:, 2:]) & inner_high
     return np.asarray(low.any(axis=1) | high.any(axis=1))
 
 
+def _half_height_masks(candidates: Candidates) -> Instances:
+    highest = np.zeros(len(candidates))
+    some = np.flatnonzero(np.diff(candidates.offsets))
+    if len(some):
+        starts = candidates.offsets[some]
+        highest[some] = np.maximum.reduceat(candidates.probability, starts)
+    return masks_above(candidates, highest / 510)
+
+
 def _same_cells(
-    candidates: Candidates,
-    window_of: NDArray[np.int64],
-    windows: Sequence[Window],
-    piece: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """int64[N]: candidates with the same number are one cell."""
-    masks = masks_above(candidates, np.full(len(candidates), 0.5))
-    shared = intersections(masks, masks).tocoo()
-    pairs = (shared.row < shared.col) & (window_of[shared.row] != window_of[shared.col])
-    pairs &= piece[shared.row] | piece[shared.col]
-    first, second, common = shared.row[pairs], shared.col[pairs], shared.data[pairs]
-    inside_second = _area_inside(masks, first, [windows[i] for i in window_of[second]])
-    inside_first = _area_inside(masks, second, [windows[i] for i in window_of[first]])
-    union = inside_second + inside_first - common
-    same = common >= SAME_CELL * np.maximum(union, 1)
+    candidates: Candidates, window_of: Int64, windows: Sequence[Window], piece: NDArray[np.bool_]
+) -> Int64:
+    """int64[N]: candidates with the same number are pieces of one cell."""
+    pieces = np.flatnonzero(piece)
+    masks = _half_height_masks(candidates.take(pieces))
+    bounds = np.searchsorted(window_of[pieces], np.arange(len(windows) + 1))
+    inside = [np.arange(a, b) for a, b in pairwise(bounds.tolist())]
+    links = [np.zeros((2, 0), np.int64)]
+    for one, two, common in _overlapping(windows):
+        first, second = masks.take(inside[one]), masks.take(inside[two])
+        found = agreeing(first.crop(common), second.crop(common))
+        links.append(np.stack((inside[one][found[0]], inside[two][found[1]])))
+    first_end, second_end = pieces[np.concatenate(links, axis=1)]
     count = len(candidates)
-    links = sparse.coo_matrix((np.ones(same.sum()), (first[same], second[same])), (count, count))
-    _, group = connected_components(links, directed=False)
-    return group.astype(np.int64)
+    graph = sparse.coo_matrix((np.ones(len(first_end)), (first_end, second_end)), (count, count))
+    group: Int64 = connected_components(graph, directed=False)[1].astype(np.int64)
+    return group
 
 
-def _area_inside(
-    masks: Instances, index: NDArray[np.int64], windows: Sequence[Window]
-) -> NDArray[np.float64]:
-    """float64[M]: pixels of mask index[m] that lie inside window m."""
-    result = np.zeros(len(index))
-    for position, (cell, window) in enumerate(zip(index, windows, strict=True)):
-        runs = masks.runs[masks.splits[cell] : masks.splits[cell + 1]]
-        rows = (runs[:, 0] >= window.row0) & (runs[:, 0] < window.row1)
-        length = np.minimum(runs[:, 2], window.col1) - np.maximum(runs[:, 1], window.col0)
-        result[position] = np.maximum(length[rows], 0).sum()
-    return result
+def _overlapping(windows: Sequence[Window]) -> Iterator[tuple[int, int, Window]]:
+    """The pairs of windows that share pixels, and what they share."""
+    edges = np.array(windows, np.int64)
+    low = np.maximum(edges[:, None, :2], edges[None, :, :2])
+    high = np.minimum(edges[:, None, 2:], edges[None, :, 2:])
+    meet = np.triu((low < high).all(axis=2), k=1)
+    for one, two in np.argwhere(meet).tolist():
+        yield one, two, Window(*low[one, two].tolist(), *high[one, two].tolist())
 
 
-def _merge_groups(
-    candidates: Candidates, group: NDArray[np.int64], piece: NDArray[np.bool_]
-) -> Candidates:
-    """One candidate a group: its best whole member, or the union of its pieces."""
-    alone = np.bincount(group)[group] == 1
-    kept = [candidates.take(alone)]
-    order = np.argsort(group[~alone], kind="stable")
-    members = np.flatnonzero(~alone)[order]
-    for index in np.split(members, np.flatnonzero(np.diff(group[members])) + 1):
-        if len(index) == 0:
-            continue
-        whole = index[~piece[index]]
-        if len(whole):
-            kept.append(candidates.take([int(whole[np.argmax(candidates.score[whole])])]))
-        else:
-            kept.append(union(candidates.take(index)))
-    return Candidates.concatenate(kept)
+def agreeing(first: Instances, second: Instances) -> tuple[Int64, Int64]:
+    """Which cells of two views of the same place are the same: their indices, one entry a pair.
+
+    Two cells agree where a connected part of one and a connected part of the other do (IoU above
+    a half): a cell that leaves a window and comes back has several parts in it, and maybe each is
+    a candidate of its own there.
+    """
+    ones, owner_of_one = connected_parts(first)
+    twos, owner_of_two = connected_parts(second)
+    overlap = iou(ones, twos).tocoo()
+    same = overlap.data > SAME_CELL
+    return owner_of_one[overlap.row[same]], owner_of_two[overlap.col[same]]
+
+
+def connected_parts(cells: Instances) -> tuple[Instances, Int64]:
+    """The connected parts (by the sides of pixels) of all cells, and the cell of each."""
+    height, width = cells.size
+    owner = cells.run_owner
+    line = (owner * (height + 1) + cells.runs[:, 0]) * (width + 1)
+    start, stop = line + cells.runs[:, 1], line + cells.runs[:, 2]
+    # Runs are sorted by cell, row and column: those below a run are a stretch of the next row's.
+    low = np.searchsorted(stop, start + width + 1, side="right")
+    high = np.searchsorted(start, stop + width + 1, side="left")
+    below = np.maximum(high - low, 0)
+    ends = (np.repeat(np.arange(len(owner)), below), rle.expand(low, below))
+    graph = sparse.coo_matrix((np.ones(len(ends[0])), ends), (len(owner), len(owner)))
+    count, part = connected_components(graph, directed=False)
+    part_owner = np.zeros(count, np.int64)
+    part_owner[part] = owner
+    return Instances.from_runs(cells.runs, part.astype(np.int64), count, cells.size), part_owner
+
+
+def _merged(candidates: Candidates, group: Int64) -> tuple[Candidates, Int64]:
+    """One candidate a group, and the first member of each."""
+    alone = np.flatnonzero(np.bincount(group)[group] == 1)
+    others = np.flatnonzero(np.bincount(group)[group] > 1)
+    others = others[np.argsort(group[others], kind="stable")]
+    sets = np.split(others, np.flatnonzero(np.diff(group[others])) + 1) if len(others) else []
+    unions = [union(candidates.take(index)) for index in sets]
+    first = np.array([index[0] for index in sets], np.int64)
+    merged = Candidates.concatenate([candidates.take(alone), *unions])
+    return merged, np.concatenate((alone, first))
 
 
 def union(pieces: Candidates) -> Candidates:
     """One candidate from the pieces of a cell: the larger probability at each pixel.
 
-    The score and the type probabilities are means weighted by area.
+    The score and the type probabilities are means weighted by soft area.
     """
     low, high = pieces.boxes[:, :2].min(axis=0), pieces.boxes[:, 2:].max(axis=0)
     crop = np.zeros((high - low).tolist(), np.uint8)
     for index, box in enumerate(pieces.boxes - np.tile(low, 2)):
         place = crop[Window(*box.tolist()).slices]
         np.maximum(place, pieces.crop(index), out=place)
-    weight = np.diff(pieces.offsets).astype(np.float64)
+    weight = np.maximum(soft_areas(pieces), 1e-6)
     types = pieces.type_probability
     mean_types = None if types is None else np.average(types, axis=0, weights=weight)[None]
     score = np.average(pieces.score, weights=weight)
     box = np.concatenate((low, high))[None]
     return Candidates.from_crops(pieces.size, box, [crop], np.array([score]), mean_types,
                                  pieces.type_names)  # fmt: skip
+
+
+def _without_doubles(candidates: Candidates, origin: Int64, piece: NDArray[np.bool_]) -> Candidates:
+    """The candidates without those that another window shows better, the surest first.
+
+    Args:
+        origin: int64[N], the window of each; piece: bool[N], cut by it or put together.
+    """
+    masks, score = _half_height_masks(candidates), candidates.score
+    areas = masks.areas()
+    pairs = overlaps(masks, masks)
+    foreign = origin[pairs.first] != origin[pairs.second]
+    one, two, common = (each[foreign] for each in pairs)
+    shown_better = piece[one] & (common > SAME_CELL * areas[one]) & (areas[two] > areas[one])
+    # A candidate that is hardly believed itself must not take a sure one away.
+    shown_better &= score[two] >= 0.5 * score[one]
+    kept = np.ones(len(candidates), bool)
+    kept[one[shown_better]] = False
+    order = np.argsort(-score * np.where(piece, 1, 2), kind="stable")
+    order = order[kept[order]]
+    rank = np.full(len(candidates), -1)
+    rank[order] = np.arange(len(order))
+    same = common > SAME_CELL * (areas[one] + areas[two] - common)
+    same &= (rank[one] >= 0) & (rank[one] < rank[two])
+    return candidates.take(order[not_suppressed(len(order), rank[one[same]], rank[two[same]])])

@@ -71,7 +71,7 @@ class Method(ABC):
     def build(self) -> nn.Module:
         """A fresh network."""
 
-    def initialise(self, network: nn.Module) -> None:
+    def initialise(self, network: nn.Module) -> None:  # noqa: B027 (a choice, no duty)
         """Give a fresh network what it starts training from (pretrained parts); default: nothing.
 
         Apart from `build`, so that loading a trained model never asks for pretrained weights.

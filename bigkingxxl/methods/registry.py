@@ -31,4 +31,6 @@ def method_class(name: str) -> type[Method]:
 def make_method(name: str, settings: dict[str, Any], type_names: tuple[str, ...]) -> Method:
     """A method with checked settings."""
     cls = method_class(name)
-    return cls(checked(cls.Settings, settings, where=f"settings of the method '{name}'"), type_names)
+    return cls(
+        checked(cls.Settings, settings, where=f"settings of the method '{name}'"), type_names
+    )

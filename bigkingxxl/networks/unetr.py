@@ -1,10 +1,14 @@
-"""MONAI's UNETR for images of any size."""
+"""MONAI's UNETR for images of any size, and with a convolutional pyramid beside its transformer."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from monai.networks.nets.unetr import UNETR
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+
+from bigkingxxl.networks.encoders import encoder
 
 
 class AnySizeUNETR(UNETR):
@@ -15,6 +19,13 @@ class AnySizeUNETR(UNETR):
     the interpolation is the Vision Transformer's own (Dosovitskiy et al. 2021, section 3.2).
     """
 
+    def __init__(self, **monai: Any) -> None:
+        super().__init__(**monai)
+        # MONAI makes layers for a cross attention that a UNETR has not. They never learn, and which
+        # there are depends on its version: model files must not.
+        for block in self.vit.blocks:
+            block.norm_cross_attn = block.cross_attn = nn.Identity()
+
     def forward(self, x_in: Tensor) -> Tensor:
         """float[B, K, h, w] logits from float[B, C, h, w]."""
         height, width = x_in.shape[-2:]
@@ -22,19 +33,25 @@ class AnySizeUNETR(UNETR):
         padding = (0, -width % patch_width, 0, -height % patch_height)
         x = functional.pad(x_in, padding, mode="replicate") if any(padding) else x_in
         grid = (x.shape[-2] // patch_height, x.shape[-1] // patch_width)
-        tokens, hidden = self._tokens(x, grid)
-        enc1 = self.encoder1(x)
-        enc2 = self.encoder2(self._as_image(hidden[3], grid))
-        enc3 = self.encoder3(self._as_image(hidden[6], grid))
-        enc4 = self.encoder4(self._as_image(hidden[9], grid))
+        half, quarter, eighth, patches = self._pyramid(x)
+        tokens, hidden = self._tokens(x, grid, patches)
+        enc2 = self.encoder2(self._as_image(hidden[3], grid)) + half
+        enc3 = self.encoder3(self._as_image(hidden[6], grid)) + quarter
+        enc4 = self.encoder4(self._as_image(hidden[9], grid)) + eighth
         out = self.decoder5(self._as_image(tokens, grid), enc4)
-        out = self.decoder2(self.decoder3(self.decoder4(out, enc3), enc2), enc1)
+        out = self.decoder2(self.decoder3(self.decoder4(out, enc3), enc2), self.encoder1(x))
         logits: Tensor = self.out(out)
         return logits[..., :height, :width]
 
-    def _tokens(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, list[Tensor]]:
+    def _pyramid(self, x: Tensor) -> Any:  # noqa: ARG002
+        """What is added to the features at strides 2, 4, 8 and 16: nothing in the plain UNETR."""
+        return 0.0, 0.0, 0.0, 0.0
+
+    def _tokens(
+        self, x: Tensor, grid: tuple[int, int], patches: Tensor | float
+    ) -> tuple[Tensor, list[Tensor]]:
         embedding = self.vit.patch_embedding
-        tokens = embedding.patch_embeddings(x).flatten(2).transpose(-1, -2)
+        tokens = (embedding.patch_embeddings(x) + patches).flatten(2).transpose(-1, -2)
         tokens = embedding.dropout(tokens + self._positions(grid))
         hidden = []
         for block in self.vit.blocks:
@@ -53,3 +70,30 @@ class AnySizeUNETR(UNETR):
     @staticmethod
     def _as_image(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
+
+
+class PyramidUNETR(AnySizeUNETR):
+    """UNETR whose features at strides 2 to 16 also see a convolutional encoder's.
+
+    A plain UNETR sees an image's detail at full resolution and in patches of 16 pixels only, and
+    needs very many images to learn what lies between; a pretrained pyramid brings it along.
+    After the hybrid vision transformer (Dosovitskiy et al. 2021, section 3.1) and TransUNet
+    (Chen et al. 2021).
+
+    Args:
+        encoder_name: of timm, with features at strides 2, 4, 8 and 16; monai: UNETR's arguments.
+    """
+
+    def __init__(self, encoder_name: str, **monai: Any) -> None:
+        super().__init__(**monai)
+        self.pyramid = encoder(encoder_name, monai["in_channels"], stages=4)
+        found: list[int] = self.pyramid.feature_info.channels()  # type: ignore[union-attr, operator]
+        feature = monai["feature_size"]
+        wanted = (2 * feature, 4 * feature, 8 * feature, monai["hidden_size"])
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 1) for inputs, outputs in zip(found, wanted, strict=True)
+        )
+
+    def _pyramid(self, x: Tensor) -> Any:
+        features = self.pyramid(x)
+        return [lateral(f) for lateral, f in zip(self.laterals, features, strict=True)]

@@ -6,10 +6,10 @@ settings = {
     "image_size": 256,
     "feature_size": 16,
     "hidden_size": 128,
-    "mlp_dim": 512,
+    "mlp_dim": 384,
     "heads": 4,
 }
-augment = {"size": 256, "zoom": (1.0, 2.2)}
+augment = {"size": 256, "zoom": (1.0, 2.0)}
 training = {
     "epochs": 100,
     "max_minutes": 60,

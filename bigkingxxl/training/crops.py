@@ -81,7 +81,7 @@ def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
 
     1 leaves the data's own shares, 0 makes all types equally likely.
     """
-    names, index, count = np.unique(
+    _, index, count = np.unique(
         [name or "" for name in types], return_inverse=True, return_counts=True
     )
     share = count.astype(np.float64) ** power / count

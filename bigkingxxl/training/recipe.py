@@ -84,7 +84,9 @@ def load_recipe(config: str, assignments: Iterable[str] = (), seed: int | None =
     if path.suffix == "" and not path.is_file():
         names = recipe_names()
         if config not in names:
-            raise SettingsError(f"'{config}' is no config file and no recipe{nearest(config, names)}")
+            raise SettingsError(
+                f"'{config}' is no config file and no recipe{nearest(config, names)}"
+            )
         path = Path(str(resources.files("bigkingxxl.recipes") / f"{config}.py"))
     values = override(read_values(path), assignments)
     if seed is not None:

@@ -13,8 +13,13 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    TQDMProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
@@ -67,6 +72,7 @@ def train(
     Raises:
         InputError: no annotated cells, a run folder in use, nothing to resume.
     """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last = out / "checkpoints" / "last.ckpt"
     check_folder(out, last, resume)
     make_folder(out)
@@ -140,14 +146,13 @@ def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
     chosen: list[str] = []
     queues = [list(group) for _, group in sorted(by_type.items(), key=lambda item: str(item[0]))]
     while queues and len(chosen) < count:
-        for queue in queues:
-            chosen.append(queue.pop(0))
+        chosen += [queue.pop(0) for queue in queues]
         queues = [queue for queue in queues if queue]
     return tuple(chosen[:count])
 
 
 def start_from(module: TrainingModule, initial: Path) -> None:
-    """Take the weights that fit from a model; what does not fit (a head of other types) is fresh."""
+    """Take the weights that fit from a model; a head of other types stays fresh."""
     weights = load_model(initial).network.state_dict()
     own = module.network.state_dict()
     fitting = {
@@ -174,10 +179,12 @@ def write_run(
 
 def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool) -> L.Trainer:
     """The Lightning trainer with checkpoints, early stopping and weight averaging."""
-    training = recipe.training
+    training, folder = recipe.training, out / "checkpoints"
     callbacks: list[Callback] = [
-        ModelCheckpoint(out / "checkpoints", "best", monitor="val/map", mode="max", save_last=True,
+        ModelCheckpoint(folder, "best", monitor="val/map", mode="max",
                         enable_version_counter=False),
+        # `save_last` would skip the epochs that are not the best, and a resume would lose them.
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
         EarlyStopping("val/map", mode="max", patience=training.patience),
     ]  # fmt: skip
     if training.averaging > 0:
@@ -192,7 +199,7 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool) -> L.Train
         gradient_clip_val=training.clip_norm,
         callbacks=callbacks,
         logger=TensorBoardLogger(out, name="lightning_logs"),
-        log_every_n_steps=10,
+        log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
         num_sanity_val_steps=0,
         enable_progress_bar=not quiet,
         enable_model_summary=False,

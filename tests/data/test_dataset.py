@@ -92,7 +92,8 @@ def test_every_layout_gives_images_and_cells(
     assert (dataset.layout, dataset.type_names) == (layout, types)
     assert dataset.ids == tuple(dataset) == ("n1", "n2", "n3")
     assert len(dataset) == 3
-    assert dataset.unlabelled == dataset.skipped == ()
+    assert not dataset.unlabelled
+    assert not dataset.skipped
     for name in dataset.ids:
         source, instances = dataset.source(name), dataset.instances(name)
         assert (source.name, source.shape) == (name, SIZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,27 @@ def test_a_category_is_known_by_its_name_before_its_number(tmp_path: Path) -> No
     assert read.cell_type.tolist() == [2, 1]
 
 
+def test_types_besides_the_expected_ones_follow_them(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, {"a": scored("cort", "shsy5y")})
+    read = read_results(path, {"a": SIZE}, ("astro", "shsy5y"))["a"]
+    assert read.type_names == ("astro", "shsy5y", "cort")
+    assert read.cell_type.tolist() == [2, 1]
+    # None is expected: a model of other types is compared whatever the type.
+    read = read_results(path, {"a": SIZE}, ("cell",))["a"]
+    assert read.type_names == ("cort", "shsy5y")
+    assert read.cell_type.tolist() == [0, 1]
+
+
+def test_a_model_that_knows_no_types_claims_none(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    silent = replace(scored("cort", "shsy5y"), type_probability=None)
+    coco = opened(tmp_path)
+    for known, options in ((coco, {"coco": coco}), ({"a": SIZE}, {})):
+        write_results(path, {"a": silent}, **options)
+        assert read_results(path, known, ("astro", "cort"))["a"].type_names == ("cell",)
+
+
 def test_numbers_count_from_1_where_nothing_names_them(tmp_path: Path) -> None:
     code = {"size": list(SIZE), "counts": [5, 3, 184]}
     results = [{"image_id": "a", "category_id": 2, "segmentation": code, "score": 1}]
@@ -345,9 +367,8 @@ def test_numbers_count_from_1_where_nothing_names_them(tmp_path: Path) -> None:
     [
         ({"image_id": 8}, "result 1 names the image 8"),
         ({"image_id": None}, "result 1 names the image None"),
-        ({"category_id": 3}, "result 1 names the category 3"),
-        ({"category_id": 0}, "result 1 names the category 0"),
-        ({"category_name": "astro"}, "result 1 names the category astro"),
+        ({"category_id": 3}, "result 1 names the category id 3"),
+        ({"category_id": 0}, "result 1 names the category id 0"),
         ({"score": None}, "result 1 has the score None"),
         ({"score": float("nan")}, "result 1 has the score nan"),
         ({"segmentation": None}, "result 1 has a segmentation that is neither"),

@@ -238,7 +238,7 @@ def test_the_limit_is_ours_not_pillows(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_a_file_does_not_have(tmp_path: Path, options: dict[str, int], says: str) -> None:
     path = save(tmp_path / "x.png", COLOUR)
     with pytest.raises(ImageError, match=says):
-        open_image(path, **options)  # type: ignore[arg-type]
+        open_image(path, **options)
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:

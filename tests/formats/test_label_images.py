@@ -133,6 +133,17 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(path: Path, *_: object, **__: object) -> None:
+        path.write_bytes(b"II*")
+        raise OSError("320000 requested and 32600 written")  # numpy gives no number
+
+    monkeypatch.setattr(tifffile, "imwrite", half)
+    with pytest.raises(OutputError, match=r"x\.tif cannot be written: No space left"):
+        write_label_image(tmp_path / "x.tif", single_pixels(3))
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- folders -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,170 @@
+"""Flows: foreground, a field that leads every pixel to its cell's centre, and the cell's type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.decoding.base import Channel, Float32, Representation
+from bigkingxxl.decoding.flow_masks import cells_from_flows
+from bigkingxxl.decoding.flow_targets import plane_flows
+from bigkingxxl.decoding.losses import binary_cross_entropy, dice
+from bigkingxxl.decoding.scores import scored_candidates
+from bigkingxxl.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FlowsSettings(Settings):
+    """What is predicted, and weights of the losses.
+
+    Attributes:
+        boundary: a further map of the cells' border pixels. It teaches the network where cells
+            touch; decoding does not read it.
+        flow_scale: flows are compared times this (Cellpose: 5), so that they count beside the
+            foreground.
+        dice_weight: of the foreground's Dice loss beside its cross-entropy.
+        type_weight: of the cell types' cross-entropy; boundary_weight: of the boundary's.
+    """
+
+    boundary: bool = False
+    flow_scale: float = Field(5.0, gt=0)
+    dice_weight: float = Field(1.0, ge=0)
+    type_weight: float = Field(1.0, ge=0)
+    boundary_weight: float = Field(1.0, ge=0)
+
+
+class FlowsKnobs(Settings):
+    """How flows are followed.
+
+    Attributes:
+        foreground_threshold: foreground above it moves.
+        flow_error: cells are dropped whose own flows differ more from the predicted ones (mean
+            squared length of the difference; 4 keeps all).
+        minimum_area: smaller cells are dropped, in pixels.
+        steps: how many, a pixel long where flows are sure.
+    """
+
+    foreground_threshold: float = Field(0.5, gt=0, lt=1)
+    flow_error: float = Field(0.4, gt=0)
+    minimum_area: int = Field(15, ge=0)
+    steps: int = Field(200, ge=1)
+
+
+class Flows(Representation):
+    """Cellpose's representation with a layer a cell type.
+
+    One foreground map; the row and column component of unit vectors towards the cell's centre; for
+    two cell types and more a layer each, which share out every pixel among them; maybe a boundary.
+    Where annotated cells overlap, the flow and type of the smaller cell stand.
+
+    Source: Stringer et al. 2021, Cellpose.
+    """
+
+    name: ClassVar[str] = "flows"
+    Settings: ClassVar[type[Settings]] = FlowsSettings
+    Knobs: ClassVar[type[Settings]] = FlowsKnobs
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """foreground, flow_row, flow_column, then type_<name> (from two types on), boundary."""
+        names = self.type_names if self._types else ()
+        types = tuple(Channel(f"type_{name}", activation="softmax") for name in names)
+        boundary = (Channel("boundary"),) if self.settings.boundary else ()
+        return (
+            Channel("foreground"),
+            Channel("flow_row", "row", "identity"),
+            Channel("flow_column", "column", "identity"),
+            *types,
+            *boundary,
+        )
+
+    @property
+    def _types(self) -> slice | None:
+        """Where the type layers lie, or None for a single type."""
+        return slice(3, 3 + len(self.type_names)) if len(self.type_names) > 1 else None
+
+    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+        """See `Representation.targets`: flows of length 1, type layers 1 where the type lies."""
+        maps = np.zeros((len(self.channels), *planes.shape[1:]), np.float32)
+        maps[1:3], top = plane_flows(planes)
+        maps[0] = top > 0
+        if self._types is not None:
+            kinds = np.concatenate(([-1], cell_type)).astype(np.int16)[top]
+            maps[self._types] = kinds == np.arange(len(self.type_names))[:, None, None]
+        if self.settings.boundary:
+            maps[-1] = boundary(top)
+        return maps
+
+    def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Foreground, flows at every pixel, types on the foreground, boundary."""
+        settings = self.settings
+        entropy = binary_cross_entropy(logits=logits[:, :1], targets=targets[:, :1])
+        overlap = dice(logits=logits[:, :1], targets=targets[:, :1])
+        gap = settings.flow_scale * (logits[:, 1:3].float() - targets[:, 1:3])
+        flow = gap.square().mean() / 2
+        losses = {"cross_entropy": entropy, "dice": overlap, "flow": flow}
+        total = entropy + settings.dice_weight * overlap + flow
+        if self._types is not None:
+            losses["type"] = type_cross_entropy(
+                logits=logits[:, self._types], targets=targets[:, self._types]
+            )
+            total = total + settings.type_weight * losses["type"]
+        if settings.boundary:
+            losses["boundary"] = binary_cross_entropy(logits=logits[:, -1:], targets=targets[:, -1:])
+            total = total + settings.boundary_weight * losses["boundary"]
+        return {"loss": total, **losses}
+
+    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+        """See `Representation.decode`: scores are mean foreground times one minus the flow error."""
+        settings = self.knobs(knobs)
+        cells = cells_from_flows(
+            maps[1:3],
+            maps[0] > settings.foreground_threshold,
+            steps=settings.steps,
+            flow_error=settings.flow_error,
+            minimum_area=settings.minimum_area,
+        )
+        types = np.ones_like(maps[:1]) if self._types is None else maps[self._types]
+        return scored_candidates(
+            cells.label_map, maps[0], 1 - cells.error, types, self.type_names
+        )
+
+    def type_weights(self, maps: Float32) -> Float32 | None:
+        """See `Representation.type_weights`; None where no foreground is seen."""
+        seen = maps[0] > 0.5
+        if self._types is None or not seen.any():
+            return None
+        weights: Float32 = (maps[self._types][:, seen] * maps[0][seen]).sum(axis=1)
+        return weights.astype(np.float32)
+
+
+def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of the cell type over the pixels that have one.
+
+    Args:
+        logits: float[B, T, h, w]; targets: float32[B, T, h, w], one-hot, all 0 where no cell lies.
+    """
+    from torch.nn import functional
+
+    surprise = -(targets * functional.log_softmax(logits.float(), dim=1)).sum()
+    return surprise / targets.sum().clamp(min=1)
+
+
+def boundary(label_map: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool[h, w]: pixels of a cell that have another label or background beside them."""
+    edge = np.zeros(label_map.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(label_map, axis=axis) != 0
+        low, high = [slice(None)] * 2, [slice(None)] * 2
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        edge[tuple(low)] |= differs
+        edge[tuple(high)] |= differs
+    result: NDArray[np.bool_] = edge & (label_map > 0)
+    return result

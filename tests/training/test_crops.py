@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import Affine
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.training.crops import CropDataset, EpochSampler, type_balanced_chances
+from bigkingxxl.training.recipe import Recipe
+
+PLAIN = AugmentSettings(size=64, gamma=1, contrast=0, brightness=0, noise=0, blur=0)
+
+
+def crops_of(data: Dataset, recipe: Recipe) -> CropDataset:
+    method = make_method(recipe.method, recipe.settings, data.type_names)
+    return CropDataset(data, data.ids, method, recipe)
+
+
+def test_a_crop_depends_on_seed_and_index_alone(data: Dataset, recipe: Recipe) -> None:
+    first, second = crops_of(data, recipe), crops_of(data, recipe)
+    second[9], second[3]
+    for index in (0, 3, 11):
+        image, targets = first[index]
+        again, same = second[index]
+        assert torch.equal(image, again)
+        assert np.array_equal(targets, same)
+    other, _ = crops_of(data, recipe.changed(seed=1))[0]
+    assert not torch.equal(first[0][0], other)
+
+
+def test_epochs_never_repeat_a_crop() -> None:
+    sampler = EpochSampler(5)
+    seen = list(sampler)
+    sampler.set_epoch(2)
+    assert seen == [0, 1, 2, 3, 4]
+    assert list(sampler) == [10, 11, 12, 13, 14]
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"), [(1.0, [0.75, 0.25]), (0.0, [0.5, 0.5]), (0.5, [0.634, 0.366])]
+)
+def test_types_are_balanced_by_the_power(power: float, expected: list[float]) -> None:
+    chance = type_balanced_chances(["a", "a", "a", "b"], power)
+    assert chance.sum() == pytest.approx(1)
+    assert [chance[:3].sum(), chance[3]] == pytest.approx(expected, abs=1e-3)
+
+
+def test_no_images_is_an_error(data: Dataset, recipe: Recipe) -> None:
+    method = make_method(recipe.method, recipe.settings, data.type_names)
+    with pytest.raises(InputError, match="no images to train on"):
+        CropDataset(data, [], method, recipe)
+
+
+def disc_image() -> AnnotatedPixels:
+    """An image that shows its own label map: two discs of which one covers part of the other."""
+    rows, cols = np.mgrid[:120, :150]
+    first = (rows - 40) ** 2 + (cols - 60) ** 2 < 15**2
+    second = (rows - 55) ** 2 + (cols - 70) ** 2 < 12**2
+    planes = np.stack((np.where(first, 1, 0), np.where(second, 2, 0))).astype(np.int32)
+    boxes = np.array([[26, 46, 55, 75], [44, 59, 67, 82]], np.int32)
+    return AnnotatedPixels(
+        np.stack((first, second)).astype(np.float32), planes, boxes, np.zeros(2, np.int16)
+    )
+
+
+def test_image_and_labels_stay_registered_under_every_view() -> None:
+    source = disc_image()
+    found = 0
+    for seed in range(30):
+        image, planes = random_view(source, PLAIN, np.random.default_rng(seed))
+        labels = np.zeros((2, 64, 64), bool)
+        for plane in planes:
+            for cell in (1, 2):
+                labels[cell - 1] |= plane == cell
+        # The picture of a mask, warped bilinearly and cut at a half, is the warped mask.
+        assert (labels != (image > 0.5)).mean() < 0.002
+        found += labels.any()
+    assert found > 15
+
+
+def test_the_identity_view_is_the_image_itself() -> None:
+    source = disc_image()
+    view = Affine.around((59.5, 74.5), (120, 150))
+    assert np.allclose(view.warp(source.image, (120, 150)), source.image, atol=1e-6)
+    assert np.array_equal(view.warp_labels(source.planes, (120, 150)), source.planes)
+
+
+def test_zoom_multiplies_areas() -> None:
+    source = disc_image()
+    view = Affine.around((40, 60), (128, 128), zoom=3.0, angle=0.7, flip=True)
+    area = (view.warp_labels(source.planes, (128, 128))[0] == 1).sum()
+    assert area == pytest.approx(9 * (source.planes[0] == 1).sum(), rel=0.02)
+
+
+def test_light_changes_keep_the_frame_and_are_bounded() -> None:
+    source = disc_image()
+    settings = AugmentSettings(size=64, rotate=False, flip=False, zoom=(1.0, 1.0), stretch=1)
+    image, _ = random_view(source, settings, np.random.default_rng(0))
+    assert image.shape == (2, 64, 64)
+    assert image.dtype == np.float32
+    assert np.isfinite(image).all()

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.training.recipe import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid_and_builds(name: str) -> None:
+    recipe = load_recipe(name)
+    method = make_method(recipe.method, recipe.settings, ("a", "b"))
+    assert sum(parameter.numel() for parameter in method.build().parameters()) > 1000
+
+
+def test_assignments_and_seed_override_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("method: unetr\ntraining: {epochs: 3}\n")
+    recipe = load_recipe(str(config), ["training.learning_rate=1e-4", "augment.flip=false"], 7)
+    assert (recipe.training.epochs, recipe.training.learning_rate) == (3, 1e-4)
+    assert (recipe.augment.flip, recipe.seed) == (False, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("methd = 'unetr'", "did you mean 'method'"),
+        ("method = 'unetr'\ntraining = {'epoch': 3}", "did you mean 'epochs'"),
+        ("method = 'unetr'\ntraining = {'epochs': 0}", "training.epochs"),
+        ("method = 'unetr'\naugment = {'size': 'big'}", "augment.size"),
+        ("method = (", "cannot be read"),
+    ],
+)
+def test_a_wrong_config_is_named(tmp_path: Path, text: str, expected: str) -> None:
+    config = tmp_path / "mine.py"
+    config.write_text(text)
+    with pytest.raises(SettingsError, match=expected):
+        load_recipe(str(config))
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'unetr'"):
+        load_recipe("unter")
+
+
+def test_an_unknown_method_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="did you mean 'compact'"):
+        make_method("compct", {}, ("a",))

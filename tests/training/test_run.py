@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.split import fold_ids
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.methods.base import Batch
+from bigkingxxl.models import read_card
+from bigkingxxl.training.curves import plot_curves, read_curves
+from bigkingxxl.training.module import DivergedError, TrainingModule
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run import spread, train, warm_average
+
+
+def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
+    return train(recipe, data, out, device="cpu", quiet=True, **options).model
+
+
+def test_a_run_leaves_a_model_logs_and_its_record(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    path = trained(recipe, data, tmp_path / "run")
+    training, validation = fold_ids(data, 0)
+    card = read_card(path)
+    assert (card.trained_on, card.selected_on) == (training, validation)
+    assert not set(card.trained_on) & set(card.selected_on)
+    areas = np.concatenate([data.instances(name).areas() for name in training])
+    assert card.median_diameter == pytest.approx(2 * np.sqrt(np.median(areas) / np.pi))
+    curves = read_curves(tmp_path / "run")
+    assert {"train/loss", "train/dice", "val/map", "val/map_cort"} <= curves.keys()
+    assert len(curves["val/map"]) == 2
+    assert plot_curves(tmp_path / "run").startswith(b"\x89PNG")
+    assert (tmp_path / "run" / "recipe.json").is_file()
+    predictor, _ = load_predictor(path, "cpu")
+    assert predictor.candidates(data.source(validation[0])).size == (96, 96)
+
+
+def test_a_broken_run_resumes_to_the_same_weights(
+    recipe: Recipe, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(recipe, data, tmp_path / "whole")
+    step = TrainingModule.training_step
+
+    def power_cut(self: TrainingModule, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 1 and batch_idx == 2:
+            raise RuntimeError("power cut")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrainingModule, "training_step", power_cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        trained(recipe, data, tmp_path / "broken")
+    monkeypatch.undo()
+    resumed = trained(recipe, data, tmp_path / "broken", resume=True)
+    # The learnt state at the end, not only the best checkpoint, is what must agree.
+    states = [
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=False)
+        for run in (whole.parent, resumed.parent)
+    ]
+    assert states[0]["global_step"] == states[1]["global_step"] == 8
+    for name, tensor in states[0]["current_model_state"].items():
+        assert torch.allclose(tensor, states[1]["current_model_state"][name], atol=1e-6), name
+
+
+def test_the_loss_falls(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+    longer = recipe.training.changed(crops_per_epoch=96, learning_rate=3e-3)
+    trained(recipe.changed(training=longer.model_dump()), data, tmp_path / "run")
+    losses = [value for _, value in read_curves(tmp_path / "run")["train/loss"]]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_a_run_folder_in_use_is_refused(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(InputError, match="holds a run already"):
+        trained(recipe, data, tmp_path)
+
+
+def test_nothing_to_resume_is_said(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to resume"):
+        trained(recipe, data, tmp_path, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_batch(
+    recipe: Recipe, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def poisoned(self: TrainingModule, batch: Batch, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == 1:
+            batch.images[:] = float("nan")
+        return step(self, batch, batch_idx)
+
+    step = TrainingModule.training_step
+    monkeypatch.setattr(TrainingModule, "training_step", poisoned)
+    with pytest.raises(DivergedError, match="epoch 1, batch 0"):
+        trained(recipe, data, tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_training_starts_from_another_models_weights(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    first = trained(recipe, data, tmp_path / "first")
+    still = recipe.training.changed(learning_rate=1e-9, averaging=0, epochs=1)
+    second = trained(
+        recipe.changed(training=still.model_dump()), data, tmp_path / "second", initial=first
+    )
+    before, after = load_file(first), load_file(second)
+    moved = [n for n in before if "running" not in n and not n.endswith("tracked")]
+    assert all(torch.allclose(before[n], after[n], atol=1e-5) for n in moved)
+
+
+def test_validation_images_are_spread_over_the_types() -> None:
+    class Typed:
+        def cell_type(self, image_id: str) -> str:
+            return image_id[0]
+
+    ids = ["a1", "a2", "a3", "a4", "b1", "c1"]
+    assert spread(ids, Typed(), 4) == ("a1", "b1", "c1", "a2")  # type: ignore[arg-type]
+    assert set(spread(ids, Typed(), 99)) == set(ids)  # type: ignore[arg-type]
+
+
+def test_the_moving_average_forgets_its_start() -> None:
+    average, value = warm_average(0.9), torch.tensor(0.0)
+    for count in range(100):
+        value = average(value, torch.tensor(1.0), count)
+    assert value == pytest.approx(1.0, abs=1e-3)
+    assert average(torch.tensor(0.0), torch.tensor(1.0), 1000) == pytest.approx(0.1)
+    assert average(torch.tensor(3), torch.tensor(5), 1) == 5
