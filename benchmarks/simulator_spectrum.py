@@ -1,6 +1,6 @@
 """Compare the power spectra of simulated and real phase-contrast images.
 
-    python benchmarks/simulator_spectrum.py --data /work/shared/sartorius [--out FILE] [--images 40]
+    python benchmarks/simulator_spectrum.py --data ../shared/sartorius [--out FILE] [--images 40]
 
 Each image has its mean removed, is weighted by a Hann window and Fourier transformed; its power is
 averaged over rings of equal frequency and then over images. The deviation of a ring is simulated

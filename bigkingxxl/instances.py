@@ -126,7 +126,9 @@ class Instances:
         Cells come in the order of their labels; fields as in `from_pixels`, one entry a label.
         """
         runs, label = rle.label_runs(label_map)
-        order = np.argsort(label, kind="stable")
+        # On 16 bits numpy's stable sort is a counting sort.
+        small = label.min(initial=0) >= 0 and label.max(initial=0) < 2**16
+        order = np.argsort(label.astype(np.uint16) if small else label, kind="stable")
         label = label[order]
         starts = np.flatnonzero(np.concatenate(([True], label[1:] != label[:-1])))[: len(label)]
         splits = np.append(starts, len(label))

@@ -67,7 +67,12 @@ def rows_from_flat(starts: Int64, lengths: Int64, width: int) -> tuple[Int32, In
         runs: int32[R, 3], and source: int64[R], the index of the flat run each came from.
     """
     first_row = starts // width
-    pieces = np.where(lengths > 0, (starts + lengths - 1) // width - first_row + 1, 0)
+    last_row = (starts + lengths - 1) // width
+    if (first_row == last_row).all() and (lengths > 0).all():
+        col = starts - first_row * width
+        runs = np.stack((first_row, col, col + lengths), axis=1).astype(np.int32)
+        return runs, np.arange(len(starts))
+    pieces = np.where(lengths > 0, last_row - first_row + 1, 0)
     source = np.repeat(np.arange(len(starts)), pieces)
     row = expand(first_row, pieces)
     begin = np.maximum(starts[source], row * width)
@@ -92,9 +97,11 @@ def label_runs(label_map: NDArray[Any]) -> tuple[Int32, NDArray[Any]]:
     label = flat[first]
     cells = label != 0
     first, length = first[cells], length[cells]
-    row = first // width
-    col = first - row * width
-    return np.stack((row, col, col + length), axis=1).astype(np.int32), label[cells]
+    runs = np.empty((len(first), 3), np.int32)
+    runs[:, 0] = row = first // width
+    runs[:, 1] = col = first - row * width
+    runs[:, 2] = col + length
+    return runs, label[cells]
 
 
 def kaggle_pairs(text: str) -> Int64:
@@ -148,14 +155,16 @@ def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
 def _decimals(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
     """Each value, none negative, in decimal and a blank after it; also how many letters it used."""
     digits = len(str(int(values.max(initial=0))))
-    letters = np.full((len(values), digits + 1), ord(" "), np.uint8)
+    letters = np.full((digits + 1, len(values)), ord(" "), np.uint8)
     used = np.full(len(values), 2, np.int64)
-    rest = values
+    rest: NDArray[Any] = values.astype(np.int32) if digits < 10 else values
     for place in range(digits - 1, -1, -1):
-        rest, unit = rest // 10, rest
-        letters[:, place] = unit - 10 * rest + ord("0")
-        used += (rest > 0) if place else 0
-    return letters[np.arange(digits + 1) > digits - used[:, None]], used
+        rest, whole = rest // 10, rest
+        letters[place] = whole - 10 * rest + ord("0")
+        if place:
+            used += rest > 0
+    kept = np.arange(digits + 1)[:, None] > digits - used
+    return letters.T[kept.T], used
 
 
 def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64, Int64]:
@@ -173,12 +182,14 @@ def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64,
     step = bottom - top + 2
     boxes = split_points((right - left) * step)
     lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
-    first = (boxes[:-1] - left * step - top)[owner] + runs[:, 1] * step[owner] + runs[:, 0]
-    before = np.cumsum(lengths) - lengths
-    place = np.arange(int(lengths.sum())) * np.repeat(step[owner], lengths)
-    place += np.repeat(first - before * step[owner], lengths)
+    strides = step[owner]
+    first = (boxes[:-1] - left * step - top)[owner] + runs[:, 1] * strides + runs[:, 0]
+    # From pixel to pixel of a run it is one column on, from run to run the rest of the way.
+    moves = np.repeat(strides, lengths)
+    last = first + (lengths - 1) * strides
+    moves[np.cumsum(lengths) - lengths] = first - np.concatenate(([-1], last[:-1]))
     inside = np.zeros(int(boxes[-1]) + 1, bool)
-    inside[place + 1] = True
+    inside[np.cumsum(moves)] = True
     edges = np.flatnonzero(inside[1:] != inside[:-1])
     box = np.searchsorted(boxes, edges[0::2], side="right") - 1
     col, row = np.divmod(edges[0::2] - boxes[box], step[box])
@@ -233,7 +244,8 @@ def _letters(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
     pieces = []
     while len(index):
         bits, rest = rest & 0x1F, rest >> 5
-        more = np.where(bits & 0x10, rest != -1, rest != 0)
+        # The letter's own highest bit is the sign of what comes after the last one.
+        more = rest != -(bits >> 4)
         pieces.append((index, bits + 48 + 32 * more))
         index, rest = index[more], rest[more]
         used[index] += 1

@@ -102,7 +102,7 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "versions": versions(),
         "seed": seed,
     }

@@ -100,7 +100,7 @@ import importlib, pkgutil, sys
 import bigkingxxl
 for module in pkgutil.walk_packages(bigkingxxl.__path__, "bigkingxxl."):
     part = module.name.split(".")[1]
-    if part not in ("networks", "training", "recipes", "__main__"):
+    if part not in ("networks", "training", "recipes", "demo", "__main__"):
         importlib.import_module(module.name)
 print(*sys.modules)
 """
@@ -115,7 +115,7 @@ print(*sys.modules)
 OF_ONE_MACHINE = re.compile(
     "|".join(
         [
-            "/" + "work/", "/" + "root/", r"/" + r"home/\w", "/" + "opt/wheels", r"/" + r"tmp/\w",
+            "/" + "work/", "/" + "root/", r"/" + r"home/\w", "/" + "opt/wheels",
             "pypi" + r"\.org", "pythonhosted" + r"\.org", "download" + r"\.pytorch",
             "npmjs" + r"\.", "index" + "-url", "find" + "-links",
         ]

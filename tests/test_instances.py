@@ -99,6 +99,17 @@ def test_a_label_map_becomes_its_cells_in_the_order_of_labels(
     assert cells.cell_type.tolist() == list(range(len(labels)))
 
 
+@pytest.mark.parametrize(
+    ("labels", "dtype"), [([True], bool), ([-7, 3], np.int32), ([5, 2**31 - 1], np.int64)]
+)
+def test_labels_of_any_integer_dtype(labels: list[int], dtype: type) -> None:
+    label_map = np.zeros((3, 5), dtype)
+    for row, label in enumerate(labels):
+        label_map[row, 1:4] = label
+    cells = Instances.from_label_map(label_map)
+    assert cells.runs.tolist() == [[row, 1, 4] for row in range(len(labels))]
+
+
 def test_more_than_65535_cells_keep_their_labels() -> None:
     """Lesson 4: no count of cells wraps round."""
     label_map = np.arange(1, 70_001, dtype=np.int32).reshape(250, 280)

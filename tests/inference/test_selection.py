@@ -1,0 +1,199 @@
+"""Selection held against dense arithmetic, one mask at a time."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.selection import mask_nms, masks_above, select, soft_areas, vote
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from tests.support import Stack, candidate_sets, instances_of, soft_stack, stack_of, stacks
+
+SIZE = (12, 30)
+NAMES = ("astro", "cort")
+
+
+def points(**knobs: float) -> OperatingPoints:
+    values = {"minimum_area": 0, "score_threshold": 0, "nms_iou": 1} | knobs
+    return OperatingPoints(default=OperatingPoint(select=SelectKnobs(**values)))
+
+
+def squares(
+    *boxes: tuple[int, int, int, int],
+    score: list[float] | None = None,
+    probability: int = 255,
+    types: list[list[float]] | None = None,
+) -> Candidates:
+    crops = [np.full((r1 - r0, c1 - c0), probability, np.uint8) for r0, c0, r1, c1 in boxes]
+    scores = np.array(score or [0.9] * len(boxes), np.float32)
+    shares = None if types is None else np.array(types, np.float32)
+    return Candidates.from_crops(SIZE, np.array(boxes), crops, scores, shares, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "kept"),
+    [
+        # The mask threshold is exclusive: 0.6 of 255 is 153.
+        ("mask_threshold", 0.599, 1), ("mask_threshold", 0.6, 0),
+        # The score threshold is inclusive, also for numbers float32 cannot hold.
+        ("score_threshold", 0.7, 1), ("score_threshold", 0.7001, 0),
+        # The minimum area is inclusive: 4 x 5 pixels.
+        ("minimum_area", 20, 1), ("minimum_area", 21, 0),
+    ],
+)  # fmt: skip
+def test_thresholds(knob: str, value: float, kept: int) -> None:
+    one = squares((2, 3, 6, 8), score=[0.7], probability=153)
+    assert len(select(one, points(**{knob: value}))) == kept
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(1 / 3, 2), (0.333, 1)])
+def test_nms_limit_is_inclusive(limit: float, kept: int) -> None:
+    # 4 x 6 and 4 x 6 share 4 x 3: an IoU of exactly a third.
+    two = squares((0, 0, 4, 6), (0, 3, 4, 9), score=[0.9, 0.8])
+    assert len(select(two, points(nms_iou=limit))) == kept
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(1.0, 1), (1.01, 0), (0.25, 1)])
+def test_area_scale(scale: float, kept: int) -> None:
+    one = squares((2, 3, 6, 8))
+    assert len(select(one, points(minimum_area=20), area_scale=scale)) == kept
+
+
+def test_the_surer_cell_shows_and_what_is_left_counts() -> None:
+    two = squares((0, 0, 4, 6), (0, 3, 4, 9), score=[0.6, 0.8])
+    cells = select(two, points(), pixel_size_um=(0.5, 0.7))
+    np.testing.assert_allclose(np.asarray(cells.score), [0.8, 0.6])
+    assert cells.areas().tolist() == [24, 12]
+    assert cells.pixel_size_um == (0.5, 0.7)
+    # 24 pixels before painting, 12 after it.
+    assert len(select(two, points(minimum_area=13))) == 1
+
+
+@given(candidate_sets(max_count=5), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 6))
+def test_cells_are_disjoint_large_enough_and_inside_a_mask(
+    candidates: Candidates, threshold: float, minimum: int
+) -> None:
+    knobs = points(mask_threshold=threshold, minimum_area=minimum, nms_iou=0.6)
+    cells = select(candidates, knobs)
+    stack = stack_of(cells)
+    assert (stack.sum(axis=0) <= 1).all()
+    masks = soft_stack(candidates) > threshold * 255
+    for cell, score in zip(stack, np.asarray(cells.score), strict=True):
+        assert cell.sum() >= max(minimum, 1)
+        own = candidates.score == score
+        assert any((cell <= mask).all() for mask in masks[own])
+    assert (np.diff(np.asarray(cells.score)) <= 0).all()
+
+
+@given(candidate_sets(), st.sampled_from([0.1, 0.5, 0.9]))
+def test_masks_above_is_a_dense_comparison(candidates: Candidates, threshold: float) -> None:
+    masks = masks_above(candidates, np.full(len(candidates), threshold))
+    np.testing.assert_array_equal(stack_of(masks), soft_stack(candidates) > threshold * 255)
+
+
+@given(candidate_sets(empty_boxes=True))
+def test_soft_areas_are_dense_sums(candidates: Candidates) -> None:
+    expected = soft_stack(candidates).sum(axis=(1, 2)) / 255
+    np.testing.assert_allclose(soft_areas(candidates), expected)
+
+
+def naive_nms(stack: Stack, limits: NDArray[np.float64]) -> list[int]:
+    kept: list[int] = []
+    for index, mask in enumerate(stack):
+        for other in kept:
+            union = (mask | stack[other]).sum()
+            if union and (mask & stack[other]).sum() / union > limits[index]:
+                break
+        else:
+            kept.append(index)
+    return kept
+
+
+@given(st.data())
+def test_mask_nms_is_the_naive_one(data: st.DataObject) -> None:
+    stack = data.draw(stacks(max_cells=7, max_side=5))
+    limits = data.draw(hnp.arrays(np.float64, len(stack), elements=st.sampled_from([0, 0.3, 0.5])))
+    assert mask_nms(instances_of(stack), limits).tolist() == naive_nms(stack, limits)
+
+
+def test_every_cell_type_has_its_own_knobs() -> None:
+    two = squares(
+        (0, 0, 4, 6), (6, 0, 10, 6), score=[0.5, 0.5], types=[[0.9, 0.1], [0.2, 0.8]]
+    )  # fmt: skip
+    strict = OperatingPoint(select=SelectKnobs(score_threshold=0.6, minimum_area=0))
+    loose = OperatingPoint(select=SelectKnobs(score_threshold=0.1, minimum_area=0))
+    knobs = OperatingPoints(by_type={"astro": strict}, default=loose, type_vote="cell")
+    cells = select(two, knobs)
+    assert [cells.type_names[kind] for kind in cells.cell_type] == ["cort"]
+
+
+@pytest.mark.parametrize(
+    ("how", "given_type", "expected"),
+    [("cell", None, [0, 1, 1]), ("image", None, [0, 0, 0]), ("image", "cort", [1, 1, 1]),
+     ("cell", "astro", [0, 0, 0])],
+)  # fmt: skip
+def test_votes(how: str, given_type: str | None, expected: list[int]) -> None:
+    # The first outweighs the others together: 96 pixels x 0.9 against 2 x 6 x 0.9.
+    three = squares(
+        (0, 0, 8, 12), (9, 0, 11, 3), (9, 6, 11, 9),
+        types=[[1, 0], [0.1, 0.9], [0.1, 0.9]],
+    )  # fmt: skip
+    how_to = OperatingPoints.model_validate({"type_vote": how})
+    assert vote(three, how_to, given_type).tolist() == expected
+
+
+def test_a_large_faint_box_does_not_decide_the_vote() -> None:
+    two = squares((0, 0, 4, 4), (0, 5, 12, 30), types=[[1, 0], [0, 1]])
+    faint = two.probability.copy()
+    faint[16:] = 2
+    candidates = Candidates(SIZE, two.boxes, faint, two.offsets, two.score,
+                            two.type_probability, NAMES)  # fmt: skip
+    assert vote(candidates, OperatingPoints()).tolist() == [0, 0]
+
+
+def test_an_unknown_type_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="no cell type 'astr' in this model, did you mean 'astro'"):
+        select(squares((0, 0, 4, 6)), points(), cell_type="astr")
+
+
+@pytest.mark.parametrize("names", [(), NAMES])
+def test_candidates_without_types_use_the_default(names: tuple[str, ...]) -> None:
+    crop = [np.full((4, 6), 255, np.uint8)]
+    one = Candidates.from_crops(SIZE, np.array([(0, 0, 4, 6)]), crop, np.array([0.5]), None, names)
+    never = OperatingPoint(select=SelectKnobs(score_threshold=1))
+    cells = select(one, points().changed(by_type={"astro": never}))
+    assert len(cells) == 1
+    assert cells.type_names == ("cell",)
+
+
+@pytest.mark.parametrize("names", [(), NAMES])
+def test_no_candidates(names: tuple[str, ...]) -> None:
+    cells = select(Candidates.empty(SIZE, names), OperatingPoints(), pixel_size_um=(1, 1))
+    assert (len(cells), cells.size, cells.type_names) == (0, SIZE, names or ("cell",))
+    assert len(select(squares((0, 0, 4, 6), score=[0.1]), points(score_threshold=0.5))) == 0
+
+
+def test_thousands_of_overlapping_candidates_stay_small() -> None:
+    rng = np.random.default_rng(0)
+    row, col = rng.integers(0, 500, 3000), rng.integers(0, 680, 3000)
+    boxes = np.stack((row, col, row + 20, col + 24), axis=1)
+    crops = [np.full((20, 24), 200, np.uint8)] * 3000
+    many = Candidates.from_crops((520, 704), boxes, crops, rng.random(3000))
+    tracemalloc.start()
+    started = time.process_time()
+    cells = select(many, OperatingPoints())
+    seconds, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 300 < len(cells) < 3000
+    assert peak < 250e6
+    # A guard against a quadratic loop, not a benchmark.
+    assert seconds < 10
