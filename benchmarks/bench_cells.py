@@ -106,14 +106,14 @@ class Goal:
         return {"name": self.name, "value": value, key: self.goal, "reached": self.reached}
 
 
-def keep(name: str, goals: list[Goal], details: dict[str, Any], seed: int | None = None) -> int:
+def keep(path: Path, goals: list[Goal], details: dict[str, Any], seed: int | None = None) -> int:
     """Print and store the results; 0 where every goal is reached, else 1."""
     for goal in goals:
         sign = "<=" if goal.at_most else ">="
         verdict = "" if goal.reached else "   MISSED"
         print(f"{goal.name}: {goal.value:.4g} (goal {sign} {goal.goal:g}){verdict}")
     write_json(
-        RESULTS / f"{name}.json",
+        path,
         {"goals": [goal.as_dict() for goal in goals], **details, **provenance(seed)},
     )
     return 0 if all(goal.reached for goal in goals) else 1

@@ -1,11 +1,11 @@
 """How fast annotations become cells, label maps and strings, beside the usual dense ways.
 
-    python -m benchmarks.codec_speed [--data FOLDER] [--every 10]
+    python -m benchmarks.codec_speed [--data FOLDER] [--every 10] [--out FILE]
 
 The dense side gets its annotations as strings in memory. Ours starts from the csv file and checks
 it; the time that reading the file into strings takes is taken off again, so that both do the same.
-The dense side runs on every tenth image and is scaled by the number of cells. pycocotools comes with
-the extra `dev`. Exit status 1 where a goal is missed.
+The dense side runs on every tenth image and is scaled by the number of cells. pycocotools comes
+with the extra `dev`. Exit status 1 where a goal is missed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from benchmarks.bench_cells import REAL_DATA, Goal, Timing, annotation_table, keep, timed
+from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, Timing, annotation_table, keep, timed
 from bigkingxxl.formats.csv_table import read_table
 from bigkingxxl.formats.kaggle import ANNOTATION_COLUMNS, read_annotations
 from bigkingxxl.instances import Instances
@@ -148,11 +148,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Speed of the codecs.")
     parser.add_argument("--data", type=Path, default=REAL_DATA, help="folder with a train.csv")
     parser.add_argument("--every", type=int, default=10, help="dense side: every so many images")
+    parser.add_argument("--out", type=Path, default=RESULTS / "codec_speed.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         csv_path, data = annotation_table(options.data, Path(folder))
         goals, details = measure(csv_path, options.every)
-    return keep("codec_speed", goals, {"data": data, **details})
+    return keep(options.out, goals, {"data": data, **details})
 
 
 if __name__ == "__main__":

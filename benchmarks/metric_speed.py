@@ -1,6 +1,6 @@
 """How fast both metrics are, beside cellpose's and pycocotools', on the same cells.
 
-    python -m benchmarks.metric_speed [--data FOLDER] [--images 100]
+    python -m benchmarks.metric_speed [--data FOLDER] [--images 100] [--out FILE]
 
 The images are those with the most cells. Predictions are the annotated cells, each moved by up to
 two pixels either way, one in seven left out, painted in random order, with random scores.
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import REAL_DATA, Goal, annotation_table, keep, timed
+from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, annotation_table, keep, timed
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT, competition_map
 from bigkingxxl.formats.coco import write_coco_annotations
@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=REAL_DATA, help="folder with a train.csv")
     parser.add_argument("--images", type=int, default=100, help="how many, the densest first")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS / "metric_speed.json")
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
     with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +180,7 @@ def main() -> int:
         "cells": sum(map(len, truth.values())),
         "predicted_cells": sum(map(len, predicted.values())),
     }
-    return keep("metric_speed", goals + more_goals, {**counted, **details, **more}, options.seed)
+    return keep(options.out, goals + more_goals, {**counted, **details, **more}, options.seed)
 
 
 if __name__ == "__main__":

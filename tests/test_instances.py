@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_label_map_becomes_its_cells_in_the_order_of_labels(
     ("labels", "dtype"), [([True], bool), ([-7, 3], np.int32), ([5, 2**31 - 1], np.int64)]
 )
 def test_labels_of_any_integer_dtype(labels: list[int], dtype: type) -> None:
-    label_map = np.zeros((3, 5), dtype)
+    label_map: NDArray[Any] = np.zeros((3, 5), dtype)
     for row, label in enumerate(labels):
         label_map[row, 1:4] = label
     cells = Instances.from_label_map(label_map)

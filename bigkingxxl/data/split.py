@@ -90,7 +90,7 @@ def _features(dataset: Dataset, members: list[list[str]], folds: int) -> NDArray
     counts = np.zeros((len(members), 2, len(names)))
     for row, group in enumerate(members):
         for image in group:
-            counts[row, :, names.index(kinds[image])] += 1, len(dataset.instances(image))
+            counts[row, :, names.index(kinds[image])] += 1, len(dataset.read_instances(image))
     shares: NDArray[np.float64] = counts / np.maximum(counts.sum(axis=0), 1)
     shares[:, 1] *= CELL_WEIGHT
     features = shares.reshape(len(members), 2 * len(names))
@@ -156,7 +156,7 @@ def fold_table(dataset: Dataset, fold: Mapping[str, int]) -> dict[str, list[tupl
     table: dict[str, NDArray[np.int64]] = {}
     for name, own in fold.items():
         rows = table.setdefault(dataset.cell_type(name) or NO_TYPE, np.zeros((folds, 2), np.int64))
-        rows[own] += 1, len(dataset.instances(name))
+        rows[own] += 1, len(dataset.read_instances(name))
     return {kind: [(int(a), int(b)) for a, b in table[kind]] for kind in sorted(table)}
 
 

@@ -117,7 +117,9 @@ class Flows(Representation):
             )
             total = total + settings.type_weight * losses["type"]
         if settings.boundary:
-            losses["boundary"] = binary_cross_entropy(logits=logits[:, -1:], targets=targets[:, -1:])
+            losses["boundary"] = binary_cross_entropy(
+                logits=logits[:, -1:], targets=targets[:, -1:]
+            )
             total = total + settings.boundary_weight * losses["boundary"]
         return {"loss": total, **losses}
 
@@ -132,9 +134,7 @@ class Flows(Representation):
             minimum_area=settings.minimum_area,
         )
         types = np.ones_like(maps[:1]) if self._types is None else maps[self._types]
-        return scored_candidates(
-            cells.label_map, maps[0], 1 - cells.error, types, self.type_names
-        )
+        return scored_candidates(cells.label_map, maps[0], 1 - cells.error, types, self.type_names)
 
     def type_weights(self, maps: Float32) -> Float32 | None:
         """See `Representation.type_weights`; None where no foreground is seen."""

@@ -114,7 +114,9 @@ def test_every_cells_flow_is_the_gradient_of_its_own_heat(labels: NDArray[np.int
         steepness = np.hypot(*slope)
         # Where the heat is level, rounding decides the direction, here as in cellpose.
         clear = (labels == label) & (steepness > 1e-4 * heat[1:-1, 1:-1]) & (steepness > 0)
-        np.testing.assert_allclose(flows[:, clear], (slope / (steepness + 1e-60))[:, clear], atol=2e-3)
+        np.testing.assert_allclose(
+            flows[:, clear], (slope / (steepness + 1e-60))[:, clear], atol=2e-3
+        )
         cold = (labels == label) & (heat[1:-1, 1:-1] == 0) & (steepness == 0)
         assert not flows[:, cold].any()
 
@@ -210,9 +212,7 @@ def test_masks_are_cellposes(name: str) -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.15, 0.3])
 @pytest.mark.parametrize("field", [cell_field(21), neurite_field(22)], ids=["cells", "neurites"])
-def test_masks_are_those_of_the_installed_cellpose(
-    field: NDArray[np.int32], noise: float
-) -> None:
+def test_masks_are_those_of_the_installed_cellpose(field: NDArray[np.int32], noise: float) -> None:
     _cellpose()
     flows, logits = network_like(label_flows(field), field > 0, seed=4, noise=noise)
     masks, ours = cellpose_masks(flows, logits), cells_from_flows(flows, logits > 0).label_map
