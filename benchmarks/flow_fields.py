@@ -59,11 +59,10 @@ def neurite_field(seed: int, size: tuple[int, int] = (128, 160)) -> NDArray[np.i
         for step in range(rng.integers(20, 60)):
             spot = np.clip(place.astype(int), 0, np.array(size) - 1)
             reach = max(1, 5 - step // 4)
-            ink[
-                max(spot[0] - reach, 0) : spot[0] + reach, max(spot[1] - reach, 0) : spot[1] + reach
-            ] = True
+            low = np.maximum(spot - reach, 0)
+            ink[low[0] : spot[0] + reach, low[1] : spot[1] + reach] = True
             heading += rng.normal(0, 0.2)
-            place = place + (np.sin(heading), np.cos(heading))
+            place = place + np.array((np.sin(heading), np.cos(heading)))
         labels[ink] = cell + 1
     return labels
 

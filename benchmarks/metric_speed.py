@@ -112,9 +112,9 @@ def coco_dataset(cells: Mapping[str, Instances], scored: bool) -> Any:
         path = Path(folder) / "cells.json"
         write_coco_annotations(path, cells, {image_id: f"{image_id}.png" for image_id in cells})
         result = COCO(str(path))
-    scores = np.concatenate([found.score for found in cells.values() if found.score is not None])
     if scored:
-        for entry, score in zip(result.dataset["annotations"], scores.tolist(), strict=True):
+        scores = [score for found in cells.values() for score in np.asarray(found.score).tolist()]
+        for entry, score in zip(result.dataset["annotations"], scores, strict=True):
             entry["score"] = score
     return result
 

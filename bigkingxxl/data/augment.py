@@ -66,7 +66,7 @@ def random_view(
     """A random crop: image float32[C, size, size] and label planes int32[L, size, size]."""
     size = (settings.size, settings.size)
     view = _random_affine(source, settings, rng)
-    window = view.footprint(size).clipped(source.image.shape[1:])  # type: ignore[arg-type]
+    window = view.footprint(size).clipped(source.image.shape[1:])
     if view.footprint(size) == window:
         rows, cols = window.slices
         view, image = view.moved(window), source.image[:, rows, cols]
@@ -117,6 +117,6 @@ def random_light(image: Float32, settings: AugmentSettings, rng: np.random.Gener
     contrast = 1 + rng.uniform(-1, 1) * settings.contrast
     image = image * np.float32(contrast) + np.float32(rng.uniform(-1, 1) * settings.brightness)
     if settings.noise > 0:
-        sigma = np.float32(rng.uniform(0, settings.noise))
-        image = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)
+        strength = np.float32(rng.uniform(0, settings.noise))
+        image = image + strength * rng.standard_normal(image.shape, dtype=np.float32)
     return np.ascontiguousarray(image, np.float32)

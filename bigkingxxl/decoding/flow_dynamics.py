@@ -38,8 +38,8 @@ def end_points(flows: Float32, foreground: NDArray[np.bool_], steps: int) -> Int
     field = FlowField(flows, foreground)
     leader = np.arange(len(start))
     moving, taken = leader, 0
-    for stage in (*(step for step in MEET_AFTER if step + steps % 2 < steps), steps):
-        stage += (steps - stage) % 2
+    odd = steps % 2
+    for stage in (*(step + odd for step in MEET_AFTER if step + odd < steps), steps):
         moving = moving[field.advance(place, moving, stage - taken)]
         first = met(place[:, moving])
         leader[moving] = moving[first]
@@ -158,4 +158,4 @@ def _grown(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         tall = room[:, :-2] | room[:, 1:-1] | room[:, 2:]
         wide = tall[:, :, :-2] | tall[:, :, 1:-1] | tall[:, :, 2:]
         inside[:] = wide & allowed.reshape(-1, side, side)
-    return inside.reshape(len(allowed), -1)
+    return inside.reshape(allowed.shape)

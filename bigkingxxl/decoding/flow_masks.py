@@ -40,9 +40,10 @@ def cells_from_flows(
     flow_error: float = 0.4,
     minimum_area: int = 15,
 ) -> FlowCells:
-    """Cells of flows float32[2, h, w] (unit vectors where they are sure) on a foreground bool[h, w].
+    """The cells that flows gather into.
 
     Args:
+        flows: float32[2, h, w], of length 1 where they are sure; foreground: bool[h, w].
         steps: Euler steps; flow_error: masks above it are dropped; minimum_area: in pixels, smaller
             cells are dropped, before their holes are filled and after.
     """

@@ -124,7 +124,7 @@ class Flows(Representation):
         return {"loss": total, **losses}
 
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
-        """See `Representation.decode`: scores are mean foreground times one minus the flow error."""
+        """See `Representation.decode`: a score is mean foreground times one minus flow error."""
         settings = self.knobs(knobs)
         cells = cells_from_flows(
             maps[1:3],

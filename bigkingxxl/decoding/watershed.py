@@ -132,8 +132,7 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
     distance[inside] += 1
     largest = np.zeros(int(plane.max()) + 1, np.float32)
     np.maximum.at(largest, plane[inside], distance[inside])
-    result: Float32 = distance / np.maximum(largest[plane], 1)
-    return result
+    return (distance / np.maximum(largest[plane], 1)).astype(np.float32)
 
 
 def flood(

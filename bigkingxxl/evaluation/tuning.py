@@ -67,7 +67,7 @@ class Tuner:
     def _search(
         self, name: str, ids: Sequence[str], start: OperatingPoint, points: OperatingPoints
     ) -> OperatingPoint:
-        best, cache = start, {}
+        best, cache = start, dict[str, Candidates]()
         best_score = self._score(name, ids, best, points, cache)
         for _ in range(PASSES):
             before = best
@@ -83,7 +83,7 @@ class Tuner:
 
     def _score(
         self, name: str, ids: Sequence[str], point: OperatingPoint, points: OperatingPoints,
-        cache: dict[str, Any],
+        cache: dict[str, Candidates],
     ) -> float:  # fmt: skip
         trial = points.changed(by_type={name: point.model_dump()})
         scores = []

@@ -51,7 +51,7 @@ class TrainingModule(L.LightningModule):
         self.validation_ids = tuple(validation_ids)
         network = method.build()
         method.initialise(network)
-        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.truth = {image_id: data.instances(image_id) for image_id in self.validation_ids}
         self.predicted: dict[str, Instances] = {}
         self.seconds_before = 0.0
@@ -138,7 +138,7 @@ class TrainingModule(L.LightningModule):
         self.predicted[image_id] = cells
         if batch_idx < PICTURES and self.logger is not None:
             picture = torch.from_numpy(draw_overlay(source, cells))
-            board: Any = self.logger.experiment  # type: ignore[attr-defined]
+            board: Any = self.logger.experiment
             board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
 
     def on_validation_epoch_end(self) -> None:

@@ -1,7 +1,7 @@
 """Flows: targets and masks against cellpose's, the loss by its gradients, the knobs by their cells.
 
-`data/flow_reference.npz` is what cellpose 3 made of the fields in `benchmarks/flow_fields.py`, which
-says how to make it anew. Where cellpose is importable, it is asked live as well.
+`data/flow_reference.npz` is what cellpose 3 made of the fields in `benchmarks/flow_fields.py`;
+there stands how to make it anew. Where cellpose is importable, it is asked live as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.flow_fields import (
-    LOGIT_PARTS,
     REFERENCE,
     SEEN_PARTS,
     best_iou,
@@ -51,7 +50,7 @@ def disc_maps(types: int = 3) -> tuple[NDArray[np.int32], NDArray[np.int16], Flo
     row, col = np.indices((40, 80))
     planes = np.zeros((1, 40, 80), np.int32)
     for cell, middle in enumerate((15, 37, 60)):
-        planes[0][(row - 20) ** 2 + (col - middle) ** 2 <= 121] = cell + 1
+        planes[0][(row - 20.3) ** 2 + (col - middle - 0.2) ** 2 <= 121] = cell + 1
     cell_type = np.array([2, 0, 1], np.int16) if types == 3 else np.zeros(3, np.int16)
     maps = Flows(TYPES[:types]).targets(planes, cell_type)
     return planes, cell_type, maps
@@ -284,7 +283,7 @@ def test_minimum_area_and_foreground_threshold_are_knobs() -> None:
 
 
 def test_holes_are_filled() -> None:
-    planes, _, maps = disc_maps()
+    maps = disc_maps()[2]
     holed = maps.copy()
     holed[0, 19:22, 9:11] = 0
     found = Flows(TYPES).decode(holed)
