@@ -1,9 +1,8 @@
 #!/bin/sh
 # Fetches the challenge's data from Kaggle into dataset/ (or the folder given): see
-# `bigkingxxl data download --help`, whose options all work here.
+# `./get-data.sh --help` for the options, which are those of `bigkingxxl data download`.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-if [ -x "$here/.venv/bin/bigkingxxl" ]; then
-    exec "$here/.venv/bin/bigkingxxl" data download "$@"
-fi
-exec bigkingxxl data download "$@"
+python="$here/.venv/bin/python"
+[ -x "$python" ] || python=python3
+PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -m bigkingxxl data download "$@"

@@ -79,7 +79,8 @@ def network_like(
 
     def wander(amount: float) -> Float32:
         field = ndimage.gaussian_filter(rng.normal(size=foreground.shape), 2)
-        return (field * (amount / field.std())).astype(np.float32)
+        scaled: Float32 = (field * (amount / field.std())).astype(np.float32)
+        return scaled
 
     seen = [ndimage.gaussian_filter(part, 1.0) + wander(noise) for part in flows]
     chance = ndimage.gaussian_filter(foreground.astype(np.float32), 1.0).clip(1e-3, 1 - 1e-3)
@@ -135,7 +136,7 @@ def main() -> None:
         arrays[f"{name}_flows"] = cellpose_flows(labels).astype(np.float16)
         arrays[f"{name}_seen"], arrays[f"{name}_logits"] = coarse, steps
         arrays[f"{name}_masks"] = cellpose_masks(
-            coarse.astype(np.float32) / SEEN_PARTS, steps.astype(np.float32) / LOGIT_PARTS
+            (coarse / SEEN_PARTS).astype(np.float32), (steps / LOGIT_PARTS).astype(np.float32)
         )
     with runs.whole_file(REFERENCE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():

@@ -21,11 +21,13 @@ from bigkingxxl.runs import file_hash, write_bytes
 from bigkingxxl.settings import Settings, checked
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
     from bigkingxxl.methods.base import Method
 
 METADATA_KEY = "bigkingxxl"
+ONNX_SUFFIX = ".onnx"
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,7 @@ def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> No
 
 
 def read_card(path: Path) -> ModelCard:
-    """The card of a model file, without its weights and without torch.
+    """The card of a model file (.safetensors or .onnx), without torch.
 
     Raises:
         ModelError: missing, corrupt, truncated, or not a model of ours.
@@ -109,17 +111,48 @@ def read_card(path: Path) -> ModelCard:
 
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
+    if path.suffix == ONNX_SUFFIX:
+        return open_onnx(path)[0]
     try:
         with safe_open(str(path), framework="numpy") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a model file, or it is damaged ({error})") from error
+    return _card_of(path, metadata)
+
+
+def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     if METADATA_KEY not in metadata:
-        raise ModelError(f"{path} is a safetensors file, but not a model made by bigkingxxl")
+        raise ModelError(f"{path} holds no metadata of ours: it was not made by bigkingxxl")
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
     except (ValueError, TypeError, BigKingXXLError) as error:
         raise ModelError(f"{path} is damaged or of another version: {error}") from error
+
+
+def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession]:
+    """The card and a CPU session of an exported model.
+
+    Args:
+        threads: 0 takes one a core.
+    Raises:
+        ModelError: missing, damaged, with an operator the runtime does not know, or not ours.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # its errors are raised; printing them as well helps nobody
+    try:
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the runtime's errors share no base class
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} is no ONNX model that the runtime can run ({reason})") from error
+    return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
 def load_model(path: Path, device: str = "cpu") -> Model:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bigkingxxl import rle
+from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 
 Int64 = NDArray[np.int64]
@@ -26,11 +27,15 @@ class Overlaps(NamedTuple):
     pixels: Int64
 
 
-def overlaps(first: Instances, second: Instances) -> Overlaps:
+def overlaps(first: Instances, second: Instances, *, disjoint: bool = False) -> Overlaps:
     """The overlapping pairs of two sets over the same image, found run by run, counted exactly.
+
+    Args:
+        disjoint: whether the cells of `second` must not share pixels with each other.
 
     Raises:
         ValueError: the two belong to images of different sizes.
+        InputError: cells of `second` share a pixel where they must not.
     """
     if first.size != second.size:
         raise ValueError(f"cells of {first.size} and of {second.size} pixels cannot be compared")
@@ -38,14 +43,27 @@ def overlaps(first: Instances, second: Instances) -> Overlaps:
     other_start, other_stop = _flat(second)
     order = np.argsort(other_start, kind="stable")
     other_start, other_stop = other_start[order], other_stop[order]
-    # Runs of `second` may overlap each other: the furthest stop so far keeps the search sound.
-    low = np.searchsorted(np.maximum.accumulate(other_stop), start, side="right")
+    if disjoint:
+        _check_apart(other_start, other_stop, second.size[1])
+    # Where runs of `second` overlap, the furthest stop so far keeps the search sound.
+    reach = other_stop if disjoint else np.maximum.accumulate(other_stop)
+    low = np.searchsorted(reach, start, side="right")
     high = np.searchsorted(other_start, stop, side="left")
     meets = np.maximum(high - low, 0)
     one, two = np.repeat(np.arange(len(start)), meets), rle.expand(low, meets)
     shared = np.minimum(stop[one], other_stop[two]) - np.maximum(start[one], other_start[two])
     pair = first.run_owner[one] * max(len(second), 1) + second.run_owner[order][two]
-    return _summed(pair[shared > 0], shared[shared > 0], max(len(second), 1))
+    if not disjoint:
+        pair, shared = pair[shared > 0], shared[shared > 0]
+    return _summed(pair, shared, max(len(second), 1))
+
+
+def _check_apart(start: Int64, stop: Int64, width: int) -> None:
+    """Refuse sorted flat runs of which two share a pixel."""
+    clash = np.flatnonzero(start[1:] < stop[:-1])
+    if len(clash):
+        row, col = divmod(int(start[clash[0] + 1]), width)
+        raise InputError(f"cells overlap at row {row}, column {col}, expected disjoint ones")
 
 
 def _flat(cells: Instances) -> tuple[Int64, Int64]:

@@ -49,6 +49,9 @@ COMMANDS: dict[str, Target] = {
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
+    "export": Target(
+        "bigkingxxl.cli.export:export", "Turn a model into one that predicts without torch."
+    ),
     "demo": Target(
         "bigkingxxl.cli.demo:demo",
         "The whole road once: data, training, prediction, scores, report.",

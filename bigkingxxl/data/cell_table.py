@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.data.base import check_same_size
 from bigkingxxl.data.shapes import measure_shapes
 from bigkingxxl.data.tracking import Track, untracked
-from bigkingxxl.errors import ImageError
+from bigkingxxl.errors import FormatError, ImageError
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset
     from bigkingxxl.instances import Instances
 
 THUMBNAIL = 32
-SHAPE_COLUMNS = ("area", "outline", "parts", "holes", "filled", "thickness")
+SHAPE_COLUMNS = ("area", "outline", "parts", "holes", "filled", "thickness", "compactness")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class CellTable:
         covered, covered_twice: int64[M], pixels under any cell and under several.
         pixel_hash, annotation_hash: of each image's pixels ('' where unreadable) and cells.
         thumbnails: float32[M, 1024], of mean 0 and length 1; 0 where unreadable or blank.
-        blank: bool[M], nothing can be seen; unreadable: one sentence an image.
+        blank: bool[M], nothing can be seen.
+        unreadable: one sentence an image that is, or that its annotation does not fit.
     """
 
     cells: dict[str, NDArray[Any]]
@@ -55,14 +57,14 @@ def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
     unreadable: list[str] = []
     sizes, covered, hashes = [], [], []
     for index, name in enumerate(track(dataset.ids, len(dataset.ids), "looking at images")):
-        instances = dataset.instances(name)
+        instances = dataset.read_instances(name)
         parts.append({"image": np.full(len(instances), index), **_cells(instances)})
         sizes.append(instances.size)
         covered.append(_covered(instances))
         hashes.append(_digest(instances.runs, instances.splits))
         try:
-            looks.append(_look(dataset, name))
-        except ImageError as error:
+            looks.append(_look(dataset, name, instances.size))
+        except (ImageError, FormatError) as error:
             unreadable.append(str(error))
             looks.append(_Look("", np.zeros(THUMBNAIL**2, np.float32), False))
     once, twice = np.array(covered, np.int64).reshape(-1, 2).T
@@ -113,8 +115,10 @@ class _Look:
     blank: bool
 
 
-def _look(dataset: Dataset, name: str) -> _Look:
-    pixels = dataset.source(name).read()
+def _look(dataset: Dataset, name: str, size: tuple[int, int]) -> _Look:
+    source = dataset.source(name)
+    check_same_size(dataset.image_path(name), source.shape, size)
+    pixels = source.read()
     gray = pixels.mean(axis=0)
     rows, cols = (np.linspace(0, side, THUMBNAIL + 1).astype(int)[:-1] for side in gray.shape)
     sums = np.add.reduceat(np.add.reduceat(gray, rows, axis=0), cols, axis=1)

@@ -27,7 +27,7 @@ SAME_LOOK = 0.995
 SUSPICIONS = {
     "tiny": "area below 1/8 of its type's median",
     "huge": "area above 8 times its type's median",
-    "ragged": "thickness below half of its type's median",
+    "ragged": "compactness below half of its type's median",
     "broken outline": "5 or more holes, or holes of more than a tenth of it",
     "fragments": "several parts",
     "inside another": "nine tenths of it under another cell",
@@ -96,11 +96,7 @@ class DataInfo:
 
 
 def describe(dataset: Dataset, track: Track = untracked) -> DataInfo:
-    """Look at all images and cells of a data set.
-
-    Raises:
-        FormatError: an annotation does not fit its image.
-    """
+    """Look at all images and cells of a data set; what cannot be read is listed."""
     table = tabulate(dataset, track)
     cells = table.cells
     doubts = doubtful(cells, len(dataset.type_names))
@@ -138,13 +134,13 @@ def doubtful(
     """Which cells are doubtful, bool[N], and the value that says so, by kind of `SUSPICIONS`."""
     kind = cells["cell_type"]
     area = cells["area"] / _medians(cells["area"], kind, types)[kind]
-    thickness = cells["thickness"] / _medians(cells["thickness"], kind, types)[kind]
+    compactness = cells["compactness"] / _medians(cells["compactness"], kind, types)[kind]
     hollow = 1 - cells["area"] / np.maximum(cells["filled"], 1)
     broken = (hollow > HOLLOW) | (cells["holes"] >= MANY_HOLES)
     return {
         "tiny": (area < TINY, cells["area"]),
         "huge": (area > HUGE, cells["area"]),
-        "ragged": (thickness < RAGGED, cells["thickness"]),
+        "ragged": (compactness < RAGGED, cells["compactness"]),
         "broken outline": (broken, hollow),
         "fragments": (cells["parts"] > 1, cells["parts"]),
         "inside another": (cells["inside"] > INSIDE_ANOTHER, cells["inside"]),

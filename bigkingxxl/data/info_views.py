@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigkingxxl.data.info import SUSPICIONS
+from bigkingxxl.errors import OutputError
 from bigkingxxl.runs import whole_file
 
 if TYPE_CHECKING:
     from bigkingxxl.data.info import DataInfo
 
 SHOWN = 3  # examples a kind
+PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 def as_text(info: DataInfo) -> str:
@@ -91,27 +93,27 @@ def plot(info: DataInfo, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written, or has no ending of a picture.
     """
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    if path.suffix.lower() not in PICTURES:
+        raise OutputError(f"{path} is no picture's name, expected one in {', '.join(PICTURES)}")
     cells, names = info.table.cells, list(info.types)
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
-    for column, title, axis in (
-        ("area", "area [pixels]", axes[0]), ("thickness", "thickness [pixels]", axes[1]),
-    ):  # fmt: skip
+    for column, axis in (("area", axes[0]), ("thickness", axes[1])):
         values = np.maximum(cells[column], 1) if len(cells[column]) else np.ones(1)
         bins = np.geomspace(values.min(), max(values.max(), values.min() * 1.01), 40)
         for index, name in enumerate(names):
             axis.hist(cells[column][cells["cell_type"] == index], bins, histtype="step", label=name)
-        axis.set(xscale="log", xlabel=title, ylabel="cells")
-    counts = np.bincount(cells["image"], minlength=info.images)
-    axes[2].hist(counts, 40, color="0.5")
+        axis.set(xscale="log", xlabel=f"{column} [pixels]", ylabel="cells")
+    axes[2].hist(np.bincount(cells["image"], minlength=info.images), 40, color="0.5")
     axes[2].set(xlabel="cells an image", ylabel="images")
     axes[0].legend(frameon=False)
     figure.suptitle(f"{info.images} images, {info.cells} cells")
-    with whole_file(path) as temporary:
+    with whole_file(path) as temporary, rc_context({"svg.hashsalt": "bigkingxxl"}):
         figure.savefig(temporary, dpi=120, metadata=_without_date(path))
 
 

@@ -37,6 +37,11 @@ class Shapes:
         """float64[N]: twice area / outline, in pixels: the width of a strip, little of a rag."""
         return 2 * self.area / np.maximum(self.outline, 1)
 
+    @property
+    def compactness(self) -> NDArray[np.float64]:
+        """float64[N]: 4 sqrt(area) / outline: 1 for a square, near 0 for a rag of any size."""
+        return 4 * np.sqrt(self.area) / np.maximum(self.outline, 1)
+
 
 def measure_shapes(instances: Instances) -> Shapes:
     """Measure all cells at once.

@@ -14,7 +14,7 @@ Int64 = NDArray[np.int64]
 
 # Flows contract: pixels that have come this near to each other end in the same place, and one of
 # them leads from there on. Most have met after a dozen steps, so two hundred cost little more.
-MEETING_PARTS = 16
+MEETING_PARTS = 64
 MEET_AFTER = (6, 8, 10, 12, 14, 16, 20, 24, 32, 44, 60, 80, 110, 150)
 # Near a centre pixels come to rest or step to and fro between two places: the same after any even
 # number of steps.
@@ -139,7 +139,8 @@ def gathered(ends: Int64, size: tuple[int, int]) -> NDArray[np.int32]:
     cells = np.zeros(points.size, np.int32)
     seed, part = np.nonzero(grown)
     cells[reach[seed, part]] = seed + 1
-    return cells[padded]
+    found: NDArray[np.int32] = cells[padded]
+    return found
 
 
 def _square(reach: int, width: int) -> Int64:

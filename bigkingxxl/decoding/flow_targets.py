@@ -158,9 +158,9 @@ def cell_strip(label_map: NDArray[np.integer]) -> CellStrip:
 
 def _runs_by_steps(label_map: NDArray[np.integer]) -> tuple[tuple[Int64, ...], Int64, Int64]:
     """Row, start and stop of all runs, the cell of each, and each cell's steps, most first."""
-    runs, label = rle.label_runs(label_map)
+    found, label = rle.label_runs(label_map)
     order = np.argsort(label, kind="stable")
-    runs, label = runs[order].astype(np.int64), label[order]
+    runs, label = found[order].astype(np.int64), label[order]
     first = np.flatnonzero(np.diff(label, prepend=label[0] - 1))
     height = np.maximum.reduceat(runs[:, 0], first) - runs[first, 0] + 1
     left = np.minimum.reduceat(runs[:, 1], first)

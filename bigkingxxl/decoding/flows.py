@@ -68,8 +68,8 @@ class Flows(Representation):
     """
 
     name: ClassVar[str] = "flows"
-    Settings: ClassVar[type[Settings]] = FlowsSettings
     Knobs: ClassVar[type[Settings]] = FlowsKnobs
+    Settings: ClassVar[type[Settings]] = FlowsSettings
 
     @property
     def channels(self) -> tuple[Channel, ...]:

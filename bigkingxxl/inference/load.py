@@ -9,11 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense import DensePredictor, MapsFunction
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.models import Model, ModelCard, PredictionSettings, load_model
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.models import (
+    ONNX_SUFFIX,
+    Model,
+    ModelCard,
+    PredictionSettings,
+    load_model,
+    open_onnx,
+)
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import nn
 
 Float32 = NDArray[np.float32]
@@ -59,6 +68,18 @@ class TorchMaps:
         return np.ascontiguousarray(maps.float().cpu().numpy())
 
 
+class OnnxMaps:
+    """An exported network as a maps function."""
+
+    def __init__(self, session: InferenceSession) -> None:
+        self.session = session
+
+    def __call__(self, tiles: Float32) -> Float32:
+        """float32[B, K, h, w] from float32[B, C, h, w]."""
+        (maps,) = self.session.run(None, {"image": tiles})
+        return np.asarray(maps, np.float32)
+
+
 def model_predictor(
     model: Model,
     device: str = "cpu",
@@ -68,11 +89,34 @@ def model_predictor(
     cell_type: str | None = None,
 ) -> DensePredictor:
     """A loaded model as a predictor; settings, scale and cell type override the card's."""
-    card, method = model.card, model.method
+    method = dense_method(model.card)
+    maps = TorchMaps(method, model.network, device)
+    return card_predictor(maps, model.card, method, settings, scale, cell_type)
+
+
+def dense_method(card: ModelCard) -> DenseMethod:
+    """The card's method.
+
+    Raises:
+        InputError: it is no dense one.
+    """
+    method = make_method(card.method, card.settings, card.type_names)
     if not isinstance(method, DenseMethod):
-        raise InputError(f"the method '{card.method}' cannot be used for prediction yet")
+        raise InputError(f"the method '{card.method}' makes no maps to predict with")
+    return method
+
+
+def card_predictor(
+    maps: MapsFunction,
+    card: ModelCard,
+    method: DenseMethod,
+    settings: PredictionSettings | None,
+    scale: float | None,
+    cell_type: str | None,
+) -> DensePredictor:
+    """A maps function under a model's card as a predictor."""
     return DensePredictor(
-        TorchMaps(method, model.network, device),
+        maps,
         method.representation,
         normalisation=card.normalisation,
         settings=settings or card.prediction,
@@ -86,9 +130,26 @@ def model_predictor(
 
 
 def load_predictor(
-    path: Path, device: str = "auto", **overrides: object
+    path: Path,
+    device: str = "auto",
+    *,
+    settings: PredictionSettings | None = None,
+    scale: float | None = None,
+    cell_type: str | None = None,
 ) -> tuple[DensePredictor, ModelCard]:
-    """The predictor and the card of a model file; see `model_predictor`."""
+    """The predictor and the card of a model file; an .onnx one needs no torch.
+
+    Args:
+        device: of a torch model; an exported one runs on the CPU.
+        settings, scale, cell_type: see `model_predictor`.
+    """
+    if path.suffix == ONNX_SUFFIX:
+        if device not in ("auto", "cpu"):
+            raise InputError(f"{path} is an exported model: it runs on the cpu, not on '{device}'")
+        card, session = open_onnx(path)
+        maps = OnnxMaps(session)
+        return card_predictor(maps, card, dense_method(card), settings, scale, cell_type), card
     chosen = choose_device(device)
     model = load_model(path, chosen)
-    return model_predictor(model, chosen, **overrides), model.card  # type: ignore[arg-type]
+    predictor = model_predictor(model, chosen, settings=settings, scale=scale, cell_type=cell_type)
+    return predictor, model.card

@@ -119,5 +119,5 @@ class DenseMethod(Method):
 
     def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
         """Each tile decoded on its own (prediction of whole images blends maps first)."""
-        maps = self.maps(network, tiles).cpu().numpy()
+        maps = self.maps(network, tiles).detach().cpu().numpy()
         return [self.representation.decode(each) for each in maps]

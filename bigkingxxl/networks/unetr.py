@@ -69,7 +69,7 @@ class AnySizeUNETR(UNETR):
 
     @staticmethod
     def _as_image(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, *grid)
+        return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
 
 
 class PyramidUNETR(AnySizeUNETR):

@@ -54,6 +54,7 @@ def test_the_crops_of_one_picture_are_found(tmp_path: Path) -> None:
         f"crop{row}{col}": seen(
             whole[row * height : (row + 1) * height, col * width : (col + 1) * width],
             60 + 2 * row + col,
+            noise=0.1,
         )
         for row in range(2)
         for col in range(2)

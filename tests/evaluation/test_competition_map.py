@@ -167,7 +167,7 @@ def test_counts_of_several_images_add_up() -> None:
 
 def test_overlapping_predictions_are_refused() -> None:
     overlapping = strips((2, 10, 20), (2, 19, 30))
-    with pytest.raises(InputError, match=r"overlap \(at row 2, column 19\)"):
+    with pytest.raises(InputError, match="predicted cells overlap at row 2, column 19"):
         match_counts(strips(A), overlapping)
     with pytest.raises(InputError, match="image x: predicted cells overlap"):
         competition_map({"x": strips(A)}, {"x": overlapping}, {})

@@ -1,0 +1,202 @@
+"""Outlines of cells as polygons along the edges of their pixels, and polygons filled again.
+
+The polygons are valid in the sense of the OGC's simple features: no ring touches itself, parts that
+meet at a corner alone are polygons of their own, and holes belong to the part they lie in. Filling
+them gives exactly the same pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.instances import Instances
+
+Int64 = NDArray[np.int64]
+Ring = NDArray[np.int32]
+Polygon = list[Ring]
+
+
+@dataclass(frozen=True)
+class _Corners:
+    """The corners of all outlines, sorted by cell, y and x.
+
+    Two cells' pixels may meet in a corner, and so may two pixels of one cell: it is there twice.
+
+    Attributes:
+        run: int64[K], the run each belongs to; cell, x, y: int64[K].
+        below: bool[K], the run lies below the corner; start: bool[K], the corner is at its start.
+    """
+
+    run: Int64
+    cell: Int64
+    x: Int64
+    y: Int64
+    below: NDArray[np.bool_]
+    start: NDArray[np.bool_]
+
+    def meets_next(self) -> NDArray[np.bool_]:
+        """bool[K - 1]: the next corner is another one of the same cell at the same place."""
+        same = (np.diff(self.cell) == 0) & (np.diff(self.y) == 0) & (np.diff(self.x) == 0)
+        return same
+
+
+def outlines(instances: Instances) -> list[list[Polygon]]:
+    """The polygons of each cell, one for each 4-connected part.
+
+    Returns:
+        For each cell a list of polygons (none where it has no pixels); a polygon is a list of
+        rings, the outer one first and then its holes. A ring is int32[K, 2], x (column) and y (row)
+        of corners of pixels, the last not repeating the first; pixel 0 reaches from 0 to 1. Outer
+        rings have positive area (as RFC 7946 asks), holes negative.
+    """
+    polygons: list[list[Polygon]] = [[] for _ in range(len(instances))]
+    if not len(instances.runs):
+        return polygons
+    corners = _corners(instances)
+    following = _following(corners, instances.size)
+    ring = _ring_of(following)
+    # A part that meets itself at a corner closes a hole there: the ring is parted in two.
+    closing = np.flatnonzero(corners.meets_next() & (ring[1:] == ring[:-1]))
+    if len(closing):
+        following[closing], following[closing + 1] = following[closing + 1], following[closing]
+        ring = _ring_of(following)
+    order, starts = _along(following, ring)
+    points = np.stack((corners.x, corners.y), axis=1)[order]
+    is_hole = _doubled_areas(points, starts) < 0
+    first = order[starts]
+    cell, part = corners.cell[first], _parts(instances)[corners.run[first]]
+    rings = np.split(points.astype(np.int32), starts[1:])
+    for index in np.lexsort((is_hole, part, cell)).tolist():
+        if is_hole[index]:
+            polygons[cell[index]][-1].append(rings[index])
+        else:
+            polygons[cell[index]].append([rings[index]])
+    return polygons
+
+
+def _corners(instances: Instances) -> _Corners:
+    """Where the outlines turn: the ends of runs that do not go on straight into the next row."""
+    height, width = instances.size
+    row, start, stop = instances.runs.astype(np.int64).T
+    run = np.tile(np.arange(len(row)), 4)
+    x = np.concatenate((start, stop, start, stop))
+    y = np.concatenate((row, row, row + 1, row + 1))
+    is_start = np.tile(np.repeat([True, False], len(row)), 2)
+    below = np.repeat([True, False], 2 * len(row))
+    cell = instances.run_owner[run]
+    # At one place a stop comes before a start: the corner that ends what lies to the left.
+    key = ((cell * (height + 1) + y) * (width + 1) + x) * 2 + is_start
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    straight = np.zeros(len(key), bool)
+    straight[1:] = key[1:] == key[:-1]
+    straight[:-1] |= straight[1:]
+    kept = order[~straight]
+    return _Corners(run[kept], cell[kept], x[kept], y[kept], below[kept], is_start[kept])
+
+
+def _following(corners: _Corners, size: tuple[int, int]) -> Int64:
+    """int64[K]: the next corner along the outline, the cell to the right of the way as drawn.
+
+    Where two pixels meet at a corner alone, the outline turns so as to stay with its pixel.
+    """
+    index = np.arange(len(corners.x))
+    # On a line of corners the 1st and 2nd, 3rd and 4th ... are joined, across as well as down.
+    across = index ^ 1
+    column = (corners.cell * (size[1] + 1) + corners.x) * (size[0] + 1) + corners.y
+    ordered = np.argsort(column * 2 + corners.below, kind="stable")
+    down = np.empty_like(index)
+    down[ordered] = ordered[index ^ 1]
+    is_left = index % 2 == 0
+    has_cell_below = (corners.below == corners.start)[index & ~1]
+    return np.where(is_left == has_cell_below, across, down)
+
+
+def _ring_of(following: Int64) -> Int64:
+    """int64[K]: the first corner of the ring that each lies on."""
+    ring = np.minimum(np.arange(len(following)), following)
+    jump = following
+    while True:
+        jump = jump[jump]
+        wider = np.minimum(ring, ring[jump])
+        if (wider == ring).all():
+            return ring
+        ring = wider
+
+
+def _along(following: Int64, ring: Int64) -> tuple[Int64, Int64]:
+    """All corners ring by ring in order of their way, and where each ring starts."""
+    index = np.arange(len(following))
+    left = (index != ring).astype(np.int64)
+    jump = np.where(index == ring, index, following)
+    while (jump != ring).any():
+        left += left[jump]
+        jump = jump[jump]
+    # A ring's first corner has no steps left, and all others as many as come after them.
+    left[index == ring] = len(following)
+    order = np.lexsort((-left, ring))
+    return order, np.flatnonzero(np.diff(ring[order], prepend=-1))
+
+
+def _doubled_areas(points: Int64, starts: Int64) -> Int64:
+    """int64[M]: twice the signed area of each ring of points int64[K, 2]."""
+    ends = np.append(starts[1:], len(points)) - 1
+    after = np.arange(1, len(points) + 1)
+    after[ends] = starts
+    cross = points[:, 0] * points[after, 1] - points[after, 0] * points[:, 1]
+    return np.add.reduceat(cross, starts)
+
+
+def _parts(instances: Instances) -> Int64:
+    """int64[R]: the 4-connected part that each run belongs to."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
+    height, width = instances.size
+    row, start, stop = instances.runs.astype(np.int64).T
+    line = (instances.run_owner * (height + 1) + row) * (width + 1)
+    below = line + width + 1
+    low = np.searchsorted(line + stop, below + start, side="right")
+    high = np.searchsorted(line + start, below + stop, side="left")
+    touching = np.maximum(high - low, 0)
+    pairs = (np.repeat(np.arange(len(row)), touching), rle.expand(low, touching))
+    graph = sparse.coo_matrix((np.ones(len(pairs[0]), bool), pairs), (len(row), len(row)))
+    part: Int64 = connected_components(graph, directed=False)[1].astype(np.int64)
+    return part
+
+
+def filled(
+    cells: Sequence[Sequence[NDArray[Any]]], size: tuple[int, int], **fields: Any
+) -> Instances:
+    """Cells from closed rings: the pixels whose centres lie inside an odd number of them.
+
+    Args:
+        cells: for each cell its rings, outer ones and holes alike, float[K, 2] of finite x
+            (column) and y (row); the last point need not repeat the first.
+        size: (H, W); what lies outside is left out.
+        fields: as in `Instances.from_runs`.
+    """
+    rings = [np.asarray(ring, np.float64).reshape(-1, 2) for cell in cells for ring in cell]
+    owner = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
+    lengths = np.array([len(ring) for ring in rings], np.int64)
+    one = np.concatenate([np.zeros((0, 2)), *rings])
+    two = np.concatenate([np.zeros((0, 2)), *(np.roll(ring, -1, axis=0) for ring in rings)])
+    # An edge crosses the rows whose middle lies between its ends.
+    upper, lower = np.minimum(one[:, 1], two[:, 1]), np.maximum(one[:, 1], two[:, 1])
+    first = np.clip(np.ceil(upper - 0.5), 0, size[0]).astype(np.int64)
+    count = np.clip(np.ceil(lower - 0.5), 0, size[0]).astype(np.int64) - first
+    edge, row = np.repeat(np.arange(len(one)), count), rle.expand(first, count)
+    (x, y), (step_x, step_y) = one[edge].T, (two - one)[edge].T
+    crossing = x + (row + 0.5 - y) * (step_x / step_y)
+    col = np.clip(np.ceil(crossing - 0.5), 0, size[1]).astype(np.int64)
+    cell = np.repeat(owner, lengths)[edge]
+    order = np.lexsort((col, row, cell))
+    row, col, cell = row[order], col[order], cell[order]
+    runs = np.stack((row[0::2], col[0::2], col[1::2]), axis=1)
+    return Instances.from_runs(runs, cell[0::2], len(cells), size, **fields)

@@ -1,0 +1,405 @@
+"""`bigkingxxl predict` with a tiny untrained network: what is written, resumed and refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.cli import main
+from bigkingxxl.formats.kaggle import read_submission
+from bigkingxxl.formats.label_images import read_label_image
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import PredictionSettings, save_model
+from bigkingxxl.operating_points import OperatingPoints
+from tests.small_models import small_card, small_weights
+
+SIZE = (40, 56)
+NAMES = ("astro", "cort")
+Run = Callable[..., Result]
+
+
+def save_tiny(path: Path, type_names: tuple[str, ...] = NAMES, **card: Any) -> Path:
+    """A network that sees cells of the first type nearly everywhere."""
+    weights = dict(small_weights(type_names))
+    bias = torch.full((len(type_names) + 1,), -3.0)
+    bias[0], bias[-1] = 3.0, 0.5
+    weights["out.conv.conv.bias"] = bias
+    prediction = PredictionSettings(tile=64, overlap=16)
+    save_model(path, small_card(type_names, prediction=prediction, **card), weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny.safetensors")
+
+
+def pixels(seed: int, dtype: Any = np.uint8, size: tuple[int, ...] = SIZE) -> Any:
+    return np.random.default_rng(seed).integers(0, 250, size).astype(dtype)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """An 8-bit PNG, a 16-bit TIFF that knows its pixel size, and a constant image."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.fromarray(pixels(1)).save(folder / "gray.png")
+    tifffile.imwrite(
+        folder / "deep.tif", pixels(2, np.uint16) * 200, imagej=True,
+        resolution=(1 / 0.5, 1 / 0.25), metadata={"unit": "um"},
+    )  # fmt: skip
+    Image.fromarray(np.full(SIZE, 77, np.uint8)).save(folder / "empty.png")
+    return folder
+
+
+@pytest.fixture
+def predict(model: Path, tmp_path: Path) -> Run:
+    """Runs the command; the results go to `out`."""
+
+    def run(*arguments: object, models: tuple[Path, ...] = (model,)) -> Result:
+        options = [part for path in models for part in ("--model", str(path))]
+        command = ["predict", *map(str, arguments), *options]
+        if "--out" not in command:
+            command += ["--out", str(tmp_path / "out")]
+        return CliRunner().invoke(main.app, command)
+
+    return run
+
+
+def sentence_of(result: Result) -> str:
+    """The one line on stderr of a command that a user can mend."""
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def stamps(out: Path, kind: str = "labels") -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (out / kind).iterdir()}
+
+
+# ---- what is written -----------------------------------------------------------------------------
+
+
+def test_all_formats(predict: Run, images: Path, tmp_path: Path) -> None:
+    result = predict(images, "--format", "labels,overlay", "--format", "submission, coco")
+    out = tmp_path / "out"
+    assert result.exit_code == 0, result.output
+    found = {name: Candidates.load(out / "candidates" / f"{name}.npz")
+             for name in ("deep", "empty", "gray")}  # fmt: skip
+    cells = {name: select(each, OperatingPoints()) for name, each in found.items()}
+    assert {name: len(each) > 0 for name, each in cells.items()} == {
+        "deep": True, "empty": False, "gray": True,
+    }  # fmt: skip
+    total = sum(map(len, cells.values()))
+    assert f"out: {total} cells in 3 images" in result.stdout
+    submitted = read_submission(out / "submission.csv", dict.fromkeys(cells, SIZE))
+    for name, each in cells.items():
+        labels = tifffile.imread(out / "labels" / f"{name}.tif")
+        assert labels.dtype == np.uint16
+        np.testing.assert_array_equal(labels, each.label_map())
+        np.testing.assert_array_equal(submitted[name].label_map() > 0, each.label_map() > 0)
+        with Image.open(out / "overlays" / f"{name}.png") as overlay:  # small ones are enlarged
+            assert overlay.width * SIZE[0] == overlay.height * SIZE[1]
+    assert "\nempty,\n" in (out / "submission.csv").read_text()
+    assert not list(out.rglob("*.part*"))
+
+
+def test_labels_keep_the_pixel_size(predict: Run, images: Path, tmp_path: Path) -> None:
+    assert predict(images / "deep.tif").exit_code == 0
+    with tifffile.TiffFile(tmp_path / "out" / "labels" / "deep.tif") as tiff:
+        tags = tiff.pages[0].tags
+        across, down = tags["XResolution"].value, tags["YResolution"].value
+        assert tiff.imagej_metadata is not None
+        assert tiff.imagej_metadata["unit"] in ("um", "\\u00B5m", "µm")
+    assert across[0] / across[1] == pytest.approx(2)
+    assert down[0] / down[1] == pytest.approx(4)
+
+
+def test_results_are_read_back_by_pycocotools(predict: Run, images: Path, tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+
+    assert predict(images, "--format", "coco").exit_code == 0
+    path = tmp_path / "out" / "results.json"
+    truth = COCO()
+    truth.dataset = {
+        "images": [
+            {"id": name, "height": SIZE[0], "width": SIZE[1]} for name in ("deep", "empty", "gray")
+        ],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "astro"}, {"id": 2, "name": "cort"}],
+    }
+    truth.createIndex()
+    loaded = truth.loadRes(str(path))
+    for name in ("deep", "gray"):
+        candidates = Candidates.load(tmp_path / "out" / "candidates" / f"{name}.npz")
+        results = loaded.loadAnns(loaded.getAnnIds(imgIds=[name]))
+        assert len(results) == len(candidates) > 0
+        for index, result in enumerate(results):
+            row0, col0, row1, col1 = candidates.boxes[index]
+            mask = np.zeros(SIZE, bool)
+            mask[row0:row1, col0:col1] = candidates.crop(index) >= 128
+            np.testing.assert_array_equal(loaded.annToMask(result).astype(bool), mask)
+            assert result["score"] == pytest.approx(float(candidates.score[index]))
+    assert not loaded.getAnnIds(imgIds=["empty"])
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "options"),
+    [
+        ("colour.png", pixels(3, size=(*SIZE, 3)), []),
+        ("clear.png", pixels(4, size=(*SIZE, 4)), ["--channel", "1"]),
+        ("float.tif", pixels(5, np.float32) / 250, []),
+        ("tiny.png", pixels(6, size=(5, 3)), []),
+        ("wide.png", pixels(7, size=(31, 211)), ["--tile", "32"]),
+        ("fine.png", pixels(8), ["--scale", "1.7"]),
+        ("two.tif", pixels(9, size=(2, *SIZE)), ["--channel", "1"]),
+        ("known.png", pixels(10), ["--cell-type", "cort"]),
+    ],
+)
+def test_images_of_any_kind(
+    predict: Run, tmp_path: Path, name: str, array: Any, options: list[str]
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".tif":
+        stack = {"metadata": {"axes": "CYX"}} if array.ndim == 3 else {}
+        tifffile.imwrite(path, array, photometric="minisblack", **stack)
+    else:
+        Image.fromarray(array).save(path)
+    result = predict(path, *options)
+    assert result.exit_code == 0, result.output
+    size = array.shape[1:] if name == "two.tif" else array.shape[:2]
+    assert read_label_image(tmp_path / "out" / "labels" / f"{path.stem}.tif").shape == size
+
+
+@pytest.mark.parametrize("frames", ["first", "all"])
+def test_time_lapses(predict: Run, tmp_path: Path, frames: str) -> None:
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), photometric="minisblack",
+                     metadata={"axes": "TYX"})  # fmt: skip
+    result = predict(path, "--frames", frames, "--format", "labels,submission")
+    assert result.exit_code == 0, result.output
+    names = ["movie"] if frames == "first" else [f"movie_f000{k}" for k in range(3)]
+    assert sorted(stamps(tmp_path / "out")) == [f"{name}.tif" for name in names]
+    rows = (tmp_path / "out" / "submission.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} == set(names)
+
+
+@pytest.mark.parametrize("value", [7.0, np.nan])
+def test_blank_images_are_no_error(
+    predict: Run, tmp_path: Path, value: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "blank.tif"
+    tifffile.imwrite(path, np.full(SIZE, value, np.float32))
+    with caplog.at_level(logging.WARNING):
+        result = predict(path)
+    assert result.exit_code == 0, result.output
+    assert "0 cells in 1 images" in result.stdout
+    assert "blank.tif: the image is constant" in caplog.text
+
+
+def test_several_models_are_joined(predict: Run, model: Path, images: Path, tmp_path: Path) -> None:
+    second = save_tiny(tmp_path / "second.safetensors", scores={"another": 1})
+    assert predict(images / "gray.png", "--out", tmp_path / "one").exit_code == 0
+    result = predict(images / "gray.png", models=(model, second))
+    assert result.exit_code == 0, result.output
+    one = Candidates.load(tmp_path / "one" / "candidates" / "gray.npz")
+    both = Candidates.load(tmp_path / "out" / "candidates" / "gray.npz")
+    assert len(both) == 2 * len(one)
+    np.testing.assert_array_equal(
+        read_label_image(tmp_path / "out" / "labels" / "gray.tif"),
+        read_label_image(tmp_path / "one" / "labels" / "gray.tif"),
+    )
+
+
+# ---- going on ------------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_nothing_again(predict: Run, images: Path, tmp_path: Path) -> None:
+    assert predict(images).exit_code == 0
+    before = stamps(tmp_path / "out")
+    result = predict(images)
+    assert "3 of them done before" in result.stdout
+    assert stamps(tmp_path / "out") == before
+
+
+def test_what_changed_is_done_again(
+    predict: Run, model: Path, images: Path, tmp_path: Path
+) -> None:
+    assert predict(images).exit_code == 0
+    before = stamps(tmp_path / "out")
+    Image.fromarray(pixels(20)).save(images / "gray.png")
+    (tmp_path / "out" / "labels" / "deep.tif").unlink()
+    result = predict(images)
+    assert "1 of them done before" in result.stdout
+    after = stamps(tmp_path / "out")
+    assert {name for name in after if after[name] != before[name]} == {"gray.tif", "deep.tif"}
+    for changes in (["--scale", "1.1"], ["--tile", "32"], ["--cell-type", "cort"]):
+        assert "done before" not in predict(images, *changes).stdout
+    other = save_tiny(tmp_path / "other.safetensors", scores={"another": 1})
+    assert "done before" not in predict(images, models=(other,)).stdout
+
+
+def test_other_formats_are_made_of_the_stored_candidates(
+    predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict(images, "--format", "labels").exit_code == 0
+
+    def never(self: object, source: object) -> Candidates:
+        raise AssertionError("the network must not run again")
+
+    monkeypatch.setattr(DensePredictor, "candidates", never)
+    result = predict(images, "--format", "labels,overlay,submission,coco")
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 3
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_a_broken_run_goes_on(
+    predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = DensePredictor.candidates, list[str]()
+
+    def break_off(self: DensePredictor, source: Any) -> Candidates:
+        seen.append(source.name)
+        if seen.count("gray") in (1, 2):
+            raise KeyboardInterrupt
+        return real(self, source)
+
+    monkeypatch.setattr(DensePredictor, "candidates", break_off)
+    assert predict(images).exit_code == 130
+    assert predict(images).exit_code == 130
+    assert predict(images).exit_code == 0
+    assert seen == ["deep", "empty", "gray", "gray", "gray"]
+    assert len(stamps(tmp_path / "out")) == 3
+
+
+def test_damaged_candidates_are_made_again(predict: Run, images: Path, tmp_path: Path) -> None:
+    assert predict(images / "gray.png").exit_code == 0
+    (tmp_path / "out" / "candidates" / "gray.npz").write_bytes(b"broken")
+    (tmp_path / "out" / "labels" / "gray.tif").unlink()
+    assert predict(images / "gray.png").exit_code == 0
+    assert len(Candidates.load(tmp_path / "out" / "candidates" / "gray.npz")) > 0
+
+
+# ---- what cannot be done -------------------------------------------------------------------------
+
+
+def test_unreadable_images_are_listed_and_the_others_finished(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    whole = (images / "gray.png").read_bytes()
+    (images / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (images / "none.tif").write_bytes(b"")
+    result = predict(images, "--format", "labels,submission")
+    assert result.exit_code == 2
+    lines = [line for line in result.stderr.splitlines() if line.startswith("bigkingxxl: ")]
+    assert len(lines) == 2
+    assert "cut.png" in lines[0]
+    assert "none.tif" in lines[1]
+    assert sorted(stamps(tmp_path / "out")) == ["deep.tif", "empty.tif", "gray.tif"]
+    rows = (tmp_path / "out" / "submission.csv").read_text()
+    assert "cut," not in rows
+    assert "gray," in rows
+
+
+def test_an_image_of_other_channels_is_listed(predict: Run, tmp_path: Path) -> None:
+    path = tmp_path / "three.tif"
+    tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), photometric="minisblack",
+                     metadata={"axes": "CYX"})  # fmt: skip
+    assert "three has 3 channels" in sentence_of(predict(path, "--quiet"))
+
+
+def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> None:
+    (images / "more").mkdir()
+    Image.fromarray(pixels(1)).save(images / "more" / "gray.png")
+    sentence = sentence_of(predict(images, images / "more"))
+    assert str(images / "gray.png") in sentence
+    assert str(images / "more" / "gray.png") in sentence
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--format", "label"], "no format 'label', did you mean 'labels'?"),
+        (["--format", "labels,tiff"], "no format 'tiff'; known are labels, overlay"),
+        (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
+        (["--scale", "nan"], "--scale is nan"),
+        (["--frames", "some"], "--frames is 'some', expected 'first' or 'all'"),
+        (["--cell-type", "astr"], "knows no cell type 'astr', did you mean 'astro'?"),
+        (["--device", "tpu"], "no device 'tpu': choose auto, cpu, cuda or mps"),
+        (["nowhere/*.tif"], "nowhere/*.tif holds no images"),
+        (["nowhere.png"], "there is no file or folder nowhere.png"),
+        (["--model", "missing.safetensors"], "missing.safetensors: no such model file"),
+    ],
+)
+def test_options_that_make_no_sense(
+    predict: Run, images: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    assert message in sentence_of(predict(images, *options))
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_other_types_cannot_be_joined(
+    predict: Run, model: Path, images: Path, tmp_path: Path
+) -> None:
+    other = save_tiny(tmp_path / "other.safetensors", ("neuron",))
+    sentence = sentence_of(predict(images / "gray.png", "--quiet", models=(model, other)))
+    assert "different cell types" in sentence
+
+
+def test_a_damaged_model(predict: Run, model: Path, images: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(model.read_bytes()[:-10])
+    assert f"{broken} is not a model file" in sentence_of(predict(images, models=(broken,)))
+
+
+def test_an_output_that_cannot_be_written(predict: Run, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert "out" in sentence_of(predict(images, "--quiet"))
+
+
+def test_a_full_disk(
+    predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    sentence = sentence_of(predict(images, "--quiet"))
+    assert "cannot be written: No space left on device" in sentence
+    assert not list((tmp_path / "out" / "labels").iterdir())
+    manifest = tmp_path / "out" / "manifest.json"
+    assert not manifest.exists() or not json.loads(manifest.read_text())["done"]
+
+
+def test_the_card_decides_how_images_are_seen(predict: Run, images: Path, tmp_path: Path) -> None:
+    """A model of another training pixel size sees the image at another scale."""
+    own = save_tiny(tmp_path / "own.safetensors", pixel_size_um=(0.25, 0.5))
+    fine = save_tiny(tmp_path / "fine.safetensors", pixel_size_um=(0.125, 0.25))
+    found = []
+    for number, path in enumerate((own, fine)):
+        out = tmp_path / f"out{number}"
+        assert predict(images / "deep.tif", "--out", out, models=(path,)).exit_code == 0
+        found.append(Candidates.load(out / "candidates" / "deep.npz"))
+    assert found[0].size == found[1].size == SIZE
+    assert not np.array_equal(found[0].score, found[1].score)
+
+
+def test_help_names_what_can_be_asked_for() -> None:
+    text = CliRunner().invoke(main.app, ["predict", "--help"]).stdout
+    for option in ("--model", "--out", "--format", "--tile", "--scale", "--cell-type", "--frames"):
+        assert option in text

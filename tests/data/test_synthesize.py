@@ -1,0 +1,109 @@
+"""Synthetic data sets: the same bytes from the same seed, readable, never over other data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.data.groups import find_groups
+from bigkingxxl.data.synthesize import Recipe, synthesize, type_sequence
+from bigkingxxl.errors import InputError
+from bigkingxxl.simulate import CELL_TYPES, simulate_field
+from tests.support import stack_of
+
+SIZE = (64, 96)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_the_same_seed_is_the_same_bytes_over_any_processes(tmp_path: Path) -> None:
+    recipe = Recipe(images=3, seed=5, size=SIZE)
+    cells = synthesize(tmp_path / "one", recipe, workers=1)
+    assert synthesize(tmp_path / "two", recipe, workers=2) == cells
+    one = tree(tmp_path / "one")
+    assert one == tree(tmp_path / "two")
+    synthesize(tmp_path / "three", Recipe(images=3, seed=6, size=SIZE), workers=1)
+    pictures = [{content for name, content in tree(tmp_path / place).items() if "png" in name}
+                for place in ("one", "three")]  # fmt: skip
+    assert not pictures[0] & pictures[1]
+    assert len(pictures[0]) == 3, "no two images are the same"
+
+
+def test_what_is_written_is_what_was_simulated(tmp_path: Path) -> None:
+    cells = synthesize(tmp_path, Recipe(2, 1, ("shsy5y",), SIZE), workers=1)
+    dataset = open_dataset(tmp_path)
+    assert set(dataset.ids) == set(cells)
+    assert find_groups(dataset).grouped_by == "fields.csv"
+    for name in dataset.ids:
+        instances = dataset.instances(name)
+        assert len(instances) == cells[name] > 0
+        assert instances.size == SIZE
+        assert dataset.cell_type(name) == "shsy5y"
+        pixels = np.asarray(Image.open(dataset.image_path(name)))
+        np.testing.assert_array_equal(dataset.source(name).read()[0], pixels)
+    # The simulator is asked for the seeds that the first draw of the recipe's seed gives.
+    seed = int(np.random.SeedSequence(1).generate_state(2, np.uint32)[0])
+    field = simulate_field("shsy5y", size=SIZE, seed=seed)
+    first = dataset.instances(dataset.ids[0])
+    union = np.zeros(SIZE, bool)
+    for cell in field.cells:
+        rows, cols = cell.mask.shape
+        union[cell.row0 : cell.row0 + rows, cell.col0 : cell.col0 + cols] |= cell.mask
+    np.testing.assert_array_equal(stack_of(first).any(axis=0), union)
+
+
+@pytest.mark.parametrize(
+    ("images", "types", "counts"),
+    [
+        (606, CELL_TYPES, {"astro": 131, "cort": 320, "shsy5y": 155}),
+        (8, CELL_TYPES, {"astro": 2, "cort": 4, "shsy5y": 2}),
+        (1, CELL_TYPES, {"cort": 1}),
+        (5, ("astro",), {"astro": 5}),
+        (10, ("cort", "shsy5y"), {"cort": 7, "shsy5y": 3}),
+    ],
+)
+def test_types_come_in_the_challenge_s_proportions(
+    images: int, types: tuple[str, ...], counts: dict[str, int]
+) -> None:
+    for seed in range(3):
+        assert Counter(type_sequence(images, types, seed)) == counts
+
+
+def test_other_data_are_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("mine")
+    with pytest.raises(InputError, match="already holds another data set"):
+        synthesize(tmp_path, Recipe(1, 0, size=SIZE), workers=1)
+    assert tree(tmp_path) == {"train.csv": b"mine"}
+
+
+def test_making_it_again_is_allowed_and_something_else_is_not(tmp_path: Path) -> None:
+    recipe = Recipe(1, 0, ("cort",), SIZE)
+    synthesize(tmp_path, recipe, workers=1)
+    before = tree(tmp_path)
+    synthesize(tmp_path, recipe, workers=1)
+    assert tree(tmp_path) == before
+    with pytest.raises(InputError, match="already holds another"):
+        synthesize(tmp_path, Recipe(2, 0, ("cort",), SIZE), workers=1)
+
+
+@pytest.mark.parametrize(
+    ("images", "seed", "types", "sentence"),
+    [
+        (0, 0, CELL_TYPES, "expected 1 image or more"),
+        (1, -1, CELL_TYPES, "a seed from 0"),
+        (1, 0, ("cot",), "no cell type 'cot', did you mean 'cort'"),
+    ],
+)
+def test_impossible_wishes_are_refused(
+    images: int, seed: int, types: tuple[str, ...], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Recipe(images, seed, types)

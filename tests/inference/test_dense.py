@@ -1,0 +1,266 @@
+"""Dense prediction with maps functions whose maps are known: tiles, flips, scales and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.decoding.base import Channel, Float32, Representation
+from bigkingxxl.decoding.components import Components
+from bigkingxxl.errors import ImageError
+from bigkingxxl.geometry import SYMMETRIES, Symmetry
+from bigkingxxl.images import ArrayImage, Normalisation
+from bigkingxxl.inference.dense import DensePredictor, relative_size, turn_vectors
+from bigkingxxl.models import PredictionSettings
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.settings import Settings
+from tests.support import soft_stack
+
+SIZES = [(7, 5), (32, 32), (37, 53), (97, 101), (20, 130)]
+
+
+class Slopes(Representation):
+    """A foreground and a vector field; cells are what hangs together in the foreground."""
+
+    name: ClassVar[str] = "slopes"
+    Settings: ClassVar[type[Settings]] = Settings
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return Channel("across", "column"), Channel("foreground"), Channel("down", "row")
+
+    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+        raise NotImplementedError
+
+    def loss(self, *, logits: Any, targets: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+        return Components(self.type_names).decode(maps[1:2])
+
+    def type_weights(self, maps: Float32) -> Float32 | None:
+        return None
+
+
+def foreground(tiles: Float32) -> Float32:
+    """A pointwise maps function for one cell type: bright is cell."""
+    return (1 / (1 + np.exp(4 - 4 * tiles[:, :1]))).astype(np.float32)
+
+
+def slopes(tiles: Float32) -> Float32:
+    """The foreground and the slopes of the image: what turns with the image turns with it."""
+    padded = np.pad(tiles[:, 0], ((0, 0), (1, 1), (1, 1)), mode="edge")
+    down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
+    across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
+    return np.stack((across, foreground(tiles)[:, 0], down), axis=1).astype(np.float32)
+
+
+def predictor(
+    function: Any = foreground,
+    representation: Representation | None = None,
+    points: OperatingPoints | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> DensePredictor:
+    return DensePredictor(
+        function,
+        representation or Components(("cell",)),
+        normalisation=Normalisation(),
+        settings=PredictionSettings.model_validate({"tile": 32, "overlap": 8, **(settings or {})}),
+        points=points or OperatingPoints(),
+        **options,
+    )
+
+
+def discs(size: tuple[int, int], spacing: int = 20, radius: float = 6) -> ArrayImage:
+    """Bright discs on a dim background."""
+    row, col = np.mgrid[: size[0], : size[1]]
+    row, col = row % spacing - spacing // 2, col % spacing - spacing // 2
+    inside = np.hypot(row, col) < radius
+    return ArrayImage(np.where(inside, 100, 10).astype(np.float32))
+
+
+def noise(size: tuple[int, int]) -> ArrayImage:
+    return ArrayImage(np.random.default_rng(1).random(size, np.float32))
+
+
+def masks_of(candidates: Candidates) -> list[bytes]:
+    return sorted((mask > 127).tobytes() for mask in soft_stack(candidates))
+
+
+def seen(image: ArrayImage) -> Float32:
+    return Normalisation().apply(image.read(), image.statistics)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_tiled_is_untiled(size: tuple[int, int], batch: int) -> None:
+    image = noise(size)
+    maps = predictor(settings={"batch_size": batch}).maps(image)
+    np.testing.assert_allclose(maps, foreground(seen(image)[None])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 16, 24])
+@pytest.mark.parametrize("size", [*SIZES, (300, 700)])
+def test_tiles_fit_the_stride_and_no_larger_than_need_be(
+    size: tuple[int, int], stride: int
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def function(tiles: Float32) -> Float32:
+        shapes.extend([tiles.shape[2:]] * len(tiles))
+        return foreground(tiles)
+
+    settings = {"tile": 512, "overlap": 64}
+    predictor(function, stride=stride, settings=settings).maps(noise(size))
+    largest = -(-512 // stride) * stride
+    assert len(set(shapes)) == 1
+    assert all(side % stride == 0 and side <= largest for side in shapes[0])
+    assert len(shapes) == np.prod([1 if side <= largest else 2 for side in size])
+    for side, length in zip(shapes[0], size, strict=True):
+        parts = 1 if length <= largest else 2
+        # Less context than a network was trained with would do it no good.
+        assert side < max(256, (length + 64 * (parts - 1)) / parts) + stride
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("flips", [2, 4])
+def test_flips_change_nothing_where_the_maps_turn_with_the_image(
+    size: tuple[int, int], flips: int
+) -> None:
+    image = noise(size)
+    settings = {"tile": 160}
+    plain = predictor(slopes, Slopes(("cell",)), settings=settings)
+    flipped = predictor(slopes, Slopes(("cell",)), settings={**settings, "flips": flips})
+    np.testing.assert_allclose(flipped.maps(image), plain.maps(image), atol=1e-6)
+    assert masks_of(flipped.candidates(image)) == masks_of(plain.candidates(image))
+
+
+def test_flips_are_averaged() -> None:
+    def to_the_right(tiles: Float32) -> Float32:
+        ramp = np.linspace(0, 1, tiles.shape[3], dtype=np.float32)
+        return np.broadcast_to(ramp, (len(tiles), 1, *tiles.shape[2:])).copy()
+
+    image = noise((32, 32))
+    assert np.ptp(predictor(to_the_right).maps(image)) == 1
+    for flips in (2, 4):
+        maps = predictor(to_the_right, settings={"flips": flips}).maps(image)
+        np.testing.assert_allclose(maps, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("symmetry", SYMMETRIES)
+def test_vectors_turn_with_the_image(symmetry: Symmetry) -> None:
+    image = noise((9, 14)).pixels[None]
+    channels = Slopes(("cell",)).channels
+    moved = slopes(np.ascontiguousarray(symmetry.apply(image)))[0]
+    back = symmetry.inverse
+    turned = turn_vectors(np.array(back.apply(moved)), back, channels)
+    np.testing.assert_allclose(turned, slopes(image)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("block_pixels", [30**2, 50**2, 90 * 120])
+def test_blocks_find_the_same_cells_as_the_whole(block_pixels: int) -> None:
+    image = discs((110, 150))
+    whole = predictor().candidates(image)
+    blocks = predictor(block_pixels=block_pixels).candidates(image)
+    assert len(whole) > 30
+    assert masks_of(blocks) == masks_of(whole)
+    np.testing.assert_allclose(np.sort(blocks.score), np.sort(whole.score), atol=0.02)
+
+
+def test_blocks_are_counted_in_network_pixels() -> None:
+    largest = 0
+
+    def function(tiles: Float32) -> Float32:
+        nonlocal largest
+        largest = max(largest, tiles.shape[2] * tiles.shape[3])
+        return foreground(tiles)
+
+    settings = {"tile": 512, "overlap": 0}
+    found = predictor(function, settings=settings, scale=3.0, block_pixels=120**2)
+    assert len(found.candidates(discs((110, 150)))) > 30
+    assert largest <= 256**2  # the smallest tile; the whole image would be 330 x 450
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.8, 1.5, 2.0])
+def test_results_are_in_the_frame_of_the_image(scale: float) -> None:
+    image = discs((97, 121))
+    expected = predictor().candidates(image)
+    found = predictor(scale=scale).candidates(image)
+    assert found.size == expected.size == (97, 121)
+    assert len(found) == len(expected)
+    masks = soft_stack(found) > 127
+    for mask in soft_stack(expected) > 127:
+        overlap = [(mask & other).sum() / (mask | other).sum() for other in masks]
+        assert max(overlap) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("own", "training", "chosen", "expected"),
+    [
+        (None, None, None, 1.5), ((2.0, 2.0), None, None, 1.5), (None, (1.0, 1.0), None, 1.5),
+        # A pixel twice as long is shown to the network twice as large.
+        ((2.0, 2.0), (1.0, 1.0), None, 3.0), ((0.5, 0.5), (1.0, 1.0), None, 0.75),
+        ((4.0, 1.0), (1.0, 1.0), None, 3.0), ((2.0, 2.0), (1.0, 1.0), 0.9, 0.9),
+    ],
+)  # fmt: skip
+def test_scale_follows_the_pixel_size(
+    own: Any, training: Any, chosen: float | None, expected: float
+) -> None:
+    image = ArrayImage(np.zeros((4, 4)), pixel_size_um=own)
+    found = predictor(settings={"scale": 1.5}, training_pixel_size=training, scale=chosen)
+    assert found.scale_for(image) == pytest.approx(expected)
+
+
+def test_relative_size_by_hand() -> None:
+    assert relative_size((2.0, 8.0), (1.0, 1.0)) == pytest.approx(4)
+    assert relative_size(None, (1.0, 1.0)) == relative_size((3.0, 3.0), None) == 1
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, np.nan, np.inf])
+def test_blank_images_have_no_cells(value: float) -> None:
+    def never(tiles: Float32) -> Float32:
+        raise AssertionError("a blank image needs no network")
+
+    image = ArrayImage(np.full((40, 50), value, np.float32))
+    found = predictor(never).candidates(image)
+    assert (len(found), found.size, found.type_names) == (0, (40, 50), ("cell",))
+
+
+def test_single_pixels_that_are_not_finite_spoil_nothing() -> None:
+    image, broken = discs((60, 60)), discs((60, 60))
+    broken.pixels[0, 0, 0], broken.pixels[0, 59, 3] = np.nan, np.inf
+    assert masks_of(predictor().candidates(broken)) == masks_of(predictor().candidates(image))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_an_image_of_other_channels_is_refused(channels: int) -> None:
+    image = ArrayImage(np.random.default_rng(0).random((channels, 20, 20)), "two.tif")
+    with pytest.raises(ImageError, match=f"two.tif has {channels} channels.*choose one of them"):
+        predictor(image_channels=1).candidates(image)
+
+
+def typed(tiles: Float32) -> Float32:
+    """Two types: bright cells are 'a', dark cells are 'b'."""
+    return np.concatenate((foreground(tiles), foreground(-tiles)), axis=1)
+
+
+@pytest.mark.parametrize("block_pixels", [10**6, 60**2])
+@pytest.mark.parametrize(
+    ("bright", "given_type", "found"), [(True, None, 1), (False, None, 0), (False, "a", 1)]
+)
+def test_knobs_are_those_of_the_type_the_image_votes_for(
+    bright: bool, given_type: str | None, found: int, block_pixels: int
+) -> None:
+    pixels = np.random.default_rng(0).normal(100, 0.01, (200, 200)).astype(np.float32)
+    pixels[170:182, 5:17] += 50 if bright else -50  # one cell, in a corner
+    never = OperatingPoint(decode={"minimum_area": 10**6})
+    points = OperatingPoints(by_type={"b": never})
+    both = predictor(typed, Components(("a", "b")), points, cell_type=given_type,
+                     block_pixels=block_pixels, settings={"tile": 64, "overlap": 16})  # fmt: skip
+    assert len(both.candidates(ArrayImage(pixels))) == found

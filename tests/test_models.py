@@ -1,0 +1,265 @@
+"""Model files: what is saved comes back, whatever else is refused in one sentence and never run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bigkingxxl.errors import ModelError, OutputError, SettingsError
+from bigkingxxl.models import (
+    METADATA_KEY,
+    load_model,
+    mismatches,
+    model_hash,
+    read_card,
+    save_model,
+)
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from tests.small_models import small_card, small_weights
+
+NAMES = ("astro", "cort")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    save_model(path, small_card(NAMES), small_weights(NAMES))
+    return path
+
+
+def test_round_trip(model: Path, tmp_path: Path) -> None:
+    points = OperatingPoints(
+        by_type={"cort": OperatingPoint(select=SelectKnobs(minimum_area=33), decode={"a": 1})},
+        tuned_on=("x", "y"),
+    )
+    card = small_card(
+        NAMES, operating_points=points, pixel_size_um=(0.5, 0.25), scores={"map": 0.3},
+        trained_on=("p", "q"), median_diameter=17.5,
+    )  # fmt: skip
+    weights = small_weights(NAMES)
+    path = tmp_path / "new folder" / "again.safetensors"
+    save_model(path, card, weights)
+    assert read_card(path) == card
+    loaded = load_model(path)
+    assert loaded.card == card
+    assert not loaded.network.training
+    for name, tensor in loaded.network.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+
+
+def test_the_same_model_is_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.safetensors"
+    save_model(again, small_card(NAMES), dict(reversed(small_weights(NAMES).items())))
+    assert again.read_bytes() == model.read_bytes()
+    assert model_hash(again) == model_hash(model)
+    assert len(model_hash(model)) == 12
+
+
+def test_channels_last_weights_are_saved_as_any(model: Path, tmp_path: Path) -> None:
+    weights = {
+        name: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in small_weights(NAMES).items()
+    }
+    again = tmp_path / "again.safetensors"
+    save_model(again, small_card(NAMES), weights)
+    assert again.read_bytes() == model.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_load(tmp_path: Path, dtype: torch.dtype) -> None:
+    weights = small_weights(NAMES)
+    half = {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
+    path = tmp_path / "half.safetensors"
+    save_model(path, small_card(NAMES), half)
+    image = torch.randn(1, 1, 32, 32)
+    with torch.inference_mode():
+        found = load_model(path).network(image)
+    assert found.dtype == torch.float32
+    assert torch.isfinite(found).all()
+
+
+def damaged(model: Path, how: str) -> Path:
+    content = model.read_bytes()
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    changed = {
+        "empty": b"",
+        "a few bytes": content[:5],
+        "cut in its header": content[: header_end // 2],
+        "cut in its weights": content[:-100],
+        "with a longer header than file": (2**40).to_bytes(8, "little") + content[8:],
+        "with no JSON in its header": content[:8] + b"x" * (header_end - 8) + content[header_end:],
+        "text": b"hello, this is not a model at all",
+        "an image": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    }[how]
+    model.write_bytes(changed)
+    return model
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["empty", "a few bytes", "cut in its header", "cut in its weights",
+     "with a longer header than file", "with no JSON in its header", "text", "an image"],
+)  # fmt: skip
+@pytest.mark.parametrize("reader", [read_card, load_model])
+def test_damaged_files(model: Path, how: str, reader: Any) -> None:
+    with pytest.raises(ModelError, match=r"model.safetensors is not a model file, or it is damage"):
+        reader(damaged(model, how))
+
+
+@pytest.mark.parametrize("place", ["nothing.safetensors", "."])
+def test_no_file(tmp_path: Path, place: str) -> None:
+    with pytest.raises(ModelError, match="no such model file"):
+        read_card(tmp_path / place)
+
+
+class Boom:
+    """Runs something when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("writer", ["pickle", "torch"])
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path, writer: str) -> None:
+    mark, path = tmp_path / "it ran", tmp_path / "trap.safetensors"
+    if writer == "pickle":
+        path.write_bytes(pickle.dumps(Boom(mark)))
+    else:
+        torch.save({"weights": Boom(mark)}, path)
+    with pytest.raises(ModelError, match="is not a model file"):
+        load_model(path)
+    assert not mark.exists()
+    pickle.loads(pickle.dumps(Boom(mark)))  # noqa: S301 (the trap works)
+    assert mark.exists()
+
+
+def with_metadata(path: Path, metadata: dict[str, str] | None) -> Path:
+    save_file({"w": torch.zeros(2)}, path, metadata=metadata)
+    return path
+
+
+def card_with(**changes: Any) -> dict[str, str]:
+    values = small_card(NAMES).model_dump(mode="json")
+    return {METADATA_KEY: json.dumps({**values, **changes})}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (None, "not made by bigkingxxl"),
+        ({"format": "pt"}, "not made by bigkingxxl"),
+        ({METADATA_KEY: "{broken"}, "damaged or of another version"),
+        ({METADATA_KEY: "[1, 2]"}, "damaged or of another version"),
+        ({METADATA_KEY: "null"}, "damaged or of another version"),
+        ({METADATA_KEY: "{}"}, "another version: its metadata: the key 'method' is missing"),
+        (card_with(format="bigkingxxl-model-9"), "another version: its metadata: 'format' is"),
+        (card_with(type_names=[]), "its metadata: 'type_names'"),
+        (card_with(colour=1), "there is no key 'colour'"),
+    ],
+)
+def test_foreign_metadata(tmp_path: Path, metadata: dict[str, str] | None, message: str) -> None:
+    with pytest.raises(ModelError, match=f"it.safetensors (is|holds) .*{message}"):
+        read_card(with_metadata(tmp_path / "it.safetensors", metadata))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "unter"}, "no method 'unter', did you mean 'unetr'"),
+        ({"settings": {"feature_sise": 4}}, "did you mean 'feature_size'"),
+        ({"settings": {"representation": "water"}}, "no representation 'water'"),
+    ],
+)
+def test_a_card_that_names_what_there_is_not(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = with_metadata(tmp_path / "it.safetensors", card_with(**changes))
+    with pytest.raises(ModelError, match=f"it.safetensors cannot be used: .*{message}"):
+        load_model(path)
+
+
+def test_tensors_that_do_not_fit_are_named(model: Path) -> None:
+    weights = load_file(model)
+    weights.pop("out.conv.conv.weight")
+    weights["out.conv.conv.bias"] = torch.zeros(7)
+    save_model(model, small_card(NAMES), weights)
+    with pytest.raises(ModelError) as caught:
+        load_model(model)
+    sentence = str(caught.value)
+    assert "'out.conv.conv.weight' is missing" in sentence
+    assert "'out.conv.conv.bias' has shape (7,), expected (3,)" in sentence
+
+
+def test_only_the_first_mismatches_are_named(model: Path) -> None:
+    save_model(model, small_card(NAMES), {"something": torch.zeros(1)})
+    with pytest.raises(ModelError) as caught:
+        load_model(model)
+    assert str(caught.value).count("is missing") == 3
+
+
+def test_tensors_left_over_are_told(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_model(model, small_card(NAMES), {**small_weights(NAMES), "old.layer": torch.zeros(1)})
+    with caplog.at_level(logging.WARNING):
+        load_model(model)
+    assert "1 tensors are not used ('old.layer'" in caplog.text
+
+
+def test_mismatches() -> None:
+    two = {"a": torch.zeros(2, 3), "b": torch.zeros(1)}
+    assert mismatches(two, {**two, "c": torch.zeros(1)}) == []
+    assert mismatches(two, {"a": torch.zeros(3, 2)}) == [
+        "'b' is missing", "'a' has shape (3, 2), expected (2, 3)",
+    ]  # fmt: skip
+
+
+def test_the_card_is_read_without_torch(model: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from bigkingxxl.models import read_card; "
+        f"print(read_card(Path({str(model)!r})).type_names); "
+        "print([m for m in ('torch', 'monai', 'timm', 'lightning') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.splitlines() == ["('astro', 'cort')", "[]"]
+
+
+def test_a_file_in_the_way_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_model(tmp_path / "taken" / "m.safetensors", small_card(NAMES), {})
+
+
+def test_a_broken_save_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = model.read_bytes()
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_model(model, small_card(NAMES), small_weights(NAMES))
+    assert model.read_bytes() == before
+    assert [path.name for path in model.parent.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("prediction", "message"),
+    [({"tile": 8}, "'tile' is 8"), ({"flips": 3}, "'flips' is 3"), ({"scale": 0}, "'scale' is 0")],
+)
+def test_prediction_settings(prediction: dict[str, Any], message: str) -> None:
+    card = small_card(NAMES)
+    with pytest.raises(SettingsError, match=message):
+        card.prediction.changed(**prediction)

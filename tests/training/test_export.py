@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.images import ArrayImage
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.models import ModelCard, PredictionSettings, open_onnx, read_card, save_model
+from bigkingxxl.training.export import export
+
+METHODS = {
+    "unetr": {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32, "heads": 2},
+    "compact": {"representation": "flows", "widths": (16, 16, 8, 8)},
+}
+
+
+def saved(folder: Path, name: str) -> tuple[Path, ModelCard]:
+    method = make_method(name, METHODS[name], ("a", "b"))
+    card = ModelCard(
+        method=name,
+        settings=method.settings.model_dump(),
+        type_names=("a", "b"),
+        prediction=PredictionSettings(tile=64, overlap=16),
+    )
+    save_model(folder / "model.safetensors", card, method.build().state_dict())
+    return folder / "model.safetensors", card
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    path, _ = saved(folder, "compact")
+    export(path, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_exported_model_says_the_same(tmp_path: Path, name: str) -> None:
+    path, card = saved(tmp_path, name)
+    assert export(path, tmp_path / "model.onnx") < 1e-3
+    stored = read_card(tmp_path / "model.onnx")
+    assert stored.model_dump(mode="json") == card.model_dump(mode="json")
+    image = ArrayImage(np.random.default_rng(0).normal(100, 20, (75, 90)).astype(np.float32))
+    maps = [load_predictor(each, "cpu")[0].maps(image) for each in
+            (path, tmp_path / "model.onnx")]  # fmt: skip
+    # The torch model computes in bfloat16, so only the rounding may differ.
+    assert np.abs(maps[0] - maps[1]).max() < 0.1
+    assert maps[1].shape[1:] == (75, 90)
+
+
+def test_prediction_with_an_exported_model_imports_no_torch(exported: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 80)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    script = (
+        "import sys\n"
+        "from bigkingxxl.cli.main import app\n"
+        f"arguments = ['predict', {str(tmp_path / 'a.png')!r}, '--model', {str(exported)!r},\n"
+        f"             '--out', {str(tmp_path / 'out')!r}, '--quiet']\n"
+        "app(arguments, standalone_mode=False)\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'lightning', 'monai', 'cellpose', 'numba'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "labels" / "a.tif").is_file()
+
+
+def test_a_foreign_or_damaged_onnx_file_is_refused(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    foreign = onnx.load(str(exported))
+    del foreign.metadata_props[:]
+    onnx.save(foreign, str(tmp_path / "foreign.onnx"))
+    with pytest.raises(ModelError, match="not made by bigkingxxl"):
+        open_onnx(tmp_path / "foreign.onnx")
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(exported.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"cut\.onnx is no ONNX model"):
+        open_onnx(cut)
+    with pytest.raises(ModelError, match="no such model file"):
+        open_onnx(tmp_path / "absent.onnx")
+
+
+def test_an_operator_the_runtime_lacks_is_refused(exported: Path, tmp_path: Path) -> None:
+    import onnx
+
+    graph = onnx.load(str(exported))
+    graph.graph.node[0].op_type = "Foretell"
+    onnx.save(graph, str(tmp_path / "strange.onnx"))
+    with pytest.raises(ModelError, match="Foretell"):
+        open_onnx(tmp_path / "strange.onnx")
+
+
+def test_an_exported_model_runs_on_the_cpu_only(exported: Path) -> None:
+    with pytest.raises(InputError, match="runs on the cpu"):
+        load_predictor(exported, "cuda")
