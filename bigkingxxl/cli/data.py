@@ -146,7 +146,7 @@ def split(
 
 @app.command()
 def synthesize(
-    folder: Target,
+    folder: Target = DATASET,
     images: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     cell_type: Annotated[

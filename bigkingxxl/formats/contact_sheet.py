@@ -55,8 +55,8 @@ def write_thumbnail(path: Path, source: ImageSource, instances: Instances) -> No
 def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:
     """uint8[H, W, 3]: the thumbnails in rows, under each its name and its number of cells.
 
-    Thumbnails are as large as the sheet's longest side allows; up to some 25,000 fit. One that
-    cannot be read leaves its place empty.
+    The more there are the smaller they get, down to 48 pixels; from then on the sheet grows. One
+    that cannot be read leaves its place empty.
     """
     from PIL import Image, ImageDraw
 

@@ -128,6 +128,7 @@ def test_labels_keep_the_pixel_size(predict: Run, images: Path, tmp_path: Path) 
     assert down[0] / down[1] == pytest.approx(4)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # its own
 def test_results_are_read_back_by_pycocotools(predict: Run, images: Path, tmp_path: Path) -> None:
     from pycocotools.coco import COCO
 

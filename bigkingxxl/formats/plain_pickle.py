@@ -1,0 +1,161 @@
+"""Pickles of arrays and plain values, read without running anything that is in them.
+
+A pickle is a program: it may name any function and have it called. This reader resolves only the
+few names by which numpy pickles arrays (and `pathlib` paths), and to classes of its own that do no
+more than note what they are given; arrays are made from the notes afterwards, and checked. Every
+other name ends the reading.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+
+KINDS = "biufcSUO"
+DEEPEST = 100
+
+Build = Callable[[Any], Any]
+
+
+class PickleError(ValueError):
+    """A pickle that is damaged, or that holds more than arrays and plain values."""
+
+
+class _Noted(ABC):
+    """What a pickle wants to have called, with which arguments and state: noted, and not called."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    @abstractmethod
+    def made(self, build: Build) -> Any:
+        """The value; any exception says that the notes do not fit each other."""
+
+
+class _Dtype(_Noted):
+    """A data type: a name such as 'u2'; the state has the byte order."""
+
+    def made(self, build: Build) -> np.dtype[Any]:
+        name = self.arguments[0]
+        dtype = np.dtype(name if isinstance(name, str) else "V")
+        if dtype.kind not in KINDS:
+            raise ValueError(f"values of the type {name}")
+        order = self.state[1] if self.state else "|"
+        return dtype.newbyteorder(order) if order in ("<", ">") else dtype
+
+
+class _Array(_Noted):
+    """An array; the state has its shape, type, order and bytes (or, of objects, a list)."""
+
+    def made(self, build: Build) -> np.ndarray[Any, Any]:
+        _, shape, dtype, is_column_major, content = self.state
+        kind, content = build(dtype), build(content)
+        if kind == object:
+            values = np.empty(len(content), object)
+            for place, value in enumerate(content):
+                values[place] = value
+        else:
+            values = np.frombuffer(content, kind).copy()
+        if min(shape, default=0) < 0:  # numpy would fit such a side to the rest
+            raise ValueError("a negative side")
+        return values.reshape(shape, order="F" if is_column_major else "C")
+
+
+class _Scalar(_Noted):
+    """A number of numpy's own: its type and its bytes."""
+
+    def made(self, build: Build) -> Any:
+        kind, content = (build(each) for each in self.arguments)
+        (value,) = np.frombuffer(content, kind)
+        return value
+
+
+class _Bytes(_Noted):
+    """Bytes as the oldest pickles hold them: a text of as many letters."""
+
+    def made(self, build: Build) -> bytes:
+        return bytes(self.arguments[0].encode("latin-1")) if self.arguments else b""
+
+
+class _Path(_Noted):
+    """A path: its parts."""
+
+    def made(self, build: Build) -> str:
+        return str(PurePosixPath(*self.arguments))
+
+
+NAMES: dict[tuple[str, str], type[_Noted] | str] = {
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): "ndarray",  # only ever an argument, never called
+    ("_codecs", "encode"): _Bytes,
+    ("__builtin__", "bytes"): _Bytes,
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    NAMES |= {(_module, "_reconstruct"): _Array, (_module, "scalar"): _Scalar}
+for _module in ("pathlib", "pathlib._local"):
+    NAMES |= {(_module, name): _Path
+              for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")}  # fmt: skip
+
+
+# The reader written in C trusts the sizes that a pickle states, and asks for as much memory.
+class _Reader(pickle._Unpickler):
+    """A reader of pickles for which nothing exists but the names above."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        if (module, name) not in NAMES:
+            raise PickleError(f"holds the object {module}.{name}, and only arrays may be in it")
+        return NAMES[module, name]
+
+
+def read_plain(stream: BinaryIO) -> Any:
+    """The value of the pickle that a stream stands at: arrays, lists, mappings, texts, numbers.
+
+    Raises:
+        PickleError: it holds anything else (the first is named), or it is damaged. The sentence
+            goes on after the name of the file.
+    """
+    try:
+        noted = _Reader(io.BytesIO(stream.read()), encoding="latin-1").load()
+        return _Builder().build(noted)
+    except PickleError:
+        raise
+    # A damaged pickle makes its reader and numpy raise nearly anything.
+    except Exception as error:
+        raise PickleError(f"is damaged ({type(error).__name__}: {error})") from error
+
+
+class _Builder:
+    """Makes values from notes, each once, however often it is referred to."""
+
+    def __init__(self) -> None:
+        self.done: dict[int, Any] = {}
+        self.depth = 0
+
+    def build(self, noted: Any) -> Any:
+        """The value, and within lists and mappings those of their items."""
+        if id(noted) not in self.done:
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise PickleError(f"holds values more than {DEEPEST} deep in each other")
+            self.done[id(noted)] = self._made(noted)
+            self.depth -= 1
+        return self.done[id(noted)]
+
+    def _made(self, noted: Any) -> Any:
+        if isinstance(noted, _Noted):
+            return noted.made(self.build)
+        if isinstance(noted, dict):
+            return {self.build(key): self.build(value) for key, value in noted.items()}
+        if isinstance(noted, list | tuple | set | frozenset):
+            return type(noted)(self.build(each) for each in noted)
+        return noted
