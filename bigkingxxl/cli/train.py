@@ -18,6 +18,7 @@ def train(
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
     ] = None,
     fold: Annotated[int, typer.Option(help="Validation fold; -1 trains on every image.")] = 0,
+    folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
     init: Annotated[Path | None, typer.Option(help="A model to start from.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
@@ -36,7 +37,7 @@ def train(
     folder = out or Path("runs") / Path(config).stem
     result = run.train(
         recipe, open_dataset(data), folder,
-        fold=fold, device=device, resume=resume, initial=init, quiet=quiet,
+        fold=fold, folds_file=folds, device=device, resume=resume, initial=init, quiet=quiet,
     )  # fmt: skip
     typer.echo(
         f"{result.model}: {result.epochs} epochs, {result.minutes:.1f} minutes, "

@@ -155,7 +155,7 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     Raises:
         ValueError: it is no area, or its points are not finite.
     """
-    from roifile import ROI_SUBTYPE, ROI_TYPE, oval
+    from roifile import ROI_SUBTYPE, ROI_TYPE
 
     areas = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
     if roi.roitype not in areas or roi.subtype != ROI_SUBTYPE.UNDEFINED:
@@ -165,7 +165,9 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     if roi.subpixelrect:
         left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
     if roi.roitype == ROI_TYPE.OVAL:
-        rings = [oval([[left, top], [right, bottom]], OVAL_POINTS)]
+        turn = np.linspace(0, 2 * np.pi, OVAL_POINTS, endpoint=False)
+        circle = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+        rings = [(circle * (right - left, bottom - top) + (left + right, top + bottom)) / 2]
     elif roi.roitype == ROI_TYPE.RECT and not roi.composite:
         rings = [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
     else:

@@ -37,7 +37,7 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
         name, features_only=True, in_chans=image_channels, pretrained=False,
         out_indices=tuple(range(stages)),
     )  # fmt: skip
-    strides = network.feature_info.reduction()
+    strides = network.feature_info.reduction()  # type: ignore[operator, union-attr]
     if strides != [2**k for k in range(1, stages + 1)]:
         raise SettingsError(f"the encoder '{name}' has strides {strides}, expected 2, 4, 8, ...")
     if isinstance(network, EfficientNetFeatures):

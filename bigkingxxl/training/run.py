@@ -58,6 +58,7 @@ def train(
     out: Path,
     *,
     fold: int = 0,
+    folds_file: Path | None = None,
     device: str = "auto",
     resume: bool = False,
     initial: Path | None = None,
@@ -66,6 +67,7 @@ def train(
     """Train a model and write it to `out`/model.safetensors.
 
     Args:
+        folds_file: the split, if it is not the data set's own.
         fold: validation fold; -1 trains on every image and validates on some of them (in-sample).
         resume: go on from `out`/checkpoints/last.ckpt, losing at most the epoch that was broken.
         initial: a model file whose weights training starts from.
@@ -77,7 +79,7 @@ def train(
     check_folder(out, last, resume)
     make_folder(out)
     L.seed_everything(recipe.seed, verbose=False)
-    training_ids, validation_ids = choose_ids(data, fold)
+    training_ids, validation_ids = choose_ids(data, fold, folds_file)
     card = make_card(recipe, data, training_ids, validation_ids)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     shown = spread(validation_ids, data, recipe.training.validation_images)
@@ -105,12 +107,14 @@ def check_folder(out: Path, last: Path, resume: bool) -> None:
         raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
 
 
-def choose_ids(data: Dataset, fold: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def choose_ids(
+    data: Dataset, fold: int, folds_file: Path | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Training and validation images; fold -1 is all images for both."""
     if fold == -1:
         training_ids = validation_ids = data.ids
     else:
-        training_ids, validation_ids = fold_ids(data, fold)
+        training_ids, validation_ids = fold_ids(data, fold, folds_file=folds_file)
     if not any(len(data.instances(image_id)) for image_id in training_ids):
         raise InputError(f"{data.root}: the images to train on have no annotated cells")
     return tuple(training_ids), tuple(validation_ids)

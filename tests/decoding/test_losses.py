@@ -88,7 +88,7 @@ def test_prediction_and_target_are_named(loss: object) -> None:
 @DENSE
 def test_a_representation_names_them_as_well(name: str) -> None:
     with pytest.raises(TypeError, match="positional"):
-        make_representation(name, NAMES).loss(torch.zeros(1), torch.zeros(1))  # type: ignore[misc]
+        make_representation(name, NAMES).loss(torch.zeros(1), torch.zeros(1))  # type: ignore[call-arg]
 
 
 def test_cross_entropy_by_hand() -> None:

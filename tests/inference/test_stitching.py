@@ -22,7 +22,7 @@ LabelMap = NDArray[np.int32]
 def candidates_of(label_map: LabelMap, score: float = 0.9) -> Candidates:
     count = int(label_map.max(initial=0))
     certain = (label_map > 0).astype(np.float32)
-    types = np.tile(np.float32([0.25, 0.75]), (count, 1))
+    types = np.tile(np.array([0.25, 0.75], np.float32), (count, 1))
     scores = np.full(count, score, np.float32)
     return Candidates.from_label_map(label_map, certain, scores, types, ("a", "b"))
 
@@ -168,7 +168,7 @@ def test_scores_and_types_of_a_union_are_means_by_area() -> None:
     ]
     found = stitch(parts, windows, (4, 40))
     np.testing.assert_allclose(found.score, [0.5], atol=1e-6)
-    np.testing.assert_allclose(found.type_probability, [[0.25, 0.75]], atol=1e-6)
+    np.testing.assert_allclose(np.asarray(found.type_probability), [[0.25, 0.75]], atol=1e-6)
 
 
 @pytest.mark.parametrize("sliver", [1, 2, 4])

@@ -34,10 +34,11 @@ def monais(size: tuple[int, int], channels: int) -> nn.Module:
     from monai.networks.nets.unetr import UNETR
 
     torch.manual_seed(1)
-    return UNETR(
+    network: nn.Module = UNETR(
         in_channels=1, out_channels=channels, img_size=size, feature_size=4, hidden_size=16,
         mlp_dim=32, num_heads=2, norm_name="batch", spatial_dims=2,
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    return network.eval()
 
 
 def with_weights_of(network: nn.Module, other: nn.Module) -> nn.Module:
