@@ -30,9 +30,9 @@ LARGEST_LABEL = 2**31 - 1
 def write_seg(path: Path, instances: Instances, image_path: Path | None = None) -> None:
     """Write what Cellpose's program shows and lets the user correct, in plain types only.
 
-    Opened from there the image is looked for under its stored name, and then beside the file; opened
-    with the image, the file must be beside it and be called `<image's stem>_seg.npy`. Later cells
-    cover earlier ones. Cell types and scores have no place in it.
+    It finds the file on opening the image where it lies beside it as `<image's stem>_seg.npy`, and
+    the image on opening the file under its stored name or beside it. Later cells cover earlier
+    ones. Cell types and scores have no place in it.
 
     Args:
         image_path: the image that the cells were found in.
@@ -107,7 +107,7 @@ def _content(path: Path) -> dict[Any, Any]:
         shape, _, dtype = header(stream)
     except ValueError as error:
         raise FormatError(f"{path} is not a .npy file ({error})") from error
-    if shape != () or dtype != object:
+    if shape != () or dtype.kind != "O":
         raise FormatError(
             f"{path} holds an array of {dtype}, expected the dictionary of Cellpose's _seg.npy"
         )

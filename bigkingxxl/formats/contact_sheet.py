@@ -64,19 +64,20 @@ def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:
     columns = max(1, math.ceil(math.sqrt(count * ASPECT)))
     side = max(SMALLEST_SIDE, min(SIDE, LONGEST_SIDE // columns - MARGIN))
     font = _font(side)
-    text_height = 2 * (int(font.size) + 2)
-    step = side + MARGIN, side + MARGIN + text_height
-    rows = -(-count // columns)
-    size = (columns * step[0] + MARGIN, rows * step[1] + MARGIN)
+    sizes = [_shown_size(thumbnail.path, side) for thumbnail in thumbnails]
+    tall = max((height for _, height in sizes), default=side)
+    across, down = side + MARGIN, tall + MARGIN + 2 * (int(font.size) + 2)
+    size = (columns * across + MARGIN, -(-count // columns) * down + MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    for index, thumbnail in enumerate(thumbnails):
-        left = MARGIN + index % columns * step[0]
-        top = MARGIN + index // columns * step[1]
-        _paste(sheet, thumbnail.path, (left, top), side)
+    for index, (thumbnail, (width, height)) in enumerate(zip(thumbnails, sizes, strict=True)):
+        left, top = MARGIN + index % columns * across, MARGIN + index // columns * down
+        if width:
+            corner = (left + (side - width) // 2, top + tall - height)
+            sheet.paste(_shown(thumbnail.path, (width, height)), corner)
         plural = "" if thumbnail.cells == 1 else "s"
         lines = (_shortened(thumbnail.name, draw, font, side), f"{thumbnail.cells} cell{plural}")
-        draw.multiline_text((left, top + side), "\n".join(lines), INK, font, spacing=2)
+        draw.multiline_text((left, top + tall), "\n".join(lines), INK, font, spacing=2)
     return np.asarray(sheet)
 
 
@@ -100,19 +101,25 @@ def _font(side: int) -> ImageFont.FreeTypeFont:
     return font  # type: ignore[return-value]  # with a size it is a FreeType font
 
 
-def _paste(sheet: Image.Image, path: Path, corner: tuple[int, int], side: int) -> None:
-    """Put a thumbnail into the middle of its square."""
+def _shown_size(path: Path, side: int) -> tuple[int, int]:
+    """Width and height of a thumbnail that fits a square, (0, 0) where it cannot be read."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            picture = image.convert("RGB")
+            width, height = image.size
     except OSError:
-        return
-    picture.thumbnail((side, side))
-    sheet.paste(picture, tuple(
-        start + (side - length) // 2 for start, length in zip(corner, picture.size, strict=True)
-    ))  # fmt: skip
+        return 0, 0
+    factor = min(1.0, side / max(width, height))
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def _shown(path: Path, size: tuple[int, int]) -> Image.Image:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    return picture if picture.size == size else picture.resize(size)
 
 
 def _shortened(

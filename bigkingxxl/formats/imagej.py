@@ -161,7 +161,7 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     if roi.roitype not in areas or roi.subtype != ROI_SUBTYPE.UNDEFINED:
         kind = roi.roitype if roi.roitype not in areas else roi.subtype
         raise ValueError(f"of the kind {kind.name.lower()}")
-    left, top, right, bottom = roi.left, roi.top, roi.right, roi.bottom
+    left, top, right, bottom = map(float, (roi.left, roi.top, roi.right, roi.bottom))
     if roi.subpixelrect:
         left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
     if roi.roitype == ROI_TYPE.OVAL:

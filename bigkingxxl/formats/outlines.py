@@ -42,7 +42,9 @@ class _Corners:
 
     def meets_next(self) -> NDArray[np.bool_]:
         """bool[K - 1]: the next corner is another one of the same cell at the same place."""
-        same = (np.diff(self.cell) == 0) & (np.diff(self.y) == 0) & (np.diff(self.x) == 0)
+        same: NDArray[np.bool_] = (
+            (np.diff(self.cell) == 0) & (np.diff(self.y) == 0) & (np.diff(self.x) == 0)
+        )
         return same
 
 
@@ -70,7 +72,10 @@ def outlines(instances: Instances) -> list[list[Polygon]]:
     points = np.stack((corners.x, corners.y), axis=1)[order]
     is_hole = _doubled_areas(points, starts) < 0
     first = order[starts]
-    cell, part = corners.cell[first], _parts(instances)[corners.run[first]]
+    cell = corners.cell[first]
+    part = np.zeros(len(first), np.int64)
+    if (np.bincount(cell[~is_hole], minlength=len(instances))[cell[is_hole]] > 1).any():
+        part = _parts(instances)[corners.run[first]]
     rings = np.split(points.astype(np.int32), starts[1:])
     for index in np.lexsort((is_hole, part, cell)).tolist():
         if is_hole[index]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -19,8 +18,6 @@ import numpy as np
 
 KINDS = "biufcSUO"
 DEEPEST = 100
-
-Build = Callable[[Any], Any]
 
 
 class PickleError(ValueError):
@@ -38,34 +35,32 @@ class _Noted(ABC):
         self.state = state
 
     @abstractmethod
-    def made(self, build: Build) -> Any:
-        """The value; any exception says that the notes do not fit each other."""
+    def made(self) -> Any:
+        """The value, from notes that are values; an exception says that they do not fit."""
 
 
 class _Dtype(_Noted):
     """A data type: a name such as 'u2'; the state has the byte order."""
 
-    def made(self, build: Build) -> np.dtype[Any]:
+    def made(self) -> np.dtype[Any]:
         name = self.arguments[0]
         dtype = np.dtype(name if isinstance(name, str) else "V")
         if dtype.kind not in KINDS:
             raise ValueError(f"values of the type {name}")
-        order = self.state[1] if self.state else "|"
-        return dtype.newbyteorder(order) if order in ("<", ">") else dtype
+        return dtype.newbyteorder(">") if self.state and self.state[1] == ">" else dtype
 
 
 class _Array(_Noted):
     """An array; the state has its shape, type, order and bytes (or, of objects, a list)."""
 
-    def made(self, build: Build) -> np.ndarray[Any, Any]:
+    def made(self) -> np.ndarray[Any, Any]:
         _, shape, dtype, is_column_major, content = self.state
-        kind, content = build(dtype), build(content)
-        if kind == object:
+        if dtype.kind == "O":
             values = np.empty(len(content), object)
             for place, value in enumerate(content):
                 values[place] = value
         else:
-            values = np.frombuffer(content, kind).copy()
+            values = np.frombuffer(content, dtype).copy()
         if min(shape, default=0) < 0:  # numpy would fit such a side to the rest
             raise ValueError("a negative side")
         return values.reshape(shape, order="F" if is_column_major else "C")
@@ -74,23 +69,23 @@ class _Array(_Noted):
 class _Scalar(_Noted):
     """A number of numpy's own: its type and its bytes."""
 
-    def made(self, build: Build) -> Any:
-        kind, content = (build(each) for each in self.arguments)
-        (value,) = np.frombuffer(content, kind)
+    def made(self) -> Any:
+        dtype, content = self.arguments
+        (value,) = np.frombuffer(content, dtype)
         return value
 
 
 class _Bytes(_Noted):
     """Bytes as the oldest pickles hold them: a text of as many letters."""
 
-    def made(self, build: Build) -> bytes:
+    def made(self) -> bytes:
         return bytes(self.arguments[0].encode("latin-1")) if self.arguments else b""
 
 
 class _Path(_Noted):
     """A path: its parts."""
 
-    def made(self, build: Build) -> str:
+    def made(self) -> str:
         return str(PurePosixPath(*self.arguments))
 
 
@@ -103,8 +98,8 @@ NAMES: dict[tuple[str, str], type[_Noted] | str] = {
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     NAMES |= {(_module, "_reconstruct"): _Array, (_module, "scalar"): _Scalar}
 for _module in ("pathlib", "pathlib._local"):
-    NAMES |= {(_module, name): _Path
-              for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")}  # fmt: skip
+    for _name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"):
+        NAMES[_module, _name] = _Path
 
 
 # The reader written in C trusts the sizes that a pickle states, and asks for as much memory.
@@ -138,7 +133,8 @@ class _Builder:
     """Makes values from notes, each once, however often it is referred to."""
 
     def __init__(self) -> None:
-        self.done: dict[int, Any] = {}
+        # Beside its value each note is kept, so that no other object gets its identity.
+        self.done: dict[int, tuple[Any, Any]] = {}
         self.depth = 0
 
     def build(self, noted: Any) -> Any:
@@ -147,13 +143,14 @@ class _Builder:
             self.depth += 1
             if self.depth > DEEPEST:
                 raise PickleError(f"holds values more than {DEEPEST} deep in each other")
-            self.done[id(noted)] = self._made(noted)
+            self.done[id(noted)] = (noted, self._made(noted))
             self.depth -= 1
-        return self.done[id(noted)]
+        return self.done[id(noted)][1]
 
     def _made(self, noted: Any) -> Any:
         if isinstance(noted, _Noted):
-            return noted.made(self.build)
+            noted.arguments, noted.state = self.build(noted.arguments), self.build(noted.state)
+            return noted.made()
         if isinstance(noted, dict):
             return {self.build(key): self.build(value) for key, value in noted.items()}
         if isinstance(noted, list | tuple | set | frozenset):

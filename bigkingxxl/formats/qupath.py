@@ -70,7 +70,11 @@ def _features(
             continue
         kind = int(instances.cell_type[index])
         colour = TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()
-        measured = {name: values[index] for name, values in numbers.items()}
+        measured = {
+            name: float(f"{values[index]:.7g}")
+            for name, values in numbers.items()
+            if math.isfinite(values[index])
+        }
         if instances.score is not None:
             # The shortest text that gives the same float32 back.
             measured = {SCORE: float(str(instances.score[index])), **measured}
@@ -81,7 +85,7 @@ def _features(
                 "objectType": OBJECT_TYPE,
                 "name": str(index + 1),
                 "classification": {"name": instances.type_names[kind], "color": colour},
-                "measurements": {k: v for k, v in measured.items() if math.isfinite(v)},
+                "measurements": measured,
             },
         }
 
@@ -149,11 +153,10 @@ def _cell(feature: Mapping[str, Any]) -> DrawnCell:
     properties = feature.get("properties") or {}
     name = (properties.get("classification") or {}).get("name")
     score = _measured(properties.get("measurements")).get(SCORE)
-    is_known = isinstance(score, int | float) and math.isfinite(score)
     return DrawnCell(
         rings,
         type_name=name if isinstance(name, str) and name else None,
-        score=float(score) if is_known else None,
+        score=score if isinstance(score, int | float) and math.isfinite(score) else None,
     )
 
 

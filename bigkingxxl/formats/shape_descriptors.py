@@ -28,7 +28,8 @@ def centroids(instances: Instances) -> Float64:
     area, row, col = _sums(instances)[:3]
     corner = instances.boxes()[:, :2]
     with np.errstate(invalid="ignore"):
-        return np.stack((row / area, col / area), axis=1) + corner
+        result: Float64 = np.stack((row / area, col / area), axis=1) + corner
+    return result
 
 
 def eccentricities(instances: Instances) -> Float64:
@@ -146,7 +147,8 @@ def _hull_starts(starts: Int64, heights: Int64) -> Int64:
     edge = np.searchsorted(y, middle, side="right") - 1
     rise = y[edge + 1] - y[edge]
     doubled = x[edge] * rise + (x[edge + 1] - x[edge]) * (middle - y[edge])
-    return -(-doubled // (2 * rise))
+    starts_of_rows: Int64 = -(-doubled // (2 * rise))
+    return starts_of_rows
 
 
 def _without_dents(x: Int64, y: Int64, shape: Int64) -> Int64:
