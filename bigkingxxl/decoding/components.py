@@ -86,9 +86,7 @@ def foreground_targets(
     return np.stack(layers).astype(np.float32)
 
 
-def foreground_loss(
-    dice_weight: float, *, logits: Tensor, targets: Tensor
-) -> dict[str, Tensor]:
+def foreground_loss(dice_weight: float, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """Cross-entropy plus Dice of foreground maps float[B, T, h, w]."""
     entropy = binary_cross_entropy(logits=logits, targets=targets)
     overlap = dice(logits=logits, targets=targets)
