@@ -175,7 +175,7 @@ class Candidates:
         """The candidates of an index or boolean array, in its order."""
         chosen = np.asarray(index)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        counts = np.diff(self.offsets)[chosen]
+        counts = self.offsets[chosen + 1] - self.offsets[chosen]
         types = self.type_probability
         return replace(
             self,

@@ -261,7 +261,7 @@ class Instances:
         """The cells of an index or boolean array, in its order."""
         chosen = np.asarray(index)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
-        counts = np.diff(self.splits)[chosen]
+        counts = self.splits[chosen + 1] - self.splits[chosen]
         return replace(
             self,
             runs=self.runs[rle.expand(self.splits[chosen], counts)],

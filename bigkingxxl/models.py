@@ -184,7 +184,8 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         raise ModelError(f"{path} does not fit its network: {'; '.join(problems[:3])}")
     unused = [name for name in weights if name not in own]
     if unused:
-        log.warning("%s: %d tensors are not used ('%s', ...)", path, len(unused), unused[0])
+        log.warning("%s: tensors that its network does not use: %d, from '%s' on", path,
+                    len(unused), unused[0])  # fmt: skip
     network.load_state_dict({name: weights[name] for name in own})
     return Model(card, method, network.to(device).eval())
 

@@ -27,6 +27,9 @@ def evaluate(
     fold: Annotated[
         int | None, typer.Option(min=0, help="Score the images that this fold validates.")
     ] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="The split of --fold, if not the truth's own folds.csv.")
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Score the images named in this file, one a line.")
     ] = None,
@@ -44,11 +47,13 @@ def evaluate(
     from bigkingxxl.evaluation.competition_map import competition_map
     from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
 
+    if folds is not None and fold is None:
+        raise InputError("--folds names a split: say which --fold of it is to be scored")
     if (fold is not None) + (images is not None) + only_predicted > 1:
         raise InputError("--fold, --images and --only-predicted exclude each other")
     annotated = read_truth(truth)
     found = read_predictions(predictions, annotated)
-    chosen = chosen_ids(annotated, found, fold, images, only_predicted)
+    chosen = chosen_ids(annotated, found, fold, folds, images, only_predicted)
     cells = {image_id: annotated.instances(image_id) for image_id in chosen}
     types = {image_id: majority_type(each) for image_id, each in cells.items()}
     competition = competition_map(cells, found.cells, types)
@@ -69,14 +74,19 @@ def evaluate(
 
 
 def chosen_ids(
-    truth: Truth, found: Predictions, fold: int | None, images: Path | None, only_predicted: bool
+    truth: Truth,
+    found: Predictions,
+    fold: int | None,
+    folds: Path | None,
+    images: Path | None,
+    only_predicted: bool,
 ) -> tuple[str, ...]:
     """The images of the truth that are to be scored."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
 
     if fold is not None:
-        return ids_of_fold(truth, fold)
+        return ids_of_fold(truth, fold, folds)
     if images is not None:
         return ids_of_file(images, truth.sizes)
     if only_predicted:

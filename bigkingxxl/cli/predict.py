@@ -21,7 +21,7 @@ def predict(
     model: Annotated[list[Path], typer.Option(help="A model file; several are joined.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     formats: Annotated[
-        list[str], typer.Option("--format", help="labels, overlay, submission, coco; or 'a,b'.")
+        list[str], typer.Option("--format", help="Any of the formats above; several as 'a,b'.")
     ] = DEFAULT_FORMATS,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tile: Annotated[
@@ -36,9 +36,11 @@ def predict(
 ) -> None:
     """Find the cells in images.
 
-    labels: a TIFF of cell numbers an image; overlay: outlines on the image; submission:
-    submission.csv of disjoint masks; coco: results.json of all candidates. A run that was broken
-    off goes on where it stopped.
+    Formats of each image: labels (a TIFF of cell numbers), overlay (outlines on the image),
+    measurements (a row a cell: shape, intensity, place), imagej (a zip of ROIs), qupath (GeoJSON),
+    cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and Parquet),
+    summary (a row an image), contact_sheet (thumbnails of all images), submission (disjoint masks),
+    coco (all candidates). A run that was broken off goes on where it stopped.
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.errors import InputError
@@ -63,11 +65,15 @@ def predict(
     predictor, card = load_models(model, device, tile, scale, cell_type)
     selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
     options = repr((tile, scale, cell_type, frames, channel, selection))
-    key = fingerprint([*(model_hash(path) for path in model), options])
+    hashes = [model_hash(path) for path in model]
+    key = fingerprint([*hashes, options])
     shown = track(paths, label="predicting", quiet=quiet)
-    result = predict_folder(predictor, shown, open_images, out, chosen, selection, key)
+    result = predict_folder(
+        predictor, shown, open_images, out, chosen, selection, key, "+".join(hashes)
+    )
     done = f", {result.skipped} of them done before" if result.skipped else ""
-    typer.echo(f"{out}: {sum(result.cells.values())} cells in {len(result.cells)} images{done}")
+    images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
+    typer.echo(f"{out}: {sum(result.cells.values())} cells in {images_done}{done}")
     for sentence in result.unreadable:
         typer.echo(f"bigkingxxl: {sentence}", err=True)
     if result.unreadable:

@@ -172,14 +172,14 @@ def disjoint_by_score(masks: Instances, knobs: SelectKnobs) -> Instances:
     return painted.take(painted.areas() >= max(knobs.minimum_area, 1))
 
 
-def ids_of_fold(truth: Truth, fold: int) -> Ids:
+def ids_of_fold(truth: Truth, fold: int, folds_file: Path | None = None) -> Ids:
     """The images that one fold validates, see `data.split.fold_ids`.
 
     Raises:
         InputError: the truth belongs to no data set that can be split, or has no such fold.
     """
     known = set(truth.ids)
-    validation = fold_ids(open_dataset(truth.path), fold)[1]
+    validation = fold_ids(open_dataset(truth.path), fold, folds_file=folds_file)[1]
     return tuple(image_id for image_id in validation if image_id in known)
 
 

@@ -42,7 +42,8 @@ def eccentricities(instances: Instances) -> Float64:
         middle = (along_rows + along_cols) / 2
         spread = np.hypot((along_rows - along_cols) / 2, mixed)
         longest, shortest = middle + spread, np.maximum(middle - spread, 0)
-        return np.where(longest > 0, np.sqrt(1 - shortest / longest), middle)
+        result: Float64 = np.where(longest > 0, np.sqrt(1 - shortest / longest), middle)
+    return result
 
 
 def _sums(instances: Instances) -> Int64:

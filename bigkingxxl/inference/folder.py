@@ -15,6 +15,13 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import relative_size
+from bigkingxxl.inference.outputs import (
+    FORMATS,
+    IMAGE_FORMATS,
+    RUN_FORMATS,
+    PredictedImage,
+    PredictedImages,
+)
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances, PixelSize
@@ -24,8 +31,8 @@ from bigkingxxl.settings import nearest
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("labels", "overlay", "submission", "coco")
 OpenImage = Callable[[Path], Sequence[ImageSource]]
+BLANK = "the image is constant or empty, so no cells were sought"
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,36 @@ class StoredCandidates(Mapping[str, Candidates]):
         return len(self.ids)
 
 
+class SelectedInstances(Mapping[str, Instances]):
+    """The cells of stored candidates by image id, selected when first asked for, and kept.
+
+    Args:
+        pixel_sizes: micrometres (row, column) by image id, or None where unknown.
+    """
+
+    def __init__(
+        self,
+        stored: Mapping[str, Candidates],
+        selection: Selection,
+        pixel_sizes: Mapping[str, Sequence[float] | None],
+    ) -> None:
+        self.stored, self.selection, self.pixel_sizes = stored, selection, pixel_sizes
+        self.made: dict[str, Instances] = {}
+
+    def __getitem__(self, image_id: str) -> Instances:
+        if image_id not in self.made:
+            size = self.pixel_sizes[image_id]
+            pixel_size = None if size is None else (float(size[0]), float(size[1]))
+            self.made[image_id] = self.selection.instances(self.stored[image_id], pixel_size)
+        return self.made[image_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
 def check_request(paths: Sequence[Path], formats: Sequence[str]) -> None:
     """Refuse at once what would only show after hours.
 
@@ -106,6 +143,7 @@ def predict_folder(
     formats: Sequence[str],
     selection: Selection,
     key: str,
+    model: str = "",
 ) -> FolderResult:
     """Predict images and write the chosen formats into `out`.
 
@@ -114,6 +152,7 @@ def predict_folder(
     Args:
         open_images: the images of a file (several for a time-lapse).
         key: fingerprint of the model and all settings; results of another key are made anew.
+        model: hash of the model file, for tables to name.
     Raises:
         InputError: an unknown format, or two images of one name.
         OutputError: `out` cannot be written.
@@ -123,13 +162,12 @@ def predict_folder(
     run = _Run(predictor, out, tuple(formats), selection, Manifest(out / "manifest.json", key))
     for path in paths:
         try:
-            for source in open_images(path):
-                run.predict(source, path)
+            sources = open_images(path)
+            for index, source in enumerate(sources):
+                run.predict(source, path, index if len(sources) > 1 else None)
         except ImageError as error:
             run.result.unreadable.append(str(error))
-    stored = StoredCandidates(folder, run.result.cells)
-    sizes = {name: run.manifest.done[name]["pixel_size_um"] for name in stored}
-    _write_tables(stored, out, formats, selection, sizes)
+    run.write_tables(StoredCandidates(folder, run.result.cells), model)
     return run.result
 
 
@@ -144,7 +182,7 @@ class _Run:
     manifest: Manifest
     result: FolderResult = field(default_factory=FolderResult)
 
-    def predict(self, source: ImageSource, path: Path) -> None:
+    def predict(self, source: ImageSource, path: Path, frame: int | None) -> None:
         """Do one image, or what is left to do of it."""
         name = source.name
         if name in self.result.cells:
@@ -157,27 +195,52 @@ class _Run:
             self.result.cells[name] = int(done["cells"])
             self.result.skipped += 1
             return
-        if source.statistics.is_blank:
-            log.warning("%s: the image is constant or empty, so no cells were sought", path)
+        warnings = [BLANK] if source.statistics.is_blank else []
+        for warning in warnings:
+            log.warning("%s: %s", path, warning)
         candidates = _stored(outputs["candidates"]) if done else None
         if candidates is None:
             candidates = self.predictor.candidates(source)
             candidates.save(outputs["candidates"])
         instances = self.selection.instances(candidates, source.pixel_size_um)
-        _write_image(source, instances, outputs)
+        predicted = PredictedImage(source, instances, path, frame)
+        for format_name in IMAGE_FORMATS.keys() & outputs.keys():
+            IMAGE_FORMATS[format_name].write(outputs[format_name], predicted)
         pixel_size = None if source.pixel_size_um is None else list(source.pixel_size_um)
-        self.manifest.record(
-            name, {"image": image, "cells": len(instances), "pixel_size_um": pixel_size}
-        )
+        self.manifest.record(name, {
+            "image": image, "cells": len(instances), "pixel_size_um": pixel_size,
+            "scale": _scale(self.predictor, source), "warnings": warnings,
+        })  # fmt: skip
         self.result.cells[name] = len(instances)
+
+    def write_tables(self, stored: Mapping[str, Candidates], model: str) -> None:
+        """The chosen formats that hold all images."""
+        done = self.manifest.done
+        sizes = {name: done[name]["pixel_size_um"] for name in stored}
+        images = PredictedImages(
+            out=self.out,
+            model=model,
+            candidates=stored,
+            instances=SelectedInstances(stored, self.selection, sizes),
+            cells=self.result.cells,
+            scales={name: done[name].get("scale") for name in stored},
+            warnings={name: done[name].get("warnings", []) for name in stored},
+        )
+        for format_name, write in RUN_FORMATS.items():
+            if format_name in self.formats:
+                write(images)
 
     def _outputs(self, name: str) -> dict[str, Path]:
         places = {"candidates": self.out / "candidates" / f"{name}.npz"}
-        if "labels" in self.formats:
-            places["labels"] = self.out / "labels" / f"{name}.tif"
-        if "overlay" in self.formats:
-            places["overlay"] = self.out / "overlays" / f"{name}.png"
+        for format_name in IMAGE_FORMATS.keys() & set(self.formats):
+            places[format_name] = IMAGE_FORMATS[format_name].place(self.out, name)
         return places
+
+
+def _scale(predictor: Predictor, source: ImageSource) -> float | None:
+    """Network pixels a pixel of this image, where the predictor has one scale."""
+    scale_for = getattr(predictor, "scale_for", None)
+    return None if scale_for is None else float(scale_for(source))
 
 
 def _stored(place: Path) -> Candidates | None:
@@ -186,31 +249,3 @@ def _stored(place: Path) -> Candidates | None:
         return Candidates.load(place) if place.is_file() else None
     except FormatError:
         return None
-
-
-def _write_image(source: ImageSource, instances: Instances, places: Mapping[str, Path]) -> None:
-    from bigkingxxl.formats.label_images import write_label_image
-    from bigkingxxl.formats.overlay import write_overlay
-
-    if "labels" in places:
-        write_label_image(places["labels"], instances)
-    if "overlay" in places:
-        write_overlay(places["overlay"], source, instances)
-
-
-def _write_tables(
-    stored: StoredCandidates, out: Path, formats: Sequence[str], selection: Selection,
-    pixel_sizes: Mapping[str, Sequence[float] | None],
-) -> None:  # fmt: skip
-    from bigkingxxl.formats.coco import write_results
-    from bigkingxxl.formats.kaggle import write_submission
-
-    if "submission" in formats:
-        chosen = {}
-        for name, candidates in stored.items():
-            size = pixel_sizes[name]
-            pixel_size = None if size is None else (float(size[0]), float(size[1]))
-            chosen[name] = selection.instances(candidates, pixel_size)
-        write_submission(out / "submission.csv", chosen)
-    if "coco" in formats:
-        write_results(out / "results.json", stored)

@@ -153,6 +153,7 @@ def test_every_format_of_the_same_cells_gets_the_same_scores(
         (["--images", "some.txt"], {"c1", "s1"}),
         (["--fold", "0"], {"c1", "c2"}),
         (["--fold", "1"], {"a1", "s1"}),
+        (["--fold", "1", "--folds", "other.csv"], {"a1", "c1"}),
     ],
 )
 def test_narrowing_scores_only_what_it_names(
@@ -167,6 +168,7 @@ def test_narrowing_scores_only_what_it_names(
     monkeypatch.chdir(tmp_path)
     Path("some.txt").write_text("# two images\nc1.png\n\ns1  # by id\n")
     (truths["data folder"] / "folds.csv").write_text("id,fold\na1,1\nc1,0\nc2,0\ns1,1\n")
+    Path("other.csv").write_text("id,fold\na1,1\nc1,1\nc2,0\ns1,0\n")
     found = answer(evaluate(predictions["submission"], truths["data folder"], "--json", *narrowing))
     assert found["images"] == len(ids)
     assert found["competition_map"] == pytest.approx(sum(SCORES[k] for k in ids) / len(ids))
@@ -232,6 +234,7 @@ BAD = {
     ),
     "no images to score": (["SUBMISSION", "TRUTH", "--images", "blank.txt"], "names no images"),
     "a missing list": (["SUBMISSION", "TRUTH", "--images", "no.txt"], "no.txt cannot be read"),
+    "a split without a fold": (["SUBMISSION", "TRUTH", "--folds", "a.csv"], "which --fold"),
     "no such fold": (["SUBMISSION", "TRUTH", "--fold", "7"], "fold 7"),
     "a fold of label images": (["SUBMISSION", "LABELS", "--fold", "0"], "no data set"),
     "two ways to narrow": (

@@ -207,7 +207,7 @@ def test_blank_images_are_no_error(
     with caplog.at_level(logging.WARNING):
         result = predict(path)
     assert result.exit_code == 0, result.output
-    assert "0 cells in 1 images" in result.stdout
+    assert "0 cells in 1 image\n" in result.stdout
     assert "blank.tif: the image is constant" in caplog.text
 
 

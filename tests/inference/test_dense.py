@@ -173,6 +173,16 @@ def test_blocks_find_the_same_cells_as_the_whole(block_pixels: int) -> None:
     np.testing.assert_allclose(np.sort(blocks.score), np.sort(whole.score), atol=0.02)
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+def test_blocks_at_another_scale(scale: float) -> None:
+    image = discs((110, 150))
+    whole = soft_stack(predictor(scale=scale).candidates(image)) > 127
+    blocks = soft_stack(predictor(scale=scale, block_pixels=80**2).candidates(image)) > 127
+    assert len(whole) == len(blocks) > 30
+    for mask in whole:
+        assert max((mask & other).sum() / (mask | other).sum() for other in blocks) > 0.8
+
+
 def test_blocks_are_counted_in_network_pixels() -> None:
     largest = 0
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, PredictionSettings, open_onnx, read_card, save_model
 from bigkingxxl.training.export import export
 
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {
     "unetr": {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32, "heads": 2},
     "compact": {"representation": "flows", "widths": (16, 16, 8, 8)},
 }

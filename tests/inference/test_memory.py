@@ -1,0 +1,12 @@
+"""The memory an image of 800 cells takes from its maps to its scores (see the benchmark)."""
+
+from __future__ import annotations
+
+from benchmarks.predict_memory import measure
+
+
+def test_an_image_of_800_cells_stays_small() -> None:
+    (peak, _), details = measure(800, 1.0)
+    assert peak.reached, f"{peak.value:.0f} MB"
+    assert details["found"] == 800
+    assert details["competition_map"] == 1
