@@ -62,7 +62,7 @@ def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:
 
     count = max(len(thumbnails), 1)
     columns = max(1, math.ceil(math.sqrt(count * ASPECT)))
-    side = max(SMALLEST_SIDE, min(SIDE, LONGEST_SIDE // columns - MARGIN))
+    side = max(SMALLEST_SIDE, min(SIDE, (LONGEST_SIDE - MARGIN) // columns - MARGIN))
     font = _font(side)
     sizes = [_shown_size(thumbnail.path, side) for thumbnail in thumbnails]
     tall = max((height for _, height in sizes), default=side)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl import rle
-from bigkingxxl.errors import OutputError
+from bigkingxxl.errors import FormatError, OutputError
 from bigkingxxl.formats.csv_table import read_table, write_table
 from bigkingxxl.formats.parquet import write_parquet
 from bigkingxxl.formats.shape_descriptors import (
@@ -158,14 +158,17 @@ def read_measurements(path: Path) -> Table:
         FormatError: it is no such table.
     """
     columns = read_table(Path(path), ["id", "type", "area"]).columns
-    return {name: _column(name, texts) for name, texts in columns.items()}
+    return {name: _column(path, name, texts) for name, texts in columns.items()}
 
 
-def _column(name: str, texts: Sequence[str]) -> NDArray[Any]:
+def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
     kind = _kind(name)
-    if kind == "f":
-        return np.array([text or "nan" for text in texts], np.float64)
-    return np.array(texts, np.int64 if kind == "i" else np.str_)
+    try:
+        if kind == "f":
+            return np.array([text or "nan" for text in texts], np.float64)
+        return np.array(texts, np.int64 if kind == "i" else np.str_)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"{path}, column '{name}': {error}") from error
 
 
 def join_measurements(folder: Path, parts: Mapping[str, Path]) -> None:
@@ -196,7 +199,10 @@ def join_measurements(folder: Path, parts: Mapping[str, Path]) -> None:
         rest = rows()
         while batch := list(itertools.islice(rest, ROWS_A_GROUP)):
             columns = zip(*batch, strict=True)
-            yield {name: _column(name, texts) for name, texts in zip(names, columns, strict=True)}
+            yield {
+                name: _column(folder, name, texts)
+                for name, texts in zip(names, columns, strict=True)
+            }
 
     write_table(folder / "measurements.csv", list(names), rows())
     write_parquet(folder / "measurements.parquet", groups(), _kinds(names))

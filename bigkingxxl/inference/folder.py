@@ -204,8 +204,9 @@ class _Run:
             candidates.save(outputs["candidates"])
         instances = self.selection.instances(candidates, source.pixel_size_um)
         predicted = PredictedImage(source, instances, path, frame)
-        for format_name in IMAGE_FORMATS.keys() & outputs.keys():
-            IMAGE_FORMATS[format_name].write(outputs[format_name], predicted)
+        for format_name, image_format in IMAGE_FORMATS.items():
+            if format_name in self.formats:
+                image_format.write(outputs[format_name], predicted)
         pixel_size = None if source.pixel_size_um is None else list(source.pixel_size_um)
         self.manifest.record(name, {
             "image": image, "cells": len(instances), "pixel_size_um": pixel_size,
@@ -232,8 +233,9 @@ class _Run:
 
     def _outputs(self, name: str) -> dict[str, Path]:
         places = {"candidates": self.out / "candidates" / f"{name}.npz"}
-        for format_name in IMAGE_FORMATS.keys() & set(self.formats):
-            places[format_name] = IMAGE_FORMATS[format_name].place(self.out, name)
+        for format_name, image_format in IMAGE_FORMATS.items():
+            if format_name in self.formats:
+                places[format_name] = image_format.place(self.out, name)
         return places
 
 

@@ -1,0 +1,159 @@
+"""The package in three lines of Python: load a model, predict an image, use the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.images import ArrayImage, ImageSource
+from bigkingxxl.instances import Instances, PixelSize
+
+if TYPE_CHECKING:
+    from bigkingxxl.inference.folder import Selection
+    from bigkingxxl.inference.predictor import Predictor
+    from bigkingxxl.models import ModelCard
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells found in one image.
+
+    Attributes:
+        instances: disjoint, scored cells; candidates: everything the model saw.
+        source: the image they were found in.
+    """
+
+    instances: Instances
+    candidates: Candidates
+    source: ImageSource
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def label_map(self) -> NDArray[np.int32]:
+        """int32[H, W]: 0 is background, cell i is i + 1."""
+        return self.instances.label_map()
+
+    def measurements(self, image: Any = None) -> Mapping[str, NDArray[Any]]:
+        """A column of N values for each measurement; see `bigkingxxl.formats.measurements`.
+
+        Args:
+            image: where intensities are read (default: the image the cells were found in).
+        """
+        from bigkingxxl.formats.measurements import measure
+
+        source = self.source if image is None else as_source(image, self.source.pixel_size_um)
+        return measure(source, self.instances)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """COCO results of the selected cells: compressed masks, boxes (x, y, w, h), scores."""
+        boxes, score = self.instances.boxes(), self.instances.score
+        return [
+            {
+                "image_id": self.source.name,
+                "category_id": int(kind) + 1,
+                "category_name": self.instances.type_names[kind],
+                "segmentation": {"size": list(self.instances.size), "counts": text},
+                "bbox": [int(c0), int(r0), int(c1 - c0), int(r1 - r0)],
+                "score": 1.0 if score is None else float(score[i]),
+            }
+            for i, (text, (r0, c0, r1, c1), kind) in enumerate(
+                zip(self.instances.coco_strings(), boxes, self.instances.cell_type, strict=True)
+            )
+        ]
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """uint8[H, W, 3]: the cells outlined on the image."""
+        from bigkingxxl.formats.overlay import draw_overlay
+
+        return draw_overlay(self.source, self.instances)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready to predict.
+
+    Attributes:
+        card: what it is and was made from.
+    """
+
+    card: ModelCard
+    predictor: Predictor
+    selection: Selection
+
+    def predict(self, image: Any, *, pixel_size: float | PixelSize | None = None) -> Cells:
+        """The cells of one image.
+
+        Args:
+            image: a path, an `ImageSource`, or an array or tensor [H, W] or [C, H, W] (also
+                [H, W, 3] and [H, W, 4]) of any real dtype.
+            pixel_size: micrometres a pixel; by default what the file says.
+        Raises:
+            ImageError, InputError: it cannot be read, or is no image.
+        """
+        source = as_source(image, _pair(pixel_size))
+        candidates = self.predictor.candidates(source)
+        cells = self.selection.instances(candidates, source.pixel_size_um)
+        return Cells(cells, candidates, source)
+
+
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    scale: float | None = None,
+    cell_type: str | None = None,
+) -> LoadedModel:
+    """Load a model file (.safetensors or .onnx; the latter needs no torch).
+
+    Args:
+        device: auto, cpu, cuda or mps; scale: network pixels an image pixel;
+        cell_type: the images' type where it is known.
+    Raises:
+        ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
+    """
+    from bigkingxxl.inference.folder import Selection
+    from bigkingxxl.inference.load import load_predictor
+
+    predictor, card = load_predictor(Path(model), device, scale=scale, cell_type=cell_type)
+    selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
+    return LoadedModel(card, predictor, selection)
+
+
+def as_source(image: Any, pixel_size: PixelSize | None = None) -> ImageSource:
+    """Whatever a user calls an image, as an `ImageSource`."""
+    if isinstance(image, ImageSource):
+        return image
+    if isinstance(image, str | Path):
+        from bigkingxxl.formats.image_files import open_image
+
+        source = open_image(Path(image))
+        source.pixel_size_um = pixel_size or source.pixel_size_um
+        return source
+    if hasattr(image, "detach"):  # a torch tensor, without importing torch
+        image = image.detach().cpu().numpy()
+    pixels = np.asarray(image)
+    if pixels.dtype.kind not in "biuf":
+        raise InputError(f"an image is a path or an array of numbers, not {type(image).__name__}")
+    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
+        # Luminance of RGB, as the file readers take it; alpha is no light.
+        pixels = pixels[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise InputError(f"an image has the shape [H, W] or [C, H, W], not {pixels.shape}")
+    return ArrayImage(pixels, pixel_size_um=pixel_size)
+
+
+def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:
+    if pixel_size is None:
+        return None
+    rows, cols = pixel_size if isinstance(pixel_size, tuple) else (pixel_size, pixel_size)
+    if not (0 < rows < 1e6 and 0 < cols < 1e6):
+        raise InputError(f"the pixel size is {pixel_size}, expected micrometres above 0")
+    return float(rows), float(cols)

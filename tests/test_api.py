@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+import bigkingxxl as bk
+from bigkingxxl.api import LoadedModel, as_source
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.folder import Selection
+from bigkingxxl.models import ModelCard
+from bigkingxxl.operating_points import OperatingPoints
+
+
+class Squares:
+    """Sees a bright square wherever there is one."""
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        from scipy import ndimage
+
+        bright = source.read()[0] > 128
+        labels, count = ndimage.label(bright)
+        score = np.full(count, 0.9, np.float32)
+        kinds = np.ones((count, 1), np.float32)
+        return Candidates.from_label_map(
+            labels.astype(np.int32), bright.astype(np.float32), score, kinds, ("cell",)
+        )
+
+
+@pytest.fixture
+def model() -> LoadedModel:
+    card = ModelCard(method="none", settings={}, type_names=("cell",))
+    return LoadedModel(card, Squares(), Selection(OperatingPoints()))
+
+
+def picture() -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    pixels = np.zeros((40, 60), np.uint8)
+    pixels[5:15, 10:20] = 200
+    pixels[20:36, 30:50] = 250
+    return pixels
+
+
+def test_arrays_paths_and_tensors_give_the_same_cells(model: LoadedModel, tmp_path: Path) -> None:
+    pixels = picture()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    color = np.stack([pixels] * 3, axis=2)
+    for image in (pixels, pixels.astype(np.float64), torch.from_numpy(pixels), pixels[None], color,
+                  tmp_path / "a.png", str(tmp_path / "a.png")):  # fmt: skip
+        cells = model.predict(image)
+        assert len(cells) == 2
+        assert np.array_equal(cells.label_map() > 0, pixels > 0)
+
+
+def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
+    cells = model.predict(picture(), pixel_size=0.5)
+    table = cells.measurements()
+    assert sorted(table["area"].tolist()) == [100, 320]
+    assert sorted(table["area_um2"].tolist()) == [25, 80]
+    assert sorted(table["intensity_mean"].tolist()) == [200, 250]
+    assert set(cells.measurements(picture() + 1)["intensity_mean"].tolist()) == {201, 251}
+    results = cells.to_coco()
+    masks = [coco_mask.decode(result["segmentation"]) for result in results]
+    assert np.array_equal(np.sum(masks, axis=0) > 0, picture() > 0)
+    assert sorted(result["bbox"] for result in results) == [[10, 5, 10, 10], [30, 20, 20, 16]]
+    assert cells.overlay().shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((2, 3, 4, 5)), r"shape \[H, W\]"),
+        (np.zeros((0, 5)), r"shape \[H, W\]"),
+        (np.array(["a"]), "array of numbers"),
+        (None, "array of numbers"),
+    ],
+)
+def test_what_is_no_image_is_refused(image: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_source(image)
+
+
+@pytest.mark.parametrize("pixel_size", [0, -1.0, (1.0, 0.0)])
+def test_an_impossible_pixel_size_is_refused(
+    model: LoadedModel, pixel_size: float | tuple[float, float]
+) -> None:
+    with pytest.raises(InputError, match="pixel size"):
+        model.predict(picture(), pixel_size=pixel_size)
+
+
+def test_a_missing_model_is_named() -> None:
+    with pytest.raises(ModelError, match="no such model file"):
+        bk.load("nowhere.onnx")
