@@ -57,6 +57,7 @@ def test_arrays_paths_and_tensors_give_the_same_cells(model: LoadedModel, tmp_pa
         assert np.array_equal(cells.label_map() > 0, pixels > 0)
 
 
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # pycocotools, numpy 2
 def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
     cells = model.predict(picture(), pixel_size=0.5)
     table = cells.measurements()

@@ -15,6 +15,10 @@ from bigkingxxl.instances import Instances
 UNTYPED = "cell"
 
 
+class NoAreaError(ValueError):
+    """What an outline is instead of an area: the rest of the sentence 'it is ...'."""
+
+
 @dataclass(frozen=True, eq=False)
 class DrawnCell:
     """One cell of a file of outlines.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.formats.drawn_cells import DrawnCell, drawn_instances
+from bigkingxxl.formats.drawn_cells import DrawnCell, NoAreaError, drawn_instances
 from bigkingxxl.formats.outlines import Polygon, Ring, outlines
 from bigkingxxl.formats.overlay import TYPE_COLOURS
 from bigkingxxl.instances import Instances
@@ -123,7 +123,8 @@ def read_rois(
         try:
             rings = _rings(roi)
         except (ValueError, RuntimeError, IndexError, OverflowError) as error:
-            raise FormatError(f"{path}: the ROI '{name}' is {error}, expected an area") from error
+            what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
+            raise FormatError(f"{path}: the ROI '{name}' is {what}, expected an area") from error
         cells.append(DrawnCell(rings, **_properties(roi.props)))
     return drawn_instances(cells, size, type_names)
 
@@ -153,14 +154,15 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     """The outlines of an area, float[K, 2] of x and y.
 
     Raises:
-        ValueError: it is no area, or its points are not finite.
+        NoAreaError: it is something else, or its points are not finite.
+        ValueError, RuntimeError, IndexError, OverflowError: it is damaged.
     """
     from roifile import ROI_SUBTYPE, ROI_TYPE
 
     areas = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
     if roi.roitype not in areas or roi.subtype != ROI_SUBTYPE.UNDEFINED:
         kind = roi.roitype if roi.roitype not in areas else roi.subtype
-        raise ValueError(f"of the kind {kind.name.lower()}")
+        raise NoAreaError(f"of the kind {kind.name.lower()}")
     left, top, right, bottom = map(float, (roi.left, roi.top, roi.right, roi.bottom))
     if roi.subpixelrect:
         left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
@@ -173,7 +175,7 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     else:
         rings = [np.asarray(ring) for ring in roi.coordinates(multi=True)]
     if not all(np.isfinite(ring).all() for ring in rings):
-        raise ValueError("a path with points that are not finite")
+        raise NoAreaError("a path with points that are not finite")
     return rings
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.formats.coco_segments import read_json
-from bigkingxxl.formats.drawn_cells import DrawnCell, drawn_instances
+from bigkingxxl.formats.drawn_cells import DrawnCell, NoAreaError, drawn_instances
 from bigkingxxl.formats.outlines import Polygon, outlines
 from bigkingxxl.formats.overlay import TYPE_COLOURS
 from bigkingxxl.instances import Instances
@@ -130,8 +130,8 @@ def read_geojson(
         try:
             if frame is None or _frame(feature) == frame:
                 cells.append(_cell(feature))
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            what = str(error) if type(error) is ValueError else "malformed"
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            what = error if isinstance(error, NoAreaError) else "malformed"
             raise FormatError(f"{path}: feature {place} is {what}, expected an area") from error
     return drawn_instances(cells, size, type_names)
 
@@ -144,12 +144,12 @@ def _cell(feature: Mapping[str, Any]) -> DrawnCell:
     geometry = feature["geometry"]
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon"):
-        raise ValueError(f"of the kind {kind}")
+        raise NoAreaError(f"of the kind {kind}")
     polygons = [coordinates] if kind == "Polygon" else coordinates
     # A third number would be a height.
     rings = [np.array(ring, np.float64)[:, :2] for polygon in polygons for ring in polygon]
     if not all(ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings):
-        raise ValueError("made of points that are not finite")
+        raise NoAreaError("made of points that are not finite")
     properties = feature.get("properties") or {}
     name = (properties.get("classification") or {}).get("name")
     score = _measured(properties.get("measurements")).get(SCORE)

@@ -90,6 +90,10 @@ def stamps(out: Path, kind: str = "labels") -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / kind).iterdir()}
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 # ---- what is written -----------------------------------------------------------------------------
 
 
@@ -240,13 +244,15 @@ def test_what_changed_is_done_again(
     predict: Run, model: Path, images: Path, tmp_path: Path
 ) -> None:
     assert predict(images).exit_code == 0
-    before = stamps(tmp_path / "out")
+    before, seen = stamps(tmp_path / "out"), contents(tmp_path / "out" / "candidates")
     Image.fromarray(pixels(20)).save(images / "gray.png")
     (tmp_path / "out" / "labels" / "deep.tif").unlink()
     result = predict(images)
     assert "1 of them done before" in result.stdout
     after = stamps(tmp_path / "out")
     assert {name for name in after if after[name] != before[name]} == {"gray.tif", "deep.tif"}
+    now = contents(tmp_path / "out" / "candidates")
+    assert {name for name in now if now[name] != seen[name]} == {"gray.npz"}
     for changes in (["--scale", "1.1"], ["--tile", "32"], ["--cell-type", "cort"]):
         assert "done before" not in predict(images, *changes).stdout
     other = save_tiny(tmp_path / "other.safetensors", scores={"another": 1})

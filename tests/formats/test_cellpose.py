@@ -182,13 +182,14 @@ def test_a_file_that_holds_objects_is_refused_and_not_run(
 ) -> None:
     harm = tmp_path / "harm"
     bad = kind(harm)
-    content = {
+    contents: dict[str, Any] = {
         "value": as_cellpose_writes(model=bad),
-        "key": {(bad,): 1, **as_cellpose_writes()},
+        "key": {(bad,): 1, "masks": LABELS},
         "list": as_cellpose_writes(flows=[[bad]]),
         "array": as_cellpose_writes(flows=np.array([bad, None])),
         "instead": bad,
-    }[where]
+    }
+    content = contents[where]
     path = saved(tmp_path / "x_seg.npy", content)
     with pytest.raises(FormatError, match=rf"x_seg\.npy holds the object {named}"):
         read_seg(path)

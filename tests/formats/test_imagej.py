@@ -214,7 +214,7 @@ def composite(*path: float) -> ImagejRoi:
         (ImagejRoi(roitype=ROI_TYPE.LINE), "of the kind line"),
         (ImagejRoi(roitype=ROI_TYPE.RECT, subtype=ROI_SUBTYPE.TEXT), "of the kind text"),
         (composite(0, 1, np.inf, 1, 5, 5, 1, 1, 5, 4), "not finite"),
-        (composite(0, 1, 1, 7, 5, 5), "invalid PathIterator command"),
+        (composite(0, 1, 1, 7, 5, 5), "damaged .invalid PathIterator command"),
         (composite(0, 1, 1, 3, 5, 5, 6, 6, 7, 7), "not supported"),
         (composite(0, 1), "expected an area"),
     ],

@@ -1,4 +1,4 @@
-"""GeoJSON as QuPath understands it: geometry, classes, measurements; and back to the same pixels."""
+"""GeoJSON as QuPath understands it: outlines, classes, measurements; back to the same pixels."""
 
 from __future__ import annotations
 
@@ -204,10 +204,10 @@ def test_an_outline_drawn_by_hand_with_fractions_and_heights(tmp_path: Path) -> 
         ([feature(), feature({"type": "Point", "coordinates": [1, 2]})], "1 is of the kind Point"),
         ([feature({"type": "Polygon"})], "feature 0 is malformed"),
         ([feature({"type": "Polygon", "coordinates": [[1, 2]]})], "feature 0 is malformed"),
-        ([feature({"type": "Polygon", "coordinates": [[["a", 2]]]})], "feature 0"),
-        ([feature({"type": "Polygon", "coordinates": [[[1], [2]]]})], "feature 0"),
-        ('[{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": '
-         "[[[0, 0], [NaN, 1], [1, 1]]]}}]", "not finite"),
+        ([feature({"type": "Polygon", "coordinates": [[["a", 2]]]})], "0 is malformed"),
+        ([feature({"type": "Polygon", "coordinates": [[[1], [2]]]})], "0 is made of"),
+        ([feature({"type": "Polygon", "coordinates": [[[0, 0], [float("nan"), 1]]]})],
+         "feature 0 is made of points that are not finite"),
         ([{"type": "Feature", "geometry": None}], "feature 0 is malformed"),
         ([feature(classification=["x"])], "feature 0 is malformed"),
     ],

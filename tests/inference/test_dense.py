@@ -173,6 +173,14 @@ def test_blocks_find_the_same_cells_as_the_whole(block_pixels: int) -> None:
     np.testing.assert_allclose(np.sort(blocks.score), np.sort(whole.score), atol=0.02)
 
 
+def test_intensities_are_those_of_the_whole_image_in_every_block() -> None:
+    image = discs((110, 150))
+    image.pixels[:, :, 75:] = 10 + (image.pixels[:, :, 75:] - 10) / 20  # hardly seen on the right
+    whole = predictor().candidates(image)
+    assert 10 < len(whole) < 25
+    assert masks_of(predictor(block_pixels=60**2).candidates(image)) == masks_of(whole)
+
+
 @pytest.mark.parametrize("scale", [0.5, 1.5])
 def test_blocks_at_another_scale(scale: float) -> None:
     image = discs((110, 150))

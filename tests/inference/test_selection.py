@@ -125,6 +125,13 @@ def test_mask_nms_is_the_naive_one(data: st.DataObject) -> None:
     assert mask_nms(instances_of(stack), limits).tolist() == naive_nms(stack, limits)
 
 
+def test_what_is_dropped_drops_nothing_itself() -> None:
+    # Each overlaps the next by an IoU of a third, and not the one after it.
+    chain = squares((0, 0, 4, 6), (0, 3, 4, 9), (0, 6, 4, 12), score=[0.9, 0.8, 0.7])
+    cells = select(chain, points(nms_iou=0.3))
+    np.testing.assert_allclose(np.asarray(cells.score), [0.9, 0.7])
+
+
 def test_every_cell_type_has_its_own_knobs() -> None:
     two = squares(
         (0, 0, 4, 6), (6, 0, 10, 6), score=[0.5, 0.5], types=[[0.9, 0.1], [0.2, 0.8]]
