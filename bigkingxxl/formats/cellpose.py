@@ -44,7 +44,8 @@ def write_seg(path: Path, instances: Instances, image_path: Path | None = None) 
     count = int(labels.max(initial=0))
     dtype = np.uint16 if count < LARGEST_UINT16 else np.uint32
     areas = instances.areas()[instances.areas() > 0]
-    diameter = float(2 * np.sqrt(np.median(areas) / np.pi)) if len(areas) else USUAL_DIAMETER
+    diameters = 2 * np.sqrt(areas / np.pi)  # of discs of the same areas
+    diameter = float(np.median(diameters)) if len(areas) else USUAL_DIAMETER
     content = {
         "outlines": np.where(_is_outline(labels), labels, 0).astype(dtype),
         "masks": labels.astype(dtype),

@@ -63,7 +63,7 @@ def test_every_key_that_the_program_looks_at(tmp_path: Path) -> None:
     assert content["filename"] == str(image)
     assert content["ismanual"].tolist() == [False] * content["masks"].max()
     assert content["flows"] == []
-    assert f"{content['est_diam']:0.1f}" == "4.8"  # of a disc of 18 pixels
+    assert f"{content['est_diam']:0.1f}" == "4.8"  # discs of 16 and 20 pixels
 
 
 def test_a_file_is_made_of_arrays_and_plain_values_only(tmp_path: Path) -> None:

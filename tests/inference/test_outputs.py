@@ -1,0 +1,203 @@
+"""What a run writes in each format: every file, read back by the reader of its format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from roifile import roiread
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.formats.cellpose import read_seg
+from bigkingxxl.formats.image_files import open_frames, open_image
+from bigkingxxl.formats.imagej import read_rois
+from bigkingxxl.formats.kaggle import read_submission
+from bigkingxxl.formats.label_images import read_label_image
+from bigkingxxl.formats.measurements import read_measurements
+from bigkingxxl.formats.qupath import read_geojson
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.folder import FolderResult, Selection, predict_folder
+from bigkingxxl.inference.outputs import FORMATS
+from bigkingxxl.instances import Instances
+from bigkingxxl.operating_points import OperatingPoints
+
+SIZE = (40, 60)
+NAMES = ("astro", "cort")
+BRIGHT, DARK = 200, 20
+
+
+class Threshold:
+    """Sees every bright square as a cort cell."""
+
+    asked = 0
+
+    def scale_for(self, source: ImageSource) -> float:
+        return 1.5
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        self.asked += 1
+        labels = squares(int((source.read()[0] > 100).sum()) // 25)
+        cells = Instances.from_label_map(labels)
+        boxes = cells.boxes()
+        crops = [np.full((5, 5), 255, np.uint8) for _ in boxes]
+        types = np.tile(np.array([[0.2, 0.8]], np.float32), (len(boxes), 1))
+        score = np.full(len(boxes), 0.75, np.float32)
+        return Candidates.from_crops(SIZE, boxes, crops, score, types, NAMES)
+
+
+def squares(count: int) -> np.ndarray:
+    """Labels of up to 40 squares of 5 x 5 pixels."""
+    labels = np.zeros(SIZE, int)
+    for index in range(count):
+        row, col = divmod(index, 10)
+        labels[6 * row + 1 : 6 * row + 6, 6 * col : 6 * col + 5] = index + 1
+    return labels
+
+
+def pixels(count: int) -> np.ndarray:
+    image = np.where(squares(count) > 0, BRIGHT, DARK).astype(np.uint8)
+    image[-1, -1] = DARK + 5  # none is constant
+    return image
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    """Of 3 cells with a pixel size, of 12 without, and a constant one."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", pixels(3), imagej=True, resolution=(2, 4),
+                     metadata={"unit": "um"})  # fmt: skip
+    Image.fromarray(pixels(12)).save(folder / "b.png")
+    Image.fromarray(np.full(SIZE, 9, np.uint8)).save(folder / "c.png")
+    return [folder / name for name in ("a.tif", "b.png", "c.png")]
+
+
+def run(
+    paths: Sequence[Path], out: Path, *formats: str, predictor: Threshold | None = None,
+    frames: bool = False,
+) -> FolderResult:  # fmt: skip
+    def open_images(path: Path) -> Sequence[ImageSource]:
+        return open_frames(path) if frames else [open_image(path)]
+
+    selection = Selection(OperatingPoints())
+    return predict_folder(
+        predictor or Threshold(), paths, open_images, out, formats or FORMATS, selection, "k",
+        "abc123",
+    )  # fmt: skip
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_format_holds_the_same_cells(tmp_path: Path, images: list[Path]) -> None:
+    out = tmp_path / "out"
+    assert run(images, out).cells == {"a": 3, "b": 12, "c": 0}
+    for name, count in {"a": 3, "b": 12, "c": 0}.items():
+        labels = read_label_image(out / "labels" / f"{name}.tif")
+        assert np.array_equal(labels > 0, squares(count) > 0)
+        rois = read_rois(out / "imagej" / f"{name}.zip", SIZE)
+        features = read_geojson(out / "qupath" / f"{name}.geojson", SIZE)
+        seg = read_seg(out / "cellpose" / f"{name}_seg.npy")
+        for cells in (rois, features, seg):
+            assert np.array_equal(cells.label_map(), labels)
+        assert rois.type_names == features.type_names == (("cort",) if count else ("cell",))
+        table = read_measurements(out / "measurements" / f"{name}.csv")
+        assert table["area"].tolist() == [25] * count
+        for folder in ("overlays", "thumbnails"):
+            with Image.open(out / folder / f"{name}.png") as image:
+                assert image.mode == "RGB"
+    submitted = read_submission(out / "submission.csv", dict.fromkeys("abc", SIZE))
+    assert [len(submitted[name]) for name in "abc"] == [3, 12, 0]
+    assert len(json.loads((out / "results.json").read_text())) == 15
+    with Image.open(out / "contact_sheet.png") as image:
+        assert image.format == "PNG"
+
+
+def test_tables_of_the_run(tmp_path: Path, images: list[Path]) -> None:
+    run(images, tmp_path, "measurements", "summary")
+    a, b, c = rows_of(tmp_path / "summary.csv")
+    assert (a["cells"], a["cells_cort"], a["confluence_percent"]) == ("3", "3", "3.125")
+    assert (a["median_area_um2"], a["density_per_mm2"]) == ("3.125", "10000")
+    assert (b["median_area"], b["median_area_um2"], b["mean_score"]) == ("25", "", "0.75")
+    assert {row["model"] for row in (a, b, c)} == {"abc123"}
+    assert {row["scale"] for row in (a, b, c)} == {"1.5"}
+    assert (a["warnings"], b["warnings"]) == ("", "")
+    assert "constant or empty" in c["warnings"]
+    rows = rows_of(tmp_path / "measurements.csv")
+    assert [row["image"] for row in rows] == ["a"] * 3 + ["b"] * 12
+    assert (rows[0]["intensity_mean"], rows[0]["centroid_col_um"]) == ("200", "1")
+    assert (tmp_path / "measurements.parquet").read_bytes()[:4] == b"PAR1"
+    assert not (tmp_path / "labels").exists()
+
+
+def test_formats_asked_for_later_are_made_from_what_is_stored(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    predictor = Threshold()
+    run(images, tmp_path, "labels", predictor=predictor)
+    result = run(images, tmp_path, predictor=predictor)
+    assert (result.cells, result.skipped) == ({"a": 3, "b": 12, "c": 0}, 0)
+    assert run(images, tmp_path, predictor=predictor).skipped == 3
+    assert predictor.asked == 3
+    assert len(rows_of(tmp_path / "summary.csv")) == 3
+
+
+def test_an_unreadable_image_is_in_no_table(tmp_path: Path, images: list[Path]) -> None:
+    images[1].write_bytes(b"no picture")
+    result = run(images, tmp_path / "out")
+    assert len(result.unreadable) == 1
+    assert [row["image"] for row in rows_of(tmp_path / "out" / "summary.csv")] == ["a", "c"]
+    assert len(rows_of(tmp_path / "out" / "measurements.csv")) == 3
+
+
+def test_frames_of_a_time_lapse_know_their_place(tmp_path: Path) -> None:
+    stack = np.stack([pixels(2), pixels(5)])
+    tifffile.imwrite(tmp_path / "movie.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "still.tif", pixels(4), photometric="minisblack")
+    out = tmp_path / "out"
+    paths = [tmp_path / "movie.tif", tmp_path / "still.tif"]
+    run(paths, out, "imagej", "qupath", frames=True)
+
+    def positions(name: str) -> set[int]:
+        rois: Any = roiread(out / "imagej" / name)
+        return {roi.position for roi in rois}
+
+    assert positions("movie_f0000.zip") == {1}
+    assert positions("movie_f0001.zip") == {2}
+    assert positions("still_f0000.zip") == {0}  # of all frames: there is only one
+    features = json.loads((out / "qupath" / "movie_f0001.geojson").read_text())["features"]
+    assert {feature["geometry"]["plane"]["t"] for feature in features} == {1}
+
+
+def test_the_same_run_is_the_same_bytes(tmp_path: Path, images: list[Path]) -> None:
+    for name in ("one", "two"):
+        run(images, tmp_path / name)
+    first = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(first) > 3 * 7
+    for path in first:
+        other = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == other.read_bytes(), path.name
+
+
+def test_a_format_that_does_not_exist(tmp_path: Path, images: list[Path]) -> None:
+    with pytest.raises(InputError, match="no format 'imagejj', did you mean 'imagej'"):
+        run(images, tmp_path, "imagejj")
+
+
+def test_a_blank_image_is_warned_of_once(
+    tmp_path: Path, images: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run(images, tmp_path, "summary")
+    assert [record.getMessage().count("c.png") for record in caplog.records] == [1]
