@@ -78,7 +78,7 @@ def run_demo(
     dataset = open_dataset(folder)
     tell(f"preprocessing {len(dataset)} images")
     preprocess(dataset, run / "preprocessed", track=track)
-    tell("training a small UNETR (about three minutes)")
+    tell("training a compact network (under four minutes)")
     trained = train(
         load_recipe("demo", seed=seed), dataset, run / "training", device="auto", quiet=quiet
     )
@@ -140,6 +140,6 @@ def write_demo_report(
         overlays=pictures,
         figures={"Learning curves": plot_curves(run / "training")},
         facts={"data": "simulated (seed 0)" if synthetic else str(dataset.root),
-               "images": len(dataset), "validated on": len(ids), "method": "UNETR, watershed"},
+               "images": len(dataset), "validated on": len(ids), "method": "compact network, flows"},
     )  # fmt: skip
     return run / "report.html"

@@ -1,6 +1,6 @@
 """Make the README's picture: simulated fields of the three types, and the cells a model finds.
 
-    python docs/make_picture.py MODEL docs/images/simulated.png
+python docs/make_picture.py MODEL docs/images/simulated.png
 """
 
 from __future__ import annotations

@@ -1,23 +1,18 @@
-"""Tiny UNETR for the demo: three minutes on two CPU cores."""
+"""Compact network for the demo: under four minutes on two CPU cores."""
 
-method = "unetr"
-settings = {
-    "representation": "watershed",
-    "image_size": 128,
-    "feature_size": 16,
-    "hidden_size": 96,
-    "mlp_dim": 192,
-    "heads": 4,
-}
-augment = {"size": 128, "zoom": (1.0, 1.6)}
+method = "compact"
+settings = {"representation": "flows"}
+augment = {"size": 128, "zoom": (1.0, 1.7)}
 training = {
-    "epochs": 30,
-    "max_minutes": 2.5,
-    "crops_per_epoch": 640,
+    "epochs": 40,
+    "max_minutes": 3.8,
+    "crops_per_epoch": 1200,
     "batch_size": 8,
-    "learning_rate": 3e-3,
+    "learning_rate": 4e-3,
     "warmup_steps": 20,
     "averaging": 0.98,
     "validation_images": 6,
 }
-prediction = {"scale": 1.3, "tile": 256, "overlap": 48}
+prediction = {"scale": 1.4, "tile": 256, "overlap": 32}
+# After so short a training only the surest cells are right.
+operating_points = {"default": {"select": {"score_threshold": 0.5, "minimum_area": 30}}}

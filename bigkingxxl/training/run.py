@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -194,7 +195,8 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool) -> L.Train
     if training.averaging > 0:
         callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
     if not quiet:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
+        terminal = sys.stderr.isatty()
+        callbacks.append(TQDMProgressBar(refresh_rate=10) if terminal else EpochLines())
     return L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,
@@ -205,9 +207,26 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool) -> L.Train
         logger=TensorBoardLogger(out, name="lightning_logs"),
         log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
         num_sanity_val_steps=0,
-        enable_progress_bar=not quiet,
+        enable_progress_bar=not quiet and sys.stderr.isatty(),
         enable_model_summary=False,
     )
+
+
+class EpochLines(Callback):
+    """One line an epoch, where stderr is no terminal and a bar would fill a log."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say how far the training is, its score and how long still."""
+        module: Any = pl_module
+        minutes, done = module.seconds() / 60, module.progress(trainer.global_step)
+        rest = minutes * (1 - done) / max(done, 1e-3)
+        score = float(trainer.callback_metrics["val/map"])
+        print(
+            f"epoch {trainer.current_epoch + 1}: validation mAP {score:.3f}, "
+            f"{minutes:.1f} minutes, at most {rest:.1f} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def warm_average(decay: float) -> Any:
