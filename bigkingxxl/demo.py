@@ -140,6 +140,6 @@ def write_demo_report(
         overlays=pictures,
         figures={"Learning curves": plot_curves(run / "training")},
         facts={"data": "simulated (seed 0)" if synthetic else str(dataset.root),
-               "images": len(dataset), "validated on": len(ids), "method": "compact network, flows"},
+               "images": len(dataset), "validated on": len(ids), "method": "compact, flows"},
     )  # fmt: skip
     return run / "report.html"
