@@ -93,6 +93,10 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     scores["crossfitted, images without a twin in training"] = competition_map(
         {image_id: truth[image_id] for image_id in alone}, runs["crossfitted"], types
     )
+    apart = [image_id for image_id in ids if image_id not in card.selected_on]
+    scores["crossfitted, without the images that chose the checkpoint"] = competition_map(
+        {image_id: truth[image_id] for image_id in apart}, runs["crossfitted"], types
+    )
     for name, result in scores.items():
         mix = result.challenge_mix
         print(name, "challenge mix", mix, "plain", result.mean, result.by_type)
@@ -105,7 +109,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
                   "flips": predictor.settings.flips},
         "fold": options.fold,
         "images": len(ids),
-        "selected_on_these_images": bool(set(ids) & set(card.selected_on)),
+        "images_that_chose_the_checkpoint": len(set(ids) & set(card.selected_on)),
         "seconds_an_image_network": float(np.median(seconds)),
         "scores": {name: result.as_dict() for name, result in scores.items()},
         "coco_default_knobs": coco.as_dict(),

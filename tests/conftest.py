@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Test networks are tiny: two threads that wait for each other on a busy machine only lose time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shared machine is slow now and then: that is no failure. CI draws the same examples every time.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -81,9 +81,9 @@ def train(
     make_folder(out)
     L.seed_everything(recipe.seed, verbose=False)
     training_ids, validation_ids = choose_ids(data, fold, folds_file)
-    card = make_card(recipe, data, training_ids, validation_ids)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     shown = spread(validation_ids, data, recipe.training.validation_images)
+    card = make_card(recipe, data, training_ids, shown)
     module = TrainingModule(method, recipe, card, data, shown)
     if initial is not None:
         start_from(module, initial)
@@ -122,7 +122,7 @@ def choose_ids(
 
 
 def make_card(
-    recipe: Recipe, data: Dataset, training_ids: Sequence[str], validation_ids: Sequence[str]
+    recipe: Recipe, data: Dataset, training_ids: Sequence[str], selection_ids: Sequence[str]
 ) -> ModelCard:
     """The card of the model that a run is going to make."""
     areas = np.concatenate([data.instances(image_id).areas() for image_id in training_ids])
@@ -138,7 +138,7 @@ def make_card(
         pixel_size_um=source.pixel_size_um,
         median_diameter=2 * math.sqrt(float(np.median(areas)) / math.pi),
         trained_on=tuple(training_ids),
-        selected_on=tuple(validation_ids),
+        selected_on=tuple(selection_ids),
         provenance={**provenance(recipe.seed), "data": fingerprint(data)},
     )
 
