@@ -109,7 +109,7 @@ def as_cellpose_writes(**changes: Any) -> dict[str, Any]:
              np.asfortranarray(np.ones((3, 9, 14), np.float32)), [[]]]  # fmt: skip
     return {
         "outlines": LABELS.astype(np.uint16), "colors": np.ones((2, 3), ">i4"),
-        "masks": LABELS.astype(np.uint16), "chan_choose": [0, 0], "filename": "/home/x/a.tif",
+        "masks": LABELS.astype(np.uint16), "chan_choose": [0, 0], "filename": "/images/a.tif",
         "flows": flows, "ismanual": np.zeros(2, bool), "manual_changes": [["today", "added", [1]]],
         "model_path": 0, "flow_threshold": 0.4, "normalize_params": {"lowhigh": None, "tile": True},
         "restore": None, "ratio": 1.0, "diameter": np.float64(17.5), **changes,
@@ -125,7 +125,7 @@ def as_cellpose_writes(**changes: Any) -> dict[str, Any]:
         as_cellpose_writes(masks=LABELS.astype(">u2")),
         as_cellpose_writes(masks=LABELS - 1, outlines=LABELS - 1),  # the first versions' background
         as_cellpose_writes(outlines=[np.zeros((4, 2)), np.zeros((9, 2))]),
-        as_cellpose_writes(filename=pathlib.PurePosixPath("/home/x/a.tif")),
+        as_cellpose_writes(filename=pathlib.PurePosixPath("/images/a.tif")),
         as_cellpose_writes(filename=np.str_("a.tif"), names=np.array(["a", "µ"])),
         as_cellpose_writes(zdraw=np.array([None, [1, 2]], object), diameter=np.nan),
     ],
