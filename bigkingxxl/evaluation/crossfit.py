@@ -11,6 +11,7 @@ import numpy as np
 from bigkingxxl.errors import InputError
 
 T = TypeVar("T")
+R = TypeVar("R")
 Ids = tuple[str, ...]
 
 
@@ -63,25 +64,26 @@ def crossfit(
     types: Mapping[str, str | None],
     groups: Mapping[str, str],
     tune: Callable[[Ids], T],
-    score: Callable[[T, Ids], Mapping[str, float]],
+    score: Callable[[T, Ids], Mapping[str, R]],
     *,
     seed: int = 0,
-) -> dict[str, float]:
-    """Honest per-image scores: tuned on half A and scored on half B, and the reverse.
+) -> dict[str, R]:
+    """Honest per-image results: tuned on half A and scored on half B, and the reverse.
 
     Args:
         ids, types, groups, seed: as in `halves`.
         tune: from the ids of one half to whatever is tuned.
-        score: from that and the ids of the other half to a score for each of them.
+        score: from that and the ids of the other half to a result for each of them, a
+            score or the cells to be scored.
 
     Returns:
-        The score of every image, in the order of `ids`.
+        The result of every image, in the order of `ids`.
     Raises:
         InputError: fewer than two groups.
         ValueError: `score` answered for other images than it was asked for.
     """
     first, second = halves(ids, types, groups, seed=seed)
-    found: dict[str, float] = {}
+    found: dict[str, R] = {}
     for tuned_on, held_out in ((first, second), (second, first)):
         scores = score(tune(tuned_on), held_out)
         if set(scores) != set(held_out):

@@ -15,7 +15,7 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.evaluation.crossfit import halves
+from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -112,9 +112,11 @@ def crossfitted(
     Args:
         groups: the field or well of each image; a group is never on both sides.
     """
-    first, second = halves(ids, tuner.types, groups, seed=seed)
-    found: dict[str, Instances] = {}
-    for tuned_on, held_out in ((first, second), (second, first)):
-        points = tuner.tune(tuned_on, start)
-        found.update({image_id: tuner.predict(image_id, points) for image_id in held_out})
-    return {image_id: found[image_id] for image_id in ids}
+    return crossfit(
+        ids,
+        tuner.types,
+        groups,
+        tune=lambda tuned_on: tuner.tune(tuned_on, start),
+        score=lambda points, held_out: {name: tuner.predict(name, points) for name in held_out},
+        seed=seed,
+    )
