@@ -7,6 +7,7 @@ from pathlib import Path
 
 import timm
 import torch
+from timm.layers import Conv2dSame
 from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 
@@ -44,7 +45,37 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
         # timm drops the stages nobody asks for from its other networks, from these it does not.
         last = network.feature_info.module_name(stages - 1).removeprefix("blocks.")
         del network.blocks[int(last) + 1 :]
+    depthwise_in_float32(network)
     return network
+
+
+class Float32Conv(nn.Conv2d):
+    """A convolution that computes in float32 whatever the precision around it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32[B, C, h, w] from float[B, C, h, w]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
+class Float32ConvSame(Conv2dSame):  # type: ignore[misc]
+    """As `Float32Conv`, padded as TensorFlow pads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32[B, C, h, w] from float[B, C, h, w]."""
+        with torch.autocast(x.device.type, enabled=False):
+            result: Tensor = super().forward(x.float()).to(x.dtype)
+            return result
+
+
+def depthwise_in_float32(network: nn.Module) -> None:
+    """Let depthwise convolutions leave bfloat16: their gradients there take CPUs 8 times as long.
+
+    The class of a layer changes, its name and weights stay.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
+            layer.__class__ = Float32ConvSame if isinstance(layer, Conv2dSame) else Float32Conv
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:

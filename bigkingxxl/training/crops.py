@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
 from bigkingxxl.data.dataset import Dataset as ImageDataset
+from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.methods.base import Batch, Crop, Method
@@ -56,8 +57,10 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         if image_id in self.cache:
             self.cache.move_to_end(image_id)
             return self.cache[image_id]
-        pixels = annotated_pixels(self.data, image_id, self.recipe.normalisation,
-                                  self.method.type_names)  # fmt: skip
+        pixels = annotated_pixels(
+            self.data, image_id, self.recipe.normalisation, self.method.type_names,
+            self.recipe.training.label_policy,
+        )  # fmt: skip
         self.cache[image_id] = pixels
         self.cached_bytes += pixels.image.nbytes + pixels.planes.nbytes
         while self.cached_bytes > CACHE_BYTES and len(self.cache) > 1:
@@ -67,10 +70,14 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
 
 
 def annotated_pixels(
-    data: ImageDataset, image_id: str, normalisation: Normalisation, type_names: tuple[str, ...]
+    data: ImageDataset,
+    image_id: str,
+    normalisation: Normalisation,
+    type_names: tuple[str, ...],
+    policy: LabelPolicy = "as_annotated",
 ) -> AnnotatedPixels:
     """One image, normalised by its own statistics, with its annotations as planes."""
-    source, cells = data.source(image_id), data.instances(image_id)
+    source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
     order = np.array([type_names.index(name) for name in cells.type_names], np.int16)
     return AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])

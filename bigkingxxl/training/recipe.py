@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bigkingxxl.data.augment import AugmentSettings
+from bigkingxxl.data.label_policy import LabelPolicy
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.models import PredictionSettings
@@ -27,6 +28,7 @@ class TrainingSettings(Settings):
         averaging: decay of the moving average of the weights that is validated and kept; 0 = off.
         precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
         type_balance: 0 draws all cell types alike, 1 as often as they occur.
+        label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
         validation_images: how many images of the fold are predicted after each epoch.
         patience: epochs without a better validation mAP before training ends.
         workers: processes that prepare crops.
@@ -43,6 +45,7 @@ class TrainingSettings(Settings):
     averaging: float = Field(0.995, ge=0, lt=1)
     precision: Literal["bf16", "32"] = "bf16"
     type_balance: float = Field(0.5, ge=0, le=1)
+    label_policy: LabelPolicy = "as_annotated"
     validation_images: int = Field(24, ge=1)
     patience: int = Field(20, ge=1)
     workers: int = Field(1, ge=0)
