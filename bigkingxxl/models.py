@@ -9,6 +9,8 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
+ONNX_PREFIX = "network."  # of the weights' names in an exported graph
+SHIPPED = ("bundled", "synthetic")
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +61,13 @@ class ModelCard(Settings):
         normalisation, prediction, operating_points: how it looks and decides.
         pixel_size_um: micrometres a pixel of the training images, or None where unknown.
         median_diameter: of the training cells, in their pixels (of a disc of the median area).
+        image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
+            the median diameter of an image's cells; empty where unknown.
+        appearance: by name, the range of each statistic of how training images look; see
+            `bigkingxxl.inference.familiarity`; empty where unknown.
         trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
         scores: by name, as measured; provenance: date, command, versions, seed.
+        licence: terms that come with the training data, said at first use; empty: none.
     """
 
     format: Literal["bigkingxxl-model-1"] = "bigkingxxl-model-1"
@@ -71,10 +80,13 @@ class ModelCard(Settings):
     operating_points: OperatingPoints = OperatingPoints()
     pixel_size_um: tuple[float, float] | None = None
     median_diameter: float | None = None
+    image_diameters: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    appearance: dict[str, tuple[float, float]] = Field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     selected_on: tuple[str, ...] = ()
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+    licence: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +96,21 @@ class Model:
     card: ModelCard
     method: Method
     network: nn.Module
+
+
+def resolve_model(name: str | Path) -> Path:
+    """The file of a model: one that is shipped, by its name, or a path.
+
+    Raises:
+        ModelError: neither.
+    """
+    if str(name) in SHIPPED:
+        return Path(str(resources.files("bigkingxxl.weights") / f"{name}{ONNX_SUFFIX}"))
+    path = Path(name)
+    if not path.is_file():
+        known = "" if path.suffix else f" (shipped models: {', '.join(SHIPPED)})"
+        raise ModelError(f"{path}: no such model file{known}")
+    return path
 
 
 def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
@@ -156,7 +183,7 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
 
 
 def load_model(path: Path, device: str = "cpu") -> Model:
-    """A model with its network on a device, in evaluation mode.
+    """A model with its network on a device, in evaluation mode; from either kind of file.
 
     Raises:
         ModelError: as `read_card`, or weights that do not fit the network (the first mismatches
@@ -164,12 +191,12 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         MissingExtraError: torch is not installed.
     """
     card = read_card(path)
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
+    if find_spec("torch") is None:
         raise MissingExtraError(
             f"{path} needs torch: install it with pip install 'bigkingxxl[train]'"
-        ) from error
+        )
+    from safetensors.torch import load_file
+
     from bigkingxxl.methods.registry import make_method
 
     try:
@@ -177,8 +204,8 @@ def load_model(path: Path, device: str = "cpu") -> Model:
     except SettingsError as error:
         raise ModelError(f"{path} cannot be used: {error}") from error
     network = method.build()
-    weights = load_file(str(path))
     own = network.state_dict()
+    weights = exported_weights(path, own) if path.suffix == ONNX_SUFFIX else load_file(str(path))
     problems = mismatches(own, weights)
     if problems:
         raise ModelError(f"{path} does not fit its network: {'; '.join(problems[:3])}")
@@ -188,6 +215,25 @@ def load_model(path: Path, device: str = "cpu") -> Model:
                     len(unused), unused[0])  # fmt: skip
     network.load_state_dict({name: weights[name] for name in own})
     return Model(card, method, network.to(device).eval())
+
+
+def exported_weights(path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights inside an exported graph, float32, by their names in the network.
+
+    Args:
+        own: the network's state; its counters of batches, which no graph holds, are kept.
+    """
+    import onnx
+    import torch
+    from onnx import numpy_helper
+
+    counters = {name: tensor for name, tensor in own.items() if not tensor.is_floating_point()}
+    graph = onnx.load(str(path)).graph
+    stored = {
+        each.name.removeprefix(ONNX_PREFIX): torch.tensor(numpy_helper.to_array(each)).float()
+        for each in graph.initializer if each.name.startswith(ONNX_PREFIX)
+    }  # fmt: skip
+    return {**counters, **stored}
 
 
 def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:

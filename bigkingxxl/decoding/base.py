@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Float32 = NDArray[np.float32]
+ROUNDED_SIZES = 0.05  # sides are whole pixels: a zoom this near to 1 is none
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,18 @@ class Representation(ABC):
         settings: of the representation's own kind, or None for the defaults.
 
     Everything but `loss` is numpy: prediction needs no torch.
+
+    Attributes:
+        decode_grid: the knobs that tuning may move, and the values it tries.
+        lengths, areas: the knobs that count pixels, or square ones, of the training images.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[AnySettings]]
     Knobs: ClassVar[type[AnySettings]]
+    decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    lengths: ClassVar[tuple[str, ...]] = ()
+    areas: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, type_names: tuple[str, ...], settings: AnySettings | None = None) -> None:
         self.type_names = type_names
@@ -92,18 +102,41 @@ class Representation(ABC):
         """Checked knobs."""
         return checked(self.Knobs, values or {}, where=f"decode knobs of '{self.name}'")
 
+    def knobs_at(self, values: Mapping[str, Any] | None, zoom: float) -> Mapping[str, Any]:
+        """Knobs for maps of which `zoom` pixels make one of the training images."""
+        if abs(zoom - 1) < ROUNDED_SIZES:
+            return values or {}
+        knobs = self.knobs(values).model_dump()
+        for names, factor in ((self.lengths, zoom), (self.areas, zoom**2)):
+            for name in names:
+                moved = knobs[name] * factor
+                knobs[name] = math.ceil(moved) if isinstance(knobs[name], int) else moved
+        return knobs
+
     def activate(self, logits: Tensor) -> Tensor:
         """Maps from the network's output, float[B, K, h, w] both."""
         import torch
 
         kinds = [channel.activation for channel in self.channels]
         soft = [i for i, kind in enumerate(kinds) if kind == "softmax"]
-        shares = torch.softmax(logits[:, soft], dim=1) if soft else None
+        shares = dict(zip(soft, softmax([logits[:, i] for i in soft]), strict=True))
         layers = []
         for index, kind in enumerate(kinds):
-            if kind == "softmax" and shares is not None:
-                layers.append(shares[:, soft.index(index)])
-            else:
-                layer = logits[:, index]
-                layers.append(torch.sigmoid(layer) if kind == "sigmoid" else layer)
+            layer = shares[index] if kind == "softmax" else logits[:, index]
+            layers.append(torch.sigmoid(layer) if kind == "sigmoid" else layer)
         return torch.stack(layers, dim=1)
+
+
+def softmax(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Softmax over layers of one shape.
+
+    Layer by layer: ONNX Runtime turns the whole array over for a softmax across channels.
+    """
+    import torch
+
+    if not layers:
+        return []
+    largest = reduce(torch.maximum, layers)
+    powers = [torch.exp(layer - largest) for layer in layers]
+    total = reduce(torch.add, powers)
+    return [power / total for power in powers]

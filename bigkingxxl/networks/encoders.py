@@ -58,7 +58,7 @@ class Float32Conv(nn.Conv2d):
             return super().forward(x.float()).to(x.dtype)
 
 
-class Float32ConvSame(Conv2dSame):  # type: ignore[misc]
+class Float32ConvSame(Conv2dSame):
     """As `Float32Conv`, padded as TensorFlow pads."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.models import METADATA_KEY, load_model, open_onnx
+from bigkingxxl.models import METADATA_KEY, ONNX_PREFIX, load_model, open_onnx
 from bigkingxxl.runs import whole_file
 
 PARITY = 1e-3
@@ -30,11 +31,16 @@ class _Maps(nn.Module):
         return maps
 
 
-def export(model: Path, out: Path) -> float:
+def export(model: Path, out: Path, *, half: bool = False) -> float:
     """Write the model as ONNX, its card included, and hold it against torch on other sizes.
 
+    The graph keeps the network's weights under their names, so that training can start from the
+    exported file as well (`bigkingxxl.models.load_model`).
+
+    Args:
+        half: store convolutions' weights in 16 bits, half the size; they compute in 32.
     Returns:
-        The largest difference of the maps that was seen.
+        The largest difference to torch, with the same weights, that was seen in the maps.
     Raises:
         InputError: the method has no maps (a detector).
         ModelError: the exported graph differs by more than 1e-3.
@@ -42,11 +48,14 @@ def export(model: Path, out: Path) -> float:
     loaded = load_model(model)
     if not isinstance(loaded.method, DenseMethod):
         raise InputError(f"{model}: only dense methods can be exported, not '{loaded.card.method}'")
+    if half:
+        round_to_half(loaded.network)
     maps = _Maps(loaded.method, loaded.network).eval()
     stride, channels = loaded.method.stride, loaded.card.image_channels
     with whole_file(out) as temporary:
         _write_graph(maps, torch.randn(2, channels, 2 * stride, 3 * stride), temporary)
-        _add_card(temporary, loaded.card.model_dump_json())
+        maps.eval()
+        _finish_graph(temporary, loaded.card.model_dump_json(), half)
         difference = parity(maps, temporary, [(1, 4 * stride, 4 * stride),
                                               (3, 5 * stride, 2 * stride)])  # fmt: skip
         if difference > PARITY:
@@ -54,23 +63,54 @@ def export(model: Path, out: Path) -> float:
     return difference
 
 
+def round_to_half(network: nn.Module) -> None:
+    """Round the weights that a half-size file will hold to float16, in place."""
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.half().float()
+
+
 def _write_graph(maps: nn.Module, example: Tensor, path: Path) -> None:
     sides = {0: "batch", 2: "height", 3: "width"}
+    # Of a module in training the exporter keeps equal weights apart, each under its own name; this
+    # flag alone does not change what the network inside, in evaluation mode, computes.
+    maps.training = True
     with warnings.catch_warnings():
         # Traced constants (strides, the padding of whole tiles) and the exporter's own age.
         warnings.simplefilter("ignore")
+        # The training mode keeps batch norms and weights by name; ONNX Runtime folds them itself.
         torch.onnx.export(
             maps, (example,), str(path), input_names=["image"], output_names=["maps"],
             dynamic_axes={"image": sides, "maps": sides}, opset_version=OPSET, dynamo=False,
+            training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
         )  # fmt: skip
 
 
-def _add_card(path: Path, card: str) -> None:
+def _finish_graph(path: Path, card: str, half: bool) -> None:
     import onnx
 
-    graph = onnx.load(str(path))
-    onnx.helper.set_model_props(graph, {METADATA_KEY: card})
-    onnx.save(graph, str(path))
+    model = onnx.load(str(path))
+    if half:
+        _store_half(model.graph)
+    onnx.helper.set_model_props(model, {METADATA_KEY: card})
+    onnx.save(model, str(path))
+
+
+def _store_half(graph: Any) -> None:
+    """Hold convolutions' weights as float16, cast where they are read."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    for stored in graph.initializer:
+        weights = numpy_helper.to_array(stored)
+        named = stored.name.startswith(ONNX_PREFIX)
+        if not named or weights.ndim < 2 or weights.dtype != np.float32:
+            continue
+        readers = [node for node in graph.node if stored.name in node.input]
+        cast = f"{stored.name}/float32"
+        for node in readers:
+            node.input[:] = [cast if name == stored.name else name for name in node.input]
+        stored.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored.name))
+        graph.node.insert(0, helper.make_node("Cast", [stored.name], [cast], to=TensorProto.FLOAT))
 
 
 def parity(maps: nn.Module, path: Path, sizes: list[tuple[int, int, int]]) -> float:

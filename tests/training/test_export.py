@@ -7,13 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, PredictionSettings, open_onnx, read_card, save_model
+from bigkingxxl.models import (
+    ModelCard,
+    PredictionSettings,
+    load_model,
+    open_onnx,
+    read_card,
+    save_model,
+)
 from bigkingxxl.training.export import export
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -73,6 +81,31 @@ def test_prediction_with_an_exported_model_imports_no_torch(exported: Path, tmp_
     )
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "labels" / "a.tif").is_file()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_training_can_start_from_an_exported_model(tmp_path: Path, name: str) -> None:
+    path, card = saved(tmp_path, name)
+    export(path, tmp_path / "model.onnx")
+    back = load_model(tmp_path / "model.onnx")
+    assert back.card.model_dump(mode="json") == card.model_dump(mode="json")
+    expected = load_model(path).network.state_dict()
+    for key, tensor in back.network.state_dict().items():
+        assert torch.equal(tensor, expected[key]), key
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_half_precision_takes_half_the_space(tmp_path: Path, name: str) -> None:
+    path, _ = saved(tmp_path, name)
+    export(path, tmp_path / "full.onnx")
+    assert export(path, tmp_path / "half.onnx", half=True) < 1e-3
+    sizes = [(tmp_path / f"{each}.onnx").stat().st_size for each in ("full", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    full, half = (load_model(tmp_path / f"{each}.onnx").network for each in ("full", "half"))
+    expected = full.state_dict()
+    for key, tensor in half.state_dict().items():
+        # float16 keeps 11 bits of a weight.
+        torch.testing.assert_close(tensor, expected[key], rtol=2**-11, atol=1e-7)
 
 
 def test_a_foreign_or_damaged_onnx_file_is_refused(exported: Path, tmp_path: Path) -> None:
