@@ -36,7 +36,7 @@ SPLITS = ("train", "val")
 PER_IMAGE = ("masks", "labels", "tif")
 KINDS = (*PER_IMAGE, "coco")
 LAYOUT_VERSION = "1"
-MANIFEST = "preprocess.json"
+MANIFEST = "preprocess.jsonl"
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def preprocess(
     for result in track(finished(make_unit, units, workers), len(todo), "preprocessing"):
         if result.counts is None:
             failed.append(result.error)
-            manifest.done.pop(result.image_id, None)
+            manifest.forget(result.image_id)
             continue
         _remove_from_other_split(out, result.image_id, split[result.image_id], kinds)
         manifest.record(result.image_id, result.counts)

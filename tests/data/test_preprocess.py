@@ -60,7 +60,7 @@ def test_every_image_has_its_files_and_the_fold_decides_where(
               for name in names for ending in ("", "_masks")}  # fmt: skip
     single = {f"{kind}/{name}.tif" for kind in ("masks", "labels") for name in CELLS}
     coco = {"annotations_train.json", "annotations_val.json"}
-    assert files == images | single | coco | {"preprocess.json"}
+    assert files == images | single | coco | {"preprocess.jsonl"}
 
 
 def test_masks_have_a_layer_for_each_type(dataset: Dataset, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_several_processes_write_the_same(dataset: Dataset, tmp_path: Path) -> N
     preprocess(dataset, tmp_path / "two", workers=2)
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
     assert one.keys() == two.keys()
-    assert all(one[name] == two[name] for name in one if name != "preprocess.json")
+    assert all(one[name] == two[name] for name in one if name != "preprocess.jsonl")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
