@@ -105,15 +105,16 @@ class LoadedModel:
 
 
 def load(
-    model: str | Path,
+    model: str | Path = "bundled",
     *,
     device: str = "auto",
     scale: float | None = None,
     cell_type: str | None = None,
 ) -> LoadedModel:
-    """Load a model file (.safetensors or .onnx; the latter needs no torch).
+    """Load a model.
 
     Args:
+        model: "bundled", "synthetic", or a file (.safetensors or .onnx; the latter needs no torch);
         device: auto, cpu, cuda or mps; scale: network pixels an image pixel;
         cell_type: the images' type where it is known.
     Raises:
@@ -121,8 +122,12 @@ def load(
     """
     from bigkingxxl.inference.folder import Selection
     from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.licences import tell_licence
+    from bigkingxxl.models import resolve_model
 
-    predictor, card = load_predictor(Path(model), device, scale=scale, cell_type=cell_type)
+    path = resolve_model(model)
+    predictor, card = load_predictor(path, device, scale=scale, cell_type=cell_type)
+    tell_licence(card.licence)
     selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
     return LoadedModel(card, predictor, selection)
 

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from bigkingxxl.models import ModelCard
 
 DEFAULT_FORMATS = ["labels", "overlay"]
+DEFAULT_MODELS = ["bundled"]
 
 
 def predict(
     images: Annotated[list[str], typer.Argument(help="Files, folders or patterns like 'a*.tif'.")],
-    model: Annotated[list[Path], typer.Option(help="A model file; several are joined.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    model: Annotated[
+        list[str],
+        typer.Option(help="bundled, synthetic or a model file; several are joined."),
+    ] = DEFAULT_MODELS,
     formats: Annotated[
         list[str], typer.Option("--format", help="Any of the formats above; several as 'a,b'.")
     ] = DEFAULT_FORMATS,
@@ -46,7 +50,7 @@ def predict(
     from bigkingxxl.errors import InputError
     from bigkingxxl.formats.image_files import find_images, open_frames, open_image
     from bigkingxxl.inference.folder import Selection, check_request, predict_folder
-    from bigkingxxl.models import model_hash
+    from bigkingxxl.models import model_hash, resolve_model
     from bigkingxxl.runs import fingerprint
 
     if frames not in ("first", "all"):
@@ -62,10 +66,11 @@ def predict(
     paths = find_images(images)
     chosen = [name.strip() for text in formats for name in text.split(",") if name.strip()]
     check_request(paths, chosen)
-    predictor, card = load_models(model, device, tile, scale, cell_type)
+    models = [resolve_model(each) for each in model]
+    predictor, card = load_models(models, device, tile, scale, cell_type)
     selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
     options = repr((tile, scale, cell_type, frames, channel, selection))
-    hashes = [model_hash(path) for path in model]
+    hashes = [model_hash(path) for path in models]
     key = fingerprint([*hashes, options])
     shown = track(paths, label="predicting", quiet=quiet)
     result = predict_folder(
@@ -87,6 +92,7 @@ def load_models(
     from bigkingxxl.errors import InputError
     from bigkingxxl.inference.ensemble import Ensemble
     from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.licences import tell_licence
     from bigkingxxl.models import read_card
     from bigkingxxl.settings import nearest
 
@@ -101,4 +107,5 @@ def load_models(
             path, device, settings=settings, scale=scale, cell_type=cell_type
         )
         predictors.append(predictor)
+        tell_licence(card.licence)
     return (predictors[0] if len(predictors) == 1 else Ensemble(predictors)), cards[0]

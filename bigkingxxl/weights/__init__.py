@@ -1,0 +1,1 @@
+"""Shipped models, their card and their licence; see MODEL_CARD.md."""
