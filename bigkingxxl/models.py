@@ -18,6 +18,7 @@ from pydantic import Field
 
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
 from bigkingxxl.images import Normalisation
+from bigkingxxl.model_bytes import onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import file_hash, write_bytes
 from bigkingxxl.settings import Settings, checked
@@ -146,6 +147,22 @@ def read_card(path: Path) -> ModelCard:
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelError(f"{path} is not a model file, or it is damaged ({error})") from error
     return _card_of(path, metadata)
+
+
+def write_operating_points(path: Path, points: OperatingPoints, out: Path | None = None) -> None:
+    """Give a model file (.safetensors or .onnx) other operating points, whole or not at all.
+
+    Neither torch nor onnx is needed, and the weights stay as they are, bit for bit.
+
+    Args:
+        out: where the changed model goes; by default the file itself is replaced.
+    Raises:
+        ModelError: as `read_card`.
+        OutputError: it cannot be written.
+    """
+    card = read_card(path).changed(operating_points=points.model_dump())
+    changed = onnx_with if path.suffix == ONNX_SUFFIX else safetensors_with
+    write_bytes(out or path, changed(path.read_bytes(), METADATA_KEY, card.model_dump_json()))
 
 
 def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:

@@ -22,8 +22,10 @@ from bigkingxxl.models import (
     model_hash,
     read_card,
     save_model,
+    write_operating_points,
 )
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.training.export import export
 from tests.small_models import small_card, small_weights
 
 NAMES = ("astro", "cort")
@@ -62,6 +64,36 @@ def test_the_same_model_is_the_same_bytes(model: Path, tmp_path: Path) -> None:
     assert again.read_bytes() == model.read_bytes()
     assert model_hash(again) == model_hash(model)
     assert len(model_hash(model)) == 12
+
+
+def test_operating_points_are_replaced_and_nothing_else(model: Path, tmp_path: Path) -> None:
+    points = OperatingPoints(
+        by_type={"cort": OperatingPoint(select=SelectKnobs(nms_iou=0.25))}, tuned_on=("x", "y")
+    )
+    expected = tmp_path / "expected.safetensors"
+    save_model(expected, small_card(NAMES, operating_points=points), small_weights(NAMES))
+    before = model.read_bytes()
+    copy = tmp_path / "copy.safetensors"
+    write_operating_points(model, points, copy)
+    assert copy.read_bytes() == expected.read_bytes()
+    assert model.read_bytes() == before
+    write_operating_points(model, points)
+    assert model.read_bytes() == expected.read_bytes()
+
+
+def test_operating_points_of_an_exported_model_are_replaced(model: Path, tmp_path: Path) -> None:
+    import onnx
+
+    exported = tmp_path / "model.onnx"
+    export(model, exported)
+    before = onnx.load(exported)
+    write_operating_points(exported, OperatingPoints(tuned_on=("x",)))
+    after = onnx.load(exported)
+    assert read_card(exported) == small_card(
+        NAMES, operating_points=OperatingPoints(tuned_on=("x",))
+    )
+    assert after.graph == before.graph
+    assert load_model(exported).card.operating_points.tuned_on == ("x",)
 
 
 def test_channels_last_weights_are_saved_as_any(model: Path, tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""The metadata of a model file changed in place: every byte of the weights stays what it was.
+
+Neither torch nor onnx is needed, so a base install can tune. Sources: the safetensors format (a
+length, a JSON header, the tensors); the protobuf wire format and `onnx.proto`, where field 14 of a
+model is its list of metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+ONNX_METADATA = 14
+KEY, VALUE = 1, 2
+VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5
+
+
+def safetensors_with(content: bytes, key: str, value: str) -> bytes:
+    """A safetensors file with one entry of its metadata set.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    if not isinstance(header, dict) or start > len(content):
+        raise ValueError("no header of safetensors")
+    metadata = {**header.pop("__metadata__", {}), key: value}
+    entries = {"__metadata__": metadata, **header}
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    # The library's own writer pads with spaces, so that the tensors stay aligned.
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
+def onnx_with(content: bytes, key: str, value: str) -> bytes:
+    """An ONNX file with one entry of its metadata set.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    kept = [
+        content[start:stop]
+        for number, body, start, stop in _fields(content)
+        if number != ONNX_METADATA or _entry_key(content[body:stop]) != key
+    ]
+    entry = _delimited(KEY, key.encode()) + _delimited(VALUE, value.encode())
+    return b"".join([*kept, _delimited(ONNX_METADATA, entry)])
+
+
+def _entry_key(entry: bytes) -> str:
+    names = [entry[body:stop] for number, body, _, stop in _fields(entry) if number == KEY]
+    return names[-1].decode() if names else ""
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Number, start of the body, start and end of each field of a message."""
+    place = 0
+    while place < len(message):
+        start = place
+        tag, place = _varint(message, place)
+        body, kind = place, tag & 7
+        if kind == VARINT:
+            _, place = _varint(message, place)
+        elif kind == DELIMITED:
+            length, body = _varint(message, place)
+            place = body + length
+        elif kind in (EIGHT_BYTES, FOUR_BYTES):
+            place += 8 if kind == EIGHT_BYTES else 4
+        else:
+            raise ValueError(f"no protobuf message: wire type {kind} at byte {start}")
+        if place > len(message):
+            raise ValueError("a protobuf message that ends within a field")
+        yield tag >> 3, body, start, place
+
+
+def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """A number in groups of seven bits, the lowest first, and where it ends."""
+    value = shift = 0
+    while place < len(message) and shift < 64:
+        byte = message[place]
+        value |= (byte & 127) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 128:
+            return value, place
+    raise ValueError("a protobuf message that ends within a number")
+
+
+def _delimited(number: int, body: bytes) -> bytes:
+    return _number(number << 3 | DELIMITED) + _number(len(body)) + body
+
+
+def _number(value: int) -> bytes:
+    groups = []
+    while value > 127:
+        groups.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*groups, value])
