@@ -141,38 +141,52 @@ def resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floa
 
     Shrinking smooths first (a box over the footprint of a new pixel), so that nothing aliases.
     """
-    for axis, new in ((-2, size[0]), (-1, size[1])):
-        array = _resize_axis(array, new, axis)
-    return np.ascontiguousarray(array, np.float32)
+    rows, cols = _taps(array.shape[-2], size[0]), _taps(array.shape[-1], size[1])
+    result = np.empty((*array.shape[:-2], *size), np.float32)
+    # One layer after the other: what lies between the two passes stays in the processor's cache.
+    for index in np.ndindex(array.shape[:-2]):
+        between = _weighted(np.asarray(array[index], np.float32), rows, 0)
+        result[index] = _weighted(between, cols, 1)
+    return result
 
 
-def _resize_axis(array: NDArray[np.float32], new: int, axis: int) -> NDArray[np.float32]:
-    old = array.shape[axis]
-    if new == old:
-        return array
-    array = np.moveaxis(array, axis, -1)
-    step = old / new
-    if step > 1:
-        result = _area_average(array, new)
+Taps = list[tuple[NDArray[np.intp], NDArray[np.float32]]]
+
+
+def _taps(old: int, new: int) -> Taps:
+    """Which pixels of a side of `old` make each of `new` ones, and their weights, which add to 1.
+
+    A list of pairs intp[new] and float32[new]; empty where nothing changes.
+    """
+    if old == new:
+        return []
+    here = np.arange(new)
+    taps = []
+    if old > new:
+        # In units of 1 / new of an old pixel all edges are whole numbers.
+        first, start = here * old // new, here * old
+        for step in range(-(-old // new) + 1):
+            low, high = (first + step) * new, (first + step + 1) * new
+            shared = np.minimum(high, start + old) - np.maximum(low, start)
+            taps.append((first + step, np.maximum(shared, 0) / old))
     else:
-        centre = np.clip((np.arange(new) + 0.5) * step - 0.5, 0, old - 1)
+        centre = np.clip((here + 0.5) * (old / new) - 0.5, 0, old - 1)
         low = np.minimum(centre.astype(np.intp), max(old - 2, 0))
-        weight = (centre - low).astype(np.float32)
-        high = np.minimum(low + 1, old - 1)
-        result = array[..., low] * (1 - weight) + array[..., high] * weight
-    return np.moveaxis(result, -1, axis)
+        taps = [(low, 1 - (centre - low)), (low + 1, centre - low)]
+    return [
+        (np.minimum(pixel, old - 1), weight.astype(np.float32))
+        for pixel, weight in taps if weight.any()
+    ]  # fmt: skip
 
 
-def _area_average(array: NDArray[np.float32], new: int) -> NDArray[np.float32]:
-    """Means over equal stretches of the last axis, by differences of its running sum."""
-    old = array.shape[-1]
-    sums = np.zeros((*array.shape[:-1], old + 1), np.float64)
-    np.cumsum(array, axis=-1, out=sums[..., 1:])
-    edges = np.linspace(0, old, new + 1)
-    low = np.minimum(edges.astype(np.intp), old - 1)
-    at_edges = sums[..., low] + (edges - low) * (sums[..., low + 1] - sums[..., low])
-    means: NDArray[np.float32] = (np.diff(at_edges, axis=-1) * (new / old)).astype(np.float32)
-    return means
+def _weighted(layer: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.float32]:
+    """float32[H, W] with sums of its pixels along an axis."""
+    total = layer
+    for number, (pixel, weight) in enumerate(taps):
+        part = np.take(layer, pixel, axis=axis)
+        part *= weight if axis else weight[:, None]
+        total = part if number == 0 else np.add(total, part, out=total)
+    return total
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
