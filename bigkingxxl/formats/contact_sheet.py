@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.formats.overlay import draw_overlay
+from bigkingxxl.formats.overlay import overlay_picture
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.runs import whole_file
@@ -45,11 +45,7 @@ def write_thumbnail(path: Path, source: ImageSource, instances: Instances) -> No
         ValueError: image and cells are of different sizes.
         OutputError: the file cannot be written.
     """
-    from PIL import Image
-
-    picture = draw_overlay(source, instances, longest_side=SIDE)
-    with whole_file(path) as temporary:
-        Image.fromarray(picture).save(temporary)
+    overlay_picture(source, instances, longest_side=SIDE).save(path)
 
 
 def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:

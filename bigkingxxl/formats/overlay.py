@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +14,63 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.runs import whole_file
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 UInt8 = NDArray[np.uint8]
 Size = tuple[int, int]
 LONGEST_SIDE = 4096
 ENLARGED_BELOW = 1200  # pixels: on smaller images outlines of one pixel would hide small cells
 BAND_PIXELS = 16_000_000
 DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles shown as black and white
+SMALLEST_SPREAD = 1e-30  # between them
 # Okabe and Ito's palette without black: told apart by colour-blind eyes and over gray.
 TYPE_COLOURS = np.array(
     [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0),
      (0, 114, 178)], np.uint8
 )  # fmt: skip
+CELL_COLOURS = 64
 GOLDEN = 0.618033988749895
+PALETTE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture of at most 256 colours: a third of the bytes to compress and to keep.
+
+    Attributes:
+        index: uint8[H, W], places in the palette.
+        palette: uint8[256, 3], the cells' colours, then grays from black to white.
+    """
+
+    index: UInt8
+    palette: UInt8
+
+    def rgb(self) -> UInt8:
+        """uint8[H, W, 3]."""
+        return self.palette[self.index]
+
+    def image(self) -> Image.Image:
+        """As a Pillow image with a palette."""
+        from PIL import Image
+
+        image = Image.fromarray(self.index)
+        image.putpalette(self.palette.tobytes())
+        return image
+
+    def save(self, path: Path) -> None:
+        """Write PNG, or what else the ending says.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        image = self.image()
+        with whole_file(path) as temporary:
+            if temporary.suffix.lower() == ".png":
+                # The highest level would take six times as long for a tenth less.
+                image.save(temporary, compress_level=1)
+            else:
+                image.convert("RGB").save(temporary)
 
 
 def draw_overlay(
@@ -43,9 +89,20 @@ def draw_overlay(
     Raises:
         ValueError: image and cells are of different sizes.
     """
+    return overlay_picture(source, instances, by=by, longest_side=longest_side).rgb()
+
+
+def overlay_picture(
+    source: ImageSource,
+    instances: Instances,
+    *,
+    by: Literal["type", "cell"] | None = None,
+    longest_side: int = LONGEST_SIDE,
+) -> Picture:
+    """What `draw_overlay` draws, as a picture of few colours."""
     _check_same_size(source, instances)
     size = _shown_size(source.shape, longest_side)
-    return _paint(_gray(source, size), _shrunk(instances, size), by)
+    return _painted(source, _shrunk(instances, size), by)
 
 
 def write_overlay(
@@ -61,16 +118,12 @@ def write_overlay(
         ValueError: image and cells are of different sizes.
         OutputError: the file cannot be written.
     """
-    from PIL import Image
-
+    _check_same_size(source, instances)
     if max(source.shape) < ENLARGED_BELOW:
-        _check_same_size(source, instances)
-        size = (2 * source.shape[0], 2 * source.shape[1])
-        drawn = _paint(_gray(source, size), _doubled(instances), by)
+        picture = _painted(source, _doubled(instances), by)
     else:
-        drawn = draw_overlay(source, instances, by=by)
-    with whole_file(path) as temporary:
-        Image.fromarray(drawn).save(temporary)
+        picture = overlay_picture(source, instances, by=by)
+    picture.save(path)
 
 
 def _check_same_size(source: ImageSource, instances: Instances) -> None:
@@ -83,8 +136,8 @@ def _shown_size(size: Size, longest_side: int) -> Size:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _gray(source: ImageSource, size: Size) -> UInt8:
-    """uint8[h, w] of the channels' mean, contrast by percentiles; read and resized in bands."""
+def _gray(source: ImageSource, size: Size, levels: int) -> UInt8:
+    """uint8[h, w] below `levels`: the channels' mean, contrast by percentiles, read in bands."""
     statistics = source.statistics
     low = float(statistics.percentile(DARKEST).mean())
     high = float(statistics.percentile(BRIGHTEST).mean())
@@ -94,9 +147,12 @@ def _gray(source: ImageSource, size: Size) -> UInt8:
     result = np.empty(size, np.uint8)
     for top, bottom in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         first, last = (round(edge * source.shape[0] / size[0]) for edge in (top, bottom))
-        pixels = source.read(Window(first, 0, last, source.shape[1])).mean(axis=0)
-        shown = resize(pixels, (bottom - top, size[1]))
-        result[top:bottom] = np.clip((shown - low) * (255 / max(high - low, 1e-6)), 0, 255)
+        pixels = source.read(Window(first, 0, last, source.shape[1]))
+        mean = pixels[0] if len(pixels) == 1 else pixels.mean(axis=0)
+        shown = resize(mean, (bottom - top, size[1]))
+        shown -= np.float32(low)
+        shown *= np.float32((levels - 1) / (high - low if high - low > SMALLEST_SPREAD else 1.0))
+        result[top:bottom] = np.clip(np.rint(shown, out=shown), 0, levels - 1, out=shown)
     return result
 
 
@@ -126,9 +182,15 @@ def _doubled(instances: Instances) -> Instances:
     )  # fmt: skip
 
 
-def _paint(gray: UInt8, instances: Instances, by: Literal["type", "cell"] | None) -> UInt8:
-    """uint8[h, w, 3]: outlines, one pixel wide and inside their cells, over gray."""
-    picture = np.repeat(gray[:, :, None], 3, axis=2)
+def _painted(
+    source: ImageSource, instances: Instances, by: Literal["type", "cell"] | None
+) -> Picture:
+    """Outlines, one pixel wide and inside their cells, over the image at the cells' size."""
+    colour_of, colours = _colours(instances, by)
+    levels = PALETTE - len(colours)
+    grays = np.linspace(0, 255, levels).round().astype(np.uint8)
+    index = _gray(source, instances.size, levels)
+    index += np.uint8(len(colours))
     labels = instances.label_map()
     edge = np.zeros(labels.shape, bool)
     differs = labels[1:] != labels[:-1]
@@ -138,15 +200,17 @@ def _paint(gray: UInt8, instances: Instances, by: Literal["type", "cell"] | None
     edge[:, 1:] |= differs
     edge[:, :-1] |= differs
     edge &= labels > 0
-    picture[edge] = _colours(instances, by)[labels[edge] - 1]
-    return picture
+    index[edge] = colour_of[labels[edge] - 1]
+    return Picture(index, np.concatenate((colours, np.repeat(grays[:, None], 3, axis=1))))
 
 
-def _colours(instances: Instances, by: Literal["type", "cell"] | None) -> UInt8:
-    """uint8[N, 3]: the colour of each cell."""
+def _colours(instances: Instances, by: Literal["type", "cell"] | None) -> tuple[UInt8, UInt8]:
+    """uint8[N], the number of each cell's colour, and uint8[K, 3], the colours."""
     if by == "type" or (by is None and len(instances.type_names) > 1):
-        return TYPE_COLOURS[instances.cell_type % len(TYPE_COLOURS)]
+        kind = instances.cell_type % len(TYPE_COLOURS)
+        return kind.astype(np.uint8), TYPE_COLOURS[: len(instances.type_names)]
     # Golden steps round the colour circle keep neighbours in the order far apart in hue.
-    hue = (np.arange(len(instances)) * GOLDEN % 1)[:, None]
+    hue = (np.arange(CELL_COLOURS) * GOLDEN % 1)[:, None]
     wave = np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
-    return np.asarray(64 + 191 * np.clip(wave, 0, 1), np.uint8)
+    colours = np.asarray(64 + 191 * np.clip(wave, 0, 1), np.uint8)
+    return (np.arange(len(instances)) % CELL_COLOURS).astype(np.uint8), colours

@@ -44,7 +44,7 @@ def test_a_thumbnail_is_the_overlay_shrunk(tmp_path: Path) -> None:
     source = ArrayImage(np.random.default_rng(0).random(labels.shape))
     write_thumbnail(tmp_path / "x.png", source, Instances.from_label_map(labels))
     with Image.open(tmp_path / "x.png") as image:
-        picture = np.asarray(image)
+        picture = np.asarray(image.convert("RGB"))
     assert picture.shape == (SIDE // 2, SIDE, 3)
     rows, cols = np.nonzero(picture.max(axis=2) != picture.min(axis=2))  # outlines have colours
     edges = (rows.min(), rows.max() + 1, cols.min(), cols.max() + 1)

@@ -112,12 +112,33 @@ def test_a_small_image_is_written_twice_as_large(
     cells = Instances.from_label_map(labels)
     write_overlay(tmp_path / "x.png", ramp(size), cells)
     with Image.open(tmp_path / "x.png") as image:
-        picture = np.asarray(image)
+        picture = np.asarray(image.convert("RGB"))
     assert picture.shape == (*written, 3)
     factor = written[0] // size[0]
     rows, cols = np.nonzero(coloured(picture))
     assert (rows.min(), rows.max() + 1) == (factor, 3 * factor)
     assert (cols.min(), cols.max() + 1) == (5 * factor, 9 * factor)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_a_written_overlay_shows_what_is_drawn(tmp_path: Path, ending: str) -> None:
+    size = (1210, 40)
+    labels = np.zeros(size, int)
+    labels[100:160, 5:30] = 1
+    source, cells = ramp(size), Instances.from_label_map(labels)
+    write_overlay(tmp_path / f"x{ending}", source, cells)
+    with Image.open(tmp_path / f"x{ending}") as image:
+        written = np.asarray(image.convert("RGB")).astype(int)
+    drawn = draw_overlay(source, cells)
+    away = np.abs(written - drawn)
+    assert away.max() == 0 if ending == ".png" else away.mean() < 3
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_the_unit_of_an_image_does_not_matter(scale: float) -> None:
+    plain = draw_overlay(ramp((20, 30)), Instances.empty((20, 30))).astype(int)
+    other = ArrayImage(ramp((20, 30)).pixels[0] * scale)
+    assert np.abs(draw_overlay(other, Instances.empty((20, 30))) - plain).max() <= 2
 
 
 def test_cells_of_another_image(tmp_path: Path) -> None:
