@@ -49,6 +49,7 @@ COMMANDS: dict[str, Target] = {
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
+    "tune": Target("bigkingxxl.cli.tune:tune", "Choose a model's thresholds on annotated images."),
     "export": Target(
         "bigkingxxl.cli.export:export", "Turn a model into one that predicts without torch."
     ),

@@ -7,27 +7,32 @@ unseen ones what they had won. Whatever is tuned here is in-sample on the images
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.crossfit import crossfit
+from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.evaluation.seen import Knobs, Seen
+from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 
-Decode = Callable[[str, Mapping[str, Any]], Candidates]
-Knobs = dict[str, Any]
-CLEAR_GAIN = 0.003
-PASSES = 2
+Float64 = NDArray[np.float64]
+CLEAR_GAIN = 0.001
+PASSES = 3
 SELECT_GRID: dict[str, Sequence[float]] = {
-    "score_threshold": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
-    "minimum_area": (0, 20, 40, 60, 90, 130),
+    "score_threshold": tuple(np.arange(0.05, 0.85, 0.05).round(2).tolist()),
+    "mask_threshold": (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7),
+    "nms_iou": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
 }
+AREA_PERCENTILES = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20)
 
 
 @dataclass
@@ -35,88 +40,186 @@ class Tuner:
     """Searches operating points for one set of images.
 
     Attributes:
-        decode: candidates of an image under decode knobs (a detector ignores them).
+        seen: what the model saw in them.
         truth: annotated cells by image id; types: the cell type of each image.
-        decode_grid, select_grid: values to try, by knob.
+        groups: the field, well or sample of each image; left out: its own.
+        select_grid: values to try, by knob; minimum areas come from the annotated cells.
     """
 
-    decode: Decode
+    seen: Seen
     truth: Mapping[str, Instances]
     types: Mapping[str, str | None]
-    decode_grid: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     select_grid: Mapping[str, Sequence[float]] = field(default_factory=lambda: SELECT_GRID)
 
+    def __post_init__(self) -> None:
+        self._decoded: dict[tuple[str, str], Candidates] = {}
+        self._tables: dict[tuple[str, str, float], SelectTable] = {}
+        self._joined: dict[tuple[tuple[str, ...], str, float], SelectTable] = {}
+
+    # ---- choosing -----------------------------------------------------------------------------
+
     def tune(self, ids: Sequence[str], start: OperatingPoints) -> OperatingPoints:
-        """Operating points whose knobs raised the mean score of these images, type by type."""
+        """Operating points whose knobs surely raised the score of these images, type by type."""
         by_type = dict(start.by_type)
-        for name in sorted({kind for image_id in ids if (kind := self.types.get(image_id))}):
-            own = [image_id for image_id in ids if self.types.get(image_id) == name]
-            by_type[name] = self._search(name, own, start.of(name), start)
+        for name, own in self.by_type(ids).items():
+            found = self._search(own, start.of(name))
+            if found != start.of(name):
+                by_type[name] = found
         return start.changed(
             by_type={name: point.model_dump() for name, point in by_type.items()},
             tuned_on=tuple(ids),
         )
 
-    def predict(self, image_id: str, points: OperatingPoints) -> Instances:
-        """The selected cells of one image; the image's type is voted by its own candidates."""
-        first = self.decode(image_id, points.default.decode)
-        voted = select(first, points)
-        name = voted.type_names[int(voted.cell_type[0])] if len(voted) else None
-        return select(self.decode(image_id, points.of(name).decode), points)
+    def by_type(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The ids of each cell type; images without one are left out."""
+        found: dict[str, list[str]] = {}
+        for image_id in ids:
+            kind = self.types.get(image_id)
+            if kind is not None:
+                found.setdefault(kind, []).append(image_id)
+        return {name: tuple(found[name]) for name in sorted(found)}
 
-    def _search(
-        self, name: str, ids: Sequence[str], start: OperatingPoint, points: OperatingPoints
-    ) -> OperatingPoint:
-        best, cache = start, dict[str, Candidates]()
-        best_score = self._score(name, ids, best, points, cache)
+    def grid(self, ids: Sequence[str]) -> Iterator[tuple[str, str, Sequence[Any]]]:
+        """Every knob as (part, name, values): the few of `decode`, then those of `select`."""
+        for knob, values in self.seen.decode_grid.items():
+            yield "decode", knob, values
+        for knob, values in self.select_grid.items():
+            yield "select", knob, values
+        if "minimum_area" not in self.select_grid:
+            yield "select", "minimum_area", self.minimum_areas(ids)
+
+    def minimum_areas(self, ids: Sequence[str]) -> tuple[float, ...]:
+        """0 and the low percentiles of the annotated cells' areas, in pixels of training images."""
+        areas = [
+            self.truth[each].areas() * self.candidates(each, {}).relative_size ** 2 for each in ids
+        ]
+        every = np.concatenate(areas) if areas else np.zeros(0)
+        if not len(every):
+            return (0.0,)
+        low = np.percentile(every, AREA_PERCENTILES).round().tolist()
+        return tuple(sorted({0.0, *low}))
+
+    def _search(self, ids: tuple[str, ...], start: OperatingPoint) -> OperatingPoint:
+        best, best_scores = start, self.scores(ids, start)
         for _ in range(PASSES):
             before = best
-            for part, grid in (("decode", self.decode_grid), ("select", self.select_grid)):
-                for knob, values in grid.items():
-                    tried = [_with(best, part, knob, value) for value in values]
-                    scores = [self._score(name, ids, each, points, cache) for each in tried]
-                    if max(scores) > best_score + CLEAR_GAIN:
-                        best, best_score = tried[int(np.argmax(scores))], max(scores)
+            for part, knob, values in self.grid(ids):
+                tried = [changed_knob(best, part, knob, value) for value in values]
+                scores = [self.scores(ids, each) for each in tried]
+                sure = [sure_gain(each - best_scores, ids, self.groups) for each in scores]
+                if max(sure) > CLEAR_GAIN:
+                    chosen = int(np.argmax(sure))
+                    best, best_scores = tried[chosen], scores[chosen]
             if best == before:
                 break
         return best
 
-    def _score(
-        self, name: str, ids: Sequence[str], point: OperatingPoint, points: OperatingPoints,
-        cache: dict[str, Candidates],
-    ) -> float:  # fmt: skip
-        trial = points.changed(by_type={name: point.model_dump()})
-        scores = []
-        for image_id in ids:
-            key = f"{image_id} {sorted(point.decode.items())}"
-            if key not in cache:
-                cache[key] = self.decode(image_id, point.decode)
-            # The type is given here: what is tuned is the knobs, not the vote.
-            cells = select(cache[key], trial, cell_type=name if cache[key].type_names else None)
-            scores.append(match_counts(self.truth[image_id], cells).score)
-        return float(np.mean(scores))
+    # ---- scoring ------------------------------------------------------------------------------
+
+    def scores(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
+        """float64[N]: the score of each image under one point, from cached areas and overlaps.
+
+        The type of the images is given here: what is tuned is the knobs, not the vote.
+        """
+        key = (tuple(ids), repr(sorted(point.decode.items())), point.select.mask_threshold)
+        if key not in self._joined:
+            self._joined[key] = SelectTable.joined([self._table(each, point) for each in ids])
+        return self._joined[key].scores(point.select)
+
+    def repainted(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
+        """float64[N]: the same scores, from cells that are selected, painted and matched."""
+        points = OperatingPoints(default=point)
+        return np.array([
+            match_counts(self.truth[each], self._select(each, point.decode, points)).score
+            for each in ids
+        ])  # fmt: skip
+
+    def predict(self, image_id: str, points: OperatingPoints) -> Instances:
+        """The selected cells of one image as prediction finds them: its type is voted."""
+        return self._select(image_id, points.of(self.voted_type(image_id, points)).decode, points)
+
+    def voted_type(self, image_id: str, points: OperatingPoints) -> str | None:
+        """Whose decode knobs an image gets; nobody is asked where all have the same."""
+        return self.seen.voted_type(image_id) if points.by_type else None
+
+    def candidates(self, image_id: str, knobs: Knobs) -> Candidates:
+        """What the model saw under decode knobs, kept."""
+        key = (image_id, repr(sorted(knobs.items())))
+        if key not in self._decoded:
+            self._decoded[key] = self.seen.decode(image_id, knobs)
+        return self._decoded[key]
+
+    def _select(self, image_id: str, knobs: Knobs, points: OperatingPoints) -> Instances:
+        return select(self.candidates(image_id, knobs), points)
+
+    def _table(self, image_id: str, point: OperatingPoint) -> SelectTable:
+        threshold = point.select.mask_threshold
+        key = (image_id, repr(sorted(point.decode.items())), threshold)
+        if key not in self._tables:
+            self._tables[key] = SelectTable.of_image(
+                self.candidates(image_id, point.decode), self.truth[image_id], threshold
+            )
+        return self._tables[key]
 
 
-def _with(point: OperatingPoint, part: str, knob: str, value: float) -> OperatingPoint:
+def types_to_tune(
+    seen: Seen, type_names: Sequence[str], types: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """The type whose knobs each image is to help choose.
+
+    The annotated type where the model knows it; else, as in a set of cells without types, the one
+    that the model itself sees. Images without cells say nothing and have none.
+
+    Args:
+        type_names: what the model knows; types: as annotated, None without cells.
+    """
+    found = dict(types)
+    for image_id, kind in types.items():
+        if kind is not None and kind not in type_names:
+            only = type_names[0] if len(type_names) == 1 else None
+            found[image_id] = only or seen.voted_type(image_id)
+    return found
+
+
+def changed_knob(point: OperatingPoint, part: str, knob: str, value: Any) -> OperatingPoint:
+    """A point with one knob moved.
+
+    Args:
+        part: 'decode' or 'select'.
+    """
     values = point.model_dump()
     values[part][knob] = value
     return point.changed(**values)
 
 
-def crossfitted(
-    tuner: Tuner, ids: Sequence[str], groups: Mapping[str, str], start: OperatingPoints,
-    *, seed: int = 0,
-) -> dict[str, Instances]:  # fmt: skip
-    """Cells of every image, selected by points tuned on the other half of the images.
+def crossfitted_points(
+    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
+) -> dict[str, OperatingPoints]:
+    """For every image, points tuned on the half of the images that it is not in.
 
-    Args:
-        groups: the field or well of each image; a group is never on both sides.
+    A group of `tuner.groups` is never on both sides.
+
+    Raises:
+        InputError: fewer than two groups.
     """
     return crossfit(
         ids,
         tuner.types,
-        groups,
+        tuner.groups,
         tune=lambda tuned_on: tuner.tune(tuned_on, start),
-        score=lambda points, held_out: {name: tuner.predict(name, points) for name in held_out},
+        score=lambda points, held_out: dict.fromkeys(held_out, points),
         seed=seed,
     )
+
+
+def crossfitted(
+    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
+) -> dict[str, Instances]:
+    """Cells of every image, selected by points tuned on the other half: see `crossfitted_points`.
+
+    Raises:
+        InputError: fewer than two groups.
+    """
+    found = crossfitted_points(tuner, ids, start, seed=seed)
+    return {image_id: tuner.predict(image_id, points) for image_id, points in found.items()}

@@ -1,0 +1,223 @@
+"""`bigkingxxl tune`: a model's operating points, chosen on annotated images and saved in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.base import Dataset
+    from bigkingxxl.evaluation.tuning import Tuner
+    from bigkingxxl.evaluation.tuning_report import TuningResult, TypeResult
+    from bigkingxxl.models import ModelCard
+
+
+def tune(
+    model: Annotated[str, typer.Argument(help="A model file, or the name of a shipped model.")],
+    data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")],
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Tune on the images that this fold validates.")
+    ] = None,
+    folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a tuned copy, and leave the model as it is.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for plots, mAP over each knob.")
+    ] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder to keep what the network saw, for a next time.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also on images that the model was trained on.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the halves of the cross-fitted score.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Choose a model's thresholds on annotated images, for each cell type.
+
+    The network runs once; then decoding and selection are tried knob by knob. A knob moves only
+    where the gain is clear, and a type keeps its knobs only where images gain by knobs that were
+    tuned on others (the cross-fitted gain). The result is saved in the model file with the ids of
+    the images, and predict uses it.
+    """
+    from tempfile import TemporaryDirectory
+
+    from bigkingxxl.data.dataset import open_dataset
+    from bigkingxxl.evaluation.tuning_report import run_tuning
+    from bigkingxxl.models import read_card, resolve_model, write_operating_points
+
+    path = resolve_model(model)
+    target = where_to(model, path, out)
+    card, annotated = read_card(path), open_dataset(data)
+    ids = chosen_ids(annotated, fold, folds)
+    notes = check_unseen(path, card, ids, force)
+    with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
+        tuner = make_tuner(path, card, annotated, ids, maps or Path(temporary), device, quiet)
+        result = run_tuning(tuner, ids, card.operating_points, seed=seed)
+        if plots is not None:
+            write_plots(plots, tuner, ids, result)
+    notes += [] if result.note is None else [result.note]
+    write_operating_points(path, result.points, target)
+    if as_json:
+        print_json(path, target, result, notes)
+    else:
+        print_result(target, result, notes)
+
+
+def where_to(model: str, path: Path, out: Path | None) -> Path:
+    """The file to write: the model's own, or a copy.
+
+    Raises:
+        InputError: a shipped model without a place for its copy, or a copy of another kind.
+    """
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.models import SHIPPED
+
+    if out is None:
+        if model in SHIPPED:
+            raise InputError(f"'{model}' is a shipped model: say where its tuned copy goes, --out")
+        return path
+    if out.suffix != path.suffix:
+        raise InputError(f"--out is {out}, expected a name that ends in {path.suffix} as the model")
+    return out
+
+
+def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tuple[str, ...]:
+    """The images of a fold, or all of them.
+
+    Raises:
+        InputError: a split without a fold, or no such fold.
+    """
+    from bigkingxxl.data.split import fold_ids
+    from bigkingxxl.errors import InputError
+
+    if fold is None:
+        if folds is not None:
+            raise InputError("--folds names a split: say which --fold of it is to be tuned on")
+        return annotated.ids
+    return fold_ids(annotated, fold, folds_file=folds)[1]
+
+
+def check_unseen(path: Path, card: ModelCard, ids: Sequence[str], force: bool) -> list[str]:
+    """What a reader should know of the images, a sentence each.
+
+    Raises:
+        InputError: the model was trained on some of them, and nobody forces it.
+    """
+    from bigkingxxl.errors import InputError
+
+    known = set(card.trained_on)
+    seen = [image_id for image_id in ids if image_id in known]
+    if seen and not force:
+        raise InputError(
+            f"{path} was trained on {len(seen)} of these {len(ids)} images, the first is "
+            f"'{seen[0]}': thresholds for what it knows by heart suit nothing else "
+            "(choose a --fold it has not seen, or --force)"
+        )
+    notes = [f"the model was trained on {len(seen)} of the images"] if seen else []
+    chose = set(card.selected_on) & set(ids)
+    if chose:
+        notes.append(f"{len(chose)} of the images chose the model's checkpoint: in-sample for it")
+    return notes
+
+
+def make_tuner(
+    path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], folder: Path,
+    device: str, quiet: bool,
+) -> Tuner:  # fmt: skip
+    """Run the network over the images and get ready to try knobs."""
+    from bigkingxxl.cli.progress import track
+    from bigkingxxl.data.groups import find_groups
+    from bigkingxxl.evaluation.seen import maps_folder, seen_by
+    from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
+    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.models import model_hash
+
+    predictor, _ = load_predictor(path, device)
+    place = maps_folder(folder, model_hash(path), predictor)
+    seen = seen_by(predictor, annotated.source, place)
+    for image_id in track(ids, label="predicting", quiet=quiet):
+        seen.look(image_id)
+    truth = {image_id: annotated.instances(image_id) for image_id in ids}
+    types = {image_id: annotated.cell_type(image_id) for image_id in ids}
+    types = types_to_tune(seen, card.type_names, types)
+    return Tuner(seen, truth, types, find_groups(annotated).of)
+
+
+def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:
+    """One PNG a knob."""
+    from bigkingxxl.evaluation.tuning_plots import knob_plots
+    from bigkingxxl.runs import make_folder, write_bytes
+
+    make_folder(folder)
+    for knob, picture in knob_plots(tuner, ids, result.tuned).items():
+        write_bytes(folder / f"{knob}.png", picture)
+
+
+def print_json(path: Path, target: Path, result: TuningResult, notes: Sequence[str]) -> None:
+    """Everything, for programs."""
+    import json
+
+    from bigkingxxl.runs import provenance
+
+    about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
+    typer.echo(json.dumps({**about, **result.as_dict()}, indent=2))
+
+
+def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> None:
+    """A line a cell type, what tuning is worth, and where it went."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    heads = ("", "images", "before", "tuned", "repainted", "cross-fitted gain", "knobs")
+    for name in heads:
+        table.add_column(name, justify="left" if name in ("", "knobs") else "right")
+    for name, each in result.by_type.items():
+        numbers = (f"{value:.4f}" for value in (each.before, each.after, each.repainted))
+        gain = "-" if each.crossfitted_gain is None else f"{each.crossfitted_gain:+.4f}"
+        table.add_row(name, f"{each.images}", *numbers, gain, knobs_text(each))
+    console = Console(highlight=False, markup=False, width=140)
+    console.print(table)
+    console.print("Before, tuned and repainted are in-sample, the image's type given.")
+    console.print(gain_text(result))
+    for note in notes:
+        console.print(f"Note: {note}.")
+    kept = [name for name, each in result.by_type.items() if each.kept]
+    console.print(f"{target}: {', '.join(kept) or 'no type'} with new knobs")
+
+
+def knobs_text(result: TypeResult) -> str:
+    """What was moved, and whether it stays."""
+    moved = ", ".join(
+        f"{knob} {_short(before)} to {_short(after)}"
+        for knob, (before, after) in result.moved.items()
+    )
+    if not moved:
+        return "no clear gain: as before"
+    return moved if result.kept else f"as before (others did not gain by {moved})"
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def gain_text(result: TuningResult) -> str:
+    """What the set scores with knobs tuned on the other half of it, beside the start."""
+    before, after = result.start, result.crossfitted
+    if after is None:
+        return f"Before tuning: mAP {before.mean:.4f}."
+    name, pair = "mAP", (before.mean, after.mean)
+    if before.challenge_mix is not None and after.challenge_mix is not None:
+        name, pair = "challenge-mix mAP", (before.challenge_mix, after.challenge_mix)
+    return (
+        f"Cross-fitted, as predict finds the cells: {name} {pair[0]:.4f} before, {pair[1]:.4f} "
+        f"tuned on the other half ({pair[1] - pair[0]:+.4f})."
+    )

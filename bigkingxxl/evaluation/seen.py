@@ -1,0 +1,145 @@
+"""What a model saw in a set of images, kept, so that knobs are tried without running it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.runs import whole_file
+
+OpenSource = Callable[[str], ImageSource]
+Knobs = Mapping[str, Any]
+
+
+class Seen(Protocol):
+    """Candidates of images under any decode knobs.
+
+    Attributes:
+        decode_grid: the decode knobs that may be tuned, and the values to try.
+        decode_defaults: the values of knobs that are not given.
+    """
+
+    decode_grid: Mapping[str, Sequence[Any]]
+    decode_defaults: Knobs
+
+    def look(self, image_id: str) -> None:
+        """Run the model over an image, if that was not done before."""
+        ...
+
+    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+        """An image's candidates in its own frame."""
+        ...
+
+    def voted_type(self, image_id: str) -> str | None:
+        """The cell type whose decode knobs prediction would take, or None for the default's."""
+        ...
+
+
+class SeenMaps:
+    """A dense model's maps, float16 on disk: one `.npy` an image.
+
+    Args:
+        predictor: the model; source: opens an image by its id.
+        folder: for the maps; what is there already is used, so the folder must be this model's
+            own: see `maps_folder`.
+    """
+
+    def __init__(self, predictor: DensePredictor, source: OpenSource, folder: Path) -> None:
+        self.predictor, self.source, self.folder = predictor, source, folder
+        self.decode_grid: Mapping[str, Sequence[Any]] = predictor.representation.decode_grid
+        self.decode_defaults: Knobs = predictor.representation.knobs(None).model_dump()
+
+    def look(self, image_id: str) -> None:
+        """See `Seen.look`."""
+        self.path_of(image_id)
+
+    def path_of(self, image_id: str) -> Path:
+        """Where an image's maps are, predicted now if they were not."""
+        path = self.folder / f"{image_id}.npy"
+        if not path.is_file():
+            source = self.source(image_id)
+            blank = source.statistics.is_blank
+            channels = len(self.predictor.representation.channels)
+            found = np.zeros((channels, 0, 0)) if blank else self.predictor.maps(source)
+            with whole_file(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, found.astype(np.float16))
+        return path
+
+    def maps(self, image_id: str) -> NDArray[np.float32]:
+        """float32[K, h, w] as the predictor made them, rounded to half precision; blank: h = 0."""
+        stored: NDArray[np.float16] = np.load(self.path_of(image_id), allow_pickle=False)
+        return stored.astype(np.float32)
+
+    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+        """See `Seen.decode`."""
+        maps, source = self.maps(image_id), self.source(image_id)
+        if maps.size == 0:
+            return Candidates.empty(source.shape, self.predictor.representation.type_names)
+        relative = self.predictor.relative_size(source)
+        return self.predictor.decode(maps, source.shape, relative, knobs)
+
+    def voted_type(self, image_id: str) -> str | None:
+        """See `Seen.voted_type`: the maps vote, as in `DensePredictor`."""
+        maps, representation = self.maps(image_id), self.predictor.representation
+        weights = representation.type_weights(maps) if maps.size else None
+        return None if weights is None else representation.type_names[int(weights.argmax())]
+
+
+class SeenCandidates:
+    """A predictor's candidates on disk, one `.npz` an image; it has no decode knobs.
+
+    Args:
+        predictor, source, folder: as in `SeenMaps`.
+    """
+
+    def __init__(self, predictor: Predictor, source: OpenSource, folder: Path) -> None:
+        self.predictor, self.source, self.folder = predictor, source, folder
+        self.decode_grid: Mapping[str, Sequence[Any]] = {}
+        self.decode_defaults: Knobs = {}
+
+    def look(self, image_id: str) -> None:
+        """See `Seen.look`."""
+        self.path_of(image_id)
+
+    def path_of(self, image_id: str) -> Path:
+        """Where an image's candidates are, predicted now if they were not."""
+        path = self.folder / f"{image_id}.npz"
+        if not path.is_file():
+            self.predictor.candidates(self.source(image_id)).save(path)
+        return path
+
+    def decode(self, image_id: str, knobs: Knobs) -> Candidates:  # noqa: ARG002 (it has none)
+        """See `Seen.decode`."""
+        return Candidates.load(self.path_of(image_id))
+
+    def voted_type(self, image_id: str) -> str | None:  # noqa: ARG002 (nothing to decide)
+        """See `Seen.voted_type`."""
+        return None
+
+
+def seen_by(predictor: Predictor, source: OpenSource, folder: Path) -> SeenMaps | SeenCandidates:
+    """What a predictor sees: maps where it makes any, else candidates."""
+    if isinstance(predictor, DensePredictor):
+        return SeenMaps(predictor, source, folder)
+    return SeenCandidates(predictor, source, folder)
+
+
+def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
+    """A folder of its own for each model, scale, tile and number of flips.
+
+    Args:
+        name: of the model; its hash.
+    """
+    if not isinstance(predictor, DensePredictor):
+        return folder / name
+    how = predictor.settings
+    scale = how.scale if predictor.scale is None else predictor.scale
+    return folder / f"{name}-scale{scale:g}-flips{how.flips}-tile{how.tile}-{how.overlap}"

@@ -1,0 +1,148 @@
+"""A tuning run from start to finish: what was moved, what it is worth, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.seen import Knobs
+from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+
+
+@dataclass(frozen=True)
+class TypeResult:
+    """What tuning did for one cell type.
+
+    Attributes:
+        images: how many there are.
+        before, after: mean score at the start and tuned, both in-sample, from cached overlaps.
+        repainted: `after` from cells selected, painted and matched anew.
+        crossfitted_gain: what images gain by knobs tuned on others, or None where not known.
+        moved: knob to (value before, value after).
+        kept: whether the model is to have these knobs.
+    """
+
+    images: int
+    before: float
+    after: float
+    repainted: float
+    crossfitted_gain: float | None
+    moved: dict[str, tuple[Any, Any]]
+    kept: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TuningResult:
+    """What a tuning run found.
+
+    Attributes:
+        points: to be saved: tuned knobs where they are kept, those of the start elsewhere.
+        tuned: every type's tuned knobs, kept or not.
+        by_type: what was done for each cell type.
+        start, crossfitted: scores as prediction would have them, under the points of the start and
+            under points tuned on the other half of the images; None where halves cannot be made.
+        note: why there is no cross-fitted score, or None.
+    """
+
+    points: OperatingPoints
+    tuned: OperatingPoints
+    by_type: dict[str, TypeResult]
+    start: CompetitionScore
+    crossfitted: CompetitionScore | None
+    note: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "by_type": {name: vars(result) for name, result in self.by_type.items()},
+            "start": self.start.as_dict(),
+            "crossfitted": self.crossfitted and self.crossfitted.as_dict(),
+            "note": self.note,
+            "points": self.points.model_dump(mode="json"),
+        }
+
+
+def run_tuning(
+    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
+) -> TuningResult:
+    """Tune on all images, and on either half to see what tuning is worth on others.
+
+    A type keeps its tuned knobs only where images gained by knobs tuned without them.
+
+    Raises:
+        InputError: no image has a cell type to tune for.
+    """
+    groups = tuner.by_type(ids)
+    if not groups:
+        raise InputError(f"none of {len(ids)} images has an annotated cell: nothing to tune on")
+    tuned = tuner.tune(ids, start)
+    before = _score(tuner, ids, dict.fromkeys(ids, start))
+    honest, note = None, None
+    try:
+        honest = _score(tuner, ids, crossfitted_points(tuner, ids, start, seed=seed))
+    except InputError as error:
+        note = str(error)
+    gains = {name: _mean_gain(before, honest, own) for name, own in groups.items()}
+    by_type = {
+        name: _type_result(tuner, own, start.of(name), tuned.of(name), gains[name])
+        for name, own in groups.items()
+    }
+    kept = dict(start.by_type)
+    kept |= {name: tuned.of(name) for name, result in by_type.items() if result.kept}
+    points = tuned.changed(by_type={name: point.model_dump() for name, point in kept.items()})
+    return TuningResult(points, tuned, by_type, before, honest, note)
+
+
+def _score(
+    tuner: Tuner, ids: Sequence[str], points: dict[str, OperatingPoints]
+) -> CompetitionScore:
+    truth = {image_id: tuner.truth[image_id] for image_id in ids}
+    found = {image_id: tuner.predict(image_id, points[image_id]) for image_id in ids}
+    return competition_map(truth, found, tuner.types)
+
+
+def _mean_gain(
+    before: CompetitionScore, after: CompetitionScore | None, ids: Sequence[str]
+) -> float | None:
+    if after is None:
+        return None
+    return float(np.mean([after.scores[each] - before.scores[each] for each in ids]))
+
+
+def _type_result(
+    tuner: Tuner, ids: Sequence[str], start: OperatingPoint, tuned: OperatingPoint,
+    gain: float | None,
+) -> TypeResult:  # fmt: skip
+    moved = moved_knobs(start, tuned, tuner.seen.decode_defaults)
+    return TypeResult(
+        images=len(ids),
+        before=float(tuner.scores(ids, start).mean()),
+        after=float(tuner.scores(ids, tuned).mean()),
+        repainted=float(tuner.repainted(ids, tuned).mean()),
+        crossfitted_gain=gain,
+        moved=moved,
+        kept=bool(moved) and (gain is None or gain > 0),
+    )
+
+
+def moved_knobs(
+    start: OperatingPoint, tuned: OperatingPoint, defaults: Knobs
+) -> dict[str, tuple[Any, Any]]:
+    """Knob to (value before, value after).
+
+    Args:
+        defaults: of the decode knobs that a point does not give.
+    """
+    before = {**defaults, **start.decode, **start.select.model_dump()}
+    after = {**defaults, **tuned.decode, **tuned.select.model_dump()}
+    return {
+        name: (before.get(name), value)
+        for name, value in after.items()
+        if before.get(name) != value
+    }

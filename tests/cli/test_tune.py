@@ -1,0 +1,184 @@
+"""`bigkingxxl tune`: a model without torch, a small data set with debris, and bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from bigkingxxl.cli import main
+from bigkingxxl.formats.kaggle import write_annotations
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings, read_card
+from bigkingxxl.operating_points import OperatingPoints
+from tests.small_models import SMALL_UNETR
+
+SIZE = (64, 64)
+NAMES = ("bright", "dark")
+Run = Callable[..., Result]
+
+
+def bright_or_dark(path: Path, **card: Any) -> Path:
+    """A model of one multiplication: what is bright is a cell of one type, what is dark another."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    sides = ["B", 1, "h", "w"]
+    image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, sides)
+    maps = helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["B", 2, "h", "w"])
+    constants = {"gain": [8.0, -8.0], "offset": [-4.0, -4.0]}
+    weights = [numpy_helper.from_array(np.array(values, np.float32).reshape(1, 2, 1, 1), name)
+               for name, values in constants.items()]  # fmt: skip
+    nodes = [
+        helper.make_node("Mul", ["image", "gain"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["maps"]),
+    ]
+    graph = helper.make_graph(nodes, "bright_or_dark", [image], [maps], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    written = ModelCard(
+        method="unetr", settings={**SMALL_UNETR, "representation": "components"},
+        type_names=NAMES, prediction=PredictionSettings(tile=64, overlap=0), **card,
+    )  # fmt: skip
+    helper.set_model_props(model, {METADATA_KEY: written.model_dump_json()})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def field(kind: int, seed: int) -> tuple[NDArray[np.uint8], Instances]:
+    """Four cells of 10 x 10 pixels, and eight flecks of 5 x 5 that are no cells."""
+    rng = np.random.default_rng(seed)
+    image = np.full(SIZE, 128.0) + rng.normal(0, 2, SIZE)
+    corners = [(6 + 28 * row, 6 + 28 * col) for row in (0, 1) for col in (0, 1)]
+    sign = 1 if kind == 0 else -1
+    for row, col in corners:
+        image[row : row + 10, col : col + 10] += sign * 90
+        for away in (14, 21):
+            image[row + away : row + away + 5, col : col + 5] += sign * 90
+    truth = Instances.from_crops(
+        corners, [np.ones((10, 10), bool)] * 4, SIZE,
+        cell_type=np.full(4, kind), type_names=NAMES,
+    )  # fmt: skip
+    return image.clip(0, 255).astype(np.uint8), truth
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six fields of each type; the debris is only in those of bright cells' truth."""
+    folder = tmp_path_factory.mktemp("tune") / "data"
+    (folder / "train").mkdir(parents=True)
+    cells = {}
+    for number in range(12):
+        image, cells[f"image{number}"] = field(number % 2, number)
+        Image.fromarray(image).save(folder / "train" / f"image{number}.png")
+    write_annotations(folder / "train.csv", cells)
+    rows = "".join(f"image{number},{number}\n" for number in range(12))
+    (folder / "fields.csv").write_text(f"id,field\n{rows}")
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return bright_or_dark(tmp_path / "model.onnx")
+
+
+@pytest.fixture
+def tune(model: Path, data: Path) -> Run:
+    def run(*arguments: object, path: Path = model) -> Result:
+        command = ["tune", str(path), "--data", str(data), "--quiet", *map(str, arguments)]
+        return CliRunner().invoke(main.app, command)
+
+    return run
+
+
+def sentence_of(result: Result) -> str:
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+def test_thresholds_are_found_saved_and_used(
+    tune: Run, model: Path, data: Path, tmp_path: Path
+) -> None:
+    result = tune("--plots", tmp_path / "plots", "--maps", tmp_path / "maps")
+    assert result.exit_code == 0, result.output
+    points = read_card(model).operating_points
+    assert set(points.tuned_on) == {f"image{number}" for number in range(12)}
+    for name in NAMES:
+        assert 25 < points.of(name).select.minimum_area <= 100
+    assert "(+0." in result.stdout
+    assert "minimum_area 20 to 100" in result.stdout
+    plots = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert {"score_threshold.png", "minimum_area.png", "foreground_threshold.png"} <= plots
+    assert len(list((tmp_path / "maps").rglob("*.npy"))) == 12
+    out = tmp_path / "out"
+    command = ["predict", str(data / "train"), "--model", str(model), "--out", str(out)]
+    done = CliRunner().invoke(main.app, [*command, "--format", "labels", "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert "48 cells in 12 images" in done.stdout
+
+
+def test_json_holds_both_figures_and_the_gain(tune: Run, model: Path, tmp_path: Path) -> None:
+    before = model.read_bytes()
+    result = tune("--json", "--out", tmp_path / "tuned.onnx")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert model.read_bytes() == before
+    for each in told["by_type"].values():
+        assert abs(each["after"] - each["repainted"]) < 0.002
+        assert each["after"] == pytest.approx(1)
+        assert each["before"] == pytest.approx(4 / 12)
+        assert each["crossfitted_gain"] == pytest.approx(8 / 12)
+        assert each["kept"]
+    assert told["crossfitted"]["competition_map"] == pytest.approx(1)
+    written = OperatingPoints.model_validate(told["points"])
+    assert read_card(tmp_path / "tuned.onnx").operating_points == written
+
+
+def test_a_fold_alone(tune: Run, model: Path) -> None:
+    result = tune("--fold", 0)
+    assert result.exit_code == 0, result.output
+    assert 0 < len(read_card(model).operating_points.tuned_on) < 12
+
+
+def test_images_of_training_are_refused_unless_forced(tune: Run, tmp_path: Path) -> None:
+    known = bright_or_dark(tmp_path / "known.onnx", trained_on=("image3",), selected_on=("image4",))
+    before = known.read_bytes()
+    sentence = sentence_of(tune(path=known))
+    assert "was trained on 1 of these 12 images, the first is 'image3'" in sentence
+    assert known.read_bytes() == before
+    forced = tune("--force", path=known)
+    assert forced.exit_code == 0, forced.output
+    assert "Note: the model was trained on 1 of the images." in forced.stdout
+    assert "Note: 1 of the images chose the model's checkpoint" in forced.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fold", 9], "fold 9 leaves"),
+        (["--folds", "x.csv"], "say which --fold of it"),
+        (["--out", "tuned.safetensors"], "expected a name that ends in .onnx"),
+        (["--device", "cuda"], "it runs on the cpu"),
+    ],
+)
+def test_bad_requests(tune: Run, arguments: list[object], words: str) -> None:
+    assert words in sentence_of(tune(*arguments))
+
+
+def test_a_missing_model_and_a_set_without_cells(tune: Run, data: Path, tmp_path: Path) -> None:
+    assert "no such model file" in sentence_of(tune(path=tmp_path / "none.onnx"))
+    assert "say where its tuned copy goes" in sentence_of(tune(path=Path("synthetic")))
+    empty = tmp_path / "empty"
+    shutil.copytree(data / "train", empty / "train")
+    cells = {f"image{number}": Instances.empty(SIZE, NAMES) for number in range(12)}
+    write_annotations(empty / "train.csv", cells)
+    assert sentence_of(tune("--data", empty))
