@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.support import instances_of
@@ -149,6 +150,31 @@ def test_predictions_are_scored_there(installed: Path, data: Path, tmp_path: Pat
         cwd=tmp_path,
     )  # fmt: skip
     assert json.loads(text)["competition_map"] == 1
+
+
+def test_real_sized_cells_are_outlined_there(installed: Path, tmp_path: Path) -> None:
+    """The first minute of a biologist: no training, no download, cells in files."""
+    program = installed / "bigkingxxl"
+    succeeded(program, "data", "synthesize", "field", "--images", "1", "--seed", "3", cwd=tmp_path)
+    (image,) = (tmp_path / "field" / "train").glob("*.png")
+    assert Image.open(image).size == (704, 520)
+    formats = "labels,overlay,measurements,summary,submission"
+    succeeded(program, "predict", image, "--out", "cells", "--format", formats, cwd=tmp_path)
+    labels = tifffile.imread(tmp_path / "cells" / "labels" / f"{image.stem}.tif")
+    assert labels.shape == (520, 704)
+    assert labels.max() >= 5
+    text = succeeded(
+        program, "evaluate", "cells/submission.csv", "field/train.csv", "--json", cwd=tmp_path
+    )
+    assert json.loads(text)["competition_map"] > 0.15
+
+
+def test_plots_name_the_extra_they_need(installed: Path, data: Path, tmp_path: Path) -> None:
+    done = run(
+        installed / "bigkingxxl", "data", "info", data, "--plot", "plot.png", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert 'pip install "bigkingxxl[plots]"' in done.stderr
 
 
 def test_training_names_the_extra_it_needs(installed: Path, data: Path, tmp_path: Path) -> None:

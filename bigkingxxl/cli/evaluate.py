@@ -24,6 +24,9 @@ def evaluate(
     per_image: Annotated[
         Path | None, typer.Option(help="Write the score of every image to this csv file.")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write one HTML page of scores and plots to this file.")
+    ] = None,
     fold: Annotated[
         int | None, typer.Option(min=0, help="Score the images that this fold validates.")
     ] = None,
@@ -61,6 +64,12 @@ def evaluate(
     notes = (*annotated.notes, *found.notes)
     if per_image is not None:
         write_per_image(per_image, competition)
+    if report is not None:
+        from bigkingxxl.evaluation.report import write_report
+
+        facts = {"predictions": predictions, "truth": truth, "images": len(chosen)}
+        write_report(report, title=predictions.name, competition=competition, coco=coco,
+                     facts=facts)  # fmt: skip
     if as_json:
         import json
 

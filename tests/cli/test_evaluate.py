@@ -247,6 +247,18 @@ BAD = {
 }  # fmt: skip
 
 
+def test_the_report_is_one_page_with_scores_and_plots(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    page = tmp_path / "report.html"
+    result = evaluate(predictions["submission"], truths["train.csv"], "--report", page)
+    assert result.exit_code == 0, result.output
+    text = page.read_text(encoding="utf-8")
+    assert f"{PLAIN:.3f}" in text
+    assert text.count("data:image/png;base64,") >= 3
+    assert "http" not in text.replace("http-equiv", "")
+
+
 @pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_sentence_and_nothing_written(
     truths: dict[str, Path],
