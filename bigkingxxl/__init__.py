@@ -1,9 +1,21 @@
 """Cell instance segmentation for label-free microscopy.
 
-import bigkingxxl as bk
-model = bk.load("model.onnx")
-cells = model.predict("image.tif")
-cells.label_map(), cells.measurements(), cells.to_coco()
+Three lines: load the bundled model, predict, use the cells. An image is a path, an array or a
+tensor; here a simulated one stands for yours.
+
+>>> from bigkingxxl.simulate import simulate_field
+>>> image = simulate_field("cort", size=(192, 256), seed=1).image
+
+>>> import bigkingxxl as bk
+>>> model = bk.load()
+>>> cells = model.predict(image)
+
+>>> cells.label_map().shape, int(cells.label_map().max()) == len(cells)
+((192, 256), True)
+>>> sorted(cells.measurements(image))[:4]
+['area', 'area_um2', 'centroid_col', 'centroid_col_um']
+>>> cells.to_coco()[0]["segmentation"]["size"]
+[192, 256]
 """
 
 from __future__ import annotations
