@@ -21,7 +21,7 @@ from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.formats.overlay import draw_overlay
 from bigkingxxl.inference.folder import Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.models import model_hash
+from bigkingxxl.models import model_hash, read_card, resolve_model
 from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
@@ -64,7 +64,7 @@ def run_demo(
     tell: Callable[[str], None] = print,
     track: Track = untracked,
 ) -> DemoResult:
-    """Make or open data, preprocess, train, predict the validation fold, score, report.
+    """Make or open data, outline it with the bundled model, train, predict, score, report.
 
     Args:
         run: a fresh folder; everything the demo makes lies in it.
@@ -78,17 +78,30 @@ def run_demo(
     dataset = open_dataset(folder)
     tell(f"preprocessing {len(dataset)} images")
     preprocess(dataset, run / "preprocessed", track=track)
-    tell("training a compact network (under four minutes)")
+    _, ids = fold_ids(dataset, 0)
+    tell(f"outlining {len(ids)} images with the bundled model, which needs no training")
+    tell(outline_bundled(run, dataset, ids, track))
+    tell("training a compact network on this data (under four minutes)")
     trained = train(
         load_recipe("demo", seed=seed), dataset, run / "training", device="auto", quiet=quiet
     )
-    tell("predicting the validation fold")
-    _, ids = fold_ids(dataset, 0)
+    tell("predicting the validation fold with it")
     predicted = predict_ids(dataset, ids, trained.model, run / "predictions", track)
     tell("scoring")
     competition, coco = score(run / "preprocessed", predicted)
     report = write_demo_report(run, dataset, ids, competition, coco, data is None)
     return DemoResult(run, report, len(ids), competition, coco, data is None)
+
+
+def outline_bundled(run: Path, dataset: Dataset, ids: tuple[str, ...], track: Track) -> str:
+    """What the bundled model finds in some images, in a folder beside, and a line on its score."""
+    model = resolve_model("bundled")
+    outlined = predict_ids(dataset, ids, model, run / "bundled", track)
+    competition, _ = score(run / "preprocessed", outlined)
+    card = read_card(model)
+    seen = set(ids) & {*card.trained_on, *card.selected_on, *card.operating_points.tuned_on}
+    known = f" (in-sample: it has seen {len(seen)} of them before)" if seen else ""
+    return f"{outlined / 'overlays'}: competition mAP {competition.mean:.3f}{known}"
 
 
 def predict_ids(
@@ -103,7 +116,7 @@ def predict_ids(
         lambda path: [open_image(path)],
         out,
         ("labels", "overlay", "submission", "coco"),
-        Selection(card.operating_points, None, card.pixel_size_um),
+        Selection(card.operating_points),
         model_hash(model),
     )
     return out
