@@ -1,12 +1,11 @@
-"""How much the cells of two sets overlap, as sparse matrices: computed once, used by many."""
+"""How much the cells of two sets overlap, as pairs: computed once, used by many."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from bigkingxxl import rle
 from bigkingxxl.errors import InputError
@@ -82,27 +81,12 @@ def _summed(pair: Int64, pixels: Int64, columns: int) -> Overlaps:
     return Overlaps(first, second, np.add.reduceat(pixels[order], starts))
 
 
-def intersections(first: Instances, second: Instances) -> Any:
-    """Sparse int64[N, M]: pixels that cell i of `first` and cell j of `second` share.
+def iou_pairs(first: Instances, second: Instances) -> tuple[Int64, Int64, NDArray[np.float64]]:
+    """The pairs that overlap, int64[K] each, and their intersection over union, float64[K].
 
     Raises:
         ValueError: the two belong to images of different sizes.
     """
-    pairs = overlaps(first, second)
-    shape = (len(first), len(second))
-    return sparse.csr_matrix((pairs.pixels, (pairs.first, pairs.second)), shape=shape)
-
-
-def iou_from_intersections(
-    shared: Any, first_areas: NDArray[Any], second_areas: NDArray[Any]
-) -> Any:
-    """Sparse float64[N, M] of intersection over union from intersections and areas."""
-    pairs = shared.tocoo()
-    union = first_areas[pairs.row] + second_areas[pairs.col] - pairs.data
-    values = pairs.data.astype(np.float64) / union
-    return sparse.csr_matrix((values, (pairs.row, pairs.col)), shape=shared.shape)
-
-
-def iou(first: Instances, second: Instances) -> Any:
-    """Sparse float64[N, M]: intersection over union of every pair that overlaps."""
-    return iou_from_intersections(intersections(first, second), first.areas(), second.areas())
+    one, two, shared = overlaps(first, second)
+    union = first.areas()[one] + second.areas()[two] - shared
+    return one, two, shared / union

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import intersections, iou, iou_from_intersections, overlaps
+from bigkingxxl.overlaps import iou_pairs, overlaps
 from tests.support import Stack, instances_of
 
 
@@ -20,15 +20,6 @@ def pairs_of_stacks(draw: st.DrawFn) -> tuple[Stack, Stack]:
     size = (draw(st.integers(1, 7)), draw(st.integers(1, 7)))
     first, second = (draw(hnp.arrays(np.bool_, (draw(st.integers(0, 4)), *size))) for _ in range(2))
     return first, second
-
-
-@given(pairs_of_stacks())
-def test_intersections_count_shared_pixels(pair: tuple[Stack, Stack]) -> None:
-    first, second = pair
-    expected = np.einsum("nhw,mhw->nm", first.astype(int), second.astype(int))
-    found = intersections(instances_of(first), instances_of(second))
-    assert found.shape == (len(first), len(second))
-    assert np.array_equal(found.toarray(), expected)
 
 
 @given(pairs_of_stacks())
@@ -44,35 +35,32 @@ def test_pairs_come_sorted_and_each_once(pair: tuple[Stack, Stack]) -> None:
 
 @given(pairs_of_stacks())
 def test_iou_equals_pycocotools(pair: tuple[Stack, Stack]) -> None:
-    first, second = pair
-    found = iou(instances_of(first), instances_of(second))
+    one, two, value = iou_pairs(*map(instances_of, pair))
     encoded = [
         coco.encode(np.asfortranarray(stack.transpose(1, 2, 0).astype(np.uint8))) for stack in pair
     ]
-    expected = coco.iou(*encoded, [0] * len(second)) if len(first) and len(second) else []
-    expected = np.asarray(expected).reshape(len(first), len(second))
-    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-12)
+    shape = (len(pair[0]), len(pair[1]))
+    expected = coco.iou(*encoded, [0] * shape[1]) if 0 not in shape else []
+    found = np.zeros(shape)
+    found[one, two] = value
+    np.testing.assert_allclose(found, np.reshape(expected, shape), rtol=1e-12)
 
 
-def test_only_pairs_that_overlap_are_stored() -> None:
+def test_only_pairs_that_overlap_are_told() -> None:
     stack = np.eye(9, dtype=bool).reshape(9, 3, 3)
-    found = iou(instances_of(stack), instances_of(stack))
-    assert found.nnz == 9
-    shared = intersections(instances_of(stack), instances_of(stack))
-    areas = np.ones(9, np.int64)
-    assert np.array_equal(iou_from_intersections(shared, areas, areas).toarray(), np.eye(9))
+    one, two, value = iou_pairs(instances_of(stack), instances_of(stack))
+    assert one.tolist() == two.tolist() == list(range(9))
+    assert value.tolist() == [1.0] * 9
 
 
 def test_large_cells_are_counted_exactly() -> None:
     """Beyond 2 ** 24 pixels float32 knows no odd numbers."""
     rows = np.stack((np.arange(4097), np.zeros(4097), np.full(4097, 4097)), axis=1).astype(int)
     cell = Instances.from_runs(rows, np.zeros(4097, np.int64), 1, (4097, 4097))
-    assert int(intersections(cell, cell).toarray()[0, 0]) == 4097 * 4097
-    assert iou(cell, cell).toarray()[0, 0] == 1
+    assert overlaps(cell, cell).pixels.tolist() == [4097 * 4097]
+    assert iou_pairs(cell, cell)[2].tolist() == [1.0]
 
 
 def test_cells_of_different_images_are_not_compared() -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
-        intersections(
-            instances_of(np.ones((1, 3, 4), bool)), instances_of(np.ones((1, 4, 3), bool))
-        )
+        overlaps(instances_of(np.ones((1, 3, 4), bool)), instances_of(np.ones((1, 4, 3), bool)))

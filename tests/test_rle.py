@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from bigkingxxl import rle
 from bigkingxxl.instances import Instances
@@ -135,26 +137,6 @@ def test_column_counts_are_what_a_pixel_loop_counts(stack: Stack) -> None:
     assert [each.tolist() for each in split] == [naive_counts(mask) for mask in stack]
 
 
-@given(stacks())
-def test_coco_strings_of_pycocotools_read_back_as_the_same_masks(stack: Stack) -> None:
-    encoded = coco.encode(np.asfortranarray(stack.transpose(1, 2, 0).astype(np.uint8)))
-    counts = [rle.coco_counts(each["counts"]) for each in encoded]
-    assert [each.tolist() for each in counts] == [naive_counts(mask) for mask in stack]
-    size = (stack.shape[1], stack.shape[2])
-    owner, flat = rle.rows_from_column_counts(counts, size)
-    again = Instances.from_pixels(owner, flat, len(stack), size)
-    assert np.array_equal(stack_of(again), stack)
-
-
-@given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=12))
-def test_counts_of_any_magnitude_go_through_the_string(counts: list[int]) -> None:
-    """Against COCO's own writer, which takes uncompressed counts of a mask of that size."""
-    image = {"size": [1, sum(counts) or 1], "counts": counts}
-    text = coco.frPyObjects(image, 1, image["size"][1])["counts"]
-    assert rle.coco_counts(text).tolist() == counts
-    assert rle.coco_counts(text.decode()).tolist() == counts
-
-
 def test_big_masks_equal_pycocotools() -> None:
     """Counts of more than three letters, of both signs once they are differences."""
     mask = np.zeros((1500, 1400), bool)
@@ -164,18 +146,6 @@ def test_big_masks_equal_pycocotools() -> None:
     instances = instances_of(mask[None])
     expected = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
     assert instances.coco_strings() == [expected]
-
-
-@pytest.mark.parametrize("text", ["p", "\x00", "ü", "0 1", "X", "11Q"])
-def test_what_is_no_coco_string_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="not a compressed COCO"):
-        rle.coco_counts(text)
-
-
-@pytest.mark.parametrize("counts", [[3], [5, 5], [12, 1], [-1, 13], [0]])
-def test_counts_that_do_not_fill_the_image_are_refused(counts: list[int]) -> None:
-    with pytest.raises(ValueError, match="expected 12"):
-        rle.rows_from_column_counts([np.array(counts, np.int64)], (3, 4))
 
 
 # ---- parts -------------------------------------------------------------------------------------
@@ -200,3 +170,29 @@ def test_label_runs_paint_the_label_map_again(label_map: np.ndarray) -> None:
     assert np.array_equal(painted, label_map)
     before = [(r, s) for (r, s, _), label in zip(runs.tolist(), labels.tolist(), strict=True)]
     assert before == sorted(before)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
+    """How many nodes, and the ends of links."""
+    count = draw(st.integers(1, 12))
+    node = st.integers(0, count - 1)
+    return count, draw(st.lists(st.tuples(node, node), max_size=20))
+
+
+@given(graphs())
+def test_what_hangs_together_is_what_links_lead_to(
+    graph: tuple[int, list[tuple[int, int]]],
+) -> None:
+    count, links = graph
+    ends = np.array(links, np.int64).reshape(-1, 2).T
+    matrix = sparse.coo_matrix((np.ones(len(links)), (ends[0], ends[1])), (count, count))
+    expected = connected_components(matrix, directed=False)[1]
+    found = rle.connected(count, ends[0], ends[1])
+    first = [expected.tolist().index(part) for part in expected]
+    assert found.tolist() == first
+
+
+def test_a_long_chain_hangs_together() -> None:
+    order = np.random.default_rng(0).permutation(100_000)
+    assert not rle.connected(100_000, order[1:], order[:-1]).any()

@@ -90,12 +90,12 @@ def _cells(instances: Instances) -> dict[str, NDArray[Any]]:
 
 def _overlaps(instances: Instances) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Largest IoU with another cell, and largest share covered by another, each float64[N]."""
-    from bigkingxxl.overlaps import intersections
+    from bigkingxxl.overlaps import overlaps
 
     areas = np.maximum(instances.areas(), 1)
-    shared = intersections(instances, instances).tocoo()
-    others = shared.row != shared.col
-    one, two, pixels = shared.row[others], shared.col[others], shared.data[others]
+    pairs = overlaps(instances, instances)
+    others = pairs.first != pairs.second
+    one, two, pixels = (each[others] for each in pairs)
     overlap, inside = np.zeros(len(areas)), np.zeros(len(areas))
     np.maximum.at(overlap, one, pixels / (areas[one] + areas[two] - pixels))
     np.maximum.at(inside, one, pixels / areas[one])

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl import rle
 from bigkingxxl.decoding.flow_dynamics import end_points, gathered
 from bigkingxxl.decoding.flow_targets import cell_strip
+from bigkingxxl.decoding.holes import fill_holes
 
 Float32 = NDArray[np.float32]
 LabelMap = NDArray[np.int32]
@@ -86,31 +86,3 @@ def only(label_map: LabelMap, keep: NDArray[np.bool_]) -> LabelMap:
     number = np.zeros(len(keep) + 1, np.int32)
     number[1:] = np.where(keep, np.cumsum(keep), 0)
     return number[label_map]
-
-
-def fill_holes(label_map: LabelMap) -> LabelMap:
-    """int32[h, w] with what a label encloses (background, smaller cells) given to it.
-
-    A pixel is enclosed when no path over sides leads from it past the label.
-    """
-    from scipy import ndimage
-
-    suspects = _interrupted(label_map)
-    if not len(suspects):
-        return label_map
-    filled = label_map.copy()
-    boxes = ndimage.find_objects(label_map)
-    for label in suspects.tolist():
-        box = boxes[label - 1]
-        part = filled[box]
-        part[ndimage.binary_fill_holes(part == label)] = label
-    return filled
-
-
-def _interrupted(label_map: LabelMap) -> NDArray[np.int32]:
-    """Labels with two runs in one row: only these can have a hole."""
-    runs, label = rle.label_runs(label_map)
-    key = label.astype(np.int64) * label_map.shape[0] + runs[:, 0]
-    key.sort()
-    twice: NDArray[np.int32] = np.unique(key[1:][key[1:] == key[:-1]] // label_map.shape[0])
-    return twice

@@ -160,9 +160,6 @@ def _doubled_areas(points: Int64, starts: Int64) -> Int64:
 
 def _parts(instances: Instances) -> Int64:
     """int64[R]: the 4-connected part that each run belongs to."""
-    from scipy import sparse
-    from scipy.sparse.csgraph import connected_components
-
     height, width = instances.size
     row, start, stop = instances.runs.astype(np.int64).T
     line = (instances.run_owner * (height + 1) + row) * (width + 1)
@@ -171,9 +168,7 @@ def _parts(instances: Instances) -> Int64:
     high = np.searchsorted(line + start, below + stop, side="left")
     touching = np.maximum(high - low, 0)
     pairs = (np.repeat(np.arange(len(row)), touching), rle.expand(low, touching))
-    graph = sparse.coo_matrix((np.ones(len(pairs[0]), bool), pairs), (len(row), len(row)))
-    part: Int64 = connected_components(graph, directed=False)[1].astype(np.int64)
-    return part
+    return rle.connected(len(row), *pairs)
 
 
 def filled(

@@ -7,15 +7,13 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
 from bigkingxxl.inference.selection import masks_above, not_suppressed, soft_areas
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import iou, overlaps
+from bigkingxxl.overlaps import iou_pairs, overlaps
 
 Int64 = NDArray[np.int64]
 SAME_CELL = 0.5
@@ -93,11 +91,7 @@ def _same_cells(
         first, second = masks.take(inside[one]), masks.take(inside[two])
         found = agreeing(first.crop(common), second.crop(common))
         links.append(np.stack((inside[one][found[0]], inside[two][found[1]])))
-    first_end, second_end = pieces[np.concatenate(links, axis=1)]
-    count = len(candidates)
-    graph = sparse.coo_matrix((np.ones(len(first_end)), (first_end, second_end)), (count, count))
-    group: Int64 = connected_components(graph, directed=False)[1].astype(np.int64)
-    return group
+    return rle.connected(len(candidates), *pieces[np.concatenate(links, axis=1)])
 
 
 def _overlapping(windows: Sequence[Window]) -> Iterator[tuple[int, int, Window]]:
@@ -119,9 +113,9 @@ def agreeing(first: Instances, second: Instances) -> tuple[Int64, Int64]:
     """
     ones, owner_of_one = connected_parts(first)
     twos, owner_of_two = connected_parts(second)
-    overlap = iou(ones, twos).tocoo()
-    same = overlap.data > SAME_CELL
-    return owner_of_one[overlap.row[same]], owner_of_two[overlap.col[same]]
+    one, two, overlap = iou_pairs(ones, twos)
+    same = overlap > SAME_CELL
+    return owner_of_one[one[same]], owner_of_two[two[same]]
 
 
 def connected_parts(cells: Instances) -> tuple[Instances, Int64]:
@@ -135,11 +129,8 @@ def connected_parts(cells: Instances) -> tuple[Instances, Int64]:
     high = np.searchsorted(start, stop + width + 1, side="left")
     below = np.maximum(high - low, 0)
     ends = (np.repeat(np.arange(len(owner)), below), rle.expand(low, below))
-    graph = sparse.coo_matrix((np.ones(len(ends[0])), ends), (len(owner), len(owner)))
-    count, part = connected_components(graph, directed=False)
-    part_owner = np.zeros(count, np.int64)
-    part_owner[part] = owner
-    return Instances.from_runs(cells.runs, part.astype(np.int64), count, cells.size), part_owner
+    firsts, part = np.unique(rle.connected(len(owner), *ends), return_inverse=True)
+    return Instances.from_runs(cells.runs, part, len(firsts), cells.size), owner[firsts]
 
 
 def _merged(candidates: Candidates, group: Int64) -> tuple[Candidates, Int64]:

@@ -30,7 +30,7 @@ from benchmarks.flow_fields import (
     neurite_field,
 )
 from bigkingxxl.decoding.base import Channel
-from bigkingxxl.decoding.flow_masks import cells_from_flows, fill_holes
+from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import label_flows, plane_flows
 from bigkingxxl.decoding.flows import Flows, FlowsSettings
 from bigkingxxl.decoding.registry import make_representation
@@ -280,27 +280,6 @@ def test_minimum_area_and_foreground_threshold_are_knobs() -> None:
     assert len(flows.decode(maps, {"foreground_threshold": 0.7})) == 0
     with pytest.raises(SettingsError, match="flow_error"):
         flows.decode(maps, {"flow_eror": 0.4})
-
-
-def test_what_a_cell_encloses_is_its_own() -> None:
-    labels = np.zeros((9, 12), np.int32)
-    labels[1:8, 1:8] = 2
-    labels[2:7, 2:7] = 0
-    labels[4, 4] = 1  # a cell in the hole of another goes with it
-    labels[2:5, 9:12] = 3
-    labels[3, 11] = 0  # a bay at the image's border is no hole
-    expected = labels.copy()
-    expected[1:8, 1:8] = 2
-    np.testing.assert_array_equal(fill_holes(labels), expected)
-
-
-@given(hnp.arrays(np.int32, st.tuples(st.integers(1, 8), st.integers(1, 8)),
-                  elements=st.integers(0, 2)))  # fmt: skip
-def test_holes_are_filled_label_by_label(labels: NDArray[np.int32]) -> None:
-    expected = labels.copy()
-    for label in (1, 2):
-        expected[ndimage.binary_fill_holes(expected == label)] = label
-    np.testing.assert_array_equal(fill_holes(labels), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (7, 5)])
