@@ -17,29 +17,44 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
     ] = None,
-    fold: Annotated[int, typer.Option(help="Validation fold; -1 trains on every image.")] = 0,
+    fold: Annotated[
+        int | None,
+        typer.Option(
+            help="Validation fold; -1 trains on every image (default: 0; few images: -1)."
+        ),
+    ] = None,
     folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
-    init: Annotated[Path | None, typer.Option(help="A model to start from.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(help="The model to start from: bundled, synthetic or a file."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Train a model on a data set; the best checkpoint becomes RUN/model.safetensors.
+    """Train a model on a data set and write it to RUN/model.safetensors.
 
-    The progress is in RUN/lightning_logs (tensorboard --logdir RUN).
+    The checkpoint that is best on the validation fold is kept. `bigkingxxl train finetune` turns
+    the bundled model into one for your own cells; five annotated images do. So few all train, and
+    the last checkpoint is kept. The progress is in RUN/lightning_logs (tensorboard --logdir RUN).
     """
     from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.training import run
     from bigkingxxl.training.recipe import load_recipe
 
-    recipe = load_recipe(config, settings or (), seed)
+    recipe = load_recipe(config, settings or (), seed, init)
     folder = out or Path("runs") / Path(config).stem
     result = run.train(
         recipe, open_dataset(data), folder,
-        fold=fold, folds_file=folds, device=device, resume=resume, initial=init, quiet=quiet,
+        fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
     )  # fmt: skip
+    meaning = (
+        "on validation images (in-sample: it chose the epoch)"
+        if result.chosen
+        else "on images it was trained on (the last weights, averaged; no image was kept back)"
+    )
     typer.echo(
         f"{result.model}: {result.epochs} epochs, {result.minutes:.1f} minutes, "
-        f"validation mAP {result.best_map:.3f} (in-sample: it chose the epoch)"
+        f"mAP {result.score:.3f} {meaning}"
     )

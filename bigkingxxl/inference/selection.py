@@ -12,7 +12,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.overlaps import iou
+from bigkingxxl.overlaps import iou_pairs
 from bigkingxxl.settings import nearest
 
 
@@ -120,10 +120,9 @@ def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) ->
     Args:
         masks: in order of falling score; limits: float64[N].
     """
-    overlap = iou(masks, masks).tocoo()
-    limits = np.asarray(limits, np.float64)
-    hit = (overlap.row < overlap.col) & (overlap.data > limits[overlap.col])
-    return not_suppressed(len(masks), overlap.row[hit], overlap.col[hit])
+    one, two, overlap = iou_pairs(masks, masks)
+    hit = (one < two) & (overlap > np.asarray(limits, np.float64)[two])
+    return not_suppressed(len(masks), one[hit], two[hit])
 
 
 def not_suppressed(

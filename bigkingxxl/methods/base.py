@@ -95,8 +95,13 @@ class Method(ABC):
 
 
 class DenseMethod(Method):
-    """A network times a representation: maps at every pixel, from which cells are decoded."""
+    """A network times a representation: maps at every pixel, from which cells are decoded.
 
+    Attributes:
+        output_layer: the network's layer that makes the maps, one block of its rows a map.
+    """
+
+    output_layer: ClassVar[str]
     representation: Representation
 
     def targets(self, crop: Crop) -> Float32:

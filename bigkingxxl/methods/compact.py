@@ -39,6 +39,7 @@ class Compact(DenseMethod):
     name: ClassVar[str] = "compact"
     Settings: ClassVar[type[Settings]] = CompactSettings
     stride = 32
+    output_layer: ClassVar[str] = "head"
 
     def __init__(self, settings: CompactSettings, type_names: tuple[str, ...]) -> None:
         super().__init__(settings, type_names)

@@ -51,6 +51,7 @@ class Unetr(DenseMethod):
     name: ClassVar[str] = "unetr"
     Settings: ClassVar[type[Settings]] = UnetrSettings
     stride = 16
+    output_layer: ClassVar[str] = "out"
 
     def __init__(self, settings: UnetrSettings, type_names: tuple[str, ...]) -> None:
         super().__init__(settings, type_names)

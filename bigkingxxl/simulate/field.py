@@ -59,6 +59,16 @@ def simulate_field(
     profile = profile_of(cell_type)
     _check(size, seed, cell_count)
     rng = np.random.default_rng([CELL_TYPES.index(cell_type), seed])
+    return field_of(profile, rng, size, cell_count)
+
+
+def field_of(
+    profile: CellTypeProfile,
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    cell_count: int | None = None,
+) -> SimulatedField:
+    """As `simulate_field`, for cells of any profile."""
     count = draw_count(rng, profile, size) if cell_count is None else cell_count
     layout = place_cells(rng, profile, size, count)
     contrast = float(np.exp(profile.contrast_spread * rng.standard_normal()))
@@ -68,7 +78,7 @@ def simulate_field(
     seen = intensity(np.float32(contrast) * phase, _draw_optics(rng, profile))
     image = record(rng, seen, _draw_camera(rng, profile))
     cells = tuple(SimulatedCell(cell.row0, cell.col0, cell.mask) for cell in layout.cells)
-    return SimulatedField(image, cells, cell_type)
+    return SimulatedField(image, cells, profile.name)
 
 
 def _check(size: tuple[int, int], seed: int, cell_count: int | None) -> None:

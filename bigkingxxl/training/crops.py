@@ -38,6 +38,12 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         self.chance = type_balanced_chances(
             [data.cell_type(each) for each in self.ids], recipe.training.type_balance
         )
+        # What no view enlarges is shrunk once, smoothly, as prediction shrinks it.
+        zoom = recipe.augment.zoom
+        self.shrink = min(1.0, zoom[1])
+        self.augment: AugmentSettings = recipe.augment.changed(
+            zoom=(zoom[0] / self.shrink, zoom[1] / self.shrink)
+        )
         self.cache: OrderedDict[str, AnnotatedPixels] = OrderedDict()
         self.cached_bytes = 0
 
@@ -48,8 +54,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         """image float32[C, h, w] and the method's targets."""
         rng = np.random.default_rng((self.recipe.seed, index))
         pixels = self._pixels(self.ids[int(rng.choice(len(self.ids), p=self.chance))])
-        augment: AugmentSettings = self.recipe.augment
-        image, planes = random_view(pixels, augment, rng)
+        image, planes = random_view(pixels, self.augment, rng)
         targets = self.method.targets(Crop(image, planes, pixels.cell_type))
         return torch.from_numpy(image), targets
 
@@ -59,7 +64,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
             return self.cache[image_id]
         pixels = annotated_pixels(
             self.data, image_id, self.recipe.normalisation, self.method.type_names,
-            self.recipe.training.label_policy,
+            self.recipe.training.label_policy, self.shrink,
         )  # fmt: skip
         self.cache[image_id] = pixels
         self.cached_bytes += pixels.image.nbytes + pixels.planes.nbytes
@@ -75,12 +80,14 @@ def annotated_pixels(
     normalisation: Normalisation,
     type_names: tuple[str, ...],
     policy: LabelPolicy = "as_annotated",
+    shrink: float = 1.0,
 ) -> AnnotatedPixels:
     """One image, normalised by its own statistics, with its annotations as planes."""
     source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
     order = np.array([type_names.index(name) for name in cells.type_names], np.int16)
-    return AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])
+    pixels = AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])
+    return pixels if shrink == 1 else pixels.shrunk(shrink)
 
 
 def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:

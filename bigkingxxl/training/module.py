@@ -21,6 +21,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.start import Start, take_weights
 
 PICTURES = 3
 
@@ -36,6 +37,7 @@ class TrainingModule(L.LightningModule):
         method, recipe: what and how.
         card: of the model in the making; validation predicts with its settings.
         data: the data set; validation_ids: images predicted after each epoch.
+        start: the model whose weights training starts from; None takes the method's own beginning.
     """
 
     def __init__(
@@ -45,19 +47,31 @@ class TrainingModule(L.LightningModule):
         card: ModelCard,
         data: Dataset,
         validation_ids: Sequence[str],
+        start: Start | None = None,
     ) -> None:
         super().__init__()
         self.method, self.recipe, self.card, self.data = method, recipe, card, data
         self.validation_ids = tuple(validation_ids)
         network = method.build()
-        method.initialise(network)
+        if start is None:
+            method.initialise(network)
+        else:
+            take_weights(network, method, start)
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
         self.truth = {image_id: data.instances(image_id) for image_id in self.validation_ids}
         self.predicted: dict[str, Instances] = {}
+        self.score = 0.0
         self.seconds_before = 0.0
         self.started = time.monotonic()
 
     # ---- learning -----------------------------------------------------------------------------
+
+    def on_train_epoch_start(self) -> None:
+        """Batch norms that keep their statistics compute with them too."""
+        if self.recipe.training.freeze_statistics:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The total loss of one batch."""
@@ -97,6 +111,11 @@ class TrainingModule(L.LightningModule):
             done = max(done, self.seconds() / (60 * training.max_minutes))
         return min(done, 1.0)
 
+    def minutes_left(self) -> float:
+        """How long the training still takes at its speed so far, at most."""
+        done = self.progress(self.trainer.global_step)
+        return self.seconds() / 60 * (1 - done) / max(done, 1e-3)
+
     def seconds(self) -> float:
         """Time spent in training, over all resumed parts."""
         return self.seconds_before + time.monotonic() - self.started
@@ -115,8 +134,8 @@ class TrainingModule(L.LightningModule):
         return Batch(batch.images.to(device), moved)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the time spent."""
-        checkpoint["seconds"] = self.seconds()
+        """Keep the time spent and the last score."""
+        checkpoint["seconds"], checkpoint["score"] = self.seconds(), self.score
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the time spent before."""
@@ -146,8 +165,8 @@ class TrainingModule(L.LightningModule):
         types = {image_id: self.data.cell_type(image_id) for image_id in self.predicted}
         truth = {image_id: self.truth[image_id] for image_id in self.predicted}
         score = competition_map(truth, self.predicted, types)
-        mix = score.mean if score.challenge_mix is None else score.challenge_mix
-        self.log("val/map", mix, prog_bar=True)
+        self.score = score.mean if score.challenge_mix is None else score.challenge_mix
+        self.log("val/map", self.score, prog_bar=True)
         self.log("val/map_plain", score.mean)
         for name, value in score.by_type.items():
             self.log(f"val/map_{name}", value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bigkingxxl.data.augment import AugmentSettings
 from bigkingxxl.data.label_policy import LabelPolicy
@@ -31,6 +31,8 @@ class TrainingSettings(Settings):
         label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
         validation_images: how many images of the fold are predicted after each epoch.
         patience: epochs without a better validation mAP before training ends.
+        small_set: data sets of fewer images train on all of them: no fold chooses the checkpoint.
+        freeze_statistics: batch norms keep the statistics they start with.
         workers: processes that prepare crops.
     """
 
@@ -48,7 +50,12 @@ class TrainingSettings(Settings):
     label_policy: LabelPolicy = "as_annotated"
     validation_images: int = Field(24, ge=1)
     patience: int = Field(20, ge=1)
+    small_set: int = Field(5, ge=1)
+    freeze_statistics: bool = False
     workers: int = Field(1, ge=0)
+
+
+PositivePair = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
 class Recipe(Settings):
@@ -56,17 +63,32 @@ class Recipe(Settings):
 
     Attributes:
         method: name of the method; settings: the method's own.
+        init: the model that training starts from, by name or file; what `settings` leave out is
+            as in that model.
+        adapt: look at images as the model in `init` does, scaled so that cells are as large as
+            those it knows; `augment.zoom` is then relative to the network's scale.
+        pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
+            first one's file says.
         seed: of everything random.
     """
 
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    init: str | None = None
+    adapt: bool = False
     augment: AugmentSettings = AugmentSettings()
     training: TrainingSettings = TrainingSettings()
     prediction: PredictionSettings = PredictionSettings()
     normalisation: Normalisation = Normalisation()
     operating_points: OperatingPoints = OperatingPoints()
+    pixel_size_um: PositivePair | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_what_it_adapts(self) -> Self:
+        if self.adapt and self.init is None:
+            raise ValueError("'adapt' needs a model to start from: name one in 'init'")
+        return self
 
 
 def recipe_names() -> list[str]:
@@ -77,7 +99,12 @@ def recipe_names() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def load_recipe(config: str, assignments: Iterable[str] = (), seed: int | None = None) -> Recipe:
+def load_recipe(
+    config: str,
+    assignments: Iterable[str] = (),
+    seed: int | None = None,
+    init: str | None = None,
+) -> Recipe:
     """The recipe of a config file or of a shipped recipe's name, with overrides.
 
     Raises:
@@ -94,4 +121,6 @@ def load_recipe(config: str, assignments: Iterable[str] = (), seed: int | None =
     values = override(read_values(path), assignments)
     if seed is not None:
         values["seed"] = seed
+    if init is not None:
+        values["init"] = init
     return checked(Recipe, values, where=config)

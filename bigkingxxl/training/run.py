@@ -1,41 +1,34 @@
-"""A training run from data to a model file: fold, trainer, checkpoints, resume, finish."""
+"""A training run from data to a model file: what it starts from, images, training, finish."""
 
 from __future__ import annotations
 
 import logging
-import math
-import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    TQDMProgressBar,
-    WeightAveraging,
-)
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
-from bigkingxxl.data.split import fold_ids
+from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load import choose_device
-from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, load_model, save_model
+from bigkingxxl.methods.registry import make_method, method_class
+from bigkingxxl.models import ModelCard, model_hash, save_model
 from bigkingxxl.runs import make_folder, provenance, write_json
 from bigkingxxl.training.crops import CropDataset, crop_loader
+from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.module import TrainingModule
+from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
+from bigkingxxl.training.trainer import make_trainer
 
-log = logging.getLogger(__name__)
+EVERY_IMAGE = -1
 
 
 @dataclass(frozen=True)
@@ -43,14 +36,39 @@ class TrainingResult:
     """What a run left behind.
 
     Attributes:
-        model: the model file; best_map: the best validation mAP (in-sample: it chose the epoch).
+        model: the model file.
+        score: the mAP of the kept checkpoint on the images that were predicted after each epoch.
+        chosen: True where these are validation images, which chose the checkpoint (in-sample);
+            False where they are training images, and the last checkpoint was kept.
         epochs: how many were trained; minutes: of training.
     """
 
     model: Path
-    best_map: float
+    score: float
+    chosen: bool
     epochs: int
     minutes: float
+
+
+@dataclass(frozen=True)
+class RunImages:
+    """Which images a run trains on, and which it is judged by.
+
+    Attributes:
+        fold: the validation fold, -1 for none.
+        training, validation: ids; without a fold the same ones.
+        shown: ids that are predicted after each epoch.
+    """
+
+    fold: int
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    shown: tuple[str, ...] = field(default=())
+
+    @property
+    def chooses(self) -> bool:
+        """True where validation images choose the checkpoint."""
+        return self.fold != EVERY_IMAGE
 
 
 def train(
@@ -58,46 +76,43 @@ def train(
     data: Dataset,
     out: Path,
     *,
-    fold: int = 0,
+    fold: int | None = None,
     folds_file: Path | None = None,
     device: str = "auto",
     resume: bool = False,
-    initial: Path | None = None,
     quiet: bool = False,
 ) -> TrainingResult:
     """Train a model and write it to `out`/model.safetensors.
 
     Args:
         folds_file: the split, if it is not the data set's own.
-        fold: validation fold; -1 trains on every image and validates on some of them (in-sample).
+        fold: validation fold; -1 trains on every image and keeps the last checkpoint; None is 0,
+            or -1 where a data set without a split of its own is smaller than the recipe's
+            `small_set`.
         resume: go on from `out`/checkpoints/last.ckpt, losing at most the epoch that was broken.
-        initial: a model file whose weights training starts from.
     Raises:
-        InputError: no annotated cells, a run folder in use, nothing to resume.
+        InputError: no annotated cells, images of other channels, a model to start from that does
+            not fit, a run folder in use, nothing to resume.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     last = out / "checkpoints" / "last.ckpt"
     check_folder(out, last, resume)
+    start = load_start(recipe)
+    images = choose_images(recipe, data, fold, folds_file)
+    channels = common_channels(data, (*images.training, *images.shown))
+    recipe = complete(recipe, data, images, channels, start)
+    if recipe.training.label_policy == "mended":
+        warn_of_flaws(data, images.training)
     make_folder(out)
     L.seed_everything(recipe.seed, verbose=False)
-    training_ids, validation_ids = choose_ids(data, fold, folds_file)
     method = make_method(recipe.method, recipe.settings, data.type_names)
-    shown = spread(validation_ids, data, recipe.training.validation_images)
-    card = make_card(recipe, data, training_ids, shown)
-    module = TrainingModule(method, recipe, card, data, shown)
-    if initial is not None:
-        start_from(module, initial)
-    write_run(out, recipe, data, fold, training_ids, validation_ids)
-    trainer = make_trainer(recipe, out, choose_device(device), quiet)
-    crops = crop_loader(CropDataset(data, training_ids, method, recipe))
-    ids: DataLoader[Any] = DataLoader(list(shown), batch_size=None)  # type: ignore[arg-type]
-    # Lightning checkpoints hold optimizer states; they are this run's own files and never shared.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-        warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")
-        trainer.fit(module, crops, ids, ckpt_path=str(last) if resume else None,
-                    weights_only=False if resume else None)  # fmt: skip
-    return finish(module, trainer, out, shown)
+    card = make_card(recipe, data, images, start)
+    module = TrainingModule(method, recipe, card, data, images.shown, start)
+    write_run(out, recipe, data, images)
+    trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
+    crops = crop_loader(CropDataset(data, images.training, method, recipe))
+    fit(trainer, module, crops, last if resume else None)
+    return finish(module, trainer, out, images)
 
 
 def check_folder(out: Path, last: Path, resume: bool) -> None:
@@ -108,39 +123,45 @@ def check_folder(out: Path, last: Path, resume: bool) -> None:
         raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
 
 
-def choose_ids(
-    data: Dataset, fold: int, folds_file: Path | None = None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation images; fold -1 is all images for both."""
-    if fold == -1:
-        training_ids = validation_ids = data.ids
+def choose_images(
+    recipe: Recipe, data: Dataset, fold: int | None = None, folds_file: Path | None = None
+) -> RunImages:
+    """The images of a run; without a fold all of them train, and some are watched."""
+    if fold is None:
+        own_split = folds_file is not None or folds_path(data).is_file()
+        is_small = len(data) < recipe.training.small_set
+        fold = EVERY_IMAGE if is_small and not own_split else 0
+    if fold == EVERY_IMAGE:
+        images = RunImages(fold, tuple(data.ids), tuple(data.ids))
     else:
-        training_ids, validation_ids = fold_ids(data, fold, folds_file=folds_file)
-    if not any(len(data.instances(image_id)) for image_id in training_ids):
+        images = RunImages(fold, *fold_ids(data, fold, folds_file=folds_file))
+    if not any(len(data.instances(image_id)) for image_id in images.training):
         raise InputError(f"{data.root}: the images to train on have no annotated cells")
-    return tuple(training_ids), tuple(validation_ids)
+    return replace(images, shown=spread(images.validation, data, recipe.training.validation_images))
 
 
-def make_card(
-    recipe: Recipe, data: Dataset, training_ids: Sequence[str], selection_ids: Sequence[str]
-) -> ModelCard:
-    """The card of the model that a run is going to make."""
-    areas = np.concatenate([data.instances(image_id).areas() for image_id in training_ids])
-    source = data.source(training_ids[0])
-    return ModelCard(
-        method=recipe.method,
-        settings=make_method(recipe.method, recipe.settings, data.type_names).settings.model_dump(),
-        type_names=data.type_names,
-        image_channels=source.channels,
-        normalisation=recipe.normalisation,
-        prediction=recipe.prediction,
-        operating_points=recipe.operating_points,
-        pixel_size_um=source.pixel_size_um,
-        median_diameter=2 * math.sqrt(float(np.median(areas)) / math.pi),
-        trained_on=tuple(training_ids),
-        selected_on=tuple(selection_ids),
-        provenance={**provenance(recipe.seed), "data": fingerprint(data)},
-    )
+def complete(
+    recipe: Recipe, data: Dataset, images: RunImages, channels: int, start: Start | None
+) -> Recipe:
+    """The recipe with what it leaves open: taken from the data and the model it starts from.
+
+    Raises:
+        InputError: the network takes images of other channels.
+    """
+    settings = {**(start.model.card.settings if start else {}), **recipe.settings}
+    if "image_channels" in method_class(recipe.method).Settings.model_fields:
+        settings.setdefault("image_channels", channels)
+    expected = start.model.card.image_channels if start else settings.get("image_channels")
+    if expected not in (None, channels):
+        taker = str(start.path) if start else f"the recipe's {recipe.method}"
+        raise InputError(
+            f"{data.root}: its images have {channels} channels, but {taker} takes {expected}"
+        )
+    complete = recipe.model_copy(update={"settings": settings})
+    if start is None or not recipe.adapt:
+        return complete
+    sizes = cell_sizes(data, images.training, recipe.training.label_policy)
+    return adapted(complete, start.model.card, sizes)
 
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
@@ -156,103 +177,79 @@ def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
     return tuple(chosen[:count])
 
 
-def start_from(module: TrainingModule, initial: Path) -> None:
-    """Take the weights that fit from a model; a head of other types stays fresh."""
-    weights = load_model(initial).network.state_dict()
-    own = module.network.state_dict()
-    fitting = {
-        name: tensor for name, tensor in weights.items()
-        if name in own and own[name].shape == tensor.shape
-    }  # fmt: skip
-    if not fitting:
-        raise InputError(f"{initial}: none of its weights fit the method '{module.card.method}'")
-    module.network.load_state_dict({**own, **fitting})
-    log.warning("%s: %d of %d tensors taken", initial, len(fitting), len(own))
+def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
+    """The card of the model that a run is going to make.
+
+    What the model it starts from was trained and selected on counts: it is no test of this one.
+    """
+    source = data.source(images.training[0])
+    sizes = cell_sizes(data, images.training, recipe.training.label_policy)
+    base = start.model.card if start else None
+    made: dict[str, Any] = {**provenance(recipe.seed), "data": fingerprint(data)}
+    if start is not None:
+        made["init"] = {"name": recipe.init, "hash": model_hash(start.path)}
+    return ModelCard(
+        method=recipe.method,
+        settings=make_method(recipe.method, recipe.settings, data.type_names).settings.model_dump(),
+        type_names=data.type_names,
+        image_channels=source.channels,
+        normalisation=recipe.normalisation,
+        prediction=recipe.prediction,
+        operating_points=recipe.operating_points,
+        pixel_size_um=recipe.pixel_size_um or source.pixel_size_um,
+        median_diameter=sizes.median_diameter,
+        image_diameters=image_diameters(data, images.training),
+        appearance=appearance_ranges(data, images.training, recipe.normalisation),
+        trained_on=together(images.training, base.trained_on if base else ()),
+        selected_on=together(
+            images.shown if images.chooses else (), base.selected_on if base else ()
+        ),
+        provenance=made,
+    )
 
 
-def write_run(
-    out: Path, recipe: Recipe, data: Dataset, fold: int,
-    training_ids: Sequence[str], validation_ids: Sequence[str],
-) -> None:  # fmt: skip
+def together(own: Sequence[str], before: Sequence[str]) -> tuple[str, ...]:
+    """Both, each once, the own ones first."""
+    return tuple(dict.fromkeys((*own, *before)))
+
+
+def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:
     """Write what decides the run beside it."""
     write_json(out / "recipe.json", recipe.model_dump())
     write_json(out / "run.json", {
         **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
-        "fold": fold, "trained_on": list(training_ids), "validated_on": list(validation_ids),
+        "fold": images.fold, "trained_on": list(images.training),
+        "validated_on": list(images.validation) if images.chooses else [],
     })  # fmt: skip
 
 
-def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool) -> L.Trainer:
-    """The Lightning trainer with checkpoints, early stopping and weight averaging."""
-    training, folder = recipe.training, out / "checkpoints"
-    callbacks: list[Callback] = [
-        ModelCheckpoint(folder, "best", monitor="val/map", mode="max",
-                        enable_version_counter=False),
-        # `save_last` would skip the epochs that are not the best, and a resume would lose them.
-        ModelCheckpoint(folder, "last", enable_version_counter=False),
-        EarlyStopping("val/map", mode="max", patience=training.patience),
-    ]  # fmt: skip
-    if training.averaging > 0:
-        callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
-    if not quiet:
-        terminal = sys.stderr.isatty()
-        callbacks.append(TQDMProgressBar(refresh_rate=10) if terminal else EpochLines())
-    return L.Trainer(
-        accelerator="gpu" if device == "cuda" else device,
-        devices=1,
-        precision="bf16-mixed" if training.precision == "bf16" and device != "mps" else "32-true",
-        max_epochs=training.epochs,
-        gradient_clip_val=training.clip_norm,
-        callbacks=callbacks,
-        logger=TensorBoardLogger(out, name="lightning_logs"),
-        log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
-        num_sanity_val_steps=0,
-        enable_progress_bar=not quiet and sys.stderr.isatty(),
-        enable_model_summary=False,
-    )
-
-
-class EpochLines(Callback):
-    """One line an epoch, where stderr is no terminal and a bar would fill a log."""
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say how far the training is, its score and how long still."""
-        module: Any = pl_module
-        minutes, done = module.seconds() / 60, module.progress(trainer.global_step)
-        rest = minutes * (1 - done) / max(done, 1e-3)
-        score = float(trainer.callback_metrics["val/map"])
-        print(
-            f"epoch {trainer.current_epoch + 1}: validation mAP {score:.3f}, "
-            f"{minutes:.1f} minutes, at most {rest:.1f} left",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def warm_average(decay: float) -> Any:
-    """A moving average that forgets fast at first, so that early epochs are not judged by noise."""
-
-    def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
-        if not averaged.is_floating_point():
-            return current
-        kept = min(decay, (1 + float(count)) / (10 + float(count)))
-        return averaged.lerp(current, 1 - kept)
-
-    return average
+def fit(trainer: L.Trainer, module: TrainingModule, crops: Any, resumed: Path | None) -> None:
+    """Train, from a checkpoint on where one is given."""
+    ids: DataLoader[Any] = DataLoader(list(module.validation_ids), batch_size=None)  # type: ignore[arg-type]
+    # Lightning checkpoints hold optimizer states; they are this run's own files and never shared.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")
+        trainer.fit(module, crops, ids, ckpt_path=str(resumed) if resumed else None,
+                    weights_only=False if resumed else None)  # fmt: skip
 
 
 def finish(
-    module: TrainingModule, trainer: L.Trainer, out: Path, shown: Sequence[str]
+    module: TrainingModule, trainer: L.Trainer, out: Path, images: RunImages
 ) -> TrainingResult:
-    """Turn the best checkpoint into the model file."""
-    best: Any = trainer.checkpoint_callback
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
+    """Turn the kept checkpoint into the model file."""
+    kept: Any = trainer.checkpoint_callback
+    path = kept.best_model_path if images.chooses else out / "checkpoints" / "last.ckpt"
+    state = torch.load(path, map_location="cpu", weights_only=False)
     weights = {
         name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()
     }
-    score = float(best.best_model_score)
+    score = float(kept.best_model_score if images.chooses else state["score"])
     minutes = module.seconds() / 60
-    scores = {"validation_map_in_sample": score, "validation_images": len(shown),
+    name = "validation" if images.chooses else "training"
+    scores = {f"{name}_map_in_sample": score, f"{name}_images": len(images.shown),
               "minutes": minutes, "epochs": trainer.current_epoch}  # fmt: skip
     save_model(out / "model.safetensors", module.card.changed(scores=scores), weights)
-    return TrainingResult(out / "model.safetensors", score, trainer.current_epoch, minutes)
+    return TrainingResult(
+        out / "model.safetensors", score, images.chooses, trainer.current_epoch, minutes
+    )

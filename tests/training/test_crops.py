@@ -96,6 +96,28 @@ def test_zoom_multiplies_areas() -> None:
     assert area == pytest.approx(9 * (source.planes[0] == 1).sum(), rel=0.02)
 
 
+def test_shrunk_pixels_are_averages_and_labels_follow() -> None:
+    source = disc_image()
+    small = source.shrunk(0.5)
+    assert small.image.shape == (2, 60, 75)
+    blocks = source.image.reshape(2, 60, 2, 75, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(small.image, blocks, atol=1e-6)
+    labels = np.stack([(small.planes == cell).any(axis=0) for cell in (1, 2)])
+    # A pixel of a mask's shrunk picture is at least half covered where the shrunk mask lies.
+    assert (labels != (small.image > 0.5)).mean() < 0.01
+    assert np.abs(small.boxes - source.boxes / 2).max() <= 1
+
+
+def test_views_below_full_size_come_from_a_shrunk_image(data: Dataset, recipe: Recipe) -> None:
+    half = recipe.changed(augment=PLAIN.changed(zoom=(0.25, 0.5)).model_dump())
+    crops = crops_of(data, half)
+    whole = crops_of(data, recipe)
+    image_id = data.ids[0]
+    assert crops.augment.zoom == (0.5, 1.0)
+    assert crops._pixels(image_id).image.shape == (1, 48, 48)
+    assert whole._pixels(image_id).image.shape == (1, 96, 96)
+
+
 def test_light_changes_keep_the_frame_and_are_bounded() -> None:
     source = disc_image()
     settings = AugmentSettings(size=64, rotate=False, flip=False, zoom=(1.0, 1.0), stretch=1)

@@ -41,6 +41,25 @@ def test_a_wrong_config_is_named(tmp_path: Path, text: str, expected: str) -> No
         load_recipe(str(config))
 
 
+def test_the_model_to_start_from_may_be_given_beside_the_file() -> None:
+    assert load_recipe("compact").init is None
+    assert load_recipe("finetune").init == "bundled"
+    assert load_recipe("finetune", init="mine.safetensors").init == "mine.safetensors"
+
+
+def test_adapting_needs_a_model() -> None:
+    with pytest.raises(SettingsError, match="name one in 'init'"):
+        load_recipe("compact", ["adapt=true"])
+
+
+def test_the_bundled_recipe_is_what_made_the_model() -> None:
+    made = load_recipe("bundled")
+    assert (made.init, made.training.max_minutes, made.training.label_policy) == (
+        "synthetic", 106, "fill_holes",
+    )  # fmt: skip
+    assert made.method == load_recipe("synthetic").method == "compact"
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="did you mean 'unetr'"):
         load_recipe("unter")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.base import Batch
-from bigkingxxl.models import read_card
+from bigkingxxl.models import model_hash, read_card
 from bigkingxxl.training.curves import plot_curves, read_curves
 from bigkingxxl.training.module import DivergedError, TrainingModule
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run import spread, train, warm_average
+from bigkingxxl.training.run import spread, train
+from bigkingxxl.training.trainer import warm_average
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
@@ -110,12 +112,77 @@ def test_training_starts_from_another_models_weights(
 ) -> None:
     first = trained(recipe, data, tmp_path / "first")
     still = recipe.training.changed(learning_rate=1e-9, averaging=0, epochs=1)
-    second = trained(
-        recipe.changed(training=still.model_dump()), data, tmp_path / "second", initial=first
-    )
+    again = recipe.changed(training=still.model_dump(), init=str(first), seed=1)
+    second = trained(again, data, tmp_path / "second", fold=1)
     before, after = load_file(first), load_file(second)
     moved = [n for n in before if "running" not in n and not n.endswith("tracked")]
     assert all(torch.allclose(before[n], after[n], atol=1e-5) for n in moved)
+    old, new = read_card(first), read_card(second)
+    assert set(new.trained_on) == set(data.ids)  # what the first one saw is no test of the second
+    assert set(new.selected_on) >= set(old.selected_on)
+    assert new.provenance["init"]["hash"] == model_hash(first)
+
+
+def test_frozen_batch_norms_keep_their_statistics(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    first = trained(recipe, data, tmp_path / "first")
+    frozen = recipe.training.changed(freeze_statistics=True, epochs=1)
+    again = recipe.changed(training=frozen.model_dump(), init=str(first))
+    second = trained(again, data, tmp_path / "second")
+    before, after = load_file(first), load_file(second)
+    statistics = [name for name in before if "running" in name]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    weights = [name for name in before if name.endswith("weight")]
+    assert not all(torch.equal(before[name], after[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("options", "fold", "chosen"),
+    [({}, 0, True), ({"fold": -1}, -1, False), ({"fold": 1}, 1, True)],
+)
+def test_a_fold_chooses_the_checkpoint_or_every_image_trains(
+    recipe: Recipe, data: Dataset, tmp_path: Path, options: dict[str, int], fold: int, chosen: bool
+) -> None:
+    short = recipe.training.changed(epochs=1, crops_per_epoch=4)
+    result = train(recipe.changed(training=short.model_dump()), data, tmp_path / "run",
+                   device="cpu", quiet=True, **options)  # fmt: skip
+    card = read_card(result.model)
+    assert result.chosen == chosen
+    assert bool(card.selected_on) == chosen
+    assert (set(card.trained_on) == set(data.ids)) == (not chosen)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["fold"] == fold
+    assert bool(record["validated_on"]) == chosen
+    name = "validation" if chosen else "training"
+    assert card.scores[f"{name}_map_in_sample"] == result.score
+    assert (tmp_path / "run" / "checkpoints" / "best.ckpt").exists() == chosen
+
+
+def test_time_that_is_up_still_leaves_a_model(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    endless = recipe.training.changed(epochs=1000, crops_per_epoch=400, max_minutes=0.02)
+    result = train(recipe.changed(training=endless.model_dump()), data, tmp_path / "run",
+                   fold=-1, device="cpu", quiet=True)  # fmt: skip
+    assert result.model.is_file()
+    assert result.epochs <= 1
+    assert result.minutes < 1
+
+
+def test_a_run_leaves_nothing_outside_its_folder(
+    recipe: Recipe, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    short = recipe.training.changed(epochs=1, crops_per_epoch=4)
+    trained(recipe.changed(training=short.model_dump()), data, tmp_path / "run")
+    assert list(elsewhere.iterdir()) == []
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "checkpoints", "lightning_logs", "model.safetensors", "recipe.json", "run.json",
+    }  # fmt: skip
 
 
 def test_validation_images_are_spread_over_the_types() -> None:

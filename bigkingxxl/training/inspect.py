@@ -1,0 +1,48 @@
+"""What is odd about a data set is said before an hour is spent on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.label_policy import SPECK, flaws
+from bigkingxxl.errors import InputError
+
+log = logging.getLogger(__name__)
+
+NAMED = 3
+
+
+def common_channels(data: Dataset, ids: Sequence[str]) -> int:
+    """How many channels the images have.
+
+    Raises:
+        InputError: not all of them have as many.
+    """
+    channels = {image_id: data.source(image_id).channels for image_id in ids}
+    first = ids[0]
+    for image_id, count in channels.items():
+        if count != channels[first]:
+            raise InputError(
+                f"{data.image_path(image_id)} has {count} channels, but "
+                f"{data.image_path(first)} has {channels[first]}: train on images of one kind"
+            )
+    return channels[first]
+
+
+def warn_of_flaws(data: Dataset, ids: Sequence[str]) -> None:
+    """Name the images whose annotations the policy 'mended' has to mend."""
+    found = {image_id: flaws(data.instances(image_id)) for image_id in ids}
+    _warn(data, {name: each.fragmented for name, each in found.items()},
+          "cells in several parts, training takes the largest part of each")  # fmt: skip
+    _warn(data, {name: each.specks for name, each in found.items()},
+          f"cells below {SPECK} pixels, training leaves them out")  # fmt: skip
+
+
+def _warn(data: Dataset, counts: Mapping[str, int], what: str) -> None:
+    odd = {image_id: count for image_id, count in counts.items() if count}
+    for image_id, count in list(odd.items())[:NAMED]:
+        log.warning("%s: %d %s", data.image_path(image_id), count, what)
+    if len(odd) > NAMED:
+        log.warning("%s: %d more images with %s", data.root, len(odd) - NAMED, what)

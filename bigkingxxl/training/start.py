@@ -1,0 +1,172 @@
+"""What a run starts from: another model's weights, and for one's own cells its way of looking."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
+from bigkingxxl.errors import InputError
+from bigkingxxl.methods.base import DenseMethod, Method
+from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+SCALES = (0.05, 6.0)  # beyond them hardly a cell, or hardly an image, is left to look at
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """The model that a run starts from, and its file."""
+
+    path: Path
+    model: Model
+
+
+def load_start(recipe: Recipe) -> Start | None:
+    """The recipe's `init`, or None where it starts from scratch.
+
+    Raises:
+        ModelError: there is no such model, or it is damaged.
+        InputError: it is a model of another method.
+    """
+    if recipe.init is None:
+        return None
+    path = resolve_model(recipe.init)
+    model = load_model(path)
+    if model.card.method != recipe.method:
+        raise InputError(
+            f"{path} is a model of the method '{model.card.method}', but the recipe trains "
+            f"'{recipe.method}': choose another --init, or add --set method={model.card.method}"
+        )
+    return Start(path, model)
+
+
+@dataclass(frozen=True)
+class CellSizes:
+    """What adapting to a data set asks about its cells.
+
+    Attributes:
+        median_diameter: of a disc of their median area, in pixels.
+        mixed: True where an image holds cells of more than one type.
+    """
+
+    median_diameter: float
+    mixed: bool
+
+
+def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSizes:
+    """Of the annotated cells of some images, as training sees them."""
+    cells = [apply_policy(data.instances(image_id), policy) for image_id in ids]
+    areas = np.concatenate([each.areas() for each in cells])
+    if len(areas) == 0:
+        raise InputError(f"{data.root}: the images to train on have no annotated cells")
+    mixed = any(len(np.unique(each.cell_type)) > 1 for each in cells)
+    return CellSizes(2 * math.sqrt(float(np.median(areas)) / math.pi), mixed)
+
+
+def adapted(recipe: Recipe, card: ModelCard, sizes: CellSizes) -> Recipe:
+    """The recipe with all that it leaves open taken from the model it starts from.
+
+    Prediction and zooms are scaled by the model's median diameter over the own, so that the network
+    sees cells of the size it knows.
+    """
+    ratio = (card.median_diameter or sizes.median_diameter) / sizes.median_diameter
+    scale = float(np.clip(card.prediction.scale * ratio, *SCALES))
+    own = recipe.model_fields_set
+    chosen = recipe.prediction.model_dump(exclude_unset=True)
+    prediction = card.prediction.changed(**{"scale": scale, **chosen})
+    low, high = recipe.augment.zoom
+    zoom = (low * prediction.scale, high * prediction.scale)
+    points = adapted_points(card.operating_points, 1 / ratio**2, sizes.mixed)
+    return recipe.changed(
+        prediction=prediction.model_dump(),
+        augment=recipe.augment.changed(zoom=zoom).model_dump(),
+        normalisation=(recipe if "normalisation" in own else card).normalisation.model_dump(),
+        operating_points=(
+            recipe.operating_points if "operating_points" in own else points
+        ).model_dump(),
+    )
+
+
+def adapted_points(points: OperatingPoints, area_ratio: float, mixed: bool) -> OperatingPoints:
+    """Operating points for images whose cells have other areas.
+
+    What types have of their own was tuned for the old weights and their scores; it stays for types
+    of the same name, as the best guess there is, but does not count as tuned.
+    """
+    by_type = {name: _resized(point, area_ratio) for name, point in points.by_type.items()}
+    return OperatingPoints(
+        by_type=by_type,
+        default=_resized(points.default, area_ratio),
+        type_vote="cell" if mixed else points.type_vote,
+    )
+
+
+def _resized(point: OperatingPoint, area_ratio: float) -> OperatingPoint:
+    decode = dict(point.decode)
+    if "minimum_area" in decode:
+        decode["minimum_area"] = round(decode["minimum_area"] * area_ratio)
+    least = point.select.minimum_area * area_ratio
+    select = point.select.changed(minimum_area=least).model_dump()
+    return OperatingPoint.model_validate({"decode": decode, "select": select})
+
+
+def take_weights(network: nn.Module, method: Method, start: Start) -> None:
+    """Give a fresh network the weights of another model of its method.
+
+    Only the layer that makes the maps may differ: a map that the model has keeps its weights, a
+    map of a cell type new to it starts from the mean of its types.
+
+    Raises:
+        InputError: other weights do not fit; the first is named.
+    """
+    own, weights = network.state_dict(), dict(start.model.network.state_dict())
+    old = start.model.method
+    if isinstance(method, DenseMethod) and isinstance(old, DenseMethod):
+        for name in own:
+            if name.startswith(f"{method.output_layer}.") and name in weights:
+                weights[name] = _matched_rows(own[name], weights[name], method, old)
+    problems = mismatches(own, weights)
+    if problems:
+        raise InputError(f"{start.path} does not fit the recipe's network: {problems[0]}")
+    network.load_state_dict({name: weights[name] for name in own})
+
+
+def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMethod) -> Tensor:
+    """The rows of an output layer, block by block, for the maps of another set of types."""
+    names = [channel.name for channel in method.representation.channels]
+    old_names = [channel.name for channel in before.representation.channels]
+    if own.shape[1:] != old.shape[1:]:
+        return old
+    blocks = old.reshape(len(old_names), -1, *old.shape[1:])
+    rows = own.clone().reshape(len(names), -1, *own.shape[1:])
+    if rows.shape[1] != blocks.shape[1]:
+        return old
+    for index, name in enumerate(names):
+        alike = _alike(name, method.type_names, before.type_names)
+        found = [old_names.index(each) for each in alike if each in old_names]
+        if name in old_names:
+            rows[index] = blocks[old_names.index(name)]
+        elif found:
+            rows[index] = blocks[found].mean(dim=0)
+    return rows.reshape(own.shape)
+
+
+def _alike(name: str, types: Sequence[str], old_types: Sequence[str]) -> list[str]:
+    """The names that a cell type's map has for the old types; empty for a map of no type."""
+    return [
+        f"{name.removesuffix(own)}{old}"
+        for own in types
+        if name.endswith(f"_{own}")
+        for old in old_types
+    ]

@@ -1,0 +1,98 @@
+"""The Lightning trainer of a run: checkpoints, early stopping, averaged weights, progress."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    TQDMProgressBar,
+    WeightAveraging,
+)
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from bigkingxxl.training.recipe import Recipe
+
+
+def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool) -> L.Trainer:
+    """The trainer of a run folder.
+
+    Args:
+        chooses: the validation score keeps the best checkpoint and ends the training; else only
+            the last checkpoint is kept.
+    """
+    training = recipe.training
+    callbacks = checkpoints(out / "checkpoints", training.patience if chooses else None)
+    if training.averaging > 0:
+        callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
+    shows_bar = not quiet and sys.stderr.isatty()
+    if not quiet:
+        callbacks.append(TimeLeftBar(refresh_rate=10) if shows_bar else EpochLines())
+    return L.Trainer(
+        accelerator="gpu" if device == "cuda" else device,
+        devices=1,
+        precision="bf16-mixed" if training.precision == "bf16" and device != "mps" else "32-true",
+        max_epochs=training.epochs,
+        gradient_clip_val=training.clip_norm,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(out, name="lightning_logs"),
+        log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
+        num_sanity_val_steps=0,
+        enable_progress_bar=shows_bar,
+        enable_model_summary=False,
+    )
+
+
+def checkpoints(folder: Path, patience: int | None) -> list[Callback]:
+    """Keep the last checkpoint; with a patience also the best, and stop when it grows old."""
+    # `save_last` would skip the epochs that are not the best, and a resume would lose them.
+    last = ModelCheckpoint(folder, "last", enable_version_counter=False)
+    if patience is None:
+        return [last]
+    best = ModelCheckpoint(folder, "best", monitor="val/map", mode="max",
+                           enable_version_counter=False)  # fmt: skip
+    return [best, last, EarlyStopping("val/map", mode="max", patience=patience)]
+
+
+class TimeLeftBar(TQDMProgressBar):
+    """A bar an epoch that also says how long the whole training still takes."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """What stands behind the bar."""
+        module: Any = pl_module
+        metrics: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
+        metrics.pop("v_num", None)
+        return {**metrics, "minutes_left": f"{module.minutes_left():.1f}"}
+
+
+class EpochLines(Callback):
+    """One line an epoch, where stderr is no terminal and a bar would fill a log."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say how far the training is, its score and how long still."""
+        module: Any = pl_module
+        print(
+            f"epoch {trainer.current_epoch + 1}: mAP {module.score:.3f} on "
+            f"{len(module.validation_ids)} images, {module.seconds() / 60:.1f} minutes, "
+            f"at most {module.minutes_left():.1f} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def warm_average(decay: float) -> Any:
+    """A moving average that forgets fast at first, so that early epochs are not judged by noise."""
+
+    def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
+        if not averaged.is_floating_point():
+            return current
+        kept = min(decay, (1 + float(count)) / (10 + float(count)))
+        return averaged.lerp(current, 1 - kept)
+
+    return average

@@ -1,0 +1,112 @@
+"""Depthwise layers that leave bfloat16: the same network in float32, one that can be trained."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+from timm.layers import Conv2dSame
+from torch import nn
+
+from bigkingxxl.errors import MissingExtraError, SettingsError
+from bigkingxxl.networks.encoders import (
+    Float32Conv,
+    Float32ConvSame,
+    depthwise_in_float32,
+    encoder,
+    load_imagenet,
+    packaged_weights,
+)
+
+NAME = "tf_efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def image() -> torch.Tensor:
+    return torch.randn(2, 1, 64, 96, generator=torch.Generator().manual_seed(0))
+
+
+def plain(stages: int = 5) -> nn.Module:
+    return timm.create_model(
+        NAME, features_only=True, in_chans=1, pretrained=False, out_indices=tuple(range(stages))
+    )
+
+
+def test_names_weights_and_features_are_those_of_timm(image: torch.Tensor) -> None:
+    ours, reference = encoder(NAME, 1).eval(), plain().eval()
+    assert list(ours.state_dict()) == list(reference.state_dict())
+    reference.load_state_dict(ours.state_dict())
+    with torch.inference_mode():
+        for found, expected in zip(ours(image), reference(image), strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_only_depthwise_layers_change() -> None:
+    before = plain()
+    depthwise = {name for name, layer in before.named_modules()
+                 if isinstance(layer, nn.Conv2d) and layer.weight.shape[1] == 1
+                 and layer.in_channels > 1}  # fmt: skip
+    changed = {name for name, layer in encoder(NAME, 1).named_modules()
+               if isinstance(layer, Float32Conv | Float32ConvSame)}  # fmt: skip
+    assert depthwise
+    assert changed == depthwise
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
+def test_a_layer_keeps_its_weights_and_computes_in_float32(kind: type[nn.Conv2d]) -> None:
+    padding = {} if kind is Conv2dSame else {"padding": 1}
+    layers = nn.Sequential(kind(4, 4, 3, stride=2, groups=4, **padding))
+    x = torch.randn(1, 4, 9, 9)
+    weight, expected = layers[0].weight, layers(x)
+    depthwise_in_float32(layers)
+    assert layers[0].weight is weight
+    assert torch.equal(layers(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        # bfloat16 has 8 bits: a result computed in it would be off by far more.
+        torch.testing.assert_close(layers(x), expected, rtol=1e-6, atol=1e-6)
+        assert layers(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_bfloat16_training_gives_finite_gradients(image: torch.Tensor) -> None:
+    network = encoder(NAME, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = sum(feature.float().square().mean() for feature in network(image))
+    loss.backward()
+    gradients = [parameter.grad for parameter in network.parameters()]
+    assert all(each is not None and torch.isfinite(each).all() for each in gradients)
+    depthwise = [layer for layer in network.modules()
+                 if isinstance(layer, Float32Conv | Float32ConvSame)]  # fmt: skip
+    assert all(layer.weight.grad.abs().sum() > 0 for layer in depthwise)
+
+
+def test_later_stages_are_left_out(image: torch.Tensor) -> None:
+    shallow = encoder(NAME, 1, stages=3)
+    assert [feature.shape[-1] for feature in shallow(image)] == [48, 24, 12]
+    assert sum(p.numel() for p in shallow.parameters()) < sum(
+        p.numel() for p in plain().parameters()
+    )
+
+
+def test_an_unknown_encoder_is_named() -> None:
+    with pytest.raises(SettingsError, match="no encoder 'efficientnet_lite99'"):
+        encoder("efficientnet_lite99", 1)
+
+
+def test_imagenet_weights_of_one_channel_are_the_sum_over_colours() -> None:
+    network = encoder(NAME, 1)
+    load_imagenet(network, NAME, 1)
+    colour = packaged_weights(NAME)["conv_stem.weight"]
+    torch.testing.assert_close(network.conv_stem.weight.detach(), colour.sum(1, keepdim=True))
+    gray = torch.randn(1, 1, 32, 32)
+    whole = encoder(NAME, 3)
+    load_imagenet(whole, NAME, 3)
+    # The same grey in three colours is what the one-channel network was made to see.
+    with torch.inference_mode():
+        found = network.eval()(gray)[0]
+        expected = whole.eval()(gray.expand(-1, 3, -1, -1))[0]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_that_no_package_has_are_said() -> None:
+    with pytest.raises(MissingExtraError, match="no ImageNet weights for 'resnet18'"):
+        packaged_weights("resnet18")

@@ -1,0 +1,156 @@
+"""What a run takes from the model it starts from: weights by the maps' names, and the scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.models import Model, ModelCard, PredictionSettings, save_model
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.training.recipe import Recipe, load_recipe
+from bigkingxxl.training.start import (
+    CellSizes,
+    Start,
+    adapted,
+    load_start,
+    take_weights,
+)
+from tests.small_models import SMALL_UNETR, small_card, small_weights
+
+FLOWS = {**SMALL_UNETR, "representation": "flows"}
+COMPACT: dict[str, Any] = {"widths": (8, 8, 8, 8), "imagenet": False}
+
+
+def start_of(method: str, settings: dict[str, Any], types: tuple[str, ...], seed: int) -> Start:
+    torch.manual_seed(seed)
+    made = make_method(method, settings, types)
+    card = ModelCard(method=method, settings=settings, type_names=types)
+    return Start(Path("base.safetensors"), Model(card, made, made.build().eval()))
+
+
+def maps_after(
+    method: str, settings: dict[str, Any], start: Start, types: tuple[str, ...], image: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Logits by the maps' names of a fresh network that took the start's weights."""
+    torch.manual_seed(99)
+    made: Any = make_method(method, settings, types)
+    network = made.build().eval()
+    take_weights(network, made, start)
+    return maps_of(made, network, image)
+
+
+def maps_of(made: Any, network: Any, image: torch.Tensor) -> dict[str, torch.Tensor]:
+    names = [channel.name for channel in made.representation.channels]
+    with torch.inference_mode():
+        return dict(zip(names, network(image)[0], strict=True))
+
+
+@pytest.mark.parametrize(("method", "settings"), [("compact", COMPACT), ("unetr", FLOWS)])
+@pytest.mark.parametrize("types", [("b", "a"), ("a", "new"), ("x", "y", "z"), ("mine",)])
+def test_maps_that_the_model_has_stay_and_new_types_start_at_the_mean(
+    method: str, settings: dict[str, Any], types: tuple[str, ...]
+) -> None:
+    start = start_of(method, settings, ("a", "b", "c"), seed=0)
+    image = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    before = maps_of(start.model.method, start.model.network, image)
+    after = maps_after(method, settings, start, types, image)
+    mean = torch.stack([before[f"type_{name}"] for name in "abc"]).mean(dim=0)
+    for name, found in after.items():
+        torch.testing.assert_close(found, before.get(name, mean), rtol=1e-3, atol=1e-4)
+    assert {"foreground", "flow_row", "flow_column"} <= after.keys()
+    assert ("type_mine" in after) == (len(types) > 1 and "mine" in types)
+
+
+def test_a_model_of_one_type_grows_type_maps() -> None:
+    start = start_of("compact", COMPACT, ("cell",), seed=0)
+    image = torch.randn(1, 1, 64, 64)
+    before = maps_of(start.model.method, start.model.network, image)
+    after = maps_after("compact", COMPACT, start, ("a", "b"), image)
+    assert set(after) - set(before) == {"type_a", "type_b"}
+    for name, expected in before.items():
+        torch.testing.assert_close(after[name], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_of_other_widths_is_refused() -> None:
+    start = start_of("compact", COMPACT, ("a",), seed=0)
+    wider = {**COMPACT, "widths": (8, 8, 8, 16)}
+    method = make_method("compact", wider, ("a",))
+    with pytest.raises(InputError, match=r"base\.safetensors does not fit.*'decoder\.3"):
+        take_weights(method.build(), method, start)
+
+
+def saved(folder: Path) -> Path:
+    path = folder / "unetr.safetensors"
+    save_model(path, small_card(("a",)), small_weights(("a",)))
+    return path
+
+
+def test_a_model_of_another_method_is_refused(tmp_path: Path) -> None:
+    recipe = load_recipe("compact", init=str(saved(tmp_path)))
+    with pytest.raises(InputError, match=r"of the method 'unetr', but the recipe trains 'compact'"):
+        load_start(recipe)
+    assert load_start(load_recipe("unetr", init=str(saved(tmp_path)))) is not None
+    assert load_start(load_recipe("compact")) is None
+
+
+def base_card(**values: Any) -> ModelCard:
+    return small_card(
+        ("a", "b"),
+        median_diameter=16.0,
+        prediction=PredictionSettings(scale=1.5, tile=512, flips=2),
+        **values,
+    )
+
+
+def adapting(**values: Any) -> Recipe:
+    return Recipe.model_validate({
+        "method": "unetr", "init": "base", "adapt": True, "augment": {"zoom": (0.8, 1.25)}, **values
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("diameter", "scale"), [(16.0, 1.5), (32.0, 0.75), (8.0, 3.0), (1.0, 6.0), (4000.0, 0.05)]
+)
+def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: float) -> None:
+    found = adapted(adapting(), base_card(), CellSizes(diameter, mixed=False))
+    assert found.prediction.scale == pytest.approx(scale)
+    assert (found.prediction.tile, found.prediction.flips) == (512, 2)
+    assert found.augment.zoom == pytest.approx((0.8 * scale, 1.25 * scale))
+
+
+def test_what_the_recipe_sets_itself_stands() -> None:
+    recipe = adapting(prediction={"tile": 256}, normalisation={"high": 98.0})
+    card = base_card()
+    found = adapted(recipe, card, CellSizes(32.0, mixed=False))
+    assert (found.prediction.tile, found.prediction.scale) == (256, 0.75)
+    assert found.normalisation.high == 98.0
+    untouched = adapted(adapting(), card, CellSizes(32.0, mixed=False))
+    assert untouched.normalisation == card.normalisation
+
+
+@pytest.mark.parametrize(("mixed", "vote"), [(False, "image"), (True, "cell")])
+def test_areas_of_operating_points_follow_the_cells(mixed: bool, vote: str) -> None:
+    point = OperatingPoint(
+        decode={"foreground_threshold": 0.4, "minimum_area": 10},
+        select=SelectKnobs(score_threshold=0.6, minimum_area=30.0),
+    )
+    card = base_card(operating_points=OperatingPoints(by_type={"a": point}, tuned_on=("x",)))
+    found = adapted(adapting(), card, CellSizes(32.0, mixed)).operating_points
+    own = found.of("a")
+    assert own.decode == {"foreground_threshold": 0.4, "minimum_area": 40}
+    assert (own.select.score_threshold, own.select.minimum_area) == (0.6, 120.0)
+    assert found.default.select.minimum_area == pytest.approx(80.0)
+    assert (found.type_vote, found.tuned_on) == (vote, ())
+
+
+def test_a_model_that_does_not_know_its_cells_is_taken_as_it_is() -> None:
+    card = base_card().changed(median_diameter=None)
+    found = adapted(adapting(), card, CellSizes(32.0, mixed=False))
+    assert found.prediction.scale == 1.5
+    assert np.isfinite(found.augment.zoom).all()
