@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -27,9 +29,10 @@ def image() -> torch.Tensor:
 
 
 def plain(stages: int = 5) -> nn.Module:
-    return timm.create_model(
+    network: nn.Module = timm.create_model(
         NAME, features_only=True, in_chans=1, pretrained=False, out_indices=tuple(range(stages))
     )
+    return network
 
 
 def test_names_weights_and_features_are_those_of_timm(image: torch.Tensor) -> None:
@@ -54,8 +57,7 @@ def test_only_depthwise_layers_change() -> None:
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
 def test_a_layer_keeps_its_weights_and_computes_in_float32(kind: type[nn.Conv2d]) -> None:
-    padding = {} if kind is Conv2dSame else {"padding": 1}
-    layers = nn.Sequential(kind(4, 4, 3, stride=2, groups=4, **padding))
+    layers = nn.Sequential(kind(4, 4, 3, stride=2, groups=4))
     x = torch.randn(1, 4, 9, 9)
     weight, expected = layers[0].weight, layers(x)
     depthwise_in_float32(layers)
@@ -76,7 +78,7 @@ def test_bfloat16_training_gives_finite_gradients(image: torch.Tensor) -> None:
     assert all(each is not None and torch.isfinite(each).all() for each in gradients)
     depthwise = [layer for layer in network.modules()
                  if isinstance(layer, Float32Conv | Float32ConvSame)]  # fmt: skip
-    assert all(layer.weight.grad.abs().sum() > 0 for layer in depthwise)
+    assert all(layer.weight.grad is not None and layer.weight.grad.any() for layer in depthwise)
 
 
 def test_later_stages_are_left_out(image: torch.Tensor) -> None:
@@ -93,7 +95,7 @@ def test_an_unknown_encoder_is_named() -> None:
 
 
 def test_imagenet_weights_of_one_channel_are_the_sum_over_colours() -> None:
-    network = encoder(NAME, 1)
+    network: Any = encoder(NAME, 1)
     load_imagenet(network, NAME, 1)
     colour = packaged_weights(NAME)["conv_stem.weight"]
     torch.testing.assert_close(network.conv_stem.weight.detach(), colour.sum(1, keepdim=True))

@@ -97,6 +97,7 @@ def test_few_images_of_larger_cells_make_a_model_of_their_scale(base: Path, tmp_
     card = read_card(result.model)
     assert not result.chosen
     assert card.type_names == ("cell",)
+    assert card.median_diameter is not None
     assert card.median_diameter == pytest.approx(24, abs=1)
     assert card.prediction.scale == pytest.approx(2.0 * 12 / card.median_diameter)
     assert card.trained_on == ("big", "empty", "small", "old")

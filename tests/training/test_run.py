@@ -143,7 +143,7 @@ def test_frozen_batch_norms_keep_their_statistics(
     [({}, 0, True), ({"fold": -1}, -1, False), ({"fold": 1}, 1, True)],
 )
 def test_a_fold_chooses_the_checkpoint_or_every_image_trains(
-    recipe: Recipe, data: Dataset, tmp_path: Path, options: dict[str, int], fold: int, chosen: bool
+    recipe: Recipe, data: Dataset, tmp_path: Path, options: dict[str, Any], fold: int, chosen: bool
 ) -> None:
     short = recipe.training.changed(epochs=1, crops_per_epoch=4)
     result = train(recipe.changed(training=short.model_dump()), data, tmp_path / "run",
