@@ -150,7 +150,8 @@ def synthesize(
     images: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     cell_type: Annotated[
-        list[str] | None, typer.Option(help="astro, cort or shsy5y; repeatable. All by default.")
+        list[str] | None,
+        typer.Option(help="astro, cort, shsy5y (all three by default) or varied; repeatable."),
     ] = None,
     size: Annotated[str, typer.Option(help="Height x width in pixels.")] = "520x704",
     workers: Workers = None,

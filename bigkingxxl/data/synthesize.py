@@ -20,9 +20,11 @@ from bigkingxxl.runs import whole_file, write_json
 from bigkingxxl.settings import nearest
 from bigkingxxl.simulate.cell_types import CELL_TYPES
 from bigkingxxl.simulate.field import simulate_field
+from bigkingxxl.simulate.varied import VARIED
 
-# Images of each type in the challenge's training set.
-CHALLENGE_IMAGES = {"astro": 131, "cort": 320, "shsy5y": 155}
+KINDS = (*CELL_TYPES, VARIED)
+# Images of each type in the challenge's training set; of any other kind as many as of all of them.
+SHARES = {"astro": 131, "cort": 320, "shsy5y": 155, VARIED: 606}
 ANNOTATIONS, IMAGES, FIELDS, RECORD = "train.csv", "train", "fields.csv", "synthetic.json"
 
 
@@ -48,8 +50,8 @@ class Recipe:
                 "more and a seed from 0"
             )
         for name in self.cell_types:
-            if name not in CELL_TYPES:
-                raise InputError(f"there is no cell type '{name}'{nearest(name, CELL_TYPES)}")
+            if name not in KINDS:
+                raise InputError(f"there is no cell type '{name}'{nearest(name, KINDS)}")
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
 
 def type_sequence(images: int, cell_types: Sequence[str], seed: int) -> list[str]:
     """The type of each image: numbers in the challenge's proportions, in shuffled order."""
-    types = [name for name in CELL_TYPES if name in cell_types]
-    weights = np.array([CHALLENGE_IMAGES[name] for name in types], float)
+    types = [name for name in KINDS if name in cell_types]
+    weights = np.array([SHARES[name] for name in types], float)
     shares = images * weights / weights.sum()
     counts = np.floor(shares).astype(int)
     # The largest remainders get what rounding down left over.
@@ -135,7 +137,7 @@ def _make(plan: _Plan) -> tuple[str, Instances]:
         [(cell.row0, cell.col0) for cell in field.cells],
         [cell.mask for cell in field.cells],
         plan.size,
-        cell_type=np.full(len(field.cells), CELL_TYPES.index(plan.cell_type)),
-        type_names=CELL_TYPES,
+        cell_type=np.full(len(field.cells), KINDS.index(plan.cell_type)),
+        type_names=KINDS,
     )
     return plan.image_id, instances

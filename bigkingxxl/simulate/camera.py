@@ -13,15 +13,13 @@ from bigkingxxl.simulate.randomness import FloatMap, smooth_noise
 BACKGROUND = 128.0
 # The instrument's own software clips to this range; the real images hold nothing below 3.
 LOWEST, HIGHEST = 3, 255
-# It also flattens the background: what varies over this distance (Gaussian deviation, px) is taken
-# out, cells or light alike.
-FLATTENING = 15.0
 
 
 @dataclass(frozen=True)
 class Camera:
     """gain: gray values per unit of relative intensity; unevenness, fringes, read_noise: gray
-    values; full_well: electrons at the background level, which sets the shot noise.
+    values; full_well: electrons at the background level, which sets the shot noise; flattening: the
+    instrument takes out what varies over this distance (Gaussian deviation, px), cells or light.
     """
 
     gain: float
@@ -29,6 +27,7 @@ class Camera:
     fringes: float
     read_noise: float
     full_well: float
+    flattening: float
 
 
 def record(rng: np.random.Generator, intensity: FloatMap, camera: Camera) -> NDArray[np.uint8]:
@@ -43,7 +42,7 @@ def record(rng: np.random.Generator, intensity: FloatMap, camera: Camera) -> NDA
     shot = np.sqrt(np.clip(intensity, 0.0, None) / camera.full_well) * camera.gain
     deviation = np.hypot(shot, camera.read_noise)
     gray += deviation * rng.standard_normal(size, dtype=np.float32)
-    gray += BACKGROUND - ndimage.gaussian_filter(gray, FLATTENING, mode="reflect")
+    gray += BACKGROUND - ndimage.gaussian_filter(gray, camera.flattening, mode="reflect")
     return np.asarray(np.clip(np.rint(gray), LOWEST, HIGHEST), dtype=np.uint8)
 
 

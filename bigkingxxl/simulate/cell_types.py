@@ -89,6 +89,7 @@ class CellTypeProfile:
     halo: Range
     cutoff: Range
     defocus: float
+    flattening: float = 15.0  # px, see `camera.record`
 
 
 ASTRO = CellTypeProfile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,10 @@ from bigkingxxl.simulate.placement import draw_count, place_cells
 from bigkingxxl.simulate.randomness import log_uniform
 from bigkingxxl.simulate.surroundings import surrounding_phase
 from bigkingxxl.simulate.thickness import cell_phase, true_depth
+from bigkingxxl.simulate.varied import VARIED, varied_profile
 
 SMALLEST_SIDE = 32
+BRIGHT_CELLS = 0.3
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,29 @@ def simulate_field(
 ) -> SimulatedField:
     """Simulate one phase-contrast field of cells with truth.
 
-    cell_type: "astro", "cort" or "shsy5y". size: (H, W) in px; the density is that of a 520 x 704
-    image of the type. seed: the same seed gives the same bytes. cell_count: the number of cells to
-    place instead of a drawn one; a field that is full holds fewer. Contrast, focus, density,
-    debris and shapes vary from seed to seed.
+    cell_type: "astro", "cort", "shsy5y", or "varied" for cells of a new kind from seed to seed.
+    size: (H, W) in px; the density is that of a 520 x 704 image of the type. seed: the same seed
+    gives the same bytes. cell_count: the number of cells to place instead of a drawn one; a field
+    that is full holds fewer. Contrast, focus, density, debris and shapes vary from seed to seed.
 
     Raises `InputError` for an unknown cell type, a side below 32 px or a negative count.
 
     >>> simulate_field("cort", size=(128, 160), seed=1).image.shape
     (128, 160)
     """
-    profile = profile_of(cell_type)
     _check(size, seed, cell_count)
+    if cell_type == VARIED:
+        return _varied_field(size, seed, cell_count)
+    profile = profile_of(cell_type)
     rng = np.random.default_rng([CELL_TYPES.index(cell_type), seed])
     return field_of(profile, rng, size, cell_count)
+
+
+def _varied_field(size: tuple[int, int], seed: int, cell_count: int | None) -> SimulatedField:
+    rng = np.random.default_rng([len(CELL_TYPES), seed])
+    field = field_of(varied_profile(rng), rng, size, cell_count)
+    # Other microscopes show bright cells on a dark ground.
+    return replace(field, image=255 - field.image) if rng.random() < BRIGHT_CELLS else field
 
 
 def field_of(
@@ -106,4 +117,5 @@ def _draw_camera(rng: np.random.Generator, profile: CellTypeProfile) -> Camera:
         fringes=log_uniform(rng, *profile.around.fringes),
         read_noise=float(rng.uniform(0.3, 1.0)),
         full_well=log_uniform(rng, 12000.0, 50000.0),
+        flattening=profile.flattening,
     )
