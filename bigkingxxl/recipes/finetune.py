@@ -5,7 +5,7 @@ init = "bundled"
 # Images are enlarged or shrunk until cells look as large as those the model knows.
 adapt = True
 augment = {
-    "size": 256,
+    "size": 192,
     "zoom": (0.75, 1.35),
     "contrast": 0.3,
     "brightness": 0.25,
@@ -14,7 +14,7 @@ augment = {
 training = {
     "epochs": 3,
     "max_minutes": 9,
-    "crops_per_epoch": 800,
+    "crops_per_epoch": 1600,
     "batch_size": 8,
     "learning_rate": 1e-3,
     "warmup_steps": 20,

@@ -13,14 +13,18 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader
 
-from bigkingxxl.data.dataset import Dataset, fingerprint
+from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.data.split import fold_ids, folds_path
+from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
+from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load import choose_device
+from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.models import ModelCard, model_hash, save_model
 from bigkingxxl.runs import make_folder, provenance, write_json
-from bigkingxxl.training.crops import CropDataset, crop_loader
+from bigkingxxl.simulate.varied import VARIED
+from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.ranges import appearance_ranges, image_diameters
@@ -110,7 +114,7 @@ def train(
     module = TrainingModule(method, recipe, card, data, images.shown, start)
     write_run(out, recipe, data, images)
     trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
-    crops = crop_loader(CropDataset(data, images.training, method, recipe))
+    crops = crop_loader(training_crops(recipe, data, images, method, out))
     fit(trainer, module, crops, last if resume else None)
     return finish(module, trainer, out, images)
 
@@ -161,7 +165,7 @@ def complete(
     if start is None or not recipe.adapt:
         return complete
     sizes = cell_sizes(data, images.training, recipe.training.label_policy)
-    return adapted(complete, start.model.card, sizes)
+    return adapted(complete, start.model, sizes)
 
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
@@ -186,6 +190,8 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
     sizes = cell_sizes(data, images.training, recipe.training.label_policy)
     base = start.model.card if start else None
     made: dict[str, Any] = {**provenance(recipe.seed), "data": fingerprint(data)}
+    if recipe.varied_images:
+        made["varied_images"] = recipe.varied_images
     if start is not None:
         made["init"] = {"name": recipe.init, "hash": model_hash(start.path)}
     return ModelCard(
@@ -205,12 +211,37 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
             images.shown if images.chooses else (), base.selected_on if base else ()
         ),
         provenance=made,
+        licence=base.licence if base else "",
     )
 
 
 def together(own: Sequence[str], before: Sequence[str]) -> tuple[str, ...]:
     """Both, each once, the own ones first."""
     return tuple(dict.fromkeys((*own, *before)))
+
+
+def training_crops(
+    recipe: Recipe, data: Dataset, images: RunImages, method: Method, out: Path
+) -> CropDataset | MixedCrops:
+    """The crops of a run, those of simulated cells of any kind among them.
+
+    Raises:
+        InputError: the method cannot learn from cells without a type.
+    """
+    crops = CropDataset(data, images.training, method, recipe)
+    if recipe.varied_images == 0:
+        return crops
+    if not method.learns_untyped:
+        raise InputError(
+            f"varied_images is {recipe.varied_images}, but the method '{method.name}' with these "
+            "settings learns no cells without a type, expected 0 or the representation 'flows'"
+        )
+    folder = out / "varied"
+    if not (folder / ANNOTATIONS).is_file():
+        synthesize(folder, SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
+    varied = open_dataset(folder)
+    return MixedCrops(crops, CropDataset(varied, varied.ids, method, recipe),
+                      recipe.training.varied_share)  # fmt: skip
 
 
 def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:

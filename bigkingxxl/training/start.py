@@ -15,7 +15,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.base import DenseMethod, Method
-from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
+from bigkingxxl.models import Model, load_model, mismatches, resolve_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from bigkingxxl.training.recipe import Recipe
 
@@ -74,12 +74,13 @@ def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSi
     return CellSizes(2 * math.sqrt(float(np.median(areas)) / math.pi), mixed)
 
 
-def adapted(recipe: Recipe, card: ModelCard, sizes: CellSizes) -> Recipe:
+def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     """The recipe with all that it leaves open taken from the model it starts from.
 
     Prediction and zooms are scaled by the model's median diameter over the own, so that the network
     sees cells of the size it knows.
     """
+    card = model.card
     ratio = (card.median_diameter or sizes.median_diameter) / sizes.median_diameter
     scale = float(np.clip(card.prediction.scale * ratio, *SCALES))
     own = recipe.model_fields_set
@@ -87,7 +88,7 @@ def adapted(recipe: Recipe, card: ModelCard, sizes: CellSizes) -> Recipe:
     prediction = card.prediction.changed(**{"scale": scale, **chosen})
     low, high = recipe.augment.zoom
     zoom = (low * prediction.scale, high * prediction.scale)
-    points = adapted_points(card.operating_points, 1 / ratio**2, sizes.mixed)
+    points = adapted_points(model, 1 / ratio, sizes.mixed)
     return recipe.changed(
         prediction=prediction.model_dump(),
         augment=recipe.augment.changed(zoom=zoom).model_dump(),
@@ -98,27 +99,26 @@ def adapted(recipe: Recipe, card: ModelCard, sizes: CellSizes) -> Recipe:
     )
 
 
-def adapted_points(points: OperatingPoints, area_ratio: float, mixed: bool) -> OperatingPoints:
-    """Operating points for images whose cells have other areas.
+def adapted_points(model: Model, zoom: float, mixed: bool) -> OperatingPoints:
+    """A model's operating points for images that show cells `zoom` times as large.
 
     What types have of their own was tuned for the old weights and their scores; it stays for types
     of the same name, as the best guess there is, but does not count as tuned.
     """
-    by_type = {name: _resized(point, area_ratio) for name, point in points.by_type.items()}
+    points = model.card.operating_points
     return OperatingPoints(
-        by_type=by_type,
-        default=_resized(points.default, area_ratio),
+        by_type={name: _resized(each, model, zoom) for name, each in points.by_type.items()},
+        default=_resized(points.default, model, zoom),
         type_vote="cell" if mixed else points.type_vote,
     )
 
 
-def _resized(point: OperatingPoint, area_ratio: float) -> OperatingPoint:
-    decode = dict(point.decode)
-    if "minimum_area" in decode:
-        decode["minimum_area"] = round(decode["minimum_area"] * area_ratio)
-    least = point.select.minimum_area * area_ratio
-    select = point.select.changed(minimum_area=least).model_dump()
-    return OperatingPoint.model_validate({"decode": decode, "select": select})
+def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint:
+    decode = point.decode
+    if isinstance(model.method, DenseMethod):
+        decode = dict(model.method.representation.knobs_at(decode, zoom))
+    least = point.select.minimum_area * zoom**2
+    return OperatingPoint(decode=decode, select=point.select.changed(minimum_area=least))
 
 
 def take_weights(network: nn.Module, method: Method, start: Start) -> None:

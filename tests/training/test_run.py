@@ -19,7 +19,6 @@ from bigkingxxl.training.curves import plot_curves, read_curves
 from bigkingxxl.training.module import DivergedError, TrainingModule
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import spread, train
-from bigkingxxl.training.trainer import warm_average
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
@@ -195,10 +194,24 @@ def test_validation_images_are_spread_over_the_types() -> None:
     assert set(spread(ids, Typed(), 99)) == set(ids)  # type: ignore[arg-type]
 
 
-def test_the_moving_average_forgets_its_start() -> None:
-    average, value = warm_average(0.9), torch.tensor(0.0)
-    for count in range(100):
-        value = average(value, torch.tensor(1.0), count)
-    assert value == pytest.approx(1.0, abs=1e-3)
-    assert average(torch.tensor(0.0), torch.tensor(1.0), 1000) == pytest.approx(0.1)
-    assert average(torch.tensor(3), torch.tensor(5), 1) == 5
+def test_simulated_cells_of_any_kind_are_mixed_in(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    settings = {"widths": (8, 8, 8, 8), "imagenet": False}
+    mixed = recipe.changed(
+        method="compact", settings=settings, varied_images=1,
+        training=recipe.training.changed(epochs=1).model_dump(),
+    )  # fmt: skip
+    card = read_card(trained(mixed, data, tmp_path / "run"))
+    assert len(list((tmp_path / "run" / "varied" / "train").glob("*.png"))) == 1
+    assert card.provenance["varied_images"] == 1
+    # They are no images of the data set: nobody can score this model on them by mistake.
+    assert set(card.trained_on) <= set(data.ids)
+    assert card.type_names == data.type_names
+
+
+def test_cells_without_a_type_need_a_representation_that_knows_them(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="varied_images is 2"):
+        trained(recipe.changed(varied_images=2), data, tmp_path / "run")

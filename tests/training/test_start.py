@@ -11,7 +11,7 @@ import torch
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import Model, ModelCard, PredictionSettings, save_model
+from bigkingxxl.models import Model, ModelCard, save_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.start import (
@@ -99,13 +99,14 @@ def test_a_model_of_another_method_is_refused(tmp_path: Path) -> None:
     assert load_start(load_recipe("compact")) is None
 
 
-def base_card(**values: Any) -> ModelCard:
-    return small_card(
-        ("a", "b"),
-        median_diameter=16.0,
-        prediction=PredictionSettings(scale=1.5, tile=512, flips=2),
-        **values,
-    )
+def base_model(**values: Any) -> Model:
+    """A model of flows that knows cells of 16 pixels."""
+    card = small_card(("a", "b")).changed(**{
+        "settings": FLOWS, "median_diameter": 16.0,
+        "prediction": {"scale": 1.5, "tile": 512, "flips": 2}, **values,
+    })  # fmt: skip
+    made = make_method("unetr", FLOWS, ("a", "b"))
+    return Model(card, made, made.build())
 
 
 def adapting(**values: Any) -> Recipe:
@@ -118,7 +119,7 @@ def adapting(**values: Any) -> Recipe:
     ("diameter", "scale"), [(16.0, 1.5), (32.0, 0.75), (8.0, 3.0), (1.0, 6.0), (4000.0, 0.05)]
 )
 def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: float) -> None:
-    found = adapted(adapting(), base_card(), CellSizes(diameter, mixed=False))
+    found = adapted(adapting(), base_model(), CellSizes(diameter, mixed=False))
     assert found.prediction.scale == pytest.approx(scale)
     assert (found.prediction.tile, found.prediction.flips) == (512, 2)
     assert found.augment.zoom == pytest.approx((0.8 * scale, 1.25 * scale))
@@ -126,12 +127,12 @@ def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: fl
 
 def test_what_the_recipe_sets_itself_stands() -> None:
     recipe = adapting(prediction={"tile": 256}, normalisation={"high": 98.0})
-    card = base_card()
-    found = adapted(recipe, card, CellSizes(32.0, mixed=False))
+    model = base_model(normalisation={"low": 1.0})
+    found = adapted(recipe, model, CellSizes(32.0, mixed=False))
     assert (found.prediction.tile, found.prediction.scale) == (256, 0.75)
     assert found.normalisation.high == 98.0
-    untouched = adapted(adapting(), card, CellSizes(32.0, mixed=False))
-    assert untouched.normalisation == card.normalisation
+    untouched = adapted(adapting(), model, CellSizes(32.0, mixed=False))
+    assert untouched.normalisation == model.card.normalisation
 
 
 @pytest.mark.parametrize(("mixed", "vote"), [(False, "image"), (True, "cell")])
@@ -140,17 +141,18 @@ def test_areas_of_operating_points_follow_the_cells(mixed: bool, vote: str) -> N
         decode={"foreground_threshold": 0.4, "minimum_area": 10},
         select=SelectKnobs(score_threshold=0.6, minimum_area=30.0),
     )
-    card = base_card(operating_points=OperatingPoints(by_type={"a": point}, tuned_on=("x",)))
-    found = adapted(adapting(), card, CellSizes(32.0, mixed)).operating_points
+    points = OperatingPoints(by_type={"a": point}, tuned_on=("x",))
+    model = base_model(operating_points=points.model_dump())
+    found = adapted(adapting(), model, CellSizes(32.0, mixed)).operating_points
     own = found.of("a")
-    assert own.decode == {"foreground_threshold": 0.4, "minimum_area": 40}
+    assert (own.decode["foreground_threshold"], own.decode["minimum_area"]) == (0.4, 40)
     assert (own.select.score_threshold, own.select.minimum_area) == (0.6, 120.0)
     assert found.default.select.minimum_area == pytest.approx(80.0)
     assert (found.type_vote, found.tuned_on) == (vote, ())
 
 
 def test_a_model_that_does_not_know_its_cells_is_taken_as_it_is() -> None:
-    card = base_card().changed(median_diameter=None)
-    found = adapted(adapting(), card, CellSizes(32.0, mixed=False))
+    model = base_model(median_diameter=None)
+    found = adapted(adapting(), model, CellSizes(32.0, mixed=False))
     assert found.prediction.scale == 1.5
     assert np.isfinite(found.augment.zoom).all()
