@@ -56,6 +56,7 @@ class Representation(ABC):
     name: ClassVar[str]
     Settings: ClassVar[type[AnySettings]]
     Knobs: ClassVar[type[AnySettings]]
+    learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     lengths: ClassVar[tuple[str, ...]] = ()
     areas: ClassVar[tuple[str, ...]] = ()
@@ -106,7 +107,7 @@ class Representation(ABC):
         """Knobs for maps of which `zoom` pixels make one of the training images."""
         if abs(zoom - 1) < ROUNDED_SIZES:
             return values or {}
-        knobs = self.knobs(values).model_dump()
+        knobs: dict[str, Any] = self.knobs(values).model_dump()
         for names, factor in ((self.lengths, zoom), (self.areas, zoom**2)):
             for name in names:
                 moved = knobs[name] * factor

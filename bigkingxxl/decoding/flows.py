@@ -70,6 +70,13 @@ class Flows(Representation):
     name: ClassVar[str] = "flows"
     Knobs: ClassVar[type[Settings]] = FlowsKnobs
     Settings: ClassVar[type[Settings]] = FlowsSettings
+    learns_untyped: ClassVar[bool] = True
+    lengths: ClassVar[tuple[str, ...]] = ("steps",)
+    areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
+    decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "foreground_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+        "flow_error": (0.2, 0.4, 0.6, 0.8, 1.2),
+    }
 
     @property
     def channels(self) -> tuple[Channel, ...]:

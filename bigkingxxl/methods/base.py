@@ -67,6 +67,11 @@ class Method(ABC):
         self.settings = settings
         self.type_names = type_names
 
+    @property
+    def learns_untyped(self) -> bool:
+        """Whether crops may hold cells of type -1: cells of none of the types."""
+        return False
+
     @abstractmethod
     def build(self) -> nn.Module:
         """A fresh network."""
@@ -103,6 +108,11 @@ class DenseMethod(Method):
 
     output_layer: ClassVar[str]
     representation: Representation
+
+    @property
+    def learns_untyped(self) -> bool:
+        """See `Representation.learns_untyped`."""
+        return self.representation.learns_untyped
 
     def targets(self, crop: Crop) -> Float32:
         """float32[K, h, w]."""

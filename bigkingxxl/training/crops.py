@@ -19,6 +19,7 @@ from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.training.recipe import Recipe
 
 CACHE_BYTES = 1_500_000_000
+UNTYPED = -1  # the type of cells that are of none of the method's types
 
 
 class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
@@ -74,6 +75,26 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         return pixels
 
 
+class MixedCrops(Dataset[tuple[torch.Tensor, Any]]):
+    """Crops of a data set, and now and then one of another: item i is a function of seed and i.
+
+    Args:
+        share: of the crops that come from `others`.
+    """
+
+    def __init__(self, crops: CropDataset, others: CropDataset, share: float) -> None:
+        self.crops, self.others, self.share = crops, others, share
+        self.method, self.recipe = crops.method, crops.recipe
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        """As `CropDataset`."""
+        drawn = np.random.default_rng((self.recipe.seed, index, 1)).random()
+        return (self.others if drawn < self.share else self.crops)[index]
+
+
 def annotated_pixels(
     data: ImageDataset,
     image_id: str,
@@ -85,7 +106,8 @@ def annotated_pixels(
     """One image, normalised by its own statistics, with its annotations as planes."""
     source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
-    order = np.array([type_names.index(name) for name in cells.type_names], np.int16)
+    places = {name: place for place, name in enumerate(type_names)}
+    order = np.array([places.get(name, UNTYPED) for name in cells.type_names], np.int16)
     pixels = AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])
     return pixels if shrink == 1 else pixels.shrunk(shrink)
 
@@ -121,7 +143,7 @@ class EpochSampler(Sampler[int]):
         return iter(range(start, start + self.crops_per_epoch))
 
 
-def crop_loader(crops: CropDataset) -> DataLoader[Any]:
+def crop_loader(crops: CropDataset | MixedCrops) -> DataLoader[Any]:
     """Batches of crops; one worker process draws them while the network learns."""
     method, training = crops.method, crops.recipe.training
 

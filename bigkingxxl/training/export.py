@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.models import METADATA_KEY, ONNX_PREFIX, load_model, open_onnx
+from bigkingxxl.networks.encoders import constant_padding
 from bigkingxxl.runs import whole_file
 
 PARITY = 1e-3
@@ -75,7 +76,7 @@ def _write_graph(maps: nn.Module, example: Tensor, path: Path) -> None:
     # Of a module in training the exporter keeps equal weights apart, each under its own name; this
     # flag alone does not change what the network inside, in evaluation mode, computes.
     maps.training = True
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), constant_padding(maps):
         # Traced constants (strides, the padding of whole tiles) and the exporter's own age.
         warnings.simplefilter("ignore")
         # The training mode keeps batch norms and weights by name; ONNX Runtime folds them itself.
@@ -90,6 +91,10 @@ def _finish_graph(path: Path, card: str, half: bool) -> None:
     import onnx
 
     model = onnx.load(str(path))
+    for node in model.graph.node:
+        # ONNX Runtime makes a padding part of its convolution only where no input is left empty.
+        while node.op_type == "Pad" and not node.input[-1]:
+            node.input.pop()
     if half:
         _store_half(model.graph)
     onnx.helper.set_model_props(model, {METADATA_KEY: card})

@@ -29,6 +29,8 @@ class TrainingSettings(Settings):
         precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
         type_balance: 0 draws all cell types alike, 1 as often as they occur.
         label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
+        varied_share: share of crops from simulated images of cells of any kind, where the recipe
+            has such.
         validation_images: how many images of the fold are predicted after each epoch.
         patience: epochs without a better validation mAP before training ends.
         small_set: data sets of fewer images train on all of them: no fold chooses the checkpoint.
@@ -48,6 +50,7 @@ class TrainingSettings(Settings):
     precision: Literal["bf16", "32"] = "bf16"
     type_balance: float = Field(0.5, ge=0, le=1)
     label_policy: LabelPolicy = "as_annotated"
+    varied_share: float = Field(0.25, ge=0, lt=1)
     validation_images: int = Field(24, ge=1)
     patience: int = Field(20, ge=1)
     small_set: int = Field(5, ge=1)
@@ -67,6 +70,8 @@ class Recipe(Settings):
             as in that model.
         adapt: look at images as the model in `init` does, scaled so that cells are as large as
             those it knows; `augment.zoom` is then relative to the network's scale.
+        varied_images: simulated images of cells of any kind, made in the run folder, that a share
+            of the crops is drawn from (`training.varied_share`); their cells have no type.
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
         seed: of everything random.
@@ -81,6 +86,7 @@ class Recipe(Settings):
     prediction: PredictionSettings = PredictionSettings()
     normalisation: Normalisation = Normalisation()
     operating_points: OperatingPoints = OperatingPoints()
+    varied_images: int = Field(0, ge=0)
     pixel_size_um: PositivePair | None = None
     seed: int = 0
 

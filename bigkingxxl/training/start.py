@@ -89,7 +89,9 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     low, high = recipe.augment.zoom
     zoom = (low * prediction.scale, high * prediction.scale)
     points = adapted_points(model, 1 / ratio, sizes.mixed)
+    # Nothing is left to adapt: the recipe that the run folder keeps can be run again as it is.
     return recipe.changed(
+        adapt=False,
         prediction=prediction.model_dump(),
         augment=recipe.augment.changed(zoom=zoom).model_dump(),
         normalisation=(recipe if "normalisation" in own else card).normalisation.model_dump(),

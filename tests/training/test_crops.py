@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
-from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.synthesize import Recipe as SyntheticData
+from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import Affine
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.training.crops import CropDataset, EpochSampler, type_balanced_chances
+from bigkingxxl.training.crops import (
+    CropDataset,
+    EpochSampler,
+    MixedCrops,
+    type_balanced_chances,
+)
 from bigkingxxl.training.recipe import Recipe
 
 PLAIN = AugmentSettings(size=64, gamma=1, contrast=0, brightness=0, noise=0, blur=0)
@@ -125,3 +134,31 @@ def test_light_changes_keep_the_frame_and_are_bounded() -> None:
     assert image.shape == (2, 64, 64)
     assert image.dtype == np.float32
     assert np.isfinite(image).all()
+
+
+def test_a_share_of_the_crops_is_of_cells_without_a_type(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    synthesize(own, SyntheticData(3, 0, ("cort", "astro"), (96, 96)), workers=1)
+    other = tmp_path / "other"
+    synthesize(other, SyntheticData(2, 0, ("varied",), (96, 96)), workers=1)
+    data, varied = open_dataset(own), open_dataset(other)
+    recipe = Recipe(
+        method="compact", augment={"size": 64}, training={"epochs": 1, "crops_per_epoch": 60}
+    )
+    method = make_method("compact", {}, data.type_names)
+    mixed = MixedCrops(
+        CropDataset(data, data.ids, method, recipe),
+        CropDataset(varied, varied.ids, method, recipe),
+        share=0.4,
+    )
+    assert len(mixed) == 60
+    typed = []
+    for index in range(len(mixed)):
+        _, targets = mixed[index]
+        assert np.array_equal(targets, mixed[index][1])
+        if targets[0].any():
+            # Where the foreground has a type, each of its pixels has exactly one.
+            types = targets[3:].sum(axis=0)[targets[0] > 0]
+            assert types.min() == types.max()
+            typed.append(types.max())
+    assert 0.2 < 1 - np.mean(typed) < 0.6
