@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import torch
 from timm.layers import Conv2dSame
 from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bigkingxxl.errors import MissingExtraError, SettingsError
 
@@ -76,6 +79,42 @@ def depthwise_in_float32(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
             layer.__class__ = Float32ConvSame if isinstance(layer, Conv2dSame) else Float32Conv
+
+
+class EvenConvSame(Conv2dSame):
+    """A convolution padded as TensorFlow pads, of images whose sides its stride divides.
+
+    The padding is a constant there, which ONNX Runtime makes part of the convolution.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float[B, C', h, w] from float[B, C, H, W]."""
+        padding: list[int] = []
+        for kernel, stride, dilation in zip(
+            self.kernel_size[::-1], self.stride[::-1], self.dilation[::-1], strict=True
+        ):
+            total = max(dilation * (kernel - 1) + 1 - stride, 0)
+            padding += (total // 2, total - total // 2)
+        x = functional.pad(x, padding)
+        return functional.conv2d(
+            x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
+
+
+@contextmanager
+def constant_padding(network: nn.Module) -> Iterator[None]:
+    """Within the block, convolutions take the sides of their images for multiples of their stride.
+
+    The class of a layer changes, its name and weights stay.
+    """
+    changed = [(layer, type(layer)) for layer in network.modules() if isinstance(layer, Conv2dSame)]
+    for layer, _ in changed:
+        layer.__class__ = EvenConvSame
+    try:
+        yield
+    finally:
+        for layer, kind in changed:
+            layer.__class__ = kind
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:

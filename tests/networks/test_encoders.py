@@ -14,6 +14,7 @@ from bigkingxxl.errors import MissingExtraError, SettingsError
 from bigkingxxl.networks.encoders import (
     Float32Conv,
     Float32ConvSame,
+    constant_padding,
     depthwise_in_float32,
     encoder,
     load_imagenet,
@@ -79,6 +80,20 @@ def test_bfloat16_training_gives_finite_gradients(image: torch.Tensor) -> None:
     depthwise = [layer for layer in network.modules()
                  if isinstance(layer, Float32Conv | Float32ConvSame)]  # fmt: skip
     assert all(layer.weight.grad is not None and layer.weight.grad.any() for layer in depthwise)
+
+
+def test_constant_padding_is_that_of_even_sides() -> None:
+    network = encoder(NAME, 1).eval()
+    layers = [type(layer) for layer in network.modules()]
+    for size in ((32, 64), (96, 32)):
+        image = torch.randn(2, 1, *size)
+        with torch.inference_mode():
+            expected = network(image)
+            with constant_padding(network):
+                found = network(image)
+        for one, two in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+    assert [type(layer) for layer in network.modules()] == layers
 
 
 def test_later_stages_are_left_out(image: torch.Tensor) -> None:

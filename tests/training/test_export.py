@@ -108,6 +108,19 @@ def test_half_precision_takes_half_the_space(tmp_path: Path, name: str) -> None:
         torch.testing.assert_close(tensor, expected[key], rtol=2**-11, atol=1e-7)
 
 
+def test_the_runtime_makes_padding_part_of_convolutions(exported: Path, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(str(exported), options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    assert "Conv" in operators
+    assert not {"Pad", "BatchNormalization"} & set(operators)
+
+
 def test_a_foreign_or_damaged_onnx_file_is_refused(exported: Path, tmp_path: Path) -> None:
     import onnx
 
