@@ -26,6 +26,7 @@ from bigkingxxl.runs import make_folder, provenance, write_json
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
+from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
@@ -256,6 +257,7 @@ def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> No
 
 def fit(trainer: L.Trainer, module: TrainingModule, crops: Any, resumed: Path | None) -> None:
     """Train, from a checkpoint on where one is given."""
+    keep_freed_memory()
     ids: DataLoader[Any] = DataLoader(list(module.validation_ids), batch_size=None)  # type: ignore[arg-type]
     # Lightning checkpoints hold optimizer states; they are this run's own files and never shared.
     with warnings.catch_warnings():
