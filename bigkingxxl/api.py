@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bigkingxxl.inference.folder import Selection
     from bigkingxxl.inference.predictor import Predictor
     from bigkingxxl.models import ModelCard
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,19 +91,34 @@ class LoadedModel:
     predictor: Predictor
     selection: Selection
 
-    def predict(self, image: Any, *, pixel_size: float | PixelSize | None = None) -> Cells:
+    def predict(
+        self, image: Any, *, pixel_size: float | PixelSize | None = None,
+        diameter: float | None = None,
+    ) -> Cells:  # fmt: skip
         """The cells of one image.
+
+        How large they are seen follows the scale given to `load`, else `diameter`, else the pixel
+        size where the model knows that of its training; else it is estimated from the image.
 
         Args:
             image: a path, an `ImageSource`, or an array or tensor [H, W] or [C, H, W] (also
-                [H, W, 3] and [H, W, 4]) of any real dtype.
+                [H, W, 3 or 4] colour), of any real dtype.
             pixel_size: micrometres a pixel; by default what the file says.
+            diameter: of the cells in this image, in its pixels.
         Raises:
-            ImageError, InputError: it cannot be read, or is no image.
+            ImageError, InputError: it cannot be read, is no image, or is given a size that is
+                impossible or asks for too large an image.
         """
-        source = as_source(image, _pair(pixel_size))
+        from bigkingxxl.inference.familiarity import warnings_for
+        from bigkingxxl.inference.sizing import GivenSize
+
+        given = GivenSize(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
+        given.check([self.card])
+        source = given.told(as_source(image))
         candidates = self.predictor.candidates(source)
         cells = self.selection.instances(candidates, source.pixel_size_um)
+        for warning in warnings_for(self.card, source, candidates, cells):
+            log.warning("%s: %s", source.name, warning)
         return Cells(cells, candidates, source)
 
 
@@ -122,13 +140,15 @@ def load(
     """
     from bigkingxxl.inference.folder import Selection
     from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.licences import tell_licence
     from bigkingxxl.models import resolve_model
 
+    GivenSize(scale).check([])
     path = resolve_model(model)
     predictor, card = load_predictor(path, device, scale=scale, cell_type=cell_type)
     tell_licence(card.licence)
-    selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
+    selection = Selection(card.operating_points, cell_type)
     return LoadedModel(card, predictor, selection)
 
 
@@ -159,6 +179,4 @@ def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:
     if pixel_size is None:
         return None
     rows, cols = pixel_size if isinstance(pixel_size, tuple) else (pixel_size, pixel_size)
-    if not (0 < rows < 1e6 and 0 < cols < 1e6):
-        raise InputError(f"the pixel size is {pixel_size}, expected micrometres above 0")
     return float(rows), float(cols)

@@ -35,6 +35,8 @@ class Candidates:
         score: float32[N] in [0, 1].
         type_probability: float32[N, T], or None where the model knows no types.
         type_names: T names, or () where there are none.
+        relative_size: pixels of the training images a pixel of this one is long; what is counted in
+            pixels of training (minimum areas) follows it.
     """
 
     size: tuple[int, int]
@@ -44,6 +46,7 @@ class Candidates:
     score: Float32
     type_probability: Float32 | None = None
     type_names: tuple[str, ...] = ()
+    relative_size: float = 1.0
 
     def __post_init__(self) -> None:
         heights, widths = self.heights, self.widths
@@ -137,7 +140,8 @@ class Candidates:
     def concatenate(cls, parts: Sequence[Candidates]) -> Candidates:
         """All candidates of several sets over the same image.
 
-        Parts that know types must name the same ones; where some abstain, all abstain.
+        Parts that know types must name the same ones; where some abstain, all abstain. The first
+        part's relative size holds.
         """
         first = parts[0]
         types = [part.type_probability for part in parts if part.type_probability is not None]
@@ -153,6 +157,7 @@ class Candidates:
             np.concatenate([part.score for part in parts]),
             np.concatenate(types) if known else None,
             names[0] if names else (),
+            first.relative_size,
         )
 
     # ---- reading ------------------------------------------------------------------------------
@@ -245,6 +250,7 @@ class Candidates:
         """
         if size == self.size:
             return self
+        shrunk = float(np.sqrt(np.prod(self.size) / np.prod(size)))
         factor = np.array([size[0] / self.size[0], size[1] / self.size[1]])
         exact = self.boxes * np.tile(factor, 2)
         boxes = np.empty_like(self.boxes)
@@ -255,7 +261,8 @@ class Candidates:
         owner, row, col = blank.pixels()
         values = self._sample(owner, (row + 0.5) / factor[0] - 0.5, (col + 0.5) / factor[1] - 0.5,
                               1 / factor)  # fmt: skip
-        return replace(blank, probability=np.rint(values).astype(np.uint8))
+        return replace(blank, probability=np.rint(values).astype(np.uint8),
+                       relative_size=self.relative_size * shrunk)  # fmt: skip
 
     def _sample(
         self, owner: Int64, row: NDArray[Any], col: NDArray[Any], step: NDArray[Any]
@@ -294,8 +301,12 @@ class Candidates:
         Raises:
             OutputError: it cannot be written.
         """
-        header = {"format": "bigkingxxl-candidates-1", "size": list(self.size),
-                  "type_names": list(self.type_names)}  # fmt: skip
+        header = {
+            "format": "bigkingxxl-candidates-1",
+            "size": list(self.size),
+            "type_names": list(self.type_names),
+            "relative_size": self.relative_size,
+        }
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         arrays = {"boxes": self.boxes, "probability": self.probability, "offsets": self.offsets,
                   "score": self.score, "header": text}  # fmt: skip
@@ -324,6 +335,7 @@ class Candidates:
                     archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
                     archive.get("type_probability"),
                     tuple(header["type_names"]),
+                    float(header.get("relative_size", 1.0)),
                 )  # fmt: skip
         # A broken archive makes zipfile, zlib and numpy raise nearly anything.
         except Exception as error:

@@ -112,12 +112,13 @@ def predict_ids(
     paths = [dataset.image_path(image_id) for image_id in ids]
     predict_folder(
         predictor,
-        track(paths, len(paths), "predicting"),
+        paths,
         lambda path: [open_image(path)],
         out,
         ("labels", "overlay", "submission", "coco"),
         Selection(card.operating_points),
         model_hash(model),
+        track=track,
     )
     return out
 

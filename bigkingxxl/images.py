@@ -53,12 +53,14 @@ class ImageSource(ABC):
         shape: (H, W) in pixels.
         channels: C.
         pixel_size_um: micrometres a pixel (row, column), or None where unknown.
+        cell_diameter: of its cells, in its pixels, where somebody says; else None.
     """
 
     name: str
     shape: tuple[int, int]
     channels: int
     pixel_size_um: tuple[float, float] | None
+    cell_diameter: float | None = None
 
     @abstractmethod
     def read_raw(self, window: Window) -> Float32:
@@ -168,6 +170,7 @@ class Normalisation(Settings):
         """float32[C, h, w] normalised and clipped to -limit .. limit."""
         middle = statistics.percentile(50.0)[:, None, None]
         spread = (statistics.percentile(self.high) - statistics.percentile(self.low))[:, None, None]
-        scaled = (pixels - middle) * (2 / np.maximum(spread, 1e-6))
+        # An image may be in any unit, 1e-9 as well. A spread of 0 leaves a few lone pixels.
+        scaled = (pixels - middle) * (2 / np.where(spread > 1e-30, spread, np.float32(1e-6)))
         result: Float32 = np.clip(scaled, -self.limit, self.limit).astype(np.float32)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from bigkingxxl.images import ImageSource
     from bigkingxxl.inference.predictor import Predictor
+    from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.models import ModelCard
+    from bigkingxxl.operating_points import OperatingPoints
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -32,7 +35,16 @@ def predict(
         int | None, typer.Option(min=32, help="Side of a tile, network pixels.")
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Network pixels an image pixel.")] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help="Micrometres a pixel; overrides what a file says.")
+    ] = None,
+    diameter: Annotated[
+        float | None, typer.Option(help="The cells' diameter in these images, in pixels.")
+    ] = None,
     cell_type: Annotated[str | None, typer.Option(help="The images' type, if known.")] = None,
+    type_vote: Annotated[
+        str | None, typer.Option(help="One type an 'image', or each 'cell' its own.")
+    ] = None,
     frames: Annotated[str, typer.Option(help="'first' page of a TIFF, or 'all'.")] = "first",
     channel: Annotated[int | None, typer.Option(min=0, help="Channel to look at.")] = None,
     pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
@@ -45,37 +57,44 @@ def predict(
     cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and Parquet),
     summary (a row an image), contact_sheet (thumbnails of all images), submission (disjoint masks),
     coco (all candidates). A run that was broken off goes on where it stopped.
+
+    How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
+    the file's) where the model knows that of its training; else it is estimated from the image.
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.errors import InputError
     from bigkingxxl.formats.image_files import find_images, open_frames, open_image
+    from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.folder import Selection, check_request, predict_folder
+    from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.models import model_hash, resolve_model
     from bigkingxxl.runs import fingerprint
 
     if frames not in ("first", "all"):
         raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
-    if scale is not None and not 0.01 <= scale <= 100:
-        raise InputError(f"--scale is {scale}, expected 0.01 to 100")
+    size_um = None if pixel_size is None else (pixel_size, pixel_size)
+    given = GivenSize(scale, diameter, size_um)
 
     def open_images(path: Path) -> Sequence[ImageSource]:
         if frames == "all":
-            return open_frames(path, channel=channel, pixel_limit=pixel_limit)
-        return [open_image(path, channel=channel, pixel_limit=pixel_limit)]
+            sources = open_frames(path, channel=channel, pixel_limit=pixel_limit)
+        else:
+            sources = [open_image(path, channel=channel, pixel_limit=pixel_limit)]
+        return [given.told(source) for source in sources]
 
     paths = find_images(images)
     chosen = [name.strip() for text in formats for name in text.split(",") if name.strip()]
     check_request(paths, chosen)
     models = [resolve_model(each) for each in model]
-    predictor, card = load_models(models, device, tile, scale, cell_type)
-    selection = Selection(card.operating_points, cell_type, card.pixel_size_um)
-    options = repr((tile, scale, cell_type, frames, channel, selection))
+    predictor, card = load_models(models, device, tile, given, cell_type)
+    selection = Selection(with_vote(card.operating_points, type_vote), cell_type)
+    options = repr((tile, given, cell_type, frames, channel, selection))
     hashes = [model_hash(path) for path in models]
     key = fingerprint([*hashes, options])
-    shown = track(paths, label="predicting", quiet=quiet)
     result = predict_folder(
-        predictor, shown, open_images, out, chosen, selection, key, "+".join(hashes)
-    )
+        predictor, paths, open_images, out, chosen, selection, key, "+".join(hashes),
+        partial(warnings_for, card), track=partial(track, quiet=quiet),
+    )  # fmt: skip
     done = f", {result.skipped} of them done before" if result.skipped else ""
     images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
     typer.echo(f"{out}: {sum(result.cells.values())} cells in {images_done}{done}")
@@ -86,7 +105,7 @@ def predict(
 
 
 def load_models(
-    paths: Sequence[Path], device: str, tile: int | None, scale: float | None, cell_type: str | None
+    paths: Sequence[Path], device: str, tile: int | None, given: GivenSize, cell_type: str | None
 ) -> tuple[Predictor, ModelCard]:
     """One predictor of all models, and the first one's card, which decides the selection."""
     from bigkingxxl.errors import InputError
@@ -98,14 +117,26 @@ def load_models(
 
     predictors: list[Predictor] = []
     cards = [read_card(path) for path in paths]
+    given.check(cards, "--")
     for path, card in zip(paths, cards, strict=True):
         if cell_type is not None and cell_type not in card.type_names:
             hint = nearest(cell_type, card.type_names)
             raise InputError(f"{path} knows no cell type '{cell_type}'{hint}")
         settings = card.prediction if tile is None else card.prediction.changed(tile=tile)
         predictor, _ = load_predictor(
-            path, device, settings=settings, scale=scale, cell_type=cell_type
+            path, device, settings=settings, scale=given.scale, cell_type=cell_type
         )
         predictors.append(predictor)
         tell_licence(card.licence)
     return (predictors[0] if len(predictors) == 1 else Ensemble(predictors)), cards[0]
+
+
+def with_vote(points: OperatingPoints, type_vote: str | None) -> OperatingPoints:
+    """The operating points with another way of voting on the cell type; None keeps theirs."""
+    from bigkingxxl.errors import InputError
+
+    if type_vote is None:
+        return points
+    if type_vote not in ("image", "cell"):
+        raise InputError(f"--type-vote is '{type_vote}', expected 'image' or 'cell'")
+    return points.changed(type_vote=type_vote)

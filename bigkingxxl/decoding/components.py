@@ -47,6 +47,10 @@ class Components(Representation):
     name: ClassVar[str] = "components"
     Knobs: ClassVar[type[Settings]] = ComponentsKnobs
     Settings: ClassVar[type[Settings]] = ComponentsSettings
+    areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
+    decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "foreground_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+    }
 
     @property
     def channels(self) -> tuple[Channel, ...]:

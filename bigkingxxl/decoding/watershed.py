@@ -63,6 +63,13 @@ class Watershed(Representation):
     name: ClassVar[str] = "watershed"
     Knobs: ClassVar[type[Settings]] = WatershedKnobs
     Settings: ClassVar[type[Settings]] = WatershedSettings
+    lengths: ClassVar[tuple[str, ...]] = ("smoothing",)
+    areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
+    decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "foreground_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+        "seed_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+        "smoothing": (0.0, 1.0, 2.0, 3.0),
+    }
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.dense import DensePredictor, MapsFunction
+from bigkingxxl.inference.sizing import training_images
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import (
@@ -69,14 +71,19 @@ class TorchMaps:
 
 
 class OnnxMaps:
-    """An exported network as a maps function."""
+    """An exported network as a maps function.
+
+    It looks at one batch at a time, whatever threads ask: with all cores, in the memory of one.
+    """
 
     def __init__(self, session: InferenceSession) -> None:
         self.session = session
+        self._one_at_a_time = Lock()
 
     def __call__(self, tiles: Float32) -> Float32:
         """float32[B, K, h, w] from float32[B, C, h, w]."""
-        (maps,) = self.session.run(None, {"image": tiles})
+        with self._one_at_a_time:
+            (maps,) = self.session.run(None, {"image": tiles})
         return np.asarray(maps, np.float32)
 
 
@@ -123,7 +130,7 @@ def card_predictor(
         points=card.operating_points,
         stride=method.stride,
         scale=scale,
-        training_pixel_size=card.pixel_size_um,
+        training=training_images(card),
         cell_type=cell_type,
         image_channels=card.image_channels,
     )
@@ -148,8 +155,14 @@ def load_predictor(
             raise InputError(f"{path} is an exported model: it runs on the cpu, not on '{device}'")
         card, session = open_onnx(path)
         maps = OnnxMaps(session)
-        return card_predictor(maps, card, dense_method(card), settings, scale, cell_type), card
-    chosen = choose_device(device)
-    model = load_model(path, chosen)
-    predictor = model_predictor(model, chosen, settings=settings, scale=scale, cell_type=cell_type)
-    return predictor, model.card
+        predictor = card_predictor(maps, card, dense_method(card), settings, scale, cell_type)
+    else:
+        chosen = choose_device(device)
+        model = load_model(path, chosen)
+        card = model.card
+        predictor = model_predictor(
+            model, chosen, settings=settings, scale=scale, cell_type=cell_type
+        )
+    # Training knows the size of its images; those of a user are of any.
+    predictor.estimate = True
+    return predictor, card

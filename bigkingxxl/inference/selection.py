@@ -22,18 +22,17 @@ def select(
     *,
     cell_type: str | None = None,
     pixel_size_um: tuple[float, float] | None = None,
-    area_scale: float = 1.0,
 ) -> Instances:
     """Disjoint, scored cells, the surest first.
 
     A pixel is cell where the soft mask lies above the mask threshold; a candidate stays where its
     score is the score threshold or more, its area the minimum or more (before and after painting)
     and its IoU with a surer one no more than the NMS limit. Of overlapping cells the surer shows.
+    The minimum area counts pixels of training, so that it follows the candidates' relative size.
 
     Args:
         cell_type: the image's type where it is known; else it is voted by the candidates.
         pixel_size_um: of the image, handed on.
-        area_scale: image pixels a pixel of the training images, in area.
     Raises:
         InputError: a cell type the candidates do not know.
     """
@@ -47,7 +46,7 @@ def select(
     candidates, types = candidates.take(order), types[order]
     thresholds = _knob_values(candidates, points, types, "mask_threshold")
     masks = masks_above(candidates, thresholds, types)
-    minimum = _knob_values(candidates, points, types, "minimum_area") * area_scale
+    minimum = _knob_values(candidates, points, types, "minimum_area") / candidates.relative_size**2
     minimum, limits = np.maximum(minimum, 1), _knob_values(candidates, points, types, "nms_iou")
     large = masks.areas() >= minimum
     masks, minimum, limits = masks.take(large), minimum[large], limits[large]

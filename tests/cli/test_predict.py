@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -345,6 +344,14 @@ def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> N
         (["--format", "labels,tiff"], "no format 'tiff'; known are labels, overlay"),
         (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
         (["--scale", "nan"], "--scale is nan"),
+        (["--diameter", "0"], "--diameter is 0.0, expected pixels, above 0"),
+        (["--diameter", "-4"], "--diameter is -4.0"),
+        (["--diameter", "nan"], "--diameter is nan"),
+        (["--diameter", "20"], "the model does not know the diameter"),
+        (["--pixel-size", "0"], "the pixel size is 0.0, expected micrometres above 0"),
+        (["--pixel-size", "inf"], "the pixel size is inf"),
+        (["--scale", "1", "--diameter", "9"], "--scale and --diameter both say"),
+        (["--type-vote", "all"], "--type-vote is 'all', expected 'image' or 'cell'"),
         (["--frames", "some"], "--frames is 'some', expected 'first' or 'all'"),
         (["--cell-type", "astr"], "knows no cell type 'astr', did you mean 'astro'?"),
         (["--device", "tpu"], "no device 'tpu': choose auto, cpu, cuda or mps"),
@@ -389,8 +396,8 @@ def test_a_full_disk(
     sentence = sentence_of(predict(images, "--quiet"))
     assert "cannot be written: No space left on device" in sentence
     assert not list((tmp_path / "out" / "labels").iterdir())
-    manifest = tmp_path / "out" / "manifest.json"
-    assert not manifest.exists() or not json.loads(manifest.read_text())["done"]
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    assert not manifest.exists() or len(manifest.read_text().splitlines()) == 1
 
 
 def test_the_card_decides_how_images_are_seen(predict: Run, images: Path, tmp_path: Path) -> None:
@@ -406,7 +413,77 @@ def test_the_card_decides_how_images_are_seen(predict: Run, images: Path, tmp_pa
     assert not np.array_equal(found[0].score, found[1].score)
 
 
+def scores_of(out: Path, name: str = "deep") -> Any:
+    return Candidates.load(out / "candidates" / f"{name}.npz").score
+
+
+def test_pixel_size_and_diameter_decide_the_scale(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    """All that is said of the file's 0.25 x 0.5 um comes out as the same scale."""
+    knows = {"pixel_size_um": (0.25, 0.5), "median_diameter": 16.0}
+    own = save_tiny(tmp_path / "own.safetensors", **knows)
+    found = {}
+    for name, options in {
+        "file": [], "half": ["--scale", "0.5"], "double": ["--scale", "2"],
+        "small": ["--diameter", "8"], "large": ["--diameter", "32"],
+        "coarse": ["--pixel-size", str(0.125**0.5 * 2)],
+        "both": ["--diameter", "8", "--pixel-size", "9"],
+    }.items():  # fmt: skip
+        out = tmp_path / name
+        result = predict(images / "deep.tif", *options, "--out", out, models=(own,))
+        assert result.exit_code == 0, result.output
+        found[name] = scores_of(out)
+    for one, two in (("small", "double"), ("coarse", "double"), ("both", "double"),
+                     ("large", "half")):  # fmt: skip
+        np.testing.assert_allclose(found[one], found[two])
+    assert not np.array_equal(found["file"], found["double"])
+    with tifffile.TiffFile(tmp_path / "both" / "labels" / "deep.tif") as tiff:
+        down = tiff.pages[0].tags["YResolution"].value
+    assert down[1] / down[0] == pytest.approx(9)
+
+
+def test_a_size_beyond_the_limit_is_refused(predict: Run, images: Path, tmp_path: Path) -> None:
+    own = save_tiny(tmp_path / "own.safetensors", median_diameter=16.0)
+    gray = images / "gray.png"
+    sentence = sentence_of(predict(gray, "--diameter", "0.01", models=(own,)))
+    assert "asks for 1.6e+03 network pixels an image pixel, expected 0.01 to 100" in sentence
+    assert not (tmp_path / "out").exists()
+    Image.fromarray(np.zeros((900, 1200), np.uint8)).save(tmp_path / "wide.png")
+    sentence = sentence_of(predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet",
+                                   models=(own,)))  # fmt: skip
+    assert "wide: a cell diameter of 0.2 pixels asks for an image of 6,912,000,000" in sentence
+
+
+def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: Path) -> None:
+    for vote in ("image", "cell"):
+        out = tmp_path / vote
+        assert predict(images / "gray.png", "--type-vote", vote, "--out", out,
+                       "--format", "measurements").exit_code == 0  # fmt: skip
+        points = OperatingPoints(type_vote=vote)  # type: ignore[arg-type]
+        expected = select(Candidates.load(out / "candidates" / "gray.npz"), points)
+        rows = (out / "measurements" / "gray.csv").read_text().splitlines()
+        column = rows[0].split(",").index("type")
+        kinds = [row.split(",")[column] for row in rows[1:]]
+        assert kinds == [NAMES[kind] for kind in expected.cell_type]
+
+
+def test_images_unlike_those_of_training_are_named(
+    predict: Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = save_tiny(tmp_path / "own.safetensors", appearance={"coarse": (0.9, 0.95)})
+    with caplog.at_level(logging.WARNING):
+        result = predict(images, "--format", "summary", models=(own,))
+    assert result.exit_code == 0, result.output
+    for name in ("gray.png", "deep.tif"):
+        assert f"{name}: it does not look like the images the model was trained on" in caplog.text
+    assert "empty.png: it does not look" not in caplog.text
+    rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert "coarse" in next(row for row in rows if row.startswith("gray,"))
+
+
 def test_help_names_what_can_be_asked_for() -> None:
     text = CliRunner().invoke(main.app, ["predict", "--help"]).stdout
-    for option in ("--model", "--out", "--format", "--tile", "--scale", "--cell-type", "--frames"):
+    for option in ("--model", "--out", "--format", "--tile", "--scale", "--pixel-size",
+                   "--diameter", "--cell-type", "--type-vote", "--frames"):  # fmt: skip
         assert option in text

@@ -15,7 +15,8 @@ from bigkingxxl.decoding.components import Components
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import SYMMETRIES, Symmetry
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor, relative_size, turn_vectors
+from bigkingxxl.inference.dense import DensePredictor, turn_vectors
+from bigkingxxl.inference.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from bigkingxxl.settings import Settings
@@ -231,13 +232,67 @@ def test_scale_follows_the_pixel_size(
     own: Any, training: Any, chosen: float | None, expected: float
 ) -> None:
     image = ArrayImage(np.zeros((4, 4)), pixel_size_um=own)
-    found = predictor(settings={"scale": 1.5}, training_pixel_size=training, scale=chosen)
-    assert found.scale_for(image) == pytest.approx(expected)
+    found = predictor(settings={"scale": 1.5}, training=TrainingImages(training), scale=chosen)
+    assert found.relative_size(image) == pytest.approx(expected / 1.5)
 
 
-def test_relative_size_by_hand() -> None:
-    assert relative_size((2.0, 8.0), (1.0, 1.0)) == pytest.approx(4)
-    assert relative_size(None, (1.0, 1.0)) == relative_size((3.0, 3.0), None) == 1
+def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int], Any]]:
+    """Collects the size of the maps that are decoded and the least area asked for."""
+    real, seen = Components.decode, list[tuple[tuple[int, int], Any]]()
+
+    def decode(self: Components, maps: Float32, knobs: Any = None) -> Candidates:
+        seen.append((maps.shape[1:], (knobs or {}).get("minimum_area")))  # type: ignore[arg-type]
+        return real(self, maps, knobs)
+
+    monkeypatch.setattr(Components, "decode", decode)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("scale", "relative", "size", "least"),
+    [
+        (1.5, 1.0, (60, 80), 20),  # decoded in the image's own pixels, here those of training
+        (3.0, 2.0, (120, 160), 20),  # small cells: in pixels of training, finer than the image's
+        (1.2, 0.8, (60, 80), 32),  # 20 / 0.8 ** 2 pixels of the image
+        (0.75, 0.5, (45, 60), 45),  # large cells: in the network's, 1.5 times those of training
+    ],
+)
+def test_decode_knobs_count_pixels_of_training(
+    scale: float, relative: float, size: Any, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = seen_by_decode(monkeypatch)
+    points = OperatingPoints(default=OperatingPoint(decode={"minimum_area": 20}))
+    found = predictor(points=points, settings={"scale": 1.5}, scale=scale)
+    candidates = found.candidates(discs((60, 80)))
+    assert seen == [(size, least)]
+    assert candidates.relative_size == pytest.approx(relative)
+    assert found.scale_of(candidates) == pytest.approx(scale)
+    assert candidates.size == (60, 80)
+
+
+def test_blocks_know_their_size() -> None:
+    found = predictor(scale=1.3, block_pixels=60**2).candidates(discs((110, 150)))
+    assert found.relative_size == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pixels: pixels.astype(np.uint16) * 257,
+        lambda pixels: pixels / 255,
+        lambda pixels: pixels * 3.7 + 11.5,
+        lambda pixels: pixels * 1e-9,
+        lambda pixels: pixels.astype(np.float64) * 1e20,
+    ],
+)
+def test_the_unit_of_intensities_changes_nothing(change: Any) -> None:
+    rng = np.random.default_rng(3)
+    pixels = np.clip(discs((90, 120)).pixels[0] + rng.normal(0, 3, (90, 120)), 0, 255)
+    pixels = pixels.astype(np.uint8)
+    expected = predictor().candidates(ArrayImage(pixels))
+    found = predictor().candidates(ArrayImage(change(pixels)))
+    assert len(expected) > 15
+    assert masks_of(found) == masks_of(expected)
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan, np.inf])

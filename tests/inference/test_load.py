@@ -53,7 +53,8 @@ def test_the_card_decides_unless_told_otherwise(
 ) -> None:
     predictor, card = load_predictor(model, **overrides)
     image = ArrayImage(np.zeros((10, 10)), pixel_size_um=(1.0, 1.0))
-    assert predictor.scale_for(image) == scale
+    relative = predictor.relative_size(image)
+    assert predictor.settings.scale * relative == pytest.approx(scale)
     assert predictor.tile == tile  # a multiple of UNETR's patches
     assert predictor.points == card.operating_points
 

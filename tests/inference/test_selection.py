@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,10 +63,11 @@ def test_nms_limit_is_inclusive(limit: float, kept: int) -> None:
     assert len(select(two, points(nms_iou=limit))) == kept
 
 
-@pytest.mark.parametrize(("scale", "kept"), [(1.0, 1), (1.01, 0), (0.25, 1)])
-def test_area_scale(scale: float, kept: int) -> None:
-    one = squares((2, 3, 6, 8))
-    assert len(select(one, points(minimum_area=20), area_scale=scale)) == kept
+@pytest.mark.parametrize(("relative", "kept"), [(1.0, 1), (0.99, 0), (2.0, 1)])
+def test_minimum_areas_count_pixels_of_training(relative: float, kept: int) -> None:
+    # 4 x 5 pixels are 20 of training where sizes agree, and 80 where its pixels are half as long.
+    one = replace(squares((2, 3, 6, 8)), relative_size=relative)
+    assert len(select(one, points(minimum_area=20))) == kept
 
 
 def test_the_surer_cell_shows_and_what_is_left_counts() -> None:

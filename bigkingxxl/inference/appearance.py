@@ -1,0 +1,98 @@
+"""Does an image look like those a model was trained on? A few numbers that know no units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.geometry import Window, resize, scaled_size
+from bigkingxxl.images import ImageSource, Normalisation
+
+Float32 = NDArray[np.float32]
+WINDOW = 512
+WINDOWS = 2  # each way, of a larger image
+BLOCK = 16  # pixels of training: what is coarser than cells of one type and finer than shading
+MARGIN = 0.25  # of the range over the training images, to each side
+
+
+def appearance(
+    source: ImageSource, normalisation: Normalisation, relative: float = 1.0
+) -> dict[str, float]:
+    """How an image looks, whatever its unit of intensity.
+
+    `contrast` is the standard deviation after normalisation, `skewness` the third moment (above 0
+    where the bright parts stand out). The others are shares of the standard deviation: `grain` the
+    differences of neighbours, `fine` what a mean over 4 x 4 pixels takes away, and `coarse` the
+    means over 16 x 16 pixels.
+
+    Args:
+        relative: pixels of training that an image pixel is long; the image is looked at in them.
+    """
+    found = [
+        _appearance(normalisation.apply(source.read(window), source.statistics), relative)
+        for window in _sample(source, relative)
+    ]
+    return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+
+
+def ranges(found: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """The smallest and largest of each number."""
+    found = list(found)
+    return {
+        name: (min(each[name] for each in found), max(each[name] for each in found))
+        for name in (found[0] if found else ())
+    }
+
+
+def strange(
+    found: Mapping[str, float], known: Mapping[str, tuple[float, float]], margin: float = MARGIN
+) -> list[str]:
+    """The names of the numbers that lie outside their range, widened by a share of it."""
+    outside = []
+    for name, (low, high) in known.items():
+        room = margin * (high - low)
+        if name in found and not low - room <= found[name] <= high + room:
+            outside.append(name)
+    return outside
+
+
+def _sample(source: ImageSource, relative: float) -> list[Window]:
+    """The image, or windows spread evenly over a large one."""
+    side = max(int(WINDOW / relative), BLOCK)
+    starts = []
+    for length in source.shape:
+        if length <= 2 * side:
+            starts.append([(0, length)])
+        else:
+            first = np.linspace(0, length - side, WINDOWS).astype(int).tolist()
+            starts.append([(start, start + side) for start in first])
+    return [Window(r0, c0, r1, c1) for r0, r1 in starts[0] for c0, c1 in starts[1]]
+
+
+def _appearance(image: Float32, relative: float) -> dict[str, float]:
+    pixels = resize(image, scaled_size(image.shape[1:], relative)) if relative != 1 else image
+    centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
+    square = centred * centred
+    spread = float(np.sqrt(square.mean())) + 1e-6
+    means = block_means(centred, 4)
+    steps = np.diff(centred, axis=2) if centred.shape[2] > 1 else np.zeros(1)
+    return {
+        "contrast": spread,
+        "skewness": float((square * centred).mean()) / spread**3,
+        "grain": float(np.abs(steps).mean()) / spread,
+        "fine": float(np.sqrt(max(0.0, 1 - (float(means.std()) / spread) ** 2))),
+        "coarse": float(block_means(centred, BLOCK).std()) / spread,
+    }
+
+
+def block_means(image: Float32, side: int) -> Float32:
+    """float32[C, h, w]: means over blocks of side x side pixels; what is left at the ends goes."""
+    channels, height, width = image.shape
+    rows, cols = max(height // side, 1), max(width // side, 1)
+    inner = image[:, : rows * side, : cols * side]
+    high, wide = inner.shape[1] // rows, inner.shape[2] // cols
+    blocks = inner.reshape(channels, rows, high, cols, wide)
+    means: Float32 = blocks.mean(axis=(2, 4))
+    return means

@@ -1,0 +1,60 @@
+"""Warnings of images that a model was not trained for: how they look, how large their cells are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.appearance import appearance, strange
+from bigkingxxl.inference.sizing import TrainingImages, known_size, training_images
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import ModelCard
+
+DIAMETER_MARGIN = 1.5
+FEWEST_CELLS = 5  # whose median says something
+
+
+def warnings_for(
+    card: ModelCard, source: ImageSource, candidates: Candidates, instances: Instances
+) -> list[str]:
+    """A sentence for everything in which an image differs from those a model was trained on.
+
+    Args:
+        candidates: of the image, with the size it was seen at; instances: the cells made of them.
+    """
+    if source.statistics.is_blank:
+        return []
+    training, relative = training_images(card), candidates.relative_size
+    found: list[str] = []
+    if relative != 1 and card.image_diameters and known_size(source, training) is None:
+        found.append(
+            f"its cells were taken to be {1 / relative:.2g} times as large as those of training, "
+            "by what was seen of them: give their diameter or the scale where that is wrong"
+        )
+    looks = appearance(source, card.normalisation, relative)
+    # Where bright and dark are exchanged, prediction turns them back.
+    turned = {**looks, "skewness": -looks["skewness"]}
+    odd = min((strange(each, card.appearance) for each in (looks, turned)), key=len)
+    if odd:
+        values = ", ".join(
+            "{} {:.2f}, there {:.2f} to {:.2f}".format(name, looks[name], *card.appearance[name])
+            for name in odd
+        )
+        found.append(f"it does not look like the images the model was trained on ({values})")
+    if card.image_diameters and len(instances) >= FEWEST_CELLS:
+        found += _diameter_warnings(training, instances, relative)
+    return found
+
+
+def _diameter_warnings(
+    training: TrainingImages, instances: Instances, relative: float
+) -> list[str]:
+    kinds = np.bincount(instances.cell_type, minlength=len(instances.type_names))
+    low, high = training.diameter_range(instances.type_names[int(kinds.argmax())])
+    diameter = 2 * float(np.sqrt(np.median(instances.areas()) / np.pi))
+    low, high = low / relative, high / relative
+    if low / DIAMETER_MARGIN <= diameter <= high * DIAMETER_MARGIN:
+        return []
+    median = f"its cells have a median diameter of {diameter:.1f} pixels"
+    return [f"{median}, expected {low:.1f} to {high:.1f}"]
