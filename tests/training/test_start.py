@@ -123,6 +123,7 @@ def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: fl
     assert found.prediction.scale == pytest.approx(scale)
     assert (found.prediction.tile, found.prediction.flips) == (512, 2)
     assert found.augment.zoom == pytest.approx((0.8 * scale, 1.25 * scale))
+    assert not found.adapt
 
 
 def test_what_the_recipe_sets_itself_stands() -> None:
