@@ -42,15 +42,27 @@ def onnx_with(content: bytes, key: str, value: str) -> bytes:
     kept = [
         content[start:stop]
         for number, body, start, stop in _fields(content)
-        if number != ONNX_METADATA or _entry_key(content[body:stop]) != key
+        if number != ONNX_METADATA or _part(content[body:stop], KEY) != key
     ]
     entry = _delimited(KEY, key.encode()) + _delimited(VALUE, value.encode())
     return b"".join([*kept, _delimited(ONNX_METADATA, entry)])
 
 
-def _entry_key(entry: bytes) -> str:
-    names = [entry[body:stop] for number, body, _, stop in _fields(entry) if number == KEY]
-    return names[-1].decode() if names else ""
+def onnx_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of an ONNX file; its graph is not looked at.
+
+    Raises:
+        ValueError: it is no such file, or it breaks off.
+    """
+    entries = [
+        content[body:stop] for number, body, _, stop in _fields(content) if number == ONNX_METADATA
+    ]
+    return {_part(entry, KEY): _part(entry, VALUE) for entry in entries}
+
+
+def _part(entry: bytes, part: int) -> str:
+    texts = [entry[body:stop] for number, body, _, stop in _fields(entry) if number == part]
+    return texts[-1].decode() if texts else ""
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:

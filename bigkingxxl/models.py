@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import Field
 
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
 from bigkingxxl.images import Normalisation
-from bigkingxxl.model_bytes import onnx_with, safetensors_with
+from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import file_hash, write_bytes
 from bigkingxxl.settings import Settings, checked
@@ -65,7 +66,7 @@ class ModelCard(Settings):
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
             the median diameter of an image's cells; empty where unknown.
         appearance: by name, the range of each statistic of how training images look; see
-            `bigkingxxl.inference.familiarity`; empty where unknown.
+            `bigkingxxl.inference.appearance`; empty where unknown.
         trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
         scores: by name, as measured; provenance: date, command, versions, seed.
         licence: terms that come with the training data, said at first use; empty: none.
@@ -140,7 +141,10 @@ def read_card(path: Path) -> ModelCard:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     if path.suffix == ONNX_SUFFIX:
-        return open_onnx(path)[0]
+        try:
+            return _card_of(path, onnx_metadata(path.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} is no ONNX model, or it is damaged ({error})") from error
     try:
         with safe_open(str(path), framework="numpy") as stream:
             metadata = stream.metadata() or {}
@@ -160,9 +164,13 @@ def write_operating_points(path: Path, points: OperatingPoints, out: Path | None
         ModelError: as `read_card`.
         OutputError: it cannot be written.
     """
+    write_bytes(out or path, _with_points(path, points))
+
+
+def _with_points(path: Path, points: OperatingPoints) -> bytes:
     card = read_card(path).changed(operating_points=points.model_dump())
     changed = onnx_with if path.suffix == ONNX_SUFFIX else safetensors_with
-    write_bytes(out or path, changed(path.read_bytes(), METADATA_KEY, card.model_dump_json()))
+    return changed(path.read_bytes(), METADATA_KEY, card.model_dump_json())
 
 
 def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
@@ -188,6 +196,8 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
         raise ModelError(f"{path}: no such model file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Threads that wait for work in a loop would take the cores that decode and write.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # its errors are raised; printing them as well helps nobody
     try:
         session = onnxruntime.InferenceSession(
@@ -269,3 +279,11 @@ def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> l
 def model_hash(path: Path) -> str:
     """The first 12 digits of the file's SHA-256: which model made a result."""
     return file_hash(path)[:12]
+
+
+def untuned_hash(path: Path) -> str:
+    """The first 12 digits of the SHA-256 that the file would have if it had never been tuned.
+
+    Two models of one such hash see the same; they only decide differently.
+    """
+    return sha256(_with_points(path, OperatingPoints())).hexdigest()[:12]

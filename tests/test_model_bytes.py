@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save, save_file
 
-from bigkingxxl.model_bytes import onnx_with, safetensors_with
+from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 
 WEIGHTS: dict[str, NDArray[Any]] = {
     "b": np.arange(7, dtype=np.float16),
@@ -70,3 +70,12 @@ def test_what_is_no_model_is_refused(content: bytes) -> None:
     if content:
         with pytest.raises(ValueError, match=r".+"):
             onnx_with(content, "key", "value")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"key": 'an "ä" \n {}', "other": ""}])
+def test_onnx_metadata_is_what_the_library_wrote(metadata: dict[str, str]) -> None:
+    content = small_onnx(metadata).SerializeToString()
+    assert onnx_metadata(content) == metadata
+    for stop in (len(content) - 1, len(content) // 2):
+        with pytest.raises(ValueError, match="ends within"):
+            onnx_metadata(content[:stop])

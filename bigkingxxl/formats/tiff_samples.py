@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,22 +26,25 @@ class Recent:
     """Strips or tiles decoded last, so that neighbouring windows do not decode them again.
 
     The latest one is always kept, however large: a compressed image in one strip is decoded once.
+    Frames of one file share it, in whatever thread each is read.
     """
 
     limit: int = CACHED_BYTES
     _kept: OrderedDict[tuple[int, int], NDArray[Any]] = field(default_factory=OrderedDict)
     _bytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
 
     def get(self, key: tuple[int, int], decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """What `decode` gives, kept under the key."""
-        pixels = self._kept.pop(key, None)
-        if pixels is None:
-            pixels = decode()
-            self._bytes += pixels.nbytes
-        self._kept[key] = pixels
-        while self._bytes > self.limit and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= dropped.nbytes
+        with self._lock:
+            pixels = self._kept.pop(key, None)
+            if pixels is None:
+                pixels = decode()
+                self._bytes += pixels.nbytes
+            self._kept[key] = pixels
+            while self._bytes > self.limit and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self._bytes -= dropped.nbytes
         return pixels
 
 
