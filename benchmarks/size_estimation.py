@@ -66,17 +66,21 @@ def main() -> None:
     predictor, card = load_predictor(options.model)
     if not card.image_diameters or card.median_diameter is None:
         raise InputError(f"{options.model} does not know the sizes of its training images")
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {
+        **provenance(SEED),
+        "model": {"hash": model_hash(options.model), "method": card.method},
+        "fold": options.fold,
+    }
     for name, samples in (
         ("real", real(options, card.trained_on) if options.data else []),
         ("simulated", simulated(card.type_names, options.simulated)),
     ):
-        if samples:
-            results[name] = measured(predictor, samples, options.factors, card.median_diameter)
-    write_json(options.out, {
-        **provenance(SEED), "model": {"hash": model_hash(options.model), "method": card.method},
-        "fold": options.fold, **results,
-    })  # fmt: skip
+        results[name] = {"images": len(samples), "pixels": CROP**2, "factors": {}}
+        for factor in options.factors if samples else []:
+            found = measured(predictor, samples, factor, card.median_diameter)
+            results[name]["factors"][f"{factor:g}"] = found
+            print(name, factor, found["challenge_mix"])
+            write_json(options.out, results)
 
 
 def real(options: argparse.Namespace, trained_on: Sequence[str]) -> list[Sample]:
@@ -130,27 +134,23 @@ def simulated(type_names: Sequence[str], count: int) -> list[Sample]:
 
 
 def measured(
-    predictor: DensePredictor, samples: Sequence[Sample], factors: Sequence[float], diameter: float
+    predictor: DensePredictor, samples: Sequence[Sample], factor: float, diameter: float
 ) -> dict[str, Any]:
-    """Scores by factor and way, the sizes estimated, and what estimating costs."""
+    """Scores at one factor by way, the sizes estimated, and what estimating costs."""
     truth = {each.name: each.cells for each in samples}
     types = {each.name: each.cell_type for each in samples}
-    table: dict[str, Any] = {"images": len(samples), "factors": {}}
-    for factor in factors:
-        found: dict[str, dict[str, Instances]] = {way: {} for way in WAYS}
-        sizes, seconds = {}, dict.fromkeys(WAYS, 0.0)
-        for sample in track(samples, label=f"times {factor:g}"):
-            for way in WAYS:
-                began = time.process_time()
-                candidates = seen(predictor, sample.image(factor), way, diameter * factor)
-                seconds[way] += time.process_time() - began
-                if way == "estimated":
-                    sizes[sample.name] = candidates.relative_size
-                candidates = candidates.resize(sample.cells.size)
-                found[way][sample.name] = select(candidates, predictor.points)
-        table["factors"][f"{factor:g}"] = row(truth, types, found, sizes, seconds, factor)
-        print(factor, table["factors"][f"{factor:g}"])
-    return table
+    found: dict[str, dict[str, Instances]] = {way: {} for way in WAYS}
+    sizes, seconds = {}, dict.fromkeys(WAYS, 0.0)
+    for sample in track(samples, label=f"times {factor:g}"):
+        for way in WAYS:
+            began = time.process_time()
+            candidates = seen(predictor, sample.image(factor), way, diameter * factor)
+            seconds[way] += time.process_time() - began
+            if way == "estimated":
+                sizes[sample.name] = candidates.relative_size
+            candidates = candidates.resize(sample.cells.size)
+            found[way][sample.name] = select(candidates, predictor.points)
+    return row(truth, types, found, sizes, seconds, factor)
 
 
 def seen(predictor: DensePredictor, image: ArrayImage, way: str, diameter: float) -> Any:

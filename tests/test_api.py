@@ -12,7 +12,7 @@ import bigkingxxl as bk
 from bigkingxxl.api import LoadedModel, as_source
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError, ModelError
-from bigkingxxl.images import ImageSource
+from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.folder import Selection
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
@@ -92,6 +92,67 @@ def test_an_impossible_pixel_size_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="pixel size"):
         model.predict(picture(), pixel_size=pixel_size)
+
+
+class Sized(Squares):
+    """Notes what is known of the image."""
+
+    scale: float | None = None
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, object]] = []
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        self.seen.append((source.pixel_size_um, source.cell_diameter))
+        return super().candidates(source)
+
+
+@pytest.fixture
+def sized() -> LoadedModel:
+    card = ModelCard(method="none", settings={}, type_names=("cell",), median_diameter=16.0,
+                     pixel_size_um=(0.5, 0.5), appearance={"coarse": (0.0, 0.01)})  # fmt: skip
+    return LoadedModel(card, Sized(), Selection(OperatingPoints()))
+
+
+def test_pixel_size_and_diameter_are_of_the_image(sized: LoadedModel) -> None:
+    predictor = sized.predictor
+    assert isinstance(predictor, Sized)
+    source = as_source(picture(), (2.0, 2.0))
+    cells = sized.predict(source, diameter=12, pixel_size=0.25)
+    sized.predict(source)
+    sized.predict(picture(), pixel_size=(1.0, 2.0))
+    assert predictor.seen == [((0.25, 0.25), 12), ((2.0, 2.0), None), ((1.0, 2.0), None)]
+    assert cells.instances.pixel_size_um == (0.25, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"diameter": 0}, "diameter is 0, expected pixels, above 0"),
+        ({"diameter": float("nan")}, "diameter is nan"),
+        ({"diameter": 0.01}, "0.01 pixels asks for 1.6e[+]03 network pixels"),
+        ({"pixel_size": float("inf")}, "the pixel size is inf"),
+        ({"pixel_size": 1000.0}, "asks for 2e[+]03 network pixels"),
+    ],
+)
+def test_impossible_sizes_are_refused_before_anything_is_done(
+    sized: LoadedModel, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        sized.predict(picture(), **options)
+    assert sized.predictor.seen == []  # type: ignore[attr-defined]
+
+
+def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
+    sized.predictor.scale = 1.5  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="scale and diameter both say"):
+        sized.predict(picture(), diameter=9)
+
+
+def test_strange_images_are_named(sized: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING"):
+        sized.predict(ArrayImage(picture(), "picture7"))
+    assert "picture7: it does not look like the images" in caplog.text
 
 
 def test_a_missing_model_is_named() -> None:

@@ -24,7 +24,7 @@ SURE = 0.3  # least score of candidates that count
 BETTER = 1.25  # times the evidence at the size of training that another must have
 LITTLE = 0.0005  # evidence that debris may give
 DIAMETER_MARGIN = 1.25
-LOOK_MARGIN = 0.1
+LOOK_MARGIN = 0.05
 SIZE_STATISTICS = ("grain", "fine", "coarse")  # that change with the size of what is seen
 
 Look = Callable[[ImageSource, Window, float], Candidates]

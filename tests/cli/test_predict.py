@@ -392,7 +392,7 @@ def test_a_full_disk(
     def full(*arguments: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", full)
+    monkeypatch.setattr(Image.Image, "save", full)
     sentence = sentence_of(predict(images, "--quiet"))
     assert "cannot be written: No space left on device" in sentence
     assert not list((tmp_path / "out" / "labels").iterdir())
@@ -421,8 +421,7 @@ def test_pixel_size_and_diameter_decide_the_scale(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
     """All that is said of the file's 0.25 x 0.5 um comes out as the same scale."""
-    knows = {"pixel_size_um": (0.25, 0.5), "median_diameter": 16.0}
-    own = save_tiny(tmp_path / "own.safetensors", **knows)
+    own = save_tiny(tmp_path / "own.safetensors", pixel_size_um=(0.25, 0.5), median_diameter=16.0)
     found = {}
     for name, options in {
         "file": [], "half": ["--scale", "0.5"], "double": ["--scale", "2"],
@@ -460,7 +459,7 @@ def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: P
         out = tmp_path / vote
         assert predict(images / "gray.png", "--type-vote", vote, "--out", out,
                        "--format", "measurements").exit_code == 0  # fmt: skip
-        points = OperatingPoints(type_vote=vote)  # type: ignore[arg-type]
+        points = OperatingPoints.model_validate({"type_vote": vote})
         expected = select(Candidates.load(out / "candidates" / "gray.npz"), points)
         rows = (out / "measurements" / "gray.csv").read_text().splitlines()
         column = rows[0].split(",").index("type")

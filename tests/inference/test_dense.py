@@ -241,7 +241,7 @@ def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int
     real, seen = Components.decode, list[tuple[tuple[int, int], Any]]()
 
     def decode(self: Components, maps: Float32, knobs: Any = None) -> Candidates:
-        seen.append((maps.shape[1:], (knobs or {}).get("minimum_area")))  # type: ignore[arg-type]
+        seen.append((maps.shape[1:], (knobs or {}).get("minimum_area")))
         return real(self, maps, knobs)
 
     monkeypatch.setattr(Components, "decode", decode)

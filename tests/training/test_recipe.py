@@ -68,3 +68,10 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
 def test_an_unknown_method_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="did you mean 'compact'"):
         make_method("compct", {}, ("a",))
+
+
+def test_the_pixel_size_of_training_may_be_given() -> None:
+    made = load_recipe("compact", ["pixel_size_um=[1.24, 1.24]"])
+    assert made.pixel_size_um == (1.24, 1.24)
+    with pytest.raises(SettingsError, match="pixel_size_um"):
+        load_recipe("compact", ["pixel_size_um=[0, 1]"])
