@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Self, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bigkingxxl.errors import SettingsError
@@ -100,6 +99,8 @@ def read_values(path: Path) -> dict[str, Any]:
         if path.suffix == ".py":
             return _module_values(path)
         if path.suffix in (".yaml", ".yml", ".json"):
+            import yaml
+
             text = path.read_text(encoding="utf-8")
             values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         else:
@@ -156,6 +157,8 @@ def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str,
 
 
 def _plain_value(text: str) -> Any:
+    import yaml
+
     try:
         value = yaml.safe_load(text)
         # YAML 1.1 reads 1e-3 as text; a number is what the user means.

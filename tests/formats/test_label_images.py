@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -133,14 +134,15 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(path: Path, *_: object, **__: object) -> None:
-        path.write_bytes(b"II*")
-        raise OSError("320000 requested and 32600 written")  # numpy gives no number
-
-    monkeypatch.setattr(tifffile, "imwrite", half)
-    with pytest.raises(OutputError, match=r"x\.tif cannot be written: No space left"):
-        write_label_image(tmp_path / "x.tif", single_pixels(3))
+@pytest.mark.parametrize(("count", "name"), [(9, "x.tif"), (9, "x.png"), (70_000, "x.tif")])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, count: int, name: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises(OutputError, match=f"{name} cannot be written"):
+            write_label_image(tmp_path / name, single_pixels(count))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
 
 
