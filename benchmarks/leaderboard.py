@@ -3,9 +3,10 @@
     python -m benchmarks.leaderboard --data DIR NAME=MODEL ... [--readme README.md]
 
 Each model is scored as `benchmarks.score_fold` does it, from maps kept in an ignored folder where
-they are there, else from scratch. Rows of models that are not named stay as they were, so that one
-model can be added or scored anew; without any the table alone is made again. What stands in the
-README between `<!-- leaderboard -->` and `<!-- /leaderboard -->` is replaced by the table.
+they are there, else from scratch; a result of `score_fold` (.json) is taken as it is. Rows of
+models that are not named stay as they were, so that one model can be added or scored anew; without
+any the table alone is made again. What stands in the README between `<!-- leaderboard -->` and
+`<!-- /leaderboard -->` is replaced by the table.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ PUBLIC = {
 HEAD = (
     "method", "challenge-mix mAP, cross-fitted", "plain", "astro / cort / shsy5y",
     "before tuning", "without twins", "COCO AP / AP50 / AP75 at 100", "at 2,000",
-    "training", "s an image", "remarks",
+    "training", "CPU s an image", "remarks",
 )  # fmt: skip
 
 
@@ -59,14 +60,9 @@ def main() -> None:
     options = parser.parse_args()
     rows = {row["name"]: row for row in stored_rows(options.out)}
     notes = dict(named(text) for text in options.note)
-    if options.models:
-        if options.data is None:
-            raise InputError("--data is missing: the models named have to be scored on something")
-        fold = Fold.of(open_dataset(options.data), options.fold)
-        for name, model in map(named, options.models):
-            looked = look(resolve_model(model), fold, options.maps)
-            rows[name] = {"name": name, **score_fold(looked)}
-            write_json(options.out, {"rows": list(rows.values())})
+    for name, model in map(named, options.models):
+        rows[name] = {"name": name, **result_of(model, options)}
+        write_json(options.out, {"rows": list(rows.values())})
     for name, note in notes.items():
         if name not in rows:
             raise InputError(f"--note {name}: no row of that name in {options.out}")
@@ -77,6 +73,17 @@ def main() -> None:
     if options.readme is not None:
         put_into(options.readme, text)
     print(text)
+
+
+def result_of(model: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What `score_fold` finds, or found."""
+    if model.endswith(".json"):
+        stored: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
+        return {"coco_crossfitted_knobs": stored["coco_default_knobs"], **stored}
+    if options.data is None:
+        raise InputError("--data is missing: the models named have to be scored on something")
+    fold = Fold.of(open_dataset(options.data), options.fold)
+    return score_fold(look(resolve_model(model), fold, options.maps))
 
 
 def named(text: str) -> tuple[str, str]:
@@ -137,7 +144,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
     honest = scores["crossfitted"]
     types = (honest["by_type"].get(kind) for kind in ("astro", "cort", "shsy5y"))
     apart = scores["crossfitted, images without a twin in training"]
-    seconds = row["seconds_an_image"]
     return [
         row["name"],
         _with_interval(honest["challenge_mix"], honest["challenge_mix_interval_95"]),
@@ -147,7 +153,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{_number(apart['challenge_mix'])} ({apart['images']} images)",
         *(_coco(row["coco_crossfitted_knobs"], most) for most in DETECTIONS),
         _training(model),
-        f"{seconds['median']:.2f}",
+        _number(row.get("seconds_an_image", {}).get("median")),
         "; ".join(_remarks(row)),
     ]
 
@@ -173,7 +179,7 @@ def _coco(table: dict[str, Any], most: int) -> str:
 
 def _training(model: dict[str, Any]) -> str:
     minutes = "" if model["minutes"] is None else f"{model['minutes']:.0f} min, "
-    return f"{minutes}{model['trained_with'] or 'device unknown'}"
+    return f"{minutes}{model.get('trained_with') or 'device unknown'}"
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
@@ -182,9 +188,9 @@ def _remarks(row: dict[str, Any]) -> list[str]:
     found = []
     if minutes is not None and minutes < ENOUGH_MINUTES:
         found.append("**short training**")
-    if not model["trained_on_images_of_this_set"]:
+    if model.get("trained_on_images_of_this_set") == 0:
         found.append("trained on no image of this data")
-    if row["images_that_chose_the_checkpoint"]:
+    if row.get("images_that_chose_the_checkpoint"):
         apart = row["scores"]["crossfitted, without the images that chose the checkpoint"]
         found.append(
             f"{row['images_that_chose_the_checkpoint']} images of the fold chose its checkpoint, "
@@ -197,15 +203,16 @@ def _explained(rows: Sequence[dict[str, Any]]) -> list[str]:
     if not rows:
         return []
     row = rows[0]
-    threads = sorted({each["seconds_an_image"]["threads"] for each in rows})
+    threads = sorted({each["seconds_an_image"]["threads"] for each in rows
+                      if "seconds_an_image" in each})  # fmt: skip
     sentence = (
         f"Fold {row['fold']}, {row['images']} images. Cross-fitted: knobs tuned on one half of the "
         "fold and scored on the other, and the reverse; in brackets 95 % bootstrap intervals over "
         "images. Before tuning: challenge mix with the model's first knobs. Without twins: over "
         "the images whose pixels match no training image. COCO's figures are of all candidates "
-        "under cross-fitted decode knobs. Seconds an image of 704 x 520: an opened image to its "
-        f"cells, threads: {', '.join(map(str, threads))}, other jobs beside it. Only the "
-        "challenge mix stands beside public scores."
+        "under cross-fitted decode knobs. CPU seconds an image of 704 x 520: from the opened image "
+        f"to its cells, threads: {', '.join(map(str, threads))}. Only the challenge mix stands "
+        "beside public scores."
     )
     return [sentence]
 

@@ -22,6 +22,7 @@ from bigkingxxl.models import (
     model_hash,
     read_card,
     save_model,
+    untuned_hash,
     write_operating_points,
 )
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
@@ -76,6 +77,8 @@ def test_operating_points_are_replaced_and_nothing_else(model: Path, tmp_path: P
     copy = tmp_path / "copy.safetensors"
     write_operating_points(model, points, copy)
     assert copy.read_bytes() == expected.read_bytes()
+    assert model_hash(copy) != model_hash(model)
+    assert untuned_hash(copy) == untuned_hash(model) == model_hash(model)
     assert model.read_bytes() == before
     write_operating_points(model, points)
     assert model.read_bytes() == expected.read_bytes()

@@ -137,10 +137,10 @@ def make_tuner(
     from bigkingxxl.evaluation.seen import maps_folder, seen_by
     from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
     from bigkingxxl.inference.load import load_predictor
-    from bigkingxxl.models import model_hash
+    from bigkingxxl.models import untuned_hash
 
     predictor, _ = load_predictor(path, device)
-    place = maps_folder(folder, model_hash(path), predictor)
+    place = maps_folder(folder, untuned_hash(path), predictor)
     seen = seen_by(predictor, annotated.source, place)
     for image_id in track(ids, label="predicting", quiet=quiet):
         seen.look(image_id)

@@ -136,7 +136,7 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
     """A folder of its own for each model, scale, tile and number of flips.
 
     Args:
-        name: of the model; its hash.
+        name: of the model; see `models.untuned_hash`.
     """
     if not isinstance(predictor, DensePredictor):
         return folder / name

@@ -34,17 +34,19 @@ class _Contested(NamedTuple):
     """Atoms under two candidates or more.
 
     Attributes:
-        pixels: int64[A], of each atom; starts: int64[A], its first entry.
+        pixels: int64[A], of each atom; starts, stops: int64[A], its entries.
         entries: int64[E], the candidates that cover each atom, the surest first.
-        row_entry, row_pair, row_pixels: int64[R], what a pair gains where an entry gets its atom.
+        row_starts, row_counts: int64[E], the rows of each entry; row_pair: int64[R], the pairs that
+            share the atom where this entry gets it.
     """
 
     pixels: Int64
     starts: Int64
+    stops: Int64
     entries: Int64
-    row_entry: Int64
+    row_starts: Int64
+    row_counts: Int64
     row_pair: Int64
-    row_pixels: Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +125,11 @@ class SelectTable:
         contested = _Contested(
             np.concatenate([part.pixels for part in parts]),
             _counted_on([part.starts for part in parts], entries),
+            _counted_on([part.stops for part in parts], entries),
             _counted_on([part.entries for part in parts], cells),
-            _counted_on([part.row_entry for part in parts], entries),
+            _counted_on([part.row_starts for part in parts], [len(p.row_pair) for p in parts]),
+            np.concatenate([part.row_counts for part in parts]),
             _counted_on([part.row_pair for part in parts], [len(t.pair_cell) for t in tables]),
-            np.concatenate([part.row_pixels for part in parts]),
         )
         return cls(
             put("image", "squared_size"), put("score"), put("area"), put("own_area"),
@@ -141,11 +144,12 @@ class SelectTable:
         The knobs' mask threshold is not looked at: it is the table's.
         """
         least = np.maximum(knobs.minimum_area / self.squared_size, 1)[self.image]
-        kept = (self.score >= np.float32(knobs.score_threshold)) & (self.area >= least)
+        sure = self.score >= np.float32(knobs.score_threshold)
+        kept = sure & (self.area >= least)
         hit = (self.iou > knobs.nms_iou) & kept[self.first] & kept[self.second]
         if hit.any():
             _suppress(kept, self.first[hit], self.second[hit])
-        area, shared = self._painted(kept)
+        area, shared = self._painted(kept, sure)
         kept &= area >= least
         union = area[self.pair_cell] + self.truth_area[self.pair_truth] - shared
         # The number of thresholds 50, 55 ... 95 % that lie strictly below shared / union.
@@ -160,21 +164,39 @@ class SelectTable:
         result: Float64 = np.where(total == 0, 1.0, found / np.maximum(total, 1)).mean(axis=0)
         return result
 
-    def _painted(self, kept: NDArray[np.bool_]) -> tuple[Int64, Int64]:
-        """Areas int64[N] and shared pixels int64[K] once each atom has gone to its surest cell."""
-        part, area, shared = self.contested, self.own_area, self.pair_pixels
-        if not len(part.entries):
-            return area, shared
-        count = len(part.entries)
-        place = np.where(kept[part.entries], np.arange(count), count)
-        winner = np.minimum.reduceat(place, part.starts)
-        won = winner < count
-        gains = np.bincount(part.entries[winner[won]], part.pixels[won], len(area))
-        chosen = np.zeros(count + 1, bool)
-        chosen[winner] = True
-        on = chosen[part.row_entry]
-        more = np.bincount(part.row_pair[on], part.row_pixels[on], len(shared))
-        return area + gains.astype(np.int64), shared + more.astype(np.int64)
+    def _painted(self, kept: NDArray[np.bool_], sure: NDArray[np.bool_]) -> tuple[Int64, Int64]:
+        """Areas int64[N] and shared pixels int64[K] once each atom has gone to its surest cell.
+
+        Args:
+            kept: bool[N], the cells that are painted; sure: bool[N], those above the threshold, so
+                that nothing after one that is not can be painted.
+        """
+        part = self.contested
+        atom, place = self._won(kept, sure)
+        if not len(atom):
+            return self.own_area, self.pair_pixels
+        pixels = part.pixels[atom]
+        gains = np.bincount(part.entries[place], pixels, len(self.own_area))
+        counts = part.row_counts[place]
+        pairs = part.row_pair[rle.expand(part.row_starts[place], counts)]
+        more = np.bincount(pairs, np.repeat(pixels, counts), len(self.pair_pixels))
+        return self.own_area + gains.astype(np.int64), self.pair_pixels + more.astype(np.int64)
+
+    def _won(self, kept: NDArray[np.bool_], sure: NDArray[np.bool_]) -> tuple[Int64, Int64]:
+        """The atoms that somebody gets, and the entries that get them."""
+        part = self.contested
+        atom, place = np.arange(len(part.pixels)), part.starts
+        atoms, places = [atom[:0]], [place[:0]]
+        while len(atom):
+            cell = part.entries[place]
+            won = kept[cell]
+            atoms.append(atom[won])
+            places.append(place[won])
+            lost = np.flatnonzero(sure[cell] & ~won)
+            atom, place = atom[lost], place[lost] + 1
+            more = place < part.stops[atom]
+            atom, place = atom[more], place[more]
+        return np.concatenate(atoms), np.concatenate(places)
 
 
 def _counted_on(arrays: Sequence[Int64], lengths: Sequence[int]) -> Int64:
@@ -244,7 +266,7 @@ class _Pixels:
     def contested(self, keys: Int64) -> _Contested:
         """The other pixels, gathered into atoms."""
         if not len(self.starts):
-            return _Contested(*[np.zeros(0, np.int64)] * 6)
+            return _Contested(*[np.zeros(0, np.int64)] * 7)
         truth_owner, truth_flat = _by_pixel(self.truth)
         names = np.random.default_rng(0).integers(
             2**64, size=len(self.masks) + len(self.truth), dtype=np.uint64
@@ -267,9 +289,11 @@ class _Pixels:
         row_truth = truth_owner[rle.expand(low[atom], true_counts[atom])]
         row_key = entries[row_entry] * max(len(self.truth), 1) + row_truth
         row_pair, known = _find(keys, row_key)
+        splits = rle.split_points(counts)
+        rows = np.bincount(row_entry[known], minlength=len(entries))
         return _Contested(
-            pixels, rle.split_points(counts)[:-1], entries,
-            row_entry[known], row_pair[known], pixels[atom[row_entry]][known],
+            pixels, splits[:-1], splits[1:], entries,
+            rle.split_points(rows)[:-1], rows, row_pair[known],
         )  # fmt: skip
 
 
