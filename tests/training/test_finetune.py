@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
-from bigkingxxl.models import ModelCard, PredictionSettings, read_card, save_model
-from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.models import ModelCard, PredictionSettings, read_card, resolve_model, save_model
+from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.run import TrainingResult, train
+from bigkingxxl.training.start import load_start
 from tests.small_models import SMALL_UNETR, small_card, small_weights
 
 NETWORK = {**SMALL_UNETR, "representation": "flows"}
@@ -242,3 +245,24 @@ def test_a_model_of_another_method_ends_in_one_sentence(tmp_path: Path) -> None:
     assert "unetr.safetensors is a model of the method 'unetr'" in result.stderr
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
+    folder = pairs(tmp_path / "data", {"x": discs((80, 80), 20, 60)})
+    still = ["augment.size=64", "training.epochs=1", "training.crops_per_epoch=2",
+             "training.batch_size=2", "training.workers=0",
+             "training.learning_rate=1e-9"]  # fmt: skip
+    own = load_recipe("finetune", still, init="synthetic")
+    card, before = read_card(resolve_model("synthetic")), load_start(own)
+    assert before is not None
+    made = run(own, folder, tmp_path / "run").model
+    new = read_card(made)
+    assert card.median_diameter is not None
+    assert new.median_diameter == pytest.approx(40, abs=1)
+    assert new.prediction.scale == pytest.approx(
+        card.prediction.scale * card.median_diameter / 40, rel=0.05
+    )
+    old, weights = before.model.network.state_dict(), load_file(made)
+    kept = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
+    assert kept
+    assert all(torch.allclose(weights[name], old[name], atol=1e-4) for name in kept)
