@@ -209,6 +209,18 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
+def require_torch(path: Path) -> None:
+    """Say what a base install lacks for a model, before anything is imported for it.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            f"{path} needs torch: install it with pip install 'bigkingxxl[train]'"
+        )
+
+
 def load_model(path: Path, device: str = "cpu") -> Model:
     """A model with its network on a device, in evaluation mode; from either kind of file.
 
@@ -218,10 +230,7 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         MissingExtraError: torch is not installed.
     """
     card = read_card(path)
-    if find_spec("torch") is None:
-        raise MissingExtraError(
-            f"{path} needs torch: install it with pip install 'bigkingxxl[train]'"
-        )
+    require_torch(path)
     from safetensors.torch import load_file
 
     from bigkingxxl.methods.registry import make_method

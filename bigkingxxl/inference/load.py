@@ -21,6 +21,8 @@ from bigkingxxl.models import (
     PredictionSettings,
     load_model,
     open_onnx,
+    read_card,
+    require_torch,
 )
 
 if TYPE_CHECKING:
@@ -149,6 +151,9 @@ def load_predictor(
     Args:
         device: of a torch model; an exported one runs on the CPU.
         settings, scale, cell_type: see `model_predictor`.
+    Raises:
+        ModelError: the file is missing, damaged, not ours, or the runtime cannot run it.
+        MissingExtraError: it needs torch, which is not installed.
     """
     if path.suffix == ONNX_SUFFIX:
         if device not in ("auto", "cpu"):
@@ -157,6 +162,8 @@ def load_predictor(
         maps = OnnxMaps(session)
         predictor = card_predictor(maps, card, dense_method(card), settings, scale, cell_type)
     else:
+        read_card(path)
+        require_torch(path)
         chosen = choose_device(device)
         model = load_model(path, chosen)
         card = model.card
