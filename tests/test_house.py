@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "lightning", "pytorch_lightning", "monai", "cellpose",
          "numba")  # fmt: skip
-COMMANDS = ("data", "train", "predict", "evaluate", "demo", "recipes")
+COMMANDS = ("data", "train", "predict", "evaluate", "tune", "export", "demo", "recipes")
 
 
 def python(code: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def field(kind: int, seed: int) -> tuple[NDArray[np.uint8], Instances]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six fields of each type; the debris is only in those of bright cells' truth."""
+    """Six fields of each type, each a place of its own."""
     folder = tmp_path_factory.mktemp("tune") / "data"
     (folder / "train").mkdir(parents=True)
     cells = {}
@@ -141,6 +143,17 @@ def test_json_holds_both_figures_and_the_gain(tune: Run, model: Path, tmp_path: 
     assert told["crossfitted"]["competition_map"] == pytest.approx(1)
     written = OperatingPoints.model_validate(told["points"])
     assert read_card(tmp_path / "tuned.onnx").operating_points == written
+
+
+def test_tuning_an_exported_model_needs_no_torch(model: Path, data: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from bigkingxxl.cli.tune import tune; "
+        f"tune({str(model)!r}, Path({str(data)!r}), quiet=True); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "torchvision", "timm", "lightning", "monai", "onnx"}
 
 
 def test_a_fold_alone(tune: Run, model: Path) -> None:
