@@ -5,7 +5,8 @@
 
 The first scores a model on fold 0 (or a part of it, the cell types as even as they can be) at other
 scales, with flips, in tiles and in one piece, under its first and under cross-fitted knobs, each
-against the model's own settings; the interval is of the gain, images paired. The second takes
+against the model's own settings; the interval is of the gain, images paired; a run that was broken
+off goes on. The second takes
 files with `change`, `measure`, `before`, `after` and maybe `ratio`, as `benchmarks.train_step`
 writes them. Both go into `ablation.json`, and the tables of `ablation.md` are made from that; a run
 of the same name, or a change of the same words, replaces the one before.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,11 @@ from benchmarks.score_fold import MAPS, Fold, Looked, look, spread
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import weighted_interval
-from bigkingxxl.evaluation.competition_map import CHALLENGE_MIX, CompetitionScore
+from bigkingxxl.evaluation.competition_map import (
+    CHALLENGE_MIX,
+    CompetitionScore,
+    challenge_mix,
+)
 from bigkingxxl.evaluation.tuning import crossfitted_points
 from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
 from bigkingxxl.runs import provenance, write_json, write_text
@@ -58,15 +63,21 @@ def main() -> None:
     if options.out.is_file():
         stored = json.loads(options.out.read_text(encoding="utf-8"))
     if options.model is not None:
-        run = prediction_run(options)
-        kept = [each for each in stored["prediction"] if each["name"] != run["name"]]
-        stored["prediction"] = [*kept, run]
+        for run in prediction_run(options, stored["prediction"]):
+            kept = [each for each in stored["prediction"] if each["name"] != run["name"]]
+            stored["prediction"] = [*kept, run]
+            write(options.out, stored)
     for path in options.training:
         row = {**training_row(path), "file": path.name}
         kept = [each for each in stored["training"] if each["change"] != row["change"]]
         stored["training"] = [*kept, row]
-    write_json(options.out, stored)
-    write_text(options.out.with_suffix(".md"), markdown(stored))
+    write(options.out, stored)
+
+
+def write(out: Path, stored: Mapping[str, Any]) -> None:
+    """Both files, whole or not at all."""
+    write_json(out, stored)
+    write_text(out.with_suffix(".md"), markdown(stored))
 
 
 def training_row(path: Path) -> dict[str, Any]:
@@ -94,55 +105,77 @@ def variants(own: PredictionSettings) -> dict[str, PredictionSettings]:
     return {name: settings for name, settings in found.items() if name == OWN or settings != own}
 
 
-def prediction_run(options: argparse.Namespace) -> dict[str, Any]:
-    """Every variant's scores, printed as they come."""
+def prediction_run(
+    options: argparse.Namespace, before: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The run after each variant, printed as it comes; what was scored before is not again."""
     if options.data is None:
         raise InputError("--data is missing: the model has to be scored on something")
     path = resolve_model(options.model)
+    card = read_card(path)
     fold = Fold.of(open_dataset(options.data), options.fold, options.images)
-    rows: list[dict[str, Any]] = []
-    own: CompetitionScore | None = None
-    for name, settings in variants(read_card(path).prediction).items():
-        looked = look(path, fold, options.maps, settings)
-        first = looked.score(fold.ids, dict.fromkeys(fold.ids, looked.start))
-        own = own or first
-        honest = None
-        if name == OWN or options.crossfit:
-            points = crossfitted_points(looked.tuner, fold.ids, looked.start)
-            honest = scores(looked.score(fold.ids, points), own)
-        rows.append({
-            "variant": name,
-            **scores(first, own),
-            "crossfitted": honest,
-            "seconds_an_image_network": seconds_an_image(looked),
-        })  # fmt: skip
-        print(line(rows[-1]), flush=True)
-    return {
+    run: dict[str, Any] = {
         **provenance(0),
         "name": options.name or path.stem,
         "model": model_hash(path),
-        "settings": read_card(path).prediction.model_dump(),
+        "settings": card.prediction.model_dump(),
         "fold": options.fold,
         "images": {kind: list(fold.types.values()).count(kind) for kind in CHALLENGE_MIX},
-        "rows": rows,
+    }
+    same = ("name", "model", "settings", "fold", "images")
+    done = [each for each in before if all(each[key] == run[key] for key in same)]
+    stored = {row["variant"]: row for each in done for row in each["rows"]}
+    tried = variants(card.prediction)
+    for name, settings in tried.items():
+        row = stored.get(name)
+        if row is None or (options.crossfit and row["crossfitted"] is None):
+            own = stored[OWN]["by_image"] if OWN in stored else None
+            looked = look(path, fold, options.maps, settings)
+            stored[name] = variant_row(name, looked, own, options.crossfit)
+        print(line(stored[name]), flush=True)
+        yield {**run, "rows": [stored[each] for each in tried if each in stored]}
+
+
+def variant_row(
+    name: str, looked: Looked, own: Mapping[str, float] | None, crossfit: bool
+) -> dict[str, Any]:
+    """One variant's scores, against those of the model's own settings (None: these are they)."""
+    ids = looked.fold.ids
+    score = looked.score(ids, dict.fromkeys(ids, looked.start))
+    own = score.scores if own is None else own
+    honest = None
+    if name == OWN or crossfit:
+        points = crossfitted_points(looked.tuner, ids, looked.start)
+        honest = scores(looked.score(ids, points), own)
+    return {
+        "variant": name,
+        **scores(score, own),
+        "by_image": score.scores,
+        "crossfitted": honest,
+        "seconds_an_image_network": seconds_an_image(looked),
     }
 
 
-def scores(score: CompetitionScore, own: CompetitionScore) -> dict[str, Any]:
-    """The challenge mix, and how much it is above the model's own settings, images paired."""
+def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
+    """The challenge mix, and how much it is above the model's own settings, images paired.
+
+    Args:
+        own: the score of each image under these settings.
+    """
     gains = {
         kind: np.array([
-            part - own.scores[image_id]
+            part - own[image_id]
             for image_id, part in score.scores.items()
             if score.per_image[image_id].cell_type == kind
         ])
         for kind in CHALLENGE_MIX
     }  # fmt: skip
-    mix, before = score.challenge_mix, own.challenge_mix
+    if any(len(each) == 0 for each in gains.values()):
+        raise InputError(f"an ablation needs images of {', '.join(CHALLENGE_MIX)}")
     return {
-        "challenge_mix": mix,
-        "gain": None if mix is None or before is None else mix - before,
-        "gain_95": None if mix is None else weighted_interval(gains, CHALLENGE_MIX),
+        "challenge_mix": score.challenge_mix,
+        "gain": challenge_mix({kind: float(each.mean()) for kind, each in gains.items()}),
+        "gain_95": weighted_interval(gains, CHALLENGE_MIX),
         "by_type": score.by_type,
     }
 
