@@ -27,6 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 ENOUGH_MINUTES = 100  # on CPUs; below it the methods' trainings are a trial
 DETECTIONS = (100, 2000)
+COCO = "coco_crossfitted_knobs"
 COCO_LINES = (("AP", None), ("AP", 50), ("AP", 75))
 # The team's own scores, COCO mask AP / AP50 / AP75, at 100 detections an image.
 TEAM = {"Cascade R50": (0.180, 0.400, 0.132), "Swin": (0.142, 0.349, 0.083)}
@@ -79,7 +80,7 @@ def result_of(model: str, options: argparse.Namespace) -> dict[str, Any]:
     """What `score_fold` finds, or found."""
     if model.endswith(".json"):
         stored: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
-        return {"coco_crossfitted_knobs": stored["coco_default_knobs"], **stored}
+        return stored
     if options.data is None:
         raise InputError("--data is missing: the models named have to be scored on something")
     fold = Fold.of(open_dataset(options.data), options.fold)
@@ -151,7 +152,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         " / ".join(_number(value) for value in types),
         _number(scores["default"]["challenge_mix"]),
         f"{_number(apart['challenge_mix'])} ({apart['images']} images)",
-        *(_coco(row["coco_crossfitted_knobs"], most) for most in DETECTIONS),
+        *(_coco(row.get(COCO, row["coco_default_knobs"]), most) for most in DETECTIONS),
         _training(model),
         _number(row.get("seconds_an_image", {}).get("median")),
         "; ".join(_remarks(row)),
@@ -196,6 +197,8 @@ def _remarks(row: dict[str, Any]) -> list[str]:
             f"{row['images_that_chose_the_checkpoint']} images of the fold chose its checkpoint, "
             f"{_number(apart['challenge_mix'])} without them"
         )
+    if COCO not in row:
+        found.append("COCO's figures under its first knobs")
     return [*found, *([row["note"]] if "note" in row else [])]
 
 
@@ -211,8 +214,8 @@ def _explained(rows: Sequence[dict[str, Any]]) -> list[str]:
         "images. Before tuning: challenge mix with the model's first knobs. Without twins: over "
         "the images whose pixels match no training image. COCO's figures are of all candidates "
         "under cross-fitted decode knobs. CPU seconds an image of 704 x 520: from the opened image "
-        f"to its cells, threads: {', '.join(map(str, threads))}. Only the challenge mix stands "
-        "beside public scores."
+        f"to its cells{', threads: ' if threads else ''}{', '.join(map(str, threads))}. Only the "
+        "challenge mix stands beside public scores."
     )
     return [sentence]
 
