@@ -1,6 +1,6 @@
 """How often images are told to be unlike those of training, and what an inverted image costs.
 
-    python benchmarks/familiar_images.py MODEL --data DIR --other DIR --out RESULTS.json
+    python -m benchmarks.familiar_images MODEL --data DIR --other DIR --out RESULTS.json
 
 Of images of a fold, some of each type: how many are looked at in other sizes (the size estimate is
 not sure of the first), how many are warned of; the same for a folder of other images and for a few
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from size_estimation import spread
 
+from benchmarks.size_estimation import spread
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids

@@ -1,11 +1,11 @@
 """What images of other pixel sizes cost, and what the size estimate wins back.
 
-    python benchmarks/size_estimation.py MODEL --data DIR --out RESULTS.json
+    python -m benchmarks.size_estimation MODEL --data DIR --out RESULTS.json
 
-Images of a fold, some of each type, are shrunk and enlarged and predicted three ways: as if they
-had the size of training, with the estimate, and with the true diameter of their cells given. Masks
-are scored in the original's own frame. The same for simulated fields. Refuses a model that was
-trained on the fold's images.
+The middles of images of a fold, some of each type, are shrunk and enlarged and predicted three
+ways: as if they had the size of training, with the estimate, and with the true diameter of their
+cells given. Masks are scored in the original's own frame. The same for simulated fields. Refuses a
+model that was trained on the fold's images.
 """
 
 from __future__ import annotations
