@@ -170,9 +170,7 @@ def test_real_sized_cells_are_outlined_there(installed: Path, tmp_path: Path) ->
 
 
 def test_plots_name_the_extra_they_need(installed: Path, data: Path, tmp_path: Path) -> None:
-    done = run(
-        installed / "bigkingxxl", "data", "info", data, "--plot", "plot.png", cwd=tmp_path
-    )
+    done = run(installed / "bigkingxxl", "data", "info", data, "--plot", "plot.png", cwd=tmp_path)
     assert done.returncode == 2
     assert 'pip install "bigkingxxl[plots]"' in done.stderr
 
