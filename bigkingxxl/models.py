@@ -45,6 +45,8 @@ class PredictionSettings(Settings):
         scale: network pixels a pixel of the training images.
         tile, overlap: in network pixels (a tile is enlarged to the method's stride).
         flips: how many of the four flips are averaged (1 = none).
+        decode_scale: pixels of the maps that cells are read from a pixel of the image, at most the
+            network's own; more draws small cells' outlines finer and takes longer.
         batch_size: tiles at once.
     """
 
@@ -52,6 +54,7 @@ class PredictionSettings(Settings):
     tile: int = Field(256, ge=32)
     overlap: int = Field(64, ge=0)
     flips: Literal[1, 2, 4] = 1
+    decode_scale: float = Field(1.0, ge=1)
     batch_size: int = Field(4, ge=1)
 
 

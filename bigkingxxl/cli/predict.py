@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,9 @@ def predict(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tile: Annotated[
         int | None, typer.Option(min=32, help="Side of a tile, network pixels.")
+    ] = None,
+    flips: Annotated[
+        int | None, typer.Option(help="Mirror images averaged: 1, 2 or 4 (each as dear as one).")
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Network pixels an image pixel.")] = None,
     pixel_size: Annotated[
@@ -72,6 +75,8 @@ def predict(
 
     if frames not in ("first", "all"):
         raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
+    if flips not in (None, 1, 2, 4):
+        raise InputError(f"--flips is {flips}, expected 1, 2 or 4")
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
 
@@ -86,9 +91,12 @@ def predict(
     chosen = [name.strip() for text in formats for name in text.split(",") if name.strip()]
     check_request(paths, chosen)
     models = [resolve_model(each) for each in model]
-    predictor, card = load_models(models, device, tile, given, cell_type)
+    changes = {
+        name: value for name, value in (("tile", tile), ("flips", flips)) if value is not None
+    }
+    predictor, card = load_models(models, device, changes, given, cell_type)
     selection = Selection(with_vote(card.operating_points, type_vote), cell_type)
-    options = repr((tile, given, cell_type, frames, channel, selection))
+    options = repr((changes, given, cell_type, frames, channel, selection))
     hashes = [model_hash(path) for path in models]
     key = fingerprint([*hashes, options])
     result = predict_folder(
@@ -105,9 +113,17 @@ def predict(
 
 
 def load_models(
-    paths: Sequence[Path], device: str, tile: int | None, given: GivenSize, cell_type: str | None
+    paths: Sequence[Path],
+    device: str,
+    changes: Mapping[str, int],
+    given: GivenSize,
+    cell_type: str | None,
 ) -> tuple[Predictor, ModelCard]:
-    """One predictor of all models, and the first one's card, which decides the selection."""
+    """One predictor of all models, and the first one's card, which decides the selection.
+
+    Args:
+        changes: of the models' own prediction settings.
+    """
     from bigkingxxl.errors import InputError
     from bigkingxxl.inference.ensemble import Ensemble
     from bigkingxxl.inference.load import load_predictor
@@ -122,7 +138,7 @@ def load_models(
         if cell_type is not None and cell_type not in card.type_names:
             hint = nearest(cell_type, card.type_names)
             raise InputError(f"{path} knows no cell type '{cell_type}'{hint}")
-        settings = card.prediction if tile is None else card.prediction.changed(tile=tile)
+        settings = card.prediction.changed(**changes)
         predictor, _ = load_predictor(
             path, device, settings=settings, scale=given.scale, cell_type=cell_type
         )

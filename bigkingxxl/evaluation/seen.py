@@ -133,7 +133,7 @@ def seen_by(predictor: Predictor, source: OpenSource, folder: Path) -> SeenMaps 
 
 
 def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
-    """A folder of its own for each model, scale, tile and number of flips.
+    """A folder of its own for each model and way of looking.
 
     Args:
         name: of the model; see `models.untuned_hash`.
@@ -142,4 +142,5 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
         return folder / name
     how = predictor.settings
     scale = how.scale if predictor.scale is None else predictor.scale
-    return folder / f"{name}-scale{scale:g}-flips{how.flips}-tile{how.tile}-{how.overlap}"
+    looks = f"scale{scale:g}-flips{how.flips}-tile{how.tile}-{how.overlap}"
+    return folder / f"{name}-{looks}-decode{how.decode_scale:g}"

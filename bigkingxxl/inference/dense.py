@@ -169,8 +169,9 @@ class DensePredictor:
     ) -> Float32:
         """float32[K, h, w] maps of a window (default: the image), in the frame they are decoded in.
 
-        That is the image's own, so that enlarging for the network does not make the decoding
-        dearer; the network's where that is coarser; and that of training for smaller cells.
+        That is the image's own times the settings' `decode_scale`, so that enlarging for the
+        network does not make the decoding as much dearer; the network's where that is coarser; and
+        that of training for smaller cells.
 
         Args:
             relative: pixels of training that an image pixel is long; by default what is known.
@@ -186,7 +187,7 @@ class DensePredictor:
             total += self._flipped_maps(seen, symmetry)
         if len(flips) > 1:
             total /= len(flips)
-        decoded = max(relative, 1.0)
+        decoded = max(relative, 1.0) * self.settings.decode_scale
         return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
 
     def is_unknown(self, source: ImageSource) -> bool:

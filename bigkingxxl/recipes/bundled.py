@@ -21,4 +21,4 @@ training = {
     "validation_images": 16,
     "patience": 1000,
 }
-prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}
+prediction = {"scale": 1.5, "tile": 1088, "overlap": 64, "decode_scale": 1.25}

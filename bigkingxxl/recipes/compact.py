@@ -9,6 +9,7 @@ training = {
     "crops_per_epoch": 1600,
     "batch_size": 8,
     "learning_rate": 2e-3,
+    "label_policy": "fill_holes",
     "validation_images": 16,
 }
-prediction = {"scale": 1.5, "tile": 512, "overlap": 64}
+prediction = {"scale": 1.5, "tile": 1088, "overlap": 64, "decode_scale": 1.25}

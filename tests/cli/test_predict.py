@@ -252,7 +252,12 @@ def test_what_changed_is_done_again(
     assert {name for name in after if after[name] != before[name]} == {"gray.tif", "deep.tif"}
     now = contents(tmp_path / "out" / "candidates")
     assert {name for name in now if now[name] != seen[name]} == {"gray.npz"}
-    for changes in (["--scale", "1.1"], ["--tile", "32"], ["--cell-type", "cort"]):
+    for changes in (
+        ["--scale", "1.1"],
+        ["--tile", "32"],
+        ["--flips", "2"],
+        ["--cell-type", "cort"],
+    ):
         assert "done before" not in predict(images, *changes).stdout
     other = save_tiny(tmp_path / "other.safetensors", scores={"another": 1})
     assert "done before" not in predict(images, models=(other,)).stdout
@@ -342,6 +347,7 @@ def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> N
     [
         (["--format", "label"], "no format 'label', did you mean 'labels'?"),
         (["--format", "labels,tiff"], "no format 'tiff'; known are labels, overlay"),
+        (["--flips", "3"], "--flips is 3, expected 1, 2 or 4"),
         (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
         (["--scale", "nan"], "--scale is nan"),
         (["--diameter", "0"], "--diameter is 0.0, expected pixels, above 0"),

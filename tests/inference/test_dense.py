@@ -270,6 +270,21 @@ def test_decode_knobs_count_pixels_of_training(
     assert candidates.size == (60, 80)
 
 
+@pytest.mark.parametrize(
+    ("decode_scale", "size", "least"),
+    [(1.0, (60, 80), 20), (1.25, (75, 100), 32), (4.0, (90, 120), 45)],  # at most the network's
+)
+def test_finer_maps_are_decoded_where_asked_for(
+    decode_scale: float, size: Any, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = seen_by_decode(monkeypatch)
+    points = OperatingPoints(default=OperatingPoint(decode={"minimum_area": 20}))
+    looks = {"scale": 1.5, "decode_scale": decode_scale}
+    candidates = predictor(points=points, settings=looks).candidates(discs((60, 80)))
+    assert seen == [(size, least)]
+    assert candidates.size == (60, 80)
+
+
 def test_blocks_know_their_size() -> None:
     found = predictor(scale=1.3, block_pixels=60**2).candidates(discs((110, 150)))
     assert found.relative_size == pytest.approx(1.3)
