@@ -15,7 +15,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.base import DenseMethod, Method
-from bigkingxxl.models import Model, load_model, mismatches, resolve_model
+from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from bigkingxxl.training.recipe import Recipe
 
@@ -77,11 +77,10 @@ def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSi
 def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     """The recipe with all that it leaves open taken from the model it starts from.
 
-    Prediction and zooms are scaled by the model's median diameter over the own, so that the network
-    sees cells of the size it knows.
+    Prediction and zooms are scaled so that the network sees cells of a size it knows.
     """
     card = model.card
-    ratio = (card.median_diameter or sizes.median_diameter) / sizes.median_diameter
+    ratio = known_diameter(card, sizes.median_diameter) / sizes.median_diameter
     scale = float(np.clip(card.prediction.scale * ratio, *SCALES))
     own = recipe.model_fields_set
     chosen = recipe.prediction.model_dump(exclude_unset=True)
@@ -99,6 +98,14 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
             recipe.operating_points if "operating_points" in own else points
         ).model_dump(),
     )
+
+
+def known_diameter(card: ModelCard, diameter: float) -> float:
+    """The diameter nearest to one, in pixels, of cells that a model was trained on."""
+    if not card.image_diameters:
+        return card.median_diameter or diameter
+    lows, highs = zip(*card.image_diameters.values(), strict=True)
+    return float(np.clip(diameter, min(lows), max(highs)))
 
 
 def adapted_points(model: Model, zoom: float, mixed: bool) -> OperatingPoints:

@@ -157,3 +157,14 @@ def test_a_model_that_does_not_know_its_cells_is_taken_as_it_is() -> None:
     found = adapted(adapting(), model, CellSizes(32.0, mixed=False))
     assert found.prediction.scale == 1.5
     assert np.isfinite(found.augment.zoom).all()
+
+
+@pytest.mark.parametrize(
+    ("diameter", "scale"), [(12.0, 1.5), (28.0, 1.5), (60.0, 0.75), (5.0, 3.0)]
+)
+def test_cells_of_any_size_the_model_knows_are_seen_as_they_are(
+    diameter: float, scale: float
+) -> None:
+    known = base_model(image_diameters={"a": (10.0, 14.0), "b": (15.0, 30.0)})
+    found = adapted(adapting(), known, CellSizes(diameter, mixed=False))
+    assert found.prediction.scale == pytest.approx(scale)
