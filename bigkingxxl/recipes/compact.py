@@ -12,4 +12,4 @@ training = {
     "label_policy": "fill_holes",
     "validation_images": 16,
 }
-prediction = {"scale": 1.5, "tile": 1088, "overlap": 64, "decode_scale": 1.25}
+prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}

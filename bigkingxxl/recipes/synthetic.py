@@ -17,4 +17,4 @@ training = {
     "learning_rate": 2e-3,
     "validation_images": 8,
 }
-prediction = {"scale": 1.5, "tile": 1088, "overlap": 64, "decode_scale": 1.25}
+prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}
