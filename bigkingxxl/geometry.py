@@ -290,3 +290,12 @@ def _strongest(
         better = total > best_weight
         best, best_weight = np.where(better, label, best), np.where(better, total, best_weight)
     return best
+
+
+def disc_diameter(area: Any) -> Any:
+    """Diameter of the disc of an area: what the diameter of a cell of any shape means here.
+
+    Args:
+        area: in pixels, a number or an array of them.
+    """
+    return 2 * np.sqrt(np.asarray(area) / np.pi)

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from typer.testing import Result
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.instances import Instances
@@ -91,3 +92,11 @@ def naive_runs(flat: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def naive_kaggle(mask: NDArray[np.bool_]) -> str:
     """Kaggle's annotation of one mask: row-major, the first pixel is 1."""
     return " ".join(f"{first + 1} {length}" for first, length in naive_runs(mask.ravel()))
+
+
+def sentence_of(result: Result) -> str:
+    """The one line on stderr of a command that a user can mend."""
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    return lines[0]

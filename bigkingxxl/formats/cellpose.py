@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.formats.plain_pickle import PickleError, read_plain
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
 from bigkingxxl.runs import whole_file
 
@@ -44,8 +45,7 @@ def write_seg(path: Path, instances: Instances, image_path: Path | None = None) 
     count = int(labels.max(initial=0))
     dtype = np.uint16 if count < LARGEST_UINT16 else np.uint32
     areas = instances.areas()[instances.areas() > 0]
-    diameters = 2 * np.sqrt(areas / np.pi)  # of discs of the same areas
-    diameter = float(np.median(diameters)) if len(areas) else USUAL_DIAMETER
+    diameter = float(np.median(disc_diameter(areas))) if len(areas) else USUAL_DIAMETER
     content = {
         "outlines": np.where(_is_outline(labels), labels, 0).astype(dtype),
         "masks": labels.astype(dtype),

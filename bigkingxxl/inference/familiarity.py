@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.appearance import appearance, strange
 from bigkingxxl.inference.sizing import TrainingImages, known_size, training_images
@@ -52,7 +53,7 @@ def _diameter_warnings(
 ) -> list[str]:
     kinds = np.bincount(instances.cell_type, minlength=len(instances.type_names))
     low, high = training.diameter_range(instances.type_names[int(kinds.argmax())])
-    diameter = 2 * float(np.sqrt(np.median(instances.areas()) / np.pi))
+    diameter = float(disc_diameter(np.median(instances.areas())))
     low, high = low / relative, high / relative
     if low / DIAMETER_MARGIN <= diameter <= high * DIAMETER_MARGIN:
         return []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.geometry import Window, whole
+from bigkingxxl.geometry import Window, disc_diameter, whole
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.appearance import strange
 from bigkingxxl.inference.sizing import TrainingImages
@@ -61,7 +61,7 @@ def median_diameter(found: Candidates) -> tuple[float, str]:
     cell_type = ""
     if shares is not None and names:
         cell_type = names[int((shares * (sure.score * areas)[:, None]).sum(axis=0).argmax())]
-    return 2 * float(np.sqrt(np.median(areas) / np.pi)) * found.relative_size, cell_type
+    return float(disc_diameter(np.median(areas))) * found.relative_size, cell_type
 
 
 def estimate_size(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.inference.appearance import appearance, ranges
 
@@ -26,7 +27,7 @@ def image_diameters(data: Dataset, ids: Sequence[str]) -> Ranges:
     found: dict[str, list[float]] = {}
     for image_id in ids:
         cells = data.instances(image_id)
-        diameters = 2 * np.sqrt(cells.areas() / np.pi)
+        diameters = disc_diameter(cells.areas())
         for kind in np.unique(cells.cell_type).tolist():
             own = float(np.median(diameters[cells.cell_type == kind]))
             found.setdefault(data.type_names[kind], []).append(own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -71,7 +71,7 @@ def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSi
     if len(areas) == 0:
         raise InputError(f"{data.root}: the images to train on have no annotated cells")
     mixed = any(len(np.unique(each.cell_type)) > 1 for each in cells)
-    return CellSizes(2 * math.sqrt(float(np.median(areas)) / math.pi), mixed)
+    return CellSizes(float(disc_diameter(np.median(areas))), mixed)
 
 
 def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:

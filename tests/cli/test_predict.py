@@ -23,6 +23,7 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.models import PredictionSettings, save_model
 from bigkingxxl.operating_points import OperatingPoints
 from tests.small_models import small_card, small_weights
+from tests.support import sentence_of
 
 SIZE = (40, 56)
 NAMES = ("astro", "cort")
@@ -75,14 +76,6 @@ def predict(model: Path, tmp_path: Path) -> Run:
         return CliRunner().invoke(main.app, command)
 
     return run
-
-
-def sentence_of(result: Result) -> str:
-    """The one line on stderr of a command that a user can mend."""
-    assert result.exit_code == 2, result.output
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    return lines[0]
 
 
 def stamps(out: Path, kind: str = "labels") -> dict[str, int]:

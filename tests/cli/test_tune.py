@@ -23,6 +23,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings, read_card
 from bigkingxxl.operating_points import OperatingPoints
 from tests.small_models import SMALL_UNETR
+from tests.support import sentence_of
 
 SIZE = (64, 64)
 NAMES = ("bright", "dark")
@@ -98,13 +99,6 @@ def tune(model: Path, data: Path) -> Run:
         return CliRunner().invoke(main.app, command)
 
     return run
-
-
-def sentence_of(result: Result) -> str:
-    assert result.exit_code == 2, result.output
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    return lines[0]
 
 
 def test_thresholds_are_found_saved_and_used(
