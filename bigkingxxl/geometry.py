@@ -65,11 +65,29 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
+def even_tile(length: int, tile: int, overlap: int) -> int:
+    """The smallest tile with which as few tiles cover a length as with the given one."""
+    count = len(tile_starts(length, tile, overlap))
+    return -(-(length + (count - 1) * overlap) // count)
+
+
+def multiple(length: int, stride: int) -> int:
+    """The least multiple of a stride that is no less than a length."""
+    return -(-length // stride) * stride
+
+
 def tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Window]:
     """Windows of one size that cover the image, row by row; see `tile_starts`."""
     rows = tile_starts(size[0], tile[0], overlap)
     cols = tile_starts(size[1], tile[1], overlap)
     return [Window(r, c, r + tile[0], c + tile[1]) for r in rows for c in cols]
+
+
+def padded(image: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """float32[C, h, w] of an image's window that may end beyond it, mirrored there."""
+    size = (image.shape[1], image.shape[2])
+    rows, cols = window.clipped(size).slices
+    return np.pad(image[:, rows, cols], ((0, 0), *window.padding(size)), mode="symmetric")
 
 
 def blend_weights(tile: tuple[int, int], overlap: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ held is decoded block by block and the blocks' candidates are stitched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,108 +15,54 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import Channel, Representation
-from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import (
     FLIPS,
     Symmetry,
     Window,
     blend_weights,
+    even_tile,
+    multiple,
+    padded,
     resize,
     scaled_size,
     tile_starts,
     tiles,
     whole,
 )
-from bigkingxxl.images import ImageSource, Normalisation
-from bigkingxxl.inference.appearance import appearance
-from bigkingxxl.inference.inversion import Negative, is_inverted, may_be_inverted
-from bigkingxxl.inference.size_estimate import estimate_size, is_plausible
-from bigkingxxl.inference.sizing import TrainingImages, check_size, known_size
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import stitch
-from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 Float32 = NDArray[np.float32]
 MapsFunction = Callable[[Float32], Float32]
-BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
 BLOCK_OVERLAP = 256
 SMALLEST_TILE = 256  # a network sees less well in less context than it was trained with
 VOTING_WINDOWS = 4  # each way
 
 
-class DensePredictor:
+@dataclass(eq=False)
+class DensePredictor(NetworkPredictor):
     """A maps function and a representation as a `Predictor`.
 
     Args:
         maps_function: float32[B, C, h, w] normalised tiles to float32[B, K, h, w] activated maps.
         representation: decodes the maps.
-        stride: sides of a tile are multiples of it.
-        scale: network pixels an image pixel; None takes the settings' scale for images that show
-            cells as large as training did, and more or less where they are known to differ.
-        training: what is known of the training images; by default nothing.
         points: decode knobs by cell type.
         cell_type: the images' type where it is known; else the maps vote.
-        image_channels: how many the network takes; None does not check.
-        block_pixels: network pixels whose maps are held at once.
-        estimate: judge by what is seen how large the cells of an image are, where nothing says
-            it, and whether its bright and dark are exchanged; as far as `training` is known.
+
+    Of `block_pixels` the maps are held at once. For the others see `NetworkPredictor`.
     """
 
-    def __init__(
-        self,
-        maps_function: MapsFunction,
-        representation: Representation,
-        *,
-        normalisation: Normalisation,
-        settings: PredictionSettings,
-        points: OperatingPoints,
-        stride: int = 1,
-        scale: float | None = None,
-        training: TrainingImages | None = None,
-        cell_type: str | None = None,
-        image_channels: int | None = None,
-        block_pixels: int = BLOCK_PIXELS,
-        estimate: bool = False,
-    ) -> None:
-        self.maps_function, self.representation = maps_function, representation
-        self.normalisation, self.settings, self.points = normalisation, settings, points
-        self.stride, self.tile = stride, _multiple(settings.tile, stride)
-        self.overlap = min(settings.overlap, self.tile // 2)
-        self.scale, self.training = scale, training or TrainingImages()
-        self.cell_type, self.block_pixels = cell_type, block_pixels
-        self.image_channels = image_channels
-        self.estimate = estimate
+    maps_function: MapsFunction
+    representation: Representation
+    _: KW_ONLY
+    points: OperatingPoints
+    cell_type: str | None = None
 
-    def candidates(self, source: ImageSource) -> Candidates:
-        """See `Predictor.candidates`; a blank image has none.
-
-        Raises:
-            ImageError: the image has more or fewer channels than the network takes, or its size
-                asks for too large an image.
-        """
-        self._check_channels(source)
-        relative = self.relative_size(source)
-        check_size(source, relative, self.settings.scale * relative)
-        if source.statistics.is_blank:
-            return Candidates.empty(source.shape, self.representation.type_names)
-        if self.estimate and (self.training.diameters or self.training.appearance):
-            return self._judged(source)
-        return self.seen(source, relative)
-
-    def _judged(self, source: ImageSource) -> Candidates:
-        """The candidates where size and sense of brightness are judged by what is seen."""
-        looks = appearance(source, self.normalisation, self.relative_size(source))
-        if may_be_inverted(looks, self.training.appearance) and is_inverted(
-            self.look, source, self.normalisation, self.relative_size(source)
-        ):
-            source = Negative(source)
-        if not self.training.diameters or not self.is_unknown(source):
-            return self.seen(source, self.relative_size(source))
-        first = self.seen(source, 1.0) if len(self._blocks(source, 1.0)) == 1 else None
-        if first is not None and is_plausible(first, looks, self.training):
-            return first
-        relative = estimate_size(self.look, source, self.normalisation, first)
-        return first if first is not None and relative == 1 else self.seen(source, relative)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.type_names = self.representation.type_names
 
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
         """The candidates of a window, in its frame, as at a relative size."""
@@ -155,15 +101,6 @@ class DensePredictor:
         found = self.representation.decode(maps, self.representation.knobs_at(knobs, zoom))
         return replace(found.resize(size), relative_size=relative)
 
-    def _check_channels(self, source: ImageSource) -> None:
-        expected = self.image_channels
-        if expected is not None and source.channels != expected:
-            advice = "; choose one of them" if expected == 1 else ""
-            raise ImageError(
-                f"{source.name} has {source.channels} channels, but the model was trained on "
-                f"images of {expected}{advice}"
-            )
-
     def maps(
         self, source: ImageSource, window: Window | None = None, relative: float | None = None
     ) -> Float32:
@@ -190,26 +127,10 @@ class DensePredictor:
         decoded = max(relative, 1.0) * self.settings.decode_scale
         return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
 
-    def is_unknown(self, source: ImageSource) -> bool:
-        """True where no scale is given and nothing says how large the image shows its cells."""
-        return self.scale is None and known_size(source, self.training) is None
-
-    def relative_size(self, source: ImageSource) -> float:
-        """Training pixels a pixel of this image is long, by what is known of it; else 1."""
-        if self.scale is not None:
-            return self.scale / self.settings.scale
-        known = known_size(source, self.training)
-        return 1.0 if known is None else known
-
-    def scale_of(self, candidates: Candidates) -> float:
-        """Network pixels an image pixel, as these candidates of the image were seen."""
-        return self.settings.scale * candidates.relative_size
-
     def _blocks(self, source: ImageSource, relative: float) -> list[Window]:
-        enlarged = max(self.settings.scale * relative, 1.0)
-        side = max(int(self.block_pixels**0.5 / enlarged), 16)
-        if source.shape[0] * source.shape[1] <= side**2:
+        if self.is_one_block(source, relative):
             return [whole(source.shape)]
+        side = self.block_side(relative)
         found = tiles(source.shape, (side, side), min(BLOCK_OVERLAP, side // 4))
         return [window.clipped(source.shape) for window in found]
 
@@ -251,14 +172,14 @@ class DensePredictor:
         side = (self._tile_side(size[0]), self._tile_side(size[1]))
         windows = tiles(size, side, self.overlap)
         if len(windows) == 1:
-            only: Float32 = self.maps_function(_padded(image, windows[0])[None])[0]
+            only: Float32 = self.maps_function(padded(image, windows[0])[None])[0]
             return only[:, : size[0], : size[1]]
         weights = blend_weights(side, self.overlap)
         total = np.zeros((len(self.representation.channels), *size), np.float32)
         weight_sum = np.zeros(size, np.float32)
         for start in range(0, len(windows), self.settings.batch_size):
             batch = windows[start : start + self.settings.batch_size]
-            maps = self.maps_function(np.stack([_padded(image, window) for window in batch]))
+            maps = self.maps_function(np.stack([padded(image, window) for window in batch]))
             for window, tile in zip(batch, maps, strict=True):
                 inner = window.clipped(size)
                 inside = Window(0, 0, *inner.size).slices
@@ -268,20 +189,8 @@ class DensePredictor:
 
     def _tile_side(self, length: int) -> int:
         """The smallest side with which as few tiles cover a length as with the largest."""
-        count = len(tile_starts(length, self.tile, self.overlap))
-        needed = -(-(length + (count - 1) * self.overlap) // count)
-        return min(self.tile, _multiple(max(needed, SMALLEST_TILE), self.stride))
-
-
-def _multiple(length: int, stride: int) -> int:
-    return -(-length // stride) * stride
-
-
-def _padded(image: Float32, window: Window) -> Float32:
-    """float32[C, h, w] of a window that may end beyond the image, mirrored there."""
-    size = (image.shape[1], image.shape[2])
-    rows, cols = window.clipped(size).slices
-    return np.pad(image[:, rows, cols], ((0, 0), *window.padding(size)), mode="symmetric")
+        needed = max(even_tile(length, self.tile, self.overlap), SMALLEST_TILE)
+        return min(self.tile, multiple(needed, self.stride))
 
 
 def turn_vectors(maps: Float32, symmetry: Symmetry, channels: tuple[Channel, ...]) -> Float32:

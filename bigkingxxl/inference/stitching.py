@@ -69,7 +69,9 @@ def _touches_inner_edge(
     return np.asarray(low.any(axis=1) | high.any(axis=1))
 
 
-def _half_height_masks(candidates: Candidates) -> Instances:
+def half_height_masks(candidates: Candidates) -> Instances:
+    """Each candidate's mask above half of its own highest probability."""
+    """N maybe overlapping cells: each where it lies above half of its own highest probability."""
     highest = np.zeros(len(candidates))
     some = np.flatnonzero(np.diff(candidates.offsets))
     if len(some):
@@ -83,7 +85,7 @@ def _same_cells(
 ) -> Int64:
     """int64[N]: candidates with the same number are pieces of one cell."""
     pieces = np.flatnonzero(piece)
-    masks = _half_height_masks(candidates.take(pieces))
+    masks = half_height_masks(candidates.take(pieces))
     bounds = np.searchsorted(window_of[pieces], np.arange(len(windows) + 1))
     inside = [np.arange(a, b) for a, b in pairwise(bounds.tolist())]
     links = [np.zeros((2, 0), np.int64)]
@@ -170,7 +172,7 @@ def _without_doubles(candidates: Candidates, origin: Int64, piece: NDArray[np.bo
     Args:
         origin: int64[N], the window of each; piece: bool[N], cut by it or put together.
     """
-    masks, score = _half_height_masks(candidates), candidates.score
+    masks, score = half_height_masks(candidates), candidates.score
     areas = masks.areas()
     pairs = overlaps(masks, masks)
     foreign = origin[pairs.first] != origin[pairs.second]

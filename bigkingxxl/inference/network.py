@@ -1,0 +1,124 @@
+"""What all networks share as predictors: how large an image is seen, judged where nothing says."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import ImageError
+from bigkingxxl.geometry import Window, multiple
+from bigkingxxl.images import ImageSource, Normalisation
+from bigkingxxl.inference.appearance import appearance
+from bigkingxxl.inference.inversion import Negative, is_inverted, may_be_inverted
+from bigkingxxl.inference.size_estimate import estimate_size, is_plausible
+from bigkingxxl.inference.sizing import TrainingImages, check_size, known_size
+from bigkingxxl.models import PredictionSettings
+
+BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
+
+
+@dataclass(kw_only=True, eq=False)
+class NetworkPredictor(ABC):
+    """A trained network as a `Predictor`; normalisation and scale are fixed for the whole image.
+
+    Args:
+        stride: sides of a tile are multiples of it.
+        scale: network pixels an image pixel; None takes the settings' scale for images that show
+            cells as large as training did, and more or less where they are known to differ.
+        training: what is known of the training images; by default nothing.
+        image_channels: how many the network takes; None does not check.
+        block_pixels: network pixels of an image that are looked at as a whole.
+        estimate: judge by what is seen how large the cells of an image are, where nothing says
+            it, and whether its bright and dark are exchanged; as far as `training` is known.
+
+    Attributes:
+        type_names: the cell types it tells apart.
+        tile, overlap: in network pixels, as the settings have them and the stride allows.
+    """
+
+    type_names: tuple[str, ...] = field(init=False)
+    normalisation: Normalisation
+    settings: PredictionSettings
+    stride: int = 1
+    scale: float | None = None
+    training: TrainingImages = field(default_factory=TrainingImages)
+    image_channels: int | None = None
+    block_pixels: int = BLOCK_PIXELS
+    estimate: bool = False
+
+    def __post_init__(self) -> None:
+        self.tile = multiple(self.settings.tile, self.stride)
+        self.overlap = min(self.settings.overlap, self.tile // 2)
+
+    @abstractmethod
+    def seen(self, source: ImageSource, relative: float) -> Candidates:
+        """The candidates of an image whose pixels are `relative` training pixels long."""
+
+    @abstractmethod
+    def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+        """The candidates of a window, in its frame, as at a relative size."""
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        """See `Predictor.candidates`; a blank image has none.
+
+        Raises:
+            ImageError: the image has more or fewer channels than the network takes, or its size
+                asks for too large an image.
+        """
+        self._check_channels(source)
+        relative = self.relative_size(source)
+        check_size(source, relative, self.settings.scale * relative)
+        if source.statistics.is_blank:
+            return Candidates.empty(source.shape, self.type_names)
+        if self.estimate and (self.training.diameters or self.training.appearance):
+            return self._judged(source)
+        return self.seen(source, relative)
+
+    def is_unknown(self, source: ImageSource) -> bool:
+        """True where no scale is given and nothing says how large the image shows its cells."""
+        return self.scale is None and known_size(source, self.training) is None
+
+    def relative_size(self, source: ImageSource) -> float:
+        """Training pixels a pixel of this image is long, by what is known of it; else 1."""
+        if self.scale is not None:
+            return self.scale / self.settings.scale
+        known = known_size(source, self.training)
+        return 1.0 if known is None else known
+
+    def scale_of(self, candidates: Candidates) -> float:
+        """Network pixels an image pixel, as these candidates of the image were seen."""
+        return self.settings.scale * candidates.relative_size
+
+    def block_side(self, relative: float) -> int:
+        """Side of the blocks, in image pixels, that an image larger than one is taken in."""
+        enlarged = max(self.settings.scale * relative, 1.0)
+        return max(int(self.block_pixels**0.5 / enlarged), 16)
+
+    def is_one_block(self, source: ImageSource, relative: float) -> bool:
+        """Whether an image is small enough to be looked at as a whole."""
+        return source.shape[0] * source.shape[1] <= self.block_side(relative) ** 2
+
+    def _judged(self, source: ImageSource) -> Candidates:
+        """The candidates where size and sense of brightness are judged by what is seen."""
+        looks = appearance(source, self.normalisation, self.relative_size(source))
+        if may_be_inverted(looks, self.training.appearance) and is_inverted(
+            self.look, source, self.normalisation, self.relative_size(source)
+        ):
+            source = Negative(source)
+        if not self.training.diameters or not self.is_unknown(source):
+            return self.seen(source, self.relative_size(source))
+        first = self.seen(source, 1.0) if self.is_one_block(source, 1.0) else None
+        if first is not None and is_plausible(first, looks, self.training):
+            return first
+        relative = estimate_size(self.look, source, self.normalisation, first)
+        return first if first is not None and relative == 1 else self.seen(source, relative)
+
+    def _check_channels(self, source: ImageSource) -> None:
+        expected = self.image_channels
+        if expected is not None and source.channels != expected:
+            advice = "; choose one of them" if expected == 1 else ""
+            raise ImageError(
+                f"{source.name} has {source.channels} channels, but the model was trained on "
+                f"images of {expected}{advice}"
+            )
