@@ -79,8 +79,18 @@ def vote(
     if points.type_vote == "cell":
         likeliest: NDArray[np.int16] = shares.argmax(axis=1).astype(np.int16)
         return likeliest
+    return np.full(count, image_type(candidates), np.int16)
+
+
+def image_type(candidates: Candidates) -> int:
+    """The index of the type that the candidates vote for, 0 where nobody knows any.
+
+    Each counts with its score times its soft area, shared out by its type probabilities.
+    """
+    if candidates.type_probability is None:
+        return 0
     weight = candidates.score * soft_areas(candidates)
-    return np.full(count, int((shares * weight[:, None]).sum(axis=0).argmax()), np.int16)
+    return int((candidates.type_probability * weight[:, None]).sum(axis=0).argmax())
 
 
 def soft_areas(candidates: Candidates) -> NDArray[np.float64]:

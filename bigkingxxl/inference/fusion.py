@@ -1,0 +1,175 @@
+"""Candidates of several models over one image made one: a cell that more models see is surer.
+
+As weighted box fusion does it with boxes, but with soft masks, and in one pass without a stack of
+images. Source: Solovyev, Wang and Gabruseva 2021, "Weighted boxes fusion".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.selection import soft_areas
+from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
+from bigkingxxl.overlaps import iou_pairs
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+
+
+def fuse(parts: Sequence[Candidates], weights: Sequence[float] | None = None) -> Candidates:
+    """The candidates of one image from those of several models, the surest groups first.
+
+    From the highest weighted score on, a candidate joins the group whose first member it overlaps
+    most (IoU above a half, where masks lie above half of their own highest probability) and that
+    holds none of its model yet; else it begins a group. Of each group's M members, out of all K
+    models:
+
+    - the soft mask is the weighted mean of the members' in the union of their boxes, a member being
+      0 outside its own box;
+    - the score is the sum of weight x score over the M members, over the sum of all K weights: a
+      cell that one of two equal models sees has half the score that it has there;
+    - the type probabilities are the weighted mean over the members that know types; all alike,
+      which moves no vote, where none of them does.
+
+    One set of candidates comes back as it is.
+
+    Args:
+        parts: of each model over the same image, in its frame. Those that know types know the same
+            ones, in any order; the first one's order and the first part's relative size hold.
+        weights: of each model, above 0; by default all alike.
+    Raises:
+        InputError: weights that are not as many as the parts or not above 0, or other cell types.
+        ValueError: candidates of images of different sizes.
+    """
+    chosen = checked_weights(len(parts), weights)
+    if len(parts) == 1:
+        return parts[0]
+    everything, knows = _together(parts)
+    model = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = _surest_first(everything, chosen[model])
+    everything, model = everything.take(order), model[order]
+    leaders, group = np.unique(_leaders(everything, model), return_inverse=True)
+    weight = chosen[model]
+    score = _sums(group, weight * everything.score, len(leaders)) / chosen.sum()
+    fused = _mean_masks(everything, group, weight, len(leaders))
+    return replace(
+        fused,
+        score=score.astype(np.float32),
+        type_probability=_mean_types(everything, group, weight * knows[model], len(leaders)),
+    )
+
+
+def checked_weights(count: int, weights: Sequence[float] | None) -> Float64:
+    """float64[count]: the weights of as many models, by default 1 each.
+
+    Raises:
+        InputError: another number of weights, or one that is not above 0.
+    """
+    if count == 0:
+        raise InputError("an ensemble needs at least one model")
+    if weights is None or len(weights) == 0:
+        return np.ones(count)
+    if len(weights) != count:
+        raise InputError(f"{count} models and {len(weights)} weights are given, expected one each")
+    for weight in weights:
+        if not 0 < weight < math.inf:
+            raise InputError(f"a model's weight is {weight}, expected a number above 0")
+    return np.array(weights, np.float64)
+
+
+def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_]]:
+    """All candidates under the same type names, and which parts know types, bool[K]."""
+    knows = np.array([part.type_probability is not None for part in parts])
+    known = [part.type_names for part in parts if part.type_probability is not None]
+    named = known or [part.type_names for part in parts]
+    names = named[0] if known or len(set(named)) == 1 else ()
+    if any(sorted(each) != sorted(names) for each in known):
+        sets = " and ".join(", ".join(each) for each in dict.fromkeys(known))
+        raise InputError(f"candidates of different cell types cannot be fused ({sets})")
+    alike = []
+    for part in parts:
+        shares: NDArray[np.float32] | None = None
+        if known:
+            shares = np.zeros((len(part), len(names)), np.float32)
+        if shares is not None and part.type_probability is not None:
+            shares[:] = part.type_probability[:, [part.type_names.index(name) for name in names]]
+        alike.append(replace(part, type_probability=shares, type_names=names))
+    return Candidates.concatenate(alike), knows
+
+
+def _surest_first(candidates: Candidates, weight: Float64) -> Int64:
+    """int64[N]: by falling weighted score; of equals in an order that no model's place decides."""
+    column = candidates.boxes.T
+    return np.lexsort((soft_areas(candidates), *column[::-1], -weight * candidates.score))
+
+
+def _leaders(candidates: Candidates, model: Int64) -> Int64:
+    """int64[N]: the first member of the group of each candidate; they come the surest first."""
+    masks = half_height_masks(candidates)
+    one, two, overlap = iou_pairs(masks, masks)
+    same = (one < two) & (model[one] != model[two]) & (overlap > SAME_CELL)
+    one, two, overlap = one[same], two[same], overlap[same]
+    order = np.lexsort((one, -overlap, two))
+    leader = list(range(len(candidates)))
+    models = [1 << each for each in model.tolist()]
+    # Only pairs that match are walked; in their order all that is before a candidate is settled.
+    for first, second in zip(one[order].tolist(), two[order].tolist(), strict=True):
+        is_open = leader[first] == first and not models[first] & models[second]
+        if is_open and leader[second] == second:
+            leader[second] = first
+            models[first] |= models[second]
+    return np.array(leader, np.int64)
+
+
+def _mean_masks(candidates: Candidates, group: Int64, weight: Float64, count: int) -> Candidates:
+    """A candidate a group: the weighted mean of the members' masks in the union of their boxes.
+
+    Args:
+        group: int64[N], 0 .. count - 1, of each candidate; weight: float64[N].
+    """
+    boxes = np.empty((count, 4), np.int32)
+    boxes[:, :2], boxes[:, 2:] = np.iinfo(np.int32).max, 0
+    for side in range(4):
+        widest = np.minimum if side < 2 else np.maximum
+        widest.at(boxes[:, side], group, candidates.boxes[:, side])
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1, dtype=np.int64)
+    offsets = rle.split_points(areas)
+    owner, row, col = candidates.pixels()
+    of = group[owner]
+    place = offsets[of] + (row - boxes[of, 0]) * (boxes[of, 3] - boxes[of, 1]) + col - boxes[of, 1]
+    total = _sums(place, weight[owner] * candidates.probability, int(offsets[-1]))
+    total /= np.repeat(_sums(group, weight, count), areas)
+    return replace(
+        candidates,
+        boxes=boxes,
+        probability=np.rint(total).astype(np.uint8),
+        offsets=offsets,
+        score=np.zeros(count, np.float32),
+        type_probability=None,
+    )
+
+
+def _mean_types(
+    candidates: Candidates, group: Int64, weight: Float64, count: int
+) -> NDArray[np.float32] | None:
+    """float32[count, T]: the weighted means; all alike where no member has any weight."""
+    shares = candidates.type_probability
+    if shares is None:
+        return None
+    total = _sums(group, weight, count)[:, None]
+    sums = np.stack([_sums(group, weight * column, count) for column in shares.T], axis=1)
+    alike = np.full_like(sums, 1 / max(shares.shape[1], 1))
+    return np.divide(sums, total, out=alike, where=total > 0).astype(np.float32)
+
+
+def _sums(place: Int64, values: Float64, count: int) -> Float64:
+    """float64[count]: the sum of the values at each place."""
+    return np.bincount(place, weights=values, minlength=count).astype(np.float64)
