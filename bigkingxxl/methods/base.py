@@ -67,6 +67,10 @@ class Method(ABC):
         self.settings = settings
         self.type_names = type_names
 
+    def rows_by_type(self, name: str) -> bool:  # noqa: ARG002 (a method without such weights)
+        """Whether a weight's rows belong to background and the cell types, in this order."""
+        return False
+
     @property
     def learns_untyped(self) -> bool:
         """Whether crops may hold cells of type -1: cells of none of the types."""
@@ -108,6 +112,10 @@ class DenseMethod(Method):
 
     output_layer: ClassVar[str]
     representation: Representation
+
+    def rows_by_type(self, name: str) -> bool:  # noqa: ARG002 (a method without such weights)
+        """Whether a weight's rows belong to background and the cell types, in this order."""
+        return False
 
     @property
     def learns_untyped(self) -> bool:

@@ -10,7 +10,9 @@ from bigkingxxl.methods.base import Method
 from bigkingxxl.settings import checked, nearest
 
 METHODS = {
+    "cascade_rcnn": "bigkingxxl.methods.cascade_rcnn:CascadeRcnn",
     "compact": "bigkingxxl.methods.compact:Compact",
+    "mask_rcnn": "bigkingxxl.methods.mask_rcnn:MaskRcnn",
     "unetr": "bigkingxxl.methods.unetr:Unetr",
 }
 

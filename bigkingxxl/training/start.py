@@ -133,8 +133,9 @@ def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint
 def take_weights(network: nn.Module, method: Method, start: Start) -> None:
     """Give a fresh network the weights of another model of its method.
 
-    Only the layer that makes the maps may differ: a map that the model has keeps its weights, a
-    map of a cell type new to it starts from the mean of its types.
+    Only what belongs to cell types may differ. In a dense network a map that the model has keeps
+    its weights, and one of a cell type new to it starts from the mean of its types; in a detector
+    rows of the same type are kept, and those of a new type start afresh.
 
     Raises:
         InputError: other weights do not fit; the first is named.
@@ -145,6 +146,10 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
         for name in own:
             if name.startswith(f"{method.output_layer}.") and name in weights:
                 weights[name] = _matched_rows(own[name], weights[name], method, old)
+    elif method.type_names != old.type_names:
+        for name in own:
+            if method.rows_by_type(name) and name in weights:
+                weights[name] = _rows_of_types(own[name], weights[name], method, old)
     problems = mismatches(own, weights)
     if problems:
         raise InputError(f"{start.path} does not fit the recipe's network: {problems[0]}")
@@ -168,6 +173,20 @@ def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMe
             rows[index] = blocks[old_names.index(name)]
         elif found:
             rows[index] = blocks[found].mean(dim=0)
+    return rows.reshape(own.shape)
+
+
+def _rows_of_types(own: Tensor, old: Tensor, method: Method, before: Method) -> Tensor:
+    """A layer's rows of background and types that the model has, the layer's own for the others."""
+    names = ("", *method.type_names)
+    known = {name: place for place, name in enumerate(("", *before.type_names))}
+    rows = own.clone().reshape(len(names), -1, *own.shape[1:])
+    blocks = old.reshape(len(known), -1, *old.shape[1:])
+    if rows.shape[1:] != blocks.shape[1:]:
+        return old
+    for index, name in enumerate(names):
+        if name in known:
+            rows[index] = blocks[known[name]]
     return rows.reshape(own.shape)
 
 

@@ -1,0 +1,1 @@
+"""What detectors do with boxes: matching, sampling, losses, RoI masks; torch, no modules."""

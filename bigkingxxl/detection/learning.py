@@ -1,0 +1,88 @@
+"""The losses of all stages of regions, from proposals to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torchvision.models.detection._utils import BoxCoder
+
+from bigkingxxl.detection.box_stage import (
+    Regions,
+    box_losses,
+    first_regions,
+    labelled,
+    of_label,
+    refined,
+)
+from bigkingxxl.detection.masks import mask_loss
+from bigkingxxl.detection.targets import Target
+
+if TYPE_CHECKING:
+    from bigkingxxl.networks.region_network import RegionNetwork
+
+
+def region_losses(
+    network: RegionNetwork,
+    levels: list[Tensor],
+    proposals: Sequence[Tensor],
+    targets: Sequence[Target],
+    size: tuple[int, int],
+    coders: Sequence[BoxCoder],
+    *,
+    ious: Sequence[float],
+    weights: Sequence[float],
+    regions: int,
+    positive_share: float,
+    mask_weight: float,
+) -> dict[str, Tensor]:
+    """Type and box losses of each stage and the mask loss of the first's regions, weighted.
+
+    The regions are drawn once; each stage judges them by its own IoU and hands on its boxes.
+
+    Args:
+        proposals, targets: of each image; ious, weights: of each stage.
+        regions: drawn from an image.
+    """
+    learnt = [
+        first_regions(boxes.detach(), target, ious[0], regions, positive_share)
+        for boxes, target in zip(proposals, targets, strict=True)
+    ]
+    masked = learnt
+    losses: dict[str, Tensor] = {}
+    for stage, coder in enumerate(coders):
+        if stage:
+            learnt = [
+                labelled(each.boxes, target, ious[stage])
+                for each, target in zip(learnt, targets, strict=True)
+            ]
+        logits, deltas = network.box_logits(stage, levels, [each.boxes for each in learnt], size)
+        types, boxes = box_losses(logits, deltas, learnt, targets, coder)
+        losses[f"type_{stage + 1}"] = weights[stage] * types
+        losses[f"box_{stage + 1}"] = weights[stage] * boxes
+        learnt = _moved(learnt, logits, deltas, coder, size)
+    if len(coders) > 1:  # masks are learnt where they will be asked for: after the last stage
+        masked = [
+            labelled(each.boxes, target, ious[0])
+            for each, target in zip(learnt, targets, strict=True)
+        ]
+    cells = [each.take(torch.where(each.positive)[0]) for each in masked]
+    logits = network.mask_logits(levels, [each.boxes for each in cells], size)
+    losses["mask"] = mask_weight * mask_loss(logits, cells, targets)
+    return losses
+
+
+def _moved(
+    regions: Sequence[Regions], logits: Tensor, deltas: Tensor, coder: BoxCoder,
+    size: tuple[int, int],
+) -> list[Regions]:  # fmt: skip
+    """The regions with the boxes that a stage made of them."""
+    counts = [len(each.boxes) for each in regions]
+    labels = logits.detach()[:, 1:].argmax(dim=1) + 1
+    own = torch.split(of_label(deltas.detach(), labels), counts)
+    return [
+        Regions(refined(each.boxes, part, coder, size), each.cells, each.labels)
+        for each, part in zip(regions, own, strict=True)
+    ]

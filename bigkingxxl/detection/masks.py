@@ -1,0 +1,130 @@
+"""Masks of regions: their loss, and how they become candidates without a full-frame stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from bigkingxxl import rle
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.detection.box_stage import Regions
+from bigkingxxl.detection.targets import Target, mask_targets
+
+Float32 = NDArray[np.float32]
+CHUNK = 2**22  # pixels of crops interpolated at once
+
+
+def mask_loss(logits: Tensor, regions: Sequence[Regions], targets: Sequence[Target]) -> Tensor:
+    """Mean binary cross-entropy of the masks of positive regions.
+
+    Args:
+        logits: float[R, M, side, side] of all images' positive regions; M is 1 or the types.
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0
+    side, labels = logits.shape[-1], torch.cat([each.labels for each in regions])
+    wanted = torch.cat([
+        mask_targets(target, each.boxes, each.cells, side)
+        for each, target in zip(regions, targets, strict=True)
+    ])  # fmt: skip
+    return functional.binary_cross_entropy_with_logits(mask_of_label(logits, labels), wanted)
+
+
+def mask_of_label(logits: Tensor, labels: Tensor) -> Tensor:
+    """float[R, side, side]: the mask of each region's type, where there is one for each."""
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    # Background has a layer of its own where the layers count it, as in torchvision.
+    return logits[torch.arange(len(logits)), labels]
+
+
+def mean_inside(probability: Float32) -> Float32:
+    """float32[R]: mean probability of masks [R, side, side] where they are above a half, else 0."""
+    inside = probability > 0.5
+    total = np.where(inside, probability, 0).sum(axis=(1, 2))
+    means: Float32 = (total / np.maximum(inside.sum(axis=(1, 2)), 1)).astype(np.float32)
+    return means
+
+
+def mask_candidates(
+    size: tuple[int, int],
+    boxes: Float32,
+    probability: Float32,
+    score: Float32,
+    type_probability: Float32,
+    type_names: tuple[str, ...],
+) -> Candidates:
+    """Candidates whose soft masks are region masks, stretched over their boxes bilinearly.
+
+    Args:
+        size: (H, W); boxes: float32[R, 4], x0, y0, x1, y1, inside the image.
+        probability: float32[R, side, side]; score: float32[R]; type_probability: float32[R, T].
+    """
+    whole = np.empty((len(boxes), 4), np.int32)
+    whole[:, :2] = np.floor(boxes[:, 1::-1])
+    whole[:, 2:] = np.ceil(boxes[:, 3:1:-1])
+    whole = np.clip(whole, 0, np.tile(size, 2)).astype(np.int32)
+    areas = ((whole[:, 2] - whole[:, 0]) * (whole[:, 3] - whole[:, 1])).astype(np.int64)
+    offsets = rle.split_points(areas)
+    crops = np.empty(int(offsets[-1]), np.uint8)
+    first = 0
+    while first < len(boxes):  # chunks of regions, so that a dense field needs no more memory
+        last = max(
+            int(np.searchsorted(offsets, offsets[first] + CHUNK, side="right")) - 1, first + 1
+        )
+        crops[offsets[first] : offsets[last]] = _stretched(
+            whole[first:last], boxes[first:last], probability[first:last]
+        )
+        first = last
+    return Candidates(size, whole, crops, offsets, score, type_probability, type_names)
+
+
+def _stretched(whole: NDArray[np.int32], boxes: Float32, probability: Float32) -> NDArray[np.uint8]:
+    """uint8[P]: the crops of whole-pixel boxes, one after the other."""
+    side = probability.shape[1]
+    rows, columns = (
+        _axis(whole[:, 0], whole[:, 2], boxes[:, 1], boxes[:, 3], side),
+        _axis(whole[:, 1], whole[:, 3], boxes[:, 0], boxes[:, 2], side),
+    )
+    widths = (whole[:, 3] - whole[:, 1]).astype(np.int64)
+    heights = (whole[:, 2] - whole[:, 0]).astype(np.int64)
+    owner = np.repeat(np.arange(len(whole)), heights)
+    # First every region's rows, side values wide; then each row's pixels.
+    low, share = rows
+    flat = probability.reshape(-1, side)
+    start = owner * side + low
+    step = np.where(low < side - 1, 1, 0)
+    lines = flat[start] * (1 - share)[:, None] + flat[start + step] * share[:, None]
+    starts = rle.split_points(widths)[:-1]
+    line = np.repeat(np.arange(len(lines)), widths[owner])
+    place = rle.expand(starts[owner], widths[owner])
+    low, share = columns[0][place], columns[1][place]
+    values = lines.ravel()
+    start = line * side + low
+    step = np.where(low < side - 1, 1, 0)
+    mixed = values[start] * (1 - share) + values[start + step] * share
+    crops: NDArray[np.uint8] = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
+    return crops
+
+
+def _axis(
+    first: NDArray[np.int32], last: NDArray[np.int32], low: Float32, high: Float32, side: int
+) -> tuple[NDArray[np.int64], Float32]:
+    """For every pixel of each extent: the bin before its centre, and the next bin's share."""
+    counts = (last - first).astype(np.int64)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    centre = rle.expand(first.astype(np.int64), counts) + 0.5
+    bins = (centre - low[owner]) / np.maximum(high - low, 1e-3)[owner] * side - 0.5
+    bins = np.clip(bins, 0, side - 1)
+    before = np.floor(bins).astype(np.int64)
+    return before, (bins - before).astype(np.float32)
+
+
+def probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """float[R, side, side] in [0, 1]."""
+    return mask_of_label(logits, labels).sigmoid()

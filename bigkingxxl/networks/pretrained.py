@@ -1,0 +1,102 @@
+"""Weights that a backbone starts training from: timm's own download, a package, or a file."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from bigkingxxl.errors import InputError, ModelError, SettingsError
+from bigkingxxl.networks.encoders import packaged_weights
+
+log = logging.getLogger(__name__)
+
+WORDS = ("none", "hub", "packaged")
+
+
+def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: str) -> None:
+    """Give a backbone's features pretrained weights; timm adapts the first layer's channels.
+
+    Args:
+        body: timm's `features_only` network of `name`.
+        pretrained: 'none', 'hub', 'packaged', or a file of timm's weights for `name`.
+    Raises:
+        SettingsError: neither one of these words nor a file's name.
+        MissingExtraError: the package is not installed, or there is none.
+        InputError: the download failed, or the weights do not fit.
+        ModelError: the file is missing or damaged.
+    """
+    if pretrained == "none":
+        return
+    given: dict[str, Any] = {}
+    if pretrained == "packaged":
+        given["state_dict"] = packaged_weights(name)
+    elif pretrained != "hub":
+        given["state_dict"] = read_weights(pretrained)
+    weights = _adapted(name, image_channels, given, pretrained)
+    own = body.state_dict()
+    # What a group norm has not, running statistics, is left; all that it has must be there.
+    missing = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
+    if missing:
+        raise InputError(
+            f"the weights '{pretrained}' do not fit the backbone '{name}': '{missing[0]}' "
+            "is missing or of another shape"
+        )
+    body.load_state_dict({key: weights.get(key, tensor) for key, tensor in own.items()})
+
+
+def _adapted(
+    name: str, image_channels: int, given: dict[str, Any], pretrained: str
+) -> dict[str, Tensor]:
+    """The weights under the names of timm's features, for images of some channels."""
+    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    try:
+        network = timm.create_model(
+            name, features_only=True, in_chans=image_channels, pretrained=True,
+            pretrained_cfg_overlay=given or None, **options,
+        )  # fmt: skip
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
+        raise InputError(
+            f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
+            "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none"
+        ) from error
+    state: dict[str, Tensor] = network.state_dict()
+    return state
+
+
+def read_weights(file: str) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a torch one, read without running its code.
+
+    Raises:
+        SettingsError: no file's name; ModelError: missing, damaged, or holding other objects.
+    """
+    path = Path(file)
+    if path.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
+        raise SettingsError(
+            f"'{file}' names no weights, expected {', '.join(WORDS)} or a .safetensors or .pth file"
+        )
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file of weights")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers' errors share no base class
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} holds no plain weights, or is damaged ({reason})") from error
+    for key in ("state_dict", "model"):
+        stored = stored.get(key, stored) if isinstance(stored, dict) else stored
+    if not isinstance(stored, dict) or not all(
+        isinstance(each, Tensor) for each in stored.values()
+    ):
+        raise ModelError(f"{path} holds no dictionary of tensors")
+    return stored

@@ -1,0 +1,54 @@
+"""The network of every R-CNN: pyramid, proposals, one box head a stage, one mask head."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from bigkingxxl.networks.backbone import PyramidBackbone
+from bigkingxxl.networks.region_proposals import RegionProposals
+from bigkingxxl.networks.roi_heads import BOX_SIDE, BoxHead, MaskHead, pool
+
+
+class RegionNetwork(nn.Module):
+    """The parts of a Mask R-CNN (one box head) or a Cascade (several), which a method puts to work.
+
+    Args:
+        mask_side: of the mask logits, twice the side that is pooled for them.
+    """
+
+    def __init__(
+        self, backbone: PyramidBackbone, rpn: RegionProposals, box_heads: list[BoxHead],
+        mask_head: MaskHead, mask_side: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.backbone, self.rpn = backbone, rpn
+        self.box_heads = nn.ModuleList(box_heads)
+        self.mask_head = mask_head
+        self.box_pool, self.mask_pool = pool(BOX_SIDE), pool(mask_side // 2)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """The levels of the pyramid."""
+        levels: list[Tensor] = self.backbone(images)
+        return levels
+
+    def box_logits(
+        self, stage: int, levels: list[Tensor], boxes: list[Tensor], size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Type logits and box deltas of all images' boxes, one after the other."""
+        logits, deltas = self.box_heads[stage](self._pooled(self.box_pool, levels, boxes, size))
+        return logits, deltas
+
+    def mask_logits(
+        self, levels: list[Tensor], boxes: list[Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        """Mask logits of all images' boxes, one after the other."""
+        logits: Tensor = self.mask_head(self._pooled(self.mask_pool, levels, boxes, size))
+        return logits
+
+    @staticmethod
+    def _pooled(
+        pooling: nn.Module, levels: list[Tensor], boxes: list[Tensor], size: tuple[int, int]
+    ) -> Tensor:
+        named = {str(level): each for level, each in enumerate(levels[:-1])}
+        pooled: Tensor = pooling(named, boxes, [size] * len(boxes))
+        return pooled

@@ -1,0 +1,73 @@
+"""torchvision's region proposal network, with matching that fits in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+
+from bigkingxxl.networks.matching import match_anchors
+
+FOREGROUND_IOU, BACKGROUND_IOU = 0.7, 0.3
+
+
+class RegionProposals(RegionProposalNetwork):
+    """Proposals at every level of a pyramid (Ren et al. 2015).
+
+    torchvision's own matches all anchors with all cells at once: 2 GB for 800 cells at twice the
+    size. Its losses come with it, so that they are not written a second time.
+
+    Args:
+        channels: of the pyramid; depth: convolutions of the head.
+        sizes: sides of the anchors of each level, in network pixels; ratios: height to width.
+        proposals: kept at most, in training and in prediction, before NMS by level and after.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        depth: int,
+        sizes: Sequence[Sequence[float]],
+        ratios: Sequence[float],
+        proposals: tuple[int, int],
+        samples: int,
+        nms_iou: float,
+    ) -> None:
+        anchors = AnchorGenerator(
+            tuple(tuple(each) for each in sizes), (tuple(ratios),) * len(sizes)
+        )
+        head = RPNHead(channels, anchors.num_anchors_per_location()[0], depth)
+        limits = dict(zip(("training", "testing"), proposals, strict=True))
+        super().__init__(
+            anchors, head, FOREGROUND_IOU, BACKGROUND_IOU, samples, 0.5, limits, limits, nms_iou
+        )
+
+    def assign_targets_to_anchors(
+        self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """See torchvision: labels and the matched box of every anchor, image by image."""
+        labels, boxes = [], []
+        for each, target in zip(anchors, targets, strict=True):
+            truth = target["boxes"]
+            label, index = match_anchors(each, truth, FOREGROUND_IOU, BACKGROUND_IOU)
+            labels.append(label)
+            boxes.append(truth[index] if len(truth) else torch.zeros_like(each))
+        return labels, boxes
+
+    def propose(
+        self, images: Tensor, levels: list[Tensor], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals float[P, 4] of each image, and in training the losses by name.
+
+        Args:
+            images: float[B, C, H, W]; levels: of the pyramid; targets: with 'boxes' float[N, 4].
+        """
+        size = (int(images.shape[-2]), int(images.shape[-1]))
+        listed = ImageList(images, [size] * len(images))
+        named = {str(level): each for level, each in enumerate(levels)}
+        boxes, losses = self(listed, named, targets)
+        return boxes, losses

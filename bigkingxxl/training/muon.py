@@ -1,0 +1,81 @@
+"""Muon: momentum whose directions are made equally long, for the weights that are matrices.
+
+Source: Jordan et al. 2024, Muon; updates as large as AdamW's as in Liu et al. 2025, Muon is
+scalable for LLM training. torch's own takes no convolutions, and no AdamW beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+STEPS = 5
+QUINTIC = (3.4445, -4.7750, 2.0315)
+ADAMW_SIZE = 0.2  # root mean square of AdamW's usual updates
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, and Muon in the groups that say `muon`."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """One step of all groups; returns the closure's loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        groups = self.param_groups
+        for group in groups:
+            if group["muon"]:
+                self._step_matrices(group)
+        self.param_groups = [group for group in groups if not group["muon"]]
+        try:
+            super().step()
+        finally:
+            self.param_groups = groups
+        return loss
+
+    def _step_matrices(self, group: dict[str, Any]) -> None:
+        for weight in group["params"]:
+            if weight.grad is None:
+                continue
+            state = self.state[weight]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(weight)
+            state["momentum"].mul_(MOMENTUM).add_(weight.grad)
+            ahead = weight.grad + MOMENTUM * state["momentum"]
+            update = orthogonal(ahead.reshape(len(ahead), -1))
+            size = ADAMW_SIZE * max(update.shape) ** 0.5
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(update.reshape(weight.shape).to(weight.dtype), alpha=-group["lr"] * size)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Nearly U V^T of a matrix U S V^T, by Newton and Schulz's iteration in bfloat16."""
+    wide = matrix.bfloat16()
+    turned = wide.shape[0] > wide.shape[1]
+    wide = wide.T if turned else wide
+    wide = wide / (wide.norm() + 1e-7)
+    a, b, c = QUINTIC
+    for _ in range(STEPS):
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    result: Tensor = wide.T if turned else wide
+    return result
+
+
+def matrices(network: nn.Module) -> Iterator[Tensor]:
+    """The weights that mix channels, but for the layers that take the image and make the output.
+
+    Depthwise filters mix none: AdamW learns them, as norms and biases.
+    """
+    mixing = [
+        layer.weight
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.shape[1] > 1
+    ]
+    yield from mixing[1:-1]
