@@ -24,7 +24,9 @@ class TrainingSettings(Settings):
     Attributes:
         epochs: an epoch is `crops_per_epoch` crops; validation and a checkpoint end each.
         max_minutes: training ends here at the latest, the learning rate falling in time; or None.
-        batch_size, learning_rate, weight_decay, warmup_steps, clip_norm: of AdamW with cosine.
+        optimizer: 'adamw', or 'muon' (AdamW, and Muon for the weights that mix channels).
+        batch_size, learning_rate, weight_decay, warmup_steps, clip_norm: of the optimizer; the rate
+            falls as a cosine.
         averaging: decay of the moving average of the weights that is validated and kept; 0 = off.
         precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
         type_balance: 0 draws all cell types alike, 1 as often as they occur.
@@ -41,6 +43,7 @@ class TrainingSettings(Settings):
     epochs: int = Field(60, ge=1)
     max_minutes: float | None = Field(None, gt=0)
     crops_per_epoch: int = Field(800, ge=1)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
