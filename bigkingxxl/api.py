@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,31 +123,39 @@ class LoadedModel:
 
 
 def load(
-    model: str | Path = "bundled",
+    model: str | Path | Sequence[str | Path] = "bundled",
     *,
+    weights: Sequence[float] | None = None,
     device: str = "auto",
     scale: float | None = None,
     cell_type: str | None = None,
 ) -> LoadedModel:
-    """Load a model.
+    """Load a model, or several as an ensemble.
+
+    What several see is fused on masks; the thresholds are the first one's, or of each type those
+    of the first that knows it. `bigkingxxl.inference.ensemble` says how models are joined.
 
     Args:
         model: "bundled", "synthetic", or a file (.safetensors or .onnx; the latter needs no torch);
+            or several of these;
+        weights: how much each of several models counts (default: all alike);
         device: auto, cpu, cuda or mps; scale: network pixels an image pixel;
         cell_type: the images' type where it is known.
     Raises:
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
+        InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
     """
     from bigkingxxl.inference.folder import Selection
-    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
-    from bigkingxxl.licences import tell_licence
     from bigkingxxl.models import resolve_model
 
     GivenSize(scale).check([])
-    path = resolve_model(model)
-    predictor, card = load_predictor(path, device, scale=scale, cell_type=cell_type)
-    tell_licence(card.licence)
+    names = [model] if isinstance(model, str | Path) else model
+    paths = [resolve_model(name) for name in names]
+    predictor, card = load_ensemble(
+        paths, device, weights=weights, scale=scale, cell_type=cell_type
+    )
     selection = Selection(card.operating_points, cell_type)
     return LoadedModel(card, predictor, selection)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from bigkingxxl.images import ImageSource
-    from bigkingxxl.inference.predictor import Predictor
-    from bigkingxxl.inference.sizing import GivenSize
-    from bigkingxxl.models import ModelCard
-    from bigkingxxl.operating_points import OperatingPoints
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -25,8 +21,12 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
         list[str],
-        typer.Option(help="bundled, synthetic or a model file; several are joined."),
+        typer.Option(help="bundled, synthetic or a model file; repeat it for an ensemble."),
     ] = DEFAULT_MODELS,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="How much each --model counts, in their order (default: all alike)."),
+    ] = None,
     formats: Annotated[
         list[str], typer.Option("--format", help="Any of the formats above; several as 'a,b'.")
     ] = DEFAULT_FORMATS,
@@ -63,20 +63,24 @@ def predict(
 
     How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
     the file's) where the model knows that of its training; else it is estimated from the image.
+
+    Several models are an ensemble: what they see is matched cell by cell, and their masks, scores
+    and types are averaged. A cell that one of two models sees has half its score. Each model keeps
+    its own scale, normalisation and decoding; the thresholds are the first model's. Models of one
+    cell type each are joined by type: the image's type is voted by the cells that each would find
+    alone (by the models that know all types, where there are any), only that type's models count,
+    and the thresholds of a type are those of its first model.
     """
     from bigkingxxl.cli.progress import track
-    from bigkingxxl.errors import InputError
     from bigkingxxl.formats.image_files import find_images, open_frames, open_image
     from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.folder import Selection, check_request, predict_folder
+    from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
-    from bigkingxxl.models import model_hash, resolve_model
+    from bigkingxxl.models import model_hash, read_card, resolve_model
     from bigkingxxl.runs import fingerprint
 
-    if frames not in ("first", "all"):
-        raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
-    if flips not in (None, 1, 2, 4):
-        raise InputError(f"--flips is {flips}, expected 1, 2 or 4")
+    check_options(frames, flips, type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
 
@@ -94,9 +98,13 @@ def predict(
     changes = {
         name: value for name, value in (("tile", tile), ("flips", flips)) if value is not None
     }
-    predictor, card = load_models(models, device, changes, given, cell_type)
-    selection = Selection(with_vote(card.operating_points, type_vote), cell_type)
-    options = repr((changes, given, cell_type, frames, channel, selection))
+    given.check([read_card(path) for path in models], "--")
+    predictor, card = load_ensemble(
+        models, device, weights=weight, changes=changes, scale=given.scale, cell_type=cell_type,
+        type_vote=type_vote,
+    )  # fmt: skip
+    selection = Selection(card.operating_points, cell_type)
+    options = repr((changes, given, cell_type, frames, channel, selection, weight))
     hashes = [model_hash(path) for path in models]
     key = fingerprint([*hashes, options])
     result = predict_folder(
@@ -112,47 +120,13 @@ def predict(
         raise typer.Exit(2)
 
 
-def load_models(
-    paths: Sequence[Path],
-    device: str,
-    changes: Mapping[str, int],
-    given: GivenSize,
-    cell_type: str | None,
-) -> tuple[Predictor, ModelCard]:
-    """One predictor of all models, and the first one's card, which decides the selection.
-
-    Args:
-        changes: of the models' own prediction settings.
-    """
-    from bigkingxxl.errors import InputError
-    from bigkingxxl.inference.ensemble import Ensemble
-    from bigkingxxl.inference.load import load_predictor
-    from bigkingxxl.licences import tell_licence
-    from bigkingxxl.models import read_card
-    from bigkingxxl.settings import nearest
-
-    predictors: list[Predictor] = []
-    cards = [read_card(path) for path in paths]
-    given.check(cards, "--")
-    for path, card in zip(paths, cards, strict=True):
-        if cell_type is not None and cell_type not in card.type_names:
-            hint = nearest(cell_type, card.type_names)
-            raise InputError(f"{path} knows no cell type '{cell_type}'{hint}")
-        settings = card.prediction.changed(**changes)
-        predictor, _ = load_predictor(
-            path, device, settings=settings, scale=given.scale, cell_type=cell_type
-        )
-        predictors.append(predictor)
-        tell_licence(card.licence)
-    return (predictors[0] if len(predictors) == 1 else Ensemble(predictors)), cards[0]
-
-
-def with_vote(points: OperatingPoints, type_vote: str | None) -> OperatingPoints:
-    """The operating points with another way of voting on the cell type; None keeps theirs."""
+def check_options(frames: str, flips: int | None, type_vote: str | None) -> None:
+    """Refuse values that an option does not know."""
     from bigkingxxl.errors import InputError
 
-    if type_vote is None:
-        return points
-    if type_vote not in ("image", "cell"):
+    if frames not in ("first", "all"):
+        raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
+    if flips not in (None, 1, 2, 4):
+        raise InputError(f"--flips is {flips}, expected 1, 2 or 4")
+    if type_vote not in (None, "image", "cell"):
         raise InputError(f"--type-vote is '{type_vote}', expected 'image' or 'cell'")
-    return points.changed(type_vote=type_vote)

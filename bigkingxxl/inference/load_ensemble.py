@@ -1,0 +1,135 @@
+"""One model file or several as one predictor under one card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.ensemble import UNTYPED, Ensemble, Member, joint_types
+from bigkingxxl.inference.fusion import checked_weights
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.licences import tell_licence
+from bigkingxxl.models import ModelCard, read_card
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.settings import nearest
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def load_ensemble(
+    paths: Sequence[Path],
+    device: str = "auto",
+    *,
+    weights: Sequence[float] | None = None,
+    changes: Mapping[str, Any] | None = None,
+    scale: float | None = None,
+    cell_type: str | None = None,
+    type_vote: str | None = None,
+) -> tuple[Predictor, ModelCard]:
+    """A predictor of all models, and their joint card, whose operating points are to be used.
+
+    Each model keeps its own scale, normalisation and decode knobs. Models of one type each, which
+    would take the cells of others for theirs at another size, see every image at the size that is
+    known of it, else at that of training: they estimate none.
+
+    Args:
+        device, scale: see `load_predictor`.
+        weights: of each model; by default all alike.
+        changes: of the models' own prediction settings.
+        cell_type: the images' type where it is known; models of another one are not loaded.
+        type_vote: in the place of the operating points' own.
+    Raises:
+        InputError: as `Ensemble`; ModelError, MissingExtraError: as `load_predictor`.
+    """
+    chosen = checked_weights(len(paths), weights).tolist()
+    cards = [read_card(path) for path in paths]
+    types = joint_types([card.type_names for card in cards])
+    if cell_type is not None and cell_type not in types:
+        named = " and ".join(map(str, paths))
+        raise InputError(f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}")
+    card = joint_card(cards)
+    if type_vote is not None:
+        points = card.operating_points.changed(type_vote=type_vote)
+        card = card.changed(operating_points=points.model_dump())
+    members: list[Member] = []
+    for path, own, weight in zip(paths, cards, chosen, strict=True):
+        if cell_type is not None and not {cell_type, *UNTYPED} & {*own.type_names}:
+            continue
+        predictor = _load(path, own, types, device, changes or {}, scale, cell_type)
+        members.append(Member(predictor, own.type_names, own.operating_points, weight))
+    if len(members) == 1:
+        return members[0].predictor, card
+    vote = card.operating_points.type_vote
+    return Ensemble(members, type_vote=vote, cell_type=cell_type), card
+
+
+def _load(
+    path: Path,
+    card: ModelCard,
+    types: tuple[str, ...],
+    device: str,
+    changes: Mapping[str, Any],
+    scale: float | None,
+    cell_type: str | None,
+) -> Predictor:
+    """One model; what it cannot tell apart it decodes as its only type."""
+    is_one = len(card.type_names) == 1
+    own_type = card.type_names[0] if is_one else cell_type
+    settings = card.prediction.changed(**changes)
+    predictor, _ = load_predictor(path, device, settings=settings, scale=scale, cell_type=own_type)
+    if is_one and len(types) > 1 and card.type_names != UNTYPED:
+        predictor.estimate = False
+    tell_licence(card.licence)
+    return predictor
+
+
+def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
+    """The first model's card with what is to be known of all of them.
+
+    These are the joint types, their operating points, the ids of all images that any model was
+    trained or selected on, and the widest ranges of what training images looked like.
+    """
+    first = cards[0]
+    if len(cards) == 1:
+        return first
+    types = joint_types([card.type_names for card in cards])
+    return first.changed(
+        type_names=types,
+        operating_points=joint_points(cards, types).model_dump(),
+        image_diameters=_widest([card.image_diameters for card in cards]),
+        appearance=_widest([card.appearance for card in cards]),
+        trained_on=_each_once(card.trained_on for card in cards),
+        selected_on=_each_once(card.selected_on for card in cards),
+    )
+
+
+def joint_points(cards: Sequence[ModelCard], types: Sequence[str]) -> OperatingPoints:
+    """Of each type those of the first model that knows it; else, and the vote, the first's."""
+    knowing = {name: next((c for c in cards if name in c.type_names), cards[0]) for name in types}
+    first = cards[0].operating_points
+    return first.changed(
+        by_type={
+            **first.model_dump()["by_type"],
+            **{name: c.operating_points.of(name).model_dump() for name, c in knowing.items()},
+        },
+        tuned_on=_each_once(card.operating_points.tuned_on for card in cards),
+    )
+
+
+def _widest(spans: Sequence[Ranges]) -> dict[str, tuple[float, float]]:
+    """The ranges that hold those of all; none where a model knows none."""
+    if not all(spans):
+        return {}
+    names = _each_once(spans)
+    found = {name: [span[name] for span in spans if name in span] for name in names}
+    return {
+        name: (min(low for low, _ in each), max(high for _, high in each))
+        for name, each in found.items()
+    }
+
+
+def _each_once(parts: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for part in parts for name in part))
