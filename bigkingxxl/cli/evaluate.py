@@ -61,7 +61,9 @@ def evaluate(
     types = {image_id: majority_type(each) for image_id, each in cells.items()}
     competition = competition_map(cells, found.cells, types)
     coco = coco_table(cells, found.masks)
-    notes = (*annotated.notes, *found.notes)
+    notes = [*annotated.notes, *found.notes]
+    if competition.nothing_note is not None:
+        notes.append(competition.nothing_note)
     if per_image is not None:
         write_per_image(per_image, competition)
     if report is not None:

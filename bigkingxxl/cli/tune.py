@@ -55,8 +55,8 @@ def tune(
     path = resolve_model(model)
     target = where_to(model, path, out)
     card, annotated = read_card(path), open_dataset(data)
-    ids = chosen_ids(annotated, fold, folds)
-    notes = check_unseen(path, card, ids, force)
+    ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
+    notes += check_unseen(path, card, ids, force)
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
         tuner = make_tuner(path, card, annotated, ids, maps or Path(temporary), device, quiet)
         result = run_tuning(tuner, ids, card.operating_points, seed=seed)
@@ -102,6 +102,30 @@ def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tupl
             raise InputError("--folds names a split: say which --fold of it is to be tuned on")
         return annotated.ids
     return fold_ids(annotated, fold, folds_file=folds)[1]
+
+
+def of_its_types(
+    card: ModelCard, annotated: Dataset, ids: Sequence[str]
+) -> tuple[tuple[str, ...], list[str]]:
+    """Those of the images that the model is made for, and what a reader should know of it.
+
+    Raises:
+        InputError: there are none.
+    """
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.tuning import ids_to_tune
+
+    types = {image_id: annotated.cell_type(image_id) for image_id in ids}
+    own = ids_to_tune(card.type_names, annotated.type_names, types)
+    if len(own) == len(ids):
+        return own, []
+    names = ", ".join(card.type_names)
+    if not own:
+        raise InputError(
+            f"none of {len(ids)} images shows cells of what the model is made for ({names})"
+        )
+    left = len(ids) - len(own)
+    return own, [f"{left} of {len(ids)} images are left out: the model is made for {names}"]
 
 
 def check_unseen(path: Path, card: ModelCard, ids: Sequence[str], force: bool) -> list[str]:

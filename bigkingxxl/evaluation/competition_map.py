@@ -218,6 +218,22 @@ class CompetitionScore:
         """The images that the predictions leave out; each counts as 0."""
         return tuple(name for name, part in self.per_image.items() if not part.named)
 
+    @property
+    def nothing(self) -> float:
+        """What a prediction of no cells at all scores: the share of images that hold none."""
+        return float(np.mean([part.cells == 0 for part in self.per_image.values()]))
+
+    @property
+    def nothing_note(self) -> str | None:
+        """What to hold the mean against where some images hold no cells, else None."""
+        if self.nothing == 0:
+            return None
+        empty = sum(part.cells == 0 for part in self.per_image.values())
+        return (
+            f"{empty} of {len(self.per_image)} images hold no annotated cells and score 1 where "
+            f"none is predicted: no prediction at all has a competition mAP of {self.nothing:.4f}"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Everything but the single images, for JSON."""
         return {
@@ -226,6 +242,7 @@ class CompetitionScore:
             "challenge_mix": self.challenge_mix,
             "challenge_mix_interval_95": self.challenge_mix_interval,
             "challenge_mix_note": self.challenge_mix_note,
+            "nothing_predicted": self.nothing,
             "by_type": self.by_type,
             "images_by_type": {kind: len(parts) for kind, parts in self.parts_by_type.items()},
             "by_threshold": self.by_threshold,

@@ -182,6 +182,22 @@ def types_to_tune(
     return found
 
 
+def ids_to_tune(
+    type_names: Sequence[str], known: Sequence[str], types: Mapping[str, str | None]
+) -> tuple[str, ...]:
+    """The images that a model can be tuned on and scored by.
+
+    A model of some of a data set's types (one model a type, say) is out of place on the others'
+    images, and an image without cells would praise it for seeing nothing: neither is among them.
+
+    Args:
+        type_names: what the model knows; known: what the data set knows; types: of each image.
+    """
+    if not set(type_names) < set(known):
+        return tuple(types)
+    return tuple(image_id for image_id, kind in types.items() if kind in type_names)
+
+
 def changed_knob(point: OperatingPoint, part: str, knob: str, value: Any) -> OperatingPoint:
     """A point with one knob moved.
 

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bigkingxxl.data.augment import AugmentSettings
 from bigkingxxl.data.label_policy import LabelPolicy
@@ -71,6 +71,8 @@ class Recipe(Settings):
         method: name of the method; settings: the method's own.
         init: the model that training starts from, by name or file; what `settings` leave out is
             as in that model.
+        cell_types: the model knows these types alone, and learns and is validated on images of them
+            only; by default all types and images of the data.
         adapt: look at images as the model in `init` does, scaled so that cells are as large as
             those it knows; `augment.zoom` is then relative to the network's scale.
         varied_images: simulated images of cells of any kind, made in the run folder, that a share
@@ -83,6 +85,7 @@ class Recipe(Settings):
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
     init: str | None = None
+    cell_types: tuple[str, ...] = ()
     adapt: bool = False
     augment: AugmentSettings = AugmentSettings()
     training: TrainingSettings = TrainingSettings()
@@ -92,6 +95,13 @@ class Recipe(Settings):
     varied_images: int = Field(0, ge=0)
     pixel_size_um: PositivePair | None = None
     seed: int = 0
+
+    @field_validator("cell_types")
+    @classmethod
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a cell type is named twice")
+        return names
 
     @model_validator(mode="after")
     def _has_what_it_adapts(self) -> Self:

@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
+from bigkingxxl.data.of_types import ids_of_types, of_types
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
@@ -104,6 +105,8 @@ def train(
     check_folder(out, last, resume)
     start = load_start(recipe)
     images = choose_images(recipe, data, fold, folds_file)
+    if recipe.cell_types:
+        data = of_types(data, recipe.cell_types)
     channels = common_channels(data, (*images.training, *images.shown))
     recipe = complete(recipe, data, images, channels, start)
     if recipe.training.label_policy == "mended":
@@ -131,15 +134,34 @@ def check_folder(out: Path, last: Path, resume: bool) -> None:
 def choose_images(
     recipe: Recipe, data: Dataset, fold: int | None = None, folds_file: Path | None = None
 ) -> RunImages:
-    """The images of a run; without a fold all of them train, and some are watched."""
+    """The images of a run; without a fold all of them train, and some are watched.
+
+    Only images of the recipe's cell types are among them. The folds are those of the whole data
+    set, so that models of one type each can be scored together.
+
+    Raises:
+        InputError: an unknown cell type, no such fold, one without images of the types, no cells.
+    """
+    ids = ids_of_types(data, recipe.cell_types) if recipe.cell_types else data.ids
     if fold is None:
         own_split = folds_file is not None or folds_path(data).is_file()
-        is_small = len(data) < recipe.training.small_set
+        is_small = len(ids) < recipe.training.small_set
         fold = EVERY_IMAGE if is_small and not own_split else 0
     if fold == EVERY_IMAGE:
-        images = RunImages(fold, tuple(data.ids), tuple(data.ids))
+        images = RunImages(fold, ids, ids)
     else:
-        images = RunImages(fold, *fold_ids(data, fold, folds_file=folds_file))
+        wanted = set(ids)
+        training, validation = (
+            tuple(image_id for image_id in part if image_id in wanted)
+            for part in fold_ids(data, fold, folds_file=folds_file)
+        )
+        images = RunImages(fold, training, validation)
+        if not training or not validation:
+            raise InputError(
+                f"{data.root}: fold {fold} leaves {len(training)} images of the cell type "
+                f"{' or '.join(recipe.cell_types)} to train and {len(validation)} to validate on, "
+                "expected some of both"
+            )
     if not any(len(data.instances(image_id)) for image_id in images.training):
         raise InputError(f"{data.root}: the images to train on have no annotated cells")
     return replace(images, shown=spread(images.validation, data, recipe.training.validation_images))

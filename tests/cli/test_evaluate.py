@@ -286,3 +286,24 @@ def test_bad_input_is_one_sentence_and_nothing_written(
     assert result.stderr.count("\n") == 1
     assert words in result.stderr
     assert not list(tmp_path.glob("**/scores.csv"))
+
+
+def test_what_no_prediction_at_all_would_score_is_said(tmp_path: Path, evaluate: Evaluate) -> None:
+    """Where most images hold no cells, seeing nothing looks good: a reader must know."""
+    truth = {"a1": cells(0, 0, 1), "e1": cells(0), "e2": cells(0)}
+    write_coco_annotations(tmp_path / "truth.json", truth, {name: f"{name}.png" for name in truth})
+    write_submission(tmp_path / "nothing.csv", dict.fromkeys(truth, cells(0)))
+    told = answer(evaluate(tmp_path / "nothing.csv", tmp_path / "truth.json", "--json"))
+    assert told["competition_map"] == told["nothing_predicted"] == pytest.approx(2 / 3)
+    assert told["by_type"] == {"astro": 0}
+    text = " ".join(evaluate(tmp_path / "nothing.csv", tmp_path / "truth.json").stdout.split())
+    assert "2 of 3 images hold no annotated cells" in text
+    assert "no prediction at all has a competition mAP of 0.6667" in text
+
+
+def test_a_model_of_one_type_earns_nothing_on_images_of_others(
+    tmp_path: Path, truths: dict[str, Path], evaluate: Evaluate
+) -> None:
+    write_submission(tmp_path / "nothing.csv", dict.fromkeys(TRUTH, cells(0)))
+    told = answer(evaluate(tmp_path / "nothing.csv", truths["train.csv"], "--json"))
+    assert told["competition_map"] == told["challenge_mix"] == told["nothing_predicted"] == 0

@@ -30,15 +30,25 @@ NAMES = ("bright", "dark")
 Run = Callable[..., Result]
 
 
-def bright_or_dark(path: Path, **card: Any) -> Path:
-    """A model of one multiplication: what is bright is a cell of one type, what is dark another."""
+def bright_or_dark(path: Path, names: tuple[str, ...] = NAMES, **card: Any) -> Path:
+    """A model of one multiplication: what is bright is a cell of one type, what is dark another.
+
+    Args:
+        names: the first of its types, or both.
+    """
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     sides = ["B", 1, "h", "w"]
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, sides)
-    maps = helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["B", 2, "h", "w"])
+    maps = helper.make_tensor_value_info(
+        "maps", onnx.TensorProto.FLOAT, ["B", len(names), "h", "w"]
+    )
     constants = {"gain": [8.0, -8.0], "offset": [-4.0, -4.0]}
-    weights = [numpy_helper.from_array(np.array(values, np.float32).reshape(1, 2, 1, 1), name)
-               for name, values in constants.items()]  # fmt: skip
+    weights = [
+        numpy_helper.from_array(
+            np.array(values[: len(names)], np.float32).reshape(1, -1, 1, 1), name
+        )
+        for name, values in constants.items()
+    ]
     nodes = [
         helper.make_node("Mul", ["image", "gain"], ["scaled"]),
         helper.make_node("Add", ["scaled", "offset"], ["logits"]),
@@ -48,7 +58,7 @@ def bright_or_dark(path: Path, **card: Any) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     written = ModelCard(
         method="unetr", settings={**SMALL_UNETR, "representation": "components"},
-        type_names=NAMES, prediction=PredictionSettings(tile=64, overlap=0), **card,
+        type_names=names, prediction=PredictionSettings(tile=64, overlap=0), **card,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: written.model_dump_json()})
     path.write_bytes(model.SerializeToString())
@@ -189,3 +199,15 @@ def test_a_missing_model_and_a_set_without_cells(tune: Run, data: Path, tmp_path
     cells = {f"image{number}": Instances.empty(SIZE, NAMES) for number in range(12)}
     write_annotations(empty / "train.csv", cells)
     assert sentence_of(tune("--data", empty))
+
+
+def test_a_model_of_one_type_is_tuned_on_images_of_it_alone(
+    tune: Run, data: Path, tmp_path: Path
+) -> None:
+    own = bright_or_dark(tmp_path / "bright.onnx", NAMES[:1])
+    result = tune(path=own)
+    assert result.exit_code == 0, result.output
+    assert "6 of 12 images are left out: the model is made for bright" in result.stdout
+    points = read_card(own).operating_points
+    assert set(points.tuned_on) == {f"image{number}" for number in range(0, 12, 2)}
+    assert 25 < points.of("bright").select.minimum_area <= 100

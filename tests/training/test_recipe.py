@@ -75,3 +75,10 @@ def test_the_pixel_size_of_training_may_be_given() -> None:
     assert made.pixel_size_um == (1.24, 1.24)
     with pytest.raises(SettingsError, match="pixel_size_um"):
         load_recipe("compact", ["pixel_size_um=[0, 1]"])
+
+
+def test_the_cell_types_of_a_model_may_be_given() -> None:
+    assert load_recipe("compact").cell_types == ()
+    assert load_recipe("compact", ["cell_types=[cort]"]).cell_types == ("cort",)
+    with pytest.raises(SettingsError, match="a cell type is named twice"):
+        load_recipe("compact", ["cell_types=[cort, cort]"])
