@@ -1,0 +1,28 @@
+"""Small Mask R-CNN: EfficientNet-Lite, about an hour on two CPU cores."""
+
+method = "mask_rcnn"
+settings = {
+    "backbone": "tf_efficientnet_lite0",
+    "pretrained": "packaged",
+    "channels": 96,
+    "box_width": 384,
+    "mask_width": 96,
+    "regions": 96,
+    "positive_share": 0.5,
+    "rpn_samples": 128,
+    "proposals": (500, 2000),
+    "anchor_sizes": ((8.0, 16.0), (32.0,), (64.0,), (128.0,), (256.0,)),
+}
+augment = {"size": 256, "zoom": (1.5, 2.6)}
+training = {
+    "epochs": 100,
+    "max_minutes": 60,
+    "crops_per_epoch": 1200,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "averaging": 0.995,
+    "label_policy": "fill_holes",
+    "validation_images": 12,
+}
+# Cells are small: tiles of the image are enlarged twice.
+prediction = {"scale": 2.0, "tile": 704, "overlap": 128, "batch_size": 1}
