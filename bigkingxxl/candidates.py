@@ -20,6 +20,7 @@ from bigkingxxl.geometry import Symmetry
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 SCORE_FLOOR = 0.02
 
 
@@ -224,6 +225,8 @@ class Candidates:
 
     def transform(self, symmetry: Symmetry) -> Candidates:
         """The candidates flipped and turned with their image."""
+        if symmetry == Symmetry():
+            return self
         owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         row, col = np.divmod(
             np.arange(len(self.probability)) - self.offsets[owner],
@@ -256,42 +259,14 @@ class Candidates:
         boxes = np.empty_like(self.boxes)
         boxes[:, :2] = np.minimum(np.floor(exact[:, :2]), np.array(size) - 1)
         boxes[:, 2:] = np.clip(np.ceil(exact[:, 2:]), boxes[:, :2] + 1, size)
-        areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.int64)
-        blank = self._rebuilt(size, boxes, np.zeros(int(areas.sum()), np.uint8))
-        owner, row, col = blank.pixels()
-        values = self._sample(owner, (row + 0.5) / factor[0] - 0.5, (col + 0.5) / factor[1] - 0.5,
-                              1 / factor)  # fmt: skip
-        return replace(blank, probability=np.rint(values).astype(np.uint8),
-                       relative_size=self.relative_size * shrunk)  # fmt: skip
-
-    def _sample(
-        self, owner: Int64, row: NDArray[Any], col: NDArray[Any], step: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Means of the soft masks over footprints of `step` pixels, bilinear, 0 outside a crop."""
-        # Where the image shrinks, a new pixel averages as many samples as it covers old pixels.
-        samples = [max(1, int(np.ceil(s - 1e-9))) for s in step]
-        total = np.zeros(len(owner))
-        for i in range(samples[0]):
-            for j in range(samples[1]):
-                dr = ((i + 0.5) / samples[0] - 0.5) * step[0] if samples[0] > 1 else 0.0
-                dc = ((j + 0.5) / samples[1] - 0.5) * step[1] if samples[1] > 1 else 0.0
-                total += self._bilinear(owner, row + dr, col + dc)
-        return total / (samples[0] * samples[1])
-
-    def _bilinear(self, owner: Int64, row: NDArray[Any], col: NDArray[Any]) -> NDArray[np.float64]:
-        row0, col0 = np.floor(row).astype(np.int64), np.floor(col).astype(np.int64)
-        fr, fc = row - row0, col - col0
-        total = np.zeros(len(owner))
-        box, width = self.boxes[owner].astype(np.int64), self.widths[owner]
-        for dr, wr in ((0, 1 - fr), (1, fr)):
-            for dc, wc in ((0, 1 - fc), (1, fc)):
-                # A crop that ends at the image's border continues beyond it: no fading there.
-                r = np.clip(row0 + dr, 0, self.size[0] - 1)
-                c = np.clip(col0 + dc, 0, self.size[1] - 1)
-                inside = (r >= box[:, 0]) & (r < box[:, 2]) & (c >= box[:, 1]) & (c < box[:, 3])
-                place = self.offsets[owner] + (r - box[:, 0]) * width + c - box[:, 1]
-                total += np.where(inside, self.probability[np.where(inside, place, 0)], 0) * wr * wc
-        return total
+        sides = [(boxes[:, axis], boxes[:, axis + 2]) for axis in (0, 1)]
+        old = [(self.boxes[:, axis], self.boxes[:, axis + 2]) for axis in (0, 1)]
+        # Along the columns first, then along the rows: each pass also swaps the two.
+        values = _along(self.probability, self.heights, old[1], sides[1], (self.size[1], size[1]))
+        widths = sides[1][1].astype(np.int64) - sides[1][0]
+        values = _along(values, widths, old[0], sides[0], (self.size[0], size[0]))
+        resized = self._rebuilt(size, boxes, np.rint(values).astype(np.uint8))
+        return replace(resized, relative_size=self.relative_size * shrunk)
 
     # ---- keeping ------------------------------------------------------------------------------
 
@@ -340,3 +315,50 @@ class Candidates:
         # A broken archive makes zipfile, zlib and numpy raise nearly anything.
         except Exception as error:
             raise FormatError(f"{path} is not a file of candidates ({error})") from error
+
+
+Sides = tuple[NDArray[np.int32], NDArray[np.int32]]
+
+
+def _along(
+    values: NDArray[Any], lines: Int64, old: Sides, new: Sides, length: tuple[int, int]
+) -> Float64:
+    """N crops resized along one side: averaged over its new pixels, or interpolated linearly.
+
+    Args:
+        values: [P], crop after crop, of each its lines, of each line the pixels of that side.
+        lines: int64[N], of each crop.
+        old, new: int32[N] each, where the side of each crop starts and stops.
+        length: of the image's side, old and new.
+    Returns:
+        float64[Q], crop after crop, of each its new pixels along the side, of each the lines.
+    """
+    spans = (old[1] - old[0]).astype(np.int64)
+    counts = (new[1] - new[0]).astype(np.int64) * lines
+    owner = np.repeat(np.arange(len(lines)), counts)
+    local = np.arange(len(owner)) - rle.split_points(counts)[owner]
+    place, line = np.divmod(local, np.maximum(lines, 1)[owner])
+    base = rle.split_points(spans * lines)[owner] + line * spans[owner]
+    first, span, step = old[0][owner], spans[owner], length[0] / length[1]
+    place += new[0][owner]
+    values = np.append(values, 0).astype(np.float64)
+    if step >= 1:
+        before = np.zeros(len(values))
+        np.cumsum(values[:-1], out=before[1:])
+
+        def below(edge: Float64) -> Float64:
+            """The sum of a line's pixels below an edge, outside the crop 0."""
+            inside = np.clip(edge - first, 0, span)
+            whole = inside.astype(np.int64)
+            return before[base + whole] + (inside - whole) * values[base + whole]
+
+        return np.asarray((below((place + 1) * step) - below(place * step)) / step)
+    centre = (place + 0.5) * step - 0.5
+    low = np.floor(centre)
+    total = np.zeros(len(owner))
+    for neighbour, weight in ((low, low + 1 - centre), (low + 1, centre - low)):
+        # A crop that ends at the image's border continues beyond it: no fading there.
+        pixel = np.clip(neighbour, 0, length[0] - 1).astype(np.int64) - first
+        inside = (pixel >= 0) & (pixel < span)
+        total += np.where(inside, values[np.where(inside, base + pixel, 0)], 0) * weight
+    return total

@@ -16,7 +16,9 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.overlaps import iou_pairs, overlaps
 
 Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
 SAME_CELL = 0.5
+HARDLY = 0.1  # of the other's score: too little to be its piece
 EDGE = 2  # pixels by which a detector may miss the edge that cuts a cell
 
 
@@ -86,13 +88,14 @@ def _same_cells(
 ) -> Int64:
     """int64[N]: candidates with the same number are pieces of one cell."""
     pieces = np.flatnonzero(piece)
-    masks = half_height_masks(candidates.take(pieces))
+    masks, score = half_height_masks(candidates.take(pieces)), candidates.score[pieces]
     bounds = np.searchsorted(window_of[pieces], np.arange(len(windows) + 1))
     inside = [np.arange(a, b) for a, b in pairwise(bounds.tolist())]
     links = [np.zeros((2, 0), np.int64)]
     for one, two, common in overlapping(windows):
         first, second = masks.take(inside[one]), masks.take(inside[two])
-        found = agreeing(first.crop(common), second.crop(common))
+        found = agreeing(first.crop(common), second.crop(common), score[inside[one]],
+                         score[inside[two]])  # fmt: skip
         links.append(np.stack((inside[one][found[0]], inside[two][found[1]])))
     return rle.connected(len(candidates), *pieces[np.concatenate(links, axis=1)])
 
@@ -111,27 +114,24 @@ def overlapping(windows: Sequence[Window]) -> Iterator[tuple[int, int, Window]]:
             yield one, int(below[index]), Window(*low[index].tolist(), *high[index].tolist())
 
 
-def agreeing(first: Instances, second: Instances) -> tuple[Int64, Int64]:
+def agreeing(
+    first: Instances, second: Instances, first_score: Float32, second_score: Float32
+) -> tuple[Int64, Int64]:
     """Which cells of two views of the same place are the same: their indices, one entry a pair.
 
     Two cells agree where a connected part of one and a connected part of the other do (IoU above
     a half): a cell that leaves a window and comes back has several parts in it, and maybe each is
     a candidate of its own there. Of several candidates for one part the surest and most alike
     gets it, so that a double or a half that a detector hardly believes joins nothing sure.
-
-    Args:
-        first, second: with scores.
     """
     ones, owner_of_one = connected_parts(first)
     twos, owner_of_two = connected_parts(second)
     one, two, overlap = iou_pairs(ones, twos)
-    same = overlap > SAME_CELL
-    one, two, overlap = one[same], two[same], overlap[same]
-    cells = owner_of_one[one], owner_of_two[two]
-    if first.score is not None and second.score is not None:
-        overlap = overlap * first.score[cells[0]] * second.score[cells[1]]
-    chosen = _one_to_one(one, two, overlap)
-    return cells[0][chosen], cells[1][chosen]
+    scores = first_score[owner_of_one[one]], second_score[owner_of_two[two]]
+    same = (overlap > SAME_CELL) & (np.minimum(*scores) >= HARDLY * np.maximum(*scores))
+    one, two = one[same], two[same]
+    chosen = _one_to_one(one, two, (overlap * scores[0] * scores[1])[same])
+    return owner_of_one[one[chosen]], owner_of_two[two[chosen]]
 
 
 def _one_to_one(one: Int64, two: Int64, likeness: NDArray[np.float64]) -> Int64:
