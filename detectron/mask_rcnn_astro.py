@@ -14,7 +14,7 @@ settings = {
     "backbone": "resnet50",
     "pretrained": "hub",
     "norm": "frozen",
-    "anchor_sizes": ((4.0, 8.0), (16.0,), (32.0,), (64.0,), (128.0,)),
+    "anchor_sizes": ((4.0, 8.0), (16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0)),
 }
 augment = {"size": 800, "zoom": (3.0, 4.6)}
 training = {

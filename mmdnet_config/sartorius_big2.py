@@ -10,7 +10,7 @@ settings = {
     "backbone": "resnet50",
     "pretrained": "hub",
     "norm": "frozen",
-    "anchor_sizes": ((4.0, 8.0), (16.0,), (32.0,), (64.0,), (128.0,)),
+    "anchor_sizes": ((4.0, 8.0), (16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0)),
     "mask_side": 56,  # outlines twice as fine
     "proposals": (2000, 4000),
 }

@@ -9,7 +9,7 @@ method = "mask_rcnn"
 settings = {
     "backbone": "swin_small_patch4_window7_224",
     "pretrained": "hub",
-    "anchor_sizes": ((4.0, 8.0), (16.0,), (32.0,), (64.0,), (128.0,)),
+    "anchor_sizes": ((4.0, 8.0), (16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0)),
 }
 augment = {"size": 800, "zoom": (2.0, 5.5)}  # multi-scale: short sides of 400 to 1,150 for a tile
 training = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigkingxxl.candidates import SCORE_FLOOR, Candidates
 from bigkingxxl.methods.base import Batch, Crop, Method
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bigkingxxl.networks.region_network import RegionNetwork
 
 MASKS_AT_ONCE = 128  # regions in the mask head, so that a dense field needs no more memory
+LEVELS = 5  # of the pyramid
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_WEIGHTS = (1.0, 0.5, 0.25)
 STAGE_DEVIATIONS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
@@ -36,13 +37,14 @@ class RcnnSettings(Settings):
         norm: of the backbone; 'frozen' and 'group' suit small batches.
         stem_stride: 1 looks at twice the resolution, at four times the cost (not Swin, ConvNeXt).
         channels: of the pyramid.
-        anchor_sizes: sides in network pixels of each of the five levels' anchors; anchor_ratios:
-            height to width.
+        anchor_sizes: sides in network pixels of the anchors of each of the five levels, as many at
+            each; anchor_ratios: height to width.
         rpn_depth: convolutions of the proposal head; proposals: kept in training and prediction;
             rpn_samples, rpn_nms: anchors learnt from an image, IoU of its NMS.
+        roi_samples: points a side that a pooled bin averages; 1 halves the time of pooling.
         box_head: 'fc', or 'conv' with four convolutions; box_width: of its linear layers.
         boxes_by_type, masks_by_type: one a cell type instead of one for all.
-        head_norm: of convolutions in heads.
+        head_norm: of convolutions in heads and pyramid.
         regions, positive_share: learnt from an image, and how many of them may be cells.
         mask_side: 28 or 56 bins; mask_width, mask_depth: channels and convolutions of its head.
         mask_weight: of the mask loss.
@@ -64,6 +66,7 @@ class RcnnSettings(Settings):
     proposals: tuple[int, int] = (1000, 3000)
     rpn_samples: int = Field(256, ge=2)
     rpn_nms: float = Field(0.7, gt=0, le=1)
+    roi_samples: int = Field(2, ge=1)
     box_head: Literal["fc", "conv"] = "fc"
     box_width: int = Field(1024, ge=8)
     boxes_by_type: bool = False
@@ -80,6 +83,15 @@ class RcnnSettings(Settings):
     score_floor: float = Field(SCORE_FLOOR, ge=0, lt=1)
     detections: int = Field(2000, ge=1)
     rescore: bool = True
+
+    @field_validator("anchor_sizes")
+    @classmethod
+    def _has_one_head_for_all_levels(
+        cls, value: tuple[tuple[float, ...], ...]
+    ) -> tuple[tuple[float, ...], ...]:
+        if len(value) != LEVELS or len({len(sizes) for sizes in value}) != 1 or not value[0]:
+            raise ValueError(f"expected {LEVELS} levels, each with as many sizes as the others")
+        return value
 
 
 class Rcnn(Method):
@@ -103,8 +115,9 @@ class Rcnn(Method):
         own: RcnnSettings = self.settings
         types = len(self.type_names)
         backbone = PyramidBackbone(
-            own.backbone, own.image_channels, own.channels, own.norm, own.stem_stride
-        )
+            own.backbone, own.image_channels, own.channels, own.norm, own.stem_stride,
+            own.head_norm,
+        )  # fmt: skip
         rpn = RegionProposals(
             own.channels, own.rpn_depth, own.anchor_sizes, own.anchor_ratios, own.proposals,
             own.rpn_samples, own.rpn_nms,
@@ -116,7 +129,7 @@ class Rcnn(Method):
         ]  # fmt: skip
         masks = types + 1 if own.masks_by_type else 1
         mask = MaskHead(own.channels, own.mask_width, own.mask_depth, masks, own.head_norm)
-        return RegionNetwork(backbone, rpn, boxes, mask, own.mask_side)
+        return RegionNetwork(backbone, rpn, boxes, mask, own.mask_side, own.roi_samples)
 
     def initialise(self, network: Any) -> None:
         """The backbone's pretrained weights, as the settings say."""

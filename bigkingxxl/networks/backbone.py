@@ -13,6 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.networks.encoders import depthwise_in_float32
+from bigkingxxl.networks.roi_heads import HeadNorm, norm_layer
 
 LEVELS = 4  # strides 4, 8, 16 and 32 (half of each without the stem's stride)
 GROUPS = 32
@@ -29,13 +30,15 @@ class PyramidBackbone(nn.Module):
         norm: 'frozen' keeps batch norms as they start, 'group' replaces them: for small batches.
         stem_stride: 1 takes the stride out of the first convolution: twice the resolution at each
             level, at four times the cost.
+        pyramid_norm: of the pyramid's own convolutions.
     Raises:
         SettingsError: timm has no such network, or not one of this kind.
     """
 
     def __init__(
-        self, name: str, image_channels: int, channels: int, norm: Norm, stem_stride: Literal[1, 2]
-    ) -> None:
+        self, name: str, image_channels: int, channels: int, norm: Norm,
+        stem_stride: Literal[1, 2], pyramid_norm: HeadNorm = "none",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.body = features(name, image_channels)
         if stem_stride == 1:
@@ -43,7 +46,9 @@ class PyramidBackbone(nn.Module):
         self.body = with_norm(self.body, norm)
         depthwise_in_float32(self.body)
         self.widths: list[int] = self.body.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.fpn = FeaturePyramidNetwork(self.widths, channels, LastLevelMaxPool())
+        self.fpn = FeaturePyramidNetwork(
+            self.widths, channels, LastLevelMaxPool(), norm_layer(pyramid_norm)
+        )
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Five levels float32[B, channels, h, w] of images float[B, C, H, W], finest first."""

@@ -13,18 +13,19 @@ class RegionNetwork(nn.Module):
     """The parts of a Mask R-CNN (one box head) or a Cascade (several), which a method puts to work.
 
     Args:
-        mask_side: of the mask logits, twice the side that is pooled for them.
+        mask_side: of the mask logits, twice the side that is pooled for them; samples: points a
+            side that each pooled bin averages.
     """
 
     def __init__(
         self, backbone: PyramidBackbone, rpn: RegionProposals, box_heads: list[BoxHead],
-        mask_head: MaskHead, mask_side: int,
+        mask_head: MaskHead, mask_side: int, samples: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.backbone, self.rpn = backbone, rpn
         self.box_heads = nn.ModuleList(box_heads)
         self.mask_head = mask_head
-        self.box_pool, self.mask_pool = pool(BOX_SIDE), pool(mask_side // 2)
+        self.box_pool, self.mask_pool = pool(BOX_SIDE, samples), pool(mask_side // 2, samples)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The levels of the pyramid."""

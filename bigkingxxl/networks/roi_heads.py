@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from torchvision.models.detection.faster_rcnn import (
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
 
-SAMPLING = 2  # points a side that each pooled bin averages
 BOX_SIDE = 7
 HeadNorm = Literal["none", "batch"]
 
@@ -37,7 +36,7 @@ class BoxHead(nn.Module):
             self.head: nn.Module = TwoMLPHead(channels * BOX_SIDE**2, width)
         else:
             self.head = FastRCNNConvFCHead(
-                (channels, BOX_SIDE, BOX_SIDE), [channels] * 4, [width], norm_layer=_norm(norm)
+                (channels, BOX_SIDE, BOX_SIDE), [channels] * 4, [width], norm_layer=norm_layer(norm)
             )
         self.predictor = FastRCNNPredictor(width, types + 1)
         if not boxes_by_type:
@@ -58,7 +57,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, channels: int, width: int, depth: int, masks: int, norm: HeadNorm) -> None:
         super().__init__()
-        self.head = MaskRCNNHeads(channels, [width] * depth, 1, norm_layer=_norm(norm))
+        self.head = MaskRCNNHeads(channels, [width] * depth, 1, norm_layer=norm_layer(norm))
         self.predictor = MaskRCNNPredictor(width, width, masks)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -67,10 +66,15 @@ class MaskHead(nn.Module):
         return logits.float()
 
 
-def pool(side: int, levels: Sequence[str] = ("0", "1", "2", "3")) -> MultiScaleRoIAlign:
-    """Pools regions from the level that fits their size; the coarsest is left to proposals."""
-    return MultiScaleRoIAlign(list(levels), side, SAMPLING)
+def pool(side: int, samples: int) -> MultiScaleRoIAlign:
+    """Pools regions from the level that fits their size; the coarsest is left to proposals.
+
+    Args:
+        samples: points a side that each of the side x side bins averages.
+    """
+    return MultiScaleRoIAlign(["0", "1", "2", "3"], side, samples)
 
 
-def _norm(norm: HeadNorm) -> Callable[..., nn.Module] | None:
+def norm_layer(norm: HeadNorm) -> Callable[..., nn.Module] | None:
+    """What makes a norm for some channels, or None."""
     return nn.BatchNorm2d if norm == "batch" else None

@@ -7,11 +7,12 @@ settings = {
     "channels": 96,
     "box_width": 384,
     "mask_width": 96,
+    "roi_samples": 1,
     "regions": 96,
     "positive_share": 0.5,
     "rpn_samples": 128,
     "proposals": (500, 2000),
-    "anchor_sizes": ((8.0, 16.0), (32.0,), (64.0,), (128.0,), (256.0,)),
+    "anchor_sizes": ((16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0), (256.0, 384.0)),
 }
 augment = {"size": 256, "zoom": (1.5, 2.6)}
 training = {
