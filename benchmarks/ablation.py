@@ -33,6 +33,7 @@ from bigkingxxl.evaluation.competition_map import (
     challenge_mix,
 )
 from bigkingxxl.evaluation.tuning import crossfitted_points
+from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
 from bigkingxxl.runs import provenance, write_json, write_text
 
@@ -182,11 +183,12 @@ def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
 
 def seconds_an_image(looked: Looked) -> float:
     """The network's part, flips and tiles included: the mean of a few images, of the processor."""
-    seconds = []
+    seconds, predictor = [], looked.predictor
+    see = predictor.maps if isinstance(predictor, DensePredictor) else predictor.candidates
     for image_id in spread(looked.fold.data, looked.fold.ids, TIMED):
         source = looked.fold.data.source(image_id)
         began = time.process_time()
-        looked.predictor.maps(source)
+        see(source)
         seconds.append(time.process_time() - began)
     return float(np.mean(seconds))
 

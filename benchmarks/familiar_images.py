@@ -27,10 +27,10 @@ from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.appearance import appearance
-from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.familiarity import warnings_for
 from bigkingxxl.inference.inversion import is_inverted, may_be_inverted
 from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.inference.size_estimate import is_plausible
 from bigkingxxl.models import ModelCard, model_hash
@@ -68,7 +68,7 @@ def main() -> None:
         paths = sorted(options.other.glob("*.png"))
         chosen = paths[:: max(len(paths) // options.others, 1)][: options.others]
         result["other"] = looked_at(predictor, card, [open_image(path) for path in chosen])
-    result["inverted"] = inverted(predictor, data, spread(data, ids, options.inverted))
+    result["inverted"] = inverted(predictor, card, data, spread(data, ids, options.inverted))
     write_json(options.out, result)
     print({name: value for name, value in result.items() if isinstance(value, dict)})
 
@@ -81,7 +81,7 @@ def photographs() -> list[ImageSource]:
 
 
 def looked_at(
-    predictor: DensePredictor, card: ModelCard, sources: Sequence[ImageSource]
+    predictor: NetworkPredictor, card: ModelCard, sources: Sequence[ImageSource]
 ) -> dict[str, Any]:
     """How many images are doubtful and how many are warned of, and of what."""
     predictor.estimate = False
@@ -107,7 +107,9 @@ def looked_at(
     }
 
 
-def inverted(predictor: DensePredictor, data: Any, ids: Iterable[str]) -> dict[str, Any]:
+def inverted(
+    predictor: NetworkPredictor, card: ModelCard, data: Any, ids: Iterable[str]
+) -> dict[str, Any]:
     """Scores of images with bright and dark exchanged, as they are and turned back."""
     ids = list(ids)
     predictor.estimate = False
@@ -122,7 +124,7 @@ def inverted(predictor: DensePredictor, data: Any, ids: Iterable[str]) -> dict[s
             image = ArrayImage(pixels, image_id) if way == "original" else negative
             predictor.estimate = way == "automatic"
             candidates = predictor.candidates(image)
-            cells[image_id] = select(candidates, predictor.points)
+            cells[image_id] = select(candidates, card.operating_points)
         skewness[image_id] = appearance(negative, predictor.normalisation)["skewness"]
     scores = {way: competition_map(truth, cells, types) for way, cells in found.items()}
     return {

@@ -33,12 +33,14 @@ from PIL import Image
 
 from benchmarks.bench_cells import RESULTS
 from bigkingxxl import runs
+from bigkingxxl.errors import InputError
 from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.folder import Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
+from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.models import model_hash, resolve_model
 from bigkingxxl.simulate.field import simulate_field
 
@@ -145,6 +147,8 @@ def medians(times: Times) -> dict[str, dict[str, float]]:
 def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
     """Stages and formats of some images."""
     predictor, card = load_predictor(model, "cpu")
+    if not isinstance(predictor, DensePredictor):
+        raise InputError(f"{model} makes no maps: its stages cannot be told apart")
     selection = Selection(card.operating_points)
     parts: Times = defaultdict(list)
     formats: Times = defaultdict(list)
@@ -165,7 +169,7 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
 
 
 def time_tables(
-    predictor: DensePredictor, selection: Selection, paths: list[Path]
+    predictor: Predictor, selection: Selection, paths: list[Path]
 ) -> dict[str, dict[str, float]]:
     """Seconds an image of the formats of a whole run, made of stored candidates."""
     found: Times = defaultdict(list)

@@ -33,8 +33,8 @@ from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.seen import maps_folder, seen_by
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
-from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import (
     ModelCard,
@@ -115,7 +115,7 @@ class Looked:
 
     path: Path
     card: ModelCard
-    predictor: DensePredictor
+    predictor: NetworkPredictor
     fold: Fold
     tuner: Tuner
 

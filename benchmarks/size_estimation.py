@@ -25,12 +25,12 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.geometry import resize, scaled_size
 from bigkingxxl.images import ArrayImage
-from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.inference.size_estimate import window_around
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import model_hash
+from bigkingxxl.models import ModelCard, model_hash
 from bigkingxxl.runs import provenance, write_json
 from bigkingxxl.simulate.field import simulate_field
 
@@ -77,7 +77,7 @@ def main() -> None:
     ):
         results[name] = {"images": len(samples), "pixels": CROP**2, "factors": {}}
         for factor in options.factors if samples else []:
-            found = measured(predictor, samples, factor, card.median_diameter)
+            found = measured(predictor, card, samples, factor)
             results[name]["factors"][f"{factor:g}"] = found
             print(name, factor, found["challenge_mix"])
             write_json(options.out, results)
@@ -134,26 +134,27 @@ def simulated(type_names: Sequence[str], count: int) -> list[Sample]:
 
 
 def measured(
-    predictor: DensePredictor, samples: Sequence[Sample], factor: float, diameter: float
+    predictor: NetworkPredictor, card: ModelCard, samples: Sequence[Sample], factor: float
 ) -> dict[str, Any]:
     """Scores at one factor by way, the sizes estimated, and what estimating costs."""
     truth = {each.name: each.cells for each in samples}
     types = {each.name: each.cell_type for each in samples}
     found: dict[str, dict[str, Instances]] = {way: {} for way in WAYS}
     sizes, seconds = {}, dict.fromkeys(WAYS, 0.0)
+    diameter = factor * (card.median_diameter or 0)
     for sample in track(samples, label=f"times {factor:g}"):
         for way in WAYS:
             began = time.process_time()
-            candidates = seen(predictor, sample.image(factor), way, diameter * factor)
+            candidates = seen(predictor, sample.image(factor), way, diameter)
             seconds[way] += time.process_time() - began
             if way == "estimated":
                 sizes[sample.name] = candidates.relative_size
             candidates = candidates.resize(sample.cells.size)
-            found[way][sample.name] = select(candidates, predictor.points)
+            found[way][sample.name] = select(candidates, card.operating_points)
     return row(truth, types, found, sizes, seconds, factor)
 
 
-def seen(predictor: DensePredictor, image: ArrayImage, way: str, diameter: float) -> Any:
+def seen(predictor: NetworkPredictor, image: ArrayImage, way: str, diameter: float) -> Any:
     """Candidates of an image, its size known, estimated or neglected."""
     predictor.estimate = way == "estimated"
     image.cell_diameter = diameter if way == "given" else None

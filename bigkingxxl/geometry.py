@@ -57,10 +57,10 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
 
     A side no longer than the tile gets one tile at 0, which may reach beyond the side.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(f"an overlap of {overlap} does not fit a tile of {tile}")
     if length <= tile:
         return [0]
+    if not 0 <= overlap < tile:
+        raise ValueError(f"an overlap of {overlap} does not fit a tile of {tile}")
     count = -(-(length - overlap) // (tile - overlap))
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.runs import whole_file
 
@@ -138,9 +139,12 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
     Args:
         name: of the model; see `models.untuned_hash`.
     """
-    if not isinstance(predictor, DensePredictor):
+    if not isinstance(predictor, NetworkPredictor):
         return folder / name
     how = predictor.settings
     scale = how.scale if predictor.scale is None else predictor.scale
     looks = f"scale{scale:g}-flips{how.flips}-tile{how.tile}-{how.overlap}"
-    return folder / f"{name}-{looks}-decode{how.decode_scale:g}"
+    if isinstance(predictor, DensePredictor):
+        return folder / f"{name}-{looks}-decode{how.decode_scale:g}"
+    # Candidates are kept at the size they were judged to be seen at; maps at the one that is known.
+    return folder / f"{name}-{looks}{'-estimate' if predictor.estimate else ''}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.inference.dense import DensePredictor, MapsFunction
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.detector import DetectorPredictor
+from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.sizing import training_images
-from bigkingxxl.methods.base import DenseMethod
+from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import (
     ONNX_SUFFIX,
@@ -27,7 +30,7 @@ from bigkingxxl.models import (
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-    from torch import nn
+    from torch import Tensor, nn
 
 Float32 = NDArray[np.float32]
 
@@ -61,15 +64,39 @@ class TorchMaps:
         """float32[B, K, h, w] from float32[B, C, h, w]."""
         import torch
 
-        batch = torch.from_numpy(tiles).to(self.device)
-        if self.device != "mps":
-            batch = batch.contiguous(memory_format=torch.channels_last)
         with (
             torch.inference_mode(),
             torch.autocast(self.device, torch.bfloat16, enabled=self.device != "mps"),
         ):
-            maps = self.method.maps(self.network, batch)
+            maps = self.method.maps(self.network, _on(self.device, tiles))
         return np.ascontiguousarray(maps.float().cpu().numpy())
+
+
+class TorchDetections:
+    """Any other method's network as a detect function; bf16 on CUDA alone.
+
+    Its many small layers gain nothing by it on processors.
+    """
+
+    def __init__(self, method: Method, network: nn.Module, device: str) -> None:
+        self.method, self.network, self.device = method, network, device
+
+    def __call__(self, tiles: Float32) -> list[Candidates]:
+        """The candidates of each of float32[B, C, h, w]."""
+        import torch
+
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"),
+        ):
+            return self.method.detect(self.network, _on(self.device, tiles))
+
+
+def _on(device: str, tiles: Float32) -> Tensor:
+    import torch
+
+    batch = torch.from_numpy(tiles).to(device)
+    return batch if device == "mps" else batch.contiguous(memory_format=torch.channels_last)
 
 
 class OnnxMaps:
@@ -99,46 +126,57 @@ def model_predictor(
     settings: PredictionSettings | None = None,
     scale: float | None = None,
     cell_type: str | None = None,
-) -> DensePredictor:
+) -> NetworkPredictor:
     """A loaded model as a predictor; settings, scale and cell type override the card's."""
-    method = dense_method(model.card)
-    maps = TorchMaps(method, model.network, device)
-    return card_predictor(maps, model.card, method, settings, scale, cell_type)
+    method = make_method(model.card.method, model.card.settings, model.card.type_names)
+    looks = _looks(model.card, method, settings, scale)
+    if isinstance(method, DenseMethod):
+        maps = TorchMaps(method, model.network, device)
+        return DensePredictor(maps, method.representation, points=model.card.operating_points,
+                              cell_type=cell_type, **looks)  # fmt: skip
+    detect = TorchDetections(method, model.network, device)
+    limit = getattr(method.settings, "detections", None)
+    return DetectorPredictor(detect, type_names=method.type_names, limit=limit, **looks)
 
 
-def dense_method(card: ModelCard) -> DenseMethod:
-    """The card's method.
+def onnx_predictor(
+    path: Path,
+    *,
+    settings: PredictionSettings | None = None,
+    scale: float | None = None,
+    cell_type: str | None = None,
+) -> tuple[DensePredictor, ModelCard]:
+    """An exported model as a predictor, without torch; see `model_predictor`.
 
     Raises:
-        InputError: it is no dense one.
+        InputError: its method is no dense one.
     """
+    card, session = open_onnx(path)
     method = make_method(card.method, card.settings, card.type_names)
     if not isinstance(method, DenseMethod):
-        raise InputError(f"the method '{card.method}' makes no maps to predict with")
-    return method
+        raise InputError(
+            f"{path}: the method '{card.method}' makes no maps to predict with; take its "
+            ".safetensors file"
+        )
+    predictor = DensePredictor(
+        OnnxMaps(session), method.representation, points=card.operating_points,
+        cell_type=cell_type, **_looks(card, method, settings, scale),
+    )  # fmt: skip
+    return predictor, card
 
 
-def card_predictor(
-    maps: MapsFunction,
-    card: ModelCard,
-    method: DenseMethod,
-    settings: PredictionSettings | None,
-    scale: float | None,
-    cell_type: str | None,
-) -> DensePredictor:
-    """A maps function under a model's card as a predictor."""
-    return DensePredictor(
-        maps,
-        method.representation,
-        normalisation=card.normalisation,
-        settings=settings or card.prediction,
-        points=card.operating_points,
-        stride=method.stride,
-        scale=scale,
-        training=training_images(card),
-        cell_type=cell_type,
-        image_channels=card.image_channels,
-    )
+def _looks(
+    card: ModelCard, method: Method, settings: PredictionSettings | None, scale: float | None
+) -> dict[str, Any]:
+    """What a `NetworkPredictor` takes of a card."""
+    return {
+        "normalisation": card.normalisation,
+        "settings": settings or card.prediction,
+        "stride": method.stride,
+        "scale": scale,
+        "training": training_images(card),
+        "image_channels": card.image_channels,
+    }
 
 
 def load_predictor(
@@ -148,7 +186,7 @@ def load_predictor(
     settings: PredictionSettings | None = None,
     scale: float | None = None,
     cell_type: str | None = None,
-) -> tuple[DensePredictor, ModelCard]:
+) -> tuple[NetworkPredictor, ModelCard]:
     """The predictor and the card of a model file; an .onnx one needs no torch.
 
     Args:
@@ -158,12 +196,11 @@ def load_predictor(
         ModelError: the file is missing, damaged, not ours, or the runtime cannot run it.
         MissingExtraError: it needs torch, which is not installed.
     """
+    predictor: NetworkPredictor
     if path.suffix == ONNX_SUFFIX:
         if device not in ("auto", "cpu"):
             raise InputError(f"{path} is an exported model: it runs on the cpu, not on '{device}'")
-        card, session = open_onnx(path)
-        maps = OnnxMaps(session)
-        predictor = card_predictor(maps, card, dense_method(card), settings, scale, cell_type)
+        predictor, card = onnx_predictor(path, settings=settings, scale=scale, cell_type=cell_type)
     else:
         read_card(path)
         require_torch(path)

@@ -11,6 +11,7 @@ import torch
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ArrayImage
+from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import choose_device, load_predictor
 from bigkingxxl.models import PredictionSettings, load_model, save_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -32,6 +33,7 @@ def model(tmp_path: Path) -> Path:
 def test_maps_are_the_networks_own(model: Path) -> None:
     image = ArrayImage(np.random.default_rng(0).random((64, 96), np.float32))
     predictor, card = load_predictor(model, "cpu", scale=1.0)
+    assert isinstance(predictor, DensePredictor)
     found = predictor.maps(image)
     loaded = load_model(model)
     seen = card.normalisation.apply(image.read(), image.statistics)
@@ -52,6 +54,7 @@ def test_the_card_decides_unless_told_otherwise(
     model: Path, overrides: dict[str, Any], scale: float, tile: int
 ) -> None:
     predictor, card = load_predictor(model, **overrides)
+    assert isinstance(predictor, DensePredictor)
     image = ArrayImage(np.zeros((10, 10)), pixel_size_um=(1.0, 1.0))
     relative = predictor.relative_size(image)
     assert predictor.settings.scale * relative == pytest.approx(scale)

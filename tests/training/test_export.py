@@ -12,6 +12,7 @@ from PIL import Image
 
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage
+from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import (
@@ -57,8 +58,11 @@ def test_an_exported_model_says_the_same(tmp_path: Path, name: str) -> None:
     stored = read_card(tmp_path / "model.onnx")
     assert stored.model_dump(mode="json") == card.model_dump(mode="json")
     image = ArrayImage(np.random.default_rng(0).normal(100, 20, (75, 90)).astype(np.float32))
-    maps = [load_predictor(each, "cpu")[0].maps(image) for each in
-            (path, tmp_path / "model.onnx")]  # fmt: skip
+    maps = []
+    for each in (path, tmp_path / "model.onnx"):
+        predictor, _ = load_predictor(each, "cpu")
+        assert isinstance(predictor, DensePredictor)
+        maps.append(predictor.maps(image))
     # The torch model computes in bfloat16, so only the rounding may differ.
     assert np.abs(maps[0] - maps[1]).max() < 0.1
     assert maps[1].shape[1:] == (75, 90)

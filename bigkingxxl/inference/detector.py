@@ -1,0 +1,153 @@
+"""Prediction with detectors: enlarged windows, each seen on its own, their candidates stitched.
+
+No more of an image is held than one batch of tiles, however large it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY, dataclass, replace
+from itertools import islice
+from math import ceil
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.geometry import (
+    FLIPS,
+    Symmetry,
+    Window,
+    even_tile,
+    multiple,
+    padded,
+    resize,
+    tiles,
+    whole,
+)
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.fusion import fuse
+from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.stitching import stitch
+
+Float32 = NDArray[np.float32]
+DetectFunction = Callable[[Float32], list[Candidates]]
+
+log = logging.getLogger(__name__)
+
+
+class Layout(NamedTuple):
+    """How a region is cut.
+
+    Attributes:
+        windows: of one size, in the region's frame; they may reach beyond it.
+        tile: (h, w) in network pixels that each is resized to.
+    """
+
+    windows: list[Window]
+    tile: tuple[int, int]
+
+
+class Job(NamedTuple):
+    """One tile to be looked at.
+
+    Attributes:
+        number: of its window; symmetry: how it is flipped; pixels: float32[C, h, w].
+    """
+
+    number: int
+    symmetry: Symmetry
+    pixels: Float32
+
+
+@dataclass(eq=False)
+class DetectorPredictor(NetworkPredictor):
+    """A function that detects cells in tiles as a `Predictor`.
+
+    The image is cut into overlapping windows of its own pixels, as few and as even as the
+    settings' tile and overlap (network pixels) allow. Each is enlarged to a tile and looked at.
+
+    Args:
+        detect: float32[B, C, h, w] normalised tiles to the candidates of each, in its frame.
+        type_names: the cell types it tells apart.
+        limit: how many candidates of a tile it returns at most; None knows no limit.
+
+    For the others see `NetworkPredictor`.
+    """
+
+    detect: DetectFunction
+    _: KW_ONLY
+    type_names: tuple[str, ...]
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # By result, so that a warning speaks of the look that was kept, whatever thread took it.
+        self._fullest: WeakKeyDictionary[Candidates, int] = WeakKeyDictionary()
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        """See `NetworkPredictor.candidates`; a window with too many cells is warned of."""
+        found = super().candidates(source)
+        fullest = self._fullest.pop(found, 0)
+        if self.limit is not None and fullest >= self.limit:
+            log.warning(
+                "%s: more cells than the detection limit: %d in one of its windows, of at most %d; "
+                "some may be missing, and smaller tiles would find them",
+                source.name, fullest, self.limit,
+            )  # fmt: skip
+        return found
+
+    def seen(self, source: ImageSource, relative: float) -> Candidates:
+        """See `NetworkPredictor.seen`."""
+        return self.look(source, whole(source.shape), relative)
+
+    def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+        """See `NetworkPredictor.look`."""
+        layout = self.layout(window.size, relative)
+        looks: list[list[Candidates]] = [[] for _ in layout.windows]
+        fullest = 0
+        jobs = self._jobs(source, window, layout)
+        while batch := list(islice(jobs, self.settings.batch_size)):
+            found = self.detect(np.stack([job.pixels for job in batch]))
+            for job, each in zip(batch, found, strict=True):
+                fullest = max(fullest, len(each))
+                small = each.resize(layout.windows[job.number].size)
+                looks[job.number].append(small.transform(job.symmetry.inverse))
+        parts = [fuse(each) for each in looks]
+        result = replace(stitch(parts, layout.windows, window.size), relative_size=relative)
+        self._fullest[result] = fullest
+        return result
+
+    def layout(self, size: tuple[int, int], relative: float) -> Layout:
+        """How a region of `size` image pixels is cut at a relative size."""
+        scale = self.settings.scale * relative
+        largest = min(max(int(self.tile / scale), 1), self.block_side(relative))
+        overlap = min(ceil(self.overlap / scale), largest // 2)
+        needed = [even_tile(length, largest, overlap) for length in size]
+        rows, cols = (
+            min(multiple(ceil(length * scale), self.stride), self.tile) for length in needed
+        )
+        side = (max(round(rows / scale), needed[0]), max(round(cols / scale), needed[1]))
+        return Layout(tiles(size, side, overlap), (rows, cols))
+
+    def _jobs(self, source: ImageSource, region: Window, layout: Layout) -> Iterator[Job]:
+        for number, window in enumerate(layout.windows):
+            inner = window.clipped(region.size)
+            row0, col0 = region.row0 + inner.row0, region.col0 + inner.col0
+            place = Window(row0, col0, row0 + inner.size[0], col0 + inner.size[1])
+            pixels = self.normalisation.apply(source.read(place), source.statistics)
+            pixels = _enlarged(pixels, window.size, layout.tile)
+            for symmetry in FLIPS[: self.settings.flips]:
+                yield Job(number, symmetry, symmetry.apply(pixels))
+
+
+def _enlarged(pixels: Float32, window: tuple[int, int], tile: tuple[int, int]) -> Float32:
+    """float32[C, *tile] of what an image has of a window; mirrored where the window ends later."""
+    rows, cols = (
+        max(round(there * new / full), 1)
+        for there, new, full in zip(pixels.shape[1:], tile, window, strict=True)
+    )
+    return padded(resize(pixels, (rows, cols)), whole(tile))
