@@ -53,6 +53,10 @@ COMMANDS: dict[str, Target] = {
     "export": Target(
         "bigkingxxl.cli.export:export", "Turn a model into one that predicts without torch."
     ),
+    "import-weights": Target(
+        "bigkingxxl.cli.import_weights:import_weights",
+        "Turn a published detector into a model to start training from.",
+    ),
     "demo": Target(
         "bigkingxxl.cli.demo:demo",
         "The whole road once: data, training, prediction, scores, report.",

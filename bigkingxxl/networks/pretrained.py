@@ -16,6 +16,7 @@ from bigkingxxl.networks.encoders import packaged_weights
 log = logging.getLogger(__name__)
 
 WORDS = ("none", "hub", "packaged")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: str) -> None:
@@ -78,7 +79,7 @@ def read_weights(file: str) -> dict[str, Tensor]:
         SettingsError: no file's name; ModelError: missing, damaged, or holding other objects.
     """
     path = Path(file)
-    if path.suffix not in (".safetensors", ".pth", ".pt", ".bin"):
+    if path.suffix not in SUFFIXES:
         raise SettingsError(
             f"'{file}' names no weights, expected {', '.join(WORDS)} or a .safetensors or .pth file"
         )

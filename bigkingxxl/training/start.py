@@ -149,7 +149,9 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
     elif method.type_names != old.type_names:
         for name in own:
             if method.rows_by_type(name) and name in weights:
-                weights[name] = _rows_of_types(own[name], weights[name], method, old)
+                weights[name] = rows_of_types(
+                    own[name], weights[name], method.type_names, old.type_names
+                )
     problems = mismatches(own, weights)
     if problems:
         raise InputError(f"{start.path} does not fit the recipe's network: {problems[0]}")
@@ -176,10 +178,17 @@ def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMe
     return rows.reshape(own.shape)
 
 
-def _rows_of_types(own: Tensor, old: Tensor, method: Method, before: Method) -> Tensor:
-    """A layer's rows of background and types that the model has, the layer's own for the others."""
-    names = ("", *method.type_names)
-    known = {name: place for place, name in enumerate(("", *before.type_names))}
+def rows_of_types(
+    own: Tensor, old: Tensor, type_names: Sequence[str], old_type_names: Sequence[str]
+) -> Tensor:
+    """A layer's rows of background and types that the old one has, its own rows for the others.
+
+    Weights that differ in more than rows are returned as they are.
+    """
+    names = ("", *type_names)
+    known = {name: place for place, name in enumerate(("", *old_type_names))}
+    if len(old) % len(known):
+        return old
     rows = own.clone().reshape(len(names), -1, *own.shape[1:])
     blocks = old.reshape(len(known), -1, *old.shape[1:])
     if rows.shape[1:] != blocks.shape[1:]:

@@ -1,0 +1,92 @@
+"""`bigkingxxl import-weights`: a published detector as a model of ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bigkingxxl.training.import_weights import Imported
+
+SUFFIX = ".safetensors"
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="Weights: .pth or .safetensors.")],
+    source: Annotated[str, typer.Option("--from", help="Whose they are: torchvision.")],
+    config: Annotated[
+        str, typer.Option(help="A config file or recipe with the network, as torchvision_v1.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write; it ends in .safetensors.")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
+    ] = None,
+    types: Annotated[
+        str, typer.Option(help="The model's cell types, comma between; default: the file's.")
+    ] = "",
+    file_types: Annotated[
+        str, typer.Option(help="The file's own types in order; default: COCO's, if 90.")
+    ] = "",
+    norm_eps: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Epsilon of frozen norms in torchvision; default: 0, as it is published."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Turn weights of torchvision's Mask R-CNN into a model to start training from.
+
+    The recipes torchvision_v1 and torchvision_v2 have the networks of the published files. The
+    model gives the same outputs as torchvision's; of other cell types (--types) those with the name
+    of one in the file keep its weights, the others start afresh. Every tensor is listed.
+    """
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.training import import_weights as importer
+    from bigkingxxl.training.recipe import load_recipe
+
+    if out.suffix != SUFFIX:
+        raise InputError(f"--out is {out}, expected a name that ends in {SUFFIX}")
+    done = importer.import_weights(
+        file, load_recipe(config, settings or ()), out, source=source, types=_names(types),
+        file_types=_names(file_types), norm_eps=norm_eps,
+    )  # fmt: skip
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(as_dictionary(done, out), indent=2))
+    else:
+        typer.echo("\n".join(as_table(done)))
+        counts = ", ".join(f"{count} {action}" for action, count in done.counts.items())
+        typer.echo(f"{out}: {counts}; {len(done.type_names)} cell types")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")] if text else []
+
+
+def as_table(done: Imported) -> list[str]:
+    """A line for each tensor: what became of it, its name here (and there), shape, why."""
+    rows = [("", "tensor", "shape", "")]
+    for line in done.lines:
+        renamed = line.name and line.source and line.name != line.source
+        name = f"{line.name} ({line.source})" if renamed else line.name or line.source
+        rows.append((line.action, name, "x".join(map(str, line.shape)) or "one", line.note))
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def as_dictionary(done: Imported, out: Path) -> dict[str, object]:
+    """The same for programs."""
+    tensors = [
+        {"action": line.action, "source": line.source or None, "name": line.name or None,
+         "shape": list(line.shape), "note": line.note}
+        for line in done.lines
+    ]  # fmt: skip
+    return {"model": str(out), "type_names": list(done.type_names), "counts": done.counts,
+            "tensors": tensors}  # fmt: skip
