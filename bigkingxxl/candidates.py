@@ -350,7 +350,8 @@ def _along(
             """The sum of a line's pixels below an edge, outside the crop 0."""
             inside = np.clip(edge - first, 0, span)
             whole = inside.astype(np.int64)
-            return before[base + whole] + (inside - whole) * values[base + whole]
+            total: Float64 = before[base + whole] + (inside - whole) * values[base + whole]
+            return total
 
         return np.asarray((below((place + 1) * step) - below(place * step)) / step)
     centre = (place + 0.5) * step - 0.5

@@ -46,7 +46,8 @@ class PredictionSettings(Settings):
         tile, overlap: in network pixels (a tile is enlarged to the method's stride).
         flips: how many of the four flips are averaged (1 = none).
         decode_scale: pixels of the maps that cells are read from a pixel of the image, at most the
-            network's own; more draws small cells' outlines finer and takes longer.
+            network's own; more draws small cells' outlines finer and takes longer. Detectors make
+            no maps and disregard it.
         batch_size: tiles at once.
     """
 

@@ -55,11 +55,16 @@ def tiny_graph() -> onnx.GraphProto:
     return helper.make_graph(nodes, "tiny", sides[:1], sides[1:], stored)
 
 
-def save_tiny_onnx(path: Path, graph: onnx.GraphProto | None = None, ours: bool = True) -> Path:
+def save_tiny_onnx(
+    path: Path,
+    graph: onnx.GraphProto | None = None,
+    ours: bool = True,
+    card: ModelCard | None = None,
+) -> Path:
     """The model file; `ours` says whether it holds our metadata."""
     model = helper.make_model(graph or tiny_graph(), opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     if ours:
-        helper.set_model_props(model, {METADATA_KEY: tiny_card().model_dump_json()})
+        helper.set_model_props(model, {METADATA_KEY: (card or tiny_card()).model_dump_json()})
     onnx.save(model, str(path))
     return path

@@ -37,7 +37,7 @@ TYPES = ("a", "b")
 
 def places(size: tuple[int, int]) -> ArrayImage:
     """The image of two channels."""
-    return ArrayImage(np.stack(np.mgrid[: size[0], : size[1]]).astype(np.float32))
+    return ArrayImage(np.indices(size, np.float32))
 
 
 class Oracle:
@@ -62,7 +62,8 @@ class Oracle:
     def truth(self, tile: Float32) -> LabelMap:
         """The label of each pixel."""
         row, col = np.rint(tile * self.spread + self.middle).astype(int)
-        return self.label_map[row, col]
+        labels: LabelMap = self.label_map[row, col]
+        return labels
 
     def candidates(self, labels: LabelMap) -> Candidates:
         if self.apart:
@@ -136,7 +137,7 @@ def blobs(size: tuple[int, int], count: int, radius: float, seed: int = 0) -> La
     rows, cols = np.mgrid[spacing / 2 : size[0] : spacing, spacing / 2 : size[1] : spacing]
     seeds = np.stack((rows.ravel(), cols.ravel()), axis=1)
     seeds += rng.uniform(-0.3, 0.3, seeds.shape) * spacing
-    pixels = np.stack(np.mgrid[: size[0], : size[1]], axis=-1).reshape(-1, 2)
+    pixels = np.indices(size).reshape(2, -1).T
     distance, nearest = cKDTree(seeds).query(pixels)
     return renumbered(np.where(distance < radius, nearest + 1, 0).reshape(size).astype(np.int32))
 
@@ -260,7 +261,7 @@ def test_pieces_that_end_before_the_edge_are_joined(name: str) -> None:
 @pytest.mark.parametrize("scale", [1.0, 2.0, 4.0])
 def test_windows_are_few_and_even(scale: float) -> None:
     windows, tile = predictor(Oracle(np.zeros(SIZE, np.int32)), scale, stride=2).layout(SIZE, 1.0)
-    assert tile == (208 * scale, 270 * scale)
+    assert tile == (round(208 * scale), round(270 * scale))
     assert windows[0] == Window(0, 0, 208, 270)
     assert windows[4] == Window(156, 217, 364, 487)
     assert windows[8] == Window(312, 434, 520, 704)

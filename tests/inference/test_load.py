@@ -10,12 +10,17 @@ import pytest
 import torch
 
 from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.seen import SeenCandidates, maps_folder, seen_by
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.load import choose_device, load_predictor
-from bigkingxxl.models import PredictionSettings, load_model, save_model
+from bigkingxxl.methods.registry import METHODS
+from bigkingxxl.models import PredictionSettings, load_model, read_card, save_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from tests import small_detector
 from tests.small_models import small_card, small_weights
+from tests.tiny_onnx import save_tiny_onnx
 
 NAMES = ("astro", "cort")
 
@@ -60,6 +65,70 @@ def test_the_card_decides_unless_told_otherwise(
     assert predictor.settings.scale * relative == pytest.approx(scale)
     assert predictor.tile == tile  # a multiple of UNETR's patches
     assert predictor.points == card.operating_points
+
+
+@pytest.fixture
+def spots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(METHODS, "spots", small_detector.PLACE)
+    prediction = PredictionSettings(scale=2.0, tile=100, overlap=20, flips=2)
+    return small_detector.save_spots(
+        tmp_path / "spots.safetensors", NAMES, detections=7, prediction=prediction,
+        pixel_size_um=(2.0, 2.0), median_diameter=9.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "scale", "tile"),
+    [({}, 1.0, 104), ({"scale": 3.0}, 3.0, 104),
+     ({"settings": PredictionSettings(scale=1.0, tile=40)}, 0.5, 40)],
+)  # fmt: skip
+def test_a_method_without_maps_is_a_detector(
+    spots: Path, overrides: dict[str, Any], scale: float, tile: int
+) -> None:
+    predictor, card = load_predictor(spots, "cpu", **overrides)
+    assert isinstance(predictor, DetectorPredictor)
+    image = ArrayImage(np.zeros((10, 10)), pixel_size_um=(1.0, 1.0))
+    assert predictor.settings.scale * predictor.relative_size(image) == pytest.approx(scale)
+    assert (predictor.tile, predictor.stride) == (tile, 8)
+    assert (predictor.limit, predictor.type_names, predictor.estimate) == (7, NAMES, True)
+    assert (predictor.image_channels, predictor.training.median_diameter) == (1, 9.0)
+    assert card.method == "spots"
+
+
+def test_an_exported_detector_says_what_to_take(spots: Path, tmp_path: Path) -> None:
+    path = save_tiny_onnx(tmp_path / "spots.onnx", card=read_card(spots))
+    with pytest.raises(InputError, match=r"spots.onnx: the method 'spots' makes no maps"):
+        load_predictor(path)
+
+
+def test_what_each_way_of_looking_sees_is_kept_apart(model: Path, spots: Path) -> None:
+    folders = set()
+    looks = [{"scale": 1.0}, {"settings": PredictionSettings(flips=4)},
+             {"settings": PredictionSettings(tile=64)},
+             {"settings": PredictionSettings(overlap=5)}]  # fmt: skip
+    for path, estimate in ((model, True), (spots, True), (spots, False)):
+        for overrides in ({}, *looks):
+            predictor, _ = load_predictor(path, **overrides)  # type: ignore[arg-type]
+            predictor.estimate = estimate
+            folders.add(maps_folder(Path("kept"), path.stem, predictor))
+    assert len(folders) == 15
+    assert isinstance(seen_by(predictor, image_of, Path("x")), SeenCandidates)
+
+
+def test_candidates_of_a_detector_are_kept(spots: Path, tmp_path: Path) -> None:
+    predictor, _ = load_predictor(spots)
+    seen = seen_by(predictor, image_of, tmp_path / "kept")
+    first = seen.decode("a", {})
+    assert len(first) == 1
+    predictor.detect = None  # type: ignore[attr-defined]
+    again = seen_by(predictor, image_of, tmp_path / "kept").decode("a", {})
+    assert (again.boxes.tolist(), seen.voted_type("a")) == (first.boxes.tolist(), None)
+
+
+def image_of(name: str) -> ArrayImage:
+    pixels = np.full((40, 50), 30, np.uint8)
+    pixels[10:20, 12:25] = 200
+    return ArrayImage(pixels, name)
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.components import Components
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.size_estimate import median_diameter
 from bigkingxxl.inference.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
@@ -106,6 +107,17 @@ def test_what_is_known_is_not_estimated() -> None:
     assert found.relative_size == pytest.approx(0.5)
     assert network.pixels == 256**2  # one tile of half the image
     assert predictor(DiscNetwork(), scale=0.6).candidates(discs(32.0)).relative_size == 0.6
+
+
+def test_a_detector_judges_sizes_as_well() -> None:
+    network, decoder = DiscNetwork(), Components(("cell",))
+    found = DetectorPredictor(
+        lambda tiles: [decoder.decode(maps) for maps in network(tiles)],
+        type_names=("cell",), normalisation=Normalisation(), training=TRAINING, estimate=True,
+        settings=PredictionSettings(tile=512),
+    ).candidates(discs(32.0))  # fmt: skip
+    assert 0.3 < found.relative_size < 0.75
+    assert median_diameter(found)[0] == pytest.approx(32 * found.relative_size, rel=0.25)
 
 
 def test_a_model_that_knows_no_diameters_estimates_nothing() -> None:
