@@ -100,7 +100,7 @@ import importlib, pkgutil, sys
 import bigkingxxl
 for module in pkgutil.walk_packages(bigkingxxl.__path__, "bigkingxxl."):
     part = module.name.split(".")[1]
-    if part not in ("networks", "training", "recipes", "demo", "__main__"):
+    if part not in ("networks", "detection", "training", "recipes", "demo", "__main__"):
         importlib.import_module(module.name)
 print(*sys.modules)
 """

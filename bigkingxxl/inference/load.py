@@ -84,7 +84,7 @@ class TorchDetections:
 
         with (
             torch.inference_mode(),
-            torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"),
+            torch.autocast(self.device, torch.bfloat16, enabled=self.device != "mps"),
         ):
             return self.method.detect(self.network, _on(self.device, tiles))
 

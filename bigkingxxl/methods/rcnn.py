@@ -208,8 +208,7 @@ class Rcnn(Method):
         score = found.score.float().cpu().numpy()
         if own.rescore:
             score = score * mean_inside(masks)
-        candidates = mask_candidates(
+        return mask_candidates(
             size, found.boxes.float().cpu().numpy(), masks, score.astype(np.float32),
             found.types.float().cpu().numpy(), self.type_names,
         )  # fmt: skip
-        return candidates.take(candidates.score >= own.score_floor)

@@ -15,6 +15,18 @@ from bigkingxxl.networks.matching import match_anchors
 FOREGROUND_IOU, BACKGROUND_IOU = 0.7, 0.3
 
 
+class Float32Head(RPNHead):
+    """torchvision's head; what it says is float32 under any precision.
+
+    In bfloat16 the corners of boxes would be whole multiples of 4 pixels from 512 on.
+    """
+
+    def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Objectness float32[B, A, h, w] and deltas float32[B, 4 A, h, w] of each level."""
+        objectness, deltas = super().forward(x)
+        return [each.float() for each in objectness], [each.float() for each in deltas]
+
+
 class RegionProposals(RegionProposalNetwork):
     """Proposals at every level of a pyramid (Ren et al. 2015).
 
@@ -40,7 +52,7 @@ class RegionProposals(RegionProposalNetwork):
         anchors = AnchorGenerator(
             tuple(tuple(each) for each in sizes), (tuple(ratios),) * len(sizes)
         )
-        head = RPNHead(channels, anchors.num_anchors_per_location()[0], depth)
+        head = Float32Head(channels, anchors.num_anchors_per_location()[0], depth)
         limits = dict(zip(("training", "testing"), proposals, strict=True))
         super().__init__(
             anchors, head, FOREGROUND_IOU, BACKGROUND_IOU, samples, 0.5, limits, limits, nms_iou
