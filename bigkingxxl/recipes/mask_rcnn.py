@@ -18,12 +18,14 @@ augment = {"size": 256, "zoom": (1.5, 2.6)}
 training = {
     "epochs": 100,
     "max_minutes": 60,
-    "crops_per_epoch": 1200,
+    "crops_per_epoch": 2400,
+    "optimizer": "muon",
     "batch_size": 4,
     "learning_rate": 1e-3,
     "averaging": 0.995,
     "label_policy": "fill_holes",
-    "validation_images": 12,
+    "patience": 1000,
+    "validation_images": 9,
 }
 # Cells are small: tiles of the image are enlarged twice.
 prediction = {"scale": 2.0, "tile": 704, "overlap": 128, "batch_size": 1}

@@ -45,7 +45,8 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             if "momentum" not in state:
-                state["momentum"] = torch.zeros_like(weight)
+                # AdamW's loading looks for a step in every state.
+                state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
             state["momentum"].mul_(MOMENTUM).add_(weight.grad)
             ahead = weight.grad + MOMENTUM * state["momentum"]
             update = orthogonal(ahead.reshape(len(ahead), -1))
@@ -73,9 +74,7 @@ def matrices(network: nn.Module) -> Iterator[Tensor]:
 
     Depthwise filters mix none: AdamW learns them, as norms and biases.
     """
-    mixing = [
-        layer.weight
-        for layer in network.modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.shape[1] > 1
-    ]
-    yield from mixing[1:-1]
+    layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    for layer in layers[1:-1]:
+        if layer.weight.shape[1] > 1:
+            yield layer.weight
