@@ -90,6 +90,8 @@ class SeenMaps:
     def voted_type(self, image_id: str) -> str | None:
         """See `Seen.voted_type`: the maps vote, as in `DensePredictor`."""
         maps, representation = self.maps(image_id), self.predictor.representation
+        if len(representation.type_names) == 1:
+            return representation.type_names[0]
         weights = representation.type_weights(maps) if maps.size else None
         return None if weights is None else representation.type_names[int(weights.argmax())]
 
