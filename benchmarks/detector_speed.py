@@ -4,7 +4,8 @@
 
 Our Mask R-CNN and torchvision's `maskrcnn_resnet50_fpn_v2` see the same image of 704 x 520 pixels,
 both over a ResNet-50 of random weights, and both are made to report exactly as many detections (no
-floor, no suppression). Each runs in a process of its own, one after the other, twice by turns; the
+floor, no suppression). Ours computes in bfloat16, as it does by itself on CPUs, torchvision's in
+float32, as that does. Each runs in a process of its own, one after the other, twice by turns; the
 faster of its runs counts. Memory is how much the process grew at its peak. Then 800 region masks
 become runs: through our candidates, and through torchvision's full frames and pycocotools. Last,
 the heaviest cases that must fit: training on an image of 782 cells at twice the size, and
@@ -57,8 +58,7 @@ def predicting(side: str, detections: int) -> Callable[[], int]:
 
 
 def _ours(image: Any, detections: int) -> Callable[[], int]:
-    import torch
-
+    from bigkingxxl.inference.load import TorchDetections
     from bigkingxxl.methods.registry import make_method
 
     method = make_method(
@@ -71,15 +71,10 @@ def _ours(image: Any, detections: int) -> Callable[[], int]:
         },
         TYPES,
     )  # fmt: skip
-    network = method.build().eval()
+    detect = TorchDetections(method, method.build().eval(), "cpu")
     height, width = SIZE
-    padded = torch.nn.functional.pad(image, (0, -width % 32, 0, -height % 32))[None]
-
-    def run() -> int:
-        with torch.inference_mode():
-            return len(method.detect(network, padded)[0])
-
-    return run
+    padded = np.pad(image.numpy(), ((0, 0), (0, -height % 32), (0, -width % 32)))[None]
+    return lambda: len(detect(padded)[0])
 
 
 def training_dense() -> Callable[[], int]:
@@ -110,20 +105,16 @@ def predicting_dense() -> Callable[[], int]:
     """An image at twice its size in one piece, 800 detections of a Mask R-CNN over a ResNet-50."""
     import torch
 
+    from bigkingxxl.inference.load import TorchDetections
     from bigkingxxl.methods.registry import make_method
 
     torch.manual_seed(0)
     method = make_method(
         "mask_rcnn", {"score_floor": 0.0, "box_nms": 1.0, "detections": 800}, TYPES
     )
-    network = method.build().eval()
-    image = torch.rand(1, 1, 2 * SIZE[0], 2 * SIZE[1])
-
-    def run() -> int:
-        with torch.inference_mode():
-            return len(method.detect(network, image)[0])
-
-    return run
+    detect = TorchDetections(method, method.build().eval(), "cpu")
+    image = np.random.default_rng(0).random((1, 1, SIZE[0] * 2 // 32 * 32, SIZE[1] * 2), np.float32)
+    return lambda: len(detect(image)[0])
 
 
 def dense_planes(count: int, enlarged: int) -> tuple[Any, Any]:

@@ -73,7 +73,7 @@ class TorchMaps:
 
 
 class TorchDetections:
-    """Any other method's network as a detect function; bf16 on CUDA alone, float32 elsewhere."""
+    """Any other method's network as a detect function; bf16 where the device gains by it."""
 
     def __init__(self, method: Method, network: nn.Module, device: str) -> None:
         self.method, self.network, self.device = method, network, device
