@@ -117,7 +117,10 @@ class LoadedModel:
         source = given.told(as_source(image))
         candidates = self.predictor.candidates(source)
         cells = self.selection.instances(candidates, source.pixel_size_um)
-        for warning in warnings_for(self.card, source, candidates, cells):
+        found = warnings_for(
+            self.card, source, candidates, cells, scale_given=given.scale is not None
+        )
+        for warning in found:
             log.warning("%s: %s", source.name, warning)
         return Cells(cells, candidates, source)
 

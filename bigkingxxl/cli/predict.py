@@ -109,7 +109,8 @@ def predict(
     key = fingerprint([*hashes, options])
     result = predict_folder(
         predictor, paths, open_images, out, chosen, selection, key, "+".join(hashes),
-        partial(warnings_for, card), track=partial(track, quiet=quiet),
+        partial(warnings_for, card, scale_given=scale is not None),
+        track=partial(track, quiet=quiet),
     )  # fmt: skip
     done = f", {result.skipped} of them done before" if result.skipped else ""
     images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"

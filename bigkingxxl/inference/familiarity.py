@@ -17,18 +17,25 @@ FEWEST_CELLS = 5  # whose median says something
 
 
 def warnings_for(
-    card: ModelCard, source: ImageSource, candidates: Candidates, instances: Instances
+    card: ModelCard,
+    source: ImageSource,
+    candidates: Candidates,
+    instances: Instances,
+    *,
+    scale_given: bool = False,
 ) -> list[str]:
     """A sentence for everything in which an image differs from those a model was trained on.
 
     Args:
         candidates: of the image, with the size it was seen at; instances: the cells made of them.
+        scale_given: the user said at which size, so that nothing was judged by what was seen.
     """
     if source.statistics.is_blank:
         return []
     training, relative = training_images(card), candidates.relative_size
     found: list[str] = []
-    if relative != 1 and card.image_diameters and known_size(source, training) is None:
+    known = scale_given or known_size(source, training) is not None
+    if relative != 1 and card.image_diameters and not known:
         found.append(
             f"its cells were taken to be {1 / relative:.2g} times as large as those of training, "
             "by what was seen of them: give their diameter or the scale where that is wrong"

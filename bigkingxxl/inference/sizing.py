@@ -120,10 +120,8 @@ class GivenSize:
         return source
 
 
-def relative_size(pixel_size: PixelSize | None, training: PixelSize | None) -> float:
-    """How many training pixels long an image's pixel is; 1 where either size is unknown."""
-    if pixel_size is None or training is None:
-        return 1.0
+def relative_size(pixel_size: PixelSize, training: PixelSize) -> float:
+    """How many training pixels long an image's pixel is."""
     return float(np.sqrt(np.prod(pixel_size) / np.prod(training)))
 
 

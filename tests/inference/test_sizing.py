@@ -30,7 +30,6 @@ def image(pixel_size: Any = None, diameter: float | None = None) -> ArrayImage:
 
 def test_relative_size_by_hand() -> None:
     assert relative_size((2.0, 8.0), (1.0, 1.0)) == pytest.approx(4)
-    assert relative_size(None, (1.0, 1.0)) == relative_size((3.0, 3.0), None) == 1
 
 
 @pytest.mark.parametrize(
