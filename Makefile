@@ -1,6 +1,7 @@
 # Each target works on its own in a fresh checkout; all that is needed is make and Python 3.11+.
 #   make install   .venv with everything
 #   make test      style, types, import rules and tests
+#   make notebooks run the notebooks on a few simulated images
 #   make demo      the whole road once [DATA=a folder of data]
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
@@ -8,7 +9,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test lint demo format
+.PHONY: install test lint notebooks demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -30,6 +31,14 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest --durations=15
+
+# Executed copies are thrown away: what a notebook shows is made by who reads it.
+notebooks: $(STAMP)
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	for name in train inference; do \
+		BIGKINGXXL_WORK="$$work" BIGKINGXXL_DATA= $(BIN)/jupyter execute --timeout 600 \
+			detectron/$$name.ipynb --output "$$work/$$name.ipynb" || exit 1; \
+	done
 
 demo: $(STAMP)
 	$(BIN)/bigkingxxl demo $(if $(DATA),--data "$(DATA)")

@@ -15,7 +15,7 @@ from bigkingxxl.detection.targets import Target
 from bigkingxxl.networks.matching import best_match, sample
 
 BETA = 1 / 9  # where the box loss turns from square to linear, as in torchvision
-LEAST_SIDE = 1.0  # pixels
+LEAST_SIDE = 0.01  # pixels, as torchvision's
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def of_label(deltas: Tensor, labels: Tensor) -> Tensor:
 def refined(boxes: Tensor, deltas: Tensor, coder: BoxCoder, size: tuple[int, int]) -> Tensor:
     """float[R, 4] (or [R, K, 4] of deltas [R, 4 K]): moved boxes, clipped to the image.
 
-    A box that would shrink to nothing keeps a pixel, so that regions stay in step.
+    A box that would shrink to nothing keeps a little, so that regions stay in step.
     """
     moved = coder.decode_single(deltas, boxes).reshape(len(boxes), -1, 4)
     moved = clip_boxes_to_image(moved, size)

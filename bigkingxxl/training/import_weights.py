@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from bigkingxxl.errors import InputError, ModelError
@@ -187,9 +186,11 @@ def _made(
     if given.shape == own.shape:
         return given, ""
     if name == STEM and given.shape[1] == 3 and given[:, 0].shape == own[:, 0].shape:
+        # A grey image, however many times it is repeated, is seen as its three copies were.
         channels = own.shape[1]
-        how = "summed" if channels == 1 else f"spread over {channels}"
-        return adapt_input_conv(channels, given), f"3 channels {how}"
+        how = "summed" if channels == 1 else f"summed and spread over {channels}"
+        summed = given.sum(dim=1, keepdim=True) / channels
+        return summed.repeat(1, channels, 1, 1), f"3 channels {how}"
     if any(part in name for part in PREDICTORS) and given.shape[1:] == own.shape[1:]:
         return own, f"afresh: {len(given)} rows there, {len(own)} here"
     return given, ""
