@@ -82,14 +82,16 @@ def calibrated(model: MaskRCNN) -> MaskRCNN:
         for name, norm in norms.items():
             norm.momentum = 1.0
             norm.weight.uniform_(0.5, 1.0)
-            norm.weight *= 0.3 if name.endswith(("bn3", "layer.bn2")) else 1
+            norm.weight.mul_(0.3 if name.endswith(("bn3", "layer.bn2")) else 1.0)
             norm.bias.normal_(0, 0.1)
         levels = model.train().backbone(seen)
         heads.box_head(heads.box_roi_pool(levels, boxes, [SIZE] * len(seen)))
         heads.mask_head(heads.mask_roi_pool(levels, boxes, [SIZE] * len(seen)))
         for norm in norms.values():
             norm.momentum = 0.1
-            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
+            variance = norm.running_var
+            assert variance is not None
+            variance.mul_(torch.empty_like(variance).uniform_(0.8, 1.25))
         model.rpn.head.cls_logits.weight *= 20
         model.rpn.head.bbox_pred.weight *= 4
         heads.box_predictor.cls_score.weight *= 6

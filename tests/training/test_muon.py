@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ def test_groups_without_muon_are_adamw() -> None:
     torch.manual_seed(0)
     ours, theirs = nn.Linear(5, 4), nn.Linear(5, 4)
     theirs.load_state_dict(ours.state_dict())
-    options = {"lr": 0.01, "weight_decay": 0.1}
+    options: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.1}
     one = Muon([{"params": list(ours.parameters()), "muon": False}], **options)
     two = torch.optim.AdamW(theirs.parameters(), **options)
     for step in range(4):
