@@ -55,7 +55,7 @@ COMMANDS: dict[str, Target] = {
     ),
     "import-weights": Target(
         "bigkingxxl.cli.import_weights:import_weights",
-        "Turn a published detector into a model of ours.",
+        "Convert a published detector.",
     ),
     "demo": Target(
         "bigkingxxl.cli.demo:demo",
