@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, help="Download, describe, split, convert and synthesise data sets."
+    no_args_is_help=True, help="Download, describe, split and synthesise data sets."
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]

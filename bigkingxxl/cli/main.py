@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 COMMANDS: dict[str, Target] = {
     "data": Target(
-        "bigkingxxl.cli.data:app", "Download, describe, split, convert and synthesise data sets."
+        "bigkingxxl.cli.data:app", "Download, describe, split and synthesise data sets."
     ),
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
@@ -59,7 +59,7 @@ COMMANDS: dict[str, Target] = {
     ),
     "demo": Target(
         "bigkingxxl.cli.demo:demo",
-        "The whole road once: data, training, prediction, scores, report.",
+        "The whole road once, from data to a report.",
     ),
     "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
 }
