@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, help="Download, describe, split and synthesise data sets."
-)
+app = typer.Typer(no_args_is_help=True, help="Download, describe, split and synthesise data sets.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]
 Target = Annotated[Path, typer.Argument(metavar="DIR", help="Where the data go.")]
