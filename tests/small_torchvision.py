@@ -93,7 +93,7 @@ def calibrated(model: MaskRCNN) -> MaskRCNN:
             assert variance is not None
             variance.mul_(torch.empty_like(variance).uniform_(0.8, 1.25))
         model.rpn.head.cls_logits.weight *= 20
-        model.rpn.head.bbox_pred.weight *= 4
+        model.rpn.head.bbox_pred.weight *= 2
         heads.box_predictor.cls_score.weight *= 6
     return model.eval()
 

@@ -35,9 +35,9 @@ from tests.small_torchvision import (
 )
 
 # Of torchvision's own model, so that final detections can be compared.
-KEPT = {"rpn_pre_nms_top_n_test": 200, "rpn_post_nms_top_n_test": 200}
+KEPT = {"rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 100}
 AS_TORCHVISION = (
-    "settings.proposals=[2000, 200]", "settings.nms_by_type=true", "settings.box_nms=0.5",
+    "settings.proposals=[2000, 100]", "settings.nms_by_type=true", "settings.box_nms=0.5",
     "settings.rescore=false", "settings.score_floor=0.05", "settings.detections=100",
 )  # fmt: skip
 
@@ -111,7 +111,7 @@ def same_levels(theirs: MaskRCNN, network: Any, seen: Tensor) -> dict[str, Tenso
 def same_proposals(theirs: MaskRCNN, network: Any, levels: dict[str, Tensor]) -> Tensor:
     boxes, _ = theirs.rpn(ImageList(images(1), [SIZE]), levels)
     found, _ = network.rpn.propose(images(1), list(levels.values()))
-    assert len(boxes[0]) == 200
+    assert len(boxes[0]) > 60
     close(found[0], boxes[0])
     expected: Tensor = boxes[0]
     return expected
@@ -138,6 +138,8 @@ def same_detections(theirs: MaskRCNN, ours: Model) -> None:
     boxes, _ = theirs.rpn(ImageList(seen, [SIZE]), levels)
     (expected,), _ = theirs.roi_heads(levels, boxes, [SIZE])
     assert len(expected["boxes"]) >= 20
+    low, high = expected["boxes"].split(2, dim=1)
+    assert (high - low).min() > 1  # a box thinner than a pixel would be widened here
     assert len(expected["labels"].unique()) >= 3
 
     method: Any = ours.method
