@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from bigkingxxl.errors import InputError, ModelError, SettingsError
 from bigkingxxl.networks.encoders import packaged_weights
 
-log = logging.getLogger(__name__)
-
 WORDS = ("none", "hub", "packaged")
+SEED = 3_141_592_653  # of weights that others are to replace
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
@@ -55,21 +54,34 @@ def _adapted(
     name: str, image_channels: int, given: dict[str, Any], pretrained: str
 ) -> dict[str, Tensor]:
     """The weights under the names of timm's features, for images of some channels."""
-    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    options: dict[str, Any] = {"features_only": True, "in_chans": image_channels}
+    if name.startswith("swin"):
+        options["strict_img_size"] = False
+    drawn = _drawn(timm.create_model, name, **options).state_dict()
     try:
-        network = timm.create_model(
-            name, features_only=True, in_chans=image_channels, pretrained=True,
-            pretrained_cfg_overlay=given or None, **options,
-        )  # fmt: skip
-    except (OSError, RuntimeError) as error:
+        state: dict[str, Tensor] = _drawn(
+            timm.create_model, name, pretrained=True, pretrained_cfg_overlay=given or None,
+            **options,
+        ).state_dict()  # fmt: skip
+    except (OSError, RuntimeError, LookupError, ValueError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
         raise InputError(
             f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
             "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none"
         ) from error
-    state: dict[str, Tensor] = network.state_dict()
+    # timm leaves out in silence what a file has not: it is still as it was drawn.
+    for key, tensor in drawn.items():
+        if tensor.ndim > 1 and tensor.is_floating_point() and tensor.equal(state[key]):
+            raise InputError(f"the weights '{pretrained}' do not fit '{name}': '{key}' is missing")
     return state
+
+
+def _drawn(make: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:
+    """A network whose random weights are the same each time; nobody else's numbers change."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(SEED)
+        return make(*arguments, **options)
 
 
 def read_weights(file: str) -> dict[str, Tensor]:

