@@ -34,8 +34,8 @@ def classifier(name: str) -> Any:
     network: nn.Module = timm.create_model(name, **options)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr, operator]
-            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr, operator]
+            layer.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
     return network.eval()
 
 

@@ -228,10 +228,11 @@ def test_a_detector_of_the_same_types_is_taken_whole() -> None:
 
 def test_a_detector_of_another_shape_is_refused() -> None:
     start = start_of("mask_rcnn", REGIONS, EIGHT, seed=0)
-    for settings, name in [
+    others: list[tuple[dict[str, Any], str]] = [
         ({"channels": 16}, "backbone.fpn"), ({"boxes_by_type": True}, "bbox_pred"),
         ({"box_width": 24}, "box_heads"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for settings, name in others:
         method = make_method("mask_rcnn", REGIONS | settings, THREE)
         with pytest.raises(InputError, match=rf"base\.safetensors does not fit.*{name}"):
             take_weights(method.build(), method, start)
