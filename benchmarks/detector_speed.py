@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import RESULTS, SIZE, Goal, keep
+from benchmarks.bench_cells import RESULTS, SIZE, Goal, keep, timed
 
 TYPES = ("astro", "cort", "shsy5y")
 GIB = 2**30
@@ -199,15 +199,8 @@ def masks_to_runs(count: int = 800) -> dict[str, float]:
         for frame in frames:
             coco.encode(np.asfortranarray(frame))
 
-    ours_best = min(_timed(ours) for _ in range(5))
-    theirs_best = min(_timed(theirs) for _ in range(3))
+    ours_best, theirs_best = timed(ours, 5)[1].cpu, timed(theirs, 3)[1].cpu
     return {"ours": ours_best, "torchvision": theirs_best, "times_faster": theirs_best / ours_best}
-
-
-def _timed(work: Callable[[], None]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def main() -> int:

@@ -29,25 +29,19 @@ from bigkingxxl.images import Normalisation
 from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.training.muon import Muon, matrices
+from bigkingxxl.training.muon import Muon, parameter_groups
+from bigkingxxl.training.recipe import load_recipe
 
 TILE, ENLARGED, TILES = (208, 281), (416, 562), 8
 GOAL = 0.8
-LITE: dict[str, Any] = {
-    "backbone": "tf_efficientnet_lite0", "pretrained": "packaged", "norm": "frozen",
-}  # fmt: skip
-SMALL: dict[str, Any] = {
-    "channels": 96, "box_width": 384, "mask_width": 96, "regions": 128, "positive_share": 0.5,
-    "proposals": (500, 2000), "roi_samples": 1,
-    "anchor_sizes": ((16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0), (256.0, 384.0)),
-}  # fmt: skip
+SMALL: dict[str, Any] = {**load_recipe("mask_rcnn").settings, "regions": 128, "rpn_samples": 256}
+LITE: dict[str, Any] = {**SMALL, "norm": "frozen"}
+SWIN = {"backbone": "swin_tiny_patch4_window7_224", "pretrained": "none"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "Mask R-CNN, EfficientNet-Lite0": ("mask_rcnn", {**SMALL, **LITE}),
-    "Cascade, EfficientNet-Lite0": ("cascade_rcnn", {**SMALL, **LITE}),
-    "Mask R-CNN, Swin-T": (
-        "mask_rcnn", {**SMALL, "backbone": "swin_tiny_patch4_window7_224"}
-    ),
-}  # fmt: skip
+    "Mask R-CNN, EfficientNet-Lite0": ("mask_rcnn", LITE),
+    "Cascade, EfficientNet-Lite0": ("cascade_rcnn", LITE),
+    "Mask R-CNN, Swin-T": ("mask_rcnn", {**SMALL, **SWIN}),
+}
 
 
 def random_tiles(data: Dataset, seed: int) -> list[tuple[Crop, Instances]]:
@@ -86,12 +80,7 @@ def learn(method: Method, tiles: list[tuple[Crop, Instances]], minutes: float) -
     network = method.build()
     method.initialise(network)
     network = network.to(memory_format=torch.channels_last)
-    mixing = {id(each) for each in matrices(network)}
-    groups = [
-        {"params": [p for p in network.parameters() if (id(p) in mixing) == muon], "muon": muon}
-        for muon in (True, False)
-    ]
-    optimizer = Muon(groups, lr=1e-3, weight_decay=0.0)
+    optimizer = Muon(parameter_groups(network, muon=True), lr=1e-3, weight_decay=0.0)
     targets = [method.targets(crop) for crop, _ in tiles]
     images = torch.from_numpy(np.stack([crop.image for crop, _ in tiles]))
     images = images.contiguous(memory_format=torch.channels_last)

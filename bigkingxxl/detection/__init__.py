@@ -1,1 +1,1 @@
-"""What detectors do with boxes: matching, sampling, losses, RoI masks; torch, no modules."""
+"""What detectors do with regions: targets, losses, results, masks; torch, no modules."""

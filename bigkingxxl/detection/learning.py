@@ -38,9 +38,10 @@ def region_losses(
     positive_share: float,
     mask_weight: float,
 ) -> dict[str, Tensor]:
-    """Type and box losses of each stage and the mask loss of the first's regions, weighted.
+    """Type and box losses of each stage and the mask loss, weighted.
 
-    The regions are drawn once; each stage judges them by its own IoU and hands on its boxes.
+    The regions are drawn once; each stage judges them by its own IoU and hands on its boxes. Masks
+    are learnt where they will be asked for: in a cascade after the last stage.
 
     Args:
         proposals, targets: of each image; ious, weights: of each stage.
@@ -50,28 +51,31 @@ def region_losses(
         first_regions(boxes.detach(), target, ious[0], regions, positive_share)
         for boxes, target in zip(proposals, targets, strict=True)
     ]
-    masked = learnt
     losses: dict[str, Tensor] = {}
     for stage, coder in enumerate(coders):
         if stage:
-            learnt = [
-                labelled(each.boxes, target, ious[stage])
-                for each, target in zip(learnt, targets, strict=True)
-            ]
+            learnt = _judged(learnt, targets, ious[stage])
         logits, deltas = network.box_logits(stage, levels, [each.boxes for each in learnt], size)
         types, boxes = box_losses(logits, deltas, learnt, targets, coder)
         losses[f"type_{stage + 1}"] = weights[stage] * types
         losses[f"box_{stage + 1}"] = weights[stage] * boxes
-        learnt = _moved(learnt, logits, deltas, coder, size)
-    if len(coders) > 1:  # masks are learnt where they will be asked for: after the last stage
-        masked = [
-            labelled(each.boxes, target, ious[0])
-            for each, target in zip(learnt, targets, strict=True)
-        ]
+        if len(coders) > 1:
+            learnt = _moved(learnt, logits, deltas, coder, size)
+    masked = _judged(learnt, targets, ious[0]) if len(coders) > 1 else learnt
     cells = [each.take(torch.where(each.positive)[0]) for each in masked]
     logits = network.mask_logits(levels, [each.boxes for each in cells], size)
     losses["mask"] = mask_weight * mask_loss(logits, cells, targets)
     return losses
+
+
+def _judged(
+    regions: Sequence[Regions], targets: Sequence[Target], least_iou: float
+) -> list[Regions]:
+    """The same boxes, labelled anew."""
+    return [
+        labelled(each.boxes, target, least_iou)
+        for each, target in zip(regions, targets, strict=True)
+    ]
 
 
 def _moved(

@@ -87,44 +87,31 @@ def mask_candidates(
 def _stretched(whole: NDArray[np.int32], boxes: Float32, probability: Float32) -> NDArray[np.uint8]:
     """uint8[P]: the crops of whole-pixel boxes, one after the other."""
     side = probability.shape[1]
-    rows, columns = (
-        _axis(whole[:, 0], whole[:, 2], boxes[:, 1], boxes[:, 3], side),
-        _axis(whole[:, 1], whole[:, 3], boxes[:, 0], boxes[:, 2], side),
-    )
-    widths = (whole[:, 3] - whole[:, 1]).astype(np.int64)
     heights = (whole[:, 2] - whole[:, 0]).astype(np.int64)
-    owner = np.repeat(np.arange(len(whole)), heights)
+    widths = (whole[:, 3] - whole[:, 1]).astype(np.int64)
     # First every region's rows, side values wide; then each row's pixels.
-    low, share = rows
-    flat = probability.reshape(-1, side)
-    start = owner * side + low
-    step = np.where(low < side - 1, 1, 0)
-    lines = flat[start] * (1 - share)[:, None] + flat[start + step] * share[:, None]
-    starts = rle.split_points(widths)[:-1]
-    line = np.repeat(np.arange(len(lines)), widths[owner])
-    place = rle.expand(starts[owner], widths[owner])
-    low, share = columns[0][place], columns[1][place]
+    owner = np.repeat(np.arange(len(whole)), heights)
+    before, after, share = _axis(whole[:, 0], whole[:, 2], boxes[:, 1], boxes[:, 3], side)
+    flat, start = probability.reshape(-1, side), owner * side
+    lines = flat[start + before] * (1 - share)[:, None] + flat[start + after] * share[:, None]
+    before, after, share = _axis(whole[:, 1], whole[:, 3], boxes[:, 0], boxes[:, 2], side)
+    place = rle.expand(rle.split_points(widths)[:-1][owner], widths[owner])
+    start = np.repeat(np.arange(len(lines)), widths[owner]) * side
+    before, after, share = before[place], after[place], share[place]
     values = lines.ravel()
-    start = line * side + low
-    step = np.where(low < side - 1, 1, 0)
-    mixed = values[start] * (1 - share) + values[start + step] * share
+    mixed = values[start + before] * (1 - share) + values[start + after] * share
     crops: NDArray[np.uint8] = np.rint(np.clip(mixed, 0, 1) * 255).astype(np.uint8)
     return crops
 
 
 def _axis(
     first: NDArray[np.int32], last: NDArray[np.int32], low: Float32, high: Float32, side: int
-) -> tuple[NDArray[np.int64], Float32]:
-    """For every pixel of each extent: the bin before its centre, and the next bin's share."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Float32]:
+    """For every pixel of each extent: the bins before and after its centre, the latter's share."""
     counts = (last - first).astype(np.int64)
     owner = np.repeat(np.arange(len(counts)), counts)
     centre = rle.expand(first.astype(np.int64), counts) + 0.5
     bins = (centre - low[owner]) / np.maximum(high - low, 1e-3)[owner] * side - 0.5
     bins = np.clip(bins, 0, side - 1)
     before = np.floor(bins).astype(np.int64)
-    return before, (bins - before).astype(np.float32)
-
-
-def probabilities(logits: Tensor, labels: Tensor) -> Tensor:
-    """float[R, side, side] in [0, 1]."""
-    return mask_of_label(logits, labels).sigmoid()
+    return before, np.minimum(before + 1, side - 1), (bins - before).astype(np.float32)

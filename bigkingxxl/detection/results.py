@@ -14,7 +14,7 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import batched_nms, nms
 
 from bigkingxxl.detection.box_stage import of_label, refined
-from bigkingxxl.detection.masks import probabilities
+from bigkingxxl.detection.masks import mask_of_label
 
 if TYPE_CHECKING:
     from bigkingxxl.networks.region_network import RegionNetwork
@@ -86,7 +86,7 @@ def region_masks(
     """float32[R, side, side] mask probabilities, `at_once` regions at a time."""
     labels = found.types.argmax(dim=1) + 1 if len(found.boxes) else found.types.new_zeros(0)
     parts = [
-        probabilities(network.mask_logits(levels, [boxes], size), kinds.long()).cpu()
+        mask_of_label(network.mask_logits(levels, [boxes], size), kinds.long()).sigmoid().cpu()
         for boxes, kinds in zip(
             torch.split(found.boxes, at_once), torch.split(labels, at_once), strict=True
         )

@@ -73,7 +73,6 @@ def _touches_inner_edge(
 
 
 def half_height_masks(candidates: Candidates) -> Instances:
-    """Each candidate's mask above half of its own highest probability."""
     """N maybe overlapping cells: each where it lies above half of its own highest probability."""
     highest = np.zeros(len(candidates))
     some = np.flatnonzero(np.diff(candidates.offsets))

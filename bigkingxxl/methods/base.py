@@ -113,10 +113,6 @@ class DenseMethod(Method):
     output_layer: ClassVar[str]
     representation: Representation
 
-    def rows_by_type(self, name: str) -> bool:  # noqa: ARG002 (a method without such weights)
-        """Whether a weight's rows belong to background and the cell types, in this order."""
-        return False
-
     @property
     def learns_untyped(self) -> bool:
         """See `Representation.learns_untyped`."""

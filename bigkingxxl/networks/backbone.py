@@ -15,7 +15,6 @@ from bigkingxxl.errors import SettingsError
 from bigkingxxl.networks.encoders import depthwise_in_float32
 from bigkingxxl.networks.roi_heads import HeadNorm, norm_layer
 
-LEVELS = 4  # strides 4, 8, 16 and 32 (half of each without the stem's stride)
 GROUPS = 32
 
 Norm = Literal["batch", "frozen", "group"]
@@ -65,16 +64,24 @@ def features(name: str, image_channels: int) -> nn.Module:
     """A timm network that returns its features at strides 4, 8, 16 and 32, untrained."""
     if not timm.is_model(name):
         raise SettingsError(f"there is no backbone '{name}': timm has no network of that name")
-    options: dict[str, Any] = {"features_only": True, "in_chans": image_channels}
-    if name.startswith("swin"):
-        options["strict_img_size"] = False
-    strides = timm.create_model(name, **options).feature_info.reduction()
-    wanted = [4, 8, 16, 32]
-    if not set(wanted) <= set(strides):
+    try:
+        network: nn.Module = timm.create_model(
+            name, out_indices=(-4, -3, -2, -1), **feature_options(name, image_channels)
+        )
+    except (AssertionError, IndexError) as error:  # timm's answer to too large an index
+        raise SettingsError(
+            f"the backbone '{name}' has fewer than four strides, expected 4, 8, 16, 32"
+        ) from error
+    strides = network.feature_info.reduction()  # type: ignore[operator, union-attr]
+    if strides != [4, 8, 16, 32]:
         raise SettingsError(f"the backbone '{name}' has strides {strides}, expected 4, 8, 16, 32")
-    indices = tuple(strides.index(stride) for stride in wanted)
-    network: nn.Module = timm.create_model(name, out_indices=indices, **options)
     return network
+
+
+def feature_options(name: str, image_channels: int) -> dict[str, Any]:
+    """What timm is told to make a network of features for images of any size."""
+    options: dict[str, Any] = {"features_only": True, "in_chans": image_channels}
+    return {**options, "strict_img_size": False} if name.startswith("swin") else options
 
 
 def remove_stem_stride(network: nn.Module, name: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bigkingxxl.errors import InputError, ModelError, SettingsError
+from bigkingxxl.networks.backbone import feature_options
 from bigkingxxl.networks.encoders import packaged_weights
 
 WORDS = ("none", "hub", "packaged")
@@ -54,9 +55,7 @@ def _adapted(
     name: str, image_channels: int, given: dict[str, Any], pretrained: str
 ) -> dict[str, Tensor]:
     """The weights under the names of timm's features, for images of some channels."""
-    options: dict[str, Any] = {"features_only": True, "in_chans": image_channels}
-    if name.startswith("swin"):
-        options["strict_img_size"] = False
+    options = feature_options(name, image_channels)
     drawn = _drawn(timm.create_model, name, **options).state_dict()
     try:
         state: dict[str, Tensor] = _drawn(

@@ -20,7 +20,7 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
-from bigkingxxl.training.muon import Muon, matrices
+from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import Start, take_weights
 
@@ -89,15 +89,8 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW or Muon; no weight decay on biases and norms; the rate falls as a cosine."""
         training = self.recipe.training
-        mixing = {id(p) for p in matrices(self.network)} if training.optimizer == "muon" else set()
-        rest = [p for p in self.network.parameters() if id(p) not in mixing]
-        groups = [
-            {"params": [p for p in self.network.parameters() if id(p) in mixing], "muon": True},
-            {"params": [p for p in rest if p.ndim > 1], "muon": False},
-            {"params": [p for p in rest if p.ndim <= 1], "muon": False, "weight_decay": 0.0},
-        ]
-        optimizer = Muon([group for group in groups if group["params"]],
-                         lr=training.learning_rate, weight_decay=training.weight_decay)  # fmt: skip
+        groups = parameter_groups(self.network, muon=training.optimizer == "muon")
+        optimizer = Muon(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer,
                 "lr_scheduler": {"scheduler": schedule, "interval": "step"}}  # fmt: skip

@@ -69,6 +69,18 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return result
 
 
+def parameter_groups(network: nn.Module, *, muon: bool) -> list[dict[str, Any]]:
+    """All weights for `Muon`, some of them its own if asked for; biases and norms do not decay."""
+    own = {id(weight) for weight in matrices(network)} if muon else set()
+    rest = [weight for weight in network.parameters() if id(weight) not in own]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if id(p) in own], "muon": True},
+        {"params": [p for p in rest if p.ndim > 1], "muon": False},
+        {"params": [p for p in rest if p.ndim <= 1], "muon": False, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 def matrices(network: nn.Module) -> Iterator[Tensor]:
     """The weights that mix channels, but for the layers that take the image and make the output.
 
