@@ -1,6 +1,6 @@
 # Each target works on its own in a fresh checkout; all that is needed is make and Python 3.11+.
 #   make install   .venv with everything
-#   make test      style, types, import rules and tests
+#   make test      style, types, import rules, tests and notebooks
 #   make notebooks run the notebooks on a few simulated images
 #   make demo      the whole road once [DATA=a folder of data]
 
@@ -31,6 +31,7 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest --durations=15
+	$(MAKE) notebooks
 
 # Executed copies are thrown away: what a notebook shows is made by who reads it.
 notebooks: $(STAMP)
