@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,11 @@ def _adapted(
 ) -> dict[str, Tensor]:
     """The weights under the names of timm's features, for images of some channels."""
     options = feature_options(name, image_channels)
-    drawn = _drawn(timm.create_model, name, **options).state_dict()
     try:
-        state: dict[str, Tensor] = _drawn(
-            timm.create_model, name, pretrained=True, pretrained_cfg_overlay=given or None,
-            **options,
-        ).state_dict()  # fmt: skip
+        state = _timms(name, given, options)
+        # timm leaves out in silence what a file has not. What would be the same from a file of
+        # other values is none of the file's, be it random or a norm's ones and zeros.
+        other = _timms(name, _changed(given), options) if given else {}
     except (OSError, RuntimeError, LookupError, ValueError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
@@ -69,18 +67,36 @@ def _adapted(
             f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
             "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none"
         ) from error
-    # timm leaves out in silence what a file has not: it is still as it was drawn.
-    for key, tensor in drawn.items():
-        if tensor.ndim > 1 and tensor.is_floating_point() and tensor.equal(state[key]):
+    for key, tensor in other.items():
+        if tensor.is_floating_point() and tensor.equal(state[key]):
             raise InputError(f"the weights '{pretrained}' do not fit '{name}': '{key}' is missing")
     return state
 
 
-def _drawn(make: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:
-    """A network whose random weights are the same each time; nobody else's numbers change."""
+def _changed(given: dict[str, Any]) -> dict[str, Any]:
+    """The same file with every value higher by one."""
+    weights = given["state_dict"].items()
+    return {
+        "state_dict": {
+            key: tensor.float() + 1 if tensor.is_floating_point() else tensor
+            for key, tensor in weights
+        }
+    }
+
+
+def _timms(name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Tensor]:
+    """What timm makes of given weights, or of the hub's.
+
+    The random rest is the same each time; nobody else's numbers change.
+    """
+    # timm works on the dictionary that it is given.
+    overlay = {key: dict(weights) for key, weights in given.items()}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(SEED)
-        return make(*arguments, **options)
+        network: nn.Module = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay or None, **options
+        )
+    return network.state_dict()
 
 
 def read_weights(file: str) -> dict[str, Tensor]:

@@ -259,8 +259,32 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"convnext_femto\.pth do not fit \(Error") as caught:
         loaded("convnext_atto", 1, str(wider))
     one_sentence(caught.value)
-    fewer = dict(classifier("resnet18").state_dict())
-    del fewer["layer2.0.conv1.weight"]
-    torch.save(fewer, tmp_path / "fewer.pth")
-    with pytest.raises(InputError, match=r"do not fit.*'layer2\.0\.conv1\.weight' is missing"):
-        loaded("resnet18", 1, str(tmp_path / "fewer.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("resnet18", "layer2.0.conv1.weight"), ("resnet18", "layer2.0.bn1.weight"),
+        ("resnet18", "layer4.1.bn2.bias"), ("resnet18", "bn1.running_mean"),
+        ("convnext_atto", "stages.0.blocks.0.gamma"), ("convnext_atto", "stem.0.bias"),
+    ],
+)  # fmt: skip
+def test_a_file_that_lacks_one_tensor_names_it(name: str, missing: str, tmp_path: Path) -> None:
+    """Also one whose values might be those that a new network starts with."""
+    weights = dict(classifier(name).state_dict())
+    del weights[missing]
+    torch.save(weights, tmp_path / "fewer.pth")
+    # timm's features call stages.0 and the like stages_0.
+    named = missing.replace("stages.0", "stages_0").replace("stem.0", "stem_0")
+    with pytest.raises(InputError, match=rf"fewer\.pth' do not fit '{name}': '{named}' is missing"):
+        loaded(name, 1, str(tmp_path / "fewer.pth"))
+
+
+def test_norms_that_never_moved_are_there(tmp_path: Path) -> None:
+    """A file may hold exactly what a new network starts with."""
+    torch.manual_seed(3)
+    untrained = timm.create_model("resnet18").state_dict()
+    torch.save(untrained, tmp_path / "untrained.pth")
+    body = loaded("resnet18", 3, str(tmp_path / "untrained.pth"))
+    for key, tensor in body.state_dict().items():
+        assert tensor.equal(untrained[key])
