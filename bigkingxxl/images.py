@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,15 +160,21 @@ class Normalisation(Settings):
 
     The median becomes 0 and the distance from the low to the high percentile becomes 2, so that
     the grey of the background is the same in every image, however many cells it shows.
+
+    Attributes:
+        low, high: percentiles; limit: values beyond it, either way, are clipped.
+        zero: what becomes 0, the median or, as Cellpose has it, the low percentile.
     """
 
     low: float = Field(0.5, ge=0, lt=50)
     high: float = Field(99.5, gt=50, le=100)
     limit: float = Field(5.0, gt=0)
+    zero: Literal["median", "low"] = "median"
 
     def apply(self, pixels: Float32, statistics: ImageStatistics) -> Float32:
         """float32[C, h, w] normalised and clipped to -limit .. limit."""
-        middle = statistics.percentile(50.0)[:, None, None]
+        level = 50.0 if self.zero == "median" else self.low
+        middle = statistics.percentile(level)[:, None, None]
         spread = (statistics.percentile(self.high) - statistics.percentile(self.low))[:, None, None]
         # An image may be in any unit, 1e-9 as well. A spread of 0 leaves a few lone pixels.
         scaled = (pixels - middle) * (2 / np.where(spread > 1e-30, spread, np.float32(1e-6)))

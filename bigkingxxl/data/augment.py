@@ -20,6 +20,8 @@ class AugmentSettings(Settings):
     Attributes:
         size: side of the crop the network sees, in pixels.
         zoom: smallest and largest enlargement of the image.
+        diameter: enlarge each image before, so that the median cell of its type is so large, in
+            pixels of the network; None takes images as they are.
         rotate, flip: any angle, mirror images.
         stretch: largest ratio of the zooms along the two axes.
         contrast, brightness: largest relative and absolute change of normalised intensities.
@@ -32,6 +34,7 @@ class AugmentSettings(Settings):
 
     size: int = Field(256, ge=16)
     zoom: tuple[float, float] = (1.0, 2.0)
+    diameter: float | None = Field(None, gt=0)
     rotate: bool = True
     flip: bool = True
     stretch: float = Field(1.1, ge=1)
