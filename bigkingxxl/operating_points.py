@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bigkingxxl.settings import Settings
 
 TypeVote = Literal["image", "cell"]
+ZOOM = "zoom"  # among decode knobs: images of the type are seen so much larger than others
 
 
 class SelectKnobs(Settings):
@@ -28,10 +30,28 @@ class SelectKnobs(Settings):
 
 
 class OperatingPoint(Settings):
-    """All knobs of one cell type: `decode` for dense methods (checked by the representation)."""
+    """All knobs of one cell type.
+
+    Attributes:
+        decode: for dense methods, checked by the representation, but for 'zoom': how many times
+            larger than at the prediction's scale the network sees images of the type.
+    """
 
     decode: dict[str, Any] = Field(default_factory=dict)
     select: SelectKnobs = SelectKnobs()
+
+    @field_validator("decode")
+    @classmethod
+    def _zoom_is_a_number(cls, knobs: dict[str, Any]) -> dict[str, Any]:
+        zoom = knobs.get(ZOOM, 1.0)
+        if not isinstance(zoom, int | float) or not 0 < zoom < float("inf"):
+            raise ValueError(f"'{ZOOM}' is {zoom!r}, expected a number above 0")
+        return knobs
+
+
+def without_zoom(knobs: Mapping[str, Any]) -> dict[str, Any]:
+    """The decode knobs that are the representation's own."""
+    return {name: value for name, value in knobs.items() if name != ZOOM}
 
 
 class OperatingPoints(Settings):

@@ -14,6 +14,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.operating_points import ZOOM
 from bigkingxxl.runs import whole_file
 
 OpenSource = Callable[[str], ImageSource]
@@ -26,10 +27,12 @@ class Seen(Protocol):
     Attributes:
         decode_grid: the decode knobs that may be tuned, and the values to try.
         decode_defaults: the values of knobs that are not given.
+        zooms: how many times larger images may be looked at; for each a network runs once more.
     """
 
     decode_grid: Mapping[str, Sequence[Any]]
     decode_defaults: Knobs
+    zooms: Sequence[float]
 
     def look(self, image_id: str) -> None:
         """Run the model over an image, if that was not done before."""
@@ -56,32 +59,35 @@ class SeenMaps:
     def __init__(self, predictor: DensePredictor, source: OpenSource, folder: Path) -> None:
         self.predictor, self.source, self.folder = predictor, source, folder
         self.decode_grid: Mapping[str, Sequence[Any]] = predictor.representation.decode_grid
-        self.decode_defaults: Knobs = predictor.representation.knobs(None).model_dump()
+        own = predictor.representation.knobs(None).model_dump()
+        self.decode_defaults: Knobs = {**own, ZOOM: 1.0}
+        self.zooms: Sequence[float] = predictor.zooms
 
     def look(self, image_id: str) -> None:
         """See `Seen.look`."""
         self.path_of(image_id)
 
-    def path_of(self, image_id: str) -> Path:
+    def path_of(self, image_id: str, zoom: float = 1.0) -> Path:
         """Where an image's maps are, predicted now if they were not."""
-        path = self.folder / f"{image_id}.npy"
+        path = self.folder / (f"{image_id}.npy" if zoom == 1 else f"{image_id}-zoom{zoom:g}.npy")
         if not path.is_file():
             source = self.source(image_id)
             blank = source.statistics.is_blank
             channels = len(self.predictor.representation.channels)
-            found = np.zeros((channels, 0, 0)) if blank else self.predictor.maps(source)
+            found = np.zeros((channels, 0, 0)) if blank else self.predictor.maps(source, zoom=zoom)
             with whole_file(path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, found.astype(np.float16))
         return path
 
-    def maps(self, image_id: str) -> NDArray[np.float32]:
+    def maps(self, image_id: str, zoom: float = 1.0) -> NDArray[np.float32]:
         """float32[K, h, w] as the predictor made them, rounded to half precision; blank: h = 0."""
-        stored: NDArray[np.float16] = np.load(self.path_of(image_id), allow_pickle=False)
+        stored: NDArray[np.float16] = np.load(self.path_of(image_id, zoom), allow_pickle=False)
         return stored.astype(np.float32)
 
     def decode(self, image_id: str, knobs: Knobs) -> Candidates:
         """See `Seen.decode`."""
-        maps, source = self.maps(image_id), self.source(image_id)
+        source = self.source(image_id)
+        maps = self.maps(image_id, self.predictor.zoom(source, knobs))
         if maps.size == 0:
             return Candidates.empty(source.shape, self.predictor.representation.type_names)
         relative = self.predictor.relative_size(source)
@@ -107,6 +113,7 @@ class SeenCandidates:
         self.predictor, self.source, self.folder = predictor, source, folder
         self.decode_grid: Mapping[str, Sequence[Any]] = {}
         self.decode_defaults: Knobs = {}
+        self.zooms: Sequence[float] = ()
 
     def look(self, image_id: str) -> None:
         """See `Seen.look`."""

@@ -22,7 +22,7 @@ from bigkingxxl.evaluation.seen import Knobs, Seen
 from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.operating_points import ZOOM, OperatingPoint, OperatingPoints
 
 Float64 = NDArray[np.float64]
 CLEAR_GAIN = 0.001
@@ -80,8 +80,17 @@ class Tuner:
                 found.setdefault(kind, []).append(image_id)
         return {name: tuple(found[name]) for name in sorted(found)}
 
-    def grid(self, ids: Sequence[str]) -> Iterator[tuple[str, str, Sequence[Any]]]:
-        """Every knob as (part, name, values): the few of `decode`, then those of `select`."""
+    def grid(
+        self, ids: Sequence[str], start: OperatingPoint | None = None
+    ) -> Iterator[tuple[str, str, Sequence[Any]]]:
+        """Every knob as (part, name, values): the few of `decode`, then those of `select`.
+
+        Args:
+            start: with it also how much larger or smaller than there images are looked at.
+        """
+        if start is not None and self.seen.zooms:
+            now = start.decode.get(ZOOM, 1.0)
+            yield "decode", ZOOM, tuple(round(now * zoom, 3) for zoom in self.seen.zooms)
         for knob, values in self.seen.decode_grid.items():
             yield "decode", knob, values
         for knob, values in self.select_grid.items():
@@ -104,7 +113,7 @@ class Tuner:
         best, best_scores = start, self.scores(ids, start)
         for _ in range(PASSES):
             before = best
-            for part, knob, values in self.grid(ids):
+            for part, knob, values in self.grid(ids, start):
                 tried = [changed_knob(best, part, knob, value) for value in values]
                 scores = [self.scores(ids, each) for each in tried]
                 sure = [sure_gain(each - best_scores, ids, self.groups) for each in scores]

@@ -6,7 +6,7 @@ held is decoded block by block and the blocks' candidates are stitched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -32,7 +32,7 @@ from bigkingxxl.geometry import (
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import stitch
-from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
 
 Float32 = NDArray[np.float32]
 MapsFunction = Callable[[Float32], Float32]
@@ -50,6 +50,7 @@ class DensePredictor(NetworkPredictor):
         representation: decodes the maps.
         points: decode knobs by cell type.
         cell_type: the images' type where it is known; else the maps vote.
+        zooms: how many times larger tuning looks at images; see `DenseMethod.zooms`.
 
     Of `block_pixels` the maps are held at once. For the others see `NetworkPredictor`.
     """
@@ -59,26 +60,45 @@ class DensePredictor(NetworkPredictor):
     _: KW_ONLY
     points: OperatingPoints
     cell_type: str | None = None
+    zooms: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.type_names = self.representation.type_names
 
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
-        """The candidates of a window, in its frame, as at a relative size."""
-        return self.decode(self.maps(source, window, relative), window.size, relative)
+        """The candidates of a window, in its frame, as at a relative size.
+
+        Where the type that it shows is to be seen larger or smaller, it is looked at once more.
+        """
+        looked: list[Float32] = []
+
+        def vote() -> Float32 | None:
+            looked.append(self.maps(source, window, relative))
+            return self.representation.type_weights(looked[0])
+
+        knobs = self._knobs(vote)
+        zoom = self.zoom(source, knobs)
+        maps = looked[0] if looked and zoom == 1 else self.maps(source, window, relative, zoom)
+        return self.decode(maps, window.size, relative, knobs)
 
     def seen(self, source: ImageSource, relative: float) -> Candidates:
         """The candidates of an image whose pixels are `relative` training pixels long."""
         blocks = self._blocks(source, relative)
         if len(blocks) == 1:
-            return self.decode(self.maps(source, relative=relative), source.shape, relative)
+            return self.look(source, blocks[0], relative)
         knobs = self._knobs(lambda: self._spread_type_weights(source, relative))
+        zoom = self.zoom(source, knobs)
         parts = [
-            self.decode(self.maps(source, block, relative), block.size, relative, knobs)
+            self.decode(self.maps(source, block, relative, zoom), block.size, relative, knobs)
             for block in blocks
         ]
         return replace(stitch(parts, blocks, source.shape), relative_size=relative)
+
+    def zoom(self, source: ImageSource, knobs: Mapping[str, Any]) -> float:
+        """How many times larger these knobs want the image seen; 1 where a user says how large."""
+        is_said = self.scale is not None or source.cell_diameter is not None
+        return 1.0 if is_said else float(knobs.get(ZOOM, 1.0))
 
     def decode(
         self,
@@ -98,11 +118,16 @@ class DensePredictor(NetworkPredictor):
             knobs = self._knobs(lambda: self.representation.type_weights(maps))
         # Knobs count pixels of training; these maps have more or fewer of them.
         zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / relative
-        found = self.representation.decode(maps, self.representation.knobs_at(knobs, zoom))
+        own = self.representation.knobs_at(without_zoom(knobs), zoom)
+        found = self.representation.decode(maps, own)
         return replace(found.resize(size), relative_size=relative)
 
     def maps(
-        self, source: ImageSource, window: Window | None = None, relative: float | None = None
+        self,
+        source: ImageSource,
+        window: Window | None = None,
+        relative: float | None = None,
+        zoom: float = 1.0,
     ) -> Float32:
         """float32[K, h, w] maps of a window (default: the image), in the frame they are decoded in.
 
@@ -112,10 +137,11 @@ class DensePredictor(NetworkPredictor):
 
         Args:
             relative: pixels of training that an image pixel is long; by default what is known.
+            zoom: the network sees it so many times larger; what comes back is not.
         """
         window = whole(source.shape) if window is None else window
         relative = self.relative_size(source) if relative is None else relative
-        scale = self.settings.scale * relative
+        scale = self.settings.scale * relative * zoom
         pixels = self.normalisation.apply(source.read(window), source.statistics)
         seen = resize(pixels, scaled_size(window.size, scale))
         flips = FLIPS[: self.settings.flips]

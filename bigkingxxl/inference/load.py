@@ -130,7 +130,7 @@ def model_predictor(
     if isinstance(method, DenseMethod):
         maps = TorchMaps(method, model.network, device)
         return DensePredictor(maps, method.representation, points=model.card.operating_points,
-                              cell_type=cell_type, **looks)  # fmt: skip
+                              cell_type=cell_type, zooms=method.zooms, **looks)  # fmt: skip
     detect = TorchDetections(method, model.network, device)
     limit = getattr(method.settings, "detections", None)
     return DetectorPredictor(detect, type_names=method.type_names, limit=limit, **looks)
@@ -157,7 +157,7 @@ def onnx_predictor(
         )
     predictor = DensePredictor(
         OnnxMaps(session), method.representation, points=card.operating_points,
-        cell_type=cell_type, **_looks(card, method, settings, scale),
+        cell_type=cell_type, zooms=method.zooms, **_looks(card, method, settings, scale),
     )  # fmt: skip
     return predictor, card
 

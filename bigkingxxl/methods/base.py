@@ -108,10 +108,20 @@ class DenseMethod(Method):
 
     Attributes:
         output_layer: the network's layer that makes the maps, one block of its rows a map.
+        zooms: how many times larger tuning shows images to the network, type by type; () = as they
+            are. A network that knows one size of cells only has such.
+        any_size: whether tiles may be of any multiple of the stride.
     """
 
     output_layer: ClassVar[str]
+    zooms: ClassVar[tuple[float, ...]] = ()
+    any_size: bool = True
     representation: Representation
+
+    @property
+    def output_maps(self) -> tuple[str, ...]:
+        """The maps that the output layer makes, in order."""
+        return tuple(channel.name for channel in self.representation.channels)
 
     @property
     def learns_untyped(self) -> bool:

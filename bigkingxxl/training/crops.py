@@ -17,6 +17,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.sizes import type_diameters
 
 CACHE_BYTES = 1_500_000_000
 UNTYPED = -1  # the type of cells that are of none of the method's types
@@ -39,12 +40,9 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         self.chance = type_balanced_chances(
             [data.cell_type(each) for each in self.ids], recipe.training.type_balance
         )
-        # What no view enlarges is shrunk once, smoothly, as prediction shrinks it.
-        zoom = recipe.augment.zoom
-        self.shrink = min(1.0, zoom[1])
-        self.augment: AugmentSettings = recipe.augment.changed(
-            zoom=(zoom[0] / self.shrink, zoom[1] / self.shrink)
-        )
+        self.diameters: dict[str | None, float] = {}
+        if recipe.augment.diameter is not None:
+            self.diameters = type_diameters(data, self.ids, recipe.training.label_policy)
         self.cache: OrderedDict[str, AnnotatedPixels] = OrderedDict()
         self.cached_bytes = 0
 
@@ -54,10 +52,24 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         """image float32[C, h, w] and the method's targets."""
         rng = np.random.default_rng((self.recipe.seed, index))
-        pixels = self._pixels(self.ids[int(rng.choice(len(self.ids), p=self.chance))])
-        image, planes = random_view(pixels, self.augment, rng)
+        image_id = self.ids[int(rng.choice(len(self.ids), p=self.chance))]
+        pixels = self._pixels(image_id)
+        image, planes = random_view(pixels, self.views(image_id)[1], rng)
         targets = self.method.targets(Crop(image, planes, pixels.cell_type))
         return torch.from_numpy(image), targets
+
+    def views(self, image_id: str) -> tuple[float, AugmentSettings]:
+        """How much an image is shrunk once, and the views of what it then is.
+
+        What no view enlarges is shrunk smoothly, as prediction shrinks it.
+        """
+        augment, enlarge = self.recipe.augment, 1.0
+        if augment.diameter is not None and self.diameters:
+            own = self.diameters.get(self.data.cell_type(image_id), self.diameters[None])
+            enlarge = augment.diameter / own
+        low, high = (zoom * enlarge for zoom in augment.zoom)
+        shrink = min(1.0, high)
+        return shrink, augment.changed(zoom=(low / shrink, high / shrink))
 
     def _pixels(self, image_id: str) -> AnnotatedPixels:
         if image_id in self.cache:
@@ -65,7 +77,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
             return self.cache[image_id]
         pixels = annotated_pixels(
             self.data, image_id, self.recipe.normalisation, self.method.type_names,
-            self.recipe.training.label_policy, self.shrink,
+            self.recipe.training.label_policy, self.views(image_id)[0],
         )  # fmt: skip
         self.cache[image_id] = pixels
         self.cached_bytes += pixels.image.nbytes + pixels.planes.nbytes

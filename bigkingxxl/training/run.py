@@ -31,6 +31,7 @@ from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.trainer import make_trainer
 
@@ -185,10 +186,10 @@ def complete(
             f"{data.root}: its images have {channels} channels, but {taker} takes {expected}"
         )
     complete = recipe.model_copy(update={"settings": settings})
-    if start is None or not recipe.adapt:
-        return complete
-    sizes = cell_sizes(data, images.training, recipe.training.label_policy)
-    return adapted(complete, start.model, sizes)
+    if start is not None and recipe.adapt:
+        sizes = cell_sizes(data, images.training, recipe.training.label_policy)
+        complete = adapted(complete, start.model, sizes)
+    return sized(complete, data, images.training)
 
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:

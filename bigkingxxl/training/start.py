@@ -16,7 +16,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.operating_points import ZOOM, OperatingPoint, OperatingPoints, without_zoom
 from bigkingxxl.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     chosen = recipe.prediction.model_dump(exclude_unset=True)
     prediction = card.prediction.changed(**{"scale": scale, **chosen})
     low, high = recipe.augment.zoom
-    zoom = (low * prediction.scale, high * prediction.scale)
+    zoom = (low, high)
+    if recipe.augment.diameter is None:
+        zoom = (low * prediction.scale, high * prediction.scale)
     points = adapted_points(model, 1 / ratio, sizes.mixed)
     # Nothing is left to adapt: the recipe that the run folder keeps can be run again as it is.
     return recipe.changed(
@@ -125,7 +127,8 @@ def adapted_points(model: Model, zoom: float, mixed: bool) -> OperatingPoints:
 def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint:
     decode = point.decode
     if isinstance(model.method, DenseMethod):
-        decode = dict(model.method.representation.knobs_at(decode, zoom))
+        own = dict(model.method.representation.knobs_at(without_zoom(decode), zoom))
+        decode = {**own, **({ZOOM: decode[ZOOM]} if ZOOM in decode else {})}
     least = point.select.minimum_area * zoom**2
     return OperatingPoint(decode=decode, select=point.select.changed(minimum_area=least))
 
@@ -144,8 +147,12 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
     old = start.model.method
     if isinstance(method, DenseMethod) and isinstance(old, DenseMethod):
         for name in own:
-            if name.startswith(f"{method.output_layer}.") and name in weights:
-                weights[name] = _matched_rows(own[name], weights[name], method, old)
+            if name.startswith(f"{method.output_layer}."):
+                # A model of one type may lack a layer that tells types apart.
+                before = weights.get(name)
+                weights[name] = own[name] if before is None else _matched_rows(
+                    own[name], before, method, old
+                )  # fmt: skip
     elif method.type_names != old.type_names:
         for name in own:
             if method.rows_by_type(name) and name in weights:
@@ -160,8 +167,7 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
 
 def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMethod) -> Tensor:
     """The rows of an output layer, block by block, for the maps of another set of types."""
-    names = [channel.name for channel in method.representation.channels]
-    old_names = [channel.name for channel in before.representation.channels]
+    names, old_names = list(method.output_maps), list(before.output_maps)
     if own.shape[1:] != old.shape[1:]:
         return old
     blocks = old.reshape(len(old_names), -1, *old.shape[1:])

@@ -33,6 +33,7 @@ class Shown:
 
     decode_grid: Mapping[str, Sequence[Any]] = {"quiet": (0, 1, 2)}
     decode_defaults: Mapping[str, Any] = {"quiet": 0}
+    zooms: Sequence[float] = ()
 
     def look(self, image_id: str) -> None:
         pass

@@ -11,7 +11,7 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError
-from bigkingxxl.geometry import Affine
+from bigkingxxl.geometry import Affine, disc_diameter
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.training.crops import (
     CropDataset,
@@ -122,9 +122,26 @@ def test_views_below_full_size_come_from_a_shrunk_image(data: Dataset, recipe: R
     crops = crops_of(data, half)
     whole = crops_of(data, recipe)
     image_id = data.ids[0]
-    assert crops.augment.zoom == (0.5, 1.0)
+    assert crops.views(image_id)[1].zoom == (0.5, 1.0)
     assert crops._pixels(image_id).image.shape == (1, 48, 48)
     assert whole._pixels(image_id).image.shape == (1, 96, 96)
+
+
+def test_images_are_brought_to_one_size_of_cells_type_by_type(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    synthesize(tmp_path, SyntheticData(6, 0, ("cort", "astro"), (128, 128)), workers=1)
+    data = open_dataset(tmp_path)
+    augment = PLAIN.changed(zoom=(0.8, 1.2), diameter=12)
+    crops = crops_of(data, recipe.changed(augment=augment.model_dump()))
+    for kind in ("cort", "astro"):
+        own = [name for name in data.ids if data.cell_type(name) == kind]
+        middle = np.median([np.median(disc_diameter(data.instances(name).areas())) for name in own])
+        for name in own:
+            shrink, view = crops.views(name)
+            assert shrink <= 1
+            assert shrink * view.zoom[0] * middle == pytest.approx(0.8 * 12)
+            assert shrink * view.zoom[1] * middle == pytest.approx(1.2 * 12)
 
 
 def test_light_changes_keep_the_frame_and_are_bounded() -> None:

@@ -1,0 +1,59 @@
+"""Images brought to one size of cells: what training and prediction scale them by, type by type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
+from bigkingxxl.geometry import disc_diameter
+from bigkingxxl.operating_points import ZOOM
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.start import cell_sizes
+
+SAME_SIZE = 0.1  # a type whose cells differ less from all cells is seen at their scale
+
+
+def type_diameters(
+    data: Dataset, ids: Sequence[str], policy: LabelPolicy
+) -> dict[str | None, float]:
+    """By cell type, the median over its images of the diameter (px) of an image's median cell.
+
+    Under None that of all images, for those without cells; {} where no image has any.
+    """
+    found: dict[str | None, list[float]] = {}
+    for image_id in ids:
+        areas = apply_policy(data.instances(image_id), policy).areas()
+        if len(areas):
+            diameter = float(np.median(disc_diameter(areas)))
+            found.setdefault(data.cell_type(image_id), []).append(diameter)
+            found.setdefault(None, []).append(diameter)
+    return {name: float(np.median(each)) for name, each in found.items()}
+
+
+def sized(recipe: Recipe, data: Dataset, ids: Sequence[str]) -> Recipe:
+    """The recipe with its prediction at the size of its training, where `augment.diameter` asks.
+
+    `prediction.scale`, unless the recipe gives it, shows the median of all cells at that diameter;
+    types whose cells are larger or smaller have a zoom of their own among their decode knobs.
+    """
+    diameter = recipe.augment.diameter
+    if diameter is None:
+        return recipe
+    policy = recipe.training.label_policy
+    scale = diameter / cell_sizes(data, ids, policy).median_diameter
+    if "scale" in recipe.prediction.model_fields_set:
+        scale = recipe.prediction.scale
+    points = recipe.operating_points
+    by_type = {name: point.model_dump() for name, point in points.by_type.items()}
+    for name, own in type_diameters(data, ids, policy).items():
+        zoom = diameter / own / scale
+        if name is not None and name not in by_type and abs(zoom - 1) > SAME_SIZE:
+            by_type[name] = points.default.model_dump()
+            by_type[name]["decode"][ZOOM] = round(zoom, 3)
+    return recipe.changed(
+        prediction=recipe.prediction.changed(scale=scale).model_dump(),
+        operating_points=points.changed(by_type=by_type).model_dump(),
+    )
