@@ -56,8 +56,9 @@ class PyramidBackbone(nn.Module):
             _channels_second(each, width) for each, width in zip(found, self.widths, strict=True)
         ]
         named = OrderedDict((str(level), each) for level, each in enumerate(maps))
-        # RoI pooling compares coordinates finer than bfloat16 counts.
-        return [each.float() for each in self.fpn(named).values()]
+        # RoI pooling compares coordinates finer than bfloat16 counts, and copies whatever lies
+        # channels last whole, once for every batch of regions.
+        return [each.float().contiguous() for each in self.fpn(named).values()]
 
 
 def features(name: str, image_channels: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from bigkingxxl.networks.backbone import PyramidBackbone
@@ -52,4 +53,5 @@ class RegionNetwork(nn.Module):
     ) -> Tensor:
         named = {str(level): each for level, each in enumerate(levels[:-1])}
         pooled: Tensor = pooling(named, boxes, [size] * len(boxes))
-        return pooled
+        # In this order the heads' convolutions take two thirds of the time, the doubling a half.
+        return pooled.contiguous(memory_format=torch.channels_last)
