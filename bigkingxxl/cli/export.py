@@ -10,7 +10,10 @@ import typer
 
 def export(
     model: Annotated[Path, typer.Argument(help="A trained model.")],
-    out: Annotated[Path, typer.Option(help="The file to write; it ends in .onnx.")],
+    out: Annotated[Path, typer.Option(help="The file to write; for onnx it ends in .onnx.")],
+    to: Annotated[
+        str, typer.Option("--to", help="onnx, or cellpose: a file for Cellpose and its GUI.")
+    ] = "onnx",
     half: Annotated[
         bool, typer.Option("--half", help="Store weights in 16 bits: half the size.")
     ] = False,
@@ -18,12 +21,21 @@ def export(
     """Turn a trained model into one that predicts without torch.
 
     Settings, cell types and operating points go along, and the result is held against torch.
-    Fine-tuning can start from the exported file too.
+    Fine-tuning can start from the exported file too. A model of the method 'cellpose' also becomes
+    a file that Cellpose opens (--to cellpose); cell types and operating points stay behind.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.models import ONNX_SUFFIX
     from bigkingxxl.training.export import export as write
 
+    if to == "cellpose":
+        from bigkingxxl.training.export_cellpose import export_cellpose
+
+        sizes = export_cellpose(model, out)
+        typer.echo(f"{out}: cells of {sizes[1]:.1f} pixels, {sizes[0]:.1f} in the network")
+        return
+    if to != "onnx":
+        raise InputError(f"--to is '{to}', expected onnx or cellpose")
     if out.suffix != ONNX_SUFFIX:
         raise InputError(f"--out is {out}, expected a name that ends in {ONNX_SUFFIX}")
     difference = write(model, out, half=half)

@@ -1,4 +1,4 @@
-"""`bigkingxxl import-weights`: a published detector as a model of ours."""
+"""`bigkingxxl import-weights`: a published network as a model of ours."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ SUFFIX = ".safetensors"
 
 
 def import_weights(
-    file: Annotated[Path, typer.Argument(help="Weights: .pth or .safetensors.")],
-    source: Annotated[str, typer.Option("--from", help="Whose they are: torchvision.")],
-    config: Annotated[
-        str, typer.Option(help="A config file or recipe with the network, as torchvision_v1.")
+    file: Annotated[
+        Path, typer.Argument(help="Weights; of Cellpose also a name, as nuclei or cyto3.")
     ],
+    source: Annotated[str, typer.Option("--from", help="Whose: torchvision or cellpose.")],
     out: Annotated[Path, typer.Option(help="The file to write; it ends in .safetensors.")],
+    config: Annotated[
+        str, typer.Option(help="For torchvision: a recipe with the network, as torchvision_v1.")
+    ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
     ] = None,
@@ -37,11 +39,12 @@ def import_weights(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Turn weights of torchvision's Mask R-CNN into a model to start training from.
+    """Turn weights of torchvision's Mask R-CNN, or of Cellpose, into a model of ours.
 
     The recipes torchvision_v1 and torchvision_v2 have the networks of the published files. The
     model gives the same outputs as torchvision's; of other cell types (--types) those with the name
-    of one in the file keep its weights, the others start afresh. Every tensor is listed.
+    of one in the file keep its weights, the others start afresh. Every tensor is listed. Files of
+    Cellpose 3.1 and 4 (cpsam), people's own too, need no recipe and give Cellpose's own flows.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.training import import_weights as importer
@@ -49,10 +52,17 @@ def import_weights(
 
     if out.suffix != SUFFIX:
         raise InputError(f"--out is {out}, expected a name that ends in {SUFFIX}")
-    done = importer.import_weights(
-        file, load_recipe(config, settings or ()), out, source=source, types=_names(types),
-        file_types=_names(file_types), norm_eps=norm_eps,
-    )  # fmt: skip
+    if source == "cellpose":
+        from bigkingxxl.training.import_cellpose import import_cellpose
+
+        done = import_cellpose(str(file), out, types=_names(types))
+    elif source == importer.OFFERED and not config:
+        raise InputError("--config is missing: name the recipe of the network, as torchvision_v1")
+    else:
+        done = importer.import_weights(
+            file, load_recipe(config or "torchvision_v1", settings or ()), out, source=source,
+            types=_names(types), file_types=_names(file_types), norm_eps=norm_eps,
+        )  # fmt: skip
     if as_json:
         import json
 

@@ -11,6 +11,7 @@ from bigkingxxl.settings import checked, nearest
 
 METHODS = {
     "cascade_rcnn": "bigkingxxl.methods.cascade_rcnn:CascadeRcnn",
+    "cellpose": "bigkingxxl.methods.cellpose:Cellpose",
     "compact": "bigkingxxl.methods.compact:Compact",
     "mask_rcnn": "bigkingxxl.methods.mask_rcnn:MaskRcnn",
     "unetr": "bigkingxxl.methods.unetr:Unetr",

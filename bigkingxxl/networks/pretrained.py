@@ -100,16 +100,25 @@ def _timms(name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[st
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch one, read without running its code.
+    """`read_tensors` of what a setting names.
 
     Raises:
-        SettingsError: no file's name; ModelError: missing, damaged, or holding other objects.
+        SettingsError: no file's name; ModelError: as `read_tensors`.
     """
     path = Path(file)
     if path.suffix not in SUFFIXES:
         raise SettingsError(
             f"'{file}' names no weights, expected {', '.join(WORDS)} or a .safetensors or .pth file"
         )
+    return read_tensors(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a torch one, read without running its code.
+
+    Raises:
+        ModelError: missing, damaged, or holding other objects.
+    """
     if not path.is_file():
         raise ModelError(f"{path}: no such file of weights")
     try:

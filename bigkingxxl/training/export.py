@@ -43,12 +43,17 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
     Returns:
         The largest difference to torch, with the same weights, that was seen in the maps.
     Raises:
-        InputError: the method has no maps (a detector).
+        InputError: the method has no maps (a detector), or is bound to one size of tiles.
         ModelError: the exported graph differs by more than 1e-3.
     """
     loaded = load_model(model)
     if not isinstance(loaded.method, DenseMethod):
         raise InputError(f"{model}: only dense methods can be exported, not '{loaded.card.method}'")
+    if not loaded.method.any_size:
+        raise InputError(
+            f"{model}: its network takes tiles of {loaded.method.stride} x {loaded.method.stride} "
+            "alone, and is not exported"
+        )
     if half:
         round_to_half(loaded.network)
     maps = _Maps(loaded.method, loaded.network).eval()

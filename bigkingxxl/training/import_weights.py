@@ -100,7 +100,7 @@ def import_weights(
     given = {our_name(name): tensor for name, tensor in stored.items()}
     sources = {our_name(name): name for name in stored}
     old_types = _types_of_file(file, given, tuple(file_types))
-    method = make_method(recipe.method, recipe.settings, _unique(tuple(types)) or old_types)
+    method = make_method(recipe.method, recipe.settings, unique(tuple(types)) or old_types)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(recipe.seed)
         network = method.build()
@@ -123,8 +123,8 @@ def import_weights(
 def _check(file: Path, recipe: Recipe, source: str) -> None:
     if source != OFFERED:
         raise InputError(
-            f"weights from '{source}' cannot be imported: only torchvision's Mask R-CNN is "
-            "offered, because only with it were outputs shown to stay the same"
+            f"weights from '{source}' cannot be imported: only torchvision's Mask R-CNN and "
+            "cellpose are offered, because only with them were outputs shown to stay the same"
         )
     if recipe.method != METHOD:
         raise InputError(f"the recipe trains '{recipe.method}', expected '{METHOD}'")
@@ -141,11 +141,16 @@ def _types_of_file(
     if declared and len(declared) != count:
         raise InputError(f"{file} tells {count} types apart, but {len(declared)} are named")
     if declared:
-        return _unique(declared)
+        return unique(declared)
     return published if count == len(published) else tuple(f"type_{k + 1}" for k in range(count))
 
 
-def _unique(names: tuple[str, ...]) -> tuple[str, ...]:
+def unique(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of cell types, if each is a name and there once.
+
+    Raises:
+        InputError: one is not.
+    """
     repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
         raise InputError(f"the type '{repeated[0]}' is empty or named twice")

@@ -60,7 +60,7 @@ def test_programs_read_it_as_json(weights: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "source", "words"),
     [
-        ([], "detectron2", "only torchvision's Mask R-CNN is offered"),
+        ([], "detectron2", "only torchvision's Mask R-CNN and cellpose"),
         (["--set", "settings.rpn_depth=2"], "torchvision", "rpn.head.conv.1.0.weight' is missing"),
         (["--set", "method=compact"], "torchvision", "trains 'compact'"),
         (["--file-types", "a"], "torchvision", "tells 3 types apart, but 1 are named"),

@@ -355,7 +355,7 @@ def test_a_file_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("source", ["detectron2", "mmdetection", "TorchVision", ""])
 def test_only_torchvisions_layout_is_offered(source: str, tmp_path: Path) -> None:
     file = saved({}, tmp_path / "weights.pth")
-    with pytest.raises(InputError, match=r"only torchvision's Mask R-CNN is offered, because only"):
+    with pytest.raises(InputError, match=r"only torchvision's Mask R-CNN and cellpose are"):
         import_weights(file, load_recipe("torchvision_v1"), tmp_path / "o", source=source)
 
 

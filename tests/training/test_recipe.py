@@ -6,12 +6,15 @@ import pytest
 
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.methods.registry import make_method
+from bigkingxxl.networks.cellpose import library_version
 from bigkingxxl.training.recipe import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_shipped_recipe_is_valid_and_builds(name: str) -> None:
     recipe = load_recipe(name)
+    if recipe.method == "cellpose" and (library_version() or "").partition(".")[0] != "3":
+        pytest.skip("cellpose 3.1 is not installed")
     method = make_method(recipe.method, recipe.settings, ("a", "b"))
     assert sum(parameter.numel() for parameter in method.build().parameters()) > 1000
 

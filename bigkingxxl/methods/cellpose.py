@@ -1,0 +1,106 @@
+"""Cellpose: the real library's network under our flows, losses, decoding and training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from bigkingxxl.decoding.flows import Flows, FlowsSettings
+from bigkingxxl.errors import InputError, SettingsError
+from bigkingxxl.methods.base import Batch, DenseMethod
+from bigkingxxl.settings import Settings, checked
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+STRIDES = {"unet": 16, "sam": 256}  # Cellpose-SAM has places for the patches of such a tile
+
+
+class CellposeSettings(Settings):
+    """Which network, and what it starts from.
+
+    Attributes:
+        network: 'unet' (cellpose 3.1, trains and predicts) or 'sam' (4.x, predicts).
+        start: what training starts from: a model that the library knows by name ('nuclei',
+            'cyto3', 'livecell_cp3', ...; it downloads them), a file of Cellpose's, or '' = scratch.
+        image_channels: C of the images; of more than the network takes it sees the mean.
+        representation_settings: of the flows; without a `dice_weight` the loss is Cellpose's.
+    """
+
+    network: Literal["unet", "sam"] = "unet"
+    start: str = ""
+    image_channels: int = Field(1, ge=1)
+    representation_settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cellpose(DenseMethod):
+    """Stringer et al. 2021 and its successors.
+
+    The network knows cells of one size: train with `augment.diameter` (30 pixels, 17 for 'nuclei').
+    """
+
+    name: ClassVar[str] = "cellpose"
+    Settings: ClassVar[type[Settings]] = CellposeSettings
+    output_layer: ClassVar[str] = "types"
+    zooms: ClassVar[tuple[float, ...]] = (0.8, 1.0, 1.25)
+
+    def __init__(self, settings: CellposeSettings, type_names: tuple[str, ...]) -> None:
+        super().__init__(settings, type_names)
+        own = {"dice_weight": 0.0, **settings.representation_settings}
+        flows = checked(FlowsSettings, own, where="settings of the representation 'flows'")
+        if flows.boundary:
+            raise SettingsError("Cellpose's network makes no boundary map: leave 'boundary' out")
+        if settings.network == "sam" and len(type_names) > 1:
+            raise SettingsError(
+                f"Cellpose-SAM tells no cell types apart, but {len(type_names)} are named"
+            )
+        self.representation = Flows(type_names, flows)
+        self.stride = STRIDES[settings.network]
+        self.any_size = settings.network == "unet"
+
+    @property
+    def output_maps(self) -> tuple[str, ...]:
+        """See `DenseMethod.output_maps`: the one layer of ours tells the cell types apart."""
+        return tuple(f"type_{name}" for name in self.type_names)
+
+    def build(self) -> nn.Module:
+        """A network without trained weights.
+
+        Raises:
+            MissingExtraError: the library is not installed, or is of the other line.
+        """
+        from bigkingxxl.networks.cellpose import CellposeNetwork
+
+        return CellposeNetwork(self.settings.network, len(self.type_names))
+
+    def initialise(self, network: nn.Module) -> None:
+        """The weights of `start`, before training.
+
+        Raises:
+            InputError, ModelError: see `cellpose_files.read_cellpose`; a network that predicts
+                only.
+        """
+        from bigkingxxl.networks.cellpose_files import load_library, read_cellpose
+
+        self._check_trains()
+        if self.settings.start:
+            file = read_cellpose(self.settings.start)
+            if file.kind != "unet":
+                raise InputError(
+                    f"{file.path} is a network of cellpose 4, which only predicts here: import it "
+                    "(bigkingxxl import-weights --from cellpose), or start from one of 3.1"
+                )
+            load_library(network.library, file)  # type: ignore[arg-type]
+
+    def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The flows' losses; with one cell type and no Dice weight, Cellpose's own."""
+        self._check_trains()
+        return super().loss(network, batch)
+
+    def _check_trains(self) -> None:
+        if self.settings.network != "unet":
+            raise InputError(
+                "networks of cellpose 4 (Cellpose-SAM) only predict here: train one of 3.1, "
+                "settings.network=unet (pip install 'bigkingxxl[cellpose]')"
+            )

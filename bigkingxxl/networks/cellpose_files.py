@@ -1,0 +1,158 @@
+"""Files of Cellpose's own: found by name or path, read without running code, and written.
+
+They hold a network's weights under the library's names, and two sizes of cells: `diam_mean`, in
+pixels of the network, and `diam_labels`, in pixels of the images it was trained on.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bigkingxxl.errors import InputError, MissingExtraError, ModelError
+from bigkingxxl.networks.cellpose import DIAMETERS, HOW, Kind, library_version
+from bigkingxxl.networks.pretrained import read_tensors
+from bigkingxxl.settings import nearest
+
+CYTO, NUCLEI = 30.0, 17.0  # pixels of the network that cells and nuclei measure
+NUCLEI_FILE = "nucleitorch_0"  # says 30, was trained with 17: the library knows it by its name
+PARALLEL = "module."  # before names of networks that were trained on several devices
+MARKS: dict[Kind, str] = {"unet": "output.2.weight", "sam": "W2"}
+DINO = "encoder.cls_token"
+
+
+@dataclass(frozen=True, eq=False)
+class CellposeFile:
+    """What a file of Cellpose's holds.
+
+    Attributes:
+        path: of the file; kind: whose network its weights are; weights: by the library's names.
+        network_diameter: of cells, in pixels of the network.
+        image_diameter: of cells, in pixels of the images of its training.
+    """
+
+    path: Path
+    kind: Kind
+    weights: dict[str, Tensor]
+    network_diameter: float
+    image_diameter: float
+
+
+def read_cellpose(start: str) -> CellposeFile:
+    """A file of Cellpose's, or a model that the library knows by its name and downloads.
+
+    Raises:
+        InputError: neither; the download failed.
+        MissingExtraError: a name, and the library is not installed.
+        ModelError: a file that is damaged or none of Cellpose's.
+    """
+    path = Path(start) if Path(start).is_file() else named_file(start)
+    stored = {name.removeprefix(PARALLEL): each for name, each in read_tensors(path).items()}
+    kind = _kind(path, stored)
+    size = NUCLEI if path.name == NUCLEI_FILE else _size(stored, "diam_mean", CYTO)
+    weights = {name: each.float() for name, each in stored.items() if name not in DIAMETERS}
+    return CellposeFile(path, kind, weights, size, _size(stored, "diam_labels", size))
+
+
+def _kind(path: Path, stored: Mapping[str, Tensor]) -> Kind:
+    if DINO in stored:
+        raise ModelError(f"{path} is a network on DINOv3, expected one of Cellpose 3.1 or CP-SAM")
+    for kind, mark in MARKS.items():
+        if mark in stored:
+            return kind
+    raise ModelError(
+        f"{path} is no file of Cellpose's: it has neither '{MARKS['unet']}' (3.1) nor "
+        f"'{MARKS['sam']}' (Cellpose-SAM)"
+    )
+
+
+def _size(stored: Mapping[str, Tensor], name: str, default: float) -> float:
+    size = float(stored[name].float().mean()) if name in stored else default
+    return size if 0 < size < float("inf") else default
+
+
+def named_file(name: str) -> Path:
+    """The file of a model that the library knows, downloaded where it was not.
+
+    Raises:
+        InputError: no such name, or the download failed; MissingExtraError: no library.
+    """
+    if library_version() is None:
+        raise MissingExtraError(
+            f"'{name}' is no file, and models by name need the library cellpose: {HOW['unet']}"
+        )
+    from cellpose import models
+
+    known = [*models.MODEL_NAMES, *models.get_user_models()]
+    if name not in known:
+        raise InputError(
+            f"'{name}' is no file and no model of cellpose {library_version()}"
+            f"{nearest(name, known)}"
+        )
+    find = getattr(models, "model_path", models.cache_model_path)
+    try:
+        with checked_certificates():
+            return Path(find(name))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the model '{name}' could not be downloaded from {models._MODEL_URL} ({error}): "
+            "download it elsewhere and give its file, --set settings.start=FILE"
+        ) from error
+
+
+@contextmanager
+def checked_certificates() -> Iterator[None]:
+    """After the block servers are asked for certificates as before it.
+
+    The library, when it downloads, stops that for the whole process.
+    """
+    context = ssl._create_default_https_context
+    try:
+        yield
+    finally:
+        ssl._create_default_https_context = context
+
+
+def load_library(network: nn.Module, file: CellposeFile) -> None:
+    """Give the library's network the weights of a file.
+
+    Raises:
+        ModelError: they do not fit; the first tensor that does not is named.
+    """
+    own = network.state_dict()
+    # Old files hold no counters of batches; nothing that is computed depends on them.
+    weights = {**{name: each for name, each in own.items() if each.ndim == 0}, **file.weights}
+    for name, tensor in own.items():
+        found = weights.get(name)
+        if found is None or found.shape != tensor.shape:
+            what = "is missing" if found is None else f"has shape {tuple(found.shape)}"
+            raise ModelError(
+                f"{file.path} does not fit Cellpose's network: '{name}' {what}, "
+                f"expected shape {tuple(tensor.shape)}"
+            )
+        if not torch.isfinite(found).all():
+            raise ModelError(f"{file.path}: '{name}' holds values that are no numbers")
+    left = [name for name in weights if name not in own]
+    if left:
+        raise ModelError(f"{file.path} does not fit Cellpose's network: '{left[0]}' has no place")
+    network.load_state_dict({name: weights[name] for name in own})
+
+
+def write_cellpose(
+    path: Path, network: nn.Module, network_diameter: float, image_diameter: float
+) -> None:
+    """Write a file that the library and its GUI open.
+
+    Args:
+        network: the library's own; for the diameters see `CellposeFile`.
+    """
+    sizes = dict(zip(DIAMETERS, (network_diameter, image_diameter), strict=True))
+    stored = {name: torch.tensor([size], dtype=torch.float32) for name, size in sizes.items()}
+    stored |= {name: each.detach().cpu().clone() for name, each in network.state_dict().items()}
+    torch.save(stored, path)

@@ -1,0 +1,34 @@
+"""A trained Cellpose network as a file of Cellpose's own, for its GUI and its library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.models import load_model
+from bigkingxxl.networks.cellpose_files import CYTO, write_cellpose
+from bigkingxxl.runs import whole_file
+
+
+def export_cellpose(model: Path, out: Path) -> tuple[float, float]:
+    """Write the network's weights under the library's names, with the sizes of its cells.
+
+    Returns:
+        The diameter of cells in pixels of the network, and of the training images.
+    Raises:
+        InputError: it is a model of another method; others as `load_model`.
+    """
+    loaded = load_model(model)
+    card, network = loaded.card, loaded.network
+    if card.method != "cellpose":
+        raise InputError(
+            f"{model} is a model of the method '{card.method}': only Cellpose's own networks "
+            "(bigkingxxl train cellpose) can be opened by Cellpose"
+        )
+    diameter = card.median_diameter or CYTO / card.prediction.scale
+    sizes = (diameter * card.prediction.scale, diameter)
+    library: Any = network.library
+    with whole_file(out) as temporary:
+        write_cellpose(temporary, library, *sizes)
+    return sizes
