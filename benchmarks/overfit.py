@@ -84,7 +84,10 @@ def learn(method: Method, tiles: list[tuple[Crop, Instances]], minutes: float) -
     network = network.to(memory_format=torch.channels_last)
     optimizer = Muon(parameter_groups(network, muon=True), lr=1e-3, weight_decay=0.0)
     targets = [method.targets(crop) for crop, _ in tiles]
-    images = torch.from_numpy(np.stack([crop.image for crop, _ in tiles]))
+    # Transformers take whole patches only; mirrored cells would be cells that nobody annotated.
+    beyond = [(0, -side % method.stride) for side in ENLARGED]
+    padded = [np.pad(crop.image, ((0, 0), *beyond)) for crop, _ in tiles]
+    images = torch.from_numpy(np.stack(padded))
     images = images.contiguous(memory_format=torch.channels_last)
     began, rounds, reached = time.process_time(), 0, 0.0
     while reached <= GOAL and time.process_time() - began < 60 * minutes:
@@ -113,7 +116,7 @@ def ap50(method: Method, network: Any, images: Any, truth: list[Instances]) -> f
     with torch.inference_mode():
         for index in range(len(truth)):
             (each,) = method.detect(network, images[index : index + 1])
-            found[str(index)] = each
+            found[str(index)] = each.shift(0, 0, ENLARGED)
     network.train()
     table = coco_table({str(i): each for i, each in enumerate(truth)}, found)
     return float(table.value("AP", 50) or 0.0)
