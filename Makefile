@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, and none was found" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade uv || true
-	VIRTUAL_ENV= $(BIN)/uv pip install --python $(BIN)/python -e '.[train,kaggle,dev]' \
-		|| $(BIN)/python -m pip install -e '.[train,kaggle,dev]'
+	VIRTUAL_ENV= $(BIN)/uv pip install --python $(BIN)/python -e '.[train,cellpose,kaggle,dev]' \
+		|| $(BIN)/python -m pip install -e '.[train,cellpose,kaggle,dev]'
 	touch $(STAMP)
 
 lint: $(STAMP)
@@ -36,9 +36,9 @@ test: lint
 # Executed copies are thrown away: what a notebook shows is made by who reads it.
 notebooks: $(STAMP)
 	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
-	for name in train inference; do \
+	for name in detectron/train detectron/inference Cellpose; do \
 		BIGKINGXXL_WORK="$$work" BIGKINGXXL_DATA= $(BIN)/jupyter execute --timeout 600 \
-			detectron/$$name.ipynb --output "$$work/$$name.ipynb" || exit 1; \
+			$$name.ipynb --output "$$work/$$(basename $$name).ipynb" || exit 1; \
 	done
 
 demo: $(STAMP)
