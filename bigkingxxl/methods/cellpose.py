@@ -23,13 +23,13 @@ class CellposeSettings(Settings):
     Attributes:
         network: 'unet' (cellpose 3.1, trains and predicts) or 'sam' (4.x, predicts).
         start: what training starts from: a model that the library knows by name ('nuclei',
-            'cyto3', 'livecell_cp3', ...; it downloads them), a file of Cellpose's, or '' = scratch.
+            'cyto3', 'livecell_cp3', ...; it downloads them), a file of Cellpose's; by default none.
         image_channels: C of the images; of more than the network takes it sees the mean.
         representation_settings: of the flows; without a `dice_weight` the loss is Cellpose's.
     """
 
     network: Literal["unet", "sam"] = "unet"
-    start: str = ""
+    start: str | None = None
     image_channels: int = Field(1, ge=1)
     representation_settings: dict[str, Any] = Field(default_factory=dict)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,8 +41,9 @@ def unet(seed: int = 0) -> Any:
     network = CPnet([2, 32, 64, 128, 256], 3, 3)
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(layer.running_mean, -0.2, 0.2)
-            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+            statistics: Any = layer
+            statistics.running_mean.uniform_(-0.2, 0.2)
+            statistics.running_var.uniform_(0.5, 2)
     network.diam_labels.data[:] = 20.0
     return network.eval()
 
@@ -221,7 +224,7 @@ def test_a_model_by_name_is_downloaded_by_the_library(
     from cellpose import models, utils
 
     def download(url: str, path: str, progress: bool = True) -> None:
-        ssl._create_default_https_context = ssl._create_unverified_context
+        monkeypatch.setattr(ssl, "_create_default_https_context", None)
         Path(path).write_bytes(file.read_bytes())
 
     monkeypatch.setattr(models, "MODEL_DIR", tmp_path)
@@ -258,7 +261,7 @@ def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def missing(name: str) -> str:
-    raise networks.PackageNotFoundError(name)
+    raise PackageNotFoundError(name)
 
 
 @pytest.mark.parametrize(
@@ -295,25 +298,25 @@ def test_settings_that_cannot_be(settings: Any, types: tuple[str, ...], words: s
 @pytest.fixture
 def _small_sam(monkeypatch: pytest.MonkeyPatch) -> None:
     """SAM's image encoder, small enough for a test."""
-    from segment_anything import sam_model_registry
-    from segment_anything.modeling import ImageEncoderViT
+    registry = import_module("segment_anything").sam_model_registry
+    image_encoder = import_module("segment_anything.modeling").ImageEncoderViT
 
     def small(checkpoint: None) -> Any:
-        encoder = ImageEncoderViT(embed_dim=32, depth=2, num_heads=2, use_rel_pos=True,
+        encoder = image_encoder(embed_dim=32, depth=2, num_heads=2, use_rel_pos=True,
                                   global_attn_indexes=(0, 1))  # fmt: skip
         for block in encoder.blocks:
             # As large as the tokens of a tile of 256 pixels need.
             block.attn.rel_pos_h.data.normal_(std=0.1)
         return SimpleNamespace(image_encoder=encoder)
 
-    monkeypatch.setitem(sam_model_registry, "vit_l", small)
+    monkeypatch.setitem(registry, "vit_l", small)
 
 
 @of_4
 @pytest.mark.usefixtures("_small_sam")
 def test_cellpose_sam_says_what_the_librarys_says(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    theirs = networks._sam()
+    theirs: Any = networks._sam()
     type_of_library = type(theirs)
     torch.nn.init.normal_(theirs.out.weight)
     theirs = theirs.eval()
