@@ -29,6 +29,13 @@ def train(
         str | None,
         typer.Option(help="The model to start from: bundled, synthetic or a file."),
     ] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(help="Images without annotation, for recipes with a critic; repeatable."),
+    ] = None,
+    no_unlabelled: Annotated[
+        bool, typer.Option("--no-unlabelled", help="Train the critic's recipe without them.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -44,6 +51,7 @@ def train(
     from bigkingxxl.training.recipe import load_recipe
 
     recipe = load_recipe(config, settings or (), seed, init)
+    recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
     folder = out or Path("runs") / Path(config).stem
     result = run.train(
         recipe, open_dataset(data), folder,

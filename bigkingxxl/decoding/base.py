@@ -88,6 +88,14 @@ class Representation(ABC):
         """
 
     @abstractmethod
+    def type_layers(self, maps: Tensor) -> Tensor:
+        """float[B, T, h, w]: how much each pixel is a cell of each type, 0 to 1.
+
+        Args:
+            maps: float[B, K, h, w], activated, or targets as `targets` makes them.
+        """
+
+    @abstractmethod
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         """Cells from float32[K, h, w] activated maps.
 

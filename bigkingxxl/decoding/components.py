@@ -65,6 +65,10 @@ class Components(Representation):
         """Cross-entropy and Dice of the foreground maps."""
         return foreground_loss(self.settings.dice_weight, logits=logits, targets=targets)
 
+    def type_layers(self, maps: Tensor) -> Tensor:
+        """See `Representation.type_layers`."""
+        return maps
+
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`."""
         from skimage.measure import label

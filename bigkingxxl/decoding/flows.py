@@ -130,6 +130,10 @@ class Flows(Representation):
             total = total + settings.boundary_weight * losses["boundary"]
         return {"loss": total, **losses}
 
+    def type_layers(self, maps: Tensor) -> Tensor:
+        """See `Representation.type_layers`."""
+        return maps[:, :1] if self._types is None else maps[:, :1] * maps[:, self._types]
+
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`: a score is mean foreground times one minus flow error."""
         settings = self.knobs(knobs)

@@ -90,6 +90,10 @@ class Watershed(Representation):
         total = losses["loss"] + self.settings.distance_weight * distance
         return {**losses, "loss": total, "distance": distance}
 
+    def type_layers(self, maps: Tensor) -> Tensor:
+        """See `Representation.type_layers`."""
+        return maps[:, :-1]
+
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`."""
         settings = self.knobs(knobs)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import batched_nms, nms
@@ -82,14 +80,13 @@ def best_regions(
 
 def region_masks(
     network: RegionNetwork, levels: list[Tensor], found: Found, size: tuple[int, int], at_once: int
-) -> NDArray[np.float32]:
+) -> Tensor:
     """float32[R, side, side] mask probabilities, `at_once` regions at a time."""
     labels = found.types.argmax(dim=1) + 1 if len(found.boxes) else found.types.new_zeros(0)
     parts = [
-        mask_of_label(network.mask_logits(levels, [boxes], size), kinds.long()).sigmoid().cpu()
+        mask_of_label(network.mask_logits(levels, [boxes], size), kinds.long()).sigmoid()
         for boxes, kinds in zip(
             torch.split(found.boxes, at_once), torch.split(labels, at_once), strict=True
         )
     ]
-    masks: NDArray[np.float32] = torch.cat(parts).numpy()
-    return masks
+    return torch.cat(parts)

@@ -65,3 +65,12 @@ def mask_targets(target: Target, boxes: Tensor, cells: Tensor, side: int) -> Ten
     inside = (seen == value[:, None, None]).float()
     bins = inside.reshape(len(boxes), side, SAMPLING, side, SAMPLING).mean(dim=(2, 4))
     return (bins >= 0.5).float()
+
+
+def type_layers(target: Target, types: int) -> Tensor:
+    """float32[T, h, w]: 1 where a cell of type t lies on any plane."""
+    planes = target["planes"].long()
+    kind = torch.zeros(int(planes.max()) + 1, dtype=torch.long, device=planes.device)
+    kind[target["value"]] = target["labels"]
+    kinds = kind[planes]
+    return torch.stack([(kinds == each + 1).any(dim=0) for each in range(types)]).float()

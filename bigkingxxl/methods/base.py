@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import Representation
+from bigkingxxl.errors import SettingsError
 from bigkingxxl.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ class Batch:
     Attributes:
         images: float[B, C, h, w].
         targets: what the method's `collate` made of its `targets`.
+        unlabelled: float[U, C, h, w], crops of images without annotation.
     """
 
     images: Tensor
     targets: Any
+    unlabelled: Tensor | None = None
 
 
 class Method(ABC):
@@ -98,6 +101,24 @@ class Method(ABC):
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Losses by name, the total under 'loss'."""
 
+    def layers(self, network: nn.Module, images: Tensor) -> Tensor:  # noqa: ARG002
+        """float32[B, T, h, w]: how much each pixel is a cell of each type, differentiably.
+
+        Raises:
+            SettingsError: the method has no such layers, so no critic can judge it.
+        """
+        raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
+
+    def true_layers(self, targets: Any) -> Tensor:  # noqa: ARG002
+        """float32[B, T, h, w]: the same of annotated cells, from collated targets; 0 or 1."""
+        raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
+
+    def losses_and_layers(
+        self, network: nn.Module, batch: Batch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """`loss` and `layers` of one batch."""
+        return self.loss(network, batch), self.layers(network, batch.images)
+
     @abstractmethod
     def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
         """What the network sees in float32[B, C, h, w] normalised tiles, one entry a tile."""
@@ -141,6 +162,22 @@ class DenseMethod(Method):
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The representation's losses."""
         return self.representation.loss(logits=network(batch.images), targets=batch.targets)
+
+    def losses_and_layers(
+        self, network: nn.Module, batch: Batch
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Both of one look."""
+        logits = network(batch.images)
+        losses = self.representation.loss(logits=logits, targets=batch.targets)
+        return losses, self.representation.type_layers(self.representation.activate(logits.float()))
+
+    def layers(self, network: nn.Module, images: Tensor) -> Tensor:
+        """See `Method.layers`."""
+        return self.representation.type_layers(self.maps(network, images))
+
+    def true_layers(self, targets: Tensor) -> Tensor:
+        """See `Method.true_layers`."""
+        return self.representation.type_layers(targets)
 
     def maps(self, network: nn.Module, tiles: Tensor) -> Tensor:
         """float32[B, K, h, w] activated maps of normalised tiles [B, C, h, w]."""

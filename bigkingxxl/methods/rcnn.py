@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchvision.models.detection._utils import BoxCoder
 
+    from bigkingxxl.detection.results import Found
     from bigkingxxl.detection.targets import Target
     from bigkingxxl.networks.region_network import RegionNetwork
 
 MASKS_AT_ONCE = 128  # regions in the mask head, so that a dense field needs no more memory
+LAYER_REGIONS = 500  # the surest regions of an image that its soft layers show
 LEVELS = 5  # of the pyramid
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_WEIGHTS = (1.0, 0.5, 0.25)
@@ -167,9 +169,37 @@ class Rcnn(Method):
 
     def loss(self, network: Any, batch: Batch) -> dict[str, Tensor]:
         """Objectness and boxes of proposals, type and boxes of each stage, masks."""
+        return self._losses(network, network(batch.images), batch)[0]
+
+    def losses_and_layers(self, network: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Both of one look; the layers are of the same proposals."""
+        levels = network(batch.images)
+        losses, proposals = self._losses(network, levels, batch)
+        return losses, self._layers(network, levels, proposals, batch.images.shape[-2:])
+
+    def layers(self, network: Any, images: Tensor) -> Tensor:
+        """See `Method.layers`: the gradient reaches the mask head, its features, the backbone."""
+        levels = network(images)
+        was_training = network.rpn.training
+        network.rpn.eval()  # in training it asks for annotated cells
+        proposals, _ = network.rpn.propose(images, levels)
+        network.rpn.train(was_training)
+        return self._layers(network, levels, proposals, images.shape[-2:])
+
+    def true_layers(self, targets: Sequence[Target]) -> Tensor:
+        """See `Method.true_layers`."""
+        import torch
+
+        from bigkingxxl.detection.targets import type_layers
+
+        return torch.stack([type_layers(each, len(self.type_names)) for each in targets])
+
+    def _losses(
+        self, network: Any, levels: list[Tensor], batch: Batch
+    ) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The losses, and the proposals they are of."""
         from bigkingxxl.detection.learning import region_losses
 
-        levels = network(batch.images)
         proposals, rpn = network.rpn.propose(batch.images, levels, batch.targets)
         losses = {"objectness": rpn["loss_objectness"], "anchors": rpn["loss_rpn_box_reg"]}
         size = (batch.images.shape[-2], batch.images.shape[-1])
@@ -179,7 +209,42 @@ class Rcnn(Method):
             ious=STAGE_IOU, weights=STAGE_WEIGHTS, regions=own.regions,
             positive_share=own.positive_share, mask_weight=own.mask_weight,
         )  # fmt: skip
-        return {"loss": sum(losses.values(), start=batch.images.new_zeros(())), **losses}
+        total = sum(losses.values(), start=batch.images.new_zeros(()))
+        return {"loss": total, **losses}, proposals
+
+    def _layers(
+        self, network: Any, levels: list[Tensor], proposals: Sequence[Tensor], size: Sequence[int]
+    ) -> Tensor:
+        """float32[B, T, h, w] of each image's proposals."""
+        import torch
+
+        from bigkingxxl.detection.results import region_masks
+        from bigkingxxl.detection.soft_layers import soft_layers
+        from bigkingxxl.networks.quiet_norms import quiet_norms
+
+        frame, layers = (int(size[0]), int(size[1])), []
+        with quiet_norms(network):
+            for index, boxes in enumerate(proposals):
+                own_levels = [each[index : index + 1] for each in levels]
+                with torch.no_grad():
+                    found = self._found(network, own_levels, boxes, frame, LAYER_REGIONS)
+                masks = region_masks(network, own_levels, found, frame, MASKS_AT_ONCE)
+                types = found.score[:, None] * found.types
+                layers.append(soft_layers(found.boxes, masks, types, frame))
+        return torch.stack(layers)
+
+    def _found(
+        self, network: Any, levels: list[Tensor], proposals: Tensor, size: tuple[int, int],
+        count: int,
+    ) -> Found:  # fmt: skip
+        """One image's regions after all stages, the surest first."""
+        from bigkingxxl.detection.results import best_regions, refine
+
+        own: RcnnSettings = self.settings
+        boxes, shares = refine(network, levels, proposals, size, self.coders)
+        return best_regions(
+            boxes, shares, own.box_nms, own.score_floor, count, by_type=own.nms_by_type
+        )
 
     # ---- seeing -------------------------------------------------------------------------------
 
@@ -197,14 +262,11 @@ class Rcnn(Method):
         self, network: Any, levels: list[Tensor], proposals: Tensor, size: tuple[int, int]
     ) -> Candidates:
         from bigkingxxl.detection.masks import mask_candidates, mean_inside
-        from bigkingxxl.detection.results import best_regions, refine, region_masks
+        from bigkingxxl.detection.results import region_masks
 
         own: RcnnSettings = self.settings
-        boxes, shares = refine(network, levels, proposals, size, self.coders)
-        found = best_regions(
-            boxes, shares, own.box_nms, own.score_floor, own.detections, by_type=own.nms_by_type
-        )
-        masks = region_masks(network, levels, found, size, MASKS_AT_ONCE)
+        found = self._found(network, levels, proposals, size, own.detections)
+        masks = region_masks(network, levels, found, size, MASKS_AT_ONCE).cpu().numpy()
         score = found.score.float().cpu().numpy()
         if own.rescore:
             score = score * mean_inside(masks)

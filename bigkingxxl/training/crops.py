@@ -155,13 +155,17 @@ class EpochSampler(Sampler[int]):
         return iter(range(start, start + self.crops_per_epoch))
 
 
-def crop_loader(crops: CropDataset | MixedCrops) -> DataLoader[Any]:
-    """Batches of crops; one worker process draws them while the network learns."""
+def crop_loader(crops: Any) -> DataLoader[Any]:
+    """Batches of crops; one worker process draws them while the network learns.
+
+    Args:
+        crops: items are an image, its targets and maybe a crop without annotation.
+    """
     method, training = crops.method, crops.recipe.training
 
-    def collate(items: Sequence[tuple[torch.Tensor, Any]]) -> Batch:
-        images = torch.stack([image for image, _ in items])
-        return Batch(images, method.collate([targets for _, targets in items]))
+    def collate(items: Sequence[tuple[Any, ...]]) -> Batch:
+        images, targets, *others = zip(*items, strict=True)
+        return Batch(torch.stack(images), method.collate(targets), *map(torch.stack, others))
 
     workers = training.workers
     return DataLoader(

@@ -78,13 +78,21 @@ class TrainingModule(L.LightningModule):
         """The total loss of one batch."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
         losses = self.method.loss(self.network, Batch(images, batch.targets))
+        self.check(losses, batch_idx)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        return losses["loss"]
+
+    def check(self, losses: dict[str, Tensor], batch_idx: int) -> None:
+        """Refuse a loss that is no number.
+
+        Raises:
+            DivergedError: it names the batch.
+        """
         if not torch.isfinite(losses["loss"]):
             raise DivergedError(
                 f"the loss became {float(losses['loss'].detach())} in epoch {self.current_epoch}, "
                 f"batch {batch_idx}: the last good checkpoint is kept; try a smaller learning_rate"
             )
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
-        return losses["loss"]
 
     def configure_optimizers(self) -> Any:
         """AdamW or Muon; no weight decay on biases and norms; the rate falls as a cosine."""
@@ -129,7 +137,8 @@ class TrainingModule(L.LightningModule):
         if not isinstance(batch, Batch):
             return batch
         moved = super().transfer_batch_to_device(batch.targets, device, dataloader_idx)
-        return Batch(batch.images.to(device), moved)
+        unlabelled = None if batch.unlabelled is None else batch.unlabelled.to(device)
+        return Batch(batch.images.to(device), moved, unlabelled)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the time spent and the last score."""

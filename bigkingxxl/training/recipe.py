@@ -61,6 +61,48 @@ class TrainingSettings(Settings):
     workers: int = Field(1, ge=0)
 
 
+Game = Literal["wasserstein", "hinge", "least_squares"]
+
+
+class AdversarialSettings(Settings):
+    """A critic beside the supervised losses (UNETR-GAN, R-CNN-GAN).
+
+    Attributes:
+        weight: of the adversarial loss beside the supervised one, once it is fully in; 0 lets the
+            critic learn and changes nothing else.
+        begin, full: shares of the training after which the weight starts to rise, and is reached.
+        game: 'wasserstein', 'hinge' or 'least_squares'.
+        gradient_penalty: its weight in the critic's loss; 0 = none.
+        critic_steps: of the critic for each of the generator, on the same crops.
+        critic_width: channels of its first layer; critic_learning_rate: of its Adam.
+        softening: standard deviation in pixels of the blur of true masks before the critic sees
+            them.
+        unlabelled: folders or files of images without annotation; by default those that the data
+            set has of its own (`train_semi_supervised/`).
+        semi_supervised: False leaves images without annotation out.
+        unlabelled_weight: of their adversarial loss beside that of annotated images.
+    """
+
+    weight: float = Field(0.05, ge=0)
+    begin: float = Field(0.1, ge=0, le=1)
+    full: float = Field(0.4, ge=0, le=1)
+    game: Game = "wasserstein"
+    gradient_penalty: float = Field(10.0, ge=0)
+    critic_steps: int = Field(1, ge=1)
+    critic_width: int = Field(16, ge=2)
+    critic_learning_rate: float = Field(2e-4, gt=0)
+    softening: float = Field(1.0, ge=0)
+    unlabelled: tuple[str, ...] = ()
+    semi_supervised: bool = True
+    unlabelled_weight: float = Field(1.0, ge=0)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.full < self.begin:
+            raise ValueError(f"'full' is {self.full}, expected 'begin' ({self.begin}) or more")
+        return self
+
+
 PositivePair = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
@@ -77,6 +119,7 @@ class Recipe(Settings):
             those it knows; `augment.zoom` is then relative to the network's scale.
         varied_images: simulated images of cells of any kind, made in the run folder, that a share
             of the crops is drawn from (`training.varied_share`); their cells have no type.
+        adversarial: a critic that judges the predicted masks, of images without annotation too.
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
         seed: of everything random.
@@ -93,6 +136,7 @@ class Recipe(Settings):
     normalisation: Normalisation = Normalisation()
     operating_points: OperatingPoints = OperatingPoints()
     varied_images: int = Field(0, ge=0)
+    adversarial: AdversarialSettings | None = None
     pixel_size_um: PositivePair | None = None
     seed: int = 0
 
@@ -108,6 +152,25 @@ class Recipe(Settings):
         if self.adapt and self.init is None:
             raise ValueError("'adapt' needs a model to start from: name one in 'init'")
         return self
+
+    def with_unlabelled(self, places: Iterable[str], *, use: bool) -> Recipe:
+        """The recipe with other images without annotation; without `use` with none.
+
+        Raises:
+            SettingsError: the recipe has no critic that could judge them, or both is asked for.
+        """
+        named = tuple(places)
+        if use and not named:
+            return self
+        if self.adversarial is None:
+            raise SettingsError(
+                "only a recipe with a critic learns from images without annotation: take unetr_gan "
+                "or rcnn_gan, or add --set adversarial.weight=0.05"
+            )
+        if named and not use:
+            raise SettingsError("--unlabelled and --no-unlabelled exclude each other")
+        chosen = {"semi_supervised": use, **({"unlabelled": named} if named else {})}
+        return self.model_copy(update={"adversarial": self.adversarial.changed(**chosen)})
 
 
 def recipe_names() -> list[str]:

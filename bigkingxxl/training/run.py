@@ -18,6 +18,7 @@ from bigkingxxl.data.of_types import ids_of_types, of_types
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
+from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load import choose_device
 from bigkingxxl.methods.base import Method
@@ -25,6 +26,7 @@ from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.models import ModelCard, model_hash, save_model
 from bigkingxxl.runs import make_folder, provenance, write_json
 from bigkingxxl.simulate.varied import VARIED
+from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.memory import keep_freed_memory
@@ -34,6 +36,7 @@ from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.trainer import make_trainer
+from bigkingxxl.training.unlabelled_crops import WithUnlabelled
 
 EVERY_IMAGE = -1
 
@@ -112,15 +115,18 @@ def train(
     recipe = complete(recipe, data, images, channels, start)
     if recipe.training.label_policy == "mended":
         warn_of_flaws(data, images.training)
+    unlabelled = images_without_annotation(recipe, data, images)
     make_folder(out)
     L.seed_everything(recipe.seed, verbose=False)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
-    module = TrainingModule(method, recipe, card, data, images.shown, start)
+    kind = TrainingModule if recipe.adversarial is None else AdversarialModule
+    module = kind(method, recipe, card, data, images.shown, start)
     write_run(out, recipe, data, images)
     trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
-    crops = crop_loader(training_crops(recipe, data, images, method, out))
-    fit(trainer, module, crops, last if resume else None)
+    crops = training_crops(recipe, data, images, method, out)
+    paired = WithUnlabelled(crops, unlabelled) if unlabelled else crops
+    fit(trainer, module, crop_loader(paired), last if resume else None)
     return finish(module, trainer, out, images)
 
 
@@ -268,6 +274,14 @@ def training_crops(
                       recipe.training.varied_share)  # fmt: skip
 
 
+def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:
+    """What the recipe's critic judges beside the annotated images; see `unlabelled_images`."""
+    own = recipe.adversarial
+    if own is None or not own.semi_supervised:
+        return []
+    return unlabelled_images(data, own.unlabelled, images.validation if images.chooses else ())
+
+
 def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:
     """Write what decides the run beside it."""
     write_json(out / "recipe.json", recipe.model_dump())
@@ -298,8 +312,9 @@ def finish(
     path = kept.best_model_path if images.chooses else out / "checkpoints" / "last.ckpt"
     state = torch.load(path, map_location="cpu", weights_only=False)
     weights = {
-        name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()
-    }
+        name.removeprefix("network."): tensor
+        for name, tensor in state["state_dict"].items() if name.startswith("network.")
+    }  # fmt: skip
     score = float(kept.best_model_score if images.chooses else state["score"])
     minutes = module.seconds() / 60
     name = "validation" if images.chooses else "training"

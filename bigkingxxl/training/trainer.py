@@ -39,7 +39,8 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool, chooses: b
         devices=1,
         precision="bf16-mixed" if training.precision == "bf16" and device != "mps" else "32-true",
         max_epochs=training.epochs,
-        gradient_clip_val=training.clip_norm,
+        # A module that steps by itself clips by itself.
+        gradient_clip_val=training.clip_norm if recipe.adversarial is None else None,
         callbacks=callbacks,
         logger=TensorBoardLogger(out, name="lightning_logs"),
         log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),

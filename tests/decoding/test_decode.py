@@ -179,6 +179,9 @@ class Toy(Representation):
     def loss(self, *, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         raise NotImplementedError
 
+    def type_layers(self, maps: Any) -> Any:
+        raise NotImplementedError
+
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         raise NotImplementedError
 

@@ -41,6 +41,9 @@ class Slopes(Representation):
     def loss(self, *, logits: Any, targets: Any) -> dict[str, Any]:
         raise NotImplementedError
 
+    def type_layers(self, maps: Any) -> Any:
+        raise NotImplementedError
+
     def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
         return Components(self.type_names).decode(maps[1:2])
 

@@ -194,3 +194,35 @@ def test_frozen_norms_do_not_move() -> None:
     assert all(torch.equal(before[key], after[key]) for key in before)
     learnt = {key for key, _ in network.named_parameters()}
     assert not any(".bn1." in key for key in learnt)
+
+
+@pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn"])
+def test_a_pull_on_soft_layers_reaches_mask_head_features_and_backbone(name: str) -> None:
+    torch.manual_seed(0)
+    method = rcnn(name, score_floor=0.0)
+    network: Any = method.build()
+    image, planes, types = scene()
+    batch = batch_of(method, Crop(image, planes, types))
+    losses, layers = method.losses_and_layers(network, batch)
+    seen = method.layers(network, batch.images)
+    for each in (layers, seen):  # of an annotated image, and of one without
+        assert each.shape == (1, 3, 96, 96)
+        assert 0 <= each.detach().min() <= each.detach().max() <= 1
+        network.zero_grad()
+        each.sum().backward(retain_graph=True)
+        for part in (network.mask_head, network.backbone.fpn, network.backbone.body):
+            slopes = [p.grad for p in part.parameters() if p.grad is not None]
+            assert all(slope.isfinite().all() for slope in slopes)
+            assert any(slope.abs().sum() > 0 for slope in slopes)
+        assert all(p.grad is None or not p.grad.any() for p in network.box_heads.parameters())
+    assert losses.keys() >= {"loss", "mask", "objectness"}
+
+
+def test_true_layers_show_each_cells_type_where_it_lies() -> None:
+    method = rcnn()
+    image, planes, types = scene()
+    batch = batch_of(method, Crop(image, planes, types))
+    layers = method.true_layers(batch.targets)[0]
+    for kind in range(3):
+        owners = np.flatnonzero(types == kind) + 1
+        assert np.array_equal(layers[kind].numpy() > 0, np.isin(planes, owners).any(axis=0))

@@ -153,7 +153,7 @@ def same_detections(theirs: MaskRCNN, ours: Model) -> None:
     close(found.boxes, expected["boxes"])
     close(found.score, expected["scores"])
     assert (found.types.argmax(dim=1) + 1).equal(expected["labels"])
-    masks = region_masks(network, maps, found, SIZE, 16)
+    masks = region_masks(network, maps, found, SIZE, 16).numpy()
     close(torch.from_numpy(masks), expected["masks"][:, 0])
 
     (seen_by_method,) = method.detect(network, seen)  # and so does the method itself

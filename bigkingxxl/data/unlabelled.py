@@ -1,0 +1,53 @@
+"""Images without annotation for training with a critic: found, and none of them a test image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.formats.image_files import find_images, open_image
+from bigkingxxl.images import ImageSource
+
+
+def unlabelled_images(
+    data: Dataset, places: Sequence[str], validation: Sequence[str]
+) -> list[Path]:
+    """The image files in some places, or the data set's own images without annotation.
+
+    They may differ in size and bit depth: each is normalised by its own statistics.
+
+    Args:
+        places: folders, files or patterns; none takes the data set's own.
+        validation: ids of images that the model will be judged by.
+    Raises:
+        InputError: there are none, or one is a validation image (by its name or its pixels).
+        ImageError: one cannot be read, or has other channels than the annotated images.
+    """
+    paths = find_images(places) if places else sorted(data.unlabelled)
+    if not paths:
+        raise InputError(
+            f"{data.root} has no images without annotation (train_semi_supervised/): name a folder "
+            "of them with --unlabelled DIR, or train without with --no-unlabelled"
+        )
+    channels = data.source(data.ids[0]).channels
+    judged = {_digest(data.source(image_id)): image_id for image_id in validation}
+    for path in paths:
+        source = open_image(path)
+        if source.channels != channels:
+            raise ImageError(
+                f"{path} has {source.channels} channels, but the annotated images have {channels}"
+            )
+        twin = path.stem if path.stem in validation else judged.get(_digest(source))
+        if twin is not None:
+            raise InputError(
+                f"{path} is the validation image {twin}: a model must not train on what it is "
+                "judged by, not even without its annotation"
+            )
+    return paths
+
+
+def _digest(source: ImageSource) -> bytes:
+    return sha256(repr(source.shape).encode() + source.read().tobytes()).digest()

@@ -1,0 +1,26 @@
+"""Looking without learning statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@contextmanager
+def quiet_norms(network: nn.Module) -> Iterator[None]:
+    """Batch norms in training compute with their batch, as always, but do not remember it."""
+    norms = [
+        each
+        for each in network.modules()
+        if isinstance(each, _BatchNorm) and each.training and each.track_running_stats
+    ]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,0 +1,21 @@
+"""UNETR-GAN: the small UNETR with a critic that also judges images without annotation.
+
+    bigkingxxl train unetr_gan --data SARTORIUS [--unlabelled DIR]
+
+Any other dense method learns so with `--set adversarial.weight=0.05`.
+"""
+
+from bigkingxxl.recipes.unetr import augment, prediction, settings, training
+
+__all__ = ["adversarial", "augment", "method", "prediction", "settings", "training"]
+
+method = "unetr"
+
+adversarial = {
+    "weight": 0.05,
+    "begin": 0.1,
+    "full": 0.4,
+    "game": "wasserstein",
+    "gradient_penalty": 10.0,
+    "critic_steps": 1,
+}

@@ -1,0 +1,189 @@
+"""Training with a critic: the supervised losses, and a pull towards masks that look real.
+
+The critic learns from annotated images alone: real masks against predicted ones of the same crops.
+It then also judges predictions for images without annotation. Had it seen those only with predicted
+masks, it would know them by the image and never look at the masks (Hung et al. 2018).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigkingxxl.methods.base import Batch
+from bigkingxxl.networks.critic import Critic
+from bigkingxxl.networks.quiet_norms import quiet_norms
+from bigkingxxl.training.adversarial_losses import softened
+from bigkingxxl.training.critic_trainer import BETAS, CriticStep, CriticTrainer
+from bigkingxxl.training.critic_watch import CriticWatch
+from bigkingxxl.training.module import TrainingModule
+from bigkingxxl.training.recipe import AdversarialSettings
+
+log = logging.getLogger(__name__)
+
+SHOWN = 4  # crops in the sample grid
+
+
+class AdversarialModule(TrainingModule):
+    """A training module whose network also has to convince a critic.
+
+    With a weight of 0 the network learns bit for bit what it learns without a critic: the critic
+    draws its random numbers apart, and looks of its own move no statistics.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.automatic_optimization = False
+        assert self.recipe.adversarial is not None
+        self.adversarial: AdversarialSettings = self.recipe.adversarial
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            self.critic = Critic(
+                self.card.image_channels, len(self.method.type_names), self.adversarial.critic_width
+            )
+        self.trust = 1.0  # halved each time the critic fails
+        self.watch = CriticWatch()
+        self.samples: tuple[Tensor, ...] = ()
+
+    # ---- learning -----------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        """The network's as ever, and the critic's Adam."""
+        own = super().configure_optimizers()
+        critic = torch.optim.Adam(
+            self.critic.parameters(), lr=self.adversarial.critic_learning_rate, betas=BETAS
+        )
+        return [own["optimizer"], critic], [own["lr_scheduler"]]
+
+    def weight(self) -> float:
+        """Of the adversarial loss at this step: it rises on a line, and falls with the trust."""
+        own, done = self.adversarial, self.progress(self.trainer.global_step)
+        share = 1.0 if done >= own.full else max(done - own.begin, 0) / (own.full - own.begin)
+        return own.weight * self.trust * share
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        """The critic's steps, then the network's."""
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        losses, layers = self.method.losses_and_layers(self.network, Batch(images, batch.targets))
+        self.check(losses, batch_idx)
+        real = softened(self.method.true_layers(batch.targets), self.adversarial.softening)
+        teacher = self.critic_trainer()
+        seen = teacher.learn(images, real, layers, self.trainer.global_step)
+        judged = {"annotated": (images, layers, 1.0), **self.unlabelled_layers(batch)}
+        answers = {name: teacher.pull(each[0], each[1]) for name, each in judged.items()}
+        weight, total = self.weight(), losses["loss"]
+        if self.is_sound(seen, {name: slope for name, (_, slope) in answers.items()}):
+            if weight > 0:
+                for name, (_, each, share) in judged.items():
+                    total = total + weight * share * (each * answers[name][1]).sum()
+            self.network_step(total)
+        self.samples = (images.detach(), real.detach(), layers.detach())
+        self.report(losses, seen, answers, weight)
+
+    def unlabelled_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor, float]]:
+        """Images without annotation, their layers, and how much they count; empty without any."""
+        if batch.unlabelled is None:
+            return {}
+        images = batch.unlabelled.contiguous(memory_format=torch.channels_last)
+        wanted = self.weight() * self.adversarial.unlabelled_weight > 0
+        with (
+            torch.random.fork_rng(),
+            quiet_norms(self.network),
+            torch.set_grad_enabled(wanted),
+        ):
+            layers = self.method.layers(self.network, images)
+        return {"unlabelled": (images, layers, self.adversarial.unlabelled_weight)}
+
+    def network_step(self, loss: Tensor) -> None:
+        """What Lightning does where it steps by itself: clip, step, next learning rate."""
+        optimizer, _ = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        slopes = [each.grad for each in self.network.parameters() if each.grad is not None]
+        self.log("train/gradient_norm", torch.nn.utils.get_total_norm(slopes))
+        with torch.autocast(self.device.type, enabled=False):
+            self.clip_gradients(optimizer, self.recipe.training.clip_norm, "norm")
+            optimizer.step()
+        self.lr_schedulers().step()
+
+    def critic_trainer(self) -> CriticTrainer:
+        """The critic with its optimizer; its steps are none of the training's steps."""
+        optimizer = self.optimizers()[1].optimizer
+        return CriticTrainer(self.critic, optimizer, self.adversarial, self.recipe.seed)
+
+    def is_sound(self, seen: CriticStep, slopes: dict[str, Tensor]) -> bool:
+        """Whether the step may be taken; if not, the last good state is back and trusted less."""
+        optimizers = {str(i): each.optimizer for i, each in enumerate(self.optimizers())}
+        parts = {"network": self.network, "critic": self.critic, **optimizers}
+        fault = self.watch.fault(seen, slopes)
+        if fault is None:
+            self.watch.keep(self.trainer.global_step, parts)
+            return True
+        self.trust /= 2
+        self.watch.go_back(parts)
+        log.warning(
+            "epoch %d: %s; training goes on from the last good state with an adversarial weight of "
+            "%g", self.current_epoch, fault, self.adversarial.weight * self.trust,
+        )  # fmt: skip
+        return False
+
+    # ---- telling ------------------------------------------------------------------------------
+
+    def report(
+        self, losses: dict[str, Tensor], seen: CriticStep,
+        answers: dict[str, tuple[Tensor, Tensor]], weight: float,
+    ) -> None:  # fmt: skip
+        """Log losses, the critic's distance, how the masks fare with it and how hard it pulls."""
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
+        self.log_dict({
+            "critic/loss": seen.loss, "critic/gradient_penalty": seen.penalty,
+            "critic/distance": seen.distance, "critic/weight": weight,
+            **{f"critic/loss_on_{name}": loss for name, (loss, _) in answers.items()},
+            **{f"critic/gradient_norm_on_{name}": slope.norm() for name, (_, slope) in
+               answers.items()},
+        })  # fmt: skip
+
+    def on_validation_epoch_end(self) -> None:
+        """The score, and a grid of crops, true and predicted layers."""
+        super().on_validation_epoch_end()
+        if self.samples and self.logger is not None:
+            board: Any = self.logger.experiment
+            board.add_image("critic/image_true_predicted", sample_grid(*self.samples),
+                            self.global_step)  # fmt: skip
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the trust too."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["trust"] = self.trust
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with as much trust as before."""
+        super().on_load_checkpoint(checkpoint)
+        self.trust = float(checkpoint.get("trust", 1.0))
+
+
+def sample_grid(images: Tensor, real: Tensor, predicted: Tensor) -> Tensor:
+    """float32[3, H, W]: a row a crop: the image, its true layers, the predicted ones.
+
+    The first three cell types are red, green and blue.
+    """
+    from torchvision.utils import make_grid
+
+    rows = []
+    for image, *layers in zip(images[:SHOWN], real[:SHOWN], predicted[:SHOWN], strict=True):
+        gray = image.float().mean(dim=0, keepdim=True)
+        low, high = gray.min(), gray.max()
+        rows.append(((gray - low) / (high - low).clamp(min=1e-6)).expand(3, -1, -1))
+        rows += [coloured(each.float()) for each in layers]
+    grid: Tensor = make_grid(torch.stack(rows).cpu(), nrow=3)
+    return grid
+
+
+def coloured(layers: Tensor) -> Tensor:
+    """float32[3, h, w] of up to three layers float32[T, h, w]."""
+    shown = layers.new_zeros((3, *layers.shape[1:]))
+    shown[: len(layers)] = layers[:3]
+    return shown.clamp(0, 1)
