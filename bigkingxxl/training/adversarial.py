@@ -72,9 +72,9 @@ class AdversarialModule(TrainingModule):
         real = softened(self.method.true_layers(batch.targets), self.adversarial.softening)
         teacher = self.critic_trainer()
         seen = teacher.learn(images, real, layers, self.trainer.global_step)
-        judged = {"annotated": (images, layers, 1.0), **self.unlabelled_layers(batch)}
-        answers = {name: teacher.pull(each[0], each[1]) for name, each in judged.items()}
         weight, total = self.weight(), losses["loss"]
+        judged = {"annotated": (images, layers, 1.0), **self.unlabelled_layers(batch, weight)}
+        answers = {name: teacher.pull(each[0], each[1]) for name, each in judged.items()}
         if self.is_sound(seen, {name: slope for name, (_, slope) in answers.items()}):
             if weight > 0:
                 for name, (_, each, share) in judged.items():
@@ -83,12 +83,18 @@ class AdversarialModule(TrainingModule):
         self.samples = (images.detach(), real.detach(), layers.detach())
         self.report(losses, seen, answers, weight)
 
-    def unlabelled_layers(self, batch: Batch) -> dict[str, tuple[Tensor, Tensor, float]]:
-        """Images without annotation, their layers, and how much they count; empty without any."""
+    def unlabelled_layers(
+        self, batch: Batch, weight: float
+    ) -> dict[str, tuple[Tensor, Tensor, float]]:
+        """Images without annotation, their layers, and how much they count; empty without any.
+
+        Args:
+            weight: of the adversarial loss; at 0 no gradient is asked of the layers.
+        """
         if batch.unlabelled is None:
             return {}
         images = batch.unlabelled.contiguous(memory_format=torch.channels_last)
-        wanted = self.weight() * self.adversarial.unlabelled_weight > 0
+        wanted = weight * self.adversarial.unlabelled_weight > 0
         with (
             torch.random.fork_rng(),
             quiet_norms(self.network),

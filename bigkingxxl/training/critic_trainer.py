@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class CriticStep:
     @property
     def is_finite(self) -> bool:
         """Whether every number is one."""
-        return all(map(_is_number, (self.loss, self.penalty, self.distance, self.largest)))
+        return all(map(math.isfinite, (self.loss, self.penalty, self.distance, self.largest)))
 
 
 class CriticTrainer:
@@ -92,7 +93,3 @@ class CriticTrainer:
             loss = generator_loss(self.settings.game, fake=self.critic(images.float(), leaf))
             (slope,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), slope
-
-
-def _is_number(value: float) -> bool:
-    return value - value == 0
