@@ -12,6 +12,7 @@ from bigkingxxl.geometry import Affine, resize, scaled_size
 from bigkingxxl.settings import Settings
 
 Float32 = NDArray[np.float32]
+BLURRED = 0.3  # share of crops that are blurred
 
 
 class AugmentSettings(Settings):
@@ -78,7 +79,7 @@ def random_view(
 ) -> tuple[Float32, NDArray[np.int32]]:
     """A random crop: image float32[C, size, size] and label planes int32[L, size, size]."""
     size = (settings.size, settings.size)
-    view = _random_affine(source, settings, rng)
+    view = random_affine(source.image.shape[1:], source.boxes, settings, rng)
     window = view.footprint(size).clipped(source.image.shape[1:])
     if view.footprint(size) == window:
         rows, cols = window.slices
@@ -87,20 +88,25 @@ def random_view(
     else:
         image, planes = source.image, source.planes
     planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]]
-    return random_light(view.warp(image, size), settings, rng), view.warp_labels(planes, size)
+    light = Light.drawn(settings, rng)
+    return light.apply(view.warp(image, size), rng), view.warp_labels(planes, size)
 
 
-def _random_affine(
-    source: AnnotatedPixels, settings: AugmentSettings, rng: np.random.Generator
+def random_affine(
+    shape: tuple[int, ...],
+    boxes: NDArray[np.int32],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
 ) -> Affine:
-    height, width = source.image.shape[1:]
+    """Where a random crop of an image of (H, W) lies; boxes: int32[N, 4] of its cells."""
+    height, width = shape
     zoom = float(np.exp(rng.uniform(*np.log(settings.zoom))))
     stretch = float(np.exp(rng.uniform(-1, 1) * np.log(settings.stretch)))
     angle = float(rng.uniform(0, 2 * np.pi)) if settings.rotate else 0.0
     flip = bool(settings.flip and rng.random() < 0.5)
     centre = rng.uniform((0, 0), (height, width))
-    if len(source.boxes) and rng.random() < settings.on_cell:
-        box = source.boxes[rng.integers(len(source.boxes))]
+    if len(boxes) and rng.random() < settings.on_cell:
+        box = boxes[rng.integers(len(boxes))]
         # Jittered, so that no cell is always in the middle.
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.4, 0.4, 2) * settings.size / zoom
     # Views stay inside where the image is large enough: mirrored cells teach nothing.
@@ -115,21 +121,49 @@ def _random_affine(
                          angle=angle, flip=flip, stretch=stretch)  # fmt: skip
 
 
-def random_light(image: Float32, settings: AugmentSettings, rng: np.random.Generator) -> Float32:
-    """float32[C, h, w] with other contrast, brightness, gamma, sharpness and noise."""
-    from scipy import ndimage
+@dataclass(frozen=True)
+class Light:
+    """How intensities of a crop are changed, in this order.
 
-    if rng.random() < settings.invert:
-        image = -image
-    if settings.gamma > 1:
-        exponent = np.exp(rng.uniform(-1, 1) * np.log(settings.gamma))
-        image = np.sign(image) * np.abs(image) ** np.float32(exponent)
-    if settings.blur > 0 and rng.random() < 0.3:
-        sigma = rng.uniform(0, settings.blur)
-        image = np.stack([ndimage.gaussian_filter(layer, sigma) for layer in image])
-    contrast = 1 + rng.uniform(-1, 1) * settings.contrast
-    image = image * np.float32(contrast) + np.float32(rng.uniform(-1, 1) * settings.brightness)
-    if settings.noise > 0:
-        strength = np.float32(rng.uniform(0, settings.noise))
-        image = image + strength * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.ascontiguousarray(image, np.float32)
+    Attributes:
+        invert: bright for dark; exponent: on their absolute values; blur: its standard deviation in
+            pixels, or 0; contrast: a factor; brightness: added; noise: standard deviation.
+    """
+
+    invert: bool
+    exponent: float
+    blur: float
+    contrast: float
+    brightness: float
+    noise: float
+
+    @classmethod
+    def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> Light:
+        """At random, as the settings allow."""
+        invert = bool(rng.random() < settings.invert)
+        exponent, blur, noise = 1.0, 0.0, 0.0
+        if settings.gamma > 1:
+            exponent = float(np.exp(rng.uniform(-1, 1) * np.log(settings.gamma)))
+        if settings.blur > 0 and rng.random() < BLURRED:
+            blur = float(rng.uniform(0, settings.blur))
+        contrast = 1 + float(rng.uniform(-1, 1)) * settings.contrast
+        brightness = float(rng.uniform(-1, 1)) * settings.brightness
+        if settings.noise > 0:
+            noise = float(rng.uniform(0, settings.noise))
+        return cls(invert, exponent, blur, contrast, brightness, noise)
+
+    def apply(self, image: Float32, rng: np.random.Generator) -> Float32:
+        """float32[C, h, w] in this light; the generator makes the noise."""
+        from scipy import ndimage
+
+        if self.invert:
+            image = -image
+        if self.exponent != 1:
+            image = np.sign(image) * np.abs(image) ** np.float32(self.exponent)
+        if self.blur > 0:
+            image = np.stack([ndimage.gaussian_filter(layer, self.blur) for layer in image])
+        image = image * np.float32(self.contrast) + np.float32(self.brightness)
+        if self.noise > 0:
+            grain = rng.standard_normal(image.shape, dtype=np.float32)
+            image = image + np.float32(self.noise) * grain
+        return np.ascontiguousarray(image, np.float32)

@@ -51,12 +51,15 @@ class Representation(ABC):
     Attributes:
         decode_grid: the knobs that tuning may move, and the values it tries.
         lengths, areas: the knobs that count pixels, or square ones, of the training images.
+        warps: whether the targets of a crop are those of the whole image, seen through the same
+            view, vectors turned with it and of length 1.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[AnySettings]]
     Knobs: ClassVar[type[AnySettings]]
     learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
+    warps: ClassVar[bool] = False
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     lengths: ClassVar[tuple[str, ...]] = ()
     areas: ClassVar[tuple[str, ...]] = ()

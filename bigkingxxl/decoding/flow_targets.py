@@ -53,11 +53,16 @@ def plane_flows(planes: NDArray[np.int32]) -> tuple[Float32, NDArray[np.int32]]:
     flows = label_flows(planes.reshape(count * height, width)).reshape(2, count, height, width)
     if count == 1:
         return flows[:, 0], planes[0]
+    top, labels = smallest_on_top(planes)
+    return np.take_along_axis(flows, top[None, None], axis=1)[:, 0], labels
+
+
+def smallest_on_top(planes: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """intp[h, w] and int32[h, w]: the plane of each pixel's smallest cell, and its label there."""
     area = np.bincount(planes.ravel()).astype(np.float64)
     area[0] = np.inf
-    top = area[planes].argmin(axis=0)[None]
-    on_top = np.take_along_axis(flows, top[None], axis=1)[:, 0]
-    return on_top, np.take_along_axis(planes, top, axis=0)[0]
+    top: NDArray[np.intp] = area[planes].argmin(axis=0)
+    return top, np.take_along_axis(planes, top[None], axis=0)[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,6 +71,7 @@ class Flows(Representation):
     Knobs: ClassVar[type[Settings]] = FlowsKnobs
     Settings: ClassVar[type[Settings]] = FlowsSettings
     learns_untyped: ClassVar[bool] = True
+    warps: ClassVar[bool] = True
     lengths: ClassVar[tuple[str, ...]] = ("steps",)
     areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {

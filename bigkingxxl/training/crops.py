@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.methods.base import Batch, Crop, Method
-from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.sizes import type_diameters
 
 CACHE_BYTES = 1_500_000_000
@@ -53,7 +53,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         """image float32[C, h, w] and the method's targets."""
         rng = np.random.default_rng((self.recipe.seed, index))
         image_id = self.ids[int(rng.choice(len(self.ids), p=self.chance))]
-        pixels = self._pixels(image_id)
+        pixels = self.pixels(image_id)
         image, planes = random_view(pixels, self.views(image_id)[1], rng)
         targets = self.method.targets(Crop(image, planes, pixels.cell_type))
         return torch.from_numpy(image), targets
@@ -71,7 +71,8 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         shrink = min(1.0, high)
         return shrink, augment.changed(zoom=(low / shrink, high / shrink))
 
-    def _pixels(self, image_id: str) -> AnnotatedPixels:
+    def pixels(self, image_id: str) -> AnnotatedPixels:
+        """An image and its annotations, kept for the next crop."""
         if image_id in self.cache:
             self.cache.move_to_end(image_id)
             return self.cache[image_id]
@@ -161,15 +162,22 @@ def crop_loader(crops: Any) -> DataLoader[Any]:
     Args:
         crops: items are an image, its targets and maybe a crop without annotation.
     """
-    method, training = crops.method, crops.recipe.training
+    method = crops.method
 
     def collate(items: Sequence[tuple[Any, ...]]) -> Batch:
         images, targets, *others = zip(*items, strict=True)
         return Batch(torch.stack(images), method.collate(targets), *map(torch.stack, others))
 
+    return epoch_loader(crops, crops.recipe.training, collate)
+
+
+def epoch_loader(
+    items: Dataset[Any], training: TrainingSettings, collate: Callable[[Any], Any]
+) -> DataLoader[Any]:
+    """Batches of an epoch's items, prepared by worker processes."""
     workers = training.workers
     return DataLoader(
-        crops,
+        items,
         batch_size=training.batch_size,
         sampler=EpochSampler(training.crops_per_epoch),
         collate_fn=collate,

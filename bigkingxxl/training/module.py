@@ -20,9 +20,11 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
+from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import Start, take_weights
+from bigkingxxl.training.views import Views
 
 PICTURES = 3
 
@@ -39,6 +41,7 @@ class TrainingModule(L.LightningModule):
         card: of the model in the making; validation predicts with its settings.
         data: the data set; validation_ids: images predicted after each epoch.
         start: the model whose weights training starts from; None takes the method's own beginning.
+        images: what `Views` in place of batches are of.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class TrainingModule(L.LightningModule):
         data: Dataset,
         validation_ids: Sequence[str],
         start: Start | None = None,
+        images: DeviceImages | None = None,
     ) -> None:
         super().__init__()
         self.method, self.recipe, self.card, self.data = method, recipe, card, data
+        self.images = images
         self.validation_ids = tuple(validation_ids)
         network = method.build()
         if start is None:
@@ -134,11 +139,19 @@ class TrainingModule(L.LightningModule):
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
         """Batches go to the device; ids of images to predict stay."""
+        if isinstance(batch, Views):
+            return batch.to(device)
         if not isinstance(batch, Batch):
             return batch
         moved = super().transfer_batch_to_device(batch.targets, device, dataloader_idx)
         unlabelled = None if batch.unlabelled is None else batch.unlabelled.to(device)
         return Batch(batch.images.to(device), moved, unlabelled)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Views become crops where the images are."""
+        if isinstance(batch, Views) and self.images is not None:
+            return self.images.batch(batch)
+        return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the time spent and the last score."""

@@ -38,6 +38,9 @@ class TrainingSettings(Settings):
         small_set: data sets of fewer images train on all of them: no fold chooses the checkpoint.
         freeze_statistics: batch norms keep the statistics they start with.
         workers: processes that prepare crops.
+        feed: 'processes' make crops and their targets; 'device' draws views there alone and makes
+            the crops on the device that trains, from whole images: for GPUs, and for the
+            representation 'flows'.
     """
 
     epochs: int = Field(60, ge=1)
@@ -59,6 +62,7 @@ class TrainingSettings(Settings):
     small_set: int = Field(5, ge=1)
     freeze_statistics: bool = False
     workers: int = Field(1, ge=0)
+    feed: Literal["processes", "device"] = "processes"
 
 
 Game = Literal["wasserstein", "hinge", "least_squares"]
@@ -139,6 +143,15 @@ class Recipe(Settings):
     adversarial: AdversarialSettings | None = None
     pixel_size_um: PositivePair | None = None
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _feeds_a_critic(self) -> Self:
+        if self.adversarial and self.adversarial.semi_supervised and self.training.feed == "device":
+            raise ValueError(
+                "training.feed is 'device', expected 'processes' where a critic judges images "
+                "without annotation"
+            )
+        return self
 
     @field_validator("cell_types")
     @classmethod

@@ -27,7 +27,8 @@ from bigkingxxl.models import ModelCard, model_hash, save_model
 from bigkingxxl.runs import make_folder, provenance, write_json
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
-from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader
+from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
+from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
@@ -37,6 +38,7 @@ from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.trainer import make_trainer
 from bigkingxxl.training.unlabelled_crops import WithUnlabelled
+from bigkingxxl.training.views import ViewDraws, Views
 
 EVERY_IMAGE = -1
 
@@ -120,13 +122,13 @@ def train(
     L.seed_everything(recipe.seed, verbose=False)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
-    kind = TrainingModule if recipe.adversarial is None else AdversarialModule
-    module = kind(method, recipe, card, data, images.shown, start)
     write_run(out, recipe, data, images)
-    trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
     crops = training_crops(recipe, data, images, method, out)
-    paired = WithUnlabelled(crops, unlabelled) if unlabelled else crops
-    fit(trainer, module, crop_loader(paired), last if resume else None)
+    pool = DeviceImages.of(crops) if recipe.training.feed == "device" else None
+    kind = TrainingModule if recipe.adversarial is None else AdversarialModule
+    module = kind(method, recipe, card, data, images.shown, start, pool)
+    trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
+    fit(trainer, module, batches(crops, unlabelled, pool), last if resume else None)
     return finish(module, trainer, out, images)
 
 
@@ -272,6 +274,16 @@ def training_crops(
     varied = open_dataset(folder)
     return MixedCrops(crops, CropDataset(varied, varied.ids, method, recipe),
                       recipe.training.varied_share)  # fmt: skip
+
+
+def batches(
+    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], pool: DeviceImages | None
+) -> DataLoader[Any]:
+    """What the module trains on: batches of crops, or `Views` of a pool on its device."""
+    if pool is None:
+        return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops)
+    draws = ViewDraws(pool.viewed, crops.recipe)
+    return epoch_loader(draws, crops.recipe.training, Views.of)
 
 
 def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:

@@ -123,8 +123,8 @@ def test_views_below_full_size_come_from_a_shrunk_image(data: Dataset, recipe: R
     whole = crops_of(data, recipe)
     image_id = data.ids[0]
     assert crops.views(image_id)[1].zoom == (0.5, 1.0)
-    assert crops._pixels(image_id).image.shape == (1, 48, 48)
-    assert whole._pixels(image_id).image.shape == (1, 96, 96)
+    assert crops.pixels(image_id).image.shape == (1, 48, 48)
+    assert whole.pixels(image_id).image.shape == (1, 96, 96)
 
 
 def test_images_are_brought_to_one_size_of_cells_type_by_type(

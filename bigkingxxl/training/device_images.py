@@ -1,0 +1,204 @@
+"""Crops and their targets made on the training device, from whole images that lie there.
+
+A GPU learns faster than processes can cut, turn and draw targets. Here each image's targets are
+made once, as maps of the whole image, and are seen through the same view as its pixels; vectors
+turn with it. Cells that a crop cuts keep the centre they have in the image, as in Cellpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from bigkingxxl.decoding.base import Channel
+from bigkingxxl.decoding.flow_targets import smallest_on_top
+from bigkingxxl.errors import SettingsError
+from bigkingxxl.methods.base import Batch, Crop, DenseMethod, Method
+from bigkingxxl.training.crops import CropDataset, MixedCrops
+from bigkingxxl.training.device_light import in_light
+from bigkingxxl.training.views import Viewed, Views
+
+
+@dataclass(frozen=True, eq=False)
+class WholeImage:
+    """An image with its maps.
+
+    Attributes:
+        pixels: float16[H, W, C + K], the image's channels and the maps of its targets.
+        labels: int32[H, W], the cell on top.
+        viewed: what drawing views of it asks.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    viewed: Viewed
+
+
+class WholeImages(Dataset[WholeImage]):
+    """The images of a crop data set; each is drawn `share` times as often as there."""
+
+    def __init__(self, crops: CropDataset, share: float) -> None:
+        self.crops, self.share = crops, share
+
+    def __len__(self) -> int:
+        return len(self.crops.ids)
+
+    def __getitem__(self, index: int) -> WholeImage:
+        """See `WholeImage`."""
+        crops, image_id = self.crops, self.crops.ids[index]
+        source = crops.pixels(image_id)
+        targets = crops.method.targets(Crop(source.image, source.planes, source.cell_type))
+        _, labels = smallest_on_top(source.planes)
+        shape = (source.image.shape[1], source.image.shape[2])
+        layers = np.concatenate((source.image, targets)).astype(np.float16)
+        viewed = Viewed(shape, source.boxes, crops.views(image_id)[1],
+                        self.share * float(crops.chance[index]))  # fmt: skip
+        return WholeImage(torch.from_numpy(np.moveaxis(layers, 0, -1).copy()),
+                          torch.from_numpy(labels.astype(np.int32)), viewed)  # fmt: skip
+
+
+class DeviceImages:
+    """A pool of whole images on one device, looked at through `Views`.
+
+    Args:
+        images: of any sizes; channels: of the maps; image_channels: C; size: side of the crops.
+    """
+
+    def __init__(
+        self, images: Sequence[WholeImage], channels: Sequence[Channel], image_channels: int,
+        size: int,
+    ) -> None:  # fmt: skip
+        self.viewed = [each.viewed for each in images]
+        self.image_channels, self.size = image_channels, size
+        kinds = [channel.kind for channel in channels]
+        self.rows = [image_channels + i for i, kind in enumerate(kinds) if kind == "row"]
+        self.columns = [image_channels + i for i, kind in enumerate(kinds) if kind == "column"]
+        self.shape = torch.tensor([each.viewed.shape for each in images])
+        counts = self.shape.prod(dim=1)
+        self.start = counts.cumsum(0) - counts
+        self.pixels = torch.cat([each.pixels.flatten(0, 1) for each in images])
+        self.labels = torch.cat([each.labels.flatten() for each in images])
+
+    @classmethod
+    def of(cls, crops: CropDataset | MixedCrops) -> DeviceImages:
+        """The images that a run's crops are of.
+
+        Raises:
+            SettingsError: the method's targets cannot be seen through a view.
+        """
+        method, recipe = crops.method, crops.recipe
+        channels = warped_channels(method)
+        parts = [WholeImages(own, share) for own, share in crop_shares(crops)]
+        images = [each for part in parts for each in _made(part, recipe.training.workers)]
+        taken = images[0].pixels.shape[-1] - len(channels)
+        return cls(images, channels, taken, recipe.augment.size)
+
+    def to(self, device: torch.device) -> None:
+        """Lie on a device from now on."""
+        for name in ("shape", "start", "pixels", "labels"):
+            setattr(self, name, getattr(self, name).to(device))
+
+    @torch.no_grad()
+    def batch(self, views: Views) -> Batch:
+        """The crops and their targets, float32, on the device of the views."""
+        if self.pixels.device != views.place.device:
+            self.to(views.place.device)
+        seen = self._seen(views).movedim(-1, 1)
+        images = in_light(seen[:, : self.image_channels], views.light, views.seed)
+        return Batch(images, seen[:, self.image_channels :].contiguous())
+
+    def _seen(self, views: Views) -> Tensor:
+        """float32[B, h, w, C + K]: pixels bilinearly, maps as means over the strongest label.
+
+        As `Affine.warp_labels`: every label is a soft mask, and the strongest one wins.
+        """
+        here = torch.arange(self.size, device=views.place.device, dtype=torch.float32)
+        at = [
+            views.offset[:, axis, None, None]
+            + views.matrix[:, axis, 0, None, None] * here[:, None]
+            + views.matrix[:, axis, 1, None, None] * here
+            for axis in (0, 1)
+        ]
+        low = [each.floor() for each in at]
+        part = [each - below for each, below in zip(at, low, strict=True)]
+        shape, start = self.shape[views.place], self.start[views.place]
+        outside = [
+            (each < 0) | (each > shape[:, axis, None, None] - 1) for axis, each in enumerate(at)
+        ]
+        sides = [
+            [mirrored(low[axis].long() + step, shape[:, axis, None, None]) for step in (0, 1)]
+            for axis in (0, 1)
+        ]
+        places, weights = [], []
+        for i, row in enumerate(sides[0]):
+            for j, column in enumerate(sides[1]):
+                places.append(start[:, None, None] + row * shape[:, 1, None, None] + column)
+                weights.append(abs(1 - i - part[0]) * abs(1 - j - part[1]))
+        return self._turned(self._blended(places, weights), outside, views.matrix)
+
+    def _blended(self, places: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+        labels = torch.stack([self.labels[place] for place in places])
+        weight = torch.stack(list(weights))
+        support = torch.stack([(weight * (labels == each)).sum(dim=0) for each in labels])
+        winner = labels.gather(0, support.argmax(dim=0, keepdim=True))
+        of_winner = weight * (labels == winner)
+        of_winner /= of_winner.sum(dim=0)
+        taken, layers = self.image_channels, self.pixels.shape[-1]
+        total = torch.zeros((*winner.shape[1:], layers), device=winner.device)
+        for place, plain, own in zip(places, weight, of_winner, strict=True):
+            found = self.pixels[place].float()
+            found[..., :taken] *= plain[..., None]
+            found[..., taken:] *= own[..., None]
+            total += found
+        return total
+
+    def _turned(self, seen: Tensor, outside: Sequence[Tensor], matrix: Tensor) -> Tensor:
+        """Vectors as slopes in the crop's frame, of length 1; `outside` the image it is mirrored.
+
+        A slope of u(matrix @ x) is the transposed matrix times the slope of u.
+        """
+        mirror = torch.stack([1 - 2 * each.float() for each in outside], dim=-1)
+        for row, column in zip(self.rows, self.columns, strict=True):
+            old = seen[..., [row, column]] * mirror
+            new = torch.einsum("bhwi,bij->bhwj", old, matrix)
+            seen[..., [row, column]] = functional.normalize(new, dim=-1, eps=1e-3)
+        return seen
+
+
+def mirrored(index: Tensor, length: Tensor) -> Tensor:
+    """Indices reflected at the first and last pixel into 0 .. length - 1."""
+    period = (2 * (length - 1)).clamp(min=1)
+    index = index.abs() % period
+    return torch.minimum(index, period - index)
+
+
+def warped_channels(method: Method) -> tuple[Channel, ...]:
+    """The maps of a method whose targets may be seen through a view.
+
+    Raises:
+        SettingsError: they may not.
+    """
+    if isinstance(method, DenseMethod) and method.representation.warps:
+        return method.representation.channels
+    raise SettingsError(
+        f"training.feed is 'device', but targets of the method '{method.name}' with these settings "
+        "are made crop by crop, expected 'processes' or the representation 'flows'"
+    )
+
+
+def crop_shares(crops: CropDataset | MixedCrops) -> list[tuple[CropDataset, float]]:
+    """The data sets that crops come from, and their shares."""
+    if isinstance(crops, MixedCrops):
+        return [(crops.crops, 1 - crops.share), (crops.others, crops.share)]
+    return [(crops, 1.0)]
+
+
+def _made(images: WholeImages, workers: int) -> Iterator[Any]:
+    return iter(DataLoader(images, batch_size=None, num_workers=workers))
