@@ -53,10 +53,12 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
 
 
 class Float32Conv(nn.Conv2d):
-    """A convolution that computes in float32 whatever the precision around it."""
+    """A convolution that computes in float32 on CPUs whatever the precision around it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32[B, C, h, w] from float[B, C, h, w]."""
+        """float[B, C, h, w] from float[B, C, h, w]."""
+        if x.is_cuda:
+            return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.float()).to(x.dtype)
 
@@ -65,14 +67,17 @@ class Float32ConvSame(Conv2dSame):
     """As `Float32Conv`, padded as TensorFlow pads."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """float32[B, C, h, w] from float[B, C, h, w]."""
+        """float[B, C, h, w] from float[B, C, h, w]."""
+        if x.is_cuda:
+            same: Tensor = super().forward(x)
+            return same
         with torch.autocast(x.device.type, enabled=False):
             result: Tensor = super().forward(x.float()).to(x.dtype)
             return result
 
 
 def depthwise_in_float32(network: nn.Module) -> None:
-    """Let depthwise convolutions leave bfloat16: their gradients there take CPUs 8 times as long.
+    """Let depthwise convolutions leave bfloat16 on CPUs: its gradients take 8 times as long there.
 
     The class of a layer changes, its name and weights stay.
     """

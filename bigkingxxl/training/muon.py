@@ -40,6 +40,7 @@ class Muon(torch.optim.AdamW):
         return loss
 
     def _step_matrices(self, group: dict[str, Any]) -> None:
+        ahead: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
         for weight in group["params"]:
             if weight.grad is None:
                 continue
@@ -48,24 +49,32 @@ class Muon(torch.optim.AdamW):
                 # AdamW's loading looks for a step in every state.
                 state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
             state["momentum"].mul_(MOMENTUM).add_(weight.grad)
-            ahead = weight.grad + MOMENTUM * state["momentum"]
-            update = orthogonal(ahead.reshape(len(ahead), -1))
-            size = ADAMW_SIZE * max(update.shape) ** 0.5
-            weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.add_(update.reshape(weight.shape).to(weight.dtype), alpha=-group["lr"] * size)
+            matrix = (weight.grad + MOMENTUM * state["momentum"]).reshape(len(weight), -1)
+            ahead.setdefault(matrix.shape, []).append((weight, matrix))
+        # Alike ones at once: a GPU waits for Python where each is a chain of small products.
+        for shape, pairs in ahead.items():
+            rate = -group["lr"] * ADAMW_SIZE * max(shape) ** 0.5
+            updates = orthogonal(torch.stack([matrix for _, matrix in pairs]))
+            for (weight, _), update in zip(pairs, updates, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update.reshape(weight.shape).to(weight.dtype), alpha=rate)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly U V^T of a matrix U S V^T, by Newton and Schulz's iteration in bfloat16."""
+    """Nearly U V^T of each matrix U S V^T, by Newton and Schulz's iteration in bfloat16.
+
+    Args:
+        matrix: float[..., rows, columns].
+    """
     wide = matrix.bfloat16()
-    turned = wide.shape[0] > wide.shape[1]
-    wide = wide.T if turned else wide
-    wide = wide / (wide.norm() + 1e-7)
+    turned = wide.shape[-2] > wide.shape[-1]
+    wide = wide.mT if turned else wide
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     a, b, c = QUINTIC
     for _ in range(STEPS):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    result: Tensor = wide.T if turned else wide
+    result: Tensor = wide.mT if turned else wide
     return result
 
 
