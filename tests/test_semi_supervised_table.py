@@ -57,6 +57,12 @@ def test_chance_is_that_of_ranks() -> None:
     assert "by chance in 1 of 20" in said[0]
 
 
+def test_runs_that_learnt_nothing_are_no_comparison() -> None:
+    said = verdicts(by_arm(rows(supervised=(0.0, 0.0, 0.0), light=(0.0, 0.0, 0.01))), "default")
+    assert len(said) == 1
+    assert "too short" in said[0]
+
+
 def test_without_a_supervised_row_nothing_is_compared() -> None:
     assert "Nothing to compare" in verdicts(by_arm(rows(light=BASE)), "default")[0]
 
