@@ -87,7 +87,7 @@ class AdversarialSettings(Settings):
         unlabelled_weight: of their adversarial loss beside that of annotated images.
     """
 
-    weight: float = Field(0.05, ge=0)
+    weight: float = Field(0.002, ge=0)
     begin: float = Field(0.1, ge=0, le=1)
     full: float = Field(0.4, ge=0, le=1)
     game: Game = "wasserstein"
@@ -178,7 +178,7 @@ class Recipe(Settings):
         if self.adversarial is None:
             raise SettingsError(
                 "only a recipe with a critic learns from images without annotation: take unetr_gan "
-                "or rcnn_gan, or add --set adversarial.weight=0.05"
+                "or rcnn_gan, or add --set adversarial.weight=0.002"
             )
         if named and not use:
             raise SettingsError("--unlabelled and --no-unlabelled exclude each other")
