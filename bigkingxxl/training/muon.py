@@ -40,50 +40,32 @@ class Muon(torch.optim.AdamW):
         return loss
 
     def _step_matrices(self, group: dict[str, Any]) -> None:
-        weights = [weight for weight in group["params"] if weight.grad is not None]
-        if not weights:
-            return
-        slopes = [weight.grad for weight in weights]
-        momenta = [self._momentum(weight) for weight in weights]
-        torch._foreach_mul_(momenta, MOMENTUM)
-        torch._foreach_add_(momenta, slopes)
-        torch._foreach_add_(slopes, momenta, alpha=MOMENTUM)
-        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        # Alike ones at once: a GPU waits for Python where each is a chain of small products.
-        alike: dict[torch.Size, list[Tensor]] = {}
-        for weight in weights:
-            alike.setdefault(weight.reshape(len(weight), -1).shape, []).append(weight)
-        for shape, own in alike.items():
-            rate = -group["lr"] * ADAMW_SIZE * max(shape) ** 0.5
-            ahead = torch.stack([weight.grad.reshape(shape) for weight in own])  # type: ignore[union-attr]
-            updates = orthogonal(ahead).to(own[0].dtype).unbind()
-            shaped = [each.reshape(weight.shape) for each, weight in zip(updates, own, strict=True)]
-            torch._foreach_add_(own, shaped, alpha=rate)
-
-    def _momentum(self, weight: Tensor) -> Tensor:
-        state = self.state[weight]
-        if "momentum" not in state:
-            # AdamW's loading looks for a step in every state.
-            state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
-        momentum: Tensor = state["momentum"]
-        return momentum
+        for weight in group["params"]:
+            if weight.grad is None:
+                continue
+            state = self.state[weight]
+            if "momentum" not in state:
+                # AdamW's loading looks for a step in every state.
+                state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
+            state["momentum"].mul_(MOMENTUM).add_(weight.grad)
+            ahead = weight.grad + MOMENTUM * state["momentum"]
+            update = orthogonal(ahead.reshape(len(ahead), -1))
+            size = ADAMW_SIZE * max(update.shape) ** 0.5
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.add_(update.reshape(weight.shape).to(weight.dtype), alpha=-group["lr"] * size)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly U V^T of each matrix U S V^T, by Newton and Schulz's iteration in bfloat16.
-
-    Args:
-        matrix: float[N, rows, columns].
-    """
+    """Nearly U V^T of a matrix U S V^T, by Newton and Schulz's iteration in bfloat16."""
     wide = matrix.bfloat16()
-    turned = wide.shape[-2] > wide.shape[-1]
-    wide = wide.mT if turned else wide
-    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    turned = wide.shape[0] > wide.shape[1]
+    wide = wide.T if turned else wide
+    wide = wide / (wide.norm() + 1e-7)
     a, b, c = QUINTIC
     for _ in range(STEPS):
-        gram = wide @ wide.mT
-        wide = torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    result: Tensor = wide.mT if turned else wide
+        gram = wide @ wide.T
+        wide = a * wide + (b * gram + c * gram @ gram) @ wide
+    result: Tensor = wide.T if turned else wide
     return result
 
 

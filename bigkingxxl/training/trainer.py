@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
 
 from bigkingxxl.training.recipe import Recipe
 
@@ -31,7 +30,7 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool, chooses: b
     training = recipe.training
     callbacks = checkpoints(out / "checkpoints", training.patience if chooses else None)
     if training.averaging > 0:
-        callbacks.append(WeightAveraging(multi_avg_fn=warm_average(training.averaging)))
+        callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
     shows_bar = not quiet and sys.stderr.isatty()
     if not quiet:
         callbacks.append(TimeLeftBar(refresh_rate=10) if shows_bar else EpochLines())
@@ -91,13 +90,10 @@ class EpochLines(Callback):
 def warm_average(decay: float) -> Any:
     """A moving average that forgets fast at first, so that early epochs are not judged by noise."""
 
-    # All at once: on a GPU launching one after the other would take longer than the sums.
-    @torch.no_grad()
-    def average(averaged: list[Tensor], current: list[Tensor], count: Any) -> None:
-        if not averaged[0].is_floating_point():
-            torch._foreach_copy_(averaged, current)
-            return
+    def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
+        if not averaged.is_floating_point():
+            return current
         kept = min(decay, (1 + float(count)) / (10 + float(count)))
-        torch._foreach_lerp_(averaged, current, 1 - kept)
+        return averaged.lerp(current, 1 - kept)
 
     return average

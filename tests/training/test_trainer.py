@@ -36,10 +36,7 @@ def test_the_bar_says_how_long_the_whole_training_takes() -> None:
 def test_the_moving_average_forgets_its_start() -> None:
     average, value = warm_average(0.9), torch.tensor(0.0)
     for count in range(100):
-        average([value], [torch.tensor(1.0)], count)
+        value = average(value, torch.tensor(1.0), count)
     assert value == pytest.approx(1.0, abs=1e-3)
-    old, counted = torch.tensor(0.0), torch.tensor(3)
-    average([old], [torch.tensor(1.0)], 1000)
-    average([counted], [torch.tensor(5)], 1)
-    assert old == pytest.approx(0.1)
-    assert counted == 5
+    assert average(torch.tensor(0.0), torch.tensor(1.0), 1000) == pytest.approx(0.1)
+    assert average(torch.tensor(3), torch.tensor(5), 1) == 5
