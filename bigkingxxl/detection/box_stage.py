@@ -93,7 +93,8 @@ def of_label(deltas: Tensor, labels: Tensor) -> Tensor:
     """float[R, 4]: the deltas of each region's type, where there are some for each."""
     if deltas.shape[1] == 4:
         return deltas
-    return deltas.reshape(len(deltas), -1, 4)[torch.arange(len(deltas)), labels]
+    row = torch.arange(len(deltas), device=deltas.device)
+    return deltas.reshape(len(deltas), -1, 4)[row, labels]
 
 
 def refined(boxes: Tensor, deltas: Tensor, coder: BoxCoder, size: tuple[int, int]) -> Tensor:

@@ -40,7 +40,7 @@ def mask_of_label(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return logits[:, 0]
     # Background has a layer of its own where the layers count it, as in torchvision.
-    return logits[torch.arange(len(logits)), labels]
+    return logits[torch.arange(len(logits), device=logits.device), labels]
 
 
 def mean_inside(probability: Float32) -> Float32:

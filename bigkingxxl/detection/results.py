@@ -72,7 +72,8 @@ def best_regions(
         return Found(boxes[kept], score[kept], one_hot)
     score = types.sum(dim=1)
     if boxes.ndim == 3:
-        boxes = boxes[torch.arange(len(boxes)), types.argmax(dim=1) + 1]
+        row = torch.arange(len(boxes), device=boxes.device)
+        boxes = boxes[row, types.argmax(dim=1) + 1]
     sure = torch.where(score >= least)[0]
     kept = sure[nms(boxes[sure], score[sure], nms_iou)][:count]
     return Found(boxes[kept], score[kept], types[kept] / score[kept, None].clamp(min=1e-6))

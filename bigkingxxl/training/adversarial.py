@@ -95,8 +95,10 @@ class AdversarialModule(TrainingModule):
             return {}
         images = batch.unlabelled.contiguous(memory_format=torch.channels_last)
         wanted = weight * self.adversarial.unlabelled_weight > 0
+        # Only this one: by default every GPU of the machine is set up for it.
+        own = [self.device] if self.device.type == "cuda" else []
         with (
-            torch.random.fork_rng(),
+            torch.random.fork_rng(devices=own),
             quiet_norms(self.network),
             torch.set_grad_enabled(wanted),
         ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -156,19 +157,25 @@ class EpochSampler(Sampler[int]):
         return iter(range(start, start + self.crops_per_epoch))
 
 
+@dataclass(frozen=True, eq=False)
+class Collate:
+    """Makes batches of a method's crops; a class, as worker processes may be sent it by name."""
+
+    method: Method
+
+    def __call__(self, items: Sequence[tuple[Any, ...]]) -> Batch:
+        """Items are an image, its targets and maybe a crop without annotation."""
+        images, targets, *others = zip(*items, strict=True)
+        return Batch(torch.stack(images), self.method.collate(targets), *map(torch.stack, others))
+
+
 def crop_loader(crops: Any) -> DataLoader[Any]:
     """Batches of crops; one worker process draws them while the network learns.
 
     Args:
         crops: items are an image, its targets and maybe a crop without annotation.
     """
-    method = crops.method
-
-    def collate(items: Sequence[tuple[Any, ...]]) -> Batch:
-        images, targets, *others = zip(*items, strict=True)
-        return Batch(torch.stack(images), method.collate(targets), *map(torch.stack, others))
-
-    return epoch_loader(crops, crops.recipe.training, collate)
+    return epoch_loader(crops, crops.recipe.training, Collate(crops.method))
 
 
 def epoch_loader(

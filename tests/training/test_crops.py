@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from bigkingxxl.training.crops import (
     CropDataset,
     EpochSampler,
     MixedCrops,
+    crop_loader,
     type_balanced_chances,
 )
 from bigkingxxl.training.recipe import Recipe
@@ -39,6 +41,16 @@ def test_a_crop_depends_on_seed_and_index_alone(data: Dataset, recipe: Recipe) -
         assert np.array_equal(targets, same)
     other, _ = crops_of(data, recipe.changed(seed=1))[0]
     assert not torch.equal(first[0][0], other)
+
+
+def test_worker_processes_may_be_sent_what_they_work_with(data: Dataset, recipe: Recipe) -> None:
+    """As on macOS and Windows, and everywhere from Python 3.14 on."""
+    loader = crop_loader(crops_of(data, recipe))
+    crops, collate = ForkingPickler.loads(ForkingPickler.dumps((loader.dataset, loader.collate_fn)))
+    here = loader.collate_fn([loader.dataset[0], loader.dataset[1]])
+    there = collate([crops[0], crops[1]])
+    assert torch.equal(here.images, there.images)
+    assert torch.equal(here.targets, there.targets)
 
 
 def test_epochs_never_repeat_a_crop() -> None:
