@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from benchmarks.score_fold import MAPS, Fold, Looked, describe, look
+from benchmarks.score_fold import Fold, Looked, add_fold_options, describe, look, score
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.evaluation.average_precision import coco_table
-from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.models import resolve_model
@@ -72,16 +70,13 @@ def score_ensemble(members: Sequence[Looked], weights: Sequence[float]) -> dict[
     chose = {image_id for each in members for image_id in each.card.selected_on}
     apart = [image_id for image_id in fold.ids if image_id not in chose]
 
-    def score(ids: Sequence[str], points: Mapping[str, OperatingPoints]) -> CompetitionScore:
-        found = {image_id: tuner.predict(image_id, points[image_id]) for image_id in ids}
-        return competition_map({name: truth[name] for name in ids}, found, fold.types)
-
-    scores = {
-        "default": score(fold.ids, dict.fromkeys(fold.ids, start)),
-        "crossfitted": score(fold.ids, honest),
-        "crossfitted, images without a twin in training": score(fold.without_twins, honest),
-        "crossfitted, without the images that chose a checkpoint": score(apart, honest),
+    cases = {
+        "default": (fold.ids, dict.fromkeys(fold.ids, start)),
+        "crossfitted": (fold.ids, honest),
+        "crossfitted, images without a twin in training": (fold.without_twins, honest),
+        "crossfitted, without the images that chose a checkpoint": (apart, honest),
     }
+    scores = {name: score(tuner, *case, fold.types) for name, case in cases.items()}
     for name, result in scores.items():
         print(name, "challenge mix", result.challenge_mix, "plain", result.mean, result.by_type)
     return {
@@ -100,10 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+")
     parser.add_argument("--weight", type=float, action="append", help="of each model; default 1")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--fold", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--maps", type=Path, default=MAPS, help="folder to keep maps in")
+    add_fold_options(parser)
     options = parser.parse_args()
     fold = Fold.of(open_dataset(options.data), options.fold)
     members = [look(resolve_model(model), fold, options.maps) for model in options.models]

@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,9 +127,7 @@ class Looked:
 
     def score(self, ids: Sequence[str], points: dict[str, OperatingPoints]) -> CompetitionScore:
         """The competition's metric over some images, each under its own points."""
-        found = {image_id: self.tuner.predict(image_id, points[image_id]) for image_id in ids}
-        truth = {image_id: self.tuner.truth[image_id] for image_id in ids}
-        return competition_map(truth, found, self.fold.types)
+        return score(self.tuner, ids, points, self.fold.types)
 
     def coco(self, points: dict[str, OperatingPoints]) -> CocoTable:
         """COCO's metric over all candidates, overlaps and low scores included."""
@@ -138,6 +136,17 @@ class Looked:
             knobs = each.of(self.tuner.voted_type(image_id, each)).decode
             found[image_id] = self.tuner.candidates(image_id, knobs)
         return coco_table(self.tuner.truth, found)
+
+
+def score(
+    tuner: Tuner,
+    ids: Sequence[str],
+    points: Mapping[str, OperatingPoints],
+    types: Mapping[str, str | None],
+) -> CompetitionScore:
+    """The competition's metric over some images, each under its own points."""
+    found = {image_id: tuner.predict(image_id, points[image_id]) for image_id in ids}
+    return competition_map({image_id: tuner.truth[image_id] for image_id in ids}, found, types)
 
 
 def look(
@@ -230,14 +239,19 @@ def seconds_an_image(looked: Looked) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Parse, predict, score, write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+def add_fold_options(parser: argparse.ArgumentParser) -> None:
+    """What is scored, and where results go."""
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--maps", type=Path, default=MAPS, help="folder to keep maps in")
+
+
+def main() -> None:
+    """Parse, predict, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    add_fold_options(parser)
     options = parser.parse_args()
     fold = Fold.of(open_dataset(options.data), options.fold)
     write_json(options.out, score_fold(look(resolve_model(options.model), fold, options.maps)))
