@@ -1,8 +1,8 @@
 """Why 'scores got worse when training more': Cellpose as the team trained it, and choice by choice.
 
-    python -m benchmarks.cellpose_overfitting --data DIR [--minutes 60] [--start FILE] [--only NAME]
+    python -m benchmarks.cellpose_overfitting --data DIR [--minutes 60] [--start FILE --diameter 30]
 
-Variants of one recipe (cells of 17 pixels, as 'nuclei' knows them), each trained for the same
+Variants of one recipe (cells of 17 pixels, as 'nuclei' knows them, or of --diameter), each trained for the same
 minutes, validation included, from the same weights and without early stopping or averaging. After
 each epoch some validation images of fold 0 are predicted and scored by the competition's mAP. What
 overfits is best early and worse at the end. A variant that was trained is kept, by its minutes; the
@@ -86,7 +86,8 @@ def learn(
     if variant.wraps:
         data = with_wrapped_labels(data, training)
     recipe = load_recipe("cellpose", (
-        f"settings.start={options.start or 'null'}", f"training.max_minutes={options.minutes}",
+        f"settings.start={options.start or 'null'}", f"augment.diameter={options.diameter}",
+        f"training.max_minutes={options.minutes}",
         "training.epochs=1000", f"training.crops_per_epoch={options.crops}",
         "training.patience=1000", "training.averaging=0", f"training.learning_rate={RATE}",
         "training.warmup_steps=20", f"training.validation_images={options.images}",
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--minutes", type=float, default=60, help="of training, a variant")
     parser.add_argument("--start", default="", help="'nuclei' or a file; default: from scratch")
+    parser.add_argument("--diameter", type=float, default=17, help="of cells in the network")
     parser.add_argument("--crops", type=int, default=160, help="an epoch")
     parser.add_argument("--images", type=int, default=9, help="predicted after each epoch")
     parser.add_argument("--only", choices=VARIANTS, action="append")
@@ -167,7 +169,7 @@ def main() -> None:
         rows = {key: row(each) for key, each in found.items()}
         write_json(options.out, {
             **provenance(0), "minutes": options.minutes, "start": Path(options.start).name,
-            "images": options.images, "rows": rows, "epochs": found,
+            "diameter": options.diameter, "images": options.images, "rows": rows, "epochs": found,
         })  # fmt: skip
         write_text(options.out.with_suffix(".md"), table(rows, options.minutes))
         write_bytes(options.plot, plot(found))
