@@ -2,11 +2,11 @@
 
     python -m benchmarks.cellpose_overfitting --data DIR [--minutes 60] [--start FILE --diameter 30]
 
-Variants of one recipe (cells of 17 pixels, as 'nuclei' knows them, or of --diameter), each trained for the same
-minutes, validation included, from the same weights and without early stopping or averaging. After
-each epoch some validation images of fold 0 are predicted and scored by the competition's mAP. What
-overfits is best early and worse at the end. A variant that was trained is kept, by its minutes; the
-table and the plot are made anew each time.
+Variants of one recipe (cells of 17 pixels, as 'nuclei' knows them, or of --diameter), each trained
+for the same minutes, validation included, from the same weights and without early stopping or
+averaging. After each epoch some validation images of fold 0 are predicted and scored by the
+competition's mAP. What overfits is best early and worse at the end. A variant that was trained is
+kept, by its minutes; the table and the plot are made anew each time.
 """
 
 from __future__ import annotations
