@@ -60,13 +60,17 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         return torch.from_numpy(image), targets
 
     def views(self, image_id: str) -> tuple[float, AugmentSettings]:
-        """How much an image is shrunk once, and the views of what it then is.
+        """How much an image is shrunk once, and the views of what it then is."""
+        return self.views_of(self.data.cell_type(image_id))
+
+    def views_of(self, cell_type: str | None) -> tuple[float, AugmentSettings]:
+        """The same for images of a cell type, or of unknown ones.
 
         What no view enlarges is shrunk smoothly, as prediction shrinks it.
         """
         augment, enlarge = self.recipe.augment, 1.0
         if augment.diameter is not None and self.diameters:
-            own = self.diameters.get(self.data.cell_type(image_id), self.diameters[None])
+            own = self.diameters.get(cell_type, self.diameters[None])
             enlarge = augment.diameter / own
         low, high = (zoom * enlarge for zoom in augment.zoom)
         shrink = min(1.0, high)

@@ -7,61 +7,21 @@ turn with it. Cells that a crop cuts keep the centre they have in the image, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from bigkingxxl.decoding.base import Channel
-from bigkingxxl.decoding.flow_targets import smallest_on_top
 from bigkingxxl.errors import SettingsError
-from bigkingxxl.methods.base import Batch, Crop, DenseMethod, Method
+from bigkingxxl.methods.base import Batch, DenseMethod, Method
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.device_light import in_light
-from bigkingxxl.training.views import Viewed, Views
-
-
-@dataclass(frozen=True, eq=False)
-class WholeImage:
-    """An image with its maps.
-
-    Attributes:
-        pixels: float16[H, W, C + K], the image's channels and the maps of its targets.
-        labels: int32[H, W], the cell on top.
-        viewed: what drawing views of it asks.
-    """
-
-    pixels: Tensor
-    labels: Tensor
-    viewed: Viewed
-
-
-class WholeImages(Dataset[WholeImage]):
-    """The images of a crop data set; each is drawn `share` times as often as there."""
-
-    def __init__(self, crops: CropDataset, share: float) -> None:
-        self.crops, self.share = crops, share
-
-    def __len__(self) -> int:
-        return len(self.crops.ids)
-
-    def __getitem__(self, index: int) -> WholeImage:
-        """See `WholeImage`."""
-        crops, image_id = self.crops, self.crops.ids[index]
-        source = crops.pixels(image_id)
-        targets = crops.method.targets(Crop(source.image, source.planes, source.cell_type))
-        _, labels = smallest_on_top(source.planes)
-        shape = (source.image.shape[1], source.image.shape[2])
-        layers = np.concatenate((source.image, targets)).astype(np.float16)
-        viewed = Viewed(shape, source.boxes, crops.views(image_id)[1],
-                        self.share * float(crops.chance[index]))  # fmt: skip
-        return WholeImage(torch.from_numpy(np.moveaxis(layers, 0, -1).copy()),
-                          torch.from_numpy(labels.astype(np.int32)), viewed)  # fmt: skip
+from bigkingxxl.training.teacher import Teacher
+from bigkingxxl.training.views import Views
+from bigkingxxl.training.whole_images import WholeImage, whole_images
 
 
 class DeviceImages:
@@ -87,16 +47,22 @@ class DeviceImages:
         self.labels = torch.cat([each.labels.flatten() for each in images])
 
     @classmethod
-    def of(cls, crops: CropDataset | MixedCrops) -> DeviceImages:
+    def of(
+        cls,
+        crops: CropDataset | MixedCrops,
+        teacher: Teacher | None = None,
+        unlabelled: Sequence[Path] = (),
+    ) -> DeviceImages:
         """The images that a run's crops are of.
 
+        Args:
+            teacher: adds to the targets of annotated images; unlabelled: images it alone knows.
         Raises:
             SettingsError: the method's targets cannot be seen through a view.
         """
         method, recipe = crops.method, crops.recipe
         channels = warped_channels(method)
-        parts = [WholeImages(own, share) for own, share in crop_shares(crops)]
-        images = [each for part in parts for each in _made(part, recipe.training.workers)]
+        images = list(whole_images(crops, teacher, unlabelled))
         taken = images[0].pixels.shape[-1] - len(channels)
         return cls(images, channels, taken, recipe.augment.size)
 
@@ -141,9 +107,12 @@ class DeviceImages:
             for j, column in enumerate(sides[1]):
                 places.append(start[:, None, None] + row * shape[:, 1, None, None] + column)
                 weights.append(abs(1 - i - part[0]) * abs(1 - j - part[1]))
-        return self._turned(self._blended(places, weights), outside, views.matrix)
+        seen, labels = self._blended(places, weights)
+        return self._turned(seen, labels > 0, outside, views.matrix)
 
-    def _blended(self, places: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    def _blended(
+        self, places: Sequence[Tensor], weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         labels = torch.stack([self.labels[place] for place in places])
         weight = torch.stack(list(weights))
         support = torch.stack([(weight * (labels == each)).sum(dim=0) for each in labels])
@@ -157,18 +126,22 @@ class DeviceImages:
             found[..., :taken] *= plain[..., None]
             found[..., taken:] *= own[..., None]
             total += found
-        return total
+        return total, winner[0]
 
-    def _turned(self, seen: Tensor, outside: Sequence[Tensor], matrix: Tensor) -> Tensor:
-        """Vectors as slopes in the crop's frame, of length 1; `outside` the image it is mirrored.
+    def _turned(
+        self, seen: Tensor, annotated: Tensor, outside: Sequence[Tensor], matrix: Tensor
+    ) -> Tensor:
+        """Vectors as slopes in the crop's frame; `outside` the image it is mirrored.
 
-        A slope of u(matrix @ x) is the transposed matrix times the slope of u.
+        A slope of u(matrix @ x) is the transposed matrix times the slope of u. In annotated cells
+        vectors have length 1, elsewhere the one that a teacher gave them.
         """
         mirror = torch.stack([1 - 2 * each.float() for each in outside], dim=-1)
         for row, column in zip(self.rows, self.columns, strict=True):
             old = seen[..., [row, column]] * mirror
             new = torch.einsum("bhwi,bij->bhwj", old, matrix)
-            seen[..., [row, column]] = functional.normalize(new, dim=-1, eps=1e-3)
+            length = torch.where(annotated, 1.0, old.norm(dim=-1))[..., None]
+            seen[..., [row, column]] = length * functional.normalize(new, dim=-1, eps=1e-3)
         return seen
 
 
@@ -191,14 +164,3 @@ def warped_channels(method: Method) -> tuple[Channel, ...]:
         f"training.feed is 'device', but targets of the method '{method.name}' with these settings "
         "are made crop by crop, expected 'processes' or the representation 'flows'"
     )
-
-
-def crop_shares(crops: CropDataset | MixedCrops) -> list[tuple[CropDataset, float]]:
-    """The data sets that crops come from, and their shares."""
-    if isinstance(crops, MixedCrops):
-        return [(crops.crops, 1 - crops.share), (crops.others, crops.share)]
-    return [(crops, 1.0)]
-
-
-def _made(images: WholeImages, workers: int) -> Iterator[Any]:
-    return iter(DataLoader(images, batch_size=None, num_workers=workers))

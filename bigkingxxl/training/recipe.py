@@ -107,6 +107,27 @@ class AdversarialSettings(Settings):
         return self
 
 
+class TeacherSettings(Settings):
+    """A trained model whose maps are learned beside annotations, and alone where there are none.
+
+    Attributes:
+        model: by name or file; it makes the maps that are learned (`bundled` for `compact`).
+        flips: how many views of an image its maps are the mean of.
+        weight: its part in the targets of annotated images.
+        unlabelled: folders or files of images without annotation; by default those that the data
+            set has of its own (`train_semi_supervised/`).
+        semi_supervised: False leaves images without annotation out.
+        share: of the crops that come from them.
+    """
+
+    model: str = "bundled"
+    flips: int = Field(4, ge=1, le=8)
+    weight: float = Field(0.3, ge=0, le=1)
+    unlabelled: tuple[str, ...] = ()
+    semi_supervised: bool = True
+    share: float = Field(0.3, ge=0, lt=1)
+
+
 PositivePair = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
@@ -124,6 +145,8 @@ class Recipe(Settings):
         varied_images: simulated images of cells of any kind, made in the run folder, that a share
             of the crops is drawn from (`training.varied_share`); their cells have no type.
         adversarial: a critic that judges the predicted masks, of images without annotation too.
+        teacher: a trained model that is learned from beside the annotations, on images without
+            annotation too (`training.feed=device`).
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
         seed: of everything random.
@@ -141,6 +164,7 @@ class Recipe(Settings):
     operating_points: OperatingPoints = OperatingPoints()
     varied_images: int = Field(0, ge=0)
     adversarial: AdversarialSettings | None = None
+    teacher: TeacherSettings | None = None
     pixel_size_um: PositivePair | None = None
     seed: int = 0
 
@@ -151,6 +175,12 @@ class Recipe(Settings):
                 "training.feed is 'device', expected 'processes' where a critic judges images "
                 "without annotation"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _lets_a_teacher_see(self) -> Self:
+        if self.teacher and self.training.feed != "device":
+            raise ValueError("a teacher sees whole images: it needs training.feed=device")
         return self
 
     @field_validator("cell_types")
@@ -170,20 +200,23 @@ class Recipe(Settings):
         """The recipe with other images without annotation; without `use` with none.
 
         Raises:
-            SettingsError: the recipe has no critic that could judge them, or both is asked for.
+            SettingsError: the recipe has no critic or teacher for them, or both is asked for.
         """
         named = tuple(places)
         if use and not named:
             return self
-        if self.adversarial is None:
+        learner = "adversarial" if self.adversarial else "teacher" if self.teacher else None
+        if learner is None:
             raise SettingsError(
-                "only a recipe with a critic learns from images without annotation: take unetr_gan "
-                "or rcnn_gan, or add --set adversarial.weight=0.002"
+                "only a recipe with a critic or a teacher learns from images without annotation: "
+                "take unetr_gan or rcnn_gan, or add --set adversarial.weight=0.002, or --set "
+                "teacher.model=bundled --set training.feed=device"
             )
         if named and not use:
             raise SettingsError("--unlabelled and --no-unlabelled exclude each other")
         chosen = {"semi_supervised": use, **({"unlabelled": named} if named else {})}
-        return self.model_copy(update={"adversarial": self.adversarial.changed(**chosen)})
+        changed = getattr(self, learner).changed(**chosen)
+        return self.model_copy(update={learner: changed})
 
 
 def recipe_names() -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,12 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load import choose_device
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
-from bigkingxxl.models import ModelCard, model_hash, save_model
+from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model, save_model
 from bigkingxxl.runs import make_folder, provenance, write_json
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
-from bigkingxxl.training.device_images import DeviceImages
+from bigkingxxl.training.device_images import DeviceImages, warped_channels
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
@@ -36,6 +37,7 @@ from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
+from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.trainer import make_trainer
 from bigkingxxl.training.unlabelled_crops import WithUnlabelled
 from bigkingxxl.training.views import ViewDraws, Views
@@ -124,10 +126,11 @@ def train(
     card = make_card(recipe, data, images, start)
     write_run(out, recipe, data, images)
     crops = training_crops(recipe, data, images, method, out)
-    pool = DeviceImages.of(crops) if recipe.training.feed == "device" else None
+    device = choose_device(device)
+    pool = device_images(crops, unlabelled, device)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
     module = kind(method, recipe, card, data, images.shown, start, pool)
-    trainer = make_trainer(recipe, out, choose_device(device), quiet, images.chooses)
+    trainer = make_trainer(recipe, out, device, quiet, images.chooses)
     fit(trainer, module, batches(crops, unlabelled, pool), last if resume else None)
     return finish(module, trainer, out, images)
 
@@ -216,16 +219,20 @@ def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
 def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
     """The card of the model that a run is going to make.
 
-    What the model it starts from was trained and selected on counts: it is no test of this one.
+    What its start and its teacher were trained and selected on counts: it is no test of this one.
     """
     source = data.source(images.training[0])
     sizes = cell_sizes(data, images.training, recipe.training.label_policy)
-    base = start.model.card if start else None
+    bases = [start.model.card] if start else []
     made: dict[str, Any] = {**provenance(recipe.seed), "data": fingerprint(data)}
     if recipe.varied_images:
         made["varied_images"] = recipe.varied_images
     if start is not None:
         made["init"] = {"name": recipe.init, "hash": model_hash(start.path)}
+    if recipe.teacher is not None:
+        path = resolve_model(recipe.teacher.model)
+        bases.append(read_card(path))
+        made["teacher"] = {"name": recipe.teacher.model, "hash": model_hash(path)}
     return ModelCard(
         method=recipe.method,
         settings=make_method(recipe.method, recipe.settings, data.type_names).settings.model_dump(),
@@ -238,18 +245,18 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
         median_diameter=sizes.median_diameter,
         image_diameters=image_diameters(data, images.training),
         appearance=appearance_ranges(data, images.training, recipe.normalisation),
-        trained_on=together(images.training, base.trained_on if base else ()),
+        trained_on=together(images.training, *(base.trained_on for base in bases)),
         selected_on=together(
-            images.shown if images.chooses else (), base.selected_on if base else ()
+            images.shown if images.chooses else (), *(base.selected_on for base in bases)
         ),
         provenance=made,
-        licence=base.licence if base else "",
+        licence=next((base.licence for base in bases if base.licence), ""),
     )
 
 
-def together(own: Sequence[str], before: Sequence[str]) -> tuple[str, ...]:
-    """Both, each once, the own ones first."""
-    return tuple(dict.fromkeys((*own, *before)))
+def together(*parts: Sequence[str]) -> tuple[str, ...]:
+    """All of them, each once, in order."""
+    return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
 
 def training_crops(
@@ -276,6 +283,23 @@ def training_crops(
                       recipe.training.varied_share)  # fmt: skip
 
 
+def device_images(
+    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], device: str
+) -> DeviceImages | None:
+    """The images whose crops are made on the device, with what a teacher sees in them.
+
+    Raises:
+        SettingsError, InputError: the method's targets cannot be seen so, or taught.
+    """
+    recipe = crops.recipe
+    if recipe.training.feed != "device":
+        return None
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = Teacher.of(recipe.teacher, warped_channels(crops.method), device)
+    return DeviceImages.of(crops, teacher, unlabelled)
+
+
 def batches(
     crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], pool: DeviceImages | None
 ) -> DataLoader[Any]:
@@ -287,9 +311,10 @@ def batches(
 
 
 def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:
-    """What the recipe's critic judges beside the annotated images; see `unlabelled_images`."""
-    own = recipe.adversarial
-    if own is None or not own.semi_supervised:
+    """What a critic judges, or a teacher teaches, beside annotated ones: `unlabelled_images`."""
+    learners = (recipe.adversarial, recipe.teacher)
+    own = next((each for each in learners if each is not None and each.semi_supervised), None)
+    if own is None:
         return []
     return unlabelled_images(data, own.unlabelled, images.validation if images.chooses else ())
 

@@ -235,7 +235,7 @@ def test_no_unlabelled_folder_says_what_to_do(
 
 
 def test_only_recipes_with_a_critic_take_images_without_annotation(recipe: Recipe) -> None:
-    with pytest.raises(SettingsError, match="only a recipe with a critic"):
+    with pytest.raises(SettingsError, match="only a recipe with a critic or a teacher"):
         recipe.with_unlabelled(["there"], use=True)
     game = changed(recipe).with_unlabelled(["there"], use=True)
     assert game.adversarial is not None

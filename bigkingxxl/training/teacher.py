@@ -1,0 +1,80 @@
+"""A trained model as a teacher: what it sees joins, or replaces, what is annotated.
+
+Its maps are soft: unsure borders stay unsure. Beside annotations they keep a network from learning
+an annotator's slips by heart; of images without annotation they are all there is to learn from.
+
+Source: Hinton et al. 2015 (distillation), Xie et al. 2020 (images without labels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.decoding.base import Channel
+from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import resize
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.models import load_model, resolve_model
+from bigkingxxl.training.recipe import TeacherSettings
+
+Float32 = NDArray[np.float32]
+FOREGROUND = "foreground"
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A model whose maps are targets.
+
+    Attributes:
+        settings: as the recipe has them; predictor: the model at work.
+        channels: of the network that learns, which are the teacher's too.
+    """
+
+    settings: TeacherSettings
+    predictor: DensePredictor
+    channels: tuple[Channel, ...]
+
+    @classmethod
+    def of(cls, settings: TeacherSettings, channels: tuple[Channel, ...], device: str) -> Teacher:
+        """The model that the settings name, on a device.
+
+        Raises:
+            ModelError: there is no such model, or it is damaged.
+            InputError: it makes other maps than the network that learns.
+        """
+        path = resolve_model(settings.model)
+        model = load_model(path, device)
+        looks = model.card.prediction.changed(flips=settings.flips, decode_scale=1.0)
+        predictor = model_predictor(model, device, settings=looks)
+        wanted = [channel.name for channel in channels]
+        made = (
+            [channel.name for channel in predictor.representation.channels]
+            if isinstance(predictor, DensePredictor)
+            else []
+        )
+        if not isinstance(predictor, DensePredictor) or made != wanted:
+            raise InputError(
+                f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
+                f"makes what is learned here: {', '.join(wanted)}"
+            )
+        return cls(settings, predictor, channels)
+
+    def targets(self, source: ImageSource, shape: tuple[int, ...]) -> Float32:
+        """float32[K, H, W]: its maps of an image, as targets of an image of a shape.
+
+        A pixel has as much of a cell type as it is foreground, as annotated ones do; unit vectors
+        are shorter where the teacher is unsure.
+        """
+        if source.statistics.is_blank:
+            return np.zeros((len(self.channels), *shape), np.float32)
+        maps = resize(self.predictor.maps(source), (shape[0], shape[1]))
+        names = [channel.name for channel in self.channels]
+        for place, channel in enumerate(self.channels):
+            if channel.activation == "softmax":
+                maps[place] *= maps[names.index(FOREGROUND)]
+        return maps
