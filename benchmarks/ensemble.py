@@ -74,19 +74,33 @@ def score_ensemble(members: Sequence[Looked], weights: Sequence[float]) -> dict[
         "default": (fold.ids, dict.fromkeys(fold.ids, start)),
         "crossfitted": (fold.ids, honest),
         "crossfitted, images without a twin in training": (fold.without_twins, honest),
-        "crossfitted, without the images that chose a checkpoint": (apart, honest),
+        "crossfitted, without the images that chose the checkpoint": (apart, honest),
     }
     scores = {name: score(tuner, *case, fold.types) for name, case in cases.items()}
     for name, result in scores.items():
         print(name, "challenge mix", result.challenge_mix, "plain", result.mean, result.by_type)
     return {
         **provenance(0),
+        "model": joint([describe(each) for each in members]),
         "models": [describe(each) for each in members],
         "weights": list(weights),
         "fold": fold.number,
         "images": len(fold.ids),
+        "images_that_chose_the_checkpoint": len(fold.ids) - len(apart),
         "scores": {name: result.as_dict() for name, result in scores.items()},
-        "coco": coco_table(truth, seen.kept).as_dict(),
+        "coco_crossfitted_knobs": coco_table(truth, seen.kept).as_dict(),
+    }
+
+
+def joint(models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `benchmarks.leaderboard` says of a model, of all of them together."""
+    return {
+        "method": "ensemble",
+        "minutes": sum(each["minutes"] or 0 for each in models),
+        "trained_with": "; ".join(sorted({each["trained_with"] or "unknown" for each in models})),
+        "trained_on_images_of_this_set": max(
+            each["trained_on_images_of_this_set"] for each in models
+        ),
     }
 
 
