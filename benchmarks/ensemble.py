@@ -3,17 +3,21 @@
     python -m benchmarks.ensemble MODEL MODEL... --data DIR --out benchmarks/results/NAME.json \
         [--weight W ...]
 
-Every model's candidates under its own decode knobs are fused as `predict --model A --model B` does
-it; thresholds of the fused candidates are tuned on one half of the fold and scored on the other,
-and the reverse. What a model saw is kept, see `benchmarks.score_fold`.
+Models are joined as `predict --model A --model B` does it: the maps of dense models that make the
+same ones are averaged, and candidates, each under its model's decode knobs, are fused. Thresholds
+of the fused candidates are tuned on one half of the fold and scored on the other, and the reverse.
+What a model saw is kept, see `benchmarks.score_fold`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.score_fold import Fold, Looked, add_fold_options, describe, look, score
 from bigkingxxl.candidates import Candidates
@@ -21,11 +25,33 @@ from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.evaluation.average_precision import coco_table
+from bigkingxxl.evaluation.seen import SeenMaps
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
+from bigkingxxl.geometry import resize
 from bigkingxxl.inference.fusion import fuse
+from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.models import resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import provenance, write_json
+
+
+class SeenMean(SeenMaps):
+    """What several dense models see, averaged as by `inference.mean_maps`."""
+
+    def __init__(self, parts: Sequence[SeenMaps], weights: Sequence[float]) -> None:
+        mean = MeanMaps.of([part.predictor for part in parts], weights)
+        super().__init__(mean, parts[0].source, parts[0].folder)
+        self.parts, self.shares = parts, np.asarray(weights, np.float32) / sum(weights)
+
+    def maps(self, image_id: str, zoom: float = 1.0) -> NDArray[np.float32]:
+        """See `SeenMaps.maps`."""
+        found = [part.maps(image_id, zoom) for part in self.parts]
+        size = found[0].shape[1:]
+        total: NDArray[np.float32] = sum(
+            share * resize(maps, (size[0], size[1]))
+            for share, maps in zip(self.shares, found, strict=True)
+        )
+        return total
 
 
 @dataclass
@@ -58,10 +84,35 @@ class SeenFused:
         return None
 
 
+def joined(members: Sequence[Looked], weights: Sequence[float]) -> tuple[list[Looked], list[float]]:
+    """The models and their weights, those that make the same maps as one; see `load_ensemble`."""
+    groups: list[list[int]] = []
+    for place, member in enumerate(members):
+        for group in groups:
+            if alike(members[group[0]].predictor, member.predictor):
+                group.append(place)
+                break
+        else:
+            groups.append([place])
+    return (
+        [_mean([members[i] for i in group], [weights[i] for i in group]) for group in groups],
+        [sum(weights[i] for i in group) / len(group) for group in groups],
+    )
+
+
+def _mean(members: Sequence[Looked], weights: Sequence[float]) -> Looked:
+    first, parts = members[0], [member.tuner.seen for member in members]
+    maps = [part for part in parts if isinstance(part, SeenMaps)]
+    if len(members) == 1:
+        return first
+    tuner = Tuner(SeenMean(maps, weights), first.tuner.truth, first.fold.types, first.tuner.groups)
+    return replace(first, tuner=tuner)
+
+
 def score_ensemble(members: Sequence[Looked], weights: Sequence[float]) -> dict[str, Any]:
     """Everything measured, for JSON; a summary is printed."""
     fold, truth = members[0].fold, members[0].tuner.truth
-    seen = SeenFused(members, weights)
+    seen = SeenFused(*joined(members, weights))
     for image_id in track(fold.ids, label="fusing"):
         seen.look(image_id)
     tuner = Tuner(seen, truth, fold.types, find_groups(fold.data).of)

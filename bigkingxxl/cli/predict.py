@@ -64,12 +64,14 @@ def predict(
     How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
     the file's) where the model knows that of its training; else it is estimated from the image.
 
-    Several models are an ensemble: what they see is matched cell by cell, and their masks, scores
-    and types are averaged. A cell that one of two models sees has half its score. Each model keeps
-    its own scale, normalisation and decoding; the thresholds are the first model's. Models of one
-    cell type each are joined by type: the image's type is voted by the cells that each would find
-    alone (by the models that know all types, where there are any), only that type's models count,
-    and the thresholds of a type are those of its first model.
+    Several models are an ensemble. The maps of those that make the same ones are averaged and
+    decoded as the first model's; these then count as one model. What different models see is
+    matched cell by cell, and their masks, scores and types are averaged: a cell that one of two
+    sees has half its score. Each model keeps its own scale, normalisation and decoding; the
+    thresholds are the first model's. Models of one cell type each are joined by type: the image's
+    type is voted by the cells that each would find alone (by the models that know all types, where
+    there are any), only that type's models count, and the thresholds of a type are those of its
+    first model.
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.formats.image_files import find_images, open_frames, open_image

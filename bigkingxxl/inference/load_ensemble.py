@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError
+from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.ensemble import UNTYPED, Ensemble, Member, joint_types
 from bigkingxxl.inference.fusion import checked_weights
 from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.licences import tell_licence
 from bigkingxxl.models import ModelCard, read_card
@@ -31,9 +34,10 @@ def load_ensemble(
 ) -> tuple[Predictor, ModelCard]:
     """A predictor of all models, and their joint card, whose operating points are to be used.
 
-    Each model keeps its own scale, normalisation and decode knobs. Models of one type each, which
-    would take the cells of others for theirs at another size, see every image at the size that is
-    known of it, else at that of training: they estimate none.
+    Each model keeps its own scale and normalisation. Dense models that make the same maps are one
+    model of their mean, with the decode knobs of the first. Models of one type each, which would
+    take the cells of others for theirs at another size, see every image at the size that is known
+    of it, else at that of training: they estimate none.
 
     Args:
         device, scale: see `load_predictor`.
@@ -60,10 +64,31 @@ def load_ensemble(
             continue
         predictor = _load(path, own, types, device, changes or {}, scale, cell_type)
         members.append(Member(predictor, own.type_names, own.operating_points, weight))
+    members = averaged(members)
     if len(members) == 1:
         return members[0].predictor, card
     vote = card.operating_points.type_vote
     return Ensemble(members, type_vote=vote, cell_type=cell_type), card
+
+
+def averaged(members: Sequence[Member]) -> list[Member]:
+    """The members, those that make the same maps as one, which counts as one of them does."""
+    groups: list[list[Member]] = []
+    for member in members:
+        own = next((each for each in groups if alike(each[0].predictor, member.predictor)), None)
+        if own is None:
+            groups.append([member])
+        else:
+            own.append(member)
+    return [group[0] if len(group) == 1 else _mean(group) for group in groups]
+
+
+def _mean(members: Sequence[Member]) -> Member:
+    dense = [each.predictor for each in members if isinstance(each.predictor, DensePredictor)]
+    weights = [each.weight for each in members]
+    return replace(
+        members[0], predictor=MeanMaps.of(dense, weights), weight=sum(weights) / len(weights)
+    )
 
 
 def _load(

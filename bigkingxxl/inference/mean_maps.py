@@ -1,0 +1,74 @@
+"""Dense models that make the same maps as one: the mean of their maps is decoded once.
+
+Their borders are averaged before a threshold cuts them, so masks fit better than those that are
+fused after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.geometry import Window, resize
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.predictor import Predictor
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class MeanMaps(DensePredictor):
+    """The first of several models, whose maps are the weighted mean of them all.
+
+    Each looks at its own scale, with its own normalisation and flips; sizes are judged, and knobs
+    read, as the first does.
+
+    Args:
+        others: the further models; weights: of the first and each of these, above 0.
+    """
+
+    _: KW_ONLY
+    others: Sequence[DensePredictor] = ()
+    weights: Sequence[float] = (1.0,)
+
+    @classmethod
+    def of(cls, models: Sequence[DensePredictor], weights: Sequence[float]) -> MeanMaps:
+        """Several models as one."""
+        first = models[0]
+        own = {each.name: getattr(first, each.name) for each in fields(first) if each.init}
+        mean = cls(**own, others=tuple(models[1:]), weights=tuple(weights))
+        mean.type_names = first.type_names
+        return mean
+
+    def maps(
+        self,
+        source: ImageSource,
+        window: Window | None = None,
+        relative: float | None = None,
+        zoom: float = 1.0,
+    ) -> Float32:
+        """See `DensePredictor.maps`; in the frame of the first model's."""
+        relative = self.relative_size(source) if relative is None else relative
+        share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
+        total: Float32 = share[0] * super().maps(source, window, relative, zoom)
+        for other, weight in zip(self.others, share[1:], strict=True):
+            seen = other.maps(source, window, relative, zoom)
+            total += weight * resize(seen, (total.shape[1], total.shape[2]))
+        return total
+
+
+def alike(one: Predictor, other: Predictor) -> bool:
+    """Whether two models make the same maps, so that their mean has a meaning."""
+    return (
+        isinstance(one, DensePredictor)
+        and isinstance(other, DensePredictor)
+        and one.type_names == other.type_names
+        and one.representation.name == other.representation.name
+        and one.representation.channels == other.representation.channels
+        and one.representation.settings == other.representation.settings
+        and one.settings.decode_scale == other.settings.decode_scale
+    )
