@@ -102,10 +102,19 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "device": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": device(),
         "versions": versions(),
         "seed": seed,
     }
+
+
+def device() -> str:
+    """The machine in words: its system, its cores and, where torch is at work, its GPU."""
+    found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    torch = sys.modules.get("torch")  # who has not loaded it does not work with a GPU
+    if torch is not None and torch.cuda.is_available():
+        found += f", {torch.cuda.get_device_name()}"
+    return found
 
 
 def file_hash(path: Path) -> str:

@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import resource
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -133,6 +135,15 @@ def test_provenance_names_versions_seed_and_command() -> None:
     assert set(found) == {"date", "command", "device", "versions", "seed"}
     assert runs.versions()["python"].startswith("3.")
     assert runs.versions().get("bigkingxxl", __version__) == __version__
+
+
+def test_the_machine_names_its_gpu_where_torch_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "A Card")
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    assert runs.device().endswith(f"{os.cpu_count()} cores, A Card")
+    monkeypatch.delitem(sys.modules, "torch")
+    assert runs.device().endswith("cores")
+    assert "torch" not in sys.modules
 
 
 def test_file_hash_is_sha256(tmp_path: Path) -> None:
