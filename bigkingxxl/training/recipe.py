@@ -111,7 +111,8 @@ class TeacherSettings(Settings):
     """A trained model whose maps are learned beside annotations, and alone where there are none.
 
     Attributes:
-        model: by name or file; it makes the maps that are learned (`bundled` for `compact`).
+        model: by name or file; it makes the maps that are learned (`bundled` for `compact`). Of
+            several models the mean of their maps is learned: an ensemble taught to one network.
         flips: how many views of an image its maps are the mean of.
         weight: its part in the targets of annotated images.
         unlabelled: folders or files of images without annotation; by default those that the data
@@ -120,12 +121,17 @@ class TeacherSettings(Settings):
         share: of the crops that come from them.
     """
 
-    model: str = "bundled"
+    model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "bundled"
     flips: int = Field(4, ge=1, le=8)
     weight: float = Field(0.3, ge=0, le=1)
     unlabelled: tuple[str, ...] = ()
     semi_supervised: bool = True
     share: float = Field(0.3, ge=0, lt=1)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All of them, by name or file."""
+        return (self.model,) if isinstance(self.model, str) else self.model
 
 
 PositivePair = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]

@@ -219,7 +219,7 @@ def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
 def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
     """The card of the model that a run is going to make.
 
-    What its start and its teacher were trained and selected on counts: it is no test of this one.
+    What its start and its teachers were trained and selected on counts: it is no test of this one.
     """
     source = data.source(images.training[0])
     sizes = cell_sizes(data, images.training, recipe.training.label_policy)
@@ -230,9 +230,9 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
     if start is not None:
         made["init"] = {"name": recipe.init, "hash": model_hash(start.path)}
     if recipe.teacher is not None:
-        path = resolve_model(recipe.teacher.model)
-        bases.append(read_card(path))
-        made["teacher"] = {"name": recipe.teacher.model, "hash": model_hash(path)}
+        paths = {name: resolve_model(name) for name in recipe.teacher.models}
+        bases += [read_card(path) for path in paths.values()]
+        made["teacher"] = [{"name": n, "hash": model_hash(path)} for n, path in paths.items()]
     return ModelCard(
         method=recipe.method,
         settings=make_method(recipe.method, recipe.settings, data.type_names).settings.model_dump(),

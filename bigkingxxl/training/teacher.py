@@ -1,4 +1,4 @@
-"""A trained model as a teacher: what it sees joins, or replaces, what is annotated.
+"""Trained models as a teacher: what they see joins, or replaces, what is annotated.
 
 Its maps are soft: unsure borders stay unsure. Beside annotations they keep a network from learning
 an annotator's slips by heart; of images without annotation they are all there is to learn from.
@@ -19,6 +19,7 @@ from bigkingxxl.geometry import resize
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.inference.mean_maps import MeanMaps
 from bigkingxxl.models import load_model, resolve_model
 from bigkingxxl.training.recipe import TeacherSettings
 
@@ -28,7 +29,7 @@ FOREGROUND = "foreground"
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A model whose maps are targets.
+    """A model, or the mean of several, whose maps are targets.
 
     Attributes:
         settings: as the recipe has them; predictor: the model at work.
@@ -41,28 +42,15 @@ class Teacher:
 
     @classmethod
     def of(cls, settings: TeacherSettings, channels: tuple[Channel, ...], device: str) -> Teacher:
-        """The model that the settings name, on a device.
+        """The model that the settings name, or the mean of several, on a device.
 
         Raises:
             ModelError: there is no such model, or it is damaged.
             InputError: it makes other maps than the network that learns.
         """
-        path = resolve_model(settings.model)
-        model = load_model(path, device)
-        looks = model.card.prediction.changed(flips=settings.flips, decode_scale=1.0)
-        predictor = model_predictor(model, device, settings=looks)
-        wanted = [channel.name for channel in channels]
-        made = (
-            [channel.name for channel in predictor.representation.channels]
-            if isinstance(predictor, DensePredictor)
-            else []
-        )
-        if not isinstance(predictor, DensePredictor) or made != wanted:
-            raise InputError(
-                f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
-                f"makes what is learned here: {', '.join(wanted)}"
-            )
-        return cls(settings, predictor, channels)
+        models = [_dense(name, settings, channels, device) for name in settings.models]
+        mean = models[0] if len(models) == 1 else MeanMaps.of(models, [1.0] * len(models))
+        return cls(settings, mean, channels)
 
     def targets(self, source: ImageSource, shape: tuple[int, ...]) -> Float32:
         """float32[K, H, W]: its maps of an image, as targets of an image of a shape.
@@ -78,3 +66,25 @@ class Teacher:
             if channel.activation == "softmax":
                 maps[place] *= maps[names.index(FOREGROUND)]
         return maps
+
+
+def _dense(
+    name: str, settings: TeacherSettings, channels: tuple[Channel, ...], device: str
+) -> DensePredictor:
+    """A model by name or file, that must make maps of these channels; see `Teacher.of`."""
+    path = resolve_model(name)
+    model = load_model(path, device)
+    looks = model.card.prediction.changed(flips=settings.flips, decode_scale=1.0)
+    predictor = model_predictor(model, device, settings=looks)
+    wanted = [channel.name for channel in channels]
+    made = (
+        [channel.name for channel in predictor.representation.channels]
+        if isinstance(predictor, DensePredictor)
+        else []
+    )
+    if not isinstance(predictor, DensePredictor) or made != wanted:
+        raise InputError(
+            f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
+            f"makes what is learned here: {', '.join(wanted)}"
+        )
+    return predictor

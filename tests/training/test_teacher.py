@@ -47,13 +47,17 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def model(labelled: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(3)
+    return random_model(labelled, tmp_path_factory.mktemp("teacher"), 3)
+
+
+def random_model(labelled: Dataset, folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
     method = make_method("compact", NETWORK, labelled.type_names)
     card = ModelCard(
         method="compact", settings=method.settings.model_dump(), type_names=labelled.type_names,
         prediction=LOOKS, trained_on=("elsewhere",), selected_on=("there",), licence="its own",
     )  # fmt: skip
-    path = tmp_path_factory.mktemp("teacher") / "model.safetensors"
+    path = folder / "model.safetensors"
     save_model(path, card, method.build().state_dict())
     return path
 
@@ -118,6 +122,17 @@ def test_of_an_annotated_image_they_are_a_part_of_them(
     assert np.hypot(*mixed[1:3])[~cells].max() < 0.5
 
 
+def test_several_teachers_teach_the_mean_of_their_maps(
+    labelled: Dataset, others: list[Path], model: Path, tmp_path: Path
+) -> None:
+    second = random_model(labelled, tmp_path, 4)
+    recipe = recipe_of(model).changed(teacher={"model": [str(model), str(second)], "flips": 1})
+    found = targets_of(pool_of(labelled, recipe, others), len(labelled.ids))
+    one, two = maps_of(model, others[0]), maps_of(second, others[0])
+    assert np.abs(one[0] - two[0]).max() > 0.05
+    np.testing.assert_allclose(found[:3], (one[:3] + two[:3]) / 2, atol=5e-3)
+
+
 def test_images_without_annotation_are_drawn_by_their_share(
     labelled: Dataset, others: list[Path], model: Path
 ) -> None:
@@ -137,7 +152,7 @@ def test_a_run_learns_from_it_and_its_card_says_so(
     assert "elsewhere" in card.trained_on
     assert "there" in card.selected_on
     assert card.licence == "its own"
-    assert card.provenance["teacher"]["name"] == str(model)
+    assert [each["name"] for each in card.provenance["teacher"]] == [str(model)]
 
 
 def test_it_may_do_without_such_images(labelled: Dataset, model: Path, tmp_path: Path) -> None:
