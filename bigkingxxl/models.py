@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
@@ -65,6 +66,7 @@ class ModelCard(Settings):
     Attributes:
         method, settings: which network; type_names: the cell types, in order.
         normalisation, prediction, operating_points: how it looks and decides.
+        calibration: makes of a candidate's score the IoU that is to be expected; None: it stays.
         pixel_size_um: micrometres a pixel of the training images, or None where unknown.
         median_diameter: of the training cells, in their pixels (of a disc of the median area).
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
@@ -84,6 +86,7 @@ class ModelCard(Settings):
     normalisation: Normalisation = Normalisation()
     prediction: PredictionSettings = PredictionSettings()
     operating_points: OperatingPoints = OperatingPoints()
+    calibration: Calibration | None = None
     pixel_size_um: tuple[float, float] | None = None
     median_diameter: float | None = None
     image_diameters: dict[str, tuple[float, float]] = Field(default_factory=dict)
@@ -168,11 +171,15 @@ def write_operating_points(path: Path, points: OperatingPoints, out: Path | None
         ModelError: as `read_card`.
         OutputError: it cannot be written.
     """
-    write_bytes(out or path, _with_points(path, points))
+    write_card(path, read_card(path).changed(operating_points=points.model_dump()), out)
 
 
-def _with_points(path: Path, points: OperatingPoints) -> bytes:
-    card = read_card(path).changed(operating_points=points.model_dump())
+def write_card(path: Path, card: ModelCard, out: Path | None = None) -> None:
+    """Give a model file another card; see `write_operating_points`."""
+    write_bytes(out or path, _with_card(path, card))
+
+
+def _with_card(path: Path, card: ModelCard) -> bytes:
     changed = onnx_with if path.suffix == ONNX_SUFFIX else safetensors_with
     return changed(path.read_bytes(), METADATA_KEY, card.model_dump_json())
 
@@ -299,4 +306,5 @@ def untuned_hash(path: Path) -> str:
 
     Two models of one such hash see the same; they only decide differently.
     """
-    return sha256(_with_points(path, OperatingPoints())).hexdigest()[:12]
+    card = read_card(path).changed(operating_points=OperatingPoints().model_dump())
+    return sha256(_with_card(path, card)).hexdigest()[:12]

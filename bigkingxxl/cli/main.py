@@ -49,6 +49,9 @@ COMMANDS: dict[str, Target] = {
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
+    "calibrate": Target(
+        "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
+    ),
     "tune": Target("bigkingxxl.cli.tune:tune", "Choose a model's thresholds on annotated images."),
     "export": Target(
         "bigkingxxl.cli.export:export", "Turn a model into one that predicts without torch."

@@ -50,6 +50,7 @@ class Representation(ABC):
 
     Attributes:
         decode_grid: the knobs that tuning may move, and the values it tries.
+        unfiltered: decode knobs under which no cell is dropped that a good score would keep.
         lengths, areas: the knobs that count pixels, or square ones, of the training images.
         warps: whether the targets of a crop are those of the whole image, seen through the same
             view, vectors turned with it and of length 1.
@@ -61,6 +62,7 @@ class Representation(ABC):
     learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
     warps: ClassVar[bool] = False
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    unfiltered: ClassVar[Mapping[str, float]] = {}
     lengths: ClassVar[tuple[str, ...]] = ()
     areas: ClassVar[tuple[str, ...]] = ()
 

@@ -74,6 +74,7 @@ class Flows(Representation):
     warps: ClassVar[bool] = True
     lengths: ClassVar[tuple[str, ...]] = ("steps",)
     areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
+    unfiltered: ClassVar[Mapping[str, float]] = {"flow_error": 1.0}
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
         "flow_error": (0.2, 0.4, 0.6, 0.8, 1.2),

@@ -120,7 +120,7 @@ class DensePredictor(NetworkPredictor):
         zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / relative
         own = self.representation.knobs_at(without_zoom(knobs), zoom)
         found = self.representation.decode(maps, own)
-        return replace(found.resize(size), relative_size=relative)
+        return self.scored(replace(found.resize(size), relative_size=relative))
 
     def maps(
         self,

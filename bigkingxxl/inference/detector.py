@@ -117,7 +117,8 @@ class DetectorPredictor(NetworkPredictor):
                 small = each.resize(layout.windows[job.number].size)
                 looks[job.number].append(small.transform(job.symmetry.inverse))
         parts = [fuse(each) for each in looks]
-        result = replace(stitch(parts, layout.windows, window.size), relative_size=relative)
+        stitched = stitch(parts, layout.windows, window.size)
+        result = self.scored(replace(stitched, relative_size=relative))
         self._fullest[result] = fullest
         return result
 

@@ -177,6 +177,7 @@ def _looks(
         "stride": method.stride,
         "scale": scale,
         "training": training_images(card),
+        "calibration": card.calibration,
         "image_channels": card.image_channels,
     }
 

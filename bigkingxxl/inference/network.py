@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from bigkingxxl.calibration import Calibration
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, multiple
@@ -27,6 +28,7 @@ class NetworkPredictor(ABC):
         scale: network pixels an image pixel; None takes the settings' scale for images that show
             cells as large as training did, and more or less where they are known to differ.
         training: what is known of the training images; by default nothing.
+        calibration: of the candidates' scores; None leaves them as the method makes them.
         image_channels: how many the network takes; None does not check.
         block_pixels: network pixels of an image that are looked at as a whole.
         estimate: judge by what is seen how large the cells of an image are, where nothing says
@@ -43,6 +45,7 @@ class NetworkPredictor(ABC):
     stride: int = 1
     scale: float | None = None
     training: TrainingImages = field(default_factory=TrainingImages)
+    calibration: Calibration | None = None
     image_channels: int | None = None
     block_pixels: int = BLOCK_PIXELS
     estimate: bool = False
@@ -54,6 +57,10 @@ class NetworkPredictor(ABC):
     @abstractmethod
     def seen(self, source: ImageSource, relative: float) -> Candidates:
         """The candidates of an image whose pixels are `relative` training pixels long."""
+
+    def scored(self, candidates: Candidates) -> Candidates:
+        """The candidates under the scores that they go by."""
+        return candidates if self.calibration is None else self.calibration.scored(candidates)
 
     @abstractmethod
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:

@@ -1,0 +1,106 @@
+"""`bigkingxxl calibrate`: scores that say how well a mask fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.base import Dataset
+    from bigkingxxl.training.calibrate import Calibrated
+
+
+def calibrate(
+    model: Annotated[str, typer.Argument(help="A model file, or the name of a shipped model.")],
+    data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")],
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Learn from the images that this fold trains on.")
+    ] = None,
+    folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="At most so many images, types as even as can be.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a calibrated copy, and leave the model as it is.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of what is learned.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Make a model's scores the IoU that its masks are expected to have with true cells.
+
+    Candidates are compared with annotated cells, and a small network learns what score, size and
+    cell type tell of their fit. The images of training are the right ones: nothing of a validation
+    fold is used. Score thresholds start anew; tune thereafter.
+    """
+    from bigkingxxl.cli.progress import track
+    from bigkingxxl.cli.tune import of_its_types, where_to
+    from bigkingxxl.data.dataset import open_dataset
+    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.models import read_card, resolve_model, write_card
+    from bigkingxxl.training.calibrate import (
+        calibrate,
+        calibrated_card,
+        compared,
+        unfiltered_knobs,
+    )
+
+    path = resolve_model(model)
+    target = where_to(model, path, out)
+    card, annotated = read_card(path), open_dataset(data)
+    ids, notes = of_its_types(card, annotated, training_ids(annotated, fold, folds, images))
+    predictor, _ = load_predictor(path, device)
+    predictor.estimate = False
+    found = compared(predictor, annotated, track(ids, label="predicting", quiet=quiet))
+    result = calibrate(found, annotated, card.type_names, seed)
+    write_card(path, calibrated_card(card, result, unfiltered_knobs(predictor)), target)
+    told(path, target, result, notes, as_json)
+
+
+def training_ids(
+    annotated: Dataset, fold: int | None, folds: Path | None, count: int | None
+) -> tuple[str, ...]:
+    """The images to learn from.
+
+    Raises:
+        InputError: a split without a fold, or no such fold.
+    """
+    from bigkingxxl.data.split import fold_ids
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.training.run import spread
+
+    if fold is None and folds is not None:
+        raise InputError("--folds names a split: say which --fold of it the model was trained on")
+    ids = annotated.ids if fold is None else fold_ids(annotated, fold, folds_file=folds)[0]
+    return ids if count is None else spread(ids, annotated, count)
+
+
+def told(path: Path, target: Path, result: Calibrated, notes: list[str], as_json: bool) -> None:
+    """What was learned, for programs or readers."""
+    import json
+
+    from bigkingxxl.runs import provenance
+
+    if as_json:
+        about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
+        numbers = {
+            "images": result.images, "candidates": result.candidates,
+            "score_threshold": result.score_threshold,
+            "correlation_before": result.before, "correlation_after": result.after,
+        }  # fmt: skip
+        typer.echo(json.dumps({**about, **numbers}, indent=2))
+        return
+    if result.before is not None and result.after is not None:
+        typer.echo(
+            f"Correlation of score and IoU on images held out: {result.before:.3f} before, "
+            f"{result.after:.3f} now."
+        )
+    for note in notes:
+        typer.echo(f"Note: {note}.")
+    typer.echo(
+        f"{target}: learned from {result.candidates} candidates in {result.images} images; cells "
+        f"are kept from an expected IoU of {result.score_threshold:g} on"
+    )

@@ -1,0 +1,241 @@
+"""Scores compared with true cells, and a small network that learns what they are worth.
+
+It learns from the images that the model itself was trained on: those are many, nothing of a
+validation fold is used, and as long as the model does not know its training images by heart its
+mistakes there are those that it makes elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from bigkingxxl.calibration import Calibration, Layer, features
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.groups import find_groups
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.stitching import half_height_masks
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import ModelCard
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.overlaps import iou_pairs
+
+Float64 = NDArray[np.float64]
+HIDDEN = (32, 32)
+EPOCHS, BATCH, LEARNING_RATE = 80, 512, 2e-3
+FEWEST = 500  # candidates; below it nothing is learned that holds elsewhere
+HELD_OUT = 5  # one image in so many shows how well the rest foretells it
+SCORE_THRESHOLDS = tuple(np.arange(0.2, 0.65, 0.05).round(2).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """The candidates of one image beside its true cells.
+
+    Attributes:
+        candidates: under the scores of their method; truth: annotated cells.
+        iou: float64[N], of each candidate with the true cell that it fits best.
+    """
+
+    candidates: Candidates
+    truth: Instances
+    iou: Float64
+
+    @classmethod
+    def of(cls, candidates: Candidates, truth: Instances) -> Compared:
+        """Masks above half of their own highest probability are compared."""
+        one, _, overlap = iou_pairs(half_height_masks(candidates), truth)
+        best = np.zeros(len(candidates))
+        np.maximum.at(best, one, overlap)
+        return cls(candidates, truth, best)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was learned.
+
+    Attributes:
+        calibration: for the model's card; score_threshold: best on the images it learned from.
+        images, candidates: how many they were.
+        before, after: correlation of score and IoU on images held out, by the method's own score
+            and by one that was learned on the others; None where they are too few.
+    """
+
+    calibration: Calibration
+    score_threshold: float
+    images: int
+    candidates: int
+    before: float | None
+    after: float | None
+
+
+def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> dict[str, Compared]:
+    """Every candidate of images beside the true cells, nothing dropped by its method's score."""
+    predictor.calibration = None
+    if isinstance(predictor, DensePredictor):
+        predictor.points = with_decode(predictor.points, unfiltered_knobs(predictor))
+    return {
+        image_id: Compared.of(predictor.candidates(data.source(image_id)), data.instances(image_id))
+        for image_id in ids
+    }
+
+
+def unfiltered_knobs(predictor: NetworkPredictor) -> Mapping[str, float]:
+    """The decode knobs that leave it to the score which cells are kept."""
+    return predictor.representation.unfiltered if isinstance(predictor, DensePredictor) else {}
+
+
+def calibrate(
+    found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int = 0
+) -> Calibrated:
+    """Learn the expected IoU of candidates.
+
+    Args:
+        type_names: the cell types whose probabilities tell something.
+    Raises:
+        InputError: too few candidates to learn from, or what is learned does not hold elsewhere.
+    """
+    total = sum(len(each.iou) for each in found.values())
+    if total < FEWEST:
+        raise InputError(
+            f"the model finds {total} cells in {len(found)} images, expected {FEWEST} or more to "
+            "learn from: name more annotated images"
+        )
+    before, after = foretold(found, data, type_names, seed)
+    if before is not None and after is not None and after <= before:
+        raise InputError(
+            f"on images held out the learned scores tell no more of the fit than the model's own "
+            f"(correlation {after:.3f}, {before:.3f}): more annotated images are needed"
+        )
+    learned = fit(tuple(found.values()), type_names, seed)
+    return Calibrated(
+        learned, best_threshold(tuple(found.values()), learned), len(found), total, before, after
+    )
+
+
+def fit(found: Sequence[Compared], type_names: tuple[str, ...], seed: int = 0) -> Calibration:
+    """The network that foretells the IoU of these images' candidates."""
+    values = np.concatenate([features(each.candidates, type_names) for each in found])
+    centre, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
+    draws = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = perceptron(values.shape[1])
+    inputs = torch.from_numpy((values - centre) / spread).float().clamp(-4, 4)
+    wanted = torch.from_numpy(np.concatenate([each.iou for each in found])).float()
+    steps = EPOCHS * -(-len(inputs) // BATCH)
+    optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(EPOCHS):
+        order = torch.randperm(len(inputs), generator=draws)
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(network(inputs[batch])[:, 0], wanted[batch])
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+    return Calibration(
+        type_names=type_names,
+        centre=rounded(centre),
+        spread=rounded(spread),
+        layers=tuple(
+            Layer(
+                weights=tuple(rounded(row) for row in layer.weight.detach().numpy()),
+                bias=rounded(layer.bias.detach().numpy()),
+            )
+            for layer in linear
+        ),
+    )
+
+
+def perceptron(inputs: int) -> nn.Sequential:
+    """Linear layers with rectified outputs between them, the last with one output."""
+    layers: list[nn.Module] = []
+    for outputs in HIDDEN:
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Linear(inputs, 1))
+
+
+def rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
+    """Six digits: as much as a score needs, in a file that people may read."""
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+def foretold(
+    found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int
+) -> tuple[float | None, float | None]:
+    """Correlation of score and IoU on images held out, before and after; None: too few images."""
+    groups = find_groups(data).of
+    names = sorted({groups.get(image_id, image_id) for image_id in found})
+    away = set(np.random.default_rng(seed).permutation(names)[: len(names) // HELD_OUT].tolist())
+    held = [each for image_id, each in found.items() if groups.get(image_id, image_id) in away]
+    rest = [each for image_id, each in found.items() if groups.get(image_id, image_id) not in away]
+    iou = np.concatenate([each.iou for each in held]) if held else np.zeros(0)
+    if len(iou) < FEWEST // (2 * HELD_OUT) or iou.std() == 0:
+        return None, None
+    learned = fit(rest, type_names, seed)
+    own = np.concatenate([each.candidates.score for each in held])
+    new = np.concatenate([learned.scored(each.candidates).score for each in held])
+    return correlation(own, iou), correlation(new, iou)
+
+
+def correlation(one: NDArray[np.floating], other: Float64) -> float | None:
+    """Pearson's, or None where one of them does not vary."""
+    return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else None
+
+
+def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
+    """The score threshold with the highest mean score over the images, else as in the defaults."""
+    point = OperatingPoint().select
+    tables = [
+        SelectTable.of_image(learned.scored(each.candidates), each.truth, point.mask_threshold)
+        for each in found
+    ]
+    joined = SelectTable.joined(tables)
+    means = [
+        joined.scores(point.changed(score_threshold=value)).mean() for value in SCORE_THRESHOLDS
+    ]
+    return float(SCORE_THRESHOLDS[int(np.argmax(means))])
+
+
+def calibrated_card(
+    card: ModelCard, result: Calibrated, unfiltered: Mapping[str, float]
+) -> ModelCard:
+    """The card of the model under its new scores; knobs that the old ones needed are opened."""
+    points = with_decode(card.operating_points, unfiltered)
+    point = with_threshold(points.default, result.score_threshold)
+    by_type = {
+        name: with_threshold(own, result.score_threshold).model_dump()
+        for name, own in points.by_type.items()
+    }
+    changed = points.changed(default=point.model_dump(), by_type=by_type)
+    return card.changed(
+        calibration=result.calibration.model_dump(), operating_points=changed.model_dump()
+    )
+
+
+def with_decode(points: OperatingPoints, knobs: Mapping[str, float]) -> OperatingPoints:
+    """Operating points with some decode knobs set for every type."""
+
+    def opened(point: OperatingPoint) -> OperatingPoint:
+        return point.changed(decode={**point.decode, **knobs})
+
+    by_type = {name: opened(own).model_dump() for name, own in points.by_type.items()}
+    return points.changed(default=opened(points.default).model_dump(), by_type=by_type)
+
+
+def with_threshold(point: OperatingPoint, value: float) -> OperatingPoint:
+    """A point with another score threshold."""
+    return point.changed(select={**point.select.model_dump(), "score_threshold": value})
