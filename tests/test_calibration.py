@@ -1,4 +1,4 @@
-"""Expected IoU of candidates: what is read of them, what is learned, and that prediction uses it."""
+"""Expected IoU of candidates: what is read of them, what is learned, how it is used."""
 
 from __future__ import annotations
 
