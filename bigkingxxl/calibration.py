@@ -16,7 +16,7 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.settings import Settings
@@ -26,14 +26,7 @@ OWN_FEATURES = 3  # those that need no cell type
 FURTHEST = 4.0  # standard deviations from what was seen when it was learned
 
 
-def _finite(value: float) -> float:
-    if not np.isfinite(value):
-        raise ValueError("expected a finite number")
-    return value
-
-
-Number = Annotated[float, AfterValidator(_finite)]
-Row = tuple[Number, ...]
+Row = tuple[FiniteFloat, ...]
 
 
 class Layer(Settings):
@@ -58,7 +51,7 @@ class Calibration(Settings):
 
     type_names: tuple[str, ...]
     centre: Row
-    spread: tuple[Annotated[Number, Field(gt=0)], ...]
+    spread: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -101,14 +94,8 @@ def features(candidates: Candidates, type_names: tuple[str, ...]) -> Float64:
     values = np.zeros((count, OWN_FEATURES + len(type_names)))
     if count == 0:
         return values
-    sizes = np.diff(candidates.offsets)
-    owner = np.repeat(np.arange(count), sizes)
-    pixels = candidates.probability
-    highest = np.zeros(count, np.uint8)
-    some = np.flatnonzero(sizes)
-    if len(some):
-        highest[some] = np.maximum.reduceat(pixels, candidates.offsets[some])
-    inside = pixels > (highest / 2)[owner]
+    owner, pixels = candidates.owner, candidates.probability
+    inside = pixels > (candidates.highest / 2)[owner]
     area = np.maximum(np.bincount(owner[inside], minlength=count), 1)
     mean = np.bincount(owner[inside], weights=pixels[inside], minlength=count) / area / 255
     values[:, 0] = mean

@@ -69,6 +69,20 @@ class Candidates:
         """int64[N]: columns of each box."""
         return (self.boxes[:, 3] - self.boxes[:, 1]).astype(np.int64)
 
+    @property
+    def owner(self) -> Int64:
+        """int64[P]: the candidate that each pixel of the crops belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def highest(self) -> Float64:
+        """float64[N] in 0 .. 255: the highest probability of each, 0 where it has no pixels."""
+        found = np.zeros(len(self))
+        some = np.flatnonzero(np.diff(self.offsets))
+        if len(some):
+            found[some] = np.maximum.reduceat(self.probability, self.offsets[some])
+        return found
+
     # ---- making -------------------------------------------------------------------------------
 
     @classmethod
@@ -170,7 +184,7 @@ class Candidates:
 
     def pixels(self) -> tuple[Int64, Int64, Int64]:
         """owner, row and column of every crop pixel, each int64[P], in the order of storage."""
-        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        owner = self.owner
         local = np.arange(len(self.probability)) - self.offsets[owner]
         row, col = np.divmod(local, np.maximum(self.widths, 1)[owner])
         return owner, row + self.boxes[owner, 0], col + self.boxes[owner, 1]
@@ -227,7 +241,7 @@ class Candidates:
         """The candidates flipped and turned with their image."""
         if symmetry == Symmetry():
             return self
-        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        owner = self.owner
         row, col = np.divmod(
             np.arange(len(self.probability)) - self.offsets[owner],
             np.maximum(self.widths, 1)[owner],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -72,3 +72,8 @@ class OperatingPoints(Settings):
     def of(self, cell_type: str | None) -> OperatingPoint:
         """The operating point of a cell type (None: unknown)."""
         return self.by_type.get(cell_type or "", self.default)
+
+    def each(self, change: Callable[[OperatingPoint], OperatingPoint]) -> OperatingPoints:
+        """A copy with every type's operating point, and the default, changed."""
+        by_type = {name: change(own).model_dump() for name, own in self.by_type.items()}
+        return self.changed(default=change(self.default).model_dump(), by_type=by_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ def calibrate(
     fold is used. Score thresholds start anew; tune thereafter.
     """
     from bigkingxxl.cli.progress import track
-    from bigkingxxl.cli.tune import of_its_types, where_to
+    from bigkingxxl.cli.tune import of_its_types, print_json, where_to
     from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.inference.load import load_predictor
     from bigkingxxl.models import read_card, resolve_model, write_card
@@ -53,11 +54,13 @@ def calibrate(
     card, annotated = read_card(path), open_dataset(data)
     ids, notes = of_its_types(card, annotated, training_ids(annotated, fold, folds, images))
     predictor, _ = load_predictor(path, device)
-    predictor.estimate = False
     found = compared(predictor, annotated, track(ids, label="predicting", quiet=quiet))
     result = calibrate(found, annotated, card.type_names, seed)
     write_card(path, calibrated_card(card, result, unfiltered_knobs(predictor)), target)
-    told(path, target, result, notes, as_json)
+    if as_json:
+        print_json(path, target, result.as_dict(), notes)
+    else:
+        print_result(target, result, notes)
 
 
 def training_ids(
@@ -78,21 +81,8 @@ def training_ids(
     return ids if count is None else spread(ids, annotated, count)
 
 
-def told(path: Path, target: Path, result: Calibrated, notes: list[str], as_json: bool) -> None:
-    """What was learned, for programs or readers."""
-    import json
-
-    from bigkingxxl.runs import provenance
-
-    if as_json:
-        about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
-        numbers = {
-            "images": result.images, "candidates": result.candidates,
-            "score_threshold": result.score_threshold,
-            "correlation_before": result.before, "correlation_after": result.after,
-        }  # fmt: skip
-        typer.echo(json.dumps({**about, **numbers}, indent=2))
-        return
+def print_result(target: Path, result: Calibrated, notes: Sequence[str]) -> None:
+    """What was learned, for readers."""
     if result.before is not None and result.after is not None:
         typer.echo(
             f"Correlation of score and IoU on images held out: {result.before:.3f} before, "

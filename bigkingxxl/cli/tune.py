@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +65,7 @@ def tune(
     notes += [] if result.note is None else [result.note]
     write_operating_points(path, result.points, target)
     if as_json:
-        print_json(path, target, result, notes)
+        print_json(path, target, result.as_dict(), notes)
     else:
         print_result(target, result, notes)
 
@@ -184,14 +184,14 @@ def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningRe
         write_bytes(folder / f"{knob}.png", picture)
 
 
-def print_json(path: Path, target: Path, result: TuningResult, notes: Sequence[str]) -> None:
+def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Sequence[str]) -> None:
     """Everything, for programs."""
     import json
 
     from bigkingxxl.runs import provenance
 
     about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
-    typer.echo(json.dumps({**about, **result.as_dict()}, indent=2))
+    typer.echo(json.dumps({**about, **result}, indent=2))
 
 
 def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> None:

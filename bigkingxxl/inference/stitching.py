@@ -74,12 +74,7 @@ def _touches_inner_edge(
 
 def half_height_masks(candidates: Candidates) -> Instances:
     """N maybe overlapping cells: each where it lies above half of its own highest probability."""
-    highest = np.zeros(len(candidates))
-    some = np.flatnonzero(np.diff(candidates.offsets))
-    if len(some):
-        starts = candidates.offsets[some]
-        highest[some] = np.maximum.reduceat(candidates.probability, starts)
-    return masks_above(candidates, highest / 510)
+    return masks_above(candidates, candidates.highest / 510)
 
 
 def _same_cells(

@@ -9,31 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bigkingxxl.calibration import Calibration, Layer, features
+from bigkingxxl.calibration import FURTHEST, Calibration, Layer, features
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.evaluation.tuning import changed_knob
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import half_height_masks
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
 from bigkingxxl.overlaps import iou_pairs
 
 Float64 = NDArray[np.float64]
 HIDDEN = (32, 32)
 EPOCHS, BATCH, LEARNING_RATE = 80, 512, 2e-3
 FEWEST = 500  # candidates; below it nothing is learned that holds elsewhere
-HELD_OUT = 5  # one image in so many shows how well the rest foretells it
+HELD_OUT = 5  # one group of images in so many shows how well the rest foretells it
 SCORE_THRESHOLDS = tuple(np.arange(0.2, 0.65, 0.05).round(2).tolist())
 
 
@@ -77,12 +79,25 @@ class Calibrated:
     before: float | None
     after: float | None
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; the network itself is in the model file."""
+        return {
+            "images": self.images,
+            "candidates": self.candidates,
+            "score_threshold": self.score_threshold,
+            "correlation_before": self.before,
+            "correlation_after": self.after,
+        }
+
 
 def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> dict[str, Compared]:
-    """Every candidate of images beside the true cells, nothing dropped by its method's score."""
-    predictor.calibration = None
+    """Every candidate of images beside the true cells, nothing dropped by its method's score.
+
+    The predictor is changed: it estimates no size and keeps the scores of its method.
+    """
+    predictor.calibration, predictor.estimate = None, False
     if isinstance(predictor, DensePredictor):
-        predictor.points = with_decode(predictor.points, unfiltered_knobs(predictor))
+        predictor.points = with_decode(predictor.points, predictor.representation.unfiltered)
     return {
         image_id: Compared.of(predictor.candidates(data.source(image_id)), data.instances(image_id))
         for image_id in ids
@@ -130,7 +145,7 @@ def fit(found: Sequence[Compared], type_names: tuple[str, ...], seed: int = 0) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = perceptron(values.shape[1])
-    inputs = torch.from_numpy((values - centre) / spread).float().clamp(-4, 4)
+    inputs = torch.from_numpy((values - centre) / spread).float().clamp(-FURTHEST, FURTHEST)
     wanted = torch.from_numpy(np.concatenate([each.iou for each in found])).float()
     steps = EPOCHS * -(-len(inputs) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-3)
@@ -178,10 +193,11 @@ def foretold(
 ) -> tuple[float | None, float | None]:
     """Correlation of score and IoU on images held out, before and after; None: too few images."""
     groups = find_groups(data).of
-    names = sorted({groups.get(image_id, image_id) for image_id in found})
+    group_of = {image_id: groups.get(image_id, image_id) for image_id in found}
+    names = sorted(set(group_of.values()))
     away = set(np.random.default_rng(seed).permutation(names)[: len(names) // HELD_OUT].tolist())
-    held = [each for image_id, each in found.items() if groups.get(image_id, image_id) in away]
-    rest = [each for image_id, each in found.items() if groups.get(image_id, image_id) not in away]
+    held = [each for image_id, each in found.items() if group_of[image_id] in away]
+    rest = [each for image_id, each in found.items() if group_of[image_id] not in away]
     iou = np.concatenate([each.iou for each in held]) if held else np.zeros(0)
     if len(iou) < FEWEST // (2 * HELD_OUT) or iou.std() == 0:
         return None, None
@@ -197,15 +213,15 @@ def correlation(one: NDArray[np.floating], other: Float64) -> float | None:
 
 
 def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
-    """The score threshold with the highest mean score over the images, else as in the defaults."""
-    point = OperatingPoint().select
+    """The score threshold with the highest mean score over the images, other knobs by default."""
+    knobs = SelectKnobs()
     tables = [
-        SelectTable.of_image(learned.scored(each.candidates), each.truth, point.mask_threshold)
+        SelectTable.of_image(learned.scored(each.candidates), each.truth, knobs.mask_threshold)
         for each in found
     ]
     joined = SelectTable.joined(tables)
     means = [
-        joined.scores(point.changed(score_threshold=value)).mean() for value in SCORE_THRESHOLDS
+        joined.scores(knobs.changed(score_threshold=value)).mean() for value in SCORE_THRESHOLDS
     ]
     return float(SCORE_THRESHOLDS[int(np.argmax(means))])
 
@@ -214,28 +230,15 @@ def calibrated_card(
     card: ModelCard, result: Calibrated, unfiltered: Mapping[str, float]
 ) -> ModelCard:
     """The card of the model under its new scores; knobs that the old ones needed are opened."""
-    points = with_decode(card.operating_points, unfiltered)
-    point = with_threshold(points.default, result.score_threshold)
-    by_type = {
-        name: with_threshold(own, result.score_threshold).model_dump()
-        for name, own in points.by_type.items()
-    }
-    changed = points.changed(default=point.model_dump(), by_type=by_type)
+    value = result.score_threshold
+    points = with_decode(card.operating_points, unfiltered).each(
+        lambda point: changed_knob(point, "select", "score_threshold", value)
+    )
     return card.changed(
-        calibration=result.calibration.model_dump(), operating_points=changed.model_dump()
+        calibration=result.calibration.model_dump(), operating_points=points.model_dump()
     )
 
 
 def with_decode(points: OperatingPoints, knobs: Mapping[str, float]) -> OperatingPoints:
     """Operating points with some decode knobs set for every type."""
-
-    def opened(point: OperatingPoint) -> OperatingPoint:
-        return point.changed(decode={**point.decode, **knobs})
-
-    by_type = {name: opened(own).model_dump() for name, own in points.by_type.items()}
-    return points.changed(default=opened(points.default).model_dump(), by_type=by_type)
-
-
-def with_threshold(point: OperatingPoint, value: float) -> OperatingPoint:
-    """A point with another score threshold."""
-    return point.changed(select={**point.select.model_dump(), "score_threshold": value})
+    return points.each(lambda point: point.changed(decode={**point.decode, **knobs}))
