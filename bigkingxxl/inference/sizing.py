@@ -89,7 +89,10 @@ class GivenSize:
             raise InputError(f"{dashes}diameter is {diameter}, expected pixels, above 0")
         if size is not None and not all(0 < side < LARGEST_PIXEL for side in size):
             shown = size[0] if size[0] == size[1] else size
-            raise InputError(f"the pixel size is {shown}, expected micrometres above 0")
+            raise InputError(
+                f"the pixel size is {shown}, expected micrometres above 0 and below "
+                f"{LARGEST_PIXEL:g}"
+            )
         if scale is not None and diameter is not None:
             raise InputError(
                 f"{dashes}scale and {dashes}diameter both say how large the image is to be seen: "
@@ -99,7 +102,7 @@ class GivenSize:
             self._check_card(card, dashes)
 
     def _check_card(self, card: ModelCard, dashes: str) -> None:
-        probe = self.told(ArrayImage(np.zeros((1, 1), np.uint8), "the image"))
+        probe = self.told(ArrayImage(np.zeros((1, 1), np.uint8), "every image"))
         relative = 1.0 if self.scale is not None else known_size(probe, training_images(card))
         if relative is not None:
             check_size(probe, relative, card.prediction.scale * relative)
