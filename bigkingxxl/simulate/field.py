@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import InputError
 from bigkingxxl.simulate.camera import Camera, record
 from bigkingxxl.simulate.cell_types import CELL_TYPES, CellTypeProfile, profile_of
+from bigkingxxl.simulate.colony import draw_colony, place_colony, rod_depth
+from bigkingxxl.simulate.looks import fluorescence, softened
 from bigkingxxl.simulate.optics import PhaseContrast, intensity
-from bigkingxxl.simulate.placement import draw_count, place_cells
-from bigkingxxl.simulate.randomness import log_uniform
+from bigkingxxl.simulate.placement import Layout, draw_count, place_cells
+from bigkingxxl.simulate.randomness import FloatMap, log_uniform
 from bigkingxxl.simulate.surroundings import surrounding_phase
 from bigkingxxl.simulate.thickness import cell_phase, true_depth
-from bigkingxxl.simulate.varied import VARIED, varied_profile
+from bigkingxxl.simulate.varied import VARIED, colony_profile, varied_profile
 
 SMALLEST_SIDE = 32
-BRIGHT_CELLS = 0.3
+# Shares of varied fields.
+COLONIES, FLUORESCENT, SOFT, INVERTED = 0.35, 0.3, 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,24 @@ def simulate_field(
 
 
 def _varied_field(size: tuple[int, int], seed: int, cell_count: int | None) -> SimulatedField:
+    """Cells of any kind, seen by a microscope of any kind."""
     rng = np.random.default_rng([len(CELL_TYPES), seed])
-    field = field_of(varied_profile(rng), rng, size, cell_count)
-    # Other microscopes show bright cells on a dark ground.
-    return replace(field, image=255 - field.image) if rng.random() < BRIGHT_CELLS else field
+    if cell_count is None and rng.random() < COLONIES:
+        colony = draw_colony(rng)
+        profile, layout = colony_profile(rng, colony), place_colony(rng, colony, size)
+        depth = rod_depth(layout)
+    else:
+        profile = varied_profile(rng)
+        layout = _placed(profile, rng, size, cell_count)
+        depth = true_depth(rng, layout)
+    if rng.random() < FLUORESCENT:
+        image = fluorescence(rng, layout, depth)
+    else:
+        image = _phase_contrast(profile, rng, layout, depth)
+        image = softened(rng, image) if rng.random() < SOFT else image
+    # Other microscopes show bright cells on a dark ground, or dark ones on a bright.
+    image = 255 - image if rng.random() < INVERTED else image
+    return _field(image, layout, profile)
 
 
 def field_of(
@@ -80,14 +97,33 @@ def field_of(
     cell_count: int | None = None,
 ) -> SimulatedField:
     """As `simulate_field`, for cells of any profile."""
-    count = draw_count(rng, profile, size) if cell_count is None else cell_count
-    layout = place_cells(rng, profile, size, count)
+    layout = _placed(profile, rng, size, cell_count)
     contrast = float(np.exp(profile.contrast_spread * rng.standard_normal()))
     depth = true_depth(rng, layout)
+    return _field(_phase_contrast(profile, rng, layout, depth, contrast), layout, profile)
+
+
+def _placed(
+    profile: CellTypeProfile, rng: np.random.Generator, size: tuple[int, int], count: int | None
+) -> Layout:
+    count = draw_count(rng, profile, size) if count is None else count
+    return place_cells(rng, profile, size, count)
+
+
+def _phase_contrast(
+    profile: CellTypeProfile,
+    rng: np.random.Generator,
+    layout: Layout,
+    depth: FloatMap,
+    contrast: float = 1.0,
+) -> NDArray[np.uint8]:
     phase = cell_phase(rng, profile, layout, depth)
     phase += surrounding_phase(rng, profile, layout, depth)
     seen = intensity(np.float32(contrast) * phase, _draw_optics(rng, profile))
-    image = record(rng, seen, _draw_camera(rng, profile))
+    return record(rng, seen, _draw_camera(rng, profile))
+
+
+def _field(image: NDArray[np.uint8], layout: Layout, profile: CellTypeProfile) -> SimulatedField:
     cells = tuple(SimulatedCell(cell.row0, cell.col0, cell.mask) for cell in layout.cells)
     return SimulatedField(image, cells, profile.name)
 

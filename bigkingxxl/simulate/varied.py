@@ -19,6 +19,7 @@ from bigkingxxl.simulate.cell_types import (
     Range,
     ShapeRanges,
 )
+from bigkingxxl.simulate.colony import Colony
 from bigkingxxl.simulate.randomness import log_uniform
 
 VARIED = "varied"
@@ -75,6 +76,27 @@ def varied_profile(rng: np.random.Generator) -> CellTypeProfile:
         defocus=log_uniform(rng, 0.3, 8.0),
         flattening=log_uniform(rng, 15.0, 100.0),
     )
+
+
+def colony_profile(rng: np.random.Generator, colony: Colony) -> CellTypeProfile:
+    """How the rods of a colony look in phase contrast: dark, smooth, in a wide halo, mostly."""
+    profile = varied_profile(rng)
+    height = log_uniform(rng, 0.3, 1.5)
+    edge = colony.width * float(rng.uniform(0.1, 0.4))
+    grain = height * log_uniform(rng, 0.001, 0.2)
+    return replace(
+        profile,
+        phase=replace(
+            profile.phase, height=height, height_spread=float(rng.uniform(0.02, 0.3)),
+            edge=(edge, 1.2 * edge), granules=grain, nucleus=grain, fibres=0.0,
+        ),
+        around=replace(
+            profile.around, beads=(0.0, 1.0), clumps=(0.0, 1.0), neurites_per_cell=(0.0, 0.0),
+            dots=(0.0, log_uniform(rng, 1.0, 50.0)),
+        ),
+        halo=(0.4 * colony.width, 2.5 * colony.width),
+        flattening=log_uniform(rng, 30.0, 300.0),
+    )  # fmt: skip
 
 
 def _shape(rng: np.random.Generator, outline: Outline, area: float) -> ShapeRanges:

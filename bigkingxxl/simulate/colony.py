@@ -1,0 +1,142 @@
+"""Colonies: rods in a pack, side by side and end to end, as bacteria grow.
+
+Nothing is pushed about: lanes of a bent coordinate system are cut into rods, patches of one
+direction each, and the corners rounded, all cells at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from bigkingxxl.simulate.cells import largest_part
+from bigkingxxl.simulate.placement import Layout, PlacedCell
+from bigkingxxl.simulate.randomness import FloatMap, log_uniform, smooth_noise
+
+Int32 = NDArray[np.int32]
+
+SMALLEST = 0.35  # of the median area: below it a piece that a border cut off is no cell
+
+
+@dataclass(frozen=True)
+class Colony:
+    """width, length: of a rod, px; patch: how far rods lie alike, px; bend: how far a lane strays,
+    px; cover: share of the field under colonies, 0 to 1; kept: share of rods that are there; gap:
+    between neighbours, px; disorder: 0 where all patches lie alike, to 1.
+    """
+
+    width: float
+    length: float
+    patch: float
+    bend: float
+    cover: float
+    kept: float
+    gap: float
+    disorder: float
+
+
+def draw_colony(rng: np.random.Generator) -> Colony:
+    """A colony that nobody has seen before: packed in most fields, single rods in the others."""
+    width = log_uniform(rng, 4.5, 15.0)
+    length = width * float(rng.uniform(1.6, 6.5))
+    packed = rng.random() < 0.7
+    return Colony(
+        width=width,
+        length=length,
+        patch=length * log_uniform(rng, 1.0, 12.0),
+        bend=width * float(rng.uniform(0.0, 4.0)),
+        cover=float(rng.uniform(0.08, 0.9)),
+        kept=float(rng.uniform(0.9, 1.0)) if packed else float(rng.uniform(0.05, 0.5)),
+        gap=float(rng.uniform(0.2, 1.2)),
+        disorder=float(rng.uniform(0.0, 1.0)),
+    )
+
+
+def place_colony(rng: np.random.Generator, colony: Colony, size: tuple[int, int]) -> Layout:
+    """The rods of a field of `size` (H, W); where the borders leave nothing, none."""
+    pieces, angles = _lanes_cut(rng, colony, size)
+    ground = smooth_noise(rng, size, max(1.5 * colony.length, 20.0))
+    pieces[ground < np.quantile(ground, 1.0 - colony.cover)] = 0
+    owner = _rounded(pieces, colony)
+    areas = np.bincount(owner.ravel(), minlength=len(angles))
+    there = rng.random(len(areas)) < colony.kept
+    if (areas[1:] > 0).any():
+        there &= areas >= SMALLEST * np.median(areas[1:][areas[1:] > 0])
+    there[0] = False
+    owner = np.where(there[owner], owner, 0)
+    return _layout(owner, angles)
+
+
+def _lanes_cut(
+    rng: np.random.Generator, colony: Colony, size: tuple[int, int]
+) -> tuple[Int32, NDArray[np.float64]]:
+    """The rod that each pixel belongs to, int32[H, W] from 1 on, and each rod's angle, [N + 1]."""
+    rows, cols = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    patches = max(1, round(size[0] * size[1] / colony.patch**2))
+    centres = rng.uniform(0, 1, (patches, 2)) * size
+    patch = cKDTree(centres).query(np.stack([rows.ravel(), cols.ravel()], 1))[1].reshape(size)
+    angle = rng.uniform(0, np.pi) + colony.disorder * rng.uniform(-np.pi / 2, np.pi / 2, patches)
+    sine, cosine = np.sin(angle)[patch], np.cos(angle)[patch]
+    bend = colony.bend * smooth_noise(rng, size, max(2.0 * colony.length, 30.0))
+    across = cols * -sine + rows * cosine + bend
+    along = cols * cosine + rows * sine
+    lane = np.floor(across / colony.width).astype(np.int64)
+    lane -= lane.min()
+    # Each lane of each patch has rods of its own length, which begin somewhere.
+    lanes = (patches, int(lane.max()) + 1)
+    length = colony.length * rng.uniform(0.65, 1.5, lanes)[patch, lane]
+    part = np.floor(along / length + rng.uniform(0, 1, lanes)[patch, lane]).astype(np.int64)
+    part -= part.min()
+    key = (patch * lanes[1] + lane) * (int(part.max()) + 1) + part
+    first, pieces = np.unique(key, return_index=True, return_inverse=True)[1:]
+    return 1 + pieces.reshape(size).astype(np.int32), np.r_[0.0, angle[patch.ravel()[first]]]
+
+
+def _rounded(pieces: Int32, colony: Colony) -> Int32:
+    """The rods without their corners and the gaps between them: an opening with a disc, of all."""
+    inner = pieces > 0
+    for axis in (0, 1):
+        same = np.diff(pieces, axis=axis) == 0
+        ahead = [(0, 1) if each == axis else (0, 0) for each in (0, 1)]
+        behind = [(1, 0) if each == axis else (0, 0) for each in (0, 1)]
+        inner &= np.pad(same, ahead, constant_values=True)
+        inner &= np.pad(same, behind, constant_values=True)
+    reach = 0.42 * colony.width
+    core = ndimage.distance_transform_edt(inner) >= reach
+    if not core.any():
+        return np.zeros_like(pieces)
+    away, (row, col) = ndimage.distance_transform_edt(~core, return_indices=True)
+    near = away <= reach + 1.0 - colony.gap
+    return np.where(near, pieces[row, col], 0).astype(np.int32)
+
+
+def _layout(owner: Int32, angles: NDArray[np.float64]) -> Layout:
+    cells: list[PlacedCell] = []
+    left = np.zeros_like(owner)
+    for number, window in enumerate(ndimage.find_objects(owner), start=1):
+        if window is None:
+            continue
+        mask = largest_part(owner[window] == number)
+        rows, cols = np.nonzero(mask)
+        corner = (window[0].start, window[1].start)
+        mask = mask[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1].copy()
+        corner = (corner[0] + int(rows.min()), corner[1] + int(cols.min()))
+        centre = (float(rows.mean()) + window[0].start, float(cols.mean()) + window[1].start)
+        cells.append(PlacedCell(*corner, mask, centre, float(angles[number])))
+        view = left[corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]]
+        view[mask] = len(cells)
+    return Layout(tuple(cells), left)
+
+
+def rod_depth(layout: Layout) -> FloatMap:
+    """Distance inwards from the rods' edges, px float32[H, W]; neighbours are parted."""
+    owner = layout.owner
+    inner = owner > 0
+    for axis in (0, 1):
+        same = np.diff(owner, axis=axis) == 0
+        inner &= np.pad(same, [(0, int(axis == each)) for each in (0, 1)], constant_values=True)
+    return np.asarray(ndimage.distance_transform_edt(inner), dtype=np.float32)
