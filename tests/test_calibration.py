@@ -93,6 +93,16 @@ def test_the_best_true_cell_counts() -> None:
     np.testing.assert_allclose(Compared.of(two_cells(), truth).iou, [1, 0])
 
 
+def test_a_cell_found_twice_is_wrong_once() -> None:
+    whole, three, outside = np.full((2, 2), 255, np.uint8), np.array([[255, 255], [255, 0]]), (5, 5)
+    boxes = [[0, 0, 2, 2], [0, 0, 2, 2], [*outside, 7, 7]]
+    crops = [whole, three.astype(np.uint8), whole]
+    truth = Instances.from_label_map(np.pad(np.ones((2, 2), np.int32), ((0, 7), (0, 7))))
+    for scores, expected in (((0.9, 0.6, 0.8), (1, 0, 0)), ((0.6, 0.9, 0.8), (0, 0.75, 0))):
+        found = Candidates.from_crops((9, 9), np.array(boxes), crops, np.array(scores))
+        np.testing.assert_allclose(Compared.of(found, truth).iou, expected)
+
+
 def test_what_a_score_does_not_tell_is_learned() -> None:
     """The fit depends on the cell type; the method's score is the same for all."""
     draws = np.random.default_rng(1)

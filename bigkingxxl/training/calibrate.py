@@ -25,7 +25,7 @@ from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.evaluation.tuning import changed_knob
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
-from bigkingxxl.inference.stitching import half_height_masks
+from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
@@ -45,7 +45,8 @@ class Compared:
 
     Attributes:
         candidates: under the scores of their method; truth: annotated cells.
-        iou: float64[N], of each candidate with the true cell that it fits best.
+        iou: float64[N], of each candidate with the true cell that it fits best; 0 where a surer
+            candidate has that cell, as what is found twice is wrong once.
     """
 
     candidates: Candidates
@@ -55,10 +56,19 @@ class Compared:
     @classmethod
     def of(cls, candidates: Candidates, truth: Instances) -> Compared:
         """Masks above half of their own highest probability are compared."""
-        one, _, overlap = iou_pairs(half_height_masks(candidates), truth)
-        best = np.zeros(len(candidates))
-        np.maximum.at(best, one, overlap)
-        return cls(candidates, truth, best)
+        one, two, overlap = iou_pairs(half_height_masks(candidates), truth)
+        rising = np.lexsort((overlap, one))
+        iou, cell = np.zeros(len(candidates)), np.full(len(candidates), -1)
+        iou[one[rising]], cell[one[rising]] = overlap[rising], two[rising]
+        # The last of what is written to one place stays: the surest that fits the cell has it.
+        fits = np.flatnonzero(overlap > SAME_CELL)
+        fits = fits[np.lexsort((overlap[fits], candidates.score[one[fits]]))]
+        owner = np.full(len(truth) + 1, -1)
+        owner[two[fits]] = one[fits]
+        owner = owner[cell]
+        is_second = (owner >= 0) & (owner != np.arange(len(candidates)))
+        is_second &= candidates.score <= candidates.score[owner]
+        return cls(candidates, truth, np.where(is_second, 0.0, iou))
 
 
 @dataclass(frozen=True)
