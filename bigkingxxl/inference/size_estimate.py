@@ -23,6 +23,7 @@ PLACES = 4  # each way, where a window may lie
 SURE = 0.3  # least score of candidates that count
 BETTER = 1.25  # times the evidence at the size of training that another must have
 LITTLE = 0.0005  # evidence that debris may give
+FEW = 10  # cells that count half where an image is shrunk: from afar a colony looks like one cell
 DIAMETER_MARGIN = 1.25
 LOOK_MARGIN = 0.05
 SIZE_STATISTICS = ("grain", "fine", "coarse")  # that change with the size of what is seen
@@ -80,25 +81,29 @@ def estimate_size(
     for relative in LADDER:
         window = window_around(middle, round(REGION / relative), source)
         common = _both(window, seen)
-        found = evidence(look(source, window, relative), window, common)
+        found = evidence(look(source, window, relative), window, common, FEW if relative < 1 else 0)
         gain = float(np.log((found + LITTLE) / (evidence(first, seen, common) + LITTLE)))
         if gain > best:
             best, size = gain, relative
     return size
 
 
-def evidence(found: Candidates, frame: Window, region: Window) -> float:
+def evidence(found: Candidates, frame: Window, region: Window, few: int = 0) -> float:
     """Share of a region that candidates cover, each weighted with its squared score.
 
     Args:
         frame: where in the image the candidates' frame lies; region: of the image, inside it.
+        few: so many sure ones count half, and fewer of them still less.
     """
     owner, row, col = found.pixels()
     row, col = row + frame.row0, col + frame.col0
-    weight = np.where(found.score >= SURE, found.score, 0) ** 2
+    sure = found.score >= SURE
+    weight = np.where(sure, found.score, 0) ** 2
     inside = (found.probability > 127) & (row >= region.row0) & (row < region.row1)
     inside &= (col >= region.col0) & (col < region.col1)
-    return float(weight[owner[inside]].sum()) / (region.size[0] * region.size[1])
+    covered = float(weight[owner[inside]].sum()) / (region.size[0] * region.size[1])
+    cells = int(sure[np.unique(owner[inside])].sum())
+    return covered * cells / max(cells + few, 1)
 
 
 def busiest(source: ImageSource, normalisation: Normalisation) -> tuple[int, int]:
