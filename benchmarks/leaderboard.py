@@ -152,7 +152,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         " / ".join(_number(value) for value in types),
         _number(scores["default"]["challenge_mix"]),
         f"{_number(apart['challenge_mix'])} ({apart['images']} images)",
-        *(_coco(row.get(COCO, row["coco_default_knobs"]), most) for most in DETECTIONS),
+        *(_coco(row[COCO if COCO in row else "coco_default_knobs"], most) for most in DETECTIONS),
         _training(model),
         _number(row.get("seconds_an_image", {}).get("median")),
         "; ".join(_remarks(row)),
