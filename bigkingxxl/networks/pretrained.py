@@ -61,7 +61,8 @@ def _adapted(
         # other values is none of the file's, be it random or a norm's ones and zeros.
         other = _timms(name, _changed(given), options) if given else {}
     except (OSError, RuntimeError, LookupError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+        # What torch says thereafter is advice to load it unsafely.
+        reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
         raise InputError(
             f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
@@ -128,7 +129,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return load_file(str(path))
         stored: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers' errors share no base class
-        reason = str(error).splitlines()[0]
+        # What torch says thereafter is advice to load it unsafely.
+        reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
         raise ModelError(f"{path} holds no plain weights, or is damaged ({reason})") from error
     for key in ("state_dict", "model"):
         stored = stored.get(key, stored) if isinstance(stored, dict) else stored
