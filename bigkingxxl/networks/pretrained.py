@@ -61,8 +61,7 @@ def _adapted(
         # other values is none of the file's, be it random or a norm's ones and zeros.
         other = _timms(name, _changed(given), options) if given else {}
     except (OSError, RuntimeError, LookupError, ValueError, AttributeError) as error:
-        # What torch says thereafter is advice to load it unsafely.
-        reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
+        reason = str(error).splitlines()[0]
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
         raise InputError(
             f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
