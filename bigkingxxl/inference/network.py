@@ -12,7 +12,11 @@ from bigkingxxl.geometry import Window, multiple
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.appearance import appearance
 from bigkingxxl.inference.inversion import Negative, is_inverted, may_be_inverted
-from bigkingxxl.inference.size_estimate import estimate_size, is_plausible
+from bigkingxxl.inference.size_estimate import (
+    estimate_size,
+    is_plausible,
+    sizes_in_question,
+)
 from bigkingxxl.inference.sizing import TrainingImages, check_size, known_size
 from bigkingxxl.models import PredictionSettings
 
@@ -118,7 +122,8 @@ class NetworkPredictor(ABC):
         first = self.seen(source, 1.0) if self.is_one_block(source, 1.0) else None
         if first is not None and is_plausible(first, looks, self.training):
             return first
-        relative = estimate_size(self.look, source, self.normalisation, first)
+        sizes = sizes_in_question(looks, self.training)
+        relative = estimate_size(self.look, source, self.normalisation, first, sizes)
         return first if first is not None and relative == 1 else self.seen(source, relative)
 
     def _check_channels(self, source: ImageSource) -> None:

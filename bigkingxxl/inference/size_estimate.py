@@ -7,7 +7,7 @@ the most evidence holds, unless the size of training has nearly as much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -48,6 +48,18 @@ def is_plausible(found: Candidates, looks: Mapping[str, float], training: Traini
     return not strange(looks, known, LOOK_MARGIN)
 
 
+def sizes_in_question(looks: Mapping[str, float], training: TrainingImages) -> tuple[float, ...]:
+    """Relative sizes that an image may have: one coarser than those of training is not enlarged.
+
+    A network sees cells in the texture of what is enlarged too much, and many.
+
+    Args:
+        looks: the image's `appearance`.
+    """
+    coarsest = training.appearance.get("coarse", (0.0, np.inf))[1]
+    return tuple(size for size in LADDER if size < 1 or looks["coarse"] <= coarsest)
+
+
 def median_diameter(found: Candidates) -> tuple[float, str]:
     """Of the sure candidates, in pixels of training, and the type most of their area has.
 
@@ -66,19 +78,24 @@ def median_diameter(found: Candidates) -> tuple[float, str]:
 
 
 def estimate_size(
-    look: Look, source: ImageSource, normalisation: Normalisation, first: Candidates | None
+    look: Look,
+    source: ImageSource,
+    normalisation: Normalisation,
+    first: Candidates | None,
+    sizes: Sequence[float] = LADDER,
 ) -> float:
     """The relative size at which the network finds the most; 1 where nothing speaks against it.
 
     Args:
         look: the candidates of an image's window at a relative size, in the window's frame.
         first: those of the whole image at a relative size of 1, where there are any.
+        sizes: that are tried besides.
     """
     middle = busiest(source, normalisation)
     seen = whole(source.shape) if first is not None else window_around(middle, REGION, source)
     first = look(source, seen, 1.0) if first is None else first
     best, size = float(np.log(BETTER)), 1.0
-    for relative in LADDER:
+    for relative in sizes:
         window = window_around(middle, round(REGION / relative), source)
         common = _both(window, seen)
         found = evidence(look(source, window, relative), window, common, FEW if relative < 1 else 0)

@@ -13,7 +13,7 @@ from bigkingxxl.decoding.components import Components
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.detector import DetectorPredictor
-from bigkingxxl.inference.size_estimate import median_diameter
+from bigkingxxl.inference.size_estimate import LADDER, median_diameter, sizes_in_question
 from bigkingxxl.inference.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
@@ -123,3 +123,10 @@ def test_a_detector_judges_sizes_as_well() -> None:
 def test_a_model_that_knows_no_diameters_estimates_nothing() -> None:
     training = TrainingImages(median_diameter=KNOWN)
     assert predictor(DiscNetwork(), training).candidates(discs(32.0)).relative_size == 1
+
+
+def test_a_coarse_image_is_never_enlarged() -> None:
+    known = TrainingImages(appearance={"coarse": (0.1, 0.2)})
+    assert max(sizes_in_question({"coarse": 0.21}, known)) < 1
+    assert sizes_in_question({"coarse": 0.19}, known) == LADDER
+    assert sizes_in_question({"coarse": 0.9}, TrainingImages()) == LADDER
