@@ -56,8 +56,10 @@ def sizes_in_question(looks: Mapping[str, float], training: TrainingImages) -> t
     Args:
         looks: the image's `appearance`.
     """
-    coarsest = training.appearance.get("coarse", (0.0, np.inf))[1]
-    return tuple(size for size in LADDER if size < 1 or looks["coarse"] <= coarsest)
+    known = training.appearance
+    coarser = looks["coarse"] > known.get("coarse", (0.0, np.inf))[1]
+    coarser |= looks["fine"] < known.get("fine", (0.0, np.inf))[0]
+    return tuple(size for size in LADDER if size < 1 or not coarser)
 
 
 def median_diameter(found: Candidates) -> tuple[float, str]:
