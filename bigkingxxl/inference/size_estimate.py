@@ -121,8 +121,10 @@ def evidence(found: Candidates, frame: Window, region: Window, few: int = 0) -> 
     inside = (found.probability > 127) & (row >= region.row0) & (row < region.row1)
     inside &= (col >= region.col0) & (col < region.col1)
     covered = float(weight[owner[inside]].sum()) / (region.size[0] * region.size[1])
+    if few == 0:
+        return covered
     cells = int(sure[np.unique(owner[inside])].sum())
-    return covered * cells / max(cells + few, 1)
+    return covered * cells / (cells + few)
 
 
 def busiest(source: ImageSource, normalisation: Normalisation) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bigkingxxl.simulate.cells import largest_part
-from bigkingxxl.simulate.placement import Layout, PlacedCell
+from bigkingxxl.simulate.placement import Layout, PlacedCell, cropped
 from bigkingxxl.simulate.randomness import FloatMap, log_uniform, smooth_noise
 
 Int32 = NDArray[np.int32]
@@ -120,15 +120,12 @@ def _layout(owner: Int32, angles: NDArray[np.float64]) -> Layout:
     for number, window in enumerate(ndimage.find_objects(owner), start=1):
         if window is None:
             continue
-        mask = largest_part(owner[window] == number)
-        rows, cols = np.nonzero(mask)
         corner = (window[0].start, window[1].start)
-        mask = mask[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1].copy()
-        corner = (corner[0] + int(rows.min()), corner[1] + int(cols.min()))
-        centre = (float(rows.mean()) + window[0].start, float(cols.mean()) + window[1].start)
-        cells.append(PlacedCell(*corner, mask, centre, float(angles[number])))
-        view = left[corner[0] : corner[0] + mask.shape[0], corner[1] : corner[1] + mask.shape[1]]
-        view[mask] = len(cells)
+        cell = cropped(largest_part(owner[window] == number), corner, float(angles[number]))
+        cells.append(cell)
+        height, width = cell.mask.shape
+        view = left[cell.row0 : cell.row0 + height, cell.col0 : cell.col0 + width]
+        view[cell.mask] = len(cells)
     return Layout(tuple(cells), left)
 
 

@@ -121,10 +121,11 @@ def _try_spot(
     window = owner[rows, cols]
     window[shape.visible[crop] & ~taken] = number
     window[free] = number
-    return _cropped(mask, (rows.start, cols.start), shape.angle)
+    return cropped(mask, (rows.start, cols.start), shape.angle)
 
 
-def _cropped(mask: BoolMap, corner: tuple[int, int], angle: float) -> PlacedCell:
+def cropped(mask: BoolMap, corner: tuple[int, int], angle: float) -> PlacedCell:
+    """The cell of a mask that is not empty, whose corner lies there in the field."""
     rows, cols = np.nonzero(mask)
     top, left = int(rows.min()), int(cols.min())
     tight = mask[top : int(rows.max()) + 1, left : int(cols.max()) + 1].copy()
