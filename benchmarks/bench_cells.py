@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bigkingxxl.formats.kaggle import write_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.runs import provenance, write_json
 
 T = TypeVar("T")

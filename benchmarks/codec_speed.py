@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, Timing, annotation_table, keep, timed
-from bigkingxxl.formats.csv_table import read_table
-from bigkingxxl.formats.kaggle import ANNOTATION_COLUMNS, read_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import ANNOTATION_COLUMNS, read_annotations
+from bigkingxxl.io.tables.csv_table import read_table
 
 UInt8 = NDArray[np.uint8]
 

@@ -33,9 +33,9 @@ from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import label_flows
 from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.formats.kaggle import KaggleTable, read_annotations
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
 from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,9 +26,9 @@ import numpy as np
 from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, annotation_table, keep, timed
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT, competition_map
-from bigkingxxl.formats.coco import write_coco_annotations
-from bigkingxxl.formats.kaggle import read_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import write_coco_annotations
+from bigkingxxl.io.annotations.kaggle import read_annotations
 
 Cells = dict[str, Instances]
 JUST_ABOVE = (

@@ -25,13 +25,13 @@ from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.watershed import Watershed
 from bigkingxxl.evaluation.average_precision import coco_table
 from bigkingxxl.evaluation.competition_map import competition_map
-from bigkingxxl.formats.coco import write_results
-from bigkingxxl.formats.kaggle import write_submission
-from bigkingxxl.formats.label_images import write_label_image
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import write_results
+from bigkingxxl.io.annotations.kaggle import write_submission
+from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 

@@ -34,13 +34,13 @@ from PIL import Image
 from benchmarks.bench_cells import RESULTS
 from bigkingxxl import runs
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.folder import Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import model_hash, resolve_model
 from bigkingxxl.simulate.field import simulate_field
 

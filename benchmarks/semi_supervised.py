@@ -33,8 +33,8 @@ from bigkingxxl.data.split import fold_ids, folds_path, write_folds
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore
 from bigkingxxl.evaluation.tuning import crossfitted_points
-from bigkingxxl.formats.image_files import find_images
 from bigkingxxl.inference.load import choose_device
+from bigkingxxl.io.images.image_files import find_images
 from bigkingxxl.models import read_card
 from bigkingxxl.runs import fingerprint, provenance, write_bytes, write_json, write_text
 from bigkingxxl.training.curves import read_curves

@@ -45,12 +45,12 @@ class Cells:
         return self.instances.label_map()
 
     def measurements(self, image: Any = None) -> Mapping[str, NDArray[Any]]:
-        """A column of N values for each measurement; see `bigkingxxl.formats.measurements`.
+        """A column of N values for each measurement; see `bigkingxxl.io.tables.measurements`.
 
         Args:
             image: where intensities are read (default: the image the cells were found in).
         """
-        from bigkingxxl.formats.measurements import measure
+        from bigkingxxl.io.tables.measurements import measure
 
         source = self.source if image is None else as_source(image, self.source.pixel_size_um)
         return measure(source, self.instances)
@@ -74,7 +74,7 @@ class Cells:
 
     def overlay(self) -> NDArray[np.uint8]:
         """uint8[H, W, 3]: the cells outlined on the image."""
-        from bigkingxxl.formats.overlay import draw_overlay
+        from bigkingxxl.io.pictures.overlay import draw_overlay
 
         return draw_overlay(self.source, self.instances)
 
@@ -168,7 +168,7 @@ def as_source(image: Any, pixel_size: PixelSize | None = None) -> ImageSource:
     if isinstance(image, ImageSource):
         return image
     if isinstance(image, str | Path):
-        from bigkingxxl.formats.image_files import open_image
+        from bigkingxxl.io.images.image_files import open_image
 
         source = open_image(Path(image))
         source.pixel_size_um = pixel_size or source.pixel_size_um

@@ -17,10 +17,10 @@ from PIL import Image
 
 import bigkingxxl as bk
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.formats.overlay import draw_overlay
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.runs import whole_file
 from bigkingxxl.simulate import CELL_TYPES, SimulatedField, simulate_field
 

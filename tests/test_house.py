@@ -49,9 +49,9 @@ def test_imports_run_downward_only() -> None:
     ("module", "line", "words"),
     [
         ("geometry.py", "import bigkingxxl.candidates", "bigkingxxl.geometry"),
-        ("formats/kaggle.py", "from bigkingxxl.evaluation import report", "bigkingxxl.formats"),
+        ("io/annotations/kaggle.py", "from bigkingxxl.evaluation import report", "bigkingxxl.io"),
         ("decoding/base.py", "import bigkingxxl.networks.unetr", "bigkingxxl.decoding"),
-        ("simulate/optics.py", "import bigkingxxl.formats.kaggle", "bigkingxxl.simulate"),
+        ("simulate/optics.py", "import bigkingxxl.io.annotations.kaggle", "bigkingxxl.simulate"),
         ("instances.py", "import torch", "torch"),
         ("newcomer.py", "", "newcomer"),
     ],

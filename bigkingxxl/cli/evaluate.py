@@ -111,7 +111,7 @@ def chosen_ids(
 def write_per_image(path: Path, score: CompetitionScore) -> None:
     """One row an image: what it is, and its score over all and at each threshold."""
     from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
-    from bigkingxxl.formats.csv_table import write_table
+    from bigkingxxl.io.tables.csv_table import write_table
 
     thresholds = [f"at_{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT]
     write_table(

@@ -74,11 +74,11 @@ def predict(
     first model.
     """
     from bigkingxxl.cli.progress import track
-    from bigkingxxl.formats.image_files import find_images, open_frames, open_image
     from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.folder import Selection, check_request, predict_folder
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
+    from bigkingxxl.io.images.image_files import find_images, open_frames, open_image
     from bigkingxxl.models import model_hash, read_card, resolve_model
     from bigkingxxl.runs import fingerprint
 

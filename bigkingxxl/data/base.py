@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.formats.image_files import open_image, read_header
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.images.image_files import open_image, read_header
 
 
 @dataclass(frozen=True, eq=False)

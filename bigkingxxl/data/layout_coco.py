@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.formats.coco import CocoSet, read_coco
-from bigkingxxl.formats.csv_table import BadRows
+from bigkingxxl.io.annotations.coco import CocoSet, read_coco
+from bigkingxxl.io.tables.csv_table import BadRows
 
 PATTERNS = ("annotations*.json", "annotations/*.json")
 IMAGE_FOLDERS = ("images", "train")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import FormatError
-from bigkingxxl.formats.csv_table import BadRows, read_table
-from bigkingxxl.formats.image_files import images_in
-from bigkingxxl.formats.kaggle import read_annotations
+from bigkingxxl.io.annotations.kaggle import read_annotations
+from bigkingxxl.io.images.image_files import images_in
+from bigkingxxl.io.tables.csv_table import BadRows, read_table
 
 ANNOTATIONS, IMAGES = "train.csv", "train"
 UNLABELLED, FIELDS = "train_semi_supervised", "fields.csv"

@@ -10,10 +10,10 @@ import numpy as np
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import FormatError
-from bigkingxxl.formats.csv_table import BadRows, read_table
-from bigkingxxl.formats.image_files import MASK_ENDINGS, all_images_in, images_in
-from bigkingxxl.formats.label_images import image_name, read_label_folder, read_label_image
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import image_name, read_label_folder, read_label_image
+from bigkingxxl.io.images.image_files import MASK_ENDINGS, all_images_in, images_in
+from bigkingxxl.io.tables.csv_table import BadRows, read_table
 
 IMAGES, LABELS = "images", ("labels", "masks")
 CELL_TYPES = "cell_types.csv"

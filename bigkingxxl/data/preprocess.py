@@ -26,7 +26,7 @@ from bigkingxxl.data.preprocess_unit import Unit, UnitResult, make_unit
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.coco import write_coco_annotations
+from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.runs import Manifest
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from bigkingxxl.data.base import check_same_size
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.image_files import open_image
-from bigkingxxl.formats.label_images import write_label_image
-from bigkingxxl.formats.type_masks import write_type_masks
 from bigkingxxl.geometry import whole
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import write_label_image
+from bigkingxxl.io.annotations.type_masks import write_type_masks
+from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.runs import whole_file
 
 

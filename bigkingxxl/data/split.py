@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.data.groups import Groups, find_groups
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.formats.csv_table import read_table, write_table
+from bigkingxxl.io.tables.csv_table import read_table, write_table
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset

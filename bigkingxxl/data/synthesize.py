@@ -13,9 +13,9 @@ from bigkingxxl.data.outputs import writable_folder
 from bigkingxxl.data.parallel import finished
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.csv_table import write_table
-from bigkingxxl.formats.kaggle import write_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import write_annotations
+from bigkingxxl.io.tables.csv_table import write_table
 from bigkingxxl.runs import whole_file, write_json
 from bigkingxxl.settings import nearest
 from bigkingxxl.simulate.cell_types import CELL_TYPES

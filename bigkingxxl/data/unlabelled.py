@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import ImageError, InputError
-from bigkingxxl.formats.image_files import find_images, open_image
 from bigkingxxl.images import ImageSource
+from bigkingxxl.io.images.image_files import find_images, open_image
 
 
 def unlabelled_images(

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.coco import masks_of
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import masks_of
 
 COCO_LAYOUT_DETECTIONS = (100, 300, 1000)
 ALL_DETECTIONS = 2000

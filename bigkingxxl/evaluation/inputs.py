@@ -15,12 +15,12 @@ from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle
 from bigkingxxl.data.layout_pairs import is_pairs
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.formats.coco import CocoSet, read_coco, read_results
-from bigkingxxl.formats.image_files import images_in
-from bigkingxxl.formats.kaggle import read_annotations, read_submission
-from bigkingxxl.formats.label_images import label_instances, read_label_folder
 from bigkingxxl.inference.selection import mask_nms
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import CocoSet, read_coco, read_results
+from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
+from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
+from bigkingxxl.io.images.image_files import images_in
 from bigkingxxl.operating_points import SelectKnobs
 
 Size = tuple[int, int]

@@ -17,7 +17,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 
 if TYPE_CHECKING:
-    from bigkingxxl.formats.measurements import Table
+    from bigkingxxl.io.tables.measurements import Table
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PredictedImage:
     @cached_property
     def measurements(self) -> Table:
         """Made once for all formats that hold them."""
-        from bigkingxxl.formats.measurements import measure
+        from bigkingxxl.io.tables.measurements import measure
 
         return measure(self.source, self.instances)
 
@@ -74,43 +74,43 @@ class ImageFormat(NamedTuple):
 
 
 def _labels(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.label_images import write_label_image
+    from bigkingxxl.io.annotations.label_images import write_label_image
 
     write_label_image(path, image.instances)
 
 
 def _overlay(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.overlay import write_overlay
+    from bigkingxxl.io.pictures.overlay import write_overlay
 
     write_overlay(path, image.source, image.instances)
 
 
 def _measurements(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.measurements import write_measurements
+    from bigkingxxl.io.tables.measurements import write_measurements
 
     write_measurements(path, image.measurements)
 
 
 def _thumbnail(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.contact_sheet import write_thumbnail
+    from bigkingxxl.io.pictures.contact_sheet import write_thumbnail
 
     write_thumbnail(path, image.source, image.instances)
 
 
 def _imagej(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.imagej import write_rois
+    from bigkingxxl.io.annotations.imagej import write_rois
 
     write_rois(path, image.instances, frame=image.frame)
 
 
 def _qupath(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.qupath import write_geojson
+    from bigkingxxl.io.annotations.qupath import write_geojson
 
     write_geojson(path, image.instances, measurements=image.measurements, frame=image.frame)
 
 
 def _cellpose(path: Path, image: PredictedImage) -> None:
-    from bigkingxxl.formats.cellpose import write_seg
+    from bigkingxxl.io.annotations.cellpose import write_seg
 
     write_seg(path, image.instances, image.path.resolve())
 
@@ -127,14 +127,14 @@ IMAGE_FORMATS = {
 
 
 def _all_measurements(images: PredictedImages) -> None:
-    from bigkingxxl.formats.measurements import join_measurements
+    from bigkingxxl.io.tables.measurements import join_measurements
 
     place = IMAGE_FORMATS["measurements"].place
     join_measurements(images.out, {name: place(images.out, name) for name in images.cells})
 
 
 def _summary(images: PredictedImages) -> None:
-    from bigkingxxl.formats.summary import summarise, write_summary
+    from bigkingxxl.io.tables.summary import summarise, write_summary
 
     rows = (
         summarise(name, instances, model=images.model, scale=images.scales[name],
@@ -145,7 +145,7 @@ def _summary(images: PredictedImages) -> None:
 
 
 def _contact_sheet(images: PredictedImages) -> None:
-    from bigkingxxl.formats.contact_sheet import Thumbnail, write_contact_sheet
+    from bigkingxxl.io.pictures.contact_sheet import Thumbnail, write_contact_sheet
 
     place = IMAGE_FORMATS["contact_sheet"].place
     thumbnails = [
@@ -155,13 +155,13 @@ def _contact_sheet(images: PredictedImages) -> None:
 
 
 def _submission(images: PredictedImages) -> None:
-    from bigkingxxl.formats.kaggle import write_submission
+    from bigkingxxl.io.annotations.kaggle import write_submission
 
     write_submission(images.out / "submission.csv", images.instances)
 
 
 def _coco(images: PredictedImages) -> None:
-    from bigkingxxl.formats.coco import write_results
+    from bigkingxxl.io.annotations.coco import write_results
 
     write_results(images.out / "results.json", images.candidates)
 

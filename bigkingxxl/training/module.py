@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.competition_map import competition_map
-from bigkingxxl.formats.overlay import draw_overlay
 from bigkingxxl.inference.load import model_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
 from bigkingxxl.training.device_images import DeviceImages

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from bigkingxxl.data.augment import AnnotatedPixels, random_view
-from bigkingxxl.formats.image_files import open_image
+from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.recipe import Recipe
 

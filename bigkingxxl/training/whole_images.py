@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bigkingxxl.decoding.flow_targets import smallest_on_top
-from bigkingxxl.formats.image_files import open_image
 from bigkingxxl.inference.ordered import Task, in_order
+from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.methods.base import Crop
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.teacher import Teacher

@@ -15,10 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli import main
-from bigkingxxl.formats.coco import read_coco, write_coco_annotations, write_results
-from bigkingxxl.formats.kaggle import write_annotations, write_submission
-from bigkingxxl.formats.label_images import write_label_image
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import read_coco, write_coco_annotations, write_results
+from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
+from bigkingxxl.io.annotations.label_images import write_label_image
 
 TYPES = ("astro", "cort", "shsy5y")
 SIZE = (40, 60)

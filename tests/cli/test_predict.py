@@ -16,10 +16,10 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cli import main
-from bigkingxxl.formats.kaggle import read_submission
-from bigkingxxl.formats.label_images import read_label_image
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.selection import select
+from bigkingxxl.io.annotations.kaggle import read_submission
+from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.models import PredictionSettings, save_model
 from bigkingxxl.operating_points import OperatingPoints
 from tests.small_models import small_card, small_weights

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 import bigkingxxl as bk
 from bigkingxxl.cli import main
 from bigkingxxl.errors import ImageError
-from bigkingxxl.formats.label_images import read_label_image
 from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.methods.registry import METHODS
 from bigkingxxl.models import PredictionSettings, load_model
 from tests import small_detector

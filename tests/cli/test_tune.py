@@ -18,8 +18,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli import main
-from bigkingxxl.formats.kaggle import write_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings, read_card
 from bigkingxxl.operating_points import OperatingPoints
 from tests.small_models import SMALL_UNETR

@@ -13,10 +13,10 @@ from PIL import Image
 
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.errors import BigKingXXLError, FormatError, InputError
-from bigkingxxl.formats.coco import write_coco_annotations
-from bigkingxxl.formats.kaggle import write_annotations
-from bigkingxxl.formats.label_images import write_label_image
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import write_coco_annotations
+from bigkingxxl.io.annotations.kaggle import write_annotations
+from bigkingxxl.io.annotations.label_images import write_label_image
 
 SIZE = (20, 30)
 TYPES = ("astro", "cort")

@@ -18,8 +18,8 @@ from bigkingxxl.data.preprocess import Preprocessed, preprocess
 from bigkingxxl.data.preprocess_unit import larger_first
 from bigkingxxl.data.split import write_folds
 from bigkingxxl.errors import InputError, OutputError
-from bigkingxxl.formats.label_images import read_label_folder, read_label_image
-from bigkingxxl.formats.type_masks import read_type_masks
+from bigkingxxl.io.annotations.label_images import read_label_folder, read_label_image
+from bigkingxxl.io.annotations.type_masks import read_type_masks
 from tests.data.small_data import TYPES, kaggle_folder, rectangles
 from tests.support import stack_of
 

@@ -36,10 +36,10 @@ from bigkingxxl.decoding.flows import Flows, FlowsSettings
 from bigkingxxl.decoding.registry import make_representation
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.formats.kaggle import read_annotations
 from bigkingxxl.geometry import SYMMETRIES, Symmetry
 from bigkingxxl.inference.dense import turn_vectors
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import read_annotations
 
 Float32 = NDArray[np.float32]
 TYPES = ("astro", "cort", "shsy5y")

@@ -20,8 +20,8 @@ from bigkingxxl.evaluation.competition_map import (
     competition_map,
     match_counts,
 )
-from bigkingxxl.formats.kaggle import read_annotations
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import read_annotations
 from tests.support import instances_of
 
 SIZE = (4, 200)

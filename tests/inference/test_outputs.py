@@ -17,17 +17,17 @@ from roifile import roiread
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.formats.cellpose import read_seg
-from bigkingxxl.formats.image_files import open_frames, open_image
-from bigkingxxl.formats.imagej import read_rois
-from bigkingxxl.formats.kaggle import read_submission
-from bigkingxxl.formats.label_images import read_label_image
-from bigkingxxl.formats.measurements import read_measurements
-from bigkingxxl.formats.qupath import read_geojson
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.folder import FolderResult, Selection, predict_folder
 from bigkingxxl.inference.outputs import FORMATS
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.cellpose import read_seg
+from bigkingxxl.io.annotations.imagej import read_rois
+from bigkingxxl.io.annotations.kaggle import read_submission
+from bigkingxxl.io.annotations.label_images import read_label_image
+from bigkingxxl.io.annotations.qupath import read_geojson
+from bigkingxxl.io.images.image_files import open_frames, open_image
+from bigkingxxl.io.tables.measurements import read_measurements
 from bigkingxxl.operating_points import OperatingPoints
 
 SIZE = (40, 60)

@@ -88,7 +88,7 @@ def targets_of(pool: DeviceImages, place: int) -> NDArray[np.float32]:
 
 def maps_of(model: Path, path: Path) -> NDArray[np.float32]:
     """What the model predicts of a file."""
-    from bigkingxxl.formats.image_files import open_image
+    from bigkingxxl.io.images.image_files import open_image
 
     predictor, _ = load_predictor(model, "cpu")
     maps: NDArray[np.float32] = predictor.maps(open_image(path))  # type: ignore[attr-defined]

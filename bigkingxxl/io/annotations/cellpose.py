@@ -1,0 +1,124 @@
+"""`_seg.npy`, the file in which Cellpose's graphical program keeps the masks of an image.
+
+It is a pickled dictionary, so that reading it the ordinary way would run whatever code somebody put
+into it. Here it is read by `plain_pickle`, which knows arrays and plain values alone.
+
+Source: Cellpose's documentation, "Outputs" (`_seg.npy`).
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.geometry import disc_diameter
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.plain_pickle import PickleError, read_plain
+from bigkingxxl.runs import whole_file
+
+SEG_ENDING = "_seg.npy"
+GRAY = [0, 0]  # the channel to segment and the one of nuclei: 0 is gray, or none
+USUAL_DIAMETER = 30.0  # Cellpose's own where it cannot measure one
+LARGEST_UINT16 = 65_535
+LARGEST_LABEL = 2**31 - 1
+
+
+def write_seg(path: Path, instances: Instances, image_path: Path | None = None) -> None:
+    """Write what Cellpose's program shows and lets the user correct, in plain types only.
+
+    It finds the file on opening the image where it lies beside it as `<image's stem>_seg.npy`, and
+    the image on opening the file under its stored name or beside it. Later cells cover earlier
+    ones. Cell types and scores have no place in it.
+
+    Args:
+        image_path: the image that the cells were found in.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    labels = instances.label_map()
+    count = int(labels.max(initial=0))
+    dtype = np.uint16 if count < LARGEST_UINT16 else np.uint32
+    areas = instances.areas()[instances.areas() > 0]
+    diameter = float(np.median(disc_diameter(areas))) if len(areas) else USUAL_DIAMETER
+    content = {
+        "outlines": np.where(_is_outline(labels), labels, 0).astype(dtype),
+        "masks": labels.astype(dtype),
+        "chan_choose": GRAY,
+        "ismanual": np.zeros(count, bool),
+        "filename": "" if image_path is None else str(image_path),
+        "flows": [],
+        "est_diam": diameter,
+    }
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        # Cellpose reads nothing but a pickle; its contents are arrays, text, numbers and lists.
+        np.save(stream, np.array(content, dtype=object), allow_pickle=True)
+
+
+def _is_outline(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool[H, W]: pixels of cells beside, above or below which something else lies."""
+    around = np.pad(labels, 1)
+    sides = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+    differs = np.zeros(labels.shape, bool)
+    for side in sides:
+        differs |= side != labels
+    return differs & (labels > 0)
+
+
+def read_seg(path: Path) -> Instances:
+    """The cells of a `_seg.npy` file, in the order of their labels, all of type 'cell'.
+
+    Nothing in the file is run: one that holds other than arrays and plain values is refused.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no `_seg.npy`, it holds objects (the first is named), or its masks are no
+            labels of one plane.
+    """
+    path = Path(path)
+    content = _content(path)
+    masks = content.get("masks")
+    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "iub":
+        raise FormatError(f"{path} has no 'masks' of whole numbers, expected Cellpose's _seg.npy")
+    if masks.ndim == 3 and len(masks) == 1:
+        masks = masks[0]
+    if masks.ndim != 2 or 0 in masks.shape:
+        raise FormatError(f"{path} has masks of the shape {masks.shape}, expected one plane [H, W]")
+    # The first versions counted from -1, the background.
+    low, high = int(masks.min()), int(masks.max())
+    shift = 1 if low == -1 else 0
+    if low < -1 or high > LARGEST_LABEL - shift:
+        raise FormatError(f"{path} holds the label {low if low < -1 else high}, expected 0 or more")
+    return Instances.from_label_map(masks.astype(np.int32) + shift)
+
+
+def _content(path: Path) -> dict[Any, Any]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    stream = io.BytesIO(path.read_bytes())
+    try:
+        version = np.lib.format.read_magic(stream)
+        header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
+                  else np.lib.format.read_array_header_2_0)  # fmt: skip
+        shape, _, dtype = header(stream)
+    except ValueError as error:
+        raise FormatError(f"{path} is not a .npy file ({error})") from error
+    if shape != () or dtype.kind != "O":
+        raise FormatError(
+            f"{path} holds an array of {dtype}, expected the dictionary of Cellpose's _seg.npy"
+        )
+    try:
+        content = read_plain(stream)
+    except PickleError as error:
+        raise FormatError(f"{path} {error}; nothing in it was run") from error
+    if not isinstance(content, np.ndarray) or content.shape != ():
+        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy")
+    value = content.item()
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy")
+    return value

@@ -1,0 +1,240 @@
+"""COCO's results files, both ways: scored masks that may overlap.
+
+Source: cocodataset.org, "Results format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import FormatError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco_annotations import CocoSet, Size
+from bigkingxxl.io.annotations.coco_segments import (
+    SegmentError,
+    read_json,
+    read_segments,
+    segments_of,
+    with_pixels,
+)
+from bigkingxxl.runs import whole_file
+
+HALF = 128  # the first value of a soft mask that is nearer to certain than to impossible
+UNTYPED = ("cell",)
+LARGEST_CATEGORY = int(np.iinfo(np.int16).max)
+
+
+def masks_of(candidates: Candidates) -> Instances:
+    """The candidates with a probability above a half somewhere, their masks cut there.
+
+    They may overlap; each has its score and its likeliest type ('cell' where the model knows none).
+    """
+    owner, row, col = candidates.pixels()
+    sure = candidates.probability >= HALF
+    kinds = candidates.type_probability
+    names = UNTYPED if kinds is None else candidates.type_names
+    return with_pixels(
+        Instances.from_pixels(
+            owner[sure],
+            (row * candidates.size[1] + col)[sure],
+            len(candidates),
+            candidates.size,
+            cell_type=None if kinds is None else kinds.argmax(axis=1),
+            type_names=names,
+            score=candidates.score,
+        )
+    )
+
+
+def write_results(
+    path: Path,
+    candidates_by_id: Mapping[str, Candidates | Instances],
+    *,
+    coco: CocoSet | None = None,
+) -> None:
+    """Write a COCO results file: every candidate above a half, its score and its category.
+
+    Without `coco` an image is named by its id as text and categories count from 1 in the order of
+    the type names; with it, both as that file has them (its first, for cells of no known type).
+    Each result also names its category.
+
+    Raises:
+        ValueError: scored cells without scores, or of a type that `coco` does not have.
+        OutputError: the file cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        before = "[\n"
+        for image_id, candidates in candidates_by_id.items():
+            masks = candidates if isinstance(candidates, Instances) else masks_of(candidates)
+            for result in _results(image_id, masks, coco):
+                stream.write(before + json.dumps(result))
+                before = ",\n"
+        stream.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _results(image_id: str, masks: Instances, coco: CocoSet | None) -> Iterator[dict[str, Any]]:
+    if masks.score is None:
+        raise ValueError(f"the cells of image {image_id} have no scores")
+    masks = with_pixels(masks)
+    # The shortest text that gives the same float32 back.
+    scores = [float(str(score)) for score in np.asarray(masks.score, np.float32)]
+    numbers = {name: place for place, name in enumerate(masks.type_names, start=1)}
+    if coco is not None:
+        numbers = {UNTYPED[0]: coco.category_ids[0]}
+        numbers |= dict(zip(coco.type_names, coco.category_ids, strict=True))
+    for (segment, box, _, kind), score in zip(segments_of(masks), scores, strict=True):
+        name = masks.type_names[kind]
+        if name not in numbers:
+            raise ValueError(f"the type '{name}' is none of {list(numbers)}")
+        yield {
+            "image_id": image_id if coco is None else coco.image_ids[image_id],
+            "category_id": numbers[name],
+            "category_name": name,
+            "segmentation": segment,
+            "bbox": box,
+            "score": score,
+        }
+
+
+def read_results(
+    json_path: Path,
+    known: CocoSet | Mapping[str, Size],
+    type_names: Sequence[str] | None = None,
+) -> dict[str, Instances]:
+    """Read a COCO results file: scored masks by image id, which may overlap.
+
+    Images are named by COCO's own ids where `known` is a `CocoSet`, or by their ids as text. A
+    category is known by its `category_name` where there is one, else by its number: that of the
+    `CocoSet`, or counted from 1 in the order of `type_names`. Names that are not among the expected
+    types follow them; where no name is, the file's own stand alone (a model of other types).
+
+    Args:
+        known: the annotated images, or their sizes (H, W).
+        type_names: the expected types; by default the `CocoSet`'s, else those the file names.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no list of results, or a result names an unknown image or category, has
+            no mask or score, or a malformed mask.
+    """
+    path = Path(json_path)
+    results = read_json(path)
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise FormatError(f"{path} is not a list of COCO results")
+    reader = _ResultReader(path, known, type_names, results)
+    by_image: dict[str, list[int]] = {}
+    for place, result in enumerate(results):
+        by_image.setdefault(reader.image(result, place), []).append(place)
+    return {image_id: reader.instances(image_id, by_image[image_id]) for image_id in by_image}
+
+
+class _ResultReader:
+    """What a results file needs to be understood: images, sizes and categories."""
+
+    def __init__(
+        self,
+        path: Path,
+        known: CocoSet | Mapping[str, Size],
+        type_names: Sequence[str] | None,
+        results: list[dict[str, Any]],
+    ) -> None:
+        self.path, self.results = path, results
+        numbers: Sequence[int]
+        if isinstance(known, CocoSet):
+            self.sizes: Mapping[str, Size] = known.sizes
+            self.names = {number: name for name, number in known.image_ids.items()}
+            expected, numbers = known.type_names, known.category_ids
+        else:
+            self.sizes, self.names = known, {}
+            expected = tuple(type_names or _numbered_types(path, results))
+            numbers = range(1, len(expected) + 1)
+        self.type_names = _all_types(expected, results)
+        self.by_name = {name: place for place, name in enumerate(self.type_names)}
+        self.places = {
+            number: self.by_name[name]
+            for number, name in zip(numbers, expected, strict=True)
+            if name in self.by_name
+        }
+
+    def image(self, result: dict[str, Any], place: int) -> str:
+        """The id of a result's image."""
+        number = result.get("image_id")
+        if isinstance(number, int | str):
+            name = self.names.get(number, str(number))
+            if name in self.sizes:
+                return name
+        raise FormatError(f"{self.path}: result {place} names the image {number}, which is unknown")
+
+    def instances(self, image_id: str, places: Sequence[int]) -> Instances:
+        """The scored masks of one image."""
+        results = [self.results[place] for place in places]
+        kinds = [self._type(*each) for each in zip(results, places, strict=True)]
+        scores = [self._score(*each) for each in zip(results, places, strict=True)]
+        segments = [result.get("segmentation") for result in results]
+        try:
+            instances = read_segments(
+                segments,
+                self.sizes[image_id],
+                cell_type=np.array(kinds, np.int16),
+                type_names=self.type_names,
+                score=np.array(scores, np.float32),
+            )
+        except SegmentError as error:
+            place = places[error.index]
+            raise FormatError(f"{self.path}: result {place} has {error}") from error
+        return with_pixels(instances)
+
+    def _type(self, result: dict[str, Any], place: int) -> int:
+        name, number = result.get("category_name"), result.get("category_id")
+        if isinstance(name, str) and name:
+            return self.by_name[name]
+        if isinstance(number, int) and number in self.places:
+            return self.places[number]
+        raise FormatError(
+            f"{self.path}: result {place} names the category id {number}, expected one of "
+            f"{list(self.places)} ({', '.join(self.type_names)})"
+        )
+
+    def _score(self, result: dict[str, Any], place: int) -> float:
+        score = result.get("score")
+        if (
+            isinstance(score, bool)
+            or not isinstance(score, int | float)
+            or not math.isfinite(score)
+        ):
+            raise FormatError(
+                f"{self.path}: result {place} has the score {score}, expected a number"
+            )
+        return float(score)
+
+
+def _all_types(expected: tuple[str, ...], results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The types of a results file: the expected ones, and what it names besides."""
+    names = [result.get("category_name") for result in results]
+    named = tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    others = tuple(name for name in named if name not in expected)
+    is_foreign = len(others) == len(named) > 0 and all(names)
+    return others if is_foreign else expected + others
+
+
+def _numbered_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The types a results file itself knows, in order of their numbers; gaps are 'type <n>'."""
+    names: dict[int, str] = {}
+    for place, result in enumerate(results):
+        number = result.get("category_id")
+        if not isinstance(number, int) or number < 1 or number > LARGEST_CATEGORY:
+            raise FormatError(
+                f"{path}: result {place} names the category id {number}, expected 1 or more"
+            )
+        name = result.get("category_name")
+        names.setdefault(number, name if isinstance(name, str) and name else f"type {number}")
+    if not names:
+        return UNTYPED
+    return tuple(names.get(n, f"type {n}") for n in range(1, max(names) + 1))

@@ -1,0 +1,182 @@
+"""What COCO's files are made of: JSON, and segmentations of three kinds, as instances and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco_strings import column_runs, read_strings
+from bigkingxxl.io.annotations.polygons import fill_polygons
+
+Int64 = NDArray[np.int64]
+Size = tuple[int, int]
+FEWEST_POINTS = 3
+FARTHEST = 10  # image sides: an outline is walked point by point, so none may be endless
+
+
+class SegmentError(ValueError):
+    """What is wrong with one segmentation, and which one it is."""
+
+    def __init__(self, index: int, what: str) -> None:
+        super().__init__(what)
+        self.index = index
+
+
+def read_segments(segments: Sequence[Any], size: Size, **fields: Any) -> Instances:
+    """N segmentations of an image of `size` (H, W) as N instances; fields as in `Instances`.
+
+    Raises:
+        SegmentError: a segmentation that is malformed or belongs to an image of another size.
+    """
+    outlines = [place for place, segment in enumerate(segments) if isinstance(segment, list)]
+    codes = [place for place, segment in enumerate(segments) if not isinstance(segment, list)]
+    owner, flat = _fill(segments, outlines, size)
+    code_owner, code_flat = _unroll(segments, codes, size)
+    return Instances.from_pixels(
+        np.concatenate((owner, code_owner)),
+        np.concatenate((flat, code_flat)),
+        len(segments),
+        size,
+        **fields,
+    )
+
+
+def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
+    """owner and flat position of the pixels of the segmentations that are lists of polygons."""
+    polygons: list[NDArray[np.float64]] = []
+    owners: list[int] = []
+    for place in places:
+        try:
+            parts = [_polygon(part, size) for part in segments[place]]
+        except ValueError as error:
+            raise SegmentError(place, str(error)) from error
+        polygons += parts
+        owners += [place] * len(parts)
+    owner, flat = fill_polygons(polygons, size)
+    return np.array(owners, np.int64)[owner], flat
+
+
+def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
+    """float64[K, 2], x and y."""
+    try:
+        points = np.array(part, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("a polygon that is no list of numbers") from None
+    if points.ndim != 1 or len(points) % 2 or len(points) < 2 * FEWEST_POINTS:
+        raise ValueError(
+            f"a polygon of {points.size} numbers, expected x and y of at least {FEWEST_POINTS} "
+            "points"
+        )
+    if not (np.abs(points) <= FARTHEST * max(size)).all():
+        raise ValueError("a polygon with a coordinate that is not finite or far outside the image")
+    return points.reshape(-1, 2)
+
+
+def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
+    """owner and flat position of the pixels of the segmentations that are run-length codes."""
+    for place in places:
+        _check_code(place, segments[place], size)
+    height, width = size
+    owners, flats = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for read, kind in ((read_strings, str), (_read_lists, list)):
+        chosen = [place for place in places if isinstance(segments[place]["counts"], kind)]
+        counts, bounds, well = read([segments[place]["counts"] for place in chosen])
+        _check_counts(chosen, counts, bounds, well, height * width)
+        start, length, owner = column_runs(counts, bounds, height * width)
+        position = rle.expand(start, length)
+        owners.append(np.repeat(np.array(chosen, np.int64)[owner], length))
+        flats.append((position % height) * width + position // height)
+    return np.concatenate(owners), np.concatenate(flats)
+
+
+def _check_code(place: int, segment: Any, size: Size) -> None:
+    if not isinstance(segment, dict) or "counts" not in segment or "size" not in segment:
+        raise SegmentError(place, "a segmentation that is neither polygons nor a run-length code")
+    if segment["size"] != list(size):
+        raise SegmentError(
+            place, f"a run-length code of size {segment['size']}, expected {list(size)}"
+        )
+    if not isinstance(segment["counts"], str | list):
+        raise SegmentError(place, "run lengths that are neither a string nor a list")
+
+
+def _read_lists(lists: Sequence[list[Any]]) -> tuple[Int64, Int64, NDArray[np.bool_]]:
+    """Uncompressed counts as `read_strings` gives compressed ones."""
+    well = np.array([all(type(value) is int for value in values) for values in lists], bool)
+    kept = [values if good else [] for values, good in zip(lists, well.tolist(), strict=True)]
+    try:
+        counts = np.array([value for values in kept for value in values], np.int64)
+    except OverflowError:
+        return np.zeros(0, np.int64), np.zeros(len(lists) + 1, np.int64), np.zeros_like(well)
+    return counts, rle.split_points(np.array([len(values) for values in kept], np.int64)), well
+
+
+def _check_counts(
+    places: Sequence[int], counts: Int64, bounds: Int64, well: NDArray[np.bool_], area: int
+) -> None:
+    """Each code must be whole numbers from 0 that add up to the image.
+
+    Raises:
+        SegmentError: for the first that is not.
+    """
+    owner = np.repeat(np.arange(len(places)), np.diff(bounds))
+    # A sum alone could wrap round to the right one.
+    within = np.bincount(owner[(counts < 0) | (counts > area)], minlength=len(places)) == 0
+    totals = np.diff(rle.split_points(counts)[bounds])
+    bad = np.flatnonzero(~well | ~within | (totals != area))
+    if not len(bad):
+        return
+    first = int(bad[0])
+    if not well[first]:
+        raise SegmentError(places[first], "run lengths that are no code of whole numbers")
+    raise SegmentError(
+        places[first],
+        f"run lengths that add up to {totals[first]}, expected {area} and none below 0",
+    )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: it is missing or cannot be opened.
+        FormatError: it is no JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is not a JSON file ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def with_pixels(instances: Instances) -> Instances:
+    """Without cells that have no pixel inside the image."""
+    kept = np.diff(instances.splits) > 0
+    return instances if kept.all() else instances.take(kept)
+
+
+def segments_of(instances: Instances) -> Iterator[tuple[dict[str, Any], list[int], int, int]]:
+    """Run-length code, COCO box (x, y, width, height), area and type of each cell with pixels."""
+    boxes = instances.boxes()[:, [1, 0, 3, 2]]
+    boxes[:, 2:] -= boxes[:, :2]
+    size = list(instances.size)
+    for text, box, area, kind in zip(
+        instances.coco_strings(),
+        boxes.tolist(),
+        instances.areas().tolist(),
+        instances.cell_type.tolist(),
+        strict=True,
+    ):
+        if area:
+            yield {"size": size, "counts": text}, box, area, kind

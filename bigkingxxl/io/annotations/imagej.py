@@ -1,0 +1,193 @@
+"""ImageJ's ROIs in a zip archive, both ways: what Fiji's ROI Manager opens and saves.
+
+A cell in one piece is a traced ROI, its corners those of its pixels; one of several parts or with
+holes is a composite ROI, filled by the even-odd rule. Each is named by its number in the label
+image and its type, has the type's colour and group, and keeps type and score as properties.
+
+Source: ImageJ's `RoiEncoder` and `RoiDecoder`, by way of roifile.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
+from bigkingxxl.io.annotations.outlines import Polygon, Ring, outlines
+from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
+from bigkingxxl.runs import whole_file
+
+if TYPE_CHECKING:
+    from roifile import ImagejRoi
+
+LARGEST_WHOLE = 60_535  # beyond it ImageJ takes whole coordinates for negative ones
+LONGEST_ENTRY = 1 << 28
+MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a composite ROI's path
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)
+OVAL_POINTS = 720
+
+
+def write_rois(path: Path, instances: Instances, *, frame: int | None = None) -> None:
+    """Write one ROI a cell that has pixels; same cells, same bytes.
+
+    Args:
+        frame: counted from 0, where the image is a page of a time-lapse: the ROIs belong to it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for index, polygons in enumerate(outlines(instances)):
+            if not polygons:
+                continue
+            roi = _roi(polygons)
+            kind = int(instances.cell_type[index])
+            name = instances.type_names[kind]
+            roi.name = f"{index + 1:04d} {name}"
+            roi.stroke_color = bytes([255, *TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()])
+            roi.group = kind + 1
+            roi.position = 0 if frame is None else frame + 1
+            roi.props = f"type: {name}\n"
+            if instances.score is not None:
+                roi.props += f"score: {instances.score[index]!s}\n"
+            file_name = roi.name.replace("/", "_").replace("\\", "_")
+            entry = zipfile.ZipInfo(f"{file_name}.roi", date_time=FIXED_TIME)
+            archive.writestr(entry, roi.tobytes(), zipfile.ZIP_DEFLATED)
+
+
+def _roi(polygons: Sequence[Polygon]) -> ImagejRoi:
+    from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
+
+    rings = [ring for polygon in polygons for ring in polygon]
+    corners = np.concatenate(rings)
+    (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    roi = ImagejRoi(top=top, left=left, bottom=bottom, right=right)
+    if len(rings) > 1:
+        roi.roitype = ROI_TYPE.RECT
+        roi.multi_coordinates = np.concatenate([_path(ring) for ring in rings])
+        roi.shape_roi_size = len(roi.multi_coordinates)
+        return roi
+    roi.roitype = ROI_TYPE.TRACED
+    roi.n_coordinates = len(corners)
+    roi.integer_coordinates = corners - np.array([left, top], np.int32)
+    if max(right, bottom) > LARGEST_WHOLE:
+        roi.options = ROI_OPTIONS.SUB_PIXEL_RESOLUTION
+        roi.subpixel_coordinates = corners.astype(np.float32)
+    return roi
+
+
+def _path(ring: Ring) -> NDArray[np.float32]:
+    """float32[3 K + 1]: move to the first corner, a line to each other one, close."""
+    steps = np.full((len(ring), 3), LINE, np.float32)
+    steps[0, 0] = MOVE
+    steps[:, 1:] = ring
+    return np.append(steps.ravel(), np.float32(CLOSE))
+
+
+def read_rois(
+    path: Path,
+    size: tuple[int, int],
+    *,
+    type_names: Sequence[str] | None = None,
+    frame: int | None = None,
+) -> Instances:
+    """The cells of an archive of ROIs: areas drawn by hand or by a program.
+
+    A cell's type is its ROI's property 'type', as `write_rois` keeps it, else 'cell'.
+
+    Args:
+        size: (H, W) of the image, which the archive does not say; what lies outside is left out.
+        type_names: the expected types; others that the file names follow them.
+        frame: counted from 0; leaves out the ROIs of other frames. None takes all.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no archive of ROIs, or one of them has no area (a line, points).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    cells = []
+    for name, roi in _rois(path):
+        if frame is not None and roi.position not in (0, frame + 1):
+            continue
+        try:
+            rings = _rings(roi)
+        except (ValueError, RuntimeError, IndexError, OverflowError) as error:
+            what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
+            raise FormatError(f"{path}: the ROI '{name}' is {what}, expected an area") from error
+        cells.append(DrawnCell(rings, **_properties(roi.props)))
+    return drawn_instances(cells, size, type_names)
+
+
+def _rois(path: Path) -> list[tuple[str, ImagejRoi]]:
+    """The ROIs of an archive, or the one of a `.roi` file, by name."""
+    from roifile import ImagejRoi
+
+    name = path.name
+    rois = []
+    try:
+        if not zipfile.is_zipfile(path):
+            return [(name, ImagejRoi.frombytes(path.read_bytes()))]
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.lower().endswith(".roi"):
+                    with archive.open(name) as stream:
+                        rois.append((name, ImagejRoi.frombytes(stream.read(LONGEST_ENTRY))))
+    # Where a file ends before its header says so, roifile raises nearly any of these.
+    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, struct.error, EOFError, OSError,
+            NotImplementedError, MemoryError) as error:  # fmt: skip
+        raise FormatError(f"{path} does not hold ImageJ ROIs ({name}: {error})") from error
+    return rois
+
+
+def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
+    """The outlines of an area, float[K, 2] of x and y.
+
+    Raises:
+        NoAreaError: it is something else, or its points are not finite.
+        ValueError, RuntimeError, IndexError, OverflowError: it is damaged.
+    """
+    from roifile import ROI_SUBTYPE, ROI_TYPE
+
+    areas = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
+    if roi.roitype not in areas or roi.subtype != ROI_SUBTYPE.UNDEFINED:
+        kind = roi.roitype if roi.roitype not in areas else roi.subtype
+        raise NoAreaError(f"of the kind {kind.name.lower()}")
+    left, top, right, bottom = map(float, (roi.left, roi.top, roi.right, roi.bottom))
+    if roi.subpixelrect:
+        left, top, right, bottom = roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd
+    if roi.roitype == ROI_TYPE.OVAL:
+        turn = np.linspace(0, 2 * np.pi, OVAL_POINTS, endpoint=False)
+        circle = np.stack((np.cos(turn), np.sin(turn)), axis=1)
+        rings = [(circle * (right - left, bottom - top) + (left + right, top + bottom)) / 2]
+    elif roi.roitype == ROI_TYPE.RECT and not roi.composite:
+        rings = [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
+    else:
+        rings = [np.asarray(ring) for ring in roi.coordinates(multi=True)]
+    if not all(np.isfinite(ring).all() for ring in rings):
+        raise NoAreaError("a path with points that are not finite")
+    return rings
+
+
+def _properties(text: str) -> dict[str, Any]:
+    """Type and score among the lines 'key: value'."""
+    pairs = (line.partition(":")[::2] for line in text.splitlines())
+    found = {key.strip(): value.strip() for key, value in pairs}
+    try:
+        score = float(found.get("score", ""))
+    except ValueError:
+        score = float("nan")
+    return {
+        "type_name": found.get("type") or None,
+        "score": score if np.isfinite(score) else None,
+    }

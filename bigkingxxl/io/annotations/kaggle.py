@@ -1,0 +1,321 @@
+"""Kaggle's layout of the Sartorius challenge: `train.csv` and `submission.csv`.
+
+A cell is a row-major run-length code: `5 3` is pixels 5, 6 and 7 of the image, the first pixel
+being 1, and nothing else. Source: the challenge's data and evaluation pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.errors import FormatError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle_numbers import numbers_of, read_numbers
+from bigkingxxl.io.tables.csv_table import BadRows, CsvTable, read_table, write_table
+
+Int64 = NDArray[np.int64]
+Size = tuple[int, int]
+ANNOTATION_COLUMNS = ("id", "annotation", "width", "height", "cell_type")
+SUBMISSION_COLUMNS = ("id", "predicted")
+UNNAMED_TYPE = "cell"
+LONGEST_SIDE = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class RunTexts:
+    """Checked run-length texts of N cells.
+
+    Attributes:
+        numbers: int64[M], first pixel (from 1) and length in turn, cell after cell.
+        bounds: int64[N + 1], where each cell's numbers begin.
+    """
+
+    numbers: Int64
+    bounds: Int64
+
+    def instances(
+        self,
+        rows: Int64,
+        size: Size,
+        cell_type: NDArray[np.int16],
+        type_names: tuple[str, ...],
+    ) -> Instances:
+        """The cells of some rows, all of one image of `size` (H, W); empty texts are left out."""
+        rows_with_cells = np.diff(self.bounds)[rows] > 0
+        numbers, counts = numbers_of(self.numbers, self.bounds, rows[rows_with_cells])
+        owner = np.repeat(np.arange(len(counts)), counts // 2)
+        runs, source = rle.rows_from_flat(numbers[0::2] - 1, numbers[1::2], size[1])
+        return Instances.from_runs(
+            runs, owner[source], len(counts), size,
+            cell_type=cell_type[rows_with_cells], type_names=type_names,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class KaggleTable:
+    """A `train.csv`, parsed and checked.
+
+    Attributes:
+        path: the file.
+        ids: the images, in order of first appearance.
+        type_names: the cell types, sorted; ("cell",) where the column is blank throughout.
+        sizes: (H, W) of each image.
+        lines: the line of the file that names each image first.
+        extra: every further column (sample_id, plate_time ...), one value an image.
+        skipped: one sentence a bad row that was left out.
+    """
+
+    path: Path
+    ids: tuple[str, ...]
+    type_names: tuple[str, ...]
+    sizes: dict[str, Size]
+    lines: dict[str, int]
+    extra: dict[str, dict[str, str]]
+    skipped: list[str]
+    texts: RunTexts = field(repr=False)
+    rows: dict[str, Int64] = field(repr=False)
+    cell_type: NDArray[np.int16] = field(repr=False)
+
+    def instances(self, image_id: str) -> Instances:
+        """The annotated cells of one image, in the file's order; they may overlap."""
+        rows = self.rows[image_id]
+        return self.texts.instances(
+            rows, self.sizes[image_id], self.cell_type[rows], self.type_names
+        )
+
+
+def read_annotations(csv_path: Path, *, skip_bad: bool = False) -> KaggleTable:
+    """Read a `train.csv`: id, annotation, width, height, cell_type and any further columns.
+
+    A row whose annotation is blank lists an image without adding a cell.
+
+    Args:
+        skip_bad: leave bad rows out and say so in `skipped`, instead of raising.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: a missing column, or a bad row, named by file and line: an odd count of
+            numbers, a value that is no positive whole number, a run outside the image, a width or
+            height that is not positive or differs within an image, a blank id or cell type.
+    """
+    path = Path(csv_path)
+    bad = BadRows(path, skip_bad)
+    table = read_table(path, ANNOTATION_COLUMNS, bad)
+    columns = table.columns
+    sizes, problems = _sizes(table)
+    areas = np.array([height * width for height, width in sizes], np.int64)
+    texts, run_problems = _checked_texts(columns["annotation"], areas)
+    problems = {**run_problems, **_type_problems(columns), **problems}
+    for row in sorted(problems):
+        bad.add(table.lines[row], problems[row])
+    good = np.ones(len(table), bool)
+    good[list(problems)] = False
+    kept = np.flatnonzero(good)
+    if not len(kept):
+        raise FormatError(f"{path} holds no {'usable ' if problems else ''}rows below its header")
+    return _table(path, table, sizes, texts, kept, bad.messages)
+
+
+def _table(
+    path: Path, table: CsvTable, sizes: list[Size], texts: RunTexts, kept: Int64, skipped: list[str]
+) -> KaggleTable:
+    rows = _by_image(table.columns["id"], kept)
+    named = sorted({name for row in kept.tolist() if (name := table.columns["cell_type"][row])})
+    index = {name: place for place, name in enumerate(named)}
+    types = [index.get(name, 0) for name in table.columns["cell_type"]]
+    first = {image_id: int(places[0]) for image_id, places in rows.items()}
+    return KaggleTable(
+        path=path,
+        ids=tuple(rows),
+        type_names=tuple(named) or (UNNAMED_TYPE,),
+        sizes={image_id: sizes[row] for image_id, row in first.items()},
+        lines={image_id: table.lines[row] for image_id, row in first.items()},
+        extra={
+            name: {image_id: column[row] for image_id, row in first.items()}
+            for name, column in table.columns.items()
+            if name not in ANNOTATION_COLUMNS
+        },
+        skipped=skipped,
+        texts=texts,
+        rows=rows,
+        cell_type=np.array(types, np.int16),
+    )
+
+
+def _by_image(ids: Sequence[str], kept: Int64) -> dict[str, Int64]:
+    """The rows of each image, images in order of first appearance."""
+    places: dict[str, list[int]] = {}
+    for row in kept.tolist():
+        places.setdefault(ids[row], []).append(row)
+    return {image_id: np.array(rows, np.int64) for image_id, rows in places.items()}
+
+
+def _sizes(table: CsvTable) -> tuple[list[Size], dict[int, str]]:
+    """(H, W) of every row, (0, 0) where it is bad, and what is wrong by row."""
+    sizes: list[Size] = []
+    problems: dict[int, str] = {}
+    known: dict[str, Size] = {}
+    read: dict[str, int] = {}
+    columns = (table.columns[name] for name in ("id", "height", "width"))
+    for row, (image_id, *texts) in enumerate(zip(*columns, strict=True)):
+        for text in texts:
+            if text not in read:
+                read[text] = _side(text)
+        size = read[texts[0]], read[texts[1]]
+        sizes.append(size if min(size) > 0 else (0, 0))
+        if not image_id:
+            problems[row] = "a blank id"
+        elif min(size) < 1:
+            name, text = ("height", texts[0]) if size[0] < 1 else ("width", texts[1])
+            problems[row] = f"the {name} '{text}', expected a positive whole number"
+        elif known.setdefault(image_id, size) != size:
+            problems[row] = (
+                f"image {image_id} is {texts[1]} x {texts[0]} here and "
+                f"{known[image_id][1]} x {known[image_id][0]} (width x height) on an earlier line"
+            )
+    return sizes, problems
+
+
+def _side(text: str) -> int:
+    """A width or height, 0 where the text is none."""
+    try:
+        side = int(text)
+    except ValueError:
+        return 0
+    return side if 0 < side <= LONGEST_SIDE else 0
+
+
+def _type_problems(columns: Mapping[str, Sequence[str]]) -> dict[int, str]:
+    """Rows without a cell type, in a file where other rows name theirs."""
+    names, annotations = columns["cell_type"], columns["annotation"]
+    if not any(names):
+        return {}
+    blank = (row for row, name in enumerate(names) if not name and annotations[row].strip())
+    return dict.fromkeys(blank, "a blank cell_type, expected a name as on other lines")
+
+
+def _checked_texts(texts: Sequence[str], areas: Int64) -> tuple[RunTexts, dict[int, str]]:
+    """All run-length texts at once, and what is wrong by row (a bad row's numbers mean nothing).
+
+    Args:
+        areas: int64[N], H x W of each text's image.
+    """
+    texts = list(texts)
+    numbers, bounds, plain = read_numbers(texts)
+    counts = np.diff(bounds)
+    suspect = ~plain | (counts % 2 == 1)
+    even = np.flatnonzero(~suspect)
+    pairs, pair_counts = numbers_of(numbers, bounds, even)
+    start, length = pairs[0::2], pairs[1::2]
+    owner = np.repeat(even, pair_counts // 2)
+    wrong = (start < 1) | (length < 1) | (length > areas[owner] - start + 1)
+    suspect[owner[wrong]] = True
+    problems: dict[int, str] = {}
+    for row in np.flatnonzero(suspect).tolist():
+        try:
+            checked = _pairs_inside(texts[row], int(areas[row]))
+            texts[row] = " ".join(map(str, checked.ravel().tolist()))
+        except ValueError as error:
+            problems[row], texts[row] = str(error), ""
+    if suspect.any():
+        numbers, bounds, _ = read_numbers(texts)
+    return RunTexts(numbers, bounds), problems
+
+
+def _pairs_inside(text: str, area: int) -> Int64:
+    """int64[R, 2]: the runs of one text.
+
+    Raises:
+        ValueError: saying what is wrong with the text.
+    """
+    pairs = rle.kaggle_pairs(text)
+    outside = pairs[pairs[:, 1] > area - pairs[:, 0] + 1]
+    if len(outside):
+        start, length = outside[0].tolist()
+        raise ValueError(f"the run '{start} {length}' lies outside the image of {area} pixels")
+    return pairs
+
+
+def read_submission(csv_path: Path, sizes: Mapping[str, Size]) -> dict[str, Instances]:
+    """Read a `submission.csv`: one row a predicted cell, or one blank row for an image without.
+
+    Args:
+        sizes: (H, W) of every image that may be named.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: a missing column, an image that `sizes` does not name, or a bad row as in
+            `read_annotations`.
+    """
+    path = Path(csv_path)
+    bad = BadRows(path)
+    table = read_table(path, SUBMISSION_COLUMNS, bad)
+    ids = table.columns["id"]
+    for row, image_id in enumerate(ids):
+        if image_id not in sizes:
+            bad.add(table.lines[row], f"image '{image_id}' is not one of the {len(sizes)} expected")
+    areas = np.array([sizes[image_id][0] * sizes[image_id][1] for image_id in ids], np.int64)
+    texts, problems = _checked_texts(table.columns["predicted"], areas)
+    for row in sorted(problems):
+        bad.add(table.lines[row], problems[row])
+    types = np.zeros(len(table), np.int16)
+    return {
+        image_id: texts.instances(rows, sizes[image_id], types[rows], (UNNAMED_TYPE,))
+        for image_id, rows in _by_image(ids, np.arange(len(table))).items()
+    }
+
+
+def write_submission(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
+    """Write a `submission.csv`, one row a cell; an image without cells gets one blank row.
+
+    Raises:
+        FormatError: two cells of an image share a pixel, which the challenge refuses.
+        OutputError: the file cannot be written.
+    """
+    for image_id, instances in instances_by_id.items():
+        _check_disjoint(path, image_id, instances)
+
+    def rows() -> Iterator[tuple[str, str]]:
+        for image_id, instances in instances_by_id.items():
+            texts = [text for text in instances.kaggle_strings() if text]
+            yield from ((image_id, text) for text in texts or [""])
+
+    write_table(path, SUBMISSION_COLUMNS, rows())
+
+
+def _check_disjoint(path: Path, image_id: str, instances: Instances) -> None:
+    order = np.lexsort((instances.runs[:, 1], instances.runs[:, 0]))
+    row, start, stop = instances.runs[order].astype(np.int64).T
+    stride = instances.size[1] + 1
+    reach = np.maximum.accumulate(row * stride + stop)
+    clash = np.flatnonzero(row[1:] * stride + start[1:] < reach[:-1])
+    if len(clash):
+        place = clash[0] + 1
+        raise FormatError(
+            f"{path} is not written: cells of image {image_id} overlap at row {row[place]}, "
+            f"column {start[place]}, and a submission's cells must not"
+        )
+
+
+def write_annotations(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
+    """Write a `train.csv`, one row a cell; an image without cells gets one blank annotation.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+
+    def rows() -> Iterator[tuple[str, str, int, int, str]]:
+        for image_id, instances in instances_by_id.items():
+            height, width = instances.size
+            names = [instances.type_names[kind] for kind in instances.cell_type.tolist()]
+            cells = list(zip(instances.kaggle_strings(), names, strict=True))
+            for text, name in [cell for cell in cells if cell[0]] or [("", "")]:
+                yield image_id, text, width, height, name
+
+    write_table(path, ANNOTATION_COLUMNS, rows())

@@ -1,0 +1,177 @@
+"""Label images: 0 is background, every cell a number of its own; what Fiji, QuPath, Cellpose read.
+
+Never 8 bits: more than 255 cells are common, and they would wrap round.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError, InputError, OutputError
+from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.io.images.image_files import (
+    DEFAULT_PIXEL_LIMIT,
+    MASK_ENDINGS,
+    all_images_in,
+    is_tiff,
+)
+from bigkingxxl.runs import whole_file
+
+LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+LARGEST_UINT16 = 65_535
+LARGEST_LABEL = 2**31 - 1
+CENTIMETRE_UM = 1e4
+IMAGE_DESCRIPTION, RESOLUTION_UNIT, NO_UNIT = 270, 296, 1  # tags of TIFF 6.0
+
+
+def read_label_image(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> NDArray[np.int32]:
+    """int32[H, W]: a TIFF or PNG of one channel; a palette's indices are the labels.
+
+    Raises:
+        ImageError: it cannot be read, see `image_files.open_image`.
+        FormatError: it has several channels, or values that are no whole numbers from 0.
+    """
+    path = Path(path)
+    values = _values(path, pixel_limit)
+    if values.ndim != 2:
+        raise FormatError(f"{path} has {values.shape[-1]} channels, expected labels in one channel")
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
+    low, high = values.min(), values.max()
+    if low < 0 or high > LARGEST_LABEL:
+        raise FormatError(f"{path} holds the label {low if low < 0 else high}, expected 0 or more")
+    return values.astype(np.int32)
+
+
+def _values(path: Path, pixel_limit: int) -> NDArray[Any]:
+    if not is_tiff(path):
+        from bigkingxxl.io.images.pillow_files import read_values
+
+        return read_values(path, pixel_limit)
+    from bigkingxxl.io.images.tiff_files import read_stored
+
+    channels = read_stored(path, pixel_limit)
+    return channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+
+
+def write_label_image(path: Path, instances: Instances) -> None:
+    """Write a TIFF or PNG in which cell i is i + 1; of overlapping cells the later one shows.
+
+    uint16, and uint32 (TIFF alone) above 65,535 cells. A TIFF keeps the pixel size as ImageJ reads
+    it, where it is known.
+
+    Raises:
+        OutputError: the ending is neither .tif, .tiff nor .png, a PNG would need more than 16 bits,
+            or the file cannot be written.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in LABEL_SUFFIXES:
+        raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png")
+    is_large = len(instances) > LARGEST_UINT16
+    if ending == ".png" and is_large:
+        raise OutputError(
+            f"{path} is not written: a PNG holds up to {LARGEST_UINT16:,} cells, these are "
+            f"{len(instances):,}; write a .tif instead"
+        )
+    labels = instances.label_map().astype(np.uint32 if is_large else np.uint16)
+    with whole_file(path) as temporary:
+        if is_large:
+            _write_32_bits(temporary, labels, instances.pixel_size_um)
+        else:
+            content = BytesIO()
+            _save(content, labels, "PNG" if ending == ".png" else "TIFF", instances.pixel_size_um)
+            temporary.write_bytes(content.getvalue())
+
+
+def _save(
+    stream: BytesIO, labels: NDArray[Any], file_format: str, pixel_size: PixelSize | None
+) -> None:
+    """Write a PNG, or a TIFF that tells ImageJ its pixel size."""
+    # Pillow starts in a fraction of the time that tifffile takes.
+    from PIL import Image
+
+    options: dict[str, Any] = {}
+    if file_format == "TIFF":
+        lines = ["ImageJ=1.54f", "images=1", "mode=grayscale"]
+        if pixel_size is not None:
+            row, col = pixel_size
+            lines.append("unit=um")
+            options |= {"x_resolution": 1 / col, "y_resolution": 1 / row}
+        tags = {IMAGE_DESCRIPTION: "\n".join(lines) + "\n", RESOLUTION_UNIT: NO_UNIT}
+        options |= {"tiffinfo": tags}
+    Image.fromarray(labels).save(stream, format=file_format, **options)
+
+
+def _write_32_bits(path: Path, labels: NDArray[Any], pixel_size: PixelSize | None) -> None:
+    import tifffile
+
+    # ImageJ's own dialect has no 32-bit integers; plain tags say the size in centimetres.
+    options: dict[str, Any] = {}
+    if pixel_size is not None:
+        row, col = pixel_size
+        options = {
+            "resolution": (CENTIMETRE_UM / col, CENTIMETRE_UM / row),
+            "resolutionunit": "CENTIMETER",
+        }
+    try:
+        tifffile.imwrite(path, labels, photometric="minisblack", metadata=None, software=False,
+                         **options)  # fmt: skip
+    except OSError as error:
+        if error.errno is None:  # numpy's way to say that less was written than asked for
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
+def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:
+    """The label images of a folder by the name of their image, sorted.
+
+    Where some names end in `_masks`, `_cp_masks`, `_labels` or `_label` those alone are label
+    images, and the name is what comes before; otherwise every TIFF and PNG is one.
+
+    Args:
+        images: names of images; a label image of just that name belongs to it, whatever its end.
+
+    Raises:
+        InputError: no folder, none in it, or two for one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}")
+    paths = [path for path in all_images_in(folder) if path.suffix.lower() in LABEL_SUFFIXES]
+    exact = {path.stem for path in paths} & set(images)
+    marked = [path for path in paths if path.stem.endswith(MASK_ENDINGS)]
+    found: dict[str, Path] = {}
+    for path in paths if exact or not marked else marked:
+        name = path.stem if path.stem in exact else image_name(path)
+        if name in found:
+            raise InputError(f"{found[name]} and {path} are both label images of {name}")
+        found[name] = path
+    if not found:
+        raise InputError(f"{folder} holds no label images (looked for .tif, .tiff and .png)")
+    return found
+
+
+def image_name(label_path: Path) -> str:
+    """The name of the image that a label image belongs to."""
+    for ending in MASK_ENDINGS:
+        if label_path.stem.endswith(ending) and label_path.stem != ending:
+            return label_path.stem.removesuffix(ending)
+    return label_path.stem
+
+
+def label_instances(path: Path) -> Instances:
+    """The cells of a label image, in the order of their labels, all of type 'cell'.
+
+    Raises:
+        ImageError, FormatError: as in `read_label_image`.
+    """
+    return Instances.from_label_map(read_label_image(path))

@@ -1,0 +1,167 @@
+"""GeoJSON as QuPath imports and exports it (File > Import objects), both ways.
+
+A FeatureCollection with one feature a cell, in pixel coordinates: a Polygon along the edges of its
+pixels, or a MultiPolygon where it has several parts. Its `objectType` is "cell" (a whole cell,
+whose nucleus nobody looked for), its classification the type with its colour, its name the number
+in the label image, its measurements the score and whatever else is known of it.
+
+Source: QuPath's documentation ("Exporting annotations") and its objects' JSON since version 0.4;
+RFC 7946.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco_segments import read_json
+from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
+from bigkingxxl.io.annotations.outlines import Polygon, outlines
+from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
+from bigkingxxl.runs import whole_file
+
+OBJECT_TYPE = "cell"
+SCORE = "score"
+NOT_MEASURED = ("id", "type", "score")
+
+
+def write_geojson(
+    path: Path,
+    instances: Instances,
+    *,
+    measurements: Mapping[str, NDArray[Any]] | None = None,
+    frame: int | None = None,
+) -> None:
+    """Write one feature a cell that has pixels, a line each.
+
+    Args:
+        measurements: columns of N numbers by name, as of `measurements.measure`; the area in pixels
+            by default.
+        frame: counted from 0, where the image is a page of a time-lapse: the cells belong to it.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    columns = {"area": instances.areas()} if measurements is None else measurements
+    features = _features(instances, columns, frame)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write('{"type": "FeatureCollection", "features": [')
+        before = "\n"
+        for feature in features:
+            stream.write(before + json.dumps(feature))
+            before = ",\n"
+        stream.write("\n]}\n")
+
+
+def _features(
+    instances: Instances, columns: Mapping[str, NDArray[Any]], frame: int | None
+) -> Iterator[dict[str, Any]]:
+    numbers = {name: each.tolist() for name, each in columns.items() if name not in NOT_MEASURED}
+    for index, polygons in enumerate(outlines(instances)):
+        if not polygons:
+            continue
+        kind = int(instances.cell_type[index])
+        colour = TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()
+        measured = {
+            name: float(f"{values[index]:.7g}")
+            for name, values in numbers.items()
+            if math.isfinite(values[index])
+        }
+        if instances.score is not None:
+            # The shortest text that gives the same float32 back.
+            measured = {SCORE: float(str(instances.score[index])), **measured}
+        yield {
+            "type": "Feature",
+            "geometry": _geometry(polygons, frame),
+            "properties": {
+                "objectType": OBJECT_TYPE,
+                "name": str(index + 1),
+                "classification": {"name": instances.type_names[kind], "color": colour},
+                "measurements": measured,
+            },
+        }
+
+
+def _geometry(polygons: Sequence[Polygon], frame: int | None) -> dict[str, Any]:
+    # A ring of GeoJSON ends where it began.
+    rings = [[np.concatenate((ring, ring[:1])).tolist() for ring in each] for each in polygons]
+    plane = {} if frame is None else {"plane": {"c": -1, "z": 0, "t": frame}}
+    if len(rings) == 1:
+        return {"type": "Polygon", **plane, "coordinates": rings[0]}
+    return {"type": "MultiPolygon", **plane, "coordinates": rings}
+
+
+def read_geojson(
+    path: Path,
+    size: tuple[int, int],
+    *,
+    type_names: Sequence[str] | None = None,
+    frame: int | None = None,
+) -> Instances:
+    """The cells of a GeoJSON file: detections, cells and annotations, as QuPath exports them.
+
+    A cell is what its outline encloses, whatever its nucleus; without a class its type is 'cell'.
+
+    Args:
+        size: (H, W) of the image, which the file does not say; what lies outside is left out.
+        type_names: the expected types; others that the file names follow them.
+        frame: counted from 0; leaves out the objects of other frames. None takes all.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no GeoJSON of features, or one of them has no area (a point, a line).
+    """
+    content = read_json(Path(path))
+    if isinstance(content, dict):
+        single = content.get("type") == "Feature"
+        content = [content] if single else content.get("features")
+    if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
+        raise FormatError(f"{path} is no GeoJSON with a list of features")
+    cells = []
+    for place, feature in enumerate(content):
+        try:
+            if frame is None or _frame(feature) == frame:
+                cells.append(_cell(feature))
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            what = error if isinstance(error, NoAreaError) else "malformed"
+            raise FormatError(f"{path}: feature {place} is {what}, expected an area") from error
+    return drawn_instances(cells, size, type_names)
+
+
+def _frame(feature: Mapping[str, Any]) -> int:
+    return int(feature["geometry"].get("plane", {}).get("t", 0))
+
+
+def _cell(feature: Mapping[str, Any]) -> DrawnCell:
+    geometry = feature["geometry"]
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise NoAreaError(f"of the kind {kind}")
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    # A third number would be a height.
+    rings = [np.array(ring, np.float64)[:, :2] for polygon in polygons for ring in polygon]
+    if not all(ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings):
+        raise NoAreaError("made of points that are not finite")
+    properties = feature.get("properties") or {}
+    name = (properties.get("classification") or {}).get("name")
+    score = _measured(properties.get("measurements")).get(SCORE)
+    return DrawnCell(
+        rings,
+        type_name=name if isinstance(name, str) and name else None,
+        score=score if isinstance(score, int | float) and math.isfinite(score) else None,
+    )
+
+
+def _measured(measurements: Any) -> dict[str, Any]:
+    """Measurements by name: a mapping, or a list of names and values before QuPath 0.4."""
+    if isinstance(measurements, list):
+        return {each["name"]: each["value"] for each in measurements}
+    return dict(measurements or {})

@@ -1,0 +1,1 @@
+"""Image files: one reader per file format, each giving an `ImageSource`."""

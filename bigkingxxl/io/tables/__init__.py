@@ -1,0 +1,1 @@
+"""Tables of cells and images: what is measured, and CSV and Parquet files that hold it."""

@@ -1,0 +1,208 @@
+"""Measurements of cells, one row a cell: as CSV for people and as Parquet for programs.
+
+Columns: `id` (the cell's number in the label image), `type`, `score`, `area`, `perimeter`,
+`eccentricity`, `solidity`, `intensity_mean`, `_std`, `_min`, `_max`, `_median` (in the image's own
+intensities), `centroid_row`, `centroid_col` (the first pixel's centre is 0), all in pixels, and
+`area_um2`, `perimeter_um`, `centroid_row_um`, `centroid_col_um`. What is not known is left empty in
+CSV and is NaN in Parquet and in memory. Shapes are those of scikit-image's `regionprops`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.errors import FormatError, OutputError
+from bigkingxxl.geometry import Window
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.tables.csv_table import read_table, write_table
+from bigkingxxl.io.tables.parquet import write_parquet
+from bigkingxxl.io.tables.shape_descriptors import (
+    centroids,
+    eccentricities,
+    perimeters,
+    solidities,
+)
+
+Table = dict[str, NDArray[Any]]
+Float64 = NDArray[np.float64]
+
+TEXTS, WHOLE_NUMBERS = ("image", "type"), ("id", "area")
+BAND_PIXELS = 16_000_000
+ROWS_A_GROUP = 50_000
+MEASUREMENT_SUFFIXES = (".csv", ".parquet")
+
+
+def measure(source: ImageSource, instances: Instances) -> Table:
+    """A column of N values for each measurement, in the order listed above.
+
+    Of an image with several channels each has intensities of its own, `intensity_mean_0` ...
+
+    Raises:
+        ValueError: image and cells are of different sizes.
+    """
+    if source.shape != instances.size:
+        raise ValueError(f"cells of {instances.size} pixels in an image of {source.shape}")
+    unknown = np.full(len(instances), np.nan)
+    centre = centroids(instances)
+    area, perimeter = instances.areas(), perimeters(instances)
+    rows, cols = source.pixel_size_um or instances.pixel_size_um or (np.nan, np.nan)
+    return {
+        "id": np.arange(1, len(instances) + 1),
+        "type": np.array(instances.type_names)[instances.cell_type],
+        "score": unknown if instances.score is None else instances.score.astype(np.float64),
+        "area": area,
+        "perimeter": perimeter,
+        "eccentricity": eccentricities(instances),
+        "solidity": solidities(instances),
+        **_intensities(source, instances),
+        "centroid_row": centre[:, 0],
+        "centroid_col": centre[:, 1],
+        "area_um2": area * (rows * cols),
+        # A border runs in all directions: of oblong pixels the mean side counts.
+        "perimeter_um": perimeter * np.sqrt(rows * cols),
+        "centroid_row_um": centre[:, 0] * rows,
+        "centroid_col_um": centre[:, 1] * cols,
+    }
+
+
+def _intensities(source: ImageSource, instances: Instances) -> Table:
+    table: Table = {}
+    for channel, values in enumerate(_values(source, instances)):
+        ending = "" if source.channels == 1 else f"_{channel}"
+        for name, column in _statistics(values, instances.areas()).items():
+            table[f"intensity_{name}{ending}"] = column
+    return table
+
+
+def _values(source: ImageSource, instances: Instances) -> NDArray[np.float32]:
+    """float32[C, P]: the intensities of all cells' pixels, read in bands of rows."""
+    _, flat = instances.pixels()
+    height, width = source.shape
+    result = np.empty((source.channels, len(flat)), np.float32)
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = Window(top, 0, min(top + rows, height), width)
+        pixels = source.read(band).reshape(source.channels, -1)
+        if rows >= height:
+            return pixels[:, flat]
+        here = np.flatnonzero((flat >= top * width) & (flat < band.row1 * width))
+        result[:, here] = pixels[:, flat[here] - top * width]
+    return result
+
+
+def _statistics(values: NDArray[np.float32], areas: NDArray[np.int64]) -> dict[str, Float64]:
+    """float64[N] of each statistic, from the values of cell after cell; NaN without pixels."""
+    some = np.flatnonzero(areas)
+    names = ("mean", "std", "min", "max", "median")
+    result = {name: np.full(len(areas), np.nan) for name in names}
+    if not len(some):
+        return result
+    count, splits = areas[some], rle.split_points(areas[some])
+    ordered = values.astype(np.float64)
+    for start, stop in itertools.pairwise(splits.tolist()):
+        ordered[start:stop].sort()
+    mean = np.add.reduceat(ordered, splits[:-1]) / count
+    deviation = np.square(ordered - np.repeat(mean, count))
+    result["mean"][some] = mean
+    result["std"][some] = np.sqrt(np.add.reduceat(deviation, splits[:-1]) / count)
+    result["min"][some], result["max"][some] = ordered[splits[:-1]], ordered[splits[1:] - 1]
+    lower, upper = splits[:-1] + (count - 1) // 2, splits[:-1] + count // 2
+    result["median"][some] = (ordered[lower] + ordered[upper]) / 2
+    return result
+
+
+def write_measurements(path: Path, table: Mapping[str, NDArray[Any]]) -> None:
+    """Write a table of measurements as CSV or Parquet, by the ending.
+
+    Raises:
+        OutputError: another ending, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix == ".csv":
+        columns = [_texts(column) for column in table.values()]
+        write_table(path, list(table), zip(*columns, strict=True))
+    elif path.suffix == ".parquet":
+        write_parquet(path, [table], _kinds(table))
+    else:
+        endings = " or ".join(MEASUREMENT_SUFFIXES)
+        raise OutputError(f"{path} is not written: measurements are kept as {endings}")
+
+
+def _texts(column: NDArray[Any]) -> list[str]:
+    if column.dtype.kind != "f":
+        return [str(value) for value in column.tolist()]
+    return ["" if value != value else f"{value:.7g}" for value in column.tolist()]
+
+
+def _kinds(names: Iterable[str]) -> dict[str, str]:
+    return {name: _kind(name) for name in names}
+
+
+def _kind(name: str) -> str:
+    return "U" if name in TEXTS else "i" if name in WHOLE_NUMBERS else "f"
+
+
+def read_measurements(path: Path) -> Table:
+    """The columns of a CSV file that `write_measurements` or `join_measurements` wrote.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no such table.
+    """
+    columns = read_table(Path(path), ["id", "type", "area"]).columns
+    return {name: _column(path, name, texts) for name, texts in columns.items()}
+
+
+def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
+    kind = _kind(name)
+    try:
+        if kind == "f":
+            return np.array([text or "nan" for text in texts], np.float64)
+        return np.array(texts, np.int64 if kind == "i" else np.str_)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"{path}, column '{name}': {error}") from error
+
+
+def join_measurements(folder: Path, parts: Mapping[str, Path]) -> None:
+    """Write `measurements.csv` and `measurements.parquet` of all images into a folder.
+
+    The tables are read one after the other, so that any number of them fit in memory; the name of
+    the image stands before each row.
+
+    Args:
+        parts: CSV files of measurements by the name of the image.
+
+    Raises:
+        InputError, FormatError: one of them cannot be read.
+        OutputError: the files cannot be written.
+    """
+    names = {"image": None}
+    for path in parts.values():
+        names |= dict.fromkeys(read_table(path, ["id"]).columns)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for image, path in parts.items():
+            table = read_table(path, ["id"])
+            blank = [""] * len(table)
+            columns = {"image": [image] * len(table), **table.columns}
+            yield from zip(*(columns.get(name, blank) for name in names), strict=True)
+
+    def groups() -> Iterator[Table]:
+        rest = rows()
+        while batch := list(itertools.islice(rest, ROWS_A_GROUP)):
+            columns = zip(*batch, strict=True)
+            yield {
+                name: _column(folder, name, texts)
+                for name, texts in zip(names, columns, strict=True)
+            }
+
+    write_table(folder / "measurements.csv", list(names), rows())
+    write_parquet(folder / "measurements.parquet", groups(), _kinds(names))

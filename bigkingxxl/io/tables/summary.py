@@ -1,0 +1,109 @@
+"""What was found in each image of a run: `summary.csv`, one row an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.tables.csv_table import write_table
+
+SQUARE_UM_A_SQUARE_MM = 1e6
+
+
+@dataclass(frozen=True)
+class ImageSummary:
+    """One image's row.
+
+    Attributes:
+        image: its name; cells: how many; by_type: how many of each type.
+        confluence_percent: share of the image that cells cover.
+        median_area: of the cells, in pixels; median_area_um2: in square micrometres.
+        density_per_mm2: cells a square millimetre of the image.
+        mean_score: of the cells.
+        model: hash of the model file; scale: network pixels an image pixel.
+        warnings: what the user should know of the image.
+    """
+
+    image: str
+    cells: int
+    by_type: dict[str, int]
+    confluence_percent: float
+    median_area: float | None = None
+    median_area_um2: float | None = None
+    density_per_mm2: float | None = None
+    mean_score: float | None = None
+    model: str = ""
+    scale: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def summarise(
+    image: str,
+    instances: Instances,
+    *,
+    model: str = "",
+    scale: float | None = None,
+    warnings: Sequence[str] = (),
+) -> ImageSummary:
+    """The row of one image; what is not known, or not defined without cells, is None.
+
+    Args:
+        model: hash of the model file; scale: network pixels an image pixel.
+    """
+    pixels = instances.size[0] * instances.size[1]
+    counts = np.bincount(instances.cell_type, minlength=len(instances.type_names)).tolist()
+    # Where annotated cells overlap, a pixel still counts once.
+    everything = np.zeros(len(instances.runs), np.int64)
+    covered = Instances.from_runs(instances.runs, everything, 1, instances.size).areas()
+    area = float(np.median(instances.areas())) if len(instances) else None
+    score = instances.score
+    size = instances.pixel_size_um
+    pixel_um2 = None if size is None else size[0] * size[1]
+    return ImageSummary(
+        image=image,
+        cells=len(instances),
+        by_type=dict(zip(instances.type_names, counts, strict=True)),
+        confluence_percent=100 * int(covered[0]) / pixels,
+        median_area=area,
+        median_area_um2=None if area is None or pixel_um2 is None else area * pixel_um2,
+        density_per_mm2=(
+            None if pixel_um2 is None
+            else len(instances) / (pixels * pixel_um2) * SQUARE_UM_A_SQUARE_MM
+        ),
+        mean_score=float(score.mean()) if score is not None and len(score) else None,
+        model=model,
+        scale=scale,
+        warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def write_summary(path: Path, rows: Iterable[ImageSummary]) -> None:
+    """Write one row an image; what is not known is left empty.
+
+    Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
+    median_area (px), median_area_um2, density_per_mm2, mean_score, model, scale, warnings.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    rows = list(rows)
+    types = list(dict.fromkeys(name for row in rows for name in row.by_type))
+    numbers = ("confluence_percent", "median_area", "median_area_um2", "density_per_mm2",
+               "mean_score")  # fmt: skip
+    header = ["image", "cells", *(f"cells_{name}" for name in types), *numbers,
+              "model", "scale", "warnings"]  # fmt: skip
+    table = (
+        [row.image, row.cells, *(row.by_type.get(name, "") for name in types),
+         *(_text(getattr(row, name)) for name in numbers),
+         row.model, _text(row.scale), "; ".join(row.warnings)]
+        for row in rows
+    )  # fmt: skip
+    write_table(path, header, table)
+
+
+def _text(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"

@@ -1,0 +1,400 @@
+"""COCO files both ways, against pycocotools."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools import mask as api
+from pycocotools.coco import COCO
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.io.annotations.coco import (
+    CocoSet,
+    masks_of,
+    read_coco,
+    read_results,
+    write_coco_annotations,
+    write_results,
+)
+from bigkingxxl.io.annotations.polygons import fill_polygons
+from tests.support import Stack, candidate_sets, instances_of, soft_stack, stack_of, stacks
+
+# pycocotools' compiled arrays predate numpy 2's protocol.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+SIZE = (12, 16)
+SQUARE = [2.0, 3.0, 8.0, 3.0, 8.0, 9.0, 2.0, 9.0]
+
+
+def content(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """COCO annotations of one image 'a' (id 7) and one 'b' (id 9), categories 4 and 2."""
+    return {
+        "images": [
+            {"id": 7, "file_name": "a.png", "height": SIZE[0], "width": SIZE[1]},
+            {"id": 9, "file_name": "some/b.tif", "height": 5, "width": 6},
+        ],
+        "categories": [{"id": 4, "name": "cort"}, {"id": 2, "name": "shsy5y"}],
+        "annotations": [
+            {"id": place, "image_id": 7, "category_id": 4, "iscrowd": 0, **annotation}
+            for place, annotation in enumerate(annotations)
+        ],
+        **changes,
+    }
+
+
+def saved(path: Path, value: Any) -> Path:
+    path.write_text(json.dumps(value))
+    return path
+
+
+def opened(path: Path, *annotations: dict[str, Any], **changes: Any) -> CocoSet:
+    return read_coco(saved(path / "coco.json", content(*annotations, **changes)))
+
+
+# ---- polygons ----------------------------------------------------------------------------------
+
+
+def polygons() -> st.SearchStrategy[list[float]]:
+    """Outlines of any shape, partly outside the image, on whole, half and odd coordinates."""
+    place = st.one_of(
+        st.integers(-10, 26).map(float),
+        st.integers(-20, 52).map(lambda half: half / 2),
+        st.floats(-10, 26, allow_nan=False),
+    )
+    return st.integers(3, 8).flatmap(lambda n: st.lists(place, min_size=2 * n, max_size=2 * n))
+
+
+@given(outlines=st.lists(polygons(), max_size=4))
+def test_polygons_are_filled_as_pycocotools_fills_them(outlines: list[list[float]]) -> None:
+    points = [np.array(outline).reshape(-1, 2) for outline in outlines]
+    owner, flat = fill_polygons(points, SIZE)
+    filled = np.zeros((len(outlines), SIZE[0] * SIZE[1]), bool)
+    filled[owner, flat] = True
+    for mask, outline in zip(filled, outlines, strict=True):
+        (code,) = api.frPyObjects([outline], *SIZE)
+        assert np.array_equal(mask.reshape(SIZE), api.decode(code).astype(bool))
+
+
+@given(parts=st.lists(polygons(), min_size=1, max_size=3))
+def test_the_parts_of_a_cell_are_joined(
+    parts: list[list[float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    coco = opened(tmp_path_factory.mktemp("coco"), {"segmentation": parts})
+    expected = api.decode(api.merge(api.frPyObjects(parts, *SIZE))).astype(bool)
+    cells = coco.instances("a")
+    assert len(cells) == int(expected.any())
+    if len(cells):
+        assert np.array_equal(cells.mask(0), expected)
+
+
+# ---- reading annotations -----------------------------------------------------------------------
+
+
+@given(stack=stacks(max_side=12))
+@pytest.mark.parametrize("kind", ["compressed", "uncompressed"])
+def test_run_lengths_of_pycocotools_are_read(
+    kind: str, stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    codes = []
+    for mask in stack:
+        code = api.encode(np.asfortranarray(mask.astype(np.uint8)))
+        counts: Any = code["counts"].decode()
+        if kind == "uncompressed":
+            counts = _counts(mask)
+        codes.append({"segmentation": {"size": list(mask.shape), "counts": counts}})
+    images = [{"id": 7, "file_name": "a.png", "height": stack.shape[1], "width": stack.shape[2]}]
+    coco = opened(tmp_path_factory.mktemp("coco"), *codes, images=images)
+    some = stack.any(axis=(1, 2))
+    assert np.array_equal(stack_of(coco.instances("a")), stack[some])
+
+
+def _counts(mask: np.ndarray) -> list[int]:
+    """Uncompressed counts, pixel by pixel down the columns."""
+    counts, value = [0], False
+    for pixel in mask.ravel(order="F").tolist():
+        if pixel != value:
+            counts.append(0)
+            value = pixel
+        counts[-1] += 1
+    return counts
+
+
+def test_category_ids_are_mapped_once_and_none_is_background(tmp_path: Path) -> None:
+    coco = opened(
+        tmp_path,
+        {"segmentation": [SQUARE], "category_id": 4},
+        {"segmentation": [SQUARE], "category_id": 2},
+    )
+    assert (coco.type_names, coco.category_ids) == (("shsy5y", "cort"), (2, 4))
+    cells = coco.instances("a")
+    assert [cells.type_names[kind] for kind in cells.cell_type] == ["cort", "shsy5y"]
+
+
+def test_names_sizes_and_ids(tmp_path: Path) -> None:
+    coco = opened(tmp_path, {"segmentation": [SQUARE]})
+    assert coco.ids == ("a", "b")
+    assert coco.file_names == {"a": "a.png", "b": "some/b.tif"}
+    assert coco.sizes == {"a": SIZE, "b": (5, 6)}
+    assert coco.image_ids == {"a": 7, "b": 9}
+    assert coco.instances("a").areas().tolist() == [36]
+    assert len(coco.instances("b")) == 0
+
+
+def test_crowds_are_counted_and_left_out(tmp_path: Path) -> None:
+    crowd = {"size": list(SIZE), "counts": [0, 192]}
+    coco = opened(
+        tmp_path, {"segmentation": [SQUARE]}, {"segmentation": crowd, "iscrowd": 1}, {"iscrowd": 1}
+    )
+    assert coco.crowds == 2
+    assert coco.instances("a").areas().tolist() == [36]
+
+
+def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    def images(*names: str) -> list[dict[str, Any]]:
+        return [
+            {"id": place, "file_name": name, "height": 2, "width": 2}
+            for place, name in enumerate(names)
+        ]
+
+    coco = opened(tmp_path, images=images("x/a.png", "y/a.png", "y\\b.png"))
+    assert coco.ids == ("x_a", "y_a", "b")
+    with pytest.raises(FormatError, match="two images 'x_a'"):
+        opened(tmp_path, images=images("x/a.png", "x/a.tif"))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "says"),
+    [
+        ({"segmentation": [SQUARE], "image_id": 8}, "annotation 0 names the image id 8"),
+        ({"segmentation": [SQUARE], "image_id": [7]}, r"names the image id \[7\]"),
+        ({"segmentation": [SQUARE], "category_id": 3}, r"the category id 3, .* \[2, 4\]"),
+        ({"segmentation": [SQUARE], "category_id": "4"}, "names the category id 4"),
+        ({"bbox": [1, 2, 3, 4]}, "has no segmentation"),
+        ({"segmentation": [SQUARE[:-1]]}, "a polygon of 7 numbers"),
+        ({"segmentation": [SQUARE[:4]]}, "a polygon of 4 numbers"),
+        ({"segmentation": [["x"] * 6]}, "no list of numbers"),
+        ({"segmentation": [[float("nan")] * 6]}, "not finite"),
+        ({"segmentation": [[1e9] * 6]}, "far outside"),
+        ({"segmentation": None}, "neither polygons nor a run-length code"),
+        ({"segmentation": {"counts": [192]}}, "neither polygons nor"),
+        ({"segmentation": {"size": [16, 12], "counts": [192]}}, r"\[16, 12\], expected \[12, 16\]"),
+        ({"segmentation": {"size": [12, 16], "counts": [191]}}, "add up to 191, expected 192"),
+        ({"segmentation": {"size": [12, 16], "counts": [200, -8]}}, "none below 0"),
+        ({"segmentation": {"size": [12, 16], "counts": [192.0]}}, "no code of whole numbers"),
+        ({"segmentation": {"size": [12, 16], "counts": "~~"}}, "no code of whole numbers"),
+        ({"segmentation": {"size": [12, 16], "counts": "\u00e9"}}, "no code of whole numbers"),
+        ({"segmentation": {"size": [12, 16], "counts": "oo"}}, "no code of whole numbers"),
+        ({"segmentation": {"size": [12, 16], "counts": "o" * 40 + "0"}}, "no code of whole"),
+        ({"segmentation": {"size": [12, 16], "counts": [2**70]}}, "no code of whole numbers"),
+        ({"segmentation": {"size": [12, 16], "counts": 5}}, "neither a string nor a list"),
+        ({"segmentation": {"size": [12, 16], "counts": ""}}, "add up to 0, expected 192"),
+        ({"segmentation": {"size": [12, 16], "counts": "5"}}, "add up to 5"),
+    ],
+)
+def test_a_bad_annotation(tmp_path: Path, annotation: dict[str, Any], says: str) -> None:
+    with pytest.raises(FormatError, match=says) as error:
+        opened(tmp_path, annotation).instances("a")
+    assert str(tmp_path / "coco.json") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"images": None}, "no list of images"),
+        ({"annotations": [1]}, "no list of annotations"),
+        ({"categories": []}, "names no categories"),
+        ({"categories": [{"id": 1}]}, "lacks a whole id or a name"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "category 1 .* twice"),
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "category 2 .* twice"),
+        ({"images": [{"id": 7}]}, "lacks an id or a file_name"),
+        ({"images": [{"id": 7, "file_name": "a"}]}, "a is None x None"),
+        ({"images": [{"id": 7, "file_name": "a", "height": 0, "width": 3}]}, "a is 3 x 0"),
+        (
+            {"images": [{"id": 7, "file_name": name, "height": 1, "width": 1} for name in "ab"]},
+            "image id 7 twice",
+        ),
+    ],
+)
+def test_a_bad_file(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(FormatError, match=says):
+        opened(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\x89PNG", b"[" * 100_000, b"[]", b"3"])
+def test_no_json_of_annotations(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match=r"x\.json"):
+        read_coco(path)
+    with pytest.raises(InputError, match="there is no file"):
+        read_coco(tmp_path / "y.json")
+
+
+# ---- writing annotations -----------------------------------------------------------------------
+
+
+@given(stack=stacks(), kinds=st.lists(st.integers(0, 2), min_size=4, max_size=4))
+def test_annotations_written_are_read_by_us_and_by_pycocotools(
+    stack: Stack,
+    kinds: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = tmp_path_factory.mktemp("coco") / "annotations.json"
+    cells = instances_of(stack, cell_type=np.array(kinds[: len(stack)]), type_names=("c", "a", "b"))
+    write_coco_annotations(path, {"x": cells, "y": cells}, {"x": "train/x.png", "y": "y.png"})
+    coco = read_coco(path)
+    assert (coco.ids, coco.type_names, coco.category_ids) == (
+        ("x", "y"),
+        ("c", "a", "b"),
+        (1, 2, 3),
+    )
+    some = stack.any(axis=(1, 2))
+    for image_id in coco.ids:
+        read = coco.instances(image_id)
+        assert np.array_equal(stack_of(read), stack[some])
+        assert np.array_equal(read.cell_type, cells.cell_type[some])
+    theirs = COCO(str(path))
+    for annotation, mask in zip(theirs.imgToAnns[2], stack[some], strict=True):
+        code = annotation["segmentation"]
+        assert np.array_equal(theirs.annToMask(annotation), mask)
+        assert annotation["area"] == api.area(code) == mask.sum()
+        assert annotation["bbox"] == api.toBbox(code).tolist()
+
+
+# ---- results -----------------------------------------------------------------------------------
+
+
+@given(candidates=candidate_sets())
+def test_masks_are_cut_at_a_half(candidates: Candidates) -> None:
+    masks = masks_of(candidates)
+    expected = soft_stack(candidates) / 255 > 0.5
+    some = expected.any(axis=(1, 2))
+    assert np.array_equal(stack_of(masks), expected[some])
+    assert masks.score is not None
+    assert np.array_equal(masks.score, candidates.score[some])
+
+
+@given(candidates=candidate_sets())
+def test_results_written_are_results_read(
+    candidates: Candidates, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("results") / "results.json"
+    write_results(path, {"x": candidates, "none": Candidates.empty((3, 3))})
+    read = read_results(path, {"x": candidates.size})
+    masks = masks_of(candidates)
+    if not len(masks):
+        assert read == {}
+        return
+    assert masks.score is not None
+    assert read["x"].score is not None
+    assert np.array_equal(stack_of(read["x"]), stack_of(masks))
+    assert np.array_equal(read["x"].score, masks.score)
+    written = [masks.type_names[kind] for kind in masks.cell_type]
+    assert [read["x"].type_names[kind] for kind in read["x"].cell_type] == written
+
+
+def scored(*names: str) -> Candidates:
+    """One certain candidate a name, of types 'cort' and 'shsy5y'."""
+    types = np.array([[name == "cort", name == "shsy5y"] for name in names], np.float32)
+    boxes = np.array([[1, 2, 4, 6]] * len(names))
+    crops = [np.full((3, 4), 255, np.uint8)] * len(names)
+    score = np.linspace(0.9, 0.1, len(names))
+    return Candidates.from_crops(SIZE, boxes, crops, score, types, ("cort", "shsy5y"))
+
+
+def test_results_for_a_coco_file_are_what_pycocotools_loads(tmp_path: Path) -> None:
+    coco = opened(tmp_path, {"segmentation": [SQUARE]})
+    path = tmp_path / "results.json"
+    write_results(path, {"a": scored("cort", "shsy5y")}, coco=coco)
+    results = json.loads(path.read_text())
+    assert [(each["image_id"], each["category_id"]) for each in results] == [(7, 4), (7, 2)]
+    assert [each["bbox"] for each in results] == [[2, 1, 4, 3]] * 2
+    theirs = COCO(str(tmp_path / "coco.json")).loadRes(str(path))
+    assert [annotation["area"] for annotation in theirs.imgToAnns[7]] == [12, 12]
+    read = read_results(path, coco)["a"]
+    assert [read.type_names[kind] for kind in read.cell_type] == ["cort", "shsy5y"]
+
+
+def test_a_category_is_known_by_its_name_before_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, {"a": scored("cort", "shsy5y")})
+    # Written with cort 1 and shsy5y 2, read into types in another order.
+    read = read_results(path, {"a": SIZE}, ("astro", "shsy5y", "cort"))["a"]
+    assert read.cell_type.tolist() == [2, 1]
+
+
+def test_types_besides_the_expected_ones_follow_them(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, {"a": scored("cort", "shsy5y")})
+    read = read_results(path, {"a": SIZE}, ("astro", "shsy5y"))["a"]
+    assert read.type_names == ("astro", "shsy5y", "cort")
+    assert read.cell_type.tolist() == [2, 1]
+    # None is expected: a model of other types is compared whatever the type.
+    read = read_results(path, {"a": SIZE}, ("cell",))["a"]
+    assert read.type_names == ("cort", "shsy5y")
+    assert read.cell_type.tolist() == [0, 1]
+
+
+def test_a_model_that_knows_no_types_claims_none(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    silent = replace(scored("cort", "shsy5y"), type_probability=None)
+    coco = opened(tmp_path)
+    for known, options in ((coco, {"coco": coco}), ({"a": SIZE}, {})):
+        write_results(path, {"a": silent}, **options)
+        assert read_results(path, known, ("astro", "cort"))["a"].type_names == ("cell",)
+
+
+def test_numbers_count_from_1_where_nothing_names_them(tmp_path: Path) -> None:
+    code = {"size": list(SIZE), "counts": [5, 3, 184]}
+    results = [{"image_id": "a", "category_id": 2, "segmentation": code, "score": 1}]
+    path = saved(tmp_path / "results.json", results)
+    assert read_results(path, {"a": SIZE})["a"].type_names == ("type 1", "type 2")
+    read = read_results(path, {"a": SIZE}, ("astro", "cort"))["a"]
+    assert [read.type_names[kind] for kind in read.cell_type] == ["cort"]
+    # Down the columns: pixels 5, 6, 7 of the first.
+    assert np.argwhere(read.mask(0)).tolist() == [[5, 0], [6, 0], [7, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"image_id": 8}, "result 1 names the image 8"),
+        ({"image_id": None}, "result 1 names the image None"),
+        ({"category_id": 3}, "result 1 names the category id 3"),
+        ({"category_id": 0}, "result 1 names the category id 0"),
+        ({"score": None}, "result 1 has the score None"),
+        ({"score": float("nan")}, "result 1 has the score nan"),
+        ({"segmentation": None}, "result 1 has a segmentation that is neither"),
+        ({"segmentation": {"size": [12, 16], "counts": "5"}}, "result 1 has run lengths that add"),
+    ],
+)
+def test_a_bad_result(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    coco = opened(tmp_path)
+    good = {
+        "image_id": 7,
+        "category_id": 4,
+        "segmentation": {"size": list(SIZE), "counts": [5, 3, 184]},
+        "score": 0.5,
+    }
+    path = saved(tmp_path / "results.json", [good, {**good, **change}])
+    with pytest.raises(FormatError, match=says):
+        read_results(path, coco)
+
+
+def test_annotations_are_no_results(tmp_path: Path) -> None:
+    path = saved(tmp_path / "coco.json", content())
+    with pytest.raises(FormatError, match="not a list of COCO results"):
+        read_results(path, {})
+
+
+def test_cells_without_scores_are_no_results(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="have no scores"):
+        write_results(tmp_path / "x.json", {"a": instances_of(np.ones((1, 2, 2), bool))})
+    assert list(tmp_path.iterdir()) == []
