@@ -33,9 +33,10 @@ from bigkingxxl.evaluation.competition_map import (
     challenge_mix,
 )
 from bigkingxxl.evaluation.tuning import crossfitted_points
+from bigkingxxl.files import write_json, write_text
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
-from bigkingxxl.runs import provenance, write_json, write_text
+from bigkingxxl.provenance import provenance
 
 RESULTS = Path(__file__).parent / "results"
 SCALES = (1.0, 1.5, 2.0)

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bigkingxxl.files import write_json
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent

@@ -23,8 +23,9 @@ from benchmarks.bench_cells import REAL_DATA, RESULTS, ROOT
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.evaluation.plots import figure, png
+from bigkingxxl.files import write_bytes, write_json, write_text
 from bigkingxxl.instances import Instances
-from bigkingxxl.runs import provenance, write_bytes, write_json, write_text
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.curves import read_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train

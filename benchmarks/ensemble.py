@@ -27,12 +27,13 @@ from bigkingxxl.data.groups import find_groups
 from bigkingxxl.evaluation.average_precision import coco_table
 from bigkingxxl.evaluation.seen import SeenMaps
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
+from bigkingxxl.files import write_json
 from bigkingxxl.geometry import resize
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.models import resolve_model
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 
 
 class SeenMean(SeenMaps):

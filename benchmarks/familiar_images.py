@@ -24,6 +24,7 @@ from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.files import write_json
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.appearance import appearance
 from bigkingxxl.inference.familiarity import warnings_for
@@ -34,7 +35,7 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.inference.size_estimate import is_plausible
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import ModelCard, model_hash
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 
 PHOTOGRAPHS = ("camera", "coins", "moon", "page", "brick", "grass", "gravel", "text")
 

@@ -27,13 +27,14 @@ from PIL import Image
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.models import model_hash, read_card, resolve_model
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.cell_types import ASTRO, CellTypeProfile
 from bigkingxxl.simulate.field import field_of
 

@@ -28,15 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.flow_fields import best_iou, cellpose_flows, cellpose_masks, network_like
-from bigkingxxl import runs
 from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import label_flows
 from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.evaluation.competition_map import match_counts
+from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
 from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
+from bigkingxxl.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 CROP, CROP_CELLS = 256, 100
@@ -224,12 +225,12 @@ def main() -> None:
     options = parser.parse_args()
     result = {
         "what": "flow targets and flow decoding beside cellpose 3 on one core",
-        **runs.provenance(options.seed),
+        **provenance(options.seed),
         "cellpose": cellpose_version(),
         "load_average": os.getloadavg(),
         **measure(options.data, options.images, options.bound_images, options.seed),
     }
-    runs.write_json(options.out, result)
+    write_json(options.out, result)
     print(json.dumps(result, indent=2))
 
 

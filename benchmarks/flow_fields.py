@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bigkingxxl import runs
 from bigkingxxl.decoding.flow_targets import label_flows
+from bigkingxxl.files import whole_file
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "decoding" / "data" / "flow_reference.npz"
 SEEN_PARTS, LOGIT_PARTS = 64, 16
@@ -138,7 +138,7 @@ def main() -> None:
         arrays[f"{name}_masks"] = cellpose_masks(
             (coarse / SEEN_PARTS).astype(np.float32), (steps / LOGIT_PARTS).astype(np.float32)
         )
-    with runs.whole_file(REFERENCE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with whole_file(REFERENCE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
             np.lib.format.write_array(content, array)

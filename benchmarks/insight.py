@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.bench_cells import REAL_DATA, RESULTS
 from benchmarks.score_fold import MAPS, Fold, look, score_fold
 from bigkingxxl.data.dataset import Dataset, open_dataset
-from bigkingxxl.runs import write_json, write_text
+from bigkingxxl.files import write_json, write_text
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
 

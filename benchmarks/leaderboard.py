@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.score_fold import MAPS, Fold, look, score_fold
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import write_json, write_text
 from bigkingxxl.models import resolve_model
-from bigkingxxl.runs import write_json, write_text
 
 RESULTS = Path(__file__).parent / "results"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"

@@ -32,16 +32,17 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.bench_cells import RESULTS
-from bigkingxxl import runs
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import write_json
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.folder import Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.inference.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import model_hash, resolve_model
+from bigkingxxl.provenance import provenance
+from bigkingxxl.runs.folder import Selection, predict_folder
+from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.simulate.field import simulate_field
 
 CELL_TYPE, SIZE = "shsy5y", (520, 704)
@@ -205,7 +206,7 @@ def main() -> None:
         paths = simulate(Path(folder), options.images, options.cells)
         result = {
             "what": "bigkingxxl predict, process start to files, 704 x 520 pixels, seconds",
-            **runs.provenance(0),
+            **provenance(0),
             "model": model_hash(model),
             "goals": GOALS,
             "load_average_at_start": os.getloadavg(),
@@ -214,7 +215,7 @@ def main() -> None:
             "folder": time_folder(model, Path(folder), len(paths), [1, 2]),
             "load_average_at_end": os.getloadavg(),
         }
-    runs.write_json(options.out, result)
+    write_json(options.out, result)
     print(json.dumps(result, indent=2))
 
 

@@ -33,6 +33,7 @@ from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.seen import maps_folder, seen_by
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
+from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
@@ -45,7 +46,7 @@ from bigkingxxl.models import (
     untuned_hash,
 )
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 
 MAPS = Path("scratch/maps")
 TIMED_IMAGES = 5

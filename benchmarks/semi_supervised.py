@@ -33,10 +33,11 @@ from bigkingxxl.data.split import fold_ids, folds_path, write_folds
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore
 from bigkingxxl.evaluation.tuning import crossfitted_points
+from bigkingxxl.files import write_bytes, write_json, write_text
 from bigkingxxl.inference.load import choose_device
 from bigkingxxl.io.images.image_files import find_images
 from bigkingxxl.models import read_card
-from bigkingxxl.runs import fingerprint, provenance, write_bytes, write_json, write_text
+from bigkingxxl.provenance import fingerprint, provenance
 from bigkingxxl.training.curves import read_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import spread as shown_images

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from bigkingxxl.errors import BigKingXXLError, InputError
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.files import write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
 ROOT = Path(__file__).resolve().parent.parent

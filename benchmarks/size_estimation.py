@@ -23,6 +23,7 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.files import write_json
 from bigkingxxl.geometry import resize, scaled_size
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load import load_predictor
@@ -31,7 +32,7 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.inference.size_estimate import window_around
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard, model_hash
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.field import simulate_field
 
 WAYS = ("size of training", "estimated", "given")

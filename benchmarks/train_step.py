@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bigkingxxl.files import write_json
 from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.networks.encoders import Float32Conv, Float32ConvSame
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.recipe import load_recipe
 
 TYPES = ("astro", "cort", "shsy5y")

@@ -19,8 +19,9 @@ from typing import Any
 from benchmarks.bench_cells import REAL_DATA, RESULTS
 from benchmarks.score_fold import MAPS, Fold, look
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.files import write_json
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
 

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.files import write_json
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.crops import CropDataset
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.run import train

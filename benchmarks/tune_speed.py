@@ -18,10 +18,11 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
-from bigkingxxl.runs import provenance, write_json
+from bigkingxxl.provenance import provenance
 
 IMAGES, SETTINGS, REPAINTED = 80, 1000, 10
 SIZE = (520, 704)

@@ -17,9 +17,9 @@ from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.instances import Instances, PixelSize
 
 if TYPE_CHECKING:
-    from bigkingxxl.inference.folder import Selection
     from bigkingxxl.inference.predictor import Predictor
     from bigkingxxl.models import ModelCard
+    from bigkingxxl.runs.folder import Selection
 
 log = logging.getLogger(__name__)
 
@@ -148,10 +148,10 @@ def load(
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
     """
-    from bigkingxxl.inference.folder import Selection
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.models import resolve_model
+    from bigkingxxl.runs.folder import Selection
 
     GivenSize(scale).check([])
     names = [model] if isinstance(model, str | Path) else model

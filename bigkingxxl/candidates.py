@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl import rle, runs
+from bigkingxxl import rle
 from bigkingxxl.errors import FormatError
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Symmetry
 
 UInt8 = NDArray[np.uint8]
@@ -301,7 +302,7 @@ class Candidates:
                   "score": self.score, "header": text}  # fmt: skip
         if self.type_probability is not None:
             arrays["type_probability"] = self.type_probability
-        with runs.whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for name, array in arrays.items():
                 content = io.BytesIO()
                 np.lib.format.write_array(content, np.ascontiguousarray(array))

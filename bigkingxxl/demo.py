@@ -17,11 +17,11 @@ from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
 from bigkingxxl.evaluation.report import write_report
-from bigkingxxl.inference.folder import Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.models import model_hash, read_card, resolve_model
+from bigkingxxl.runs.folder import Selection, predict_folder
 from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train

@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from bigkingxxl.runs import write_text
+from bigkingxxl.files import write_text
 
 log = logging.getLogger(__name__)
 

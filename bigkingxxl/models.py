@@ -19,10 +19,10 @@ from pydantic import Field
 
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
+from bigkingxxl.files import file_hash, write_bytes
 from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import file_hash, write_bytes
 from bigkingxxl.settings import Settings, checked
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from PIL import Image
 
 import bigkingxxl as bk
 from bigkingxxl.evaluation.competition_map import match_counts
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import draw_overlay
-from bigkingxxl.runs import whole_file
 from bigkingxxl.simulate import CELL_TYPES, SimulatedField, simulate_field
 
 SEEDS = range(900, 906)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 import bigkingxxl as bk
-from bigkingxxl.runs import whole_file
+from bigkingxxl.files import whole_file
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
 SIZE, SEED = (300, 360), 12345

@@ -13,9 +13,9 @@ from bigkingxxl.api import LoadedModel, as_source
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage, ImageSource
-from bigkingxxl.inference.folder import Selection
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.folder import Selection
 
 
 class Squares:

@@ -75,12 +75,12 @@ def predict(
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.inference.familiarity import warnings_for
-    from bigkingxxl.inference.folder import Selection, check_request, predict_folder
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.io.images.image_files import find_images, open_frames, open_image
     from bigkingxxl.models import model_hash, read_card, resolve_model
-    from bigkingxxl.runs import fingerprint
+    from bigkingxxl.provenance import fingerprint
+    from bigkingxxl.runs.folder import Selection, check_request, predict_folder
 
     check_options(frames, flips, type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)

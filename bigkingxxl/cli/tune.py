@@ -177,7 +177,7 @@ def make_tuner(
 def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:
     """One PNG a knob."""
     from bigkingxxl.evaluation.tuning_plots import knob_plots
-    from bigkingxxl.runs import make_folder, write_bytes
+    from bigkingxxl.files import make_folder, write_bytes
 
     make_folder(folder)
     for knob, picture in knob_plots(tuner, ids, result.tuned).items():
@@ -188,7 +188,7 @@ def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Seque
     """Everything, for programs."""
     import json
 
-    from bigkingxxl.runs import provenance
+    from bigkingxxl.provenance import provenance
 
     about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
     typer.echo(json.dumps({**about, **result}, indent=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigkingxxl import runs
+from bigkingxxl import provenance
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.layout_coco import annotation_files, open_coco
 from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle, open_kaggle
@@ -56,7 +56,7 @@ def fingerprint(dataset: Dataset) -> str:
 
     Of a large image file its length and both ends are looked at.
     """
-    return runs.fingerprint(_parts(dataset))
+    return provenance.fingerprint(_parts(dataset))
 
 
 def _parts(dataset: Dataset) -> Iterator[str | bytes]:

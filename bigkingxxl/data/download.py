@@ -19,7 +19,7 @@ from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.data.transfer import fetch
 from bigkingxxl.data.unpack import archive_names, unpack
 from bigkingxxl.errors import FormatError
-from bigkingxxl.runs import file_hash, write_json
+from bigkingxxl.files import file_hash, write_json
 
 RECORD = "download.json"
 ANNOTATIONS = "train.csv"

@@ -10,7 +10,7 @@ import numpy as np
 
 from bigkingxxl.data.info import SUSPICIONS
 from bigkingxxl.errors import OutputError
-from bigkingxxl.runs import whole_file
+from bigkingxxl.files import whole_file
 
 if TYPE_CHECKING:
     from bigkingxxl.data.info import DataInfo

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from bigkingxxl.errors import OutputError
-from bigkingxxl.runs import make_folder
+from bigkingxxl.files import make_folder
 
 ANY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -27,7 +27,7 @@ from bigkingxxl.data.split import fold_ids
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.io.annotations.coco import write_coco_annotations
-from bigkingxxl.runs import Manifest
+from bigkingxxl.manifest import Manifest
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset

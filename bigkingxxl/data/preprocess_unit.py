@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from bigkingxxl.data.base import check_same_size
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import whole
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.io.annotations.type_masks import write_type_masks
 from bigkingxxl.io.images.image_files import open_image
-from bigkingxxl.runs import whole_file
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from bigkingxxl.data.outputs import writable_folder
 from bigkingxxl.data.parallel import finished
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import whole_file, write_json
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.io.tables.csv_table import write_table
-from bigkingxxl.runs import whole_file, write_json
 from bigkingxxl.settings import nearest
 from bigkingxxl.simulate.cell_types import CELL_TYPES
 from bigkingxxl.simulate.field import simulate_field

@@ -15,7 +15,7 @@ from typing import Any
 from bigkingxxl.data.outputs import check_space
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
-from bigkingxxl.runs import write_json
+from bigkingxxl.files import write_json
 
 MEBIBYTE = 1 << 20
 ATTEMPTS_WITHOUT_PROGRESS = 4

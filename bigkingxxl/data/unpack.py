@@ -11,7 +11,7 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from bigkingxxl.data.outputs import check_space
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.runs import make_folder, whole_file
+from bigkingxxl.files import make_folder, whole_file
 
 MOST_FILES = 1_000_000
 LARGEST_RATIO = 100  # images barely shrink and tables some tenfold: more is an attack

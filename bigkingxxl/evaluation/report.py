@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, label
 from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT, CompetitionScore
-from bigkingxxl.runs import write_text
+from bigkingxxl.files import write_text
 
 THUMBNAIL_SIDE = 640
 STYLE = """

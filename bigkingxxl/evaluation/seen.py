@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.operating_points import ZOOM
-from bigkingxxl.runs import whole_file
 
 OpenSource = Callable[[str], ImageSource]
 Knobs = Mapping[str, Any]

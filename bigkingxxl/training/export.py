@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.files import whole_file
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.models import METADATA_KEY, ONNX_PREFIX, load_model, open_onnx
 from bigkingxxl.networks.encoders import constant_padding
-from bigkingxxl.runs import whole_file
 
 PARITY = 1e-3
 OPSET = 17

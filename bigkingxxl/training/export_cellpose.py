@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.models import load_model
 from bigkingxxl.networks.cellpose_files import CYTO, write_cellpose
-from bigkingxxl.runs import whole_file
 
 
 def export_cellpose(model: Path, out: Path) -> tuple[float, float]:

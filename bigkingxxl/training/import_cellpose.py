@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
+from bigkingxxl.files import file_hash
 from bigkingxxl.images import Normalisation
 from bigkingxxl.inference.ensemble import UNTYPED
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, PredictionSettings, save_model
 from bigkingxxl.networks.cellpose_files import CellposeFile, load_library, read_cellpose
-from bigkingxxl.runs import file_hash, provenance
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.import_weights import Imported, Line, unique
 
 # As Cellpose: 0 at the first percentile, and 1 (here 2) at the 99th. It clips nothing.

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.files import file_hash
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, mismatches, save_model
 from bigkingxxl.networks.pretrained import SUFFIXES, read_weights
 from bigkingxxl.networks.torchvision_names import TYPES, our_name, published_types
-from bigkingxxl.runs import file_hash, provenance
+from bigkingxxl.provenance import provenance
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import rows_of_types
 

@@ -21,11 +21,12 @@ from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
+from bigkingxxl.files import make_folder, write_json
 from bigkingxxl.inference.load import choose_device
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model, save_model
-from bigkingxxl.runs import make_folder, provenance, write_json
+from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader

@@ -18,12 +18,12 @@ import bigkingxxl
 from bigkingxxl.cli import main
 from bigkingxxl.errors import MissingExtraError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.folder import FolderResult, Selection, predict_folder
 from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.inference.outputs import FORMATS
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.images.image_files import open_frames
 from bigkingxxl.models import METADATA_KEY
+from bigkingxxl.runs.folder import FolderResult, Selection, predict_folder
+from bigkingxxl.runs.outputs import FORMATS
 from tests.tiny_onnx import PLACES, blobs, save_tiny_onnx, tiny_card, tiny_graph
 
 

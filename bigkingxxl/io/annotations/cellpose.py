@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.plain_pickle import PickleError, read_plain
-from bigkingxxl.runs import whole_file
 
 SEG_ENDING = "_seg.npy"
 GRAY = [0, 0]  # the channel to segment and the one of nuclei: 0 is gray, or none

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bigkingxxl.errors import FormatError
+from bigkingxxl.files import write_json
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_segments import (
     SegmentError,
@@ -23,7 +24,6 @@ from bigkingxxl.io.annotations.coco_segments import (
     segments_of,
     with_pixels,
 )
-from bigkingxxl.runs import write_json
 
 Size = tuple[int, int]
 LONGEST_SIDE = 2**31 - 1

@@ -15,6 +15,7 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_annotations import CocoSet, Size
 from bigkingxxl.io.annotations.coco_segments import (
@@ -24,7 +25,6 @@ from bigkingxxl.io.annotations.coco_segments import (
     segments_of,
     with_pixels,
 )
-from bigkingxxl.runs import whole_file
 
 HALF = 128  # the first value of a soft mask that is nearer to certain than to impossible
 UNTYPED = ("cell",)

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
 from bigkingxxl.io.annotations.outlines import Polygon, Ring, outlines
 from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
-from bigkingxxl.runs import whole_file
 
 if TYPE_CHECKING:
     from roifile import ImagejRoi

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError, OutputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.images.image_files import (
     DEFAULT_PIXEL_LIMIT,
@@ -23,7 +24,6 @@ from bigkingxxl.io.images.image_files import (
     all_images_in,
     is_tiff,
 )
-from bigkingxxl.runs import whole_file
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 LARGEST_UINT16 = 65_535

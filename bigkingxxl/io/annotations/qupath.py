@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_segments import read_json
 from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
 from bigkingxxl.io.annotations.outlines import Polygon, outlines
 from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
-from bigkingxxl.runs import whole_file
 
 OBJECT_TYPE = "cell"
 SCORE = "score"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
-from bigkingxxl.runs import whole_file
 
 FOREGROUND = 255
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import overlay_picture
-from bigkingxxl.runs import whole_file
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

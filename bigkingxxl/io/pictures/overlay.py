@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window, resize
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.runs import whole_file
 
 if TYPE_CHECKING:
     from PIL import Image

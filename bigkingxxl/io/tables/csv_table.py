@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.runs import whole_file
+from bigkingxxl.files import whole_file
 
 LONGEST_FIELD = 2**31 - 1  # the annotation of one large cell passes csv's default of 131,072
 

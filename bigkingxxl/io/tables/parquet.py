@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from bigkingxxl.runs import whole_file
+from bigkingxxl.files import whole_file
 
 Table = Mapping[str, NDArray[Any]]
 Value = tuple[int, bytes]  # Thrift's type code and the encoded value

@@ -18,20 +18,21 @@ from typing import Any, NamedTuple
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, ImageError, InputError
+from bigkingxxl.files import make_folder
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.ordered import Task, in_order
-from bigkingxxl.inference.outputs import (
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.manifest import Manifest
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.outputs import (
     FORMATS,
     IMAGE_FORMATS,
     RUN_FORMATS,
     PredictedImage,
     PredictedImages,
 )
-from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.inference.selection import select
-from bigkingxxl.instances import Instances, PixelSize
-from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs import Manifest, make_folder
 from bigkingxxl.settings import nearest
 
 log = logging.getLogger(__name__)

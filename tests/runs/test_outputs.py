@@ -18,8 +18,6 @@ from roifile import roiread
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.folder import FolderResult, Selection, predict_folder
-from bigkingxxl.inference.outputs import FORMATS
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.cellpose import read_seg
 from bigkingxxl.io.annotations.imagej import read_rois
@@ -29,6 +27,8 @@ from bigkingxxl.io.annotations.qupath import read_geojson
 from bigkingxxl.io.images.image_files import open_frames, open_image
 from bigkingxxl.io.tables.measurements import read_measurements
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.folder import FolderResult, Selection, predict_folder
+from bigkingxxl.runs.outputs import FORMATS
 
 SIZE = (40, 60)
 NAMES = ("astro", "cort")

@@ -1,0 +1,56 @@
+"""What made a result: date, command, machine, versions, seed, and a hash of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+REPORTED_VERSIONS = ("bigkingxxl", "numpy", "scikit-image", "onnxruntime", "torch", "torchvision",
+                     "timm", "lightning", "monai")  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in REPORTED_VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance(seed: int | None = None) -> dict[str, Any]:
+    """Date, command, machine, versions and seed: what stands in every result file."""
+    return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "device": device(),
+        "versions": versions(),
+        "seed": seed,
+    }
+
+
+def device() -> str:
+    """The machine in words: its system, its cores and, where torch is at work, its GPU."""
+    found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    torch = sys.modules.get("torch")  # who has not loaded it does not work with a GPU
+    if torch is not None and torch.cuda.is_available():
+        found += f", {torch.cuda.get_device_name()}"
+    return found
+
+
+def fingerprint(parts: Iterable[str | bytes]) -> str:
+    """A short hash that changes when any part does."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,127 @@
+"""Outputs appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import resource
+from pathlib import Path
+
+import pytest
+
+from bigkingxxl.errors import OutputError
+from bigkingxxl.files import file_hash, make_folder, whole_file, write_bytes, write_json, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+# ---- whole files -------------------------------------------------------------------------------
+
+
+def test_a_file_appears_when_its_block_has_succeeded(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "table.csv"
+    with whole_file(path) as temporary:
+        assert temporary.suffix == ".csv"
+        temporary.write_text("half", encoding="utf-8")
+        assert not path.exists()
+        temporary.write_text("whole", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "whole"
+    assert names(path.parent) == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3)])
+def test_a_block_that_fails_leaves_everything_as_it_was(
+    tmp_path: Path, error: BaseException
+) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(type(error)), whole_file(path) as temporary:
+        temporary.write_text("half", encoding="utf-8")
+        raise error
+    assert path.read_text(encoding="utf-8") == "old"
+    assert names(tmp_path) == ["scores.json"]
+
+
+def test_a_folder_is_moved_and_removed_like_a_file(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "labels") as temporary:
+        temporary.mkdir()
+        (temporary / "a.tif").write_bytes(b"1")
+    assert (tmp_path / "labels" / "a.tif").read_bytes() == b"1"
+    with pytest.raises(ValueError, match="no"), whole_file(tmp_path / "other") as temporary:
+        temporary.mkdir()
+        (temporary / "a.tif").write_bytes(b"1")
+        raise ValueError("no")
+    assert names(tmp_path) == ["labels"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+def test_a_full_disk_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    path = tmp_path / "submission.csv"
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OutputError, match=os.strerror(number)) as caught, whole_file(path):
+        refuse()
+    assert str(path) in str(caught.value)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match=os.strerror(number)):
+        write_text(path, "id,predicted\n")
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path: Path) -> None:
+    """The operating system itself refuses to write on, in the middle of a file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_bytes(tmp_path / "big.bin", bytes(1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == []
+
+
+def test_where_a_file_is_in_the_way_one_sentence_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    for path in (tmp_path / "file" / "out.json", tmp_path / "folder", tmp_path / ("n" * 300)):
+        with pytest.raises(OutputError, match="cannot be written"):
+            write_json(path, {})
+    with (
+        pytest.raises(OutputError, match="cannot be written"),
+        whole_file(tmp_path / "folder") as temporary,
+    ):
+        temporary.mkdir()
+    assert names(tmp_path) == ["file", "folder"]
+    with pytest.raises(OutputError, match="cannot be made a folder"):
+        make_folder(tmp_path / "file")
+    assert make_folder(tmp_path / "a" / "b") == make_folder(tmp_path / "a" / "b")
+
+
+def test_an_error_of_reading_is_not_called_one_of_writing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "out.txt"):
+        (tmp_path / "missing.txt").read_bytes()
+
+
+def test_text_and_json_are_utf8_with_plain_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "µm\n")
+    assert (tmp_path / "a.txt").read_bytes() == "µm\n".encode()
+    value = {"b": [1, 2.5, None], "a": Path("x")}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"b": [1, 2.5, None], "a": "x"}
+    assert text.endswith("}\n")
+    assert list(json.loads(text)) == ["b", "a"]
+
+
+def test_file_hash_is_sha256(tmp_path: Path) -> None:
+    content = os.urandom(100_000)
+    (tmp_path / "a").write_bytes(content)
+    assert file_hash(tmp_path / "a") == hashlib.sha256(content).hexdigest()

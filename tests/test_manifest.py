@@ -1,0 +1,102 @@
+"""A manifest resumes what it recorded."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import pytest
+
+from bigkingxxl.errors import OutputError
+from bigkingxxl.manifest import Manifest
+
+
+def test_a_manifest_resumes_under_the_same_key_only(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    first = Manifest(path, "key")
+    assert not first.complete("a")
+    first.record("a", {"file": "a.tif"})
+    assert Manifest(path, "key").complete("a")
+    assert not Manifest(path, "key").complete("b")
+    assert not Manifest(path, "other").complete("a")
+
+
+def test_an_item_whose_output_is_gone_is_not_complete(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "manifest.jsonl", "key")
+    manifest.record("a", str(tmp_path / "a.tif"))
+
+    def is_there(name: str) -> bool:
+        return Path(name).is_file()
+
+    assert not manifest.complete("a", is_there)
+    (tmp_path / "a.tif").write_bytes(b"")
+    assert manifest.complete("a", is_there)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "7", '"text"', "\xff", '{"key": "other"}\n{"item": "b", "result": 1}\n'],
+)
+def test_a_damaged_manifest_starts_afresh(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(content.encode("latin-1"))
+    manifest = Manifest(path, "key")
+    assert manifest.done == {}
+    manifest.record("a", 1)
+    assert Manifest(path, "key").done == {"a": 1}
+
+
+def test_a_line_is_appended_for_each_item(tmp_path: Path) -> None:
+    """What is there is not written again: a hundred thousand images stay as cheap as ten."""
+    path = tmp_path / "manifest.jsonl"
+    manifest = Manifest(path, "key")
+    manifest.record("a", {"cells": 1})
+    file, before = path.stat().st_ino, path.read_bytes()
+    for number in range(20):
+        manifest.record(f"image {number}", {"cells": number})
+    manifest.record("a", {"cells": 2})
+    manifest.forget("image 3")
+    manifest.forget("never there")
+    assert path.stat().st_ino == file
+    lines = path.read_bytes().removeprefix(before).splitlines()
+    assert len(lines) == 22
+    assert json.loads(lines[0]) == {"item": "image 0", "result": {"cells": 0}}
+    assert Manifest(path, "key").done == manifest.done
+    assert manifest.done["a"] == {"cells": 2}
+    assert "image 3" not in manifest.done
+
+
+def test_wherever_a_crash_cuts_the_manifest_whole_lines_hold(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    whole = Manifest(path, "key")
+    for name in ("a", "ü", "c"):
+        whole.record(name, [name])
+    content = path.read_bytes()
+    for stop in range(len(content)):
+        path.write_bytes(content[:stop])
+        kept = content[:stop].count(b"\n") - 1
+        # A line that lacks its end alone is whole as well.
+        kept += content[stop : stop + 1] == b"\n" and stop > content.index(b"\n")
+        found = Manifest(path, "key")
+        assert list(found.done) == ["a", "ü", "c"][: max(kept, 0)]
+        found.record("d", 4)
+        again = Manifest(path, "key")
+        assert again.done == found.done
+        assert again.done["d"] == 4
+
+
+def test_a_disk_that_fills_up_leaves_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    manifest = Manifest(path, "key")
+    manifest.record("a", "x" * 8000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            manifest.record("b", "x" * 8000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(Manifest(path, "key").done) == ["a"]
+    manifest.record("c", 3)
+    assert list(Manifest(path, "key").done)[-1] == "c"
