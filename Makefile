@@ -1,6 +1,7 @@
 # Each target works on its own in a fresh checkout; all that is needed is make and Python 3.11+.
 #   make install   .venv with everything
 #   make test      style, types, import rules, tests and notebooks
+#   make fuzz      the property tests, searching freely for an hour or so [SEED=number]
 #   make notebooks run the notebooks on a few simulated images
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
 #   make demo      the whole road once [DATA=a folder of data]
@@ -12,7 +13,7 @@ STAMP := .venv/.installed
 # cellpose 3.1 holds numpy below 2.1, whose types are others: it has an environment of its own.
 CELLPOSE := .venv-cellpose
 
-.PHONY: install test lint notebooks cellpose demo format
+.PHONY: install test fuzz lint notebooks cellpose demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -35,6 +36,10 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest --durations=15
 	$(MAKE) notebooks cellpose
+
+# What it finds is written into the test as an @example: then `make test` tries it every time.
+fuzz: $(STAMP)
+	BIGKINGXXL_EXAMPLES=fuzz $(BIN)/python -m pytest -m hypothesis $(if $(SEED),--hypothesis-seed=$(SEED))
 
 # Executed copies are thrown away: what a notebook shows is made by who reads it.
 notebooks: $(STAMP)

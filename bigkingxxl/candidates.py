@@ -201,7 +201,7 @@ class Candidates:
         return replace(
             self,
             boxes=self.boxes[chosen],
-            probability=self.probability[rle.expand(self.offsets[chosen], counts)],
+            probability=rle.gather(self.probability, self.offsets[chosen], counts),
             offsets=rle.split_points(counts),
             score=self.score[chosen],
             type_probability=None if types is None else types[chosen],

@@ -14,6 +14,7 @@ from bigkingxxl.geometry import Symmetry, Window
 
 PixelSize = tuple[float, float]
 Int64 = NDArray[np.int64]
+BAND_PIXELS = 2**21  # painted at once where only the runs are wanted
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,14 +218,15 @@ class Instances:
     def label_map(self, order: NDArray[Any] | None = None) -> NDArray[np.int32]:
         """int32[H, W]: cell i paints i + 1; later cells of `order` (default 0, 1, ...) cover."""
         result = np.zeros(self.size, np.int32)
+        _paint(result, *self._in_order(order))
+        return result
+
+    def _in_order(self, order: NDArray[Any] | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The runs in the order of painting, int32[R, 3], and what each paints, int32[R]."""
         cells = self if order is None else self.take(order)
-        lengths = cells.runs[:, 2] - cells.runs[:, 1]
-        starts = cells.runs[:, 0].astype(np.int64) * self.size[1] + cells.runs[:, 1]
         names = np.arange(1, len(self) + 1, dtype=np.int32)
         names = names if order is None else names[np.asarray(order)]
-        values = np.repeat(names[cells.run_owner], lengths)
-        result.ravel()[rle.expand(starts, lengths.astype(np.int64))] = values
-        return result
+        return cells.runs, np.repeat(names, np.diff(cells.splits))
 
     def planes(self) -> NDArray[np.int32]:
         """int32[L, H, W]: as few label planes as hold all cells whole (cell i paints i + 1).
@@ -264,7 +266,7 @@ class Instances:
         counts = self.splits[chosen + 1] - self.splits[chosen]
         return replace(
             self,
-            runs=self.runs[rle.expand(self.splits[chosen], counts)],
+            runs=rle.gather(self.runs, self.splits[chosen], counts),
             splits=rle.split_points(counts),
             cell_type=self.cell_type[chosen],
             score=None if self.score is None else self.score[chosen],
@@ -297,9 +299,25 @@ class Instances:
 
     def disjoint(self, order: NDArray[Any] | None = None) -> Instances:
         """The same N cells after painting in `order`: what a later one covers is lost."""
-        runs, label = rle.label_runs(self.label_map(order))
+        runs, names = self._in_order(order)
+        # A stable sort keeps the order of painting within each row.
+        by_row = np.argsort(runs[:, 0], kind="stable")
+        runs, names = runs[by_row], names[by_row]
+        height, width = self.size
+        rows = max(1, BAND_PIXELS // max(width, 1))
+        found, labels = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int32)]
+        for top in range(0, height, rows):
+            low, high = np.searchsorted(runs[:, 0], (top, top + rows))
+            if low < high:
+                band = np.zeros((min(rows, height - top), width), np.int32)
+                _paint(band, runs[low:high] - np.array([top, 0, 0], np.int32), names[low:high])
+                shown, label = rle.label_runs(band)
+                found.append(shown + np.array([top, 0, 0], np.int32))
+                labels.append(label)
+        label = np.concatenate(labels)
         splits = rle.split_points(np.bincount(label - 1, minlength=len(self)))
-        return replace(self, runs=runs[np.argsort(label, kind="stable")], splits=splits)
+        order_of_runs = np.argsort(label, kind="stable")
+        return replace(self, runs=np.concatenate(found)[order_of_runs], splits=splits)
 
     def kaggle_strings(self) -> list[str]:
         """Kaggle's annotation of each cell."""
@@ -308,3 +326,13 @@ class Instances:
     def coco_strings(self) -> list[str]:
         """COCO's compressed run-length string of each cell."""
         return rle.coco_strings(self.runs, self.splits, self.size)
+
+
+def _paint(label_map: NDArray[np.int32], runs: NDArray[np.int32], names: NDArray[np.int32]) -> None:
+    """Paint runs into int32[H, W], one after the other: what comes later covers."""
+    flat, width = label_map.reshape(-1), label_map.shape[1]
+    lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
+    for block, _ in rle.blocks(lengths):
+        starts = runs[block, 0].astype(np.int64) * width + runs[block, 1]
+        places = rle.expand(starts, lengths[block])
+        flat[places] = np.repeat(names[block], lengths[block])

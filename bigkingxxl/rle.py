@@ -7,6 +7,7 @@ background. Sources: the Sartorius challenge's data page; the COCO mask API (`ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+BLOCK = 2**18  # pixels or pairs that are worked on at once
 
 
 def expand(starts: Int64, lengths: Int64) -> Int64:
@@ -30,6 +32,37 @@ def expand(starts: Int64, lengths: Int64) -> Int64:
     steps = np.arange(total, dtype=np.int64)
     steps += np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
     return steps
+
+
+def gather(values: NDArray[Any], starts: Int64, lengths: Int64) -> NDArray[Any]:
+    """`values[expand(starts, lengths)]`, without ever holding all the positions.
+
+    Args:
+        values: [P, ...]; starts, lengths: int64[R], ranges within it.
+    """
+    result = np.empty((int(lengths.sum()), *values.shape[1:]), values.dtype)
+    for block, place in blocks(lengths):
+        result[place] = values[expand(starts[block], lengths[block])]
+    return result
+
+
+def blocks(lengths: Int64) -> Iterator[tuple[slice, slice]]:
+    """Groups in blocks of at most `BLOCK` members, so that memory follows the block.
+
+    A group of more members than that is a block of its own.
+
+    Args:
+        lengths: int64[N], how many members each group has.
+    Yields:
+        The groups of a block, and their members.
+    """
+    ends = split_points(lengths)
+    first, count = 0, len(lengths)
+    while first < count:
+        last = int(np.searchsorted(ends, ends[first] + BLOCK, side="right")) - 1
+        last = min(max(last, first + 1), count)
+        yield slice(first, last), slice(int(ends[first]), int(ends[last]))
+        first = last
 
 
 def split_points(counts: Int64) -> Int64:
@@ -57,6 +90,41 @@ def encode_sorted(owner: Int64, position: Int64, breaks: Int64 | None = None) ->
     first = np.concatenate(([0], np.flatnonzero(new) + 1))
     lengths = np.diff(np.concatenate((first, [len(position)])))
     return owner[first], position[first], lengths
+
+
+def crop_runs(inside: NDArray[np.bool_], boxes: Int32, offsets: Int64) -> tuple[Int32, Int64]:
+    """Row runs of N crops that lie one after the other, each in the box it was cut from.
+
+    Args:
+        inside: bool[P], row-major crops; boxes: int32[N, 4], row0, col0, row1, col1, half-open.
+        offsets: int64[N + 1], where each crop starts in `inside`.
+    Returns:
+        runs: int32[R, 3], cell after cell, sorted, and splits: int64[N + 1].
+    """
+    heights = (boxes[:, 2] - boxes[:, 0]).astype(np.int64)
+    widths = (boxes[:, 3] - boxes[:, 1]).astype(np.int64)
+    lines = split_points(heights)
+    owner = np.repeat(np.arange(len(boxes)), heights)
+    line = np.arange(len(owner)) - lines[owner]
+    begin = offsets[owner] + line * widths[owner]
+    # A run begins and ends where the value changes, and at either end of a line.
+    new, last = inside.copy(), inside.copy()
+    new[1:] &= ~inside[:-1]
+    last[:-1] &= ~inside[1:]
+    some = widths[owner] > 0
+    edge = begin[some]
+    new[edge] = inside[edge]
+    edge = edge + widths[owner[some]] - 1
+    last[edge] = inside[edge]
+    start, stop = np.flatnonzero(new), np.flatnonzero(last) + 1
+    # Of lines without columns that begin at the same place the last one has the pixels.
+    place = np.searchsorted(begin, start, side="right") - 1
+    runs = np.empty((len(start), 3), np.int32)
+    cell, shift = owner[place], begin[place]
+    runs[:, 0] = boxes[cell, 0] + line[place]
+    runs[:, 1] = boxes[cell, 1] + start - shift
+    runs[:, 2] = boxes[cell, 1] + stop - shift
+    return runs, split_points(np.bincount(cell, minlength=len(boxes)))
 
 
 def rows_from_flat(starts: Int64, lengths: Int64, width: int) -> tuple[Int32, Int64]:

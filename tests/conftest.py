@@ -13,10 +13,15 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Test networks are tiny: two threads that wait for each other on a busy machine only lose time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shared machine is slow now and then: that is no failure. CI draws the same examples every time.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("here"), derandomize=True, database=None)
-settings.load_profile("ci" if os.environ.get("CI") else "here")
+# A shared machine is slow now and then: that is no failure. `make test` draws the same examples
+# every time; `make fuzz` searches freely, and what it finds becomes an `@example` of the test.
+settings.register_profile(
+    "same", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True, database=None,
+)  # fmt: skip
+settings.register_profile("fuzz", settings.get_profile("same"), derandomize=False,
+                          max_examples=2000, print_blob=True)  # fmt: skip
+settings.load_profile(os.environ.get("BIGKINGXXL_EXAMPLES", "same"))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import iou_pairs, overlaps
+from bigkingxxl.overlaps import iou_pairs, overlaps, overlaps_among
 from tests.support import Stack, instances_of
 
 
@@ -44,6 +46,32 @@ def test_iou_equals_pycocotools(pair: tuple[Stack, Stack]) -> None:
     found = np.zeros(shape)
     found[one, two] = value
     np.testing.assert_allclose(found, np.reshape(expected, shape), rtol=1e-12)
+
+
+@given(pairs_of_stacks())
+def test_a_set_with_itself(pair: tuple[Stack, Stack]) -> None:
+    cells = instances_of(pair[0])
+    twice, once = overlaps(cells, cells), overlaps_among(cells)
+    again = overlaps(cells, instances_of(pair[0]))
+    assert all(np.array_equal(*each) for each in zip(twice, again, strict=True))
+    below = twice.first < twice.second
+    assert all(np.array_equal(a[below], b) for a, b in zip(twice, once, strict=True))
+
+
+def test_what_lies_under_a_long_run_is_not_compared_with_itself() -> None:
+    """A cell as wide as the image, over 50,000 small ones of one row."""
+    count = 50_000
+    col = 2 * np.arange(count)
+    runs = np.stack((0 * col, col, col + 1), axis=1)
+    runs = np.concatenate(([[0, 0, 2 * count]], runs))
+    cells = Instances.from_runs(runs, np.arange(count + 1), count + 1, (1, 2 * count))
+    tracemalloc.start()
+    found = overlaps_among(cells)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert found.first.tolist() == [0] * count
+    assert found.second.tolist() == list(range(1, count + 1))
+    assert set(found.pixels.tolist()) == {1}
 
 
 def test_only_pairs_that_overlap_are_told() -> None:

@@ -198,15 +198,21 @@ def _neighbours(key: Int64, begin: Int64, padded: Int64, size: int, shift: int) 
 
 
 def _nearest_to_mean(row: Int64, start: Int64, length: Int64, splits: Int64) -> Int64:
-    """int64[N]: the first of each cell's pixels that is nearest to the mean of its pixels."""
+    """int64[N]: the first of each cell's pixels that is nearest to the mean of its pixels.
+
+    Distances are compared in whole numbers: pixels that lie equally near stay so, and the first one
+    is the centre whatever a float would round to.
+    """
     counts = np.diff(splits)
     owner = np.repeat(np.arange(len(counts)), counts)
     rows, cols = np.repeat(row, length), rle.expand(start, length)
-    # Counted from the cell's own corner, as cellpose does: ties then fall to the same pixel.
-    rows = rows - np.minimum.reduceat(rows, splits[:-1])[owner] + 1
-    cols = cols - np.minimum.reduceat(cols, splits[:-1])[owner] + 1
-    mean_row = np.add.reduceat(rows, splits[:-1]) / counts
-    mean_col = np.add.reduceat(cols, splits[:-1]) / counts
-    distance = (cols - mean_col[owner]) ** 2 + (rows - mean_row[owner]) ** 2
+    # From the cell's own corner, so that the squares stay small.
+    rows = rows - np.minimum.reduceat(rows, splits[:-1])[owner]
+    cols = cols - np.minimum.reduceat(cols, splits[:-1])[owner]
+    total_row = np.add.reduceat(rows, splits[:-1])
+    total_col = np.add.reduceat(cols, splits[:-1])
+    # N |p - mean|^2 less what is the same for all pixels of the cell.
+    distance = counts[owner] * (rows**2 + cols**2)
+    distance -= 2 * (rows * total_row[owner] + cols * total_col[owner])
     nearest = np.flatnonzero(distance == np.minimum.reduceat(distance, splits[:-1])[owner])
     return nearest[np.flatnonzero(np.diff(owner[nearest], prepend=-1))]

@@ -23,7 +23,7 @@ from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
 from bigkingxxl.inference.selection import masks_above
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import SelectKnobs
-from bigkingxxl.overlaps import overlaps
+from bigkingxxl.overlaps import overlaps, overlaps_among
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -92,9 +92,7 @@ class SelectTable:
         masks = masks_above(candidates, np.full(len(candidates), mask_threshold))
         truth = truth.take(truth.areas() > 0)
         area, truth_area = masks.areas(), truth.areas()
-        among = overlaps(masks, masks)
-        some = among.first < among.second
-        first, second, shared = among.first[some], among.second[some], among.pixels[some]
+        first, second, shared = overlaps_among(masks)
         met = overlaps(masks, truth)
         # A hit covers more than half of the true cell: no other pair can ever be one.
         some = 2 * met.pixels > truth_area[met.second]

@@ -18,7 +18,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.selection import soft_areas
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
-from bigkingxxl.overlaps import iou_pairs
+from bigkingxxl.overlaps import iou_among
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -114,8 +114,8 @@ def _surest_first(candidates: Candidates, weight: Float64) -> Int64:
 def _leaders(candidates: Candidates, model: Int64) -> Int64:
     """int64[N]: the first member of the group of each candidate; they come the surest first."""
     masks = half_height_masks(candidates)
-    one, two, overlap = iou_pairs(masks, masks)
-    same = (one < two) & (model[one] != model[two]) & (overlap > SAME_CELL)
+    one, two, overlap = iou_among(masks)
+    same = (model[one] != model[two]) & (overlap > SAME_CELL)
     one, two, overlap = one[same], two[same], overlap[same]
     order = np.lexsort((one, -overlap, two))
     leader = list(range(len(candidates)))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.overlaps import iou_pairs
+from bigkingxxl.overlaps import collisions, iou_among, iou_pairs
 from bigkingxxl.settings import nearest
+
+FEW = 256  # masks of which all pairs are compared, however many collide
+CROWDED = 16  # pairs of colliding runs a run above which masks lie in heaps
 
 
 def select(
@@ -89,15 +95,26 @@ def image_type(candidates: Candidates) -> int:
     """
     if candidates.type_probability is None:
         return 0
-    weight = candidates.score * soft_areas(candidates)
-    return int((candidates.type_probability * weight[:, None]).sum(axis=0).argmax())
+    votes = type_votes(candidates.type_probability, candidates.score * soft_areas(candidates))
+    return votes.index(max(votes))
+
+
+def type_votes(shares: NDArray[np.float32], weight: NDArray[Any]) -> list[float]:
+    """What T types get of all weight; equals are equal in whatever order they are added up.
+
+    Args:
+        shares: float32[N, T], type probabilities; weight: float[N].
+    """
+    return [math.fsum((column * weight).tolist()) for column in shares.T]
 
 
 def soft_areas(candidates: Candidates) -> NDArray[np.float64]:
     """float64[N]: the sum of each soft mask, in pixels."""
-    total = np.zeros(len(candidates.probability) + 1, np.int64)
-    np.cumsum(candidates.probability, dtype=np.int64, out=total[1:])
-    areas: NDArray[np.float64] = np.diff(total[candidates.offsets]) / 255
+    areas = np.zeros(len(candidates))
+    some = np.flatnonzero(np.diff(candidates.offsets))
+    if len(some):
+        starts = candidates.offsets[some]
+        areas[some] = np.add.reduceat(candidates.probability, starts, dtype=np.int64) / 255
     return areas
 
 
@@ -114,12 +131,21 @@ def masks_above(
     candidates: Candidates, thresholds: NDArray[np.float64], types: NDArray[np.int16] | None = None
 ) -> Instances:
     """N maybe overlapping cells: where each soft mask lies above its threshold (in [0, 1])."""
-    owner, row, col = candidates.pixels()
-    keep = candidates.probability > (thresholds * 255)[owner]
-    owner, flat = owner[keep], row[keep] * candidates.size[1] + col[keep]
-    return Instances.from_pixels(
-        owner, flat, len(candidates), candidates.size, cell_type=types,
-        type_names=candidates.type_names or ("cell",), score=candidates.score,
+    # A whole number is above a limit where it is above the whole part of it; 255 is never exceeded.
+    limits = np.clip(np.floor(thresholds * 255), -1, 255).astype(np.int16)
+    lengths = np.diff(candidates.offsets)
+    runs, counts = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int64)]
+    for block, pixels in rle.blocks(lengths):
+        offsets = candidates.offsets[block.start : block.stop + 1] - pixels.start
+        inside = candidates.probability[pixels] > np.repeat(limits[block], lengths[block])
+        found, splits = rle.crop_runs(inside, candidates.boxes[block], offsets)
+        runs.append(found)
+        counts.append(np.diff(splits))
+    count = len(candidates)
+    return Instances(
+        np.concatenate(runs), rle.split_points(np.concatenate(counts)), candidates.size,
+        np.zeros(count, np.int16) if types is None else types,
+        candidates.type_names or ("cell",), candidates.score,
     )  # fmt: skip
 
 
@@ -129,9 +155,30 @@ def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) ->
     Args:
         masks: in order of falling score; limits: float64[N].
     """
-    one, two, overlap = iou_pairs(masks, masks)
-    hit = (one < two) & (overlap > np.asarray(limits, np.float64)[two])
+    limits = np.asarray(limits, np.float64)
+    # Nothing overlaps by more than all of it.
+    if len(masks) == 0 or limits.min() >= 1:
+        return np.arange(len(masks))
+    if len(masks) > FEW and collisions(masks) > CROWDED * len(masks.runs):
+        return _nms_of_halves(masks, limits)
+    one, two, overlap = iou_among(masks)
+    hit = overlap > limits[two]
     return not_suppressed(len(masks), one[hit], two[hit])
+
+
+def _nms_of_halves(masks: Instances, limits: NDArray[np.float64]) -> NDArray[np.int64]:
+    """`mask_nms` of masks in heaps: what the surer half suppresses is compared no further.
+
+    Of N masks in one place, all pairs are N squared; those with the few that are kept are not.
+    """
+    half = len(masks) // 2
+    sure, rest = np.arange(half), np.arange(half, len(masks))
+    sure = sure[mask_nms(masks.take(sure), limits[sure])]
+    _, two, overlap = iou_pairs(masks.take(sure), masks.take(rest))
+    suppressed = np.zeros(len(rest), bool)
+    suppressed[two[overlap > limits[rest][two]]] = True
+    rest = rest[~suppressed]
+    return np.concatenate((sure, rest[mask_nms(masks.take(rest), limits[rest])]))
 
 
 def not_suppressed(

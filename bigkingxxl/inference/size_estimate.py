@@ -15,6 +15,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window, disc_diameter, whole
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.appearance import strange
+from bigkingxxl.inference.selection import type_votes
 from bigkingxxl.inference.sizing import TrainingImages
 
 LADDER = tuple(2 ** (half / 2) for half in (-4, -3, -2, -1, 1, 2, 3))
@@ -75,7 +76,8 @@ def median_diameter(found: Candidates) -> tuple[float, str]:
     names, shares = sure.type_names, sure.type_probability
     cell_type = ""
     if shares is not None and names:
-        cell_type = names[int((shares * (sure.score * areas)[:, None]).sum(axis=0).argmax())]
+        votes = type_votes(shares, sure.score * areas)
+        cell_type = names[votes.index(max(votes))]
     return float(disc_diameter(np.median(areas))) * found.relative_size, cell_type
 
 

@@ -206,3 +206,68 @@ def test_thousands_of_overlapping_candidates_stay_small() -> None:
     assert peak < 250e6
     # A guard against a quadratic loop, not a benchmark.
     assert seconds < 10
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_heaps_of_candidates_are_not_compared_pair_by_pair(step: int) -> None:
+    """All pairs of 20,000 masks in one place, or in a chain, would be 200 million."""
+    count, side = 20_000, 12
+    col = step * (np.arange(count) % 40)
+    boxes = np.stack((0 * col, col, 0 * col + side, col + side), axis=1)
+    crops = [np.full((side, side), 255, np.uint8)] * count
+    heap = Candidates.from_crops((side, 60), boxes, crops, np.linspace(1, 0.5, count))
+    tracemalloc.start()
+    started = time.process_time()
+    cells = select(heap, OperatingPoints())
+    seconds, peak = time.process_time() - started, tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(cells) == len(naive_choice(step, 40, side, 0.5))
+    assert peak < 20 * len(heap.probability)
+    assert seconds < 20
+
+
+def naive_choice(step: int, count: int, side: int, limit: float) -> list[int]:
+    """Columns of the squares that are kept, the surest first."""
+    kept: list[int] = []
+    for col in range(0, step * count + 1 - step, max(step, 1)):
+        shared = [max(side - abs(col - other), 0) for other in kept]
+        if all(both / (2 * side - both) <= limit for both in shared):
+            kept.append(col)
+    return kept
+
+
+@given(candidate_sets(max_count=6), st.sampled_from([0.0, 0.2, 0.5, 1.0]))
+def test_halving_keeps_the_same_masks(candidates: Candidates, limit: float) -> None:
+    masks = masks_above(candidates, np.full(len(candidates), 0.3))
+    with pytest.MonkeyPatch.context() as patch:
+        expected = mask_nms(masks, [limit] * len(masks)).tolist()
+        patch.setattr("bigkingxxl.inference.selection.FEW", 1)
+        patch.setattr("bigkingxxl.inference.selection.CROWDED", 0)
+        assert mask_nms(masks, [limit] * len(masks)).tolist() == expected
+
+
+@given(candidate_sets(max_count=6, empty_boxes=True), st.sampled_from([0.0, 0.2, 0.5, 0.999]),
+       st.integers(1, 50))  # fmt: skip
+def test_masks_are_what_lies_above_the_threshold_in_blocks_of_any_size(
+    candidates: Candidates, threshold: float, block: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bigkingxxl.rle.BLOCK", block)
+        masks = masks_above(candidates, np.full(len(candidates), threshold))
+        shown = masks.disjoint()
+    expected = soft_stack(candidates) > threshold * 255
+    np.testing.assert_array_equal(stack_of(masks), expected)
+    later = np.zeros(candidates.size, bool)
+    for mask, seen in zip(expected[::-1], stack_of(shown)[::-1], strict=True):
+        np.testing.assert_array_equal(seen, mask & ~later)
+        later |= mask
+
+
+def test_the_vote_does_not_depend_on_the_order_of_the_candidates() -> None:
+    """Both types get the same; sums of floats would tell them apart by their rounding."""
+    shares = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]
+    boxes = [(0, 4 * each, 3, 4 * each + 3) for each in range(6)]
+    alike = squares(*boxes, types=shares)
+    for shift in range(6):
+        order = np.roll(np.arange(6), shift)
+        assert vote(alike.take(order), OperatingPoints()).tolist() == [0] * 6

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.images import ArrayImage
@@ -259,3 +260,20 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id,type,area,score\n1,a,many,0.5\n")
     with pytest.raises(FormatError, match=r"x\.csv, column 'area'.*'many'"):
         read_measurements(tmp_path / "x.csv")
+
+
+@given(stacks(max_cells=5), st.integers(1, 30))
+def test_measurements_do_not_depend_on_the_groups_they_are_made_in(
+    stack: Stack, block: int
+) -> None:
+    cells = instances_of(stack)
+    source = ArrayImage(np.arange(float(stack[0].size)).reshape(stack.shape[1:])
+                        if len(stack) else np.zeros(cells.size))  # fmt: skip
+    together = measure(source, cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bigkingxxl.rle.BLOCK", block)
+        patch.setattr(measurements, "BAND_PIXELS", block)
+        apart = measure(source, cells)
+    assert list(apart) == list(together)
+    for name, column in together.items():
+        np.testing.assert_array_equal(apart[name], column, err_msg=name)
