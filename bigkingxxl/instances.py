@@ -13,6 +13,7 @@ from bigkingxxl import rle
 from bigkingxxl.geometry import Symmetry, Window
 
 PixelSize = tuple[float, float]
+NO_TYPE = ""  # the name of the cell type of cells that are of none of the known types
 Int64 = NDArray[np.int64]
 BAND_PIXELS = 2**21  # painted at once where only the runs are wanted
 

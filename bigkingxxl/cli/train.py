@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_DATA = Path("dataset")
+DEFAULT_DATA = [Path("dataset")]
 
 
 def train(
     config: Annotated[str, typer.Argument(help="A config file, or the name of a recipe.")],
-    data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")] = DEFAULT_DATA,
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Annotated images of any known layout, or a folder of such data sets; repeatable."
+        ),
+    ] = DEFAULT_DATA,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="A data set that is only watched, by its folder's name; repeatable."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/CONFIG).")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
@@ -46,7 +55,7 @@ def train(
     the bundled model into one for your own cells; five annotated images do. So few all train, and
     the last checkpoint is kept. The progress is in RUN/lightning_logs (tensorboard --logdir RUN).
     """
-    from bigkingxxl.data.dataset import open_dataset
+    from bigkingxxl.data.joined import open_datasets
     from bigkingxxl.training import run
     from bigkingxxl.training.recipe import load_recipe
 
@@ -54,7 +63,7 @@ def train(
     recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
     folder = out or Path("runs") / Path(config).stem
     result = run.train(
-        recipe, open_dataset(data), folder,
+        recipe, open_datasets(data, leave_out or ()), folder,
         fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
     )  # fmt: skip
     meaning = (

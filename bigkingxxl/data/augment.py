@@ -1,18 +1,19 @@
-"""Random views of an annotated image: crops, zooms, turns, flips, light and blur."""
+"""Random views of an annotated image: crops, zooms, turns and flips."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bigkingxxl.data.light import Light
 from bigkingxxl.geometry import Affine, resize, scaled_size
 from bigkingxxl.settings import Settings
 
 Float32 = NDArray[np.float32]
-BLURRED = 0.3  # share of crops that are blurred
 
 
 class AugmentSettings(Settings):
@@ -21,21 +22,31 @@ class AugmentSettings(Settings):
     Attributes:
         size: side of the crop the network sees, in pixels.
         zoom: smallest and largest enlargement of the image.
-        diameter: enlarge each image before, so that the median cell of its type is so large, in
-            pixels of the network; None takes images as they are.
+        diameter: enlarge each image before, so that its median cell has this diameter, in pixels
+            of the network; None takes images as they are.
+        diameter_of: whose median that is, of all images of the image's cell 'type' or of the
+            'image' itself.
+        wide_share: share of crops whose zoom is drawn from `wide_zoom` instead. From these the
+            network learns where cells are and how large, but not their flows.
         rotate, flip: any angle, mirror images.
         stretch: largest ratio of the zooms along the two axes.
         contrast, brightness: largest relative and absolute change of normalised intensities.
         gamma: largest exponent (or its inverse) on intensities.
         noise: largest standard deviation of added noise, normalised.
         blur: largest standard deviation of a Gaussian blur, in pixels.
-        invert: share of crops whose intensities are turned (bright for dark).
+        invert: share of crops whose intensities are inverted (bright for dark).
+        uneven: largest change of the background across a crop, normalised.
+        halo: largest strength of a halo that is added or taken away, as other phase rings would.
+        debris: largest number of specks that are added to a crop; they belong to no cell.
         on_cell: share of crops centred near a cell; the rest lies anywhere.
     """
 
     size: int = Field(256, ge=16)
     zoom: tuple[float, float] = (1.0, 2.0)
     diameter: float | None = Field(None, gt=0)
+    diameter_of: Literal["type", "image"] = "type"
+    wide_share: float = Field(0.0, ge=0, le=1)
+    wide_zoom: tuple[float, float] = (0.25, 4.0)
     rotate: bool = True
     flip: bool = True
     stretch: float = Field(1.1, ge=1)
@@ -45,6 +56,9 @@ class AugmentSettings(Settings):
     noise: float = Field(0.06, ge=0)
     blur: float = Field(0.7, ge=0)
     invert: float = Field(0.0, ge=0, le=1)
+    uneven: float = Field(0.0, ge=0)
+    halo: float = Field(0.0, ge=0)
+    debris: int = Field(0, ge=0, le=100)
     on_cell: float = Field(0.8, ge=0, le=1)
 
 
@@ -53,15 +67,27 @@ class AnnotatedPixels:
     """An image ready for cropping.
 
     Attributes:
-        image: float32[C, H, W] normalised.
-        planes: int32[L, H, W] label planes.
+        image: float[C, H, W] normalised.
+        planes: int[L, H, W] label planes.
         boxes: int32[N, 4] of the cells; cell_type: int16[N].
+        diameter: float32[N], of a disc of each cell's area, in pixels.
+        ignored: bool[H, W], pixels that nobody annotated; None where all are.
     """
 
-    image: Float32
-    planes: NDArray[np.int32]
+    image: NDArray[np.floating]
+    planes: NDArray[np.integer]
     boxes: NDArray[np.int32]
     cell_type: NDArray[np.int16]
+    diameter: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
+    ignored: NDArray[np.bool_] | None = None
+    _halves: list[AnnotatedPixels] = field(default_factory=list, init=False, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels, those of what is shrunk from it included."""
+        own = self.image.nbytes + self.planes.nbytes
+        own += 0 if self.ignored is None else self.ignored.nbytes
+        return own + sum(half.nbytes for half in self._halves)
 
     def shrunk(self, factor: float) -> AnnotatedPixels:
         """The same with sides times `factor` below 1, averaged so that nothing aliases."""
@@ -70,26 +96,79 @@ class AnnotatedPixels:
         row, col = (before / after for before, after in zip(old, new, strict=True))
         view = Affine(((row, 0.0), (0.0, col)), ((row - 1) / 2, (col - 1) / 2))
         boxes = np.floor(self.boxes / np.array([row, col, row, col])).astype(np.int32)
-        planes = view.warp_labels(self.planes, new)
-        return AnnotatedPixels(resize(self.image, new), planes, boxes, self.cell_type)
+        planes = view.warp_labels(self.planes.astype(np.int32), new).astype(self.planes.dtype)
+        image = resize(self.image.astype(np.float32), new).astype(self.image.dtype)
+        size = (self.diameter / np.sqrt(row * col)).astype(np.float32)
+        ignored = None
+        if self.ignored is not None:
+            ignored = view.warp_labels(self.ignored[None].astype(np.int32), new)[0] > 0
+        return AnnotatedPixels(image, planes, boxes, self.cell_type, size, ignored)
+
+    def at(self, zoom: float) -> tuple[AnnotatedPixels, float]:
+        """What is to be zoomed to see it at `zoom` without aliasing, and the zoom that remains.
+
+        Sides are halved, again and again, until the rest of the zoom hardly shrinks.
+        """
+        level, side = self, min(self.image.shape[1:])
+        for _ in range(max(0, round(-np.log2(zoom)))):
+            if side < 4:
+                break
+            if not level._halves:
+                level._halves.append(level.shrunk(0.5))
+            level, zoom, side = level._halves[0], 2 * zoom, side // 2
+        return level, zoom
+
+
+class RandomView(NamedTuple):
+    """A random crop of an annotated image.
+
+    Attributes:
+        image: float32[C, size, size]; planes: int32[L, size, size] label planes.
+        diameter: float32[N], of every cell of the image as it is seen here, in pixels.
+        ignored: bool[size, size], or None where every pixel is annotated.
+        is_wide: its zoom was drawn from `AugmentSettings.wide_zoom`.
+    """
+
+    image: Float32
+    planes: NDArray[np.int32]
+    diameter: Float32
+    ignored: NDArray[np.bool_] | None
+    is_wide: bool
 
 
 def random_view(
     source: AnnotatedPixels, settings: AugmentSettings, rng: np.random.Generator
-) -> tuple[Float32, NDArray[np.int32]]:
-    """A random crop: image float32[C, size, size] and label planes int32[L, size, size]."""
+) -> RandomView:
+    """A random crop, in a random light."""
     size = (settings.size, settings.size)
-    view = random_affine(source.image.shape[1:], source.boxes, settings, rng)
-    window = view.footprint(size).clipped(source.image.shape[1:])
+    is_wide = bool(settings.wide_share > 0 and rng.random() < settings.wide_share)
+    zoom = random_zoom(settings, rng, wide=is_wide)
+    source, zoom = source.at(zoom)
+    shape = source.image.shape[1:]
+    view = random_affine(shape, source.boxes, settings, rng, zoom)
+    window = view.footprint(size).clipped((shape[0], shape[1]))
+    ignored = source.ignored
     if view.footprint(size) == window:
         rows, cols = window.slices
         view, image = view.moved(window), source.image[:, rows, cols]
         planes = source.planes[:, rows, cols]
+        ignored = None if ignored is None else ignored[rows, cols]
     else:
         image, planes = source.image, source.planes
-    planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]]
+    planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]].astype(np.int32)
+    if ignored is not None:
+        ignored = view.warp_labels(ignored[None].astype(np.int32), size)[0] > 0
     light = Light.drawn(settings, rng)
-    return light.apply(view.warp(image, size), rng), view.warp_labels(planes, size)
+    lit = light.apply(view.warp(image.astype(np.float32, copy=False), size), rng)
+    return RandomView(lit, view.warp_labels(planes, size), source.diameter * np.float32(zoom),
+                      ignored, is_wide)  # fmt: skip
+
+
+def random_zoom(
+    settings: AugmentSettings, rng: np.random.Generator, *, wide: bool = False
+) -> float:
+    """Crop pixels per source pixel, log-uniform."""
+    return float(np.exp(rng.uniform(*np.log(settings.wide_zoom if wide else settings.zoom))))
 
 
 def random_affine(
@@ -97,10 +176,15 @@ def random_affine(
     boxes: NDArray[np.int32],
     settings: AugmentSettings,
     rng: np.random.Generator,
+    zoom: float,
 ) -> Affine:
-    """Where a random crop of an image of (H, W) lies; boxes: int32[N, 4] of its cells."""
+    """Where a random crop of an image of (H, W) lies.
+
+    Args:
+        boxes: int32[N, 4] of its cells.
+        zoom: crop pixels per image pixel.
+    """
     height, width = shape
-    zoom = float(np.exp(rng.uniform(*np.log(settings.zoom))))
     stretch = float(np.exp(rng.uniform(-1, 1) * np.log(settings.stretch)))
     angle = float(rng.uniform(0, 2 * np.pi)) if settings.rotate else 0.0
     flip = bool(settings.flip and rng.random() < 0.5)
@@ -119,51 +203,3 @@ def random_affine(
     row, col = np.clip(centre, low, high)
     return Affine.around((float(row), float(col)), (settings.size, settings.size), zoom=zoom,
                          angle=angle, flip=flip, stretch=stretch)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Light:
-    """How intensities of a crop are changed, in this order.
-
-    Attributes:
-        invert: bright for dark; exponent: on their absolute values; blur: its standard deviation in
-            pixels, or 0; contrast: a factor; brightness: added; noise: standard deviation.
-    """
-
-    invert: bool
-    exponent: float
-    blur: float
-    contrast: float
-    brightness: float
-    noise: float
-
-    @classmethod
-    def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> Light:
-        """At random, as the settings allow."""
-        invert = bool(rng.random() < settings.invert)
-        exponent, blur, noise = 1.0, 0.0, 0.0
-        if settings.gamma > 1:
-            exponent = float(np.exp(rng.uniform(-1, 1) * np.log(settings.gamma)))
-        if settings.blur > 0 and rng.random() < BLURRED:
-            blur = float(rng.uniform(0, settings.blur))
-        contrast = 1 + float(rng.uniform(-1, 1)) * settings.contrast
-        brightness = float(rng.uniform(-1, 1)) * settings.brightness
-        if settings.noise > 0:
-            noise = float(rng.uniform(0, settings.noise))
-        return cls(invert, exponent, blur, contrast, brightness, noise)
-
-    def apply(self, image: Float32, rng: np.random.Generator) -> Float32:
-        """float32[C, h, w] in this light; the generator makes the noise."""
-        from scipy import ndimage
-
-        if self.invert:
-            image = -image
-        if self.exponent != 1:
-            image = np.sign(image) * np.abs(image) ** np.float32(self.exponent)
-        if self.blur > 0:
-            image = np.stack([ndimage.gaussian_filter(layer, self.blur) for layer in image])
-        image = image * np.float32(self.contrast) + np.float32(self.brightness)
-        if self.noise > 0:
-            grain = rng.standard_normal(image.shape, dtype=np.float32)
-            image = image + np.float32(self.noise) * grain
-        return np.ascontiguousarray(image, np.float32)

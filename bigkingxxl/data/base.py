@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.images import ImageSource
@@ -81,6 +82,10 @@ class Dataset:
         header = read_header(path)
         check_same_size(path, header.shape, instances.size)
         return replace(instances, pixel_size_um=header.pixel_size_um)
+
+    def ignored(self, image_id: str) -> NDArray[np.bool_] | None:  # noqa: ARG002
+        """bool[H, W]: the pixels that nobody annotated, or None where all are annotated."""
+        return None
 
     def cell_type(self, image_id: str) -> str | None:
         """The type of most of an image's cells (the first of equals), None without cells.

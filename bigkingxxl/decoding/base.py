@@ -29,13 +29,14 @@ class Channel:
 
     Attributes:
         name: unique within the representation.
-        kind: 'scalar', or a vector's 'row' or 'column' component (flips and turns turn vectors).
+        kind: 'scalar', a vector's 'row' or 'column' component (flips and turns turn vectors), or
+            'log_length', the log2 of a length in pixels (zooms add to it).
         activation: what makes the network's output a map: 'sigmoid', 'identity', or 'softmax' over
             all channels marked so.
     """
 
     name: str
-    kind: Literal["scalar", "row", "column"] = "scalar"
+    kind: Literal["scalar", "row", "column", "log_length"] = "scalar"
     activation: Literal["sigmoid", "identity", "softmax"] = "sigmoid"
 
 
@@ -60,6 +61,7 @@ class Representation(ABC):
     Settings: ClassVar[type[AnySettings]]
     Knobs: ClassVar[type[AnySettings]]
     learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
+    learns_partly: ClassVar[bool] = False  # the loss leaves out pixels whose targets are NaN
     warps: ClassVar[bool] = False
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     unfiltered: ClassVar[Mapping[str, float]] = {}
@@ -75,12 +77,28 @@ class Representation(ABC):
     def channels(self) -> tuple[Channel, ...]:
         """The K maps, in order."""
 
+    @property
+    def shape_maps(self) -> tuple[int, ...]:
+        """The maps that are not learnt where cells are shown far larger or smaller than usual."""
+        return ()
+
+    @property
+    def size_map(self) -> int | None:
+        """The map of the log2 of the diameter of each pixel's cell, or None where there is none."""
+        return None
+
     @abstractmethod
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,
+    ) -> Float32:
         """float32[K, h, w] from label planes int32[L, h, w] (cell i is i + 1, 0 = background).
 
         Args:
             cell_type: int16[N], the type of each cell; cells may be absent from the planes.
+            diameter: float32[N], of each whole cell in pixels; by default of what the planes show.
         """
 
     @abstractmethod

@@ -57,7 +57,12 @@ class Components(Representation):
         """A foreground map for each cell type."""
         return tuple(Channel(f"foreground_{name}") for name in self.type_names)
 
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,  # noqa: ARG002 (no map of sizes here)
+    ) -> Float32:
         """See `Representation.targets`: 1 where a cell of the type lies."""
         return foreground_targets(planes, cell_type, len(self.type_names))
 

@@ -13,12 +13,16 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import Channel, Float32, Representation
 from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import plane_flows
-from bigkingxxl.decoding.losses import binary_cross_entropy, dice
+from bigkingxxl.decoding.losses import binary_cross_entropy, dice, gaps, known_mean
 from bigkingxxl.decoding.scores import scored_candidates
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+SIZE_UNIT = 24.0  # pixels of the network: the size map is log2(diameter / SIZE_UNIT)
 
 
 class FlowsSettings(Settings):
@@ -27,17 +31,22 @@ class FlowsSettings(Settings):
     Attributes:
         boundary: a further map of the cells' border pixels. It teaches the network where cells
             touch; decoding does not read it.
+        size: a further map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`).
+            It tells prediction how large an image shows its cells.
         flow_scale: flows are compared times this (Cellpose: 5), so that they count beside the
             foreground.
         dice_weight: of the foreground's Dice loss beside its cross-entropy.
-        type_weight: of the cell types' cross-entropy; boundary_weight: of the boundary's.
+        type_weight: of the cell types' cross-entropy; boundary_weight: of the boundary's;
+            size_weight: of the size's.
     """
 
     boundary: bool = False
+    size: bool = False
     flow_scale: float = Field(5.0, gt=0)
     dice_weight: float = Field(1.0, ge=0)
     type_weight: float = Field(1.0, ge=0)
     boundary_weight: float = Field(1.0, ge=0)
+    size_weight: float = Field(0.5, ge=0)
 
 
 class FlowsKnobs(Settings):
@@ -71,6 +80,7 @@ class Flows(Representation):
     Knobs: ClassVar[type[Settings]] = FlowsKnobs
     Settings: ClassVar[type[Settings]] = FlowsSettings
     learns_untyped: ClassVar[bool] = True
+    learns_partly: ClassVar[bool] = True
     warps: ClassVar[bool] = True
     lengths: ClassVar[tuple[str, ...]] = ("steps",)
     areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
@@ -86,20 +96,42 @@ class Flows(Representation):
         names = self.type_names if self._types else ()
         types = tuple(Channel(f"type_{name}", activation="softmax") for name in names)
         boundary = (Channel("boundary"),) if self.settings.boundary else ()
+        size = (Channel("size", "log_length", "identity"),) if self.settings.size else ()
         return (
             Channel("foreground"),
             Channel("flow_row", "row", "identity"),
             Channel("flow_column", "column", "identity"),
             *types,
             *boundary,
+            *size,
         )
+
+    @property
+    def shape_maps(self) -> tuple[int, ...]:
+        """See `Representation.shape_maps`: the flows."""
+        return (1, 2)
+
+    @property
+    def size_map(self) -> int | None:
+        """See `Representation.size_map`."""
+        return len(self.channels) - 1 if self.settings.size else None
+
+    @property
+    def _boundary(self) -> int:
+        """Where the boundary map lies."""
+        return len(self.channels) - (2 if self.settings.size else 1)
 
     @property
     def _types(self) -> slice | None:
         """Where the type layers lie, or None for a single type."""
         return slice(3, 3 + len(self.type_names)) if len(self.type_names) > 1 else None
 
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,
+    ) -> Float32:
         """See `Representation.targets`: flows of length 1, type layers 1 where the type lies."""
         maps = np.zeros((len(self.channels), *planes.shape[1:]), np.float32)
         maps[1:3], top = plane_flows(planes)
@@ -108,16 +140,31 @@ class Flows(Representation):
             kinds = np.concatenate(([-1], cell_type)).astype(np.int16)[top]
             maps[self._types] = kinds == np.arange(len(self.type_names))[:, None, None]
         if self.settings.boundary:
-            maps[-1] = boundary(top)
+            maps[self._boundary] = boundary(top)
+        if self.size_map is not None:
+            maps[self.size_map] = self._sizes(top, diameter)
         return maps
 
+    def _sizes(self, top: NDArray[np.int32], diameter: Float32 | None) -> Float32:
+        """float32[h, w]: log2(diameter / SIZE_UNIT) in cells, NaN where none lies."""
+        if diameter is None:
+            area = np.bincount(top.ravel())[1:]
+            diameter = disc_diameter(area).astype(np.float32)
+        with np.errstate(divide="ignore"):
+            size = np.log2(np.maximum(diameter, 1e-3) / SIZE_UNIT)
+        # A whole-number index of 0, the background, reads the NaN in front.
+        return np.concatenate(([np.nan], size)).astype(np.float32)[top]
+
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Foreground, flows at every pixel, types on the foreground, boundary."""
+        """Foreground, flows at every pixel, types and sizes on the foreground, boundary.
+
+        Pixels whose target is NaN count nowhere.
+        """
         settings = self.settings
         entropy = binary_cross_entropy(logits=logits[:, :1], targets=targets[:, :1])
         overlap = dice(logits=logits[:, :1], targets=targets[:, :1])
-        gap = settings.flow_scale * (logits[:, 1:3].float() - targets[:, 1:3])
-        flow = gap.square().mean() / 2
+        gap = settings.flow_scale * gaps(logits=logits[:, 1:3], targets=targets[:, 1:3])
+        flow = known_mean(gap.square(), targets=targets[:, 1:3]) / 2
         losses = {"cross_entropy": entropy, "dice": overlap, "flow": flow}
         total = entropy + settings.dice_weight * overlap + flow
         if self._types is not None:
@@ -127,9 +174,14 @@ class Flows(Representation):
             total = total + settings.type_weight * losses["type"]
         if settings.boundary:
             losses["boundary"] = binary_cross_entropy(
-                logits=logits[:, -1:], targets=targets[:, -1:]
+                logits=logits[:, self._boundary, None], targets=targets[:, self._boundary, None]
             )
             total = total + settings.boundary_weight * losses["boundary"]
+        if self.size_map is not None:
+            sizes = targets[:, self.size_map]
+            gap = gaps(logits=logits[:, self.size_map], targets=sizes)
+            losses["size"] = known_mean(gap.abs(), targets=sizes)
+            total = total + settings.size_weight * losses["size"]
         return {"loss": total, **losses}
 
     def type_layers(self, maps: Tensor) -> Tensor:
@@ -162,10 +214,13 @@ def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy of the cell type over the pixels that have one.
 
     Args:
-        logits: float[B, T, h, w]; targets: float32[B, T, h, w], one-hot, all 0 where no cell lies.
+        logits: float[B, T, h, w].
+        targets: float32[B, T, h, w], one-hot, all 0 where no cell lies, NaN where nothing is
+            annotated.
     """
     from torch.nn import functional
 
+    targets = targets.nan_to_num()
     surprise = -(targets * functional.log_softmax(logits.float(), dim=1)).sum()
     return surprise / targets.sum().clamp(min=1)
 

@@ -76,7 +76,12 @@ class Watershed(Representation):
         """A foreground map for each cell type, then the distance map."""
         return (*(Channel(f"foreground_{name}") for name in self.type_names), Channel("distance"))
 
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,  # noqa: ARG002 (no map of sizes here)
+    ) -> Float32:
         """See `Representation.targets`."""
         foreground = foreground_targets(planes, cell_type, len(self.type_names))
         return np.concatenate((foreground, cell_distance(planes)[None]))

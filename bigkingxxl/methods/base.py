@@ -29,11 +29,17 @@ class Crop:
         image: float32[C, h, w].
         planes: int32[L, h, w], cell i paints i + 1; overlapping cells lie on different planes.
         cell_type: int16[N].
+        diameter: float32[N], of each whole cell in crop pixels; None takes what the planes show.
+        ignored: bool[h, w], pixels that are not annotated; None where all are.
+        is_wide: cells are shown far larger or smaller than prediction will show them.
     """
 
     image: Float32
     planes: NDArray[np.int32]
     cell_type: NDArray[np.int16]
+    diameter: Float32 | None = None
+    ignored: NDArray[np.bool_] | None = None
+    is_wide: bool = False
 
 
 @dataclass
@@ -77,6 +83,11 @@ class Method(ABC):
     @property
     def learns_untyped(self) -> bool:
         """Whether crops may hold cells of type -1: cells of none of the types."""
+        return False
+
+    @property
+    def learns_partly(self) -> bool:
+        """Whether pixels of a crop may be marked as not annotated."""
         return False
 
     @abstractmethod
@@ -149,9 +160,20 @@ class DenseMethod(Method):
         """See `Representation.learns_untyped`."""
         return self.representation.learns_untyped
 
+    @property
+    def learns_partly(self) -> bool:
+        """See `Representation.learns_partly`."""
+        return self.representation.learns_partly
+
     def targets(self, crop: Crop) -> Float32:
-        """float32[K, h, w]."""
-        return self.representation.targets(crop.planes, crop.cell_type)
+        """float32[K, h, w], NaN where the loss is not to look."""
+        maps = self.representation.targets(crop.planes, crop.cell_type, crop.diameter)
+        if self.learns_partly:
+            if crop.is_wide:
+                maps[list(self.representation.shape_maps)] = np.nan
+            if crop.ignored is not None:
+                maps[:, crop.ignored] = np.nan
+        return maps
 
     def collate(self, targets: Sequence[Float32]) -> Tensor:
         """float32[B, K, h, w]."""
@@ -177,7 +199,7 @@ class DenseMethod(Method):
 
     def true_layers(self, targets: Tensor) -> Tensor:
         """See `Method.true_layers`."""
-        return self.representation.type_layers(targets)
+        return self.representation.type_layers(targets.nan_to_num())
 
     def maps(self, network: nn.Module, tiles: Tensor) -> Tensor:
         """float32[B, K, h, w] activated maps of normalised tiles [B, C, h, w]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
 from bigkingxxl.data.dataset import Dataset as ImageDataset
+from bigkingxxl.data.joined import SET, JoinedDataset
 from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.sizes import type_diameters
 
-CACHE_BYTES = 1_500_000_000
+CACHE_BYTES = 2_000_000_000
+FEW_CELLS = 5  # an image with so many is half as large as its own cells say, half as its set's
 UNTYPED = -1  # the type of cells that are of none of the method's types
 
 
@@ -38,12 +41,14 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         if not ids:
             raise InputError(f"{data.root}: no images to train on")
         self.data, self.ids, self.method, self.recipe = data, tuple(ids), method, recipe
-        self.chance = type_balanced_chances(
-            [data.cell_type(each) for each in self.ids], recipe.training.type_balance
-        )
+        self.chance = image_chances(data, self.ids, recipe.training)
         self.diameters: dict[str | None, float] = {}
+        self.own_diameters: dict[str, float] = {}
         if recipe.augment.diameter is not None:
-            self.diameters = type_diameters(data, self.ids, recipe.training.label_policy)
+            policy = recipe.training.label_policy
+            self.diameters = type_diameters(data, self.ids, policy)
+            if recipe.augment.diameter_of == "image":
+                self.own_diameters = image_diameters(data, self.ids, policy)
         self.cache: OrderedDict[str, AnnotatedPixels] = OrderedDict()
         self.cached_bytes = 0
 
@@ -55,26 +60,34 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         rng = np.random.default_rng((self.recipe.seed, index))
         image_id = self.ids[int(rng.choice(len(self.ids), p=self.chance))]
         pixels = self.pixels(image_id)
-        image, planes = random_view(pixels, self.views(image_id)[1], rng)
-        targets = self.method.targets(Crop(image, planes, pixels.cell_type))
-        return torch.from_numpy(image), targets
+        view = random_view(pixels, self.views(image_id)[1], rng)
+        crop = Crop(view.image, view.planes, pixels.cell_type, view.diameter, view.ignored,
+                    view.is_wide)  # fmt: skip
+        return torch.from_numpy(view.image), self.method.targets(crop)
 
     def views(self, image_id: str) -> tuple[float, AugmentSettings]:
         """How much an image is shrunk once, and the views of what it then is."""
-        return self.views_of(self.data.cell_type(image_id))
+        return self.views_of(self.data.cell_type(image_id), self.own_diameters.get(image_id))
 
-    def views_of(self, cell_type: str | None) -> tuple[float, AugmentSettings]:
+    def views_of(
+        self, cell_type: str | None, diameter: float | None = None
+    ) -> tuple[float, AugmentSettings]:
         """The same for images of a cell type, or of unknown ones.
 
         What no view enlarges is shrunk smoothly, as prediction shrinks it.
+
+        Args:
+            diameter: of the image's median cell in pixels; by default that of the cell type.
         """
         augment, enlarge = self.recipe.augment, 1.0
         if augment.diameter is not None and self.diameters:
-            own = self.diameters.get(cell_type, self.diameters[None])
+            own = diameter or self.diameters.get(cell_type, self.diameters[None])
             enlarge = augment.diameter / own
-        low, high = (zoom * enlarge for zoom in augment.zoom)
-        shrink = min(1.0, high)
-        return shrink, augment.changed(zoom=(low / shrink, high / shrink))
+        zooms = [augment.zoom, augment.wide_zoom]
+        largest = max(high for _, high in (zooms if augment.wide_share > 0 else zooms[:1]))
+        shrink = min(1.0, largest * enlarge)
+        usual, wide = ((low * enlarge / shrink, high * enlarge / shrink) for low, high in zooms)
+        return shrink, augment.changed(zoom=usual, wide_zoom=wide)
 
     def pixels(self, image_id: str) -> AnnotatedPixels:
         """An image and its annotations, kept for the next crop."""
@@ -85,11 +98,14 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
             self.data, image_id, self.recipe.normalisation, self.method.type_names,
             self.recipe.training.label_policy, self.views(image_id)[0],
         )  # fmt: skip
+        if pixels.ignored is not None and not self.method.learns_partly:
+            pixels = hidden(pixels)
         self.cache[image_id] = pixels
-        self.cached_bytes += pixels.image.nbytes + pixels.planes.nbytes
+        # What is shrunk from an image later takes a third of its memory more.
+        self.cached_bytes += pixels.nbytes * 4 // 3
         while self.cached_bytes > CACHE_BYTES and len(self.cache) > 1:
             _, oldest = self.cache.popitem(last=False)
-            self.cached_bytes -= oldest.image.nbytes + oldest.planes.nbytes
+            self.cached_bytes -= oldest.nbytes * 4 // 3
         return pixels
 
 
@@ -126,8 +142,74 @@ def annotated_pixels(
     image = normalisation.apply(source.read(), source.statistics)
     places = {name: place for place, name in enumerate(type_names)}
     order = np.array([places.get(name, UNTYPED) for name in cells.type_names], np.int16)
-    pixels = AnnotatedPixels(image, cells.planes(), cells.boxes(), order[cells.cell_type])
+    planes = cells.planes()
+    pixels = AnnotatedPixels(
+        # Half precision is finer than any camera's noise, and more images stay in memory.
+        image.astype(np.float16),
+        planes.astype(np.int16) if len(cells) < np.iinfo(np.int16).max else planes,
+        cells.boxes(), order[cells.cell_type],
+        disc_diameter(cells.areas()).astype(np.float32), data.ignored(image_id),
+    )  # fmt: skip
     return pixels if shrink == 1 else pixels.shrunk(shrink)
+
+
+def hidden(pixels: AnnotatedPixels) -> AnnotatedPixels:
+    """An image whose pixels that are not annotated show nothing, and whose cells end there.
+
+    For methods whose losses look at every pixel.
+    """
+    ignored = pixels.ignored
+    if ignored is None:
+        return pixels
+    return replace(
+        pixels, image=np.where(ignored, 0, pixels.image).astype(pixels.image.dtype),
+        planes=np.where(ignored, 0, pixels.planes).astype(pixels.planes.dtype), ignored=None,
+    )  # fmt: skip
+
+
+def image_chances(data: ImageDataset, ids: Sequence[str], training: TrainingSettings) -> Any:
+    """float64[N]: chance of each image to be drawn, balanced by set and by cell type.
+
+    A data set's share goes with its number of cells to the power of `training.set_balance`, is at
+    least `training.set_floor`, and is multiplied by its weight in `training.set_weights`.
+    """
+    types = [data.cell_type(each) for each in ids]
+    if not isinstance(data, JoinedDataset):
+        return type_balanced_chances(types, training.type_balance)
+    sets = np.array([data.set_of(each) for each in ids])
+    cells = np.array([len(data.read_instances(each)) for each in ids], np.float64)
+    names = np.unique(sets)
+    share = np.array([cells[sets == name].sum() for name in names]) ** training.set_balance
+    share = np.maximum(share / share.sum(), training.set_floor)
+    share *= [training.set_weights.get(str(name), 1.0) for name in names]
+    chance = np.zeros(len(ids))
+    for name, own in zip(names, share / share.sum(), strict=True):
+        inside = np.flatnonzero(sets == name)
+        own_types = [types[place] for place in inside]
+        chance[inside] = own * type_balanced_chances(own_types, training.type_balance)
+    return chance / chance.sum()
+
+
+def image_diameters(
+    data: ImageDataset, ids: Sequence[str], policy: LabelPolicy
+) -> dict[str, float]:
+    """The diameter (px) of each image's median cell; drawn to its set's where it has few cells.
+
+    Images without cells are left out.
+    """
+    groups = data.columns[SET] if isinstance(data, JoinedDataset) else {}
+    found = {image_id: disc_diameter(apply_policy(data.instances(image_id), policy).areas())
+             for image_id in ids}  # fmt: skip
+    logs = {name: float(np.median(np.log(each))) for name, each in found.items() if len(each)}
+    of_set: dict[str, list[float]] = {}
+    for name, own in logs.items():
+        of_set.setdefault(groups.get(name, ""), []).append(own)
+    middle = {group: float(np.median(each)) for group, each in of_set.items()}
+    return {
+        name: float(np.exp((len(found[name]) * own + FEW_CELLS * middle[groups.get(name, "")])
+                           / (len(found[name]) + FEW_CELLS)))
+        for name, own in logs.items()
+    }  # fmt: skip
 
 
 def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:

@@ -40,6 +40,7 @@ class DeviceImages:
         kinds = [channel.kind for channel in channels]
         self.rows = [image_channels + i for i, kind in enumerate(kinds) if kind == "row"]
         self.columns = [image_channels + i for i, kind in enumerate(kinds) if kind == "column"]
+        self.lengths = [image_channels + i for i, kind in enumerate(kinds) if kind == "log_length"]
         self.shape = torch.tensor([each.viewed.shape for each in images])
         counts = self.shape.prod(dim=1)
         self.start = counts.cumsum(0) - counts
@@ -142,6 +143,11 @@ class DeviceImages:
             new = torch.einsum("bhwi,bij->bhwj", old, matrix)
             length = torch.where(annotated, 1.0, old.norm(dim=-1))[..., None]
             seen[..., [row, column]] = length * functional.normalize(new, dim=-1, eps=1e-3)
+        if self.lengths:
+            # The matrix goes from crop pixels to image pixels: its area is that of a crop pixel.
+            seen[..., self.lengths] -= (
+                torch.linalg.det(matrix).abs().log2()[:, None, None, None] / 2
+            )
         return seen
 
 

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.load import model_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
@@ -173,6 +175,9 @@ class TrainingModule(L.LightningModule):
     def validation_step(self, image_id: str, batch_idx: int) -> None:
         """Predict one image as the finished model would."""
         source = self.data.source(image_id)
+        if self.recipe.augment.diameter_of == "image":
+            # What is watched is how well cells are outlined: prediction estimates their size.
+            source.cell_diameter = self.diameter(image_id)
         cells = select(self.predictor.candidates(source), self.card.operating_points)
         self.predicted[image_id] = cells
         if batch_idx < PICTURES and self.logger is not None:
@@ -180,12 +185,26 @@ class TrainingModule(L.LightningModule):
             board: Any = self.logger.experiment
             board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
 
+    def diameter(self, image_id: str) -> float | None:
+        """Of a validation image's median true cell, in pixels; None where it has none."""
+        areas = self.truth[image_id].areas()
+        return float(np.median(disc_diameter(areas))) if len(areas) else None
+
+    def kind(self, image_id: str) -> str | None:
+        """What scores are told apart by: the cell type, and the set where there are several."""
+        cell_type = self.data.cell_type(image_id)
+        if not isinstance(self.data, JoinedDataset):
+            return cell_type
+        return "_".join(filter(None, (self.data.set_of(image_id), cell_type)))
+
     def on_validation_epoch_end(self) -> None:
         """Score the predicted images with the competition's metric."""
-        types = {image_id: self.data.cell_type(image_id) for image_id in self.predicted}
+        types = {image_id: self.kind(image_id) for image_id in self.predicted}
         truth = {image_id: self.truth[image_id] for image_id in self.predicted}
         score = competition_map(truth, self.predicted, types)
         self.score = score.mean if score.challenge_mix is None else score.challenge_mix
+        if isinstance(self.data, JoinedDataset):
+            self.score = float(np.mean(list(score.by_type.values())))
         self.log("val/map", self.score, prog_bar=True)
         self.log("val/map_plain", score.mean)
         for name, value in score.by_type.items():

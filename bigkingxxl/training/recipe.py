@@ -30,6 +30,10 @@ class TrainingSettings(Settings):
         averaging: decay of the moving average of the weights that is validated and kept; 0 = off.
         precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
         type_balance: 0 draws all cell types alike, 1 as often as they occur.
+        set_balance: of several data sets each is drawn as often as its number of cells to this
+            power says, but at least as a share of `set_floor`, times its `set_weights`.
+        untyped: what cells of data sets without types are taken for: of an 'unknown' type, or of
+            'none' of the types that other sets name.
         label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
         varied_share: share of crops from simulated images of cells of any kind, where the recipe
             has such.
@@ -55,6 +59,10 @@ class TrainingSettings(Settings):
     averaging: float = Field(0.995, ge=0, lt=1)
     precision: Literal["bf16", "32"] = "bf16"
     type_balance: float = Field(0.5, ge=0, le=1)
+    set_balance: float = Field(0.5, ge=0, le=1)
+    set_floor: float = Field(0.02, ge=0, lt=1)
+    set_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    untyped: Literal["unknown", "none"] = "unknown"
     label_policy: LabelPolicy = "as_annotated"
     varied_share: float = Field(0.25, ge=0, lt=1)
     validation_images: int = Field(24, ge=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
+from bigkingxxl.data.joined import JoinedDataset, without_set
 from bigkingxxl.data.of_types import ids_of_types, of_types
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
@@ -23,6 +24,7 @@ from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import make_folder, write_json
 from bigkingxxl.inference.load import choose_device
+from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model, save_model
@@ -73,17 +75,19 @@ class RunImages:
         fold: the validation fold, -1 for none.
         training, validation: ids; without a fold the same ones.
         shown: ids that are predicted after each epoch.
+        watches: the validation images choose nothing, and the last weights are kept.
     """
 
     fold: int
     training: tuple[str, ...]
     validation: tuple[str, ...]
     shown: tuple[str, ...] = field(default=())
+    watches: bool = False
 
     @property
     def chooses(self) -> bool:
         """True where validation images choose the checkpoint."""
-        return self.fold != EVERY_IMAGE
+        return self.fold != EVERY_IMAGE and not self.watches
 
 
 def train(
@@ -113,6 +117,7 @@ def train(
     last = out / "checkpoints" / "last.ckpt"
     check_folder(out, last, resume)
     start = load_start(recipe)
+    data = with_types(data, recipe.training.untyped)
     images = choose_images(recipe, data, fold, folds_file)
     if recipe.cell_types:
         data = of_types(data, recipe.cell_types)
@@ -156,6 +161,8 @@ def choose_images(
         InputError: an unknown cell type, no such fold, one without images of the types, no cells.
     """
     ids = ids_of_types(data, recipe.cell_types) if recipe.cell_types else data.ids
+    if isinstance(data, JoinedDataset):
+        return images_of_sets(data, set(ids), fold, recipe.training.validation_images)
     if fold is None:
         own_split = folds_file is not None or folds_path(data).is_file()
         is_small = len(ids) < recipe.training.small_set
@@ -178,6 +185,32 @@ def choose_images(
     if not any(len(data.instances(image_id)) for image_id in images.training):
         raise InputError(f"{data.root}: the images to train on have no annotated cells")
     return replace(images, shown=spread(images.validation, data, recipe.training.validation_images))
+
+
+def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: int) -> RunImages:
+    """The images of a run on several data sets: see `JoinedDataset.fold_ids`.
+
+    The few images that are watched choose nothing: they are of other laboratories than those the
+    model is for.
+    """
+    training, watched = (
+        tuple(image_id for image_id in part if image_id in ids) for part in data.fold_ids(fold)
+    )
+    if not training:
+        raise InputError(f"{data.root}: no image is left to train on")
+    by_set = {image_id: f"{data.set_of(image_id)} {data.cell_type(image_id)}"
+              for image_id in watched or training}  # fmt: skip
+    shown = spread_by(by_set, count)
+    chosen = EVERY_IMAGE if fold == EVERY_IMAGE or not watched else fold or 0
+    return RunImages(chosen, training, watched or training, shown, watches=True)
+
+
+def with_types(data: Dataset, untyped: str) -> Dataset:
+    """The data set without the type `NO_TYPE`, where cells without a type are of an unknown one."""
+    if untyped == "none" or not isinstance(data, JoinedDataset):
+        return data
+    known = tuple(name for name in data.type_names if name != NO_TYPE)
+    return replace(data, type_names=known) if known else data
 
 
 def complete(
@@ -206,9 +239,14 @@ def complete(
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
     """Up to `count` ids, with the cell types as evenly represented as the data allows."""
+    return spread_by({image_id: data.cell_type(image_id) for image_id in ids}, count)
+
+
+def spread_by(kinds: Mapping[str, str | None], count: int) -> tuple[str, ...]:
+    """Up to `count` of the keys, with the values as evenly represented as they allow."""
     by_type: dict[str | None, list[str]] = {}
-    for image_id in ids:
-        by_type.setdefault(data.cell_type(image_id), []).append(image_id)
+    for image_id, kind in kinds.items():
+        by_type.setdefault(kind, []).append(image_id)
     chosen: list[str] = []
     queues = [list(group) for _, group in sorted(by_type.items(), key=lambda item: str(item[0]))]
     while queues and len(chosen) < count:
@@ -223,7 +261,12 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
     What its start and its teachers were trained and selected on counts: it is no test of this one.
     """
     source = data.source(images.training[0])
-    sizes = cell_sizes(data, images.training, recipe.training.label_policy)
+    one_size = recipe.augment.diameter is not None and recipe.augment.diameter_of == "image"
+    if one_size:
+        diameter = (recipe.augment.diameter or 1.0) / recipe.prediction.scale
+    else:
+        policy = recipe.training.label_policy
+        diameter = cell_sizes(data, images.training, policy).median_diameter
     bases = [start.model.card] if start else []
     made: dict[str, Any] = {**provenance(recipe.seed), "data": fingerprint(data)}
     if recipe.varied_images:
@@ -243,16 +286,22 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
         prediction=recipe.prediction,
         operating_points=recipe.operating_points,
         pixel_size_um=recipe.pixel_size_um or source.pixel_size_um,
-        median_diameter=sizes.median_diameter,
-        image_diameters=image_diameters(data, images.training),
+        median_diameter=diameter,
+        image_diameters={} if one_size else image_diameters(data, images.training),
         appearance=appearance_ranges(data, images.training, recipe.normalisation),
-        trained_on=together(images.training, *(base.trained_on for base in bases)),
+        trained_on=together(own_ids(data, images.training), *(base.trained_on for base in bases)),
         selected_on=together(
-            images.shown if images.chooses else (), *(base.selected_on for base in bases)
+            own_ids(data, images.shown) if images.chooses else (),
+            *(base.selected_on for base in bases),
         ),
         provenance=made,
         licence=next((base.licence for base in bases if base.licence), ""),
     )
+
+
+def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids that images have in their own data sets."""
+    return tuple(map(without_set, ids)) if isinstance(data, JoinedDataset) else tuple(ids)
 
 
 def together(*parts: Sequence[str]) -> tuple[str, ...]:
@@ -326,7 +375,7 @@ def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> No
     write_json(out / "run.json", {
         **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
         "fold": images.fold, "trained_on": list(images.training),
-        "validated_on": list(images.validation) if images.chooses else [],
+        "validated_on": list(images.validation) if images.fold != EVERY_IMAGE else [],
     })  # fmt: skip
 
 

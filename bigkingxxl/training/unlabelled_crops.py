@@ -46,8 +46,8 @@ class WithUnlabelled(Dataset[PairedCrop]):
         """See `PairedCrop`; both images float32[C, h, w]."""
         rng = np.random.default_rng((self.recipe.seed, index, APART))
         pixels = self._pixels(int(rng.integers(len(self.paths))))
-        image, _ = random_view(pixels, self.recipe.augment, rng)
-        return PairedCrop(*self.crops[index], torch.from_numpy(image))
+        view = random_view(pixels, self.recipe.augment, rng)
+        return PairedCrop(*self.crops[index], torch.from_numpy(view.image))
 
     def _pixels(self, place: int) -> AnnotatedPixels:
         if place not in self.cache:

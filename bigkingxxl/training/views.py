@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bigkingxxl.data.augment import AugmentSettings, Light, random_affine
+from bigkingxxl.data.augment import AugmentSettings, random_affine, random_zoom
+from bigkingxxl.data.light import Light
 from bigkingxxl.geometry import Affine
 from bigkingxxl.training.recipe import Recipe
 
@@ -94,5 +95,6 @@ class ViewDraws(Dataset[View]):
         rng = np.random.default_rng((self.recipe.seed, index))
         place = int(rng.choice(len(self.images), p=self.chance))
         image = self.images[place]
-        affine = random_affine(image.shape, image.boxes, image.settings, rng)
+        zoom = random_zoom(image.settings, rng)
+        affine = random_affine(image.shape, image.boxes, image.settings, rng, zoom)
         return View(place, affine, Light.drawn(image.settings, rng), int(rng.integers(2**62)))

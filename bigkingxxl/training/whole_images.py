@@ -55,8 +55,11 @@ class AnnotatedImages(Dataset[WholeImage]):
         """See `WholeImage`."""
         crops, image_id = self.crops, self.crops.ids[index]
         source = crops.pixels(image_id)
-        targets = crops.method.targets(Crop(source.image, source.planes, source.cell_type))
-        _, labels = smallest_on_top(source.planes)
+        planes = source.planes.astype(np.int32)
+        targets = crops.method.targets(
+            Crop(source.image, planes, source.cell_type, source.diameter, source.ignored)
+        )
+        _, labels = smallest_on_top(planes)
         shape = (source.image.shape[1], source.image.shape[2])
         viewed = Viewed(shape, source.boxes, crops.views(image_id)[1],
                         self.share * float(crops.chance[index]))  # fmt: skip

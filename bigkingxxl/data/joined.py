@@ -1,0 +1,154 @@
+"""Several annotated data sets that one model learns from, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.data.split import fold_ids, folds_path
+from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.instances import NO_TYPE, Instances
+from bigkingxxl.settings import nearest
+
+UNTYPED = ("cell",)  # the type names of a data set that tells no types apart
+SET = "set"  # the column that names each image's data set
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedDataset(Dataset):
+    """Data sets side by side; an image's id is `SET/ID`, and the column 'set' names its set.
+
+    The type names are those of all sets that have any. Cells of the other sets are of `NO_TYPE`.
+
+    Attributes:
+        parts: the data sets by name.
+        left_out: the names of those that no image trains on; they are watched.
+    """
+
+    parts: Mapping[str, Dataset] = field(default_factory=dict, repr=False)
+    left_out: tuple[str, ...] = ()
+
+    def set_of(self, image_id: str) -> str:
+        """The name of an image's data set."""
+        return self.columns[SET][image_id]
+
+    def fold_ids(self, fold: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The ids that train and those that are watched.
+
+        Sets that come with `folds.csv`, or say which images belong together, are split. Of other
+        sets every image trains: their images are alike, and a split of them would measure little.
+
+        Args:
+            fold: -1 splits no set; None is 0.
+        Raises:
+            InputError: as `bigkingxxl.data.split.fold_ids`.
+        """
+        training: list[str] = []
+        watched: list[str] = []
+        for name, part in self.parts.items():
+            if name in self.left_out:
+                train, watch = (), part.ids
+            elif fold != -1 and (part.columns or folds_path(part).is_file()):
+                train, watch = fold_ids(part, fold or 0)
+            else:
+                train, watch = part.ids, ()
+            training += [f"{name}/{image_id}" for image_id in train]
+            watched += [f"{name}/{image_id}" for image_id in watch]
+        return tuple(training), tuple(watched)
+
+
+def open_datasets(
+    places: Sequence[Path], left_out: Iterable[str] = (), *, skip_bad: bool = False
+) -> Dataset:
+    """One data set as it is; several, or a folder of several, joined.
+
+    Args:
+        left_out: names of sets that are to be watched alone.
+    Raises:
+        InputError: two sets of one name, an unknown name to leave out, nothing left to train on,
+            or as `open_dataset`.
+        FormatError: as `open_dataset`.
+    """
+    left_out = tuple(left_out)
+    found: dict[str, Dataset] = {}
+    for place in places:
+        for data in _sets_at(Path(place), skip_bad):
+            name = data.root.name if data.root.is_dir() else data.root.parent.name
+            if name in found:
+                raise InputError(
+                    f"{found[name].root} and {data.root} would both be the set '{name}': rename "
+                    "one of the folders"
+                )
+            found[name] = data
+    if len(found) == 1 and not left_out:
+        return next(iter(found.values()))
+    for name in left_out:
+        if name not in found:
+            raise InputError(f"--leave-out {name}: no set has this name{nearest(name, found)}")
+    if len(set(left_out)) == len(found):
+        raise InputError("every set is left out: leave one to train on")
+    return join(found, left_out)
+
+
+def _sets_at(place: Path, skip_bad: bool) -> list[Dataset]:
+    """The data set at a place, or those in the folders directly in it."""
+    try:
+        return [open_dataset(place, skip_bad=skip_bad)]
+    except BigKingXXLError as reason:
+        if not place.is_dir():
+            raise
+        inner = []
+        for folder in sorted(path for path in place.iterdir() if path.is_dir()):
+            try:
+                inner.append(open_dataset(folder, skip_bad=skip_bad))
+            except InputError:  # a folder of something else
+                continue
+        # A folder of images with one odd folder in it is no folder of data sets.
+        if len(inner) < 2:
+            raise reason
+        return inner
+
+
+def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDataset:
+    """The data sets of some names side by side; see `JoinedDataset`."""
+    typed = [part.type_names for part in parts.values() if part.type_names != UNTYPED]
+    names = tuple(dict.fromkeys(name for each in typed for name in each))
+    if any(part.type_names == UNTYPED for part in parts.values()) or not names:
+        names = (*names, NO_TYPE)
+    paths = {
+        f"{name}/{image_id}": path for name, part in parts.items()
+        for image_id, path in part.paths.items()
+    }  # fmt: skip
+    return JoinedDataset(
+        layout="joined",
+        root=Path(*[part.root for part in parts.values()][:1]),
+        ids=tuple(f"{name}/{image_id}" for name, part in parts.items() for image_id in part.ids),
+        type_names=names,
+        paths=paths,
+        read_instances=partial(_read, parts, names),
+        columns={SET: {image_id: image_id.partition("/")[0] for image_id in paths}},
+        unlabelled=tuple(path for part in parts.values() for path in part.unlabelled),
+        skipped=tuple(sentence for part in parts.values() for sentence in part.skipped),
+        parts=dict(parts),
+        left_out=tuple(left_out),
+    )
+
+
+def _read(parts: Mapping[str, Dataset], names: tuple[str, ...], image_id: str) -> Instances:
+    name, _, own_id = image_id.partition("/")
+    part = parts[name]
+    cells = part.read_instances(own_id)
+    known = [NO_TYPE] if part.type_names == UNTYPED else part.type_names
+    places = np.array([names.index(each) for each in known], np.int16)
+    return replace(cells, cell_type=places[cells.cell_type], type_names=names)
+
+
+def without_set(image_id: str) -> str:
+    """The id that an image has in its own data set."""
+    return image_id.partition("/")[2] or image_id
