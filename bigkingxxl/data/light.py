@@ -22,7 +22,7 @@ REACH = 3  # radii beyond which a speck is not seen
 
 @dataclass(frozen=True)
 class Light:
-    """How intensities of a crop are changed, in this order.
+    """How intensities of a crop are changed, in this order; by default they are not.
 
     Attributes:
         invert: bright for dark; exponent: on their absolute values.
@@ -33,18 +33,18 @@ class Light:
         specks: how many specks of debris are added; noise: standard deviation.
     """
 
-    invert: bool
-    exponent: float
-    halo: float
-    halo_width: float
-    blur: float
-    contrast: float
-    brightness: float
-    slope_row: float
-    slope_col: float
-    bowl: float
-    specks: int
-    noise: float
+    invert: bool = False
+    exponent: float = 1.0
+    halo: float = 0.0
+    halo_width: float = 1.0
+    blur: float = 0.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    slope_row: float = 0.0
+    slope_col: float = 0.0
+    bowl: float = 0.0
+    specks: int = 0
+    noise: float = 0.0
 
     @classmethod
     def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> Light:

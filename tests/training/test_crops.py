@@ -1,24 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.joined import JoinedDataset, open_datasets
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import Affine, disc_diameter
+from bigkingxxl.instances import Instances
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.training.crops import (
     CropDataset,
     EpochSampler,
     MixedCrops,
     crop_loader,
+    hidden,
+    image_chances,
     type_balanced_chances,
 )
 from bigkingxxl.training.recipe import Recipe
@@ -92,7 +98,7 @@ def test_image_and_labels_stay_registered_under_every_view() -> None:
     source = disc_image()
     found = 0
     for seed in range(30):
-        image, planes = random_view(source, PLAIN, np.random.default_rng(seed))
+        image, planes, *_ = random_view(source, PLAIN, np.random.default_rng(seed))
         labels = np.zeros((2, 64, 64), bool)
         for plane in planes:
             for cell in (1, 2):
@@ -159,7 +165,7 @@ def test_images_are_brought_to_one_size_of_cells_type_by_type(
 def test_light_changes_keep_the_frame_and_are_bounded() -> None:
     source = disc_image()
     settings = AugmentSettings(size=64, rotate=False, flip=False, zoom=(1.0, 1.0), stretch=1)
-    image, _ = random_view(source, settings, np.random.default_rng(0))
+    image = random_view(source, settings, np.random.default_rng(0)).image
     assert image.shape == (2, 64, 64)
     assert image.dtype == np.float32
     assert np.isfinite(image).all()
@@ -191,3 +197,108 @@ def test_a_share_of_the_crops_is_of_cells_without_a_type(tmp_path: Path) -> None
             assert types.min() == types.max()
             typed.append(types.max())
     assert 0.2 < 1 - np.mean(typed) < 0.6
+
+
+def test_a_wide_zoom_shrinks_without_aliasing() -> None:
+    """Stripes a pixel wide, shrunk four times, are their mean: no stripes of another width."""
+    stripes = np.tile(np.array([-1.0, 1.0], np.float32), (256, 128))[None]
+    source = AnnotatedPixels(stripes, np.zeros((1, 256, 256), np.int32),
+                             np.zeros((0, 4), np.int32), np.zeros(0, np.int16))  # fmt: skip
+    settings = PLAIN.changed(wide_share=1.0, wide_zoom=(0.25, 0.26), size=32)
+    view = random_view(source, settings, np.random.default_rng(0))
+    assert view.is_wide
+    assert np.abs(view.image).max() < 0.05
+
+
+def test_cells_are_as_large_as_they_are_seen() -> None:
+    planes = np.zeros((1, 900, 900), np.int32)
+    planes[0, 430:470, 430:470] = 1
+    source = AnnotatedPixels(
+        (planes > 0).astype(np.float32), planes, np.array([[430, 430, 470, 470]], np.int32),
+        np.zeros(1, np.int16), disc_diameter(np.array([1600.0])).astype(np.float32),
+    )  # fmt: skip
+    for seed, zoom in enumerate((0.3, 0.8, 1.5)):
+        settings = PLAIN.changed(zoom=(zoom, zoom), size=160, on_cell=1.0)
+        view = random_view(source, settings, np.random.default_rng(seed))
+        seen = disc_diameter((view.planes == 1).sum())
+        assert view.diameter[0] == pytest.approx(45.14 * zoom, rel=0.02)
+        assert seen == pytest.approx(45.14 * zoom, rel=0.1)
+
+
+def test_pixels_without_annotation_turn_with_the_image() -> None:
+    source = replace(disc_image(), ignored=disc_image().planes[0] > 0)
+    for seed in range(5):
+        view = random_view(source, PLAIN, np.random.default_rng(seed))
+        assert view.ignored is not None
+        assert (view.ignored != (view.image[0] > 0.5)).mean() < 0.002
+
+
+def test_what_is_not_annotated_is_hidden_from_methods_that_look_everywhere() -> None:
+    source = replace(disc_image(), ignored=np.arange(150)[None] + np.zeros((120, 1)) < 60)
+    seen = hidden(source)
+    assert not seen.image[:, :, :60].any()
+    assert not seen.planes[:, :, :60].any()
+    assert seen.ignored is None
+    np.testing.assert_array_equal(seen.image[:, :, 60:], source.image[:, :, 60:])
+
+
+def test_each_image_is_brought_to_one_size_of_cells(tmp_path: Path) -> None:
+    """Whatever the size of its cells, their mean over crops is that asked for."""
+    for name, size in (("small", 10), ("large", 50)):
+        folder = tmp_path / name
+        (folder / "images").mkdir(parents=True)
+        (folder / "labels").mkdir()
+        labels = np.zeros((300, 300), np.uint16)
+        squares = [(r, c) for r in range(20, 240, 80) for c in range(20, 240, 80)]
+        for number, (row, col) in enumerate(squares, 1):
+            labels[row : row + size, col : col + size] = number
+        tifffile.imwrite(folder / "labels" / "x.tif", labels)
+        tifffile.imwrite(folder / "images" / "x.tif", (labels > 0).astype(np.uint8) * 200)
+    data = open_datasets([tmp_path / "small", tmp_path / "large"])
+    augment = {"size": 96, "diameter": 24.0, "diameter_of": "image", "zoom": [0.9, 1.1]}
+    flows = {"representation_settings": {"size": True}}
+    recipe = Recipe(method="compact", settings=flows, augment=augment)
+    crops = crops_of(data, recipe)
+    for image_id in data.ids:
+        pixels, view = crops.pixels(image_id), crops.views(image_id)[1]
+        for seed in range(3):
+            seen = random_view(pixels, view, np.random.default_rng(seed))
+            assert 0.88 * 24 <= np.median(seen.diameter) <= 1.12 * 24
+    _, targets = crops[0]
+    sizes = targets[-1][np.isfinite(targets[-1])]
+    assert len(sizes) == (targets[0] > 0.5).sum()
+    assert np.abs(sizes).max() < np.log2(1.15)
+
+
+def test_sets_are_drawn_by_the_root_of_their_cells_with_a_floor_and_weights() -> None:
+    cells = {"a": [40, 50], "b": [10], "c": [1]}
+
+    def some_cells(image_id: str) -> Instances:
+        name, _, place = image_id.partition("/")
+        count = cells[name][int(place)]
+        return Instances.from_pixels(np.arange(count), np.arange(count), count, (10, 10))
+
+    ids = tuple(f"{name}/{i}" for name, counts in cells.items() for i in range(len(counts)))
+    data = JoinedDataset(
+        "joined", Path("x"), ids, ("cell",), dict.fromkeys(ids, Path("x")), some_cells,
+        columns={"set": {each: each[0] for each in ids}},
+    )  # fmt: skip
+
+    def shares(**training: object) -> list[float]:
+        chance = image_chances(
+            data,
+            ids,
+            Recipe.model_validate(
+                {"method": "compact", "training": {"type_balance": 1.0, **training}}
+            ).training,
+        )
+        return [float(chance[:2].sum()), float(chance[2]), float(chance[3])]
+
+    roots = np.sqrt([90, 10, 1])
+    assert shares(set_floor=0.0) == pytest.approx(roots / roots.sum())
+    floored = np.maximum(roots / roots.sum(), 0.2)
+    assert shares(set_floor=0.2) == pytest.approx(floored / floored.sum())
+    weighted = roots * [1, 0, 3]
+    assert shares(set_floor=0.0, set_weights={"b": 0, "c": 3}) == pytest.approx(
+        weighted / weighted.sum()
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bigkingxxl.data.augment import AugmentSettings, Light
+from bigkingxxl.data.augment import AugmentSettings
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.light import Light
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import SettingsError
@@ -92,7 +95,7 @@ def _whole_cells(cells: np.ndarray) -> list[np.ndarray]:
 def test_flows_are_unit_vectors_that_turn_with_the_view(two_types: Dataset) -> None:
     recipe = compact(size=144, zoom=(1.0, 1.0), stretch=1.0, **DARK)
     pool = DeviceImages.of(crops_of(two_types, recipe))
-    dark = Light(False, 1.0, 0.0, 1.0, 0.0, 0.0)
+    dark = Light()
     place = max(range(len(pool.viewed)), key=lambda each: len(pool.viewed[each].boxes))
 
     def seen(angle: float, flip: bool) -> torch.Tensor:
@@ -121,7 +124,7 @@ def test_flows_are_unit_vectors_that_turn_with_the_view(two_types: Dataset) -> N
 def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
     recipe = compact(zoom=(1.0, 1.0), **DARK)
     pool = DeviceImages.of(crops_of(two_types, recipe))
-    dark = Light(False, 1.0, 0.0, 1.0, 0.0, 0.0)
+    dark = Light()
     affine = Affine(((1.0, 0.0), (0.0, 1.0)), (-20.0, 30.0))
     batch = pool.batch(Views.of([View(1, affine, dark, 0)]))
     above, below = batch.images[0, 0, :20], batch.images[0, 0, 21:41].flip(0)
@@ -132,18 +135,41 @@ def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
 
 def test_light_is_that_of_processes(two_types: Dataset) -> None:
     rng = np.random.default_rng(0)
-    settings = AugmentSettings(size=64, noise=0, blur=0.7, invert=0.5)
+    settings = AugmentSettings(size=64, noise=0, blur=0.7, invert=0.5, halo=0.8, uneven=1.0)
     lights = [Light.drawn(settings, rng) for _ in range(8)]
-    images = rng.standard_normal((8, 1, 40, 50)).astype(np.float32)
+    images = rng.standard_normal((8, 1, 140, 150)).astype(np.float32)
     expected = np.stack(
         [light.apply(image, rng) for light, image in zip(lights, images, strict=True)]
     )
-    names = ("invert", "exponent", "blur", "contrast", "brightness", "noise")
-    values = {name: torch.tensor([float(getattr(each, name)) for each in lights]) for name in names}
+    values = values_of(lights)
     found = in_light(torch.from_numpy(images), values, 0).numpy()
-    inner = (..., slice(5, -5), slice(5, -5))
-    np.testing.assert_allclose(found[inner], expected[inner], atol=2e-3)
+    inner = (..., slice(35, -35), slice(35, -35))
+    np.testing.assert_allclose(found[inner], expected[inner], atol=2e-2)
     assert any(light.blur > 0 for light in lights)
+    assert any(light.halo != 0 for light in lights)
+
+
+def values_of(lights: Sequence[Light]) -> dict[str, torch.Tensor]:
+    names = [field.name for field in fields(Light)]
+    return {name: torch.tensor([float(getattr(each, name)) for each in lights]) for name in names}
+
+
+def test_sizes_follow_the_zoom(two_types: Dataset) -> None:
+    settings = {"representation_settings": {"size": True}}
+    recipe = compact(zoom=(1.0, 1.0), stretch=1.0, **DARK)
+    recipe = recipe.changed(settings={**recipe.settings, **settings})
+    pool = DeviceImages.of(crops_of(two_types, recipe))
+    place = max(range(len(pool.viewed)), key=lambda each: len(pool.viewed[each].boxes))
+
+    row, col, stop, end = pool.viewed[place].boxes[0].tolist()
+
+    def sizes(zoom: float) -> torch.Tensor:
+        affine = Affine.around(((row + stop) / 2, (col + end) / 2), (65, 65), zoom=zoom)
+        batch = pool.batch(Views.of([View(place, affine, Light(), 0)]))
+        size: torch.Tensor = batch.targets[0, -1]
+        return size[32, 32]
+
+    assert float(sizes(2.0) - sizes(1.0)) == pytest.approx(1.0, abs=0.01)
 
 
 def test_no_blur_leaves_an_image_as_it_is() -> None:
@@ -152,9 +178,7 @@ def test_no_blur_leaves_an_image_as_it_is() -> None:
 
 
 def test_noise_is_as_strong_as_drawn_and_comes_again() -> None:
-    light = {name: torch.zeros(2) for name in ("invert", "brightness", "blur")}
-    light |= {"exponent": torch.ones(2), "contrast": torch.ones(2)}
-    light["noise"] = torch.tensor([0.0, 0.3])
+    light = values_of([Light(), Light(noise=0.3)])
     noisy = in_light(torch.zeros(2, 1, 64, 64), light, 5)
     assert not noisy[0].any()
     assert float(noisy[1].std()) == pytest.approx(0.3, rel=0.05)

@@ -57,8 +57,8 @@ def test_adapting_needs_a_model() -> None:
 
 def test_the_bundled_recipe_is_what_made_the_model() -> None:
     made = load_recipe("bundled")
-    assert (made.init, made.training.max_minutes, made.training.label_policy) == (
-        "synthetic", 106, "fill_holes",
+    assert (made.init, made.augment.diameter_of, made.training.label_policy) == (
+        "bundled", "image", "fill_holes",
     )  # fmt: skip
     assert made.method == load_recipe("synthetic").method == "compact"
 

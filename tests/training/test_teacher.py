@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bigkingxxl.data.augment import Light
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.light import Light
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError, SettingsError
@@ -27,7 +27,7 @@ from bigkingxxl.training.views import View, Views
 
 NETWORK = {"imagenet": False, "widths": (8, 8, 8, 8)}
 LOOKS = {"scale": 1.0, "tile": 320, "overlap": 16}
-PLAIN = Light(False, 1.0, 0.0, 1.0, 0.0, 0.0)
+PLAIN = Light()
 SIDE = 160
 
 

@@ -1,0 +1,108 @@
+"""Several data sets as one: names, types, folds, what is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from bigkingxxl.data.joined import JoinedDataset, open_datasets, without_set
+from bigkingxxl.data.synthesize import Recipe, synthesize
+from bigkingxxl.errors import InputError
+from bigkingxxl.instances import NO_TYPE
+
+
+def write_pairs(folder: Path, count: int = 2) -> Path:
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    labels = np.zeros((40, 50), np.uint16)
+    labels[5:15, 5:15], labels[20:30, 30:45] = 1, 2
+    for number in range(count):
+        tifffile.imwrite(folder / "images" / f"x{number}.tif", labels.astype(np.uint8) * 50)
+        tifffile.imwrite(folder / "labels" / f"x{number}.tif", labels)
+    return folder
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Path:
+    folder = tmp_path / "typed"
+    synthesize(folder, Recipe(10, 0, ("astro", "cort"), (96, 96)), workers=1)
+    return folder
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    for name in ("one", "two"):
+        write_pairs(tmp_path / "pool" / name)
+    return tmp_path / "pool"
+
+
+def joined(*places: Path, left_out: tuple[str, ...] = ()) -> JoinedDataset:
+    data = open_datasets(places, left_out)
+    assert isinstance(data, JoinedDataset)
+    return data
+
+
+def test_one_place_is_that_data_set(typed: Path) -> None:
+    data = open_datasets([typed])
+    assert data.layout == "kaggle"
+    assert data.type_names == ("astro", "cort")
+
+
+def test_a_folder_of_data_sets_stands_for_all_of_them(typed: Path, pool: Path) -> None:
+    data = joined(typed, pool)
+    assert set(data.parts) == {"typed", "one", "two"}
+    assert len(data) == 14
+    assert data.set_of("two/x1") == "two"
+    assert without_set("two/x1") == "x1"
+    source, cells = data.source("one/x0"), data.instances("one/x0")
+    assert source.shape == cells.size == (40, 50)
+    assert cells.areas().tolist() == [100, 150]
+
+
+def test_cells_keep_their_types_and_those_without_have_none(typed: Path, pool: Path) -> None:
+    data = joined(pool, typed)
+    assert data.type_names == ("astro", "cort", NO_TYPE)
+    assert data.cell_type("one/x0") == NO_TYPE
+    own = open_datasets([typed])
+    for image_id in own.ids:
+        assert data.cell_type(f"typed/{image_id}") == own.cell_type(image_id)
+        assert len(data.instances(f"typed/{image_id}")) == len(own.instances(image_id))
+
+
+def test_only_sets_that_say_what_belongs_together_are_split(typed: Path, pool: Path) -> None:
+    data = joined(typed, pool)
+    training, watched = data.fold_ids(0)
+    assert {data.set_of(each) for each in watched} == {"typed"}
+    assert len(training) + len(watched) == len(data)
+    assert {"one/x0", "one/x1", "two/x0", "two/x1"} <= set(training)
+    assert data.fold_ids(-1) == (data.ids, ())
+
+
+def test_what_is_left_out_is_watched_alone(typed: Path, pool: Path) -> None:
+    training, watched = joined(typed, pool, left_out=("two",)).fold_ids(-1)
+    assert watched == ("two/x0", "two/x1")
+    assert not set(training) & set(watched)
+
+
+@pytest.mark.parametrize("left_out", [("three",), ("one", "two", "typed")])
+def test_what_cannot_be_left_out_is_refused(
+    typed: Path, pool: Path, left_out: tuple[str, ...]
+) -> None:
+    with pytest.raises(InputError):
+        open_datasets([typed, pool], left_out)
+
+
+def test_two_sets_of_one_name_are_refused(pool: Path, tmp_path: Path) -> None:
+    other = write_pairs(tmp_path / "elsewhere" / "one")
+    with pytest.raises(InputError, match="one"):
+        open_datasets([pool, other])
+
+
+def test_a_folder_of_something_else_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    write_pairs(tmp_path / "single")
+    with pytest.raises(InputError):
+        open_datasets([tmp_path])
