@@ -218,7 +218,7 @@ def test_cells_are_as_large_as_they_are_seen() -> None:
         np.zeros(1, np.int16), disc_diameter(np.array([1600.0])).astype(np.float32),
     )  # fmt: skip
     for seed, zoom in enumerate((0.3, 0.8, 1.5)):
-        settings = PLAIN.changed(zoom=(zoom, zoom), size=160, on_cell=1.0)
+        settings = PLAIN.changed(zoom=(zoom, zoom), size=400, on_cell=1.0)
         view = random_view(source, settings, np.random.default_rng(seed))
         seen = disc_diameter((view.planes == 1).sum())
         assert view.diameter[0] == pytest.approx(45.14 * zoom, rel=0.02)
