@@ -264,7 +264,7 @@ class Affine:
                                      order=1, mode="mirror")  # fmt: skip
         return result
 
-    def warp_labels(self, planes: NDArray[np.int32], size: tuple[int, int]) -> NDArray[np.int32]:
+    def warp_labels(self, planes: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.int32]:
         """int32[L, h, w] label planes seen through it.
 
         Every label is warped bilinearly as a soft mask and the strongest one wins: smooth outlines
@@ -281,7 +281,8 @@ class Affine:
         r0, r1 = mirrored(row0, height), mirrored(row0 + 1, height)
         c0, c1 = mirrored(col0, width), mirrored(col0 + 1, width)
         places = [r * width + c for r in (r0, r1) for c in (c0, c1)]
-        return np.stack([_strongest(plane.ravel(), places, weights) for plane in planes])
+        strongest = [_strongest(plane.ravel(), places, weights) for plane in planes]
+        return np.stack(strongest).astype(np.int32, copy=False)
 
 
 def mirrored(index: NDArray[Any], length: int) -> NDArray[Any]:
@@ -295,11 +296,11 @@ def mirrored(index: NDArray[Any], length: int) -> NDArray[Any]:
 
 
 def _strongest(
-    labels: NDArray[np.int32], places: Sequence[NDArray[Any]], weights: Sequence[NDArray[Any]]
-) -> NDArray[np.int32]:
+    labels: NDArray[np.integer], places: Sequence[NDArray[Any]], weights: Sequence[NDArray[Any]]
+) -> NDArray[np.integer]:
     """The label with the largest total weight among four neighbours, at every pixel."""
     found = [labels[place] for place in places]
-    best: NDArray[np.int32] = found[0]
+    best: NDArray[np.integer] = found[0]
     best_weight = np.zeros_like(weights[0])
     for label in found:
         total = np.zeros_like(weights[0])

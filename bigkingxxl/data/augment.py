@@ -96,12 +96,12 @@ class AnnotatedPixels:
         row, col = (before / after for before, after in zip(old, new, strict=True))
         view = Affine(((row, 0.0), (0.0, col)), ((row - 1) / 2, (col - 1) / 2))
         boxes = np.floor(self.boxes / np.array([row, col, row, col])).astype(np.int32)
-        planes = view.warp_labels(self.planes.astype(np.int32), new).astype(self.planes.dtype)
+        planes = view.warp_labels(self.planes, new).astype(self.planes.dtype)
         image = resize(self.image.astype(np.float32), new).astype(self.image.dtype)
         size = (self.diameter / np.sqrt(row * col)).astype(np.float32)
         ignored = None
         if self.ignored is not None:
-            ignored = view.warp_labels(self.ignored[None].astype(np.int32), new)[0] > 0
+            ignored = view.warp_labels(self.ignored[None].astype(np.uint8), new)[0] > 0
         return AnnotatedPixels(image, planes, boxes, self.cell_type, size, ignored)
 
     def at(self, zoom: float) -> tuple[AnnotatedPixels, float]:
@@ -155,9 +155,9 @@ def random_view(
         ignored = None if ignored is None else ignored[rows, cols]
     else:
         image, planes = source.image, source.planes
-    planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]].astype(np.int32)
+    planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]]
     if ignored is not None:
-        ignored = view.warp_labels(ignored[None].astype(np.int32), size)[0] > 0
+        ignored = view.warp_labels(ignored[None].astype(np.uint8), size)[0] > 0
     light = Light.drawn(settings, rng)
     lit = light.apply(view.warp(image.astype(np.float32, copy=False), size), rng)
     return RandomView(lit, view.warp_labels(planes, size), source.diameter * np.float32(zoom),

@@ -51,13 +51,14 @@ class JoinedDataset(Dataset):
         """
         training: list[str] = []
         watched: list[str] = []
+        none: tuple[str, ...] = ()
         for name, part in self.parts.items():
             if name in self.left_out:
-                train, watch = (), part.ids
+                train, watch = none, part.ids
             elif fold != -1 and (part.columns or folds_path(part).is_file()):
                 train, watch = fold_ids(part, fold or 0)
             else:
-                train, watch = part.ids, ()
+                train, watch = part.ids, none
             training += [f"{name}/{image_id}" for image_id in train]
             watched += [f"{name}/{image_id}" for image_id in watch]
         return tuple(training), tuple(watched)

@@ -63,13 +63,13 @@ class Light:
         if settings.halo > 0 and rng.random() < HALOED:
             halo = float(rng.uniform(-0.5, 1)) * settings.halo
             halo_width = float(np.exp(rng.uniform(*np.log(HALO_WIDTH))))
-        slopes = [0.0, 0.0, 0.0]
+        slope_row = slope_col = bowl = 0.0
         if settings.uneven > 0:
-            slopes = (rng.uniform(-1, 1, 3) * settings.uneven / 3).tolist()
+            slope_row, slope_col, bowl = (rng.uniform(-1, 1, 3) * settings.uneven / 3).tolist()
         if settings.debris > 0:
             specks = int(rng.integers(settings.debris + 1))
-        return cls(invert, exponent, halo, halo_width, blur, contrast, brightness, *slopes, specks,
-                   noise)  # fmt: skip
+        return cls(invert, exponent, halo, halo_width, blur, contrast, brightness, slope_row,
+                   slope_col, bowl, specks, noise)  # fmt: skip
 
     def apply(self, image: Float32, rng: np.random.Generator) -> Float32:
         """float32[C, h, w] in this light; the generator places the specks and makes the noise."""

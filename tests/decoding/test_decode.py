@@ -173,7 +173,12 @@ class Toy(Representation):
         return (Channel("a", activation="softmax"), Channel("row", "row", "identity"),
                 Channel("b", activation="softmax"), Channel("c"))  # fmt: skip
 
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,
+    ) -> Float32:
         raise NotImplementedError
 
     def loss(self, *, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -35,7 +35,12 @@ class Slopes(Representation):
     def channels(self) -> tuple[Channel, ...]:
         return Channel("across", "column"), Channel("foreground"), Channel("down", "row")
 
-    def targets(self, planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Float32:
+    def targets(
+        self,
+        planes: NDArray[np.int32],
+        cell_type: NDArray[np.int16],
+        diameter: Float32 | None = None,
+    ) -> Float32:
         raise NotImplementedError
 
     def loss(self, *, logits: Any, targets: Any) -> dict[str, Any]:
