@@ -168,7 +168,7 @@ class Normalisation(Settings):
 
     low: float = Field(0.5, ge=0, lt=50)
     high: float = Field(99.5, gt=50, le=100)
-    limit: float = Field(5.0, gt=0)
+    limit: float = Field(5.0, gt=0, le=1e9)
     zero: Literal["median", "low"] = "median"
 
     def apply(self, pixels: Float32, statistics: ImageStatistics) -> Float32:

@@ -7,23 +7,34 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
+from bigkingxxl.extras import install
 from bigkingxxl.files import file_hash, write_bytes
 from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.settings import Settings, checked
+from bigkingxxl.settings import (
+    MOST_PIXELS_ALONG_A_SIDE,
+    Channels,
+    Positive,
+    Range,
+    Settings,
+    checked,
+    rising,
+)
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -35,6 +46,8 @@ METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
 ONNX_PREFIX = "network."  # of the weights' names in an exported graph
 SHIPPED = ("bundled", "synthetic")
+
+Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +65,12 @@ class PredictionSettings(Settings):
         batch_size: tiles at once.
     """
 
-    scale: float = Field(1.0, gt=0)
-    tile: int = Field(256, ge=32)
-    overlap: int = Field(64, ge=0)
+    scale: float = Field(1.0, ge=0.01, le=100)
+    tile: int = Field(256, ge=32, le=MOST_PIXELS_ALONG_A_SIDE)
+    overlap: int = Field(64, ge=0, le=MOST_PIXELS_ALONG_A_SIDE)
     flips: Literal[1, 2, 4] = 1
-    decode_scale: float = Field(1.0, ge=1)
-    batch_size: int = Field(4, ge=1)
+    decode_scale: float = Field(1.0, ge=1, le=100)
+    batch_size: int = Field(4, ge=1, le=4096)
 
 
 class ModelCard(Settings):
@@ -82,15 +95,15 @@ class ModelCard(Settings):
     method: str
     settings: dict[str, Any]
     type_names: tuple[str, ...] = Field(min_length=1)
-    image_channels: int = Field(1, ge=1)
+    image_channels: Channels = 1
     normalisation: Normalisation = Normalisation()
     prediction: PredictionSettings = PredictionSettings()
     operating_points: OperatingPoints = OperatingPoints()
     calibration: Calibration | None = None
-    pixel_size_um: tuple[float, float] | None = None
-    median_diameter: float | None = None
-    image_diameters: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    appearance: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    pixel_size_um: tuple[Positive, Positive] | None = None
+    median_diameter: Positive | None = None
+    image_diameters: dict[str, Diameters] = Field(default_factory=dict)
+    appearance: dict[str, Annotated[Range, AfterValidator(rising)]] = Field(default_factory=dict)
     trained_on: tuple[str, ...] = ()
     selected_on: tuple[str, ...] = ()
     scores: dict[str, Any] = Field(default_factory=dict)
@@ -189,7 +202,7 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
         raise ModelError(f"{path} holds no metadata of ours: it was not made by bigkingxxl")
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
-    except (ValueError, TypeError, BigKingXXLError) as error:
+    except (ValueError, TypeError, RecursionError, BigKingXXLError) as error:
         raise ModelError(f"{path} is damaged or of another version: {error}") from error
 
 
@@ -201,8 +214,7 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     Raises:
         ModelError: missing, damaged, with an operator the runtime does not know, or not ours.
     """
-    import onnxruntime
-
+    onnxruntime = runtime()
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     options = onnxruntime.SessionOptions()
@@ -220,6 +232,20 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
+def runtime() -> ModuleType:
+    """ONNX Runtime, which reports nothing of its use to its makers.
+
+    Some builds of it do by themselves. Whoever wants that sets ORT_DISABLE_TELEMETRY=0.
+    """
+    wanted = os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") == "0"
+    import onnxruntime
+
+    if not wanted:
+        onnxruntime.disable_telemetry_events()
+    module: ModuleType = onnxruntime
+    return module
+
+
 def require_torch(path: Path) -> None:
     """Say what a base install lacks for a model, before anything is imported for it.
 
@@ -228,7 +254,7 @@ def require_torch(path: Path) -> None:
     """
     if find_spec("torch") is None:
         raise MissingExtraError(
-            f"{path} needs torch: install it with pip install 'bigkingxxl[train]'"
+            f"{path} needs torch, which comes with the extra 'train': {install('train')}"
         )
 
 

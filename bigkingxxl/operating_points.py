@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -46,6 +47,9 @@ class OperatingPoint(Settings):
         zoom = knobs.get(ZOOM, 1.0)
         if not isinstance(zoom, int | float) or not 0 < zoom < float("inf"):
             raise ValueError(f"'{ZOOM}' is {zoom!r}, expected a number above 0")
+        for name, value in knobs.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"'{name}' is {value}, expected a finite number")
         return knobs
 
 

@@ -8,17 +8,51 @@ import json
 import runpy
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
-from typing import Any, Self, TypeVar, get_args
+from typing import Annotated, Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bigkingxxl.errors import SettingsError
 
+LARGEST_SEED = 2**32 - 1  # what numpy, torch and Lightning all take
+MOST_PIXELS_ALONG_A_SIDE = 2**15
+MOST_CHANNELS = 2**13
+MOST_VALUES = 100_000  # of a YAML text with all its aliases written out
+
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
+Range = tuple[float, float]
+
+
+def rising(values: Range) -> Range:
+    """A pair as it is.
+
+    Raises:
+        ValueError: the second is below the first.
+    """
+    if values[1] < values[0]:
+        raise ValueError(f"expected the lower value first, found {values[0]:g} and {values[1]:g}")
+    return values
+
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, values are checked on assignment."""
+    """Base of all settings: unknown keys are refused, values are checked on assignment.
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True, frozen=True)
+    No number is infinite or NaN, and no whole number has more than ten digits: nothing that is
+    set counts so far.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", validate_assignment=True, frozen=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _can_be_counted(self) -> Self:
+        for name, value in self:
+            if isinstance(value, int) and abs(value) > LARGEST_SEED:
+                raise ValueError(f"'{name}' is {value}, expected at most {LARGEST_SEED}")
+        return self
 
     def changed(self, **values: Any) -> Self:
         """A checked copy with some values replaced."""
@@ -38,6 +72,8 @@ def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -
         return kind.model_validate(dict(values))
     except ValidationError as error:
         raise SettingsError(f"{where}: {_sentence(kind, error)}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{where}: the values are nested too deeply") from error
 
 
 def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
@@ -48,6 +84,8 @@ def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
         return f"the key '{key}' is missing"
     if first["type"] != "extra_forbidden":
         message = first["msg"].removeprefix("Value error, ")
+        if isinstance(first["input"], Mapping):  # said of several values together
+            return f"'{key}': {message}" if key else message
         return f"'{key}' is {_short(first['input'])}: {message[:1].lower()}{message[1:]}"
     known = _known_keys(kind, first["loc"][:-1])
     return f"there is no key '{key}'{nearest(str(first['loc'][-1]), known)}"
@@ -99,15 +137,15 @@ def read_values(path: Path) -> dict[str, Any]:
         if path.suffix == ".py":
             return _module_values(path)
         if path.suffix in (".yaml", ".yml", ".json"):
-            import yaml
-
             text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+            values = json.loads(text) if path.suffix == ".json" else read_yaml(text)
         else:
-            raise SettingsError(f"{path}: a config file ends in .py, .yaml, .yml or .json")
-    except SettingsError:
-        raise
-    except Exception as error:
+            raise SettingsError("a config file ends in .py, .yaml, .yml or .json")
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: its values are nested too deeply") from error
+    except (Exception, SystemExit) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: expected a mapping of keys to values")
@@ -160,11 +198,53 @@ def _plain_value(text: str) -> Any:
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
         # YAML 1.1 reads 1e-3 as text; a number is what the user means.
         return float(value) if isinstance(value, str) and _is_number(value) else value
     except (yaml.YAMLError, ValueError):
         return text
+    except RecursionError as error:
+        raise SettingsError(f"--set ...={_short(text)}: nested too deeply") from error
+
+
+def read_yaml(text: str) -> Any:
+    """The plain value of a YAML text.
+
+    Raises:
+        yaml.YAMLError, ValueError: it is none.
+        SettingsError: its aliases stand for more values than settings ever have, or for themselves.
+        RecursionError: it is nested too deeply.
+    """
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _written_out(node) > MOST_VALUES:
+            raise SettingsError(
+                f"the YAML {_short(text)} has more than {MOST_VALUES:,} values, aliases written out"
+            )
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: Any) -> float:
+    """How many values a YAML node holds, each alias counted as what it stands for."""
+    sizes: dict[int, float] = {}
+
+    def size(node: Any) -> float:
+        if id(node) not in sizes:
+            sizes[id(node)] = float("inf")  # where it holds itself
+            inner = node.value if isinstance(node.value, list) else []
+            # A mapping holds pairs of a key and a value.
+            pairs = [each if isinstance(each, tuple) else (each,) for each in inner]
+            sizes[id(node)] = 1 + sum(size(part) for pair in pairs for part in pair)
+        return sizes[id(node)]
+
+    return size(node)
 
 
 def _is_number(text: str) -> bool:

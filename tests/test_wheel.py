@@ -176,13 +176,13 @@ def test_real_sized_cells_are_outlined_there(installed: Path, tmp_path: Path) ->
 def test_plots_name_the_extra_they_need(installed: Path, data: Path, tmp_path: Path) -> None:
     done = run(installed / "bigkingxxl", "data", "info", data, "--plot", "plot.png", cwd=tmp_path)
     assert done.returncode == 2
-    assert 'pip install "bigkingxxl[plots]"' in done.stderr
+    assert 'pip install "bigkingxxl[plots]' in done.stderr
 
 
 def test_training_names_the_extra_it_needs(installed: Path, data: Path, tmp_path: Path) -> None:
     done = run(installed / "bigkingxxl", "train", "unetr", "--data", data, cwd=tmp_path)
     assert done.returncode == 2
-    assert 'pip install "bigkingxxl[train]"' in done.stderr
+    assert 'pip install "bigkingxxl[train]' in done.stderr
     assert done.stderr.count("\n") == 1
 
 

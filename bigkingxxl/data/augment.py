@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bigkingxxl.data.light import Light
 from bigkingxxl.geometry import Affine, resize, scaled_size
-from bigkingxxl.settings import Settings
+from bigkingxxl.settings import Settings, rising
 
 Float32 = NDArray[np.float32]
+Zoom = Annotated[float, Field(ge=0.01, le=100)]
+Zooms = Annotated[tuple[Zoom, Zoom], AfterValidator(rising)]
 
 
 class AugmentSettings(Settings):
@@ -41,23 +43,23 @@ class AugmentSettings(Settings):
         on_cell: share of crops centred near a cell; the rest lies anywhere.
     """
 
-    size: int = Field(256, ge=16)
-    zoom: tuple[float, float] = (1.0, 2.0)
-    diameter: float | None = Field(None, gt=0)
+    size: int = Field(256, ge=16, le=4096)
+    zoom: Zooms = (1.0, 2.0)
+    diameter: float | None = Field(None, gt=0, le=1000)
     diameter_of: Literal["type", "image"] = "type"
     wide_share: float = Field(0.0, ge=0, le=1)
-    wide_zoom: tuple[float, float] = (0.25, 4.0)
+    wide_zoom: Zooms = (0.25, 4.0)
     rotate: bool = True
     flip: bool = True
-    stretch: float = Field(1.1, ge=1)
+    stretch: float = Field(1.1, ge=1, le=10)
     contrast: float = Field(0.25, ge=0, lt=1)
-    brightness: float = Field(0.2, ge=0)
-    gamma: float = Field(1.2, ge=1)
-    noise: float = Field(0.06, ge=0)
-    blur: float = Field(0.7, ge=0)
+    brightness: float = Field(0.2, ge=0, le=100)
+    gamma: float = Field(1.2, ge=1, le=100)
+    noise: float = Field(0.06, ge=0, le=100)
+    blur: float = Field(0.7, ge=0, le=100)
     invert: float = Field(0.0, ge=0, le=1)
-    uneven: float = Field(0.0, ge=0)
-    halo: float = Field(0.0, ge=0)
+    uneven: float = Field(0.0, ge=0, le=100)
+    halo: float = Field(0.0, ge=0, le=100)
     debris: int = Field(0, ge=0, le=100)
     on_cell: float = Field(0.8, ge=0, le=1)
 

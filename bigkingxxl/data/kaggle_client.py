@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError, MissingExtraError
+from bigkingxxl.extras import install
+from bigkingxxl.reach import is_reachable
 
 COMPETITION = "sartorius-cell-instance-segmentation"
 COCO_DATASET = "slawekbiel/sartorius-cell-instance-segmentation-coco"
@@ -36,11 +38,17 @@ class KaggleClient:
             import kagglesdk
         except ModuleNotFoundError as error:
             raise MissingExtraError(
-                "downloading needs Kaggle's own client: pip install 'bigkingxxl[kaggle]', or fetch "
+                f"downloading needs Kaggle's own client: {install('kaggle')}, or fetch "
                 f"the archive from {SITE}/competitions/{COMPETITION}/data and use --archive FILE"
             ) from error
         self._connect = kagglesdk.KaggleClient
         self._credentials = _credentials()
+        endpoint = _endpoint()
+        if not is_reachable(endpoint):
+            raise InputError(
+                f"{endpoint} cannot be reached: fetch the archive on another machine from "
+                f"{SITE}/competitions/{COMPETITION}/data and use --archive FILE"
+            )
 
     def competition(self) -> Any:
         """Open the competition's archive, a streaming answer of `requests`.
@@ -76,6 +84,12 @@ class KaggleClient:
     def _open(self, call: Callable[[Any], Any], page: str) -> Any:
         with _sentences(page), self._connect(**self._credentials) as client:
             return call(client)
+
+
+def _endpoint() -> str:
+    from kagglesdk.kaggle_env import get_endpoint, get_env
+
+    return str(get_endpoint(get_env()))
 
 
 def _credentials() -> dict[str, str]:

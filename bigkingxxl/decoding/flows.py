@@ -63,7 +63,7 @@ class FlowsKnobs(Settings):
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
     flow_error: float = Field(0.4, gt=0)
     minimum_area: int = Field(15, ge=0)
-    steps: int = Field(200, ge=1)
+    steps: int = Field(200, ge=1, le=100_000)
 
 
 class Flows(Representation):

@@ -49,7 +49,7 @@ class WatershedKnobs(Settings):
 
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
     seed_threshold: float = Field(0.5, gt=0, lt=1)
-    smoothing: float = Field(1.0, ge=0)
+    smoothing: float = Field(1.0, ge=0, le=1000)
     minimum_area: int = Field(10, ge=0)
 
 

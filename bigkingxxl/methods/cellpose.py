@@ -8,8 +8,9 @@ from pydantic import Field
 
 from bigkingxxl.decoding.flows import Flows, FlowsSettings
 from bigkingxxl.errors import InputError, SettingsError
+from bigkingxxl.extras import install
 from bigkingxxl.methods.base import Batch, DenseMethod
-from bigkingxxl.settings import Settings, checked
+from bigkingxxl.settings import Channels, Settings, checked
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,7 +31,7 @@ class CellposeSettings(Settings):
 
     network: Literal["unet", "sam"] = "unet"
     start: str | None = None
-    image_channels: int = Field(1, ge=1)
+    image_channels: Channels = 1
     representation_settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -102,5 +103,5 @@ class Cellpose(DenseMethod):
         if self.settings.network != "unet":
             raise InputError(
                 "networks of cellpose 4 (Cellpose-SAM) only predict here: train one of 3.1, "
-                "settings.network=unet (pip install 'bigkingxxl[cellpose]')"
+                f"settings.network=unet ({install('cellpose')})"
             )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bigkingxxl.decoding.registry import make_representation
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.settings import Settings
+from bigkingxxl.settings import Channels, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,10 +27,10 @@ class CompactSettings(Settings):
 
     representation: str = "flows"
     representation_settings: dict[str, Any] = Field(default_factory=dict)
-    image_channels: int = Field(1, ge=1)
+    image_channels: Channels = 1
     encoder: str = "tf_efficientnet_lite0"
     imagenet: bool = True
-    widths: tuple[int, int, int, int] = (128, 96, 64, 48)
+    widths: tuple[Channels, Channels, Channels, Channels] = (128, 96, 64, 48)
 
 
 class Compact(DenseMethod):

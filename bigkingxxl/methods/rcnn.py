@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from bigkingxxl.candidates import SCORE_FLOOR, Candidates
 from bigkingxxl.methods.base import Batch, Crop, Method
-from bigkingxxl.settings import Settings
+from bigkingxxl.settings import Channels, Positive, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bigkingxxl.detection.targets import Target
     from bigkingxxl.networks.region_network import RegionNetwork
 
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Ratio = Annotated[float, Field(ge=0.01, le=100)]
 MASKS_AT_ONCE = 128  # regions in the mask head, so that a dense field needs no more memory
 LAYER_REGIONS = 500  # the surest regions of an image that its soft layers show
 LEVELS = 5  # of the pyramid
@@ -56,30 +58,30 @@ class RcnnSettings(Settings):
         rescore: the score is that of the box times the mean mask probability.
     """
 
-    image_channels: int = Field(1, ge=1)
+    image_channels: Channels = 1
     backbone: str = "resnet50"
     pretrained: str = "none"
     norm: Literal["batch", "frozen", "group"] = "batch"
     stem_stride: Literal[1, 2] = 2
-    channels: int = Field(256, ge=8)
-    anchor_sizes: tuple[tuple[float, ...], ...] = ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))
-    anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
-    rpn_depth: int = Field(1, ge=1)
-    proposals: tuple[int, int] = (1000, 3000)
+    channels: int = Field(256, ge=8, le=4096)
+    anchor_sizes: tuple[tuple[Positive, ...], ...] = ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))
+    anchor_ratios: Annotated[tuple[Ratio, ...], Field(min_length=1)] = (0.33, 0.5, 1.0, 2.0, 3.0)
+    rpn_depth: int = Field(1, ge=1, le=64)
+    proposals: tuple[Count, Count] = (1000, 3000)
     rpn_samples: int = Field(256, ge=2)
     rpn_nms: float = Field(0.7, gt=0, le=1)
-    roi_samples: int = Field(2, ge=1)
+    roi_samples: int = Field(2, ge=1, le=64)
     box_head: Literal["fc", "conv"] = "fc"
-    box_width: int = Field(1024, ge=8)
+    box_width: int = Field(1024, ge=8, le=16384)
     boxes_by_type: bool = False
     masks_by_type: bool = False
     head_norm: Literal["none", "batch"] = "none"
     regions: int = Field(512, ge=2)
     positive_share: float = Field(0.25, gt=0, lt=1)
     mask_side: Literal[28, 56] = 28
-    mask_width: int = Field(256, ge=8)
-    mask_depth: int = Field(4, ge=0)
-    mask_weight: float = Field(1.0, ge=0)
+    mask_width: int = Field(256, ge=8, le=4096)
+    mask_depth: int = Field(4, ge=0, le=64)
+    mask_weight: float = Field(1.0, ge=0, le=1e6)
     box_nms: float = Field(0.6, gt=0, le=1)
     nms_by_type: bool = False
     score_floor: float = Field(SCORE_FLOOR, ge=0, lt=1)

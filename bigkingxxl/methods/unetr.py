@@ -10,7 +10,7 @@ from pydantic import Field
 from bigkingxxl.decoding.registry import make_representation
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.settings import Settings
+from bigkingxxl.settings import Channels, Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,12 +33,12 @@ class UnetrSettings(Settings):
 
     representation: str = "watershed"
     representation_settings: dict[str, Any] = Field(default_factory=dict)
-    image_channels: int = Field(1, ge=1)
-    image_size: int = Field(256, ge=16, multiple_of=16)
-    feature_size: int = Field(16, ge=4)
-    hidden_size: int = Field(192, ge=16)
-    mlp_dim: int = Field(768, ge=16)
-    heads: int = Field(6, ge=1)
+    image_channels: Channels = 1
+    image_size: int = Field(256, ge=16, le=4096, multiple_of=16)
+    feature_size: int = Field(16, ge=4, le=1024)
+    hidden_size: int = Field(192, ge=16, le=8192)
+    mlp_dim: int = Field(768, ge=16, le=32768)
+    heads: int = Field(6, ge=1, le=1024)
     pyramid: str = "tf_efficientnet_lite0"
     imagenet: bool = True
     normalisation: Literal["batch", "group", "instance"] = "batch"

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bigkingxxl.errors import MissingExtraError
+from bigkingxxl.extras import install
 
 Kind = Literal["unet", "sam"]
 CHANNELS: dict[Kind, int] = {"unet": 2, "sam": 3}
 LINES: dict[Kind, int] = {"unet": 3, "sam": 4}  # of the library, that have the network
 HOW: dict[Kind, str] = {
-    "unet": "pip install 'bigkingxxl[cellpose]'",
-    "sam": "pip install 'bigkingxxl[cellpose-sam]'",
+    "unet": install("cellpose"),
+    "sam": install("cellpose-sam"),
 }
 WIDTHS = (32, 64, 128, 256)
 STYLE = 256

@@ -6,6 +6,7 @@ pixels of the network, and `diam_labels`, in pixels of the images it was trained
 
 from __future__ import annotations
 
+import glob
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from bigkingxxl.errors import InputError, MissingExtraError, ModelError
 from bigkingxxl.networks.cellpose import DIAMETERS, HOW, Kind, library_version
 from bigkingxxl.networks.pretrained import read_tensors
+from bigkingxxl.reach import is_reachable, patience
 from bigkingxxl.settings import nearest
 
 CYTO, NUCLEI = 30.0, 17.0  # pixels of the network that cells and nuclei measure
@@ -96,8 +98,11 @@ def named_file(name: str) -> Path:
             f"{nearest(name, known)}"
         )
     find = getattr(models, "model_path", models.cache_model_path)
+    is_kept = any(Path(models.MODEL_DIR).glob(f"{glob.escape(name)}*"))
     try:
-        with checked_certificates():
+        if not is_kept and not is_reachable(models._MODEL_URL):
+            raise OSError("it cannot be reached")
+        with checked_certificates(), patience():
             return Path(find(name))
     except (OSError, ValueError) as error:
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from bigkingxxl.errors import InputError, ModelError, SettingsError
 from bigkingxxl.networks.backbone import feature_options
 from bigkingxxl.networks.encoders import packaged_weights
+from bigkingxxl.reach import is_reachable, patience
 
 WORDS = ("none", "hub", "packaged")
 SEED = 3_141_592_653  # of weights that others are to replace
@@ -56,7 +59,8 @@ def _adapted(
     """The weights under the names of timm's features, for images of some channels."""
     options = feature_options(name, image_channels)
     try:
-        state = _timms(name, given, options)
+        with nullcontext() if given else hub_or_what_is_kept():
+            state = _timms(name, given, options)
         # timm leaves out in silence what a file has not. What would be the same from a file of
         # other values is none of the file's, be it random or a norm's ones and zeros.
         other = _timms(name, _changed(given), options) if given else {}
@@ -71,6 +75,24 @@ def _adapted(
         if tensor.is_floating_point() and tensor.equal(state[key]):
             raise InputError(f"the weights '{pretrained}' do not fit '{name}': '{key}' is missing")
     return state
+
+
+@contextmanager
+def hub_or_what_is_kept() -> Iterator[None]:
+    """Within the block, a hub that does not answer is not asked: what it sent before is taken."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or is_reachable(constants.ENDPOINT):
+        yield
+        return
+    constants.HF_HUB_OFFLINE = True
+    try:
+        with patience():
+            yield
+    except (OSError, RuntimeError, LookupError, ValueError) as error:
+        raise OSError(f"{constants.ENDPOINT} cannot be reached") from error
+    finally:
+        constants.HF_HUB_OFFLINE = False
 
 
 def _changed(given: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +156,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):
         stored = stored.get(key, stored) if isinstance(stored, dict) else stored
     if not isinstance(stored, dict) or not all(
-        isinstance(each, Tensor) for each in stored.values()
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in stored.items()
     ):
         raise ModelError(f"{path} holds no dictionary of tensors")
     return stored

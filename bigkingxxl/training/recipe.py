@@ -15,7 +15,15 @@ from bigkingxxl.errors import SettingsError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.settings import Settings, checked, nearest, override, read_values
+from bigkingxxl.settings import (
+    Positive,
+    Seed,
+    Settings,
+    checked,
+    nearest,
+    override,
+    read_values,
+)
 
 
 class TrainingSettings(Settings):
@@ -51,11 +59,11 @@ class TrainingSettings(Settings):
     max_minutes: float | None = Field(None, gt=0)
     crops_per_epoch: int = Field(800, ge=1)
     optimizer: Literal["adamw", "muon"] = "adamw"
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    batch_size: int = Field(8, ge=1, le=4096)
+    learning_rate: float = Field(1e-3, gt=0, le=100)
+    weight_decay: float = Field(1e-2, ge=0, le=100)
     warmup_steps: int = Field(100, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
+    clip_norm: float = Field(5.0, gt=0, le=1e6)
     averaging: float = Field(0.995, ge=0, lt=1)
     precision: Literal["bf16", "32"] = "bf16"
     type_balance: float = Field(0.5, ge=0, le=1)
@@ -69,7 +77,7 @@ class TrainingSettings(Settings):
     patience: int = Field(20, ge=1)
     small_set: int = Field(5, ge=1)
     freeze_statistics: bool = False
-    workers: int = Field(1, ge=0)
+    workers: int = Field(1, ge=0, le=1024)
     feed: Literal["processes", "device"] = "processes"
 
 
@@ -95,18 +103,18 @@ class AdversarialSettings(Settings):
         unlabelled_weight: of their adversarial loss beside that of annotated images.
     """
 
-    weight: float = Field(0.002, ge=0)
+    weight: float = Field(0.002, ge=0, le=1e6)
     begin: float = Field(0.1, ge=0, le=1)
     full: float = Field(0.4, ge=0, le=1)
     game: Game = "wasserstein"
-    gradient_penalty: float = Field(10.0, ge=0)
+    gradient_penalty: float = Field(10.0, ge=0, le=1e6)
     critic_steps: int = Field(1, ge=1)
-    critic_width: int = Field(16, ge=2)
-    critic_learning_rate: float = Field(2e-4, gt=0)
-    softening: float = Field(1.0, ge=0)
+    critic_width: int = Field(16, ge=2, le=1024)
+    critic_learning_rate: float = Field(2e-4, gt=0, le=100)
+    softening: float = Field(1.0, ge=0, le=100)
     unlabelled: tuple[str, ...] = ()
     semi_supervised: bool = True
-    unlabelled_weight: float = Field(1.0, ge=0)
+    unlabelled_weight: float = Field(1.0, ge=0, le=1e6)
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -140,9 +148,6 @@ class TeacherSettings(Settings):
     def models(self) -> tuple[str, ...]:
         """All of them, by name or file."""
         return (self.model,) if isinstance(self.model, str) else self.model
-
-
-PositivePair = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
 
 
 class Recipe(Settings):
@@ -179,8 +184,8 @@ class Recipe(Settings):
     varied_images: int = Field(0, ge=0)
     adversarial: AdversarialSettings | None = None
     teacher: TeacherSettings | None = None
-    pixel_size_um: PositivePair | None = None
-    seed: int = 0
+    pixel_size_um: tuple[Positive, Positive] | None = None
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _feeds_a_critic(self) -> Self:

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from bigkingxxl import __version__, errors
+from bigkingxxl import __version__, errors, extras
 from bigkingxxl.cli import main
 
 Run = Callable[..., Result]
@@ -61,8 +61,11 @@ def test_a_users_error_is_one_sentence_and_exit_2(run_command: Run, kind: type[E
     [
         (FileNotFoundError(errno.ENOENT, "No such file", "a.png"), 2, "a.png: no such file"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out.csv"), 2, "out.csv: no space left"),
-        (ModuleNotFoundError("x", name="torch.nn"), 2, 'pip install "bigkingxxl[train]"'),
-        (ModuleNotFoundError("x", name="kaggle"), 2, 'pip install "bigkingxxl[kaggle]"'),
+        (ModuleNotFoundError("x", name="torch.nn"), 2, extras.install("train")),
+        (ModuleNotFoundError("x", name="kaggle"), 2, extras.install("kaggle")),
+        (MemoryError("Unable to allocate 7 EiB"), 2, "not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), 2, "not enough memory"),
+        (RecursionError(), 2, "too deeply"),
         (ModuleNotFoundError("No module named 'spam'", name="spam"), 1, "unexpected"),
         (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
         (RuntimeError(), 1, "RuntimeError: no message"),

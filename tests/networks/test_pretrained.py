@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import time
 from collections.abc import Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -214,6 +216,44 @@ def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="'resnet18' could not be downloaded") as caught:
         loaded("resnet18", 1, "hub")
     one_sentence(caught.value)
+
+
+@pytest.fixture
+def silent_hub(
+    hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, bytes]]:
+    """A hub that takes connections and never says a word, as behind a bad firewall."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        here = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", here)
+        template = huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{")
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE",
+                            f"{here}/{{{template[2]}")  # fmt: skip
+        yield hub
+
+
+@pytest.mark.slow
+def test_a_hub_that_does_not_answer_is_one_sentence_within_seconds(
+    silent_hub: dict[str, bytes],
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(InputError, match="cannot be reached") as caught:
+        loaded("resnet18", 1, "hub")
+    assert time.monotonic() - began < 6
+    one_sentence(caught.value)
+
+
+def test_what_the_hub_sent_before_is_taken_when_it_is_out_of_reach(
+    hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub["/timm/resnet18.a1_in1k/resolve/main/model.safetensors"] = save(
+        classifier("resnet18").state_dict()
+    )
+    first = loaded("resnet18", 1, "hub").state_dict()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    again = loaded("resnet18", 1, "hub").state_dict()
+    for name, tensor in first.items():
+        torch.testing.assert_close(again[name], tensor)
 
 
 # ---- what is refused -----------------------------------------------------------------------------
