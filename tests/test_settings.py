@@ -226,3 +226,65 @@ def test_a_bad_config_file_is_one_sentence(
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such config file"):
         read_values(tmp_path / "a.yaml")
+
+
+# ---- values that nothing can be done with --------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), "inf", "1e400"])
+@pytest.mark.parametrize("key", ["learning_rate", "pair"])
+def test_no_setting_is_infinite_or_nan(key: str, value: Any) -> None:
+    class Numbers(Settings):
+        learning_rate: float = 1.0
+        pair: tuple[float, float] = (1.0, 2.0)
+
+    given = (1.0, value) if key == "pair" else value
+    with pytest.raises(SettingsError, match="finite"):
+        checked(Numbers, {key: given})
+
+
+@pytest.mark.parametrize("value", [10**20, -(10**20)])
+def test_numbers_that_nothing_counts_to_are_refused(value: int) -> None:
+    class Counts(Settings):
+        epochs: int = 1
+
+    with pytest.raises(
+        SettingsError, match=r"'epochs' is -?100000000000000000000, expected at most"
+    ):
+        checked(Counts, {"epochs": value})
+
+
+def bomb(levels: int = 9) -> str:
+    """A YAML text of a few hundred letters that stands for 10 to the power of `levels` values."""
+    aliases = [f"&a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, levels)]
+    return f"[&a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], {', '.join(aliases)}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(bomb(), "aliases written out"), ("&a [*a]", "aliases written out"),
+     ("[" * 100_000, "too deeply"), ("{a: " * 20_000, "too deeply")],
+)  # fmt: skip
+def test_yaml_bombs_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=message):
+        override({}, [f"key={text}"])
+    (tmp_path / "a.yaml").write_text(f"key: {text}", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"a\.yaml: .*" + message):
+        read_values(tmp_path / "a.yaml")
+
+
+def test_a_few_aliases_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: &x {b: 1}\nc: *x\nd: {<<: *x, e: 2}", encoding="utf-8")
+    assert read_values(tmp_path / "a.yaml") == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
+
+
+def test_json_nested_too_deeply_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"a\.json"):
+        read_values(tmp_path / "a.json")
+
+
+def test_a_config_that_ends_python_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("raise SystemExit(0)", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"a\.py"):
+        read_values(tmp_path / "a.py")

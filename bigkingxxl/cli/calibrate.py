@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.settings import LARGEST_SEED
+
 if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
     from bigkingxxl.training.calibrate import Calibrated
@@ -27,8 +30,8 @@ def calibrate(
         Path | None, typer.Option(help="Write a calibrated copy, and leave the model as it is.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of what is learned.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of what is learned.")] = 0,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Make a model's scores the IoU that its masks are expected to have with true cells.

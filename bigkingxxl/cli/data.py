@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.settings import LARGEST_SEED
+
 app = typer.Typer(no_args_is_help=True, help="Download, describe, split and synthesise data sets.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]
 Target = Annotated[Path, typer.Argument(metavar="DIR", help="Where the data go.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 SkipBad = Annotated[bool, typer.Option(help="Leave bad rows and images out and name them.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one a core by default.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Processes; one per core by default.")
+]
 DATASET = Path("dataset")
 
 
@@ -26,6 +35,7 @@ def download(
     ] = None,
     coco: Annotated[bool, typer.Option(help="The public COCO annotations too.")] = True,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zips.")] = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Fetch the challenge's data from Kaggle and unpack them.
@@ -40,6 +50,13 @@ def download(
         found = downloads.unpack_archives(folder, archive, track=track)
     else:
         found = downloads.download(folder, with_coco=coco, keep_archives=keep_archives, track=track)
+    if as_json:
+        archives = [
+            {"name": each.name, "bytes": each.bytes, "sha256": each.sha256, "files": each.files}
+            for each in found
+        ]
+        print_json({"folder": folder, "archives": archives})
+        return
     for each in found:
         size = sum(each.files.values())
         typer.echo(f"{folder}: {each.name}, {len(each.files)} files, {size / 1e6:,.1f} MB unpacked")
@@ -57,6 +74,7 @@ def preprocess(
     ] = "masks,labels,tif,coco",
     skip_bad: SkipBad = False,
     workers: Workers = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Convert a data set: masks by cell type, label images, Cellpose's TIF pairs, COCO.
@@ -72,10 +90,15 @@ def preprocess(
         dataset, target, fold=fold, folds_file=folds, kinds=chosen, workers=workers,
         track=tracker(quiet),
     )  # fmt: skip
-    kept = f", {done.kept} of them done before" if done.kept else ""
-    typer.echo(f"{target}: {done.made + done.kept} images with {done.cells} cells{kept}")
-    if done.hidden:
-        typer.echo(f"  {done.hidden} cells lie wholly under others and miss in label images")
+    if as_json:
+        print_json({"folder": target, **asdict(done)})
+    else:
+        kept = f", {done.kept} of them done before" if done.kept else ""
+        typer.echo(f"{target}: {done.made + done.kept} images with {done.cells} cells{kept}")
+        if done.hidden:
+            typer.echo(
+                f"  {done.hidden} cells lie wholly under others and are missing in label images"
+            )
     for sentence in done.failed:
         typer.echo(f"bigkingxxl: {sentence}", err=True)
     if done.failed and not skip_bad:
@@ -85,7 +108,7 @@ def preprocess(
 @app.command()
 def info(
     folder: Folder = DATASET,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the distributions to this file.")] = None,
     skip_bad: SkipBad = False,
     quiet: Quiet = False,
@@ -98,9 +121,7 @@ def info(
     if plot is not None:
         info_views.plot(found, plot)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found.as_json(), indent=2))
+        print_json(found.as_json())
     else:
         typer.echo(info_views.as_text(found))
 
@@ -109,12 +130,13 @@ def info(
 def split(
     folder: Folder = DATASET,
     out: Annotated[Path | None, typer.Option(help="File; DIR/folds.csv by default.")] = None,
-    folds: Annotated[int, typer.Option(min=2, help="How many.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, another split.")] = 0,
+    folds: Annotated[int, typer.Option(min=2, max=10_000, help="How many.")] = 5,
+    seed: Seed = 0,
     pixels: Annotated[
         bool, typer.Option("--pixels", help="Compare the pixels too, whatever is written down.")
     ] = False,
     skip_bad: SkipBad = False,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Split a data set into folds: types balanced, images of one sample or field together.
@@ -133,6 +155,10 @@ def split(
     groups = find_groups(dataset, pixels=pixels, track=tracker(quiet))
     found = splits.assign_folds(dataset, folds=folds, seed=seed, groups=groups)
     splits.write_folds(path, found.fold)
+    if as_json:
+        print_json({"file": path, "groups": found.groups, "grouped_by": found.grouped_by,
+                    "seed": seed, "fold": found.fold})  # fmt: skip
+        return
     typer.echo(f"{path}: {len(found.fold)} images in {found.groups} groups by {found.grouped_by}")
     header = ["images (cells)", *(f"fold {fold}" for fold in range(folds))]
     rows = [
@@ -145,14 +171,15 @@ def split(
 @app.command()
 def synthesize(
     folder: Target = DATASET,
-    images: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    images: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")] = 16,
+    seed: Seed = 0,
     cell_type: Annotated[
         list[str] | None,
         typer.Option(help="astro, cort, shsy5y (all three by default) or varied; repeatable."),
     ] = None,
     size: Annotated[str, typer.Option(help="Height x width in pixels.")] = "520x704",
     workers: Workers = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Simulate phase-contrast images with true cells, in Kaggle's layout."""
@@ -162,6 +189,9 @@ def synthesize(
     types = tuple(cell_type or CELL_TYPES)
     recipe = simulation.Recipe(images, seed, types, parsed_size(size))
     cells = simulation.synthesize(folder, recipe, workers=workers, track=tracker(quiet))
+    if as_json:
+        print_json({"folder": folder, "seed": seed, "cells": cells})
+        return
     typer.echo(f"{folder}: {len(cells)} images with {sum(cells.values())} cells from seed {seed}")
 
 
@@ -187,6 +217,7 @@ def parsed_size(text: str) -> tuple[int, int]:
     from bigkingxxl.errors import InputError
 
     height, _, width = text.lower().replace(" ", "").partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
+    sides = (height, width)
+    if not all(side.isascii() and side.isdecimal() and len(side) < 10 for side in sides):
         raise InputError(f"--size is '{text}', expected height x width in pixels, as 520x704")
     return int(height), int(width)

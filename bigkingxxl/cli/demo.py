@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.settings import LARGEST_SEED
+
 
 def demo(
     data: Annotated[
         Path | None, typer.Option(help="Annotated images of your own; simulated by default.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/demo-DATE).")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the training.")] = 0,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Show the whole road in a few minutes: data, training, prediction, scores, report.
@@ -32,8 +36,12 @@ def demo(
         typer.echo(f"demo: {line}", err=True)
 
     result = run_demo(run, data, seed=seed, quiet=quiet, tell=tell, track=tracker(quiet))
-    print_scores(result.competition, result.coco)
-    typer.echo(f"{result.run}: predictions/submission.csv, predictions/overlays, report.html")
+    if as_json:
+        print_json({"run": result.run, "worked": result.worked, **result.competition.as_dict(),
+                    "coco": result.coco.as_dict()})  # fmt: skip
+    else:
+        print_scores(result.competition, result.coco)
+        typer.echo(f"{result.run}: predictions/submission.csv, predictions/overlays, report.html")
     if not result.worked:
         typer.echo(f"the demo failed: mAP {result.competition.mean:.3f} < {GOAL}", err=True)
         raise typer.Exit(1)

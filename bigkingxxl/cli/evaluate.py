@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 if TYPE_CHECKING:
     from bigkingxxl.evaluation.competition_map import CompetitionScore
     from bigkingxxl.evaluation.inputs import Predictions, Truth
@@ -20,7 +22,7 @@ def evaluate(
         Path,
         typer.Argument(help="A train.csv, COCO json, folder of label images, or a data folder."),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: AsJson = False,
     per_image: Annotated[
         Path | None, typer.Option(help="Write the score of every image to this csv file.")
     ] = None,
@@ -73,11 +75,9 @@ def evaluate(
         write_report(report, title=predictions.name, competition=competition, coco=coco,
                      facts=facts)  # fmt: skip
     if as_json:
-        import json
-
         about = {"predictions": str(predictions), "truth": str(truth)}
         everything = {**about, **competition.as_dict(), "coco": coco.as_dict(), "notes": notes}
-        typer.echo(json.dumps(everything, indent=2))
+        print_json(everything)
     else:
         from bigkingxxl.cli.scores import print_scores
 

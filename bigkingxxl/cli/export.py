@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 
 def export(
     model: Annotated[Path, typer.Argument(help="A trained model.")],
@@ -17,6 +19,7 @@ def export(
     half: Annotated[
         bool, typer.Option("--half", help="Store weights in 16 bits: half the size.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn a trained model into one that predicts without torch.
 
@@ -32,6 +35,9 @@ def export(
         from bigkingxxl.training.export_cellpose import export_cellpose
 
         sizes = export_cellpose(model, out)
+        if as_json:
+            print_json({"file": out, "diameter": sizes[1], "network_diameter": sizes[0]})
+            return
         typer.echo(f"{out}: cells of {sizes[1]:.1f} pixels, {sizes[0]:.1f} in the network")
         return
     if to != "onnx":
@@ -39,5 +45,8 @@ def export(
     if out.suffix != ONNX_SUFFIX:
         raise InputError(f"--out is {out}, expected a name that ends in {ONNX_SUFFIX}")
     difference = write(model, out, half=half)
-    size = out.stat().st_size / 1e6
-    typer.echo(f"{out}: {size:.1f} MB, at most {difference:.1e} from torch")
+    size = out.stat().st_size
+    if as_json:
+        print_json({"file": out, "bytes": size, "difference": difference})
+        return
+    typer.echo(f"{out}: {size / 1e6:.1f} MB, at most {difference:.1e} from torch")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 if TYPE_CHECKING:
     from bigkingxxl.training.import_weights import Imported
 
@@ -37,7 +39,7 @@ def import_weights(
             min=0, help="Epsilon of frozen norms in torchvision; default: 0, as it is published."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn weights of torchvision's Mask R-CNN, or of Cellpose, into a model of ours.
 
@@ -64,9 +66,7 @@ def import_weights(
             types=_names(types), file_types=_names(file_types), norm_eps=norm_eps,
         )  # fmt: skip
     if as_json:
-        import json
-
-        typer.echo(json.dumps(as_dictionary(done, out), indent=2))
+        print_json(as_dictionary(done, out))
     else:
         typer.echo("\n".join(as_table(done)))
         counts = ", ".join(f"{count} {action}" for action, count in done.counts.items())

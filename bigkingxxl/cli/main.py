@@ -21,7 +21,9 @@ The module is imported only when its command runs. A command
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -99,6 +101,10 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; whatever goes wrong becomes one sentence on stderr and an exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            # Names of files are any bytes: they are printed as they are.
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="surrogateescape")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

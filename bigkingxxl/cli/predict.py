@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 if TYPE_CHECKING:
     from bigkingxxl.images import ImageSource
 
@@ -51,6 +53,7 @@ def predict(
     frames: Annotated[str, typer.Option(help="'first' page of a TIFF, or 'all'.")] = "first",
     channel: Annotated[int | None, typer.Option(min=0, help="Channel to look at.")] = None,
     pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Find the cells in images.
@@ -114,9 +117,13 @@ def predict(
         partial(warnings_for, card, scale_given=scale is not None),
         track=partial(track, quiet=quiet),
     )  # fmt: skip
-    done = f", {result.skipped} of them done before" if result.skipped else ""
-    images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
-    typer.echo(f"{out}: {sum(result.cells.values())} cells in {images_done}{done}")
+    if as_json:
+        print_json({"folder": out, "cells": result.cells, "done_before": result.skipped,
+                    "unreadable": result.unreadable})  # fmt: skip
+    else:
+        done = f", {result.skipped} of them done before" if result.skipped else ""
+        images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
+        typer.echo(f"{out}: {sum(result.cells.values())} cells in {images_done}{done}")
     for sentence in result.unreadable:
         typer.echo(f"bigkingxxl: {sentence}", err=True)
     if result.unreadable:

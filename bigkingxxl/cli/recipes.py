@@ -7,6 +7,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 
 class Entry(NamedTuple):
     """A shipped recipe: its name, its method, what it is for, and its text."""
@@ -21,17 +23,18 @@ def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Print this recipe, to start a config file from.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the ready-made training settings, or print one of them."""
     found = shipped_recipes()
     if name is not None:
-        typer.echo(_named(name, found).text, nl=False)
+        chosen = _named(name, found)
+        if as_json:
+            print_json(chosen._asdict())
+        else:
+            typer.echo(chosen.text, nl=False)
     elif as_json:
-        import json
-
-        rows = [{"name": e.name, "method": e.method, "summary": e.summary} for e in found]
-        typer.echo(json.dumps(rows, indent=2))
+        print_json([{"name": e.name, "method": e.method, "summary": e.summary} for e in found])
     else:
         wide = max((len(each.name) for each in found), default=0)
         method = max((len(each.method) for each in found), default=0)

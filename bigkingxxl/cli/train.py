@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.settings import LARGEST_SEED
+
 DEFAULT_DATA = [Path("dataset")]
 
 
@@ -45,8 +48,11 @@ def train(
     no_unlabelled: Annotated[
         bool, typer.Option("--no-unlabelled", help="Train the critic's recipe without them.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a model on a data set and write it to RUN/model.safetensors.
@@ -66,6 +72,10 @@ def train(
         recipe, open_datasets(data, leave_out or ()), folder,
         fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
     )  # fmt: skip
+    if as_json:
+        print_json({"model": result.model, "epochs": result.epochs, "minutes": result.minutes,
+                    "map": result.score, "in_sample": True, "chosen": result.chosen})  # fmt: skip
+        return
     meaning = (
         "on validation images (in-sample: it chose the epoch)"
         if result.chosen

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bigkingxxl.cli import answer
+from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.settings import LARGEST_SEED
+
 if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
     from bigkingxxl.evaluation.tuning import Tuner
@@ -35,8 +39,11 @@ def tune(
         bool, typer.Option("--force", help="Also on images that the model was trained on.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the halves of the cross-fitted score.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=LARGEST_SEED, help="Of the halves of the cross-fitted score."),
+    ] = 0,
+    as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Choose a model's thresholds on annotated images, for each cell type.
@@ -186,12 +193,10 @@ def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningRe
 
 def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Sequence[str]) -> None:
     """Everything, for programs."""
-    import json
-
     from bigkingxxl.provenance import provenance
 
     about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
-    typer.echo(json.dumps({**about, **result}, indent=2))
+    answer.print_json({**about, **result})
 
 
 def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from bigkingxxl.simulate.varied import VARIED
 KINDS = (*CELL_TYPES, VARIED)
 # Images of each type in the challenge's training set; of any other kind as many as of all of them.
 SHARES = {"astro": 131, "cort": 320, "shsy5y": 155, VARIED: 606}
+SMALLEST_SIDE, MOST_PIXELS = 16, 100_000_000
 ANNOTATIONS, IMAGES, FIELDS, RECORD = "train.csv", "train", "fields.csv", "synthetic.json"
 
 
@@ -48,6 +49,12 @@ class Recipe:
             raise InputError(
                 f"{self.images} images from seed {self.seed} were asked for, expected 1 image or "
                 "more and a seed from 0"
+            )
+        height, width = self.size
+        if min(self.size) < SMALLEST_SIDE or height * width > MOST_PIXELS:
+            raise InputError(
+                f"images of {height} x {width} pixels were asked for, expected sides of "
+                f"{SMALLEST_SIDE} or more, and at most {MOST_PIXELS:,} pixels"
             )
         for name in self.cell_types:
             if name not in KINDS:
@@ -108,11 +115,10 @@ def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
 def type_sequence(images: int, cell_types: Sequence[str], seed: int) -> list[str]:
     """The type of each image: numbers in the challenge's proportions, in shuffled order."""
     types = [name for name in KINDS if name in cell_types]
-    weights = np.array([SHARES[name] for name in types], float)
-    shares = images * weights / weights.sum()
-    counts = np.floor(shares).astype(int)
-    # The largest remainders get what rounding down left over.
-    counts[np.argsort(counts - shares, kind="stable")[: images - counts.sum()]] += 1
+    weights = np.array([SHARES[name] for name in types], np.int64)
+    counts, rest = np.divmod(images * weights, weights.sum())
+    # The largest remainders get what rounding down left over, of equals the first.
+    counts[np.argsort(-rest, kind="stable")[: images - counts.sum()]] += 1
     sequence = np.repeat(np.arange(len(types)), counts)
     return [types[index] for index in np.random.default_rng(seed).permutation(sequence)]
 

@@ -26,7 +26,7 @@ class ComponentsSettings(Settings):
         dice_weight: of the Dice loss beside the cross-entropy.
     """
 
-    dice_weight: float = Field(1.0, ge=0)
+    dice_weight: float = Field(1.0, ge=0, le=1e6)
 
 
 class ComponentsKnobs(Settings):

@@ -42,11 +42,11 @@ class FlowsSettings(Settings):
 
     boundary: bool = False
     size: bool = False
-    flow_scale: float = Field(5.0, gt=0)
-    dice_weight: float = Field(1.0, ge=0)
-    type_weight: float = Field(1.0, ge=0)
-    boundary_weight: float = Field(1.0, ge=0)
-    size_weight: float = Field(0.5, ge=0)
+    flow_scale: float = Field(5.0, gt=0, le=1e6)
+    dice_weight: float = Field(1.0, ge=0, le=1e6)
+    type_weight: float = Field(1.0, ge=0, le=1e6)
+    boundary_weight: float = Field(1.0, ge=0, le=1e6)
+    size_weight: float = Field(0.5, ge=0, le=1e6)
 
 
 class FlowsKnobs(Settings):
@@ -61,7 +61,7 @@ class FlowsKnobs(Settings):
     """
 
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
-    flow_error: float = Field(0.4, gt=0)
+    flow_error: float = Field(0.4, gt=0, le=1e6)
     minimum_area: int = Field(15, ge=0)
     steps: int = Field(200, ge=1, le=100_000)
 

@@ -34,7 +34,7 @@ class WatershedSettings(ComponentsSettings):
         distance_weight: of the distance map's loss.
     """
 
-    distance_weight: float = Field(2.0, ge=0)
+    distance_weight: float = Field(2.0, ge=0, le=1e6)
 
 
 class WatershedKnobs(Settings):

@@ -68,7 +68,7 @@ class RcnnSettings(Settings):
     anchor_ratios: Annotated[tuple[Ratio, ...], Field(min_length=1)] = (0.33, 0.5, 1.0, 2.0, 3.0)
     rpn_depth: int = Field(1, ge=1, le=64)
     proposals: tuple[Count, Count] = (1000, 3000)
-    rpn_samples: int = Field(256, ge=2)
+    rpn_samples: int = Field(256, ge=2, le=100_000)
     rpn_nms: float = Field(0.7, gt=0, le=1)
     roi_samples: int = Field(2, ge=1, le=64)
     box_head: Literal["fc", "conv"] = "fc"
@@ -76,7 +76,7 @@ class RcnnSettings(Settings):
     boxes_by_type: bool = False
     masks_by_type: bool = False
     head_norm: Literal["none", "batch"] = "none"
-    regions: int = Field(512, ge=2)
+    regions: int = Field(512, ge=2, le=100_000)
     positive_share: float = Field(0.25, gt=0, lt=1)
     mask_side: Literal[28, 56] = 28
     mask_width: int = Field(256, ge=8, le=4096)
@@ -85,7 +85,7 @@ class RcnnSettings(Settings):
     box_nms: float = Field(0.6, gt=0, le=1)
     nms_by_type: bool = False
     score_floor: float = Field(SCORE_FLOOR, ge=0, lt=1)
-    detections: int = Field(2000, ge=1)
+    detections: int = Field(2000, ge=1, le=100_000)
     rescore: bool = True
 
     @field_validator("anchor_sizes")

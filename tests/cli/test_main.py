@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import types
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl import __version__, errors, extras
 from bigkingxxl.cli import main
+from bigkingxxl.cli.answer import print_json
 
 Run = Callable[..., Result]
 
@@ -151,3 +153,66 @@ def test_every_command_of_a_group_explains_itself() -> None:
             assert command.help, f"{name} {sub} needs a docstring"
             for parameter in command.params:
                 assert getattr(parameter, "help", None), f"{name} {sub}: {parameter.name}"
+
+
+def commands() -> list[tuple[str, Any]]:
+    """All commands, those of groups too."""
+    found = []
+    for name in main.COMMANDS:
+        command = main.load(name)
+        inner = getattr(command, "commands", None)
+        found += [(name, command)] if inner is None else [
+            (f"{name} {each}", own) for each, own in inner.items()
+        ]  # fmt: skip
+    return found
+
+
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize(
+    "command", [own for _, own in COMMANDS], ids=[name for name, _ in COMMANDS]
+)
+def test_every_command_answers_in_json_too(command: Any) -> None:
+    assert "--json" in [option for each in command.params for option in each.opts]
+
+
+SEEDED = [name for name, own in COMMANDS if any(each.name == "seed" for each in own.params)]
+
+
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999", "nan"])
+@pytest.mark.parametrize("command", SEEDED)
+def test_impossible_seeds_are_refused(command: str, seed: str) -> None:
+    result = CliRunner().invoke(main.app, [*command.split(), f"--seed={seed}"])
+    assert result.exit_code == 2
+    assert "Traceback" not in result.stderr
+    assert "seed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["predict", "", "--out", "x"], ["predict", "a", "--out", ""], ["predict", "a", "--out="],
+     ["data", "info", ""], ["train", "", "--data", "x"], ["evaluate", "a", ""],
+     ["export", "", "--out", "x.onnx"], ["tune", "bundled", "--data", ""]],
+)  # fmt: skip
+def test_empty_names_are_refused(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main.app, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "empty" in result.stderr
+
+
+def test_names_of_any_bytes_are_printed(run_command: Run) -> None:
+    result = run_command(lambda: typer.echo(os.fsdecode(b"a\xff.tif")))
+    assert result.exit_code == 0
+    assert result.stdout_bytes == b"a\xff.tif\n"
+
+
+def test_json_knows_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    from pathlib import Path
+
+    import numpy as np
+
+    print_json({"a": float("nan"), "b": [np.float64("inf"), np.array([1.5, np.nan])],
+                "c": Path("x")})  # fmt: skip
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, [1.5, None]], "c": "x"}
