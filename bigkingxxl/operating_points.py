@@ -27,7 +27,7 @@ class SelectKnobs(Settings):
     mask_threshold: float = Field(0.5, gt=0, lt=1)
     score_threshold: float = Field(0.3, ge=0, le=1)
     nms_iou: float = Field(0.5, ge=0, le=1)
-    minimum_area: float = Field(20.0, ge=0, le=1e6)
+    minimum_area: float = Field(20.0, ge=0, le=1e9)
 
 
 class OperatingPoint(Settings):

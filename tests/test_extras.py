@@ -44,5 +44,5 @@ def test_an_installed_package_comes_again_from_where_it_came(
     url: dict[str, Any] | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages/bigkingxxl/extras.py"))
-    monkeypatch.setattr(extras.metadata, "distribution", lambda _: Installed(url))
+    monkeypatch.setattr("bigkingxxl.extras.metadata.distribution", lambda _: Installed(url))
     assert extras.install("train") == f'pip install "{expected}"'

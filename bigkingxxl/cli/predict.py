@@ -13,6 +13,7 @@ from bigkingxxl.cli.answer import AsJson, print_json
 
 if TYPE_CHECKING:
     from bigkingxxl.images import ImageSource
+    from bigkingxxl.runs.folder import FolderResult
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -121,13 +122,18 @@ def predict(
         print_json({"folder": out, "cells": result.cells, "done_before": result.skipped,
                     "unreadable": result.unreadable})  # fmt: skip
     else:
-        done = f", {result.skipped} of them done before" if result.skipped else ""
-        images_done = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
-        typer.echo(f"{out}: {sum(result.cells.values())} cells in {images_done}{done}")
+        typer.echo(f"{out}: {counted(result)}")
     for sentence in result.unreadable:
         typer.echo(f"bigkingxxl: {sentence}", err=True)
     if result.unreadable:
         raise typer.Exit(2)
+
+
+def counted(result: FolderResult) -> str:
+    """What a run found, in a line."""
+    done = f", {result.skipped} of them done before" if result.skipped else ""
+    images = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
+    return f"{sum(result.cells.values())} cells in {images}{done}"
 
 
 def check_options(frames: str, flips: int | None, type_vote: str | None) -> None:
