@@ -26,6 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,10 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import model_hash, resolve_model
 from bigkingxxl.provenance import provenance
-from bigkingxxl.runs.folder import Selection, predict_folder
+from bigkingxxl.runs.cells import NumberedCells
+from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
+from bigkingxxl.runs.selection import Selection
 from bigkingxxl.simulate.field import simulate_field
 
 CELL_TYPE, SIZE = "shsy5y", (520, 704)
@@ -94,9 +97,10 @@ def time_folder(model: Path, folder: Path, images: int, ahead: list[int]) -> dic
     for count in ahead:
         with tempfile.TemporaryDirectory() as out:
             wall, cpu = time.perf_counter(), time.process_time()
+            selection = Selection(card.operating_points)
             predict_folder(
-                predictor, paths, lambda path: [open_image(path)], Path(out), DEFAULT_FORMATS,
-                Selection(card.operating_points), "benchmark", ahead=count,
+                predictor, paths, lambda path: [open_image(path)], Path(out),
+                run_settings("benchmark", selection, DEFAULT_FORMATS), selection, ahead=count,
             )  # fmt: skip
             found[f"{count}_at_once"] = {
                 "wall": (time.perf_counter() - wall) / len(paths),
@@ -126,7 +130,7 @@ def stages(
         candidates = predictor.decode(maps, source.shape)
     with timed(times, "select"):
         cells = selection.instances(candidates, source.pixel_size_um)
-    image = PredictedImage(source, cells, path)
+    image = PredictedImage(source, NumberedCells.of(cells), path, source.name, lambda: candidates)
     with timed(times, "files"):
         candidates.save(out / f"{source.name}.npz")
         for name in DEFAULT_FORMATS:
@@ -161,7 +165,7 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
             counts.append(len(image.instances))
             for name, each in IMAGE_FORMATS.items():
                 # Measurements are made once for all formats that hold them; here each pays.
-                fresh = PredictedImage(source, image.instances, path)
+                fresh = replace(image)
                 with timed(formats, name):
                     each.write(each.place(out, source.name), fresh)
     tables = time_tables(predictor, selection, paths[: repeats + 1])
@@ -177,8 +181,10 @@ def time_tables(
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*formats: str) -> None:
-            predict_folder(predictor, paths, lambda path: [open_image(path)], Path(folder),
-                           formats, selection, "benchmark")  # fmt: skip
+            predict_folder(
+                predictor, paths, lambda path: [open_image(path)], Path(folder),
+                run_settings("benchmark", selection, formats), selection, overwrite=True,
+            )  # fmt: skip
 
         run(*(name for name in RUN_FORMATS if name in IMAGE_FORMATS))
         for name in RUN_FORMATS:

@@ -15,11 +15,14 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.runs.reader import open_run
 
 if TYPE_CHECKING:
     from bigkingxxl.inference.predictor import Predictor
     from bigkingxxl.models import ModelCard
-    from bigkingxxl.runs.folder import Selection
+    from bigkingxxl.runs.selection import Selection
+
+__all__ = ["Cells", "LoadedModel", "as_source", "load", "open_run"]
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +154,7 @@ def load(
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
     from bigkingxxl.models import resolve_model
-    from bigkingxxl.runs.folder import Selection
+    from bigkingxxl.runs.selection import Selection
 
     GivenSize(scale).check([])
     names = [model] if isinstance(model, str | Path) else model

@@ -18,10 +18,11 @@ from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_
 from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
 from bigkingxxl.evaluation.report import write_report
 from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.models import model_hash, read_card, resolve_model
-from bigkingxxl.runs.folder import Selection, predict_folder
+from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.selection import Selection
 from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
@@ -110,16 +111,10 @@ def predict_ids(
     """Predict images of a data set into a folder, with the chosen formats."""
     predictor, card = load_predictor(model)
     paths = [dataset.image_path(image_id) for image_id in ids]
-    predict_folder(
-        predictor,
-        paths,
-        lambda path: [open_image(path)],
-        out,
-        ("labels", "overlay", "submission", "coco"),
-        Selection(card.operating_points),
-        model_hash(model),
-        track=track,
-    )
+    selection, key = Selection(card.operating_points), model_hash(model)
+    formats = ("labels", "overlay", "submission", "coco")
+    settings = run_settings(key, selection, formats, model=key, reading=Reading().as_json())
+    predict_folder(predictor, paths, Reading().open, out, settings, selection, track=track)
     return out
 
 

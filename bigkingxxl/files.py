@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
+import platform
+import re
 import shutil
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import OutputError
+from bigkingxxl.processes import is_alive
+
+LONGEST_ENDING = 16
+SECONDS_OF_OTHERS = 24 * 3600.0
+TEMPORARY_NAME = re.compile(r"\.(?P<place>[0-9a-f]{6})-(?P<pid>\d+)-\d+\.part(\..*)?")
+_numbers = itertools.count()
 
 CANNOT_WRITE = frozenset((
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
@@ -25,12 +37,13 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; moved into place when the block succeeds, else removed.
 
     Raises:
-        OutputError: the disk is full or the folder cannot be written.
+        OutputError: the disk is full, the folder cannot be written, or what is there is no file
+            that may be replaced (a device, a pipe, a link to a folder).
     """
-    # The ending is kept: many writers choose the format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(path)
         yield temporary
         temporary.replace(path)
     except OSError as error:
@@ -41,10 +54,68 @@ def whole_file(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A name in the folder of `path` that tells which process of which machine wrote it.
+
+    It is short, so that it fits where `path` has the longest name that a file may have. The ending
+    is kept: many writers choose the format by it.
+    """
+    ending = path.suffix if len(path.suffix) <= LONGEST_ENDING else ""
+    return path.with_name(f".{_place_mark()}-{os.getpid()}-{next(_numbers)}.part{ending}")
+
+
+def clear_temporaries(folder: Path, *, recursive: bool = False) -> int:
+    """Remove what dead processes left half written in a folder; how many files that were.
+
+    A process of this machine that lives, and another machine's within a day, keep theirs.
+    """
+    pattern = "**/.*.part*" if recursive else ".*.part*"
+    cleared = 0
+    for path in folder.glob(pattern) if folder.is_dir() else ():
+        match = TEMPORARY_NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        is_ours = match["place"] == _place_mark()
+        with suppress(OSError):
+            is_old = time.time() - path.lstat().st_mtime > SECONDS_OF_OTHERS
+            if not is_alive(int(match["pid"])) if is_ours else is_old:
+                _remove(path)
+                cleared += 1
+    return cleared
+
+
+@cache
+def _place_mark() -> str:
+    """A few letters for where process numbers hold: this machine, and this container of it."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:6]
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to put a file in the place of something that is none.
+
+    Raises:
+        OutputError: a device, a pipe, a socket or a link to a folder is there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+             stat.S_IFBLK: "a device"}  # fmt: skip
+    kind = kinds.get(stat.S_IFMT(mode))
+    if stat.S_ISDIR(mode) and path.is_symlink():
+        kind = "a link to a folder"
+    if kind is not None:
+        raise OutputError(f"{path} is {kind}, which no result replaces: give the name of a file")
+
+
 def _remove(path: Path) -> None:
     # Where even this fails there is nothing to remove, and the error before it counts.
     with suppress(OSError):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink()

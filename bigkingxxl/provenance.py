@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+@cache
+def own_version() -> str:
+    """The version of this package, "" where it is not installed."""
+    try:
+        return metadata.version("bigkingxxl")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:

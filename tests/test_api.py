@@ -15,7 +15,7 @@ from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs.folder import Selection
+from bigkingxxl.runs.selection import Selection
 
 
 class Squares:
@@ -152,7 +152,7 @@ def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
 def test_strange_images_are_named(sized: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("WARNING"):
         sized.predict(ArrayImage(picture(), "picture7"))
-    assert "picture7: it does not look like the images" in caplog.text
+    assert "picture7: it looks unlike the training images" in caplog.text
 
 
 def test_a_missing_model_is_named() -> None:

@@ -32,6 +32,7 @@ from typer.core import TyperGroup
 from bigkingxxl import __version__
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.extras import extra_of, install
+from bigkingxxl.texts import printable
 
 EXIT_USER_ERROR = 2
 EXIT_UNEXPECTED = 1
@@ -52,6 +53,9 @@ COMMANDS: dict[str, Target] = {
     ),
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
+    "measure": Target(
+        "bigkingxxl.cli.measure:measure", "Measure cells again after label images were corrected."
+    ),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
     "calibrate": Target(
         "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
@@ -114,7 +118,7 @@ class LazyGroup(TyperGroup):
             sentence, code = explain(error)
             if sentence is None or ctx.params.get("debug"):
                 raise
-            typer.echo(f"bigkingxxl: {sentence}", err=True)
+            typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
             raise typer.Exit(code) from None
 
 

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
-
-if TYPE_CHECKING:
-    from bigkingxxl.images import ImageSource
-    from bigkingxxl.runs.folder import FolderResult
+from bigkingxxl.cli.answer import AsJson
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -55,7 +51,21 @@ def predict(
     channel: Annotated[int | None, typer.Option(min=0, help="Channel to look at.")] = None,
     pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    min_score: Annotated[
+        float | None, typer.Option(help="Least score of a cell, in place of the model's own.")
+    ] = None,
+    min_area: Annotated[
+        float | None, typer.Option(help="Least area of a cell, in pixels of the image.")
+    ] = None,
+    exclude_border: Annotated[
+        bool, typer.Option("--exclude-border", help="Leave out cells that touch the border.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that were changed by hand too.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress bar, no advice on the images.")
+    ] = False,
 ) -> None:
     """Find the cells in images.
 
@@ -63,7 +73,11 @@ def predict(
     measurements (a row a cell: shape, intensity, place), imagej (a zip of ROIs), qupath (GeoJSON),
     cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and Parquet),
     summary (a row an image), contact_sheet (thumbnails of all images), submission (disjoint masks),
-    coco (all candidates). A run that was broken off goes on where it stopped.
+    coco (all candidates). 'all' is every one.
+
+    A run that was broken off goes on where it stopped, and several processes may work in one
+    folder. Formats that the folder has from an earlier run are brought up to date. Results that a
+    person changed are kept, and the other formats follow a corrected label image.
 
     How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
     the file's) where the model knows that of its training; else it is estimated from the image.
@@ -78,28 +92,27 @@ def predict(
     first model.
     """
     from bigkingxxl.cli.progress import track
+    from bigkingxxl.cli.run_report import show, unlike_training
     from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
-    from bigkingxxl.io.images.image_files import find_images, open_frames, open_image
+    from bigkingxxl.io.images.image_files import find_images
     from bigkingxxl.models import model_hash, read_card, resolve_model
     from bigkingxxl.provenance import fingerprint
-    from bigkingxxl.runs.folder import Selection, check_request, predict_folder
+    from bigkingxxl.runs.folder import check_names, predict_folder, run_settings
+    from bigkingxxl.runs.outputs import chosen_formats
+    from bigkingxxl.runs.reading import Reading
+    from bigkingxxl.runs.selection import Selection
 
     check_options(frames, flips, type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
-
-    def open_images(path: Path) -> Sequence[ImageSource]:
-        if frames == "all":
-            sources = open_frames(path, channel=channel, pixel_limit=pixel_limit)
-        else:
-            sources = [open_image(path, channel=channel, pixel_limit=pixel_limit)]
-        return [given.told(source) for source in sources]
-
+    reading = Reading(
+        channel, "all" if frames == "all" else "first", size_um, diameter, pixel_limit
+    )
     paths = find_images(images)
-    chosen = [name.strip() for text in formats for name in text.split(",") if name.strip()]
-    check_request(paths, chosen)
+    chosen = chosen_formats(split_names(formats))
+    check_names(paths)
     models = [resolve_model(each) for each in model]
     changes = {
         name: value for name, value in (("tile", tile), ("flips", flips)) if value is not None
@@ -109,31 +122,28 @@ def predict(
         models, device, weights=weight, changes=changes, scale=given.scale, cell_type=cell_type,
         type_vote=type_vote,
     )  # fmt: skip
-    selection = Selection(card.operating_points, cell_type)
-    options = repr((changes, given, cell_type, frames, channel, selection, weight))
+    selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
+    selection.check("--")
     hashes = [model_hash(path) for path in models]
-    key = fingerprint([*hashes, options])
-    result = predict_folder(
-        predictor, paths, open_images, out, chosen, selection, key, "+".join(hashes),
-        partial(warnings_for, card, scale_given=scale is not None),
-        track=partial(track, quiet=quiet),
+    # The pixel limit refuses images, but changes nothing in those that are done.
+    options = repr((changes, given, cell_type, frames, channel, type_vote, weight))
+    settings = run_settings(
+        fingerprint([*hashes, options]), selection, chosen, model="+".join(hashes),
+        reading=reading.as_json(),
     )  # fmt: skip
-    if as_json:
-        print_json({"folder": out, "cells": result.cells, "done_before": result.skipped,
-                    "unreadable": result.unreadable})  # fmt: skip
-    else:
-        typer.echo(f"{out}: {counted(result)}")
-    for sentence in result.unreadable:
-        typer.echo(f"bigkingxxl: {sentence}", err=True)
-    if result.unreadable:
-        raise typer.Exit(2)
+    result = predict_folder(
+        predictor, paths, reading.open, out, settings, selection,
+        partial(warnings_for, card, scale_given=scale is not None),
+        overwrite=overwrite, track=partial(track, quiet=quiet),
+    )  # fmt: skip
+    size_given = scale is not None or diameter is not None
+    advice = unlike_training(result, card.median_diameter, size_given)
+    show(out, result, advice, quiet=quiet, as_json=as_json)
 
 
-def counted(result: FolderResult) -> str:
-    """What a run found, in a line."""
-    done = f", {result.skipped} of them done before" if result.skipped else ""
-    images = "1 image" if len(result.cells) == 1 else f"{len(result.cells)} images"
-    return f"{sum(result.cells.values())} cells in {images}{done}"
+def split_names(texts: Sequence[str]) -> list[str]:
+    """Names given several at once, 'a,b', or one after the other."""
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def check_options(frames: str, flips: int | None, type_vote: str | None) -> None:

@@ -14,6 +14,17 @@ from bigkingxxl.models import ModelCard
 
 DIAMETER_MARGIN = 1.5
 FEWEST_CELLS = 5  # whose median says something
+# What is seen where a number of `appearance` lies below its range, and above it.
+WORDS = {
+    "contrast": ("its contrast is weaker", "its contrast is stronger"),
+    "skewness": ("its bright parts stand out less", "its bright parts stand out more"),
+    "grain": ("it is smoother", "it is grainier"),
+    "fine": ("it shows less fine detail", "it shows more fine detail"),
+    "coarse": (
+        "its brightness varies less over long distances",
+        "its brightness varies more over long distances",
+    ),
+}
 
 
 def warnings_for(
@@ -45,11 +56,8 @@ def warnings_for(
     turned = {**looks, "skewness": -looks["skewness"]}
     odd = min((strange(each, card.appearance) for each in (looks, turned)), key=len)
     if odd:
-        values = ", ".join(
-            "{} {:.2f}, there {:.2f} to {:.2f}".format(name, looks[name], *card.appearance[name])
-            for name in odd
-        )
-        found.append(f"it does not look like the images the model was trained on ({values})")
+        words = [WORDS[name][looks[name] > card.appearance[name][1]] for name in odd]
+        found.append(f"it looks unlike the training images: {' and '.join(words)}")
     if card.image_diameters and len(instances) >= FEWEST_CELLS:
         found += _diameter_warnings(training, instances, relative)
     return found

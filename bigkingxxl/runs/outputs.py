@@ -1,23 +1,32 @@
 """What a run over many images writes: files of each image, and tables of the whole run.
 
 Two registries, by the names of `--format`; a name in both stands for files of both kinds. A new
-format is a function here and an entry in one of them.
+format is a function here and an entry in one of them, or in both where a table is joined from a
+part that each image has (in `parts/`, or a file that is of use by itself).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
+from bigkingxxl.runs.cells import NumberedCells
+from bigkingxxl.runs.names import place_of
+from bigkingxxl.settings import nearest
 
 if TYPE_CHECKING:
     from bigkingxxl.io.tables.measurements import Table
+    from bigkingxxl.io.tables.summary import ImageSummary
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -25,52 +34,49 @@ class PredictedImage:
     """One image and the cells found in it.
 
     Attributes:
-        path: the image's file.
+        name: its id; path: its file.
+        cells: with their numbers in the label image.
+        load_candidates: everything that the model saw, read when asked for.
         frame: which page of a time-lapse it is, counted from 0; None where it is the only one.
     """
 
     source: ImageSource
-    instances: Instances
+    cells: NumberedCells
     path: Path
+    name: str
+    load_candidates: Callable[[], Candidates]
     frame: int | None = None
+
+    @property
+    def instances(self) -> Instances:
+        """The cells alone."""
+        return self.cells.instances
 
     @cached_property
     def measurements(self) -> Table:
         """Made once for all formats that hold them."""
         from bigkingxxl.io.tables.measurements import measure
 
-        return measure(self.source, self.instances)
-
-
-@dataclass(frozen=True)
-class PredictedImages:
-    """All images of a run, by name.
-
-    Attributes:
-        out: the run's folder; model: hash of the model file.
-        candidates, instances: read or made when asked for; cells: how many each has.
-        scales: network pixels an image pixel, or None; warnings: sentences on the image.
-    """
-
-    out: Path
-    model: str
-    candidates: Mapping[str, Candidates]
-    instances: Mapping[str, Instances]
-    cells: Mapping[str, int]
-    scales: Mapping[str, float | None]
-    warnings: Mapping[str, list[str]]
+        return {**measure(self.source, self.instances), "id": self.cells.numbers}
 
 
 class ImageFormat(NamedTuple):
-    """Files of one image each: `out/<folder>/<image><ending>`."""
+    """Files of one image each: `out/<folder>/<image><ending>`.
+
+    Attributes:
+        write: puts the image's cells into a file.
+        of_candidates: made of all that the model saw, not of the selected cells.
+    """
 
     folder: str
     ending: str
     write: Callable[[Path, PredictedImage], None]
+    of_candidates: bool = False
 
     def place(self, out: Path, name: str) -> Path:
         """The file of an image."""
-        return out / self.folder / f"{name}{self.ending}"
+        place = place_of(name)
+        return out / self.folder / place.with_name(f"{place.name}{self.ending}")
 
 
 def _labels(path: Path, image: PredictedImage) -> None:
@@ -100,19 +106,34 @@ def _thumbnail(path: Path, image: PredictedImage) -> None:
 def _imagej(path: Path, image: PredictedImage) -> None:
     from bigkingxxl.io.annotations.imagej import write_rois
 
-    write_rois(path, image.instances, frame=image.frame)
+    write_rois(path, image.instances, frame=image.frame, numbers=image.cells.numbers)
 
 
 def _qupath(path: Path, image: PredictedImage) -> None:
     from bigkingxxl.io.annotations.qupath import write_geojson
 
-    write_geojson(path, image.instances, measurements=image.measurements, frame=image.frame)
+    write_geojson(
+        path, image.instances, measurements=image.measurements, frame=image.frame,
+        numbers=image.cells.numbers,
+    )  # fmt: skip
 
 
 def _cellpose(path: Path, image: PredictedImage) -> None:
     from bigkingxxl.io.annotations.cellpose import write_seg
 
     write_seg(path, image.instances, image.path.resolve())
+
+
+def _submission_rows(path: Path, image: PredictedImage) -> None:
+    from bigkingxxl.io.annotations.kaggle import write_submission
+
+    write_submission(path, {image.name: image.instances})
+
+
+def _coco_results(path: Path, image: PredictedImage) -> None:
+    from bigkingxxl.io.annotations.coco import write_results
+
+    write_results(path, {image.name: image.load_candidates()})
 
 
 IMAGE_FORMATS = {
@@ -123,55 +144,107 @@ IMAGE_FORMATS = {
     "imagej": ImageFormat("imagej", ".zip", _imagej),
     "qupath": ImageFormat("qupath", ".geojson", _qupath),
     "cellpose": ImageFormat("cellpose", "_seg.npy", _cellpose),
+    "submission": ImageFormat("parts/submission", ".csv", _submission_rows),
+    "coco": ImageFormat("parts/coco", ".json", _coco_results, of_candidates=True),
 }
 
 
-def _all_measurements(images: PredictedImages) -> None:
+@dataclass(frozen=True)
+class RunParts:
+    """What the tables of a run are joined from.
+
+    Attributes:
+        summaries: a row for each image, also of those that failed.
+        parts: the file of each image that has one, by its id, sorted.
+        cells: how many cells each of these images has.
+        types: cell types that any image knows.
+        columns: of the images' measurements, where these are joined.
+    """
+
+    summaries: Callable[[], Iterator[ImageSummary]]
+    parts: Mapping[str, Path]
+    cells: Mapping[str, int]
+    types: Sequence[str]
+    columns: Sequence[str] = ()
+
+
+class RunFormat(NamedTuple):
+    """Files of the whole run.
+
+    Attributes:
+        files: their names in the run's folder; write: makes them, in that order.
+    """
+
+    files: tuple[str, ...]
+    write: Callable[[Sequence[Path], RunParts], None]
+
+
+def _all_measurements(places: Sequence[Path], run: RunParts) -> None:
     from bigkingxxl.io.tables.measurements import join_measurements
 
-    place = IMAGE_FORMATS["measurements"].place
-    join_measurements(images.out, {name: place(images.out, name) for name in images.cells})
+    some = {name: path for name, path in run.parts.items() if run.cells[name]}
+    join_measurements(places[0], places[1], some, run.columns)
 
 
-def _summary(images: PredictedImages) -> None:
-    from bigkingxxl.io.tables.summary import summarise, write_summary
+def _summary(places: Sequence[Path], run: RunParts) -> None:
+    from bigkingxxl.io.tables.summary import write_summary
 
-    rows = (
-        summarise(name, instances, model=images.model, scale=images.scales[name],
-                  warnings=images.warnings[name])
-        for name, instances in images.instances.items()
-    )  # fmt: skip
-    write_summary(images.out / "summary.csv", rows)
+    write_summary(places[0], run.summaries(), run.types)
 
 
-def _contact_sheet(images: PredictedImages) -> None:
+def _contact_sheet(places: Sequence[Path], run: RunParts) -> None:
     from bigkingxxl.io.pictures.contact_sheet import Thumbnail, write_contact_sheet
 
-    place = IMAGE_FORMATS["contact_sheet"].place
-    thumbnails = [
-        Thumbnail(place(images.out, name), name, count) for name, count in images.cells.items()
-    ]
-    write_contact_sheet(images.out / "contact_sheet.png", thumbnails)
+    thumbnails = [Thumbnail(path, name, run.cells[name]) for name, path in run.parts.items()]
+    write_contact_sheet(places[0], thumbnails)
 
 
-def _submission(images: PredictedImages) -> None:
-    from bigkingxxl.io.annotations.kaggle import write_submission
-
-    write_submission(images.out / "submission.csv", images.instances)
-
-
-def _coco(images: PredictedImages) -> None:
-    from bigkingxxl.io.annotations.coco import write_results
-
-    write_results(images.out / "results.json", images.candidates)
+def _submission(places: Sequence[Path], run: RunParts) -> None:
+    with whole_file(places[0]) as temporary, temporary.open("wb") as stream:
+        stream.write(b"id,predicted\n")
+        for path in run.parts.values():
+            with path.open("rb") as part:
+                next(part, b"")
+                stream.writelines(part)
 
 
-RUN_FORMATS: dict[str, Callable[[PredictedImages], Any]] = {
-    "measurements": _all_measurements,
-    "summary": _summary,
-    "contact_sheet": _contact_sheet,
-    "submission": _submission,
-    "coco": _coco,
+def _coco(places: Sequence[Path], run: RunParts) -> None:
+    """The images' lists as one, a result a line as in each of them."""
+    with whole_file(places[0]) as temporary, temporary.open("wb") as stream:
+        before = b"[\n"
+        for path in run.parts.values():
+            content = path.read_bytes().strip()
+            if not (content.startswith(b"[") and content.endswith(b"]")):
+                raise FormatError(f"{path} is not a list of COCO results")
+            if inner := content[1:-1].strip():
+                stream.write(before + inner)
+                before = b",\n"
+        stream.write(b"[]\n" if before == b"[\n" else b"\n]\n")
+
+
+RUN_FORMATS = {
+    "measurements": RunFormat(("measurements.csv", "measurements.parquet"), _all_measurements),
+    "summary": RunFormat(("summary.csv",), _summary),
+    "contact_sheet": RunFormat(("contact_sheet.png",), _contact_sheet),
+    "submission": RunFormat(("submission.csv",), _submission),
+    "coco": RunFormat(("results.json",), _coco),
 }
 
 FORMATS = tuple(dict.fromkeys([*IMAGE_FORMATS, *RUN_FORMATS]))
+
+
+def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
+    """The formats that some names stand for, in the order of the registry; 'all' is every one.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    for name in names:
+        if name != ALL and name not in FORMATS:
+            raise InputError(f"there is no format '{name}'{nearest(name, (*FORMATS, ALL))}")
+    return FORMATS if ALL in names else tuple(name for name in FORMATS if name in names)
+
+
+def details_of(name: str, image: PredictedImage) -> dict[str, Any]:
+    """What the run's tables need to know of a file of an image besides the file."""
+    return {"columns": list(image.measurements)} if name == "measurements" else {}

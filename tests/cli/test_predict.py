@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,16 +194,13 @@ def test_time_lapses(predict: Run, tmp_path: Path, frames: str) -> None:
 
 
 @pytest.mark.parametrize("value", [7.0, np.nan])
-def test_blank_images_are_no_error(
-    predict: Run, tmp_path: Path, value: float, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_blank_images_are_no_error(predict: Run, tmp_path: Path, value: float) -> None:
     path = tmp_path / "blank.tif"
     tifffile.imwrite(path, np.full(SIZE, value, np.float32))
-    with caplog.at_level(logging.WARNING):
-        result = predict(path)
+    result = predict(path)
     assert result.exit_code == 0, result.output
     assert "0 cells in 1 image\n" in result.stdout
-    assert "blank.tif: the image is constant" in caplog.text
+    assert "blank: constant or empty" in result.stderr
 
 
 def test_two_models_that_see_the_same_are_as_one(
@@ -310,9 +306,9 @@ def test_unreadable_images_are_listed_and_the_others_finished(
     whole = (images / "gray.png").read_bytes()
     (images / "cut.png").write_bytes(whole[: len(whole) // 2])
     (images / "none.tif").write_bytes(b"")
-    result = predict(images, "--format", "labels,submission")
-    assert result.exit_code == 2
-    lines = [line for line in result.stderr.splitlines() if line.startswith("bigkingxxl: ")]
+    result = predict(images, "--format", "labels,submission,summary")
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if str(images) in line]
     assert len(lines) == 2
     assert "cut.png" in lines[0]
     assert "none.tif" in lines[1]
@@ -320,13 +316,20 @@ def test_unreadable_images_are_listed_and_the_others_finished(
     rows = (tmp_path / "out" / "submission.csv").read_text()
     assert "cut," not in rows
     assert "gray," in rows
+    summary = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in summary] == [
+        "image", "cut", "deep", "empty", "gray", "none",
+    ]  # fmt: skip
+    assert "none.tif is empty (0 bytes)" in summary[-1]
 
 
 def test_an_image_of_other_channels_is_listed(predict: Run, tmp_path: Path) -> None:
     path = tmp_path / "three.tif"
     tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), photometric="minisblack",
                      metadata={"axes": "CYX"})  # fmt: skip
-    assert "three has 3 channels" in sentence_of(predict(path, "--quiet"))
+    result = predict(path, "--quiet")
+    assert result.exit_code == 1
+    assert "three has 3 channels" in result.stderr
 
 
 def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> None:
@@ -451,9 +454,10 @@ def test_a_size_beyond_the_limit_is_refused(predict: Run, images: Path, tmp_path
     assert "asks for 1.6e+03 network pixels an image pixel, expected 0.01 to 100" in sentence
     assert not (tmp_path / "out").exists()
     Image.fromarray(np.zeros((900, 1200), np.uint8)).save(tmp_path / "wide.png")
-    sentence = sentence_of(predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet",
-                                   models=(own,)))  # fmt: skip
-    assert "wide: a cell diameter of 0.2 pixels asks for an image of 6,912,000,000" in sentence
+    result = predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet", models=(own,))
+    assert result.exit_code == 1
+    told = "wide: a cell diameter of 0.2 pixels asks for an image of 6,912,000,000"
+    assert told in result.stderr
 
 
 def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: Path) -> None:
@@ -469,18 +473,20 @@ def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: P
         assert kinds == [NAMES[kind] for kind in expected.cell_type]
 
 
-def test_images_unlike_those_of_training_are_named(
-    predict: Run, images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_images_unlike_those_of_training_are_counted_in_a_line(
+    predict: Run, images: Path, tmp_path: Path
 ) -> None:
     own = save_tiny(tmp_path / "own.safetensors", appearance={"coarse": (0.9, 0.95)})
-    with caplog.at_level(logging.WARNING):
-        result = predict(images, "--format", "summary", models=(own,))
+    result = predict(images, "--format", "summary", models=(own,))
     assert result.exit_code == 0, result.output
-    for name in ("gray.png", "deep.tif"):
-        assert f"{name}: it does not look like the images the model was trained on" in caplog.text
-    assert "empty.png: it does not look" not in caplog.text
+    (line,) = [line for line in result.stderr.splitlines() if "look unlike" in line]
+    assert "2 of 3 images look unlike the training images" in line
     rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
-    assert "coarse" in next(row for row in rows if row.startswith("gray,"))
+    told = {row.split(",")[0]: "looks unlike the training images" in row for row in rows[1:]}
+    assert told == {"deep": True, "empty": False, "gray": True}
+    # Once more, from what is stored; and not where nobody wants to hear of it.
+    assert line in predict(images, "--format", "summary", models=(own,)).stderr
+    assert "look unlike" not in predict(images, "--quiet", models=(own,)).output
 
 
 def test_help_names_what_can_be_asked_for() -> None:

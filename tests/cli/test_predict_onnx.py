@@ -23,8 +23,9 @@ from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.images.image_files import open_frames
 from bigkingxxl.models import METADATA_KEY
-from bigkingxxl.runs.folder import FolderResult, Selection, predict_folder
+from bigkingxxl.runs.folder import FolderResult, predict_folder, run_settings
 from bigkingxxl.runs.outputs import FORMATS
+from bigkingxxl.runs.selection import Selection
 from tests.tiny_onnx import PLACES, blobs, save_tiny_onnx, tiny_card, tiny_graph
 
 
@@ -148,10 +149,11 @@ def run(model: Path, tmp_path: Path) -> Callable[..., FolderResult]:
         def open_images(path: Path) -> Sequence[ImageSource]:
             return open_frames(path)
 
+        selection = Selection(card.operating_points)
+        settings = run_settings("key", selection, FORMATS, model="hash")
         return predict_folder(
-            predictor, paths, open_images, tmp_path / out, FORMATS,
-            Selection(card.operating_points), "key", "hash", ahead=ahead,
-        )  # fmt: skip
+            predictor, paths, open_images, tmp_path / out, settings, selection, ahead=ahead
+        )
 
     return predict
 
@@ -159,7 +161,7 @@ def run(model: Path, tmp_path: Path) -> Callable[..., FolderResult]:
 def contents(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*") if path.is_file()
+        for path in folder.rglob("*") if path.is_file() and "records" not in path.parts
     }  # fmt: skip
 
 
@@ -168,12 +170,12 @@ def test_images_at_once_give_the_same_bytes_as_one_by_one(
 ) -> None:
     first = run(folder, "one", 1)
     assert list(first.cells.values()) == [12, 3, 0, 7, 1, 2, 9, 5, 0]
-    assert len(first.unreadable) == 1
-    assert "b.png" in first.unreadable[0]
+    assert list(first.failed) == ["b"]
+    assert "b.png" in first.failed["b"]
     for ahead in (2, 4):
         again = run(folder, f"by {ahead}", ahead)
         assert list(again.cells.items()) == list(first.cells.items())
-        assert again.unreadable == first.unreadable
+        assert again.failed == first.failed
         one, other = contents(tmp_path / "one"), contents(tmp_path / f"by {ahead}")
         assert one.keys() == other.keys()
         assert [name for name in one if one[name] != other[name]] == []
@@ -197,7 +199,7 @@ def test_what_broke_off_is_finished_to_the_same_bytes(
     monkeypatch.setattr(Selection, "instances", break_off)
     with pytest.raises(KeyboardInterrupt):
         run(folder, "broken", 2)
-    noted = (tmp_path / "broken" / "manifest.jsonl").read_bytes().splitlines()[1:]
+    noted = list((tmp_path / "broken" / "records" / "summary").iterdir())
     assert 0 < len(noted) < 9
     monkeypatch.setattr(Selection, "instances", select)
     assert run(folder, "broken", 2).skipped == len(noted)

@@ -48,7 +48,10 @@ def test_looks() -> None:
     assert told(model.changed(appearance=known), squares(9, 6)) == []
     known["coarse"] = (0.5, 0.9)
     (sentence,) = told(model.changed(appearance=known), squares(9, 6))
-    assert f"(coarse {own['coarse']:.2f}, there 0.50 to 0.90)" in sentence
+    assert "varies less over long distances" in sentence
+    known["coarse"] = (own["coarse"] - 0.6, own["coarse"] - 0.5)
+    (sentence,) = told(model.changed(appearance=known), squares(9, 6))
+    assert "varies more over long distances" in sentence
 
 
 def test_blank_images_look_like_nothing() -> None:

@@ -36,10 +36,17 @@ FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 OVAL_POINTS = 720
 
 
-def write_rois(path: Path, instances: Instances, *, frame: int | None = None) -> None:
+def write_rois(
+    path: Path,
+    instances: Instances,
+    *,
+    frame: int | None = None,
+    numbers: NDArray[np.int64] | None = None,
+) -> None:
     """Write one ROI a cell that has pixels; same cells, same bytes.
 
     Args:
+        numbers: int64[N], of the cells in the label image; counted from 1 by default.
         frame: counted from 0, where the image is a page of a time-lapse: the ROIs belong to it.
 
     Raises:
@@ -52,12 +59,13 @@ def write_rois(path: Path, instances: Instances, *, frame: int | None = None) ->
             roi = _roi(polygons)
             kind = int(instances.cell_type[index])
             name = instances.type_names[kind]
-            roi.name = f"{index + 1:04d} {name}"
+            number = index + 1 if numbers is None else int(numbers[index])
+            roi.name = f"{number:04d} {name}"
             roi.stroke_color = bytes([255, *TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()])
             roi.group = kind + 1
             roi.position = 0 if frame is None else frame + 1
             roi.props = f"type: {name}\n"
-            if instances.score is not None:
+            if instances.score is not None and np.isfinite(instances.score[index]):
                 roi.props += f"score: {instances.score[index]!s}\n"
             file_name = roi.name.replace("/", "_").replace("\\", "_")
             entry = zipfile.ZipInfo(f"{file_name}.roi", date_time=FIXED_TIME)

@@ -39,19 +39,21 @@ def write_geojson(
     *,
     measurements: Mapping[str, NDArray[Any]] | None = None,
     frame: int | None = None,
+    numbers: NDArray[np.int64] | None = None,
 ) -> None:
     """Write one feature a cell that has pixels, a line each.
 
     Args:
         measurements: columns of N numbers by name, as of `measurements.measure`; the area in pixels
             by default.
+        numbers: int64[N], of the cells in the label image; counted from 1 by default.
         frame: counted from 0, where the image is a page of a time-lapse: the cells belong to it.
 
     Raises:
         OutputError: the file cannot be written.
     """
     columns = {"area": instances.areas()} if measurements is None else measurements
-    features = _features(instances, columns, frame)
+    features = _features(instances, columns, frame, numbers)
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection", "features": [')
         before = "\n"
@@ -62,7 +64,10 @@ def write_geojson(
 
 
 def _features(
-    instances: Instances, columns: Mapping[str, NDArray[Any]], frame: int | None
+    instances: Instances,
+    columns: Mapping[str, NDArray[Any]],
+    frame: int | None,
+    own: NDArray[np.int64] | None,
 ) -> Iterator[dict[str, Any]]:
     numbers = {name: each.tolist() for name, each in columns.items() if name not in NOT_MEASURED}
     for index, polygons in enumerate(outlines(instances)):
@@ -75,7 +80,7 @@ def _features(
             for name, values in numbers.items()
             if math.isfinite(values[index])
         }
-        if instances.score is not None:
+        if instances.score is not None and math.isfinite(instances.score[index]):
             # The shortest text that gives the same float32 back.
             measured = {SCORE: float(str(instances.score[index])), **measured}
         yield {
@@ -83,7 +88,7 @@ def _features(
             "geometry": _geometry(polygons, frame),
             "properties": {
                 "objectType": OBJECT_TYPE,
-                "name": str(index + 1),
+                "name": str(index + 1 if own is None else own[index]),
                 "classification": {"name": instances.type_names[kind], "color": colour},
                 "measurements": measured,
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
+from bigkingxxl.texts import from_table_text, table_text
 
 LONGEST_FIELD = 2**31 - 1  # the annotation of one large cell passes csv's default of 131,072
 
@@ -72,7 +74,7 @@ def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) ->
             kept, lines = [], []
             for values, line in rows:
                 if len(values) == len(header):
-                    kept.append(values)
+                    kept.append([from_table_text(value) for value in values])
                     lines.append(line)
                 elif values:
                     bad.add(line, f"{len(values)} fields, expected {len(header)} as in the header")
@@ -112,8 +114,12 @@ def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> N
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file whole or not at all, with plain line ends."""
+    """Write a CSV file whole or not at all, with plain line ends, row by row as they come.
+
+    A text that a spreadsheet program would take for a formula is written so that it does not;
+    `read_table` gives back what it was.
+    """
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        for row in itertools.chain([header], rows):
+            writer.writerow([table_text(each) if isinstance(each, str) else each for each in row])

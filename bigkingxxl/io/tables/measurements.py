@@ -9,6 +9,7 @@ CSV and is NaN in Parquet and in memory. Shapes are those of scikit-image's `reg
 
 from __future__ import annotations
 
+import csv
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.errors import FormatError, OutputError
+from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
@@ -30,10 +32,12 @@ from bigkingxxl.io.tables.shape_descriptors import (
     perimeters,
     solidities,
 )
+from bigkingxxl.texts import table_text
 
 Table = dict[str, NDArray[Any]]
 Float64 = NDArray[np.float64]
 
+REQUIRED = ("id", "type", "area")
 TEXTS, WHOLE_NUMBERS = ("image", "type"), ("id", "area")
 BAND_PIXELS = 16_000_000
 ROWS_A_GROUP = 50_000
@@ -175,7 +179,7 @@ def read_measurements(path: Path) -> Table:
         InputError: there is no such file.
         FormatError: it is no such table.
     """
-    columns = read_table(Path(path), ["id", "type", "area"]).columns
+    columns = read_table(Path(path), REQUIRED).columns
     return {name: _column(path, name, texts) for name, texts in columns.items()}
 
 
@@ -189,38 +193,48 @@ def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
         raise FormatError(f"{path}, column '{name}': {error}") from error
 
 
-def join_measurements(folder: Path, parts: Mapping[str, Path]) -> None:
-    """Write `measurements.csv` and `measurements.parquet` of all images into a folder.
+def join_measurements(
+    csv_path: Path, parquet_path: Path, parts: Mapping[str, Path], columns: Sequence[str]
+) -> None:
+    """Write the measurements of all images as one table, twice: as CSV and as Parquet.
 
-    The tables are read one after the other, so that any number of them fit in memory; the name of
-    the image stands before each row.
+    The images' tables are read one after the other, each once, and written while they are read, so
+    that any number of them fit in memory; the name of the image stands before each row.
 
     Args:
         parts: CSV files of measurements by the name of the image.
+        columns: all that occur in the files, in order.
 
     Raises:
-        InputError, FormatError: one of them cannot be read.
+        InputError, FormatError: one of them cannot be read, or has another column.
         OutputError: the files cannot be written.
     """
-    names = {"image": None}
-    for path in parts.values():
-        names |= dict.fromkeys(read_table(path, ["id"]).columns)
+    names = ["image", *(columns or REQUIRED)]
+    with whole_file(csv_path) as part, part.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(names)
 
-    def rows() -> Iterator[Sequence[str]]:
-        for image, path in parts.items():
-            table = read_table(path, ["id"])
-            blank = [""] * len(table)
-            columns = {"image": [image] * len(table), **table.columns}
-            yield from zip(*(columns.get(name, blank) for name in names), strict=True)
+        def groups() -> Iterator[Table]:
+            rest = _rows(parts, names)
+            while batch := list(itertools.islice(rest, ROWS_A_GROUP)):
+                writer.writerows([table_text(value) for value in row] for row in batch)
+                values = zip(*batch, strict=True)
+                yield {
+                    name: _column(csv_path, name, texts)
+                    for name, texts in zip(names, values, strict=True)
+                }
 
-    def groups() -> Iterator[Table]:
-        rest = rows()
-        while batch := list(itertools.islice(rest, ROWS_A_GROUP)):
-            columns = zip(*batch, strict=True)
-            yield {
-                name: _column(folder, name, texts)
-                for name, texts in zip(names, columns, strict=True)
-            }
+        write_parquet(parquet_path, groups(), _kinds(names))
 
-    write_table(folder / "measurements.csv", list(names), rows())
-    write_parquet(folder / "measurements.parquet", groups(), _kinds(names))
+
+def _rows(parts: Mapping[str, Path], names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The rows of all images' tables, the name of the image before each."""
+    known = set(names)
+    for image, path in parts.items():
+        table = read_table(path, ["id"])
+        strange = next((name for name in table.columns if name not in known), None)
+        if strange is not None:
+            raise FormatError(f"{path} has the column '{strange}', expected {', '.join(names[1:])}")
+        blank = [""] * len(table)
+        columns = {"image": [image] * len(table), **table.columns}
+        yield from zip(*(columns.get(name, blank) for name in names), strict=True)

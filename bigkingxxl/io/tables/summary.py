@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.csv_table import write_table
@@ -19,19 +20,19 @@ class ImageSummary:
     """One image's row.
 
     Attributes:
-        image: its name; cells: how many; by_type: how many of each type.
+        image: its name; cells: how many, or None where the image failed; by_type: of each type.
         confluence_percent: share of the image that cells cover.
         median_area: of the cells, in pixels; median_area_um2: in square micrometres.
         density_per_mm2: cells a square millimetre of the image.
         mean_score: of the cells.
         model: hash of the model file; scale: network pixels an image pixel.
-        warnings: what the user should know of the image.
+        warnings: what the user should know of the image; failure: why it has no cells, or "".
     """
 
     image: str
-    cells: int
-    by_type: dict[str, int]
-    confluence_percent: float
+    cells: int | None = None
+    by_type: dict[str, int] = field(default_factory=dict)
+    confluence_percent: float | None = None
     median_area: float | None = None
     median_area_um2: float | None = None
     density_per_mm2: float | None = None
@@ -39,6 +40,7 @@ class ImageSummary:
     model: str = ""
     scale: float | None = None
     warnings: tuple[str, ...] = ()
+    failure: str = ""
 
 
 def summarise(
@@ -74,32 +76,45 @@ def summarise(
             None if pixel_um2 is None
             else len(instances) / (pixels * pixel_um2) * SQUARE_UM_A_SQUARE_MM
         ),
-        mean_score=float(score.mean()) if score is not None and len(score) else None,
+        mean_score=_mean(score),
         model=model,
         scale=scale,
         warnings=tuple(warnings),
     )  # fmt: skip
 
 
-def write_summary(path: Path, rows: Iterable[ImageSummary]) -> None:
-    """Write one row an image; what is not known is left empty.
+def _mean(score: NDArray[np.float32] | None) -> float | None:
+    """The mean of the known ones."""
+    known = np.zeros(0, np.float32) if score is None else score[np.isfinite(score)]
+    return float(known.mean()) if len(known) else None
+
+
+def write_summary(
+    path: Path, rows: Iterable[ImageSummary], types: Sequence[str] | None = None
+) -> None:
+    """Write one row an image, as they come; what is not known is left empty.
 
     Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
-    median_area (px), median_area_um2, density_per_mm2, mean_score, model, scale, warnings.
+    median_area (px), median_area_um2, density_per_mm2, mean_score, model, scale, warnings, failure.
+
+    Args:
+        types: that occur in the rows, so that these need not be held.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    rows = list(rows)
-    types = list(dict.fromkeys(name for row in rows for name in row.by_type))
+    if types is None:
+        rows = list(rows)
+        types = list(dict.fromkeys(name for row in rows for name in row.by_type))
     numbers = ("confluence_percent", "median_area", "median_area_um2", "density_per_mm2",
                "mean_score")  # fmt: skip
     header = ["image", "cells", *(f"cells_{name}" for name in types), *numbers,
-              "model", "scale", "warnings"]  # fmt: skip
+              "model", "scale", "warnings", "failure"]  # fmt: skip
     table = (
-        [row.image, row.cells, *(row.by_type.get(name, "") for name in types),
+        [row.image, "" if row.cells is None else row.cells,
+         *(row.by_type.get(name, "") for name in types),
          *(_text(getattr(row, name)) for name in numbers),
-         row.model, _text(row.scale), "; ".join(row.warnings)]
+         row.model, _text(row.scale), "; ".join(row.warnings), row.failure]
         for row in rows
     )  # fmt: skip
     write_table(path, header, table)

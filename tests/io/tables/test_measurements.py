@@ -215,8 +215,22 @@ def three_parts(folder: Path) -> dict[str, Path]:
     return parts
 
 
+def joined(folder: Path, parts: dict[str, Path]) -> None:
+    columns = dict.fromkeys(name for path in parts.values() for name in read_measurements(path))
+    places = folder / "measurements.csv", folder / "measurements.parquet"
+    join_measurements(*places, parts, list(columns))
+
+
+def test_a_part_with_a_column_that_nobody_named(tmp_path: Path) -> None:
+    parts = three_parts(tmp_path)
+    places = tmp_path / "measurements.csv", tmp_path / "measurements.parquet"
+    with pytest.raises(FormatError, match="intensity_mean_0"):
+        join_measurements(*places, parts, COLUMNS)
+    assert not places[0].exists()
+
+
 def test_all_images_in_one_csv(tmp_path: Path) -> None:
-    join_measurements(tmp_path, three_parts(tmp_path))
+    joined(tmp_path, three_parts(tmp_path))
     rows = in_csv(tmp_path / "measurements.csv")
     assert [(row["image"], row["id"]) for row in rows] == [
         ("first", "1"), ("two, more", "1"), ("two, more", "2"), ("two, more", "3"),
@@ -230,7 +244,7 @@ def test_all_images_in_one_parquet_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_a_group: int
 ) -> None:
     monkeypatch.setattr(measurements, "ROWS_A_GROUP", rows_a_group)
-    join_measurements(tmp_path, three_parts(tmp_path))
+    joined(tmp_path, three_parts(tmp_path))
     read = in_parquet(tmp_path / "measurements.parquet")
     assert read["image"].to_pylist() == ["first", "two, more", "two, more", "two, more"]
     assert read["id"].to_pylist() == [1, 1, 2, 3]

@@ -50,6 +50,7 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
             "model": "abc123",
             "scale": "1.5",
             "warnings": "dark; blurred",
+            "failure": "",
         }
     ]
 

@@ -1,0 +1,44 @@
+"""`bigkingxxl measure`: the cells of corrected label images, measured and shown again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bigkingxxl.cli.answer import AsJson
+
+
+def measure(
+    run: Annotated[Path, typer.Argument(help="Folder that `bigkingxxl predict --out` wrote.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="More formats to make, as of predict; several as 'a,b'."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace tables and pictures changed by hand too.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Measure cells again after label images were corrected.
+
+    Correct label images (RUN/labels) in any program that saves them under their name, then run
+    this: measurements, summary, and the overlays, ROIs and other formats that the run has are made
+    again from the label images as they are now. Label images are never written. A cell that was not
+    changed keeps its score and is measured as before; a changed one keeps its type.
+    """
+    from functools import partial
+
+    from bigkingxxl.cli.predict import split_names
+    from bigkingxxl.cli.progress import track
+    from bigkingxxl.cli.run_report import show
+    from bigkingxxl.runs.remeasure import remeasure
+
+    result = remeasure(
+        run, split_names(formats or []), overwrite=overwrite, track=partial(track, quiet=quiet)
+    )
+    labels = run / "labels"
+    result.kept = [path for path in result.kept if not path.is_relative_to(labels)]
+    show(run, result, as_json=as_json)

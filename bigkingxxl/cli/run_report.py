@@ -1,0 +1,138 @@
+"""What a run over many images tells: results on stdout, what else there is to know on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bigkingxxl.cli.answer import print_json
+from bigkingxxl.texts import printable
+
+if TYPE_CHECKING:
+    from bigkingxxl.runs.folder import FolderResult
+
+MOST_LINES = 20  # of images that failed; the rest stands in the table
+MOST_NAMES = 3
+EXIT_SOME_FAILED = 1
+
+
+def show(
+    out: Path, result: FolderResult, advice: str = "", *, quiet: bool = False, as_json: bool = False
+) -> None:
+    """Print what a run did; ends with exit code 1 where images failed.
+
+    Args:
+        advice: on images that look unlike those of training, left out where quiet.
+        as_json: print JSON on stdout, for programs.
+    """
+    if as_json:
+        print_json({
+            "folder": out, "cells": result.cells, "done_before": result.skipped,
+            "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
+        })  # fmt: skip
+    else:
+        typer.echo(printable(f"{out}: {_counts(result)}"))
+    for sentence in notes(out, result):
+        _tell(sentence)
+    if advice and not quiet:
+        _tell(advice)
+    failed = list(result.failed.values())
+    for sentence in failed[:MOST_LINES]:
+        _tell(sentence)
+    if len(failed) > MOST_LINES:
+        _tell(f"{len(failed) - MOST_LINES} more images failed: `--format summary` lists why")
+    if failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _counts(result: FolderResult) -> str:
+    """What a run found, in a line."""
+    done = f", {result.skipped} of them done before" if result.skipped else ""
+    images = counted(len(result.cells), "image")
+    return f"{sum(result.cells.values())} cells in {images}{done}"
+
+
+def notes(out: Path, result: FolderResult) -> list[str]:
+    """A sentence for everything that is not as a user may think."""
+    found = []
+    labels = [_within(out, path) for path in result.kept if path.is_relative_to(out / "labels")]
+    others = [_within(out, path) for path in result.kept if not path.is_relative_to(out / "labels")]
+    if labels:
+        found.append(
+            f"{_some(labels)}: corrected by hand since a run wrote it, so kept, and the other "
+            "results are made from it (--overwrite replaces it)"
+        )
+    if others:
+        found.append(
+            f"{_some(others)}: changed by hand or not written by a run, so kept (--overwrite "
+            "replaces it)"
+        )
+    if result.removed:
+        found.append(
+            f"{counted(result.removed, 'file')} of an earlier run under other names of the same "
+            "images removed"
+        )
+    for name, count in result.tables.incomplete.items():
+        found.append(f"the table of '{name}' lacks {counted(count, 'image')}: run these again")
+    if result.tables.gone:
+        found.append(
+            f"{_some(result.tables.gone)}: no longer where the image was, so left out of the "
+            "tables; the other results are kept"
+        )
+    if result.tables.others:
+        found.append(
+            f"{_some(result.tables.others)}: predicted with another model or other settings, so "
+            "left out of the tables: predict these again, or use another folder"
+        )
+    blank = [name for name, each in result.warnings.items() if _is_blank(each)]
+    if blank:
+        found.append(f"{_some(blank)}: constant or empty, so no cells were sought")
+    return found
+
+
+def unlike_training(result: FolderResult, diameter: float | None, size_given: bool) -> str:
+    """A sentence on the images that look unlike those of training, or "".
+
+    Args:
+        diameter: of the cells that the model was trained on, in pixels, where it knows it.
+        size_given: the user said how large the cells are.
+    """
+    unlike = [name for name, each in result.warnings.items() if not _is_blank(each)]
+    if not unlike:
+        return ""
+    advice = "fine-tune on five of them (`bigkingxxl train finetune`)"
+    if diameter is not None and not size_given:
+        advice = f"try `--diameter` with the cells' diameter in pixels, or {advice}"
+    looks = "looks" if len(unlike) == 1 else "look"
+    return (
+        f"{len(unlike)} of {counted(len(result.cells), 'image')} {looks} unlike the training "
+        f"images: {advice}; `--format summary` says of each what is unlike"
+    )
+
+
+def counted(count: int, what: str) -> str:
+    """A number and its noun."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _is_blank(warnings: Sequence[str]) -> bool:
+    from bigkingxxl.runs.unit import BLANK
+
+    return BLANK in warnings
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _within(out: Path, path: Path) -> str:
+    return str(path.relative_to(out)) if path.is_relative_to(out) else str(path)
+
+
+def _tell(sentence: str) -> None:
+    typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)

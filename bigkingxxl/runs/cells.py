@@ -1,0 +1,133 @@
+"""The selected cells of an image on disk, and those of a label image that a person corrected."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import FormatError
+from bigkingxxl.files import whole_file
+from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.overlaps import iou_pairs
+
+SAME_CELL = 0.5  # IoU from which a corrected cell is the one that was found
+UNKNOWN_TYPE = "unknown"
+FORMAT = "bigkingxxl-cells-1"
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedCells:
+    """Cells and their numbers in the label image.
+
+    Attributes:
+        numbers: int64[N], rising.
+    """
+
+    instances: Instances
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, instances: Instances) -> NumberedCells:
+        """Cells as they are written: cell i has the number i + 1."""
+        return cls(instances, np.arange(1, len(instances) + 1))
+
+
+def save_cells(path: Path, cells: Instances) -> None:
+    """Write one `.npz` (no pickles), whole or not at all; same cells, same bytes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    header = {"format": FORMAT, "size": list(cells.size), "type_names": list(cells.type_names),
+              "pixel_size_um": cells.pixel_size_um}  # fmt: skip
+    arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), "runs": cells.runs,
+              "splits": cells.splits, "cell_type": cells.cell_type}  # fmt: skip
+    if cells.score is not None:
+        arrays["score"] = cells.score
+    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.ascontiguousarray(array))
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, 1)
+
+
+def load_cells(path: Path) -> Instances:
+    """Read what `save_cells` wrote.
+
+    Raises:
+        FormatError: the file is gone or is no such archive.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            size, pixel_size = header["size"], header["pixel_size_um"]
+            return Instances(
+                archive["runs"], archive["splits"], (int(size[0]), int(size[1])),
+                archive["cell_type"], tuple(header["type_names"]), archive.get("score"),
+                None if pixel_size is None else (float(pixel_size[0]), float(pixel_size[1])),
+            )  # fmt: skip
+    # A broken archive makes zipfile, zlib and numpy raise nearly anything.
+    except Exception as error:
+        raise FormatError(f"{path} is not a file of cells ({error})") from error
+
+
+def corrected_cells(
+    labels: NDArray[np.int32], found: Instances | None, pixel_size_um: PixelSize | None
+) -> NumberedCells:
+    """The cells of a label image, with what is known of those that were found before.
+
+    A cell whose pixels are those of a found one has its score and type; one that overlaps a found
+    one by an IoU of a half has its type. Others have the type that all found cells share, else
+    'unknown'. Their score is NaN.
+
+    Args:
+        labels: int32[H, W], 0 is background; found: cells of the same image, or None.
+    """
+    cells = Instances.from_label_map(labels)
+    numbers = labels.ravel()[_first_pixels(cells)].astype(np.int64)
+    count = len(cells)
+    score = np.full(count, np.nan, np.float32)
+    names: tuple[str, ...] = (UNKNOWN_TYPE,)
+    kinds = np.zeros(count, np.int16)
+    if found is not None and found.size == cells.size:
+        names, kinds = found.type_names, np.full(count, -1, np.int16)
+        own, other, overlap = iou_pairs(cells, found)
+        close = np.flatnonzero(overlap >= SAME_CELL)
+        close = close[np.argsort(overlap[close], kind="stable")]  # the closest is written last
+        kinds[own[close]] = found.cell_type[other[close]]
+        same = np.flatnonzero(overlap == 1)
+        if found.score is not None:
+            score[own[same]] = found.score[other[same]]
+        names, kinds = _others_named(names, kinds, found)
+    return NumberedCells(
+        Instances(cells.runs, cells.splits, cells.size, kinds, names, score, pixel_size_um),
+        numbers,
+    )
+
+
+def _others_named(
+    names: tuple[str, ...], kinds: NDArray[np.int16], found: Instances
+) -> tuple[tuple[str, ...], NDArray[np.int16]]:
+    """Types of cells that nobody found: -1 becomes the one that is shared, else 'unknown'."""
+    new = kinds < 0
+    if not new.any():
+        return names, kinds
+    shared = np.unique(found.cell_type)
+    if len(shared) == 1 or len(names) == 1:
+        return names, np.where(new, shared[0] if len(shared) else 0, kinds).astype(np.int16)
+    if UNKNOWN_TYPE not in names:
+        names = (*names, UNKNOWN_TYPE)
+    return names, np.where(new, names.index(UNKNOWN_TYPE), kinds).astype(np.int16)
+
+
+def _first_pixels(cells: Instances) -> NDArray[np.int64]:
+    """int64[N]: the place row * W + column of a pixel of each cell."""
+    first = cells.runs[cells.splits[:-1]].astype(np.int64)
+    return first[:, 0] * cells.size[1] + first[:, 1]

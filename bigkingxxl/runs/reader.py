@@ -1,0 +1,219 @@
+"""A finished run, or one that is at work, as a program reads it: images, cells, measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import read_label_image
+from bigkingxxl.runs.cells import NumberedCells, corrected_cells, load_cells
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.records import Record
+from bigkingxxl.runs.store import (
+    CANDIDATES,
+    CELLS,
+    FAILURE,
+    RUN_FILE,
+    SUMMARY,
+    RunSettings,
+    RunStore,
+    State,
+)
+
+if TYPE_CHECKING:
+    from bigkingxxl.io.tables.measurements import Table
+    from bigkingxxl.io.tables.summary import ImageSummary
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What a run found in one image; everything is read when it is asked for.
+
+    Attributes:
+        name: the image's id; path: its file; frame: which plane of it, or None.
+        warnings: sentences on the image; failure: why there are no cells, or "".
+    """
+
+    store: RunStore
+    settings: RunSettings
+    record: Record
+
+    @property
+    def name(self) -> str:
+        """The image's id."""
+        return self.record.image
+
+    @property
+    def path(self) -> Path:
+        """The image's file."""
+        return self.record.file
+
+    @property
+    def frame(self) -> int | None:
+        """Which plane of the file it is, counted from 0; None where it is the only one."""
+        return self.record.frame
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what the user should know of the image."""
+        return self.record.warnings
+
+    @property
+    def failure(self) -> str:
+        """Why there are no cells, or ""."""
+        return self.record.failure
+
+    @property
+    def summary(self) -> ImageSummary:
+        """The image's row of `summary.csv`."""
+        from bigkingxxl.io.tables.summary import ImageSummary
+
+        if self.failure:
+            return ImageSummary(self.name, failure=self.failure)
+        row = dict(self.record.details["row"])
+        return ImageSummary(**{**row, "warnings": tuple(row["warnings"])})
+
+    @cached_property
+    def numbered_cells(self) -> NumberedCells:
+        """The cells and their numbers in the label image, as that is now.
+
+        Raises:
+            InputError, FormatError: they are not there, or damaged.
+        """
+        self._check()
+        found = load_cells(self.store.place(CELLS, self.name))
+        if self.store.find("labels", self.name).state is State.CHANGED:
+            labels = read_label_image(self.store.place("labels", self.name))
+            return corrected_cells(labels, found, found.pixel_size_um)
+        return NumberedCells.of(found)
+
+    @property
+    def cells(self) -> Instances:
+        """The cells; those of the label image where a person changed it."""
+        return self.numbered_cells.instances
+
+    def label_map(self) -> NDArray[np.int32]:
+        """int32[H, W]: 0 is background, every cell its number in the label image."""
+        cells = self.numbered_cells
+        numbers = np.concatenate(([0], cells.numbers)).astype(np.int32)
+        labels: NDArray[np.int32] = numbers[cells.instances.label_map()]
+        return labels
+
+    @property
+    def candidates(self) -> Candidates:
+        """Everything that the model saw.
+
+        Raises:
+            InputError, FormatError: it is not there, or damaged.
+        """
+        self._check()
+        return Candidates.load(self.store.place(CANDIDATES, self.name))
+
+    @property
+    def source(self) -> ImageSource:
+        """The image, opened as the run opened it.
+
+        Raises:
+            ImageError: it is gone, or cannot be read any more.
+        """
+        sources = Reading.of(self.settings.reading).open(self.path)
+        for source in sources:
+            if source.name == self.name:
+                return source
+        raise ImageError(f"{self.path} no longer holds the image '{self.name}'")
+
+    def measurements(self) -> Table:
+        """A column of N values for each measurement, see `bigkingxxl.io.tables.measurements`.
+
+        Raises:
+            ImageError: the image is gone.
+        """
+        from bigkingxxl.io.tables.measurements import measure
+
+        cells = self.numbered_cells
+        return {**measure(self.source, cells.instances), "id": cells.numbers}
+
+    def _check(self) -> None:
+        if self.failure:
+            raise InputError(f"the image '{self.name}' failed: {self.failure}")
+
+
+class Run(Mapping[str, ImageResult]):
+    """The results of a run by image id, sorted; those of the latest model and settings.
+
+    Attributes:
+        folder: where they lie; settings: model, formats and how images are opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._store = RunStore(self.folder)
+        settings = self._store.settings()
+        if settings is None:
+            what = "no run" if self.folder.is_dir() else "no folder"
+            raise InputError(
+                f"{self.folder} is {what} of `bigkingxxl predict` (looked for {RUN_FILE} in it)"
+            )
+        self.settings = settings
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        found = {
+            record.image: record for record in self._store.records(SUMMARY)
+            if record.details.get("run") == self.settings.run
+        }  # fmt: skip
+        found |= {
+            record.image: record for record in self._store.records(FAILURE)
+            if record.key == self.settings.run
+        }  # fmt: skip
+        return dict(sorted(found.items()))
+
+    def __getitem__(self, image_id: str) -> ImageResult:
+        return ImageResult(self._store, self.settings, self._records[image_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, {len(self)} images)"
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The ids of all images, also of those that failed."""
+        return tuple(self)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why, by the id of each image that failed."""
+        return {name: each.failure for name, each in self._records.items() if each.failure}
+
+    def measurements(self) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
+        """The measurements of each image that has cells' records, one image after the other."""
+        for name, image in self.items():
+            if not image.failure:
+                yield name, image.measurements()
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open the folder that `bigkingxxl predict --out` wrote.
+
+    Nothing is read before it is asked for; a run that is at work is seen as it was when the images
+    were first asked for.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    return Run(Path(folder))

@@ -1,0 +1,65 @@
+"""Everything but the label images made again, from the label images as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.folder import FolderResult, predict_folder
+from bigkingxxl.runs.outputs import chosen_formats
+from bigkingxxl.runs.reader import open_run
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.records import Stamp
+from bigkingxxl.runs.selection import Selection
+
+DEFAULT_FORMATS = ("measurements", "summary")
+
+
+def remeasure(
+    folder: Path, formats: Sequence[str] = (), *, overwrite: bool = False, track: Track = untracked
+) -> FolderResult:
+    """Measure the cells of a run's label images as these are now, and remake what shows them.
+
+    Cells that nobody changed are measured as `predict` measured them. Label images and candidates
+    stay as they are.
+
+    Args:
+        formats: to be made besides those that the run has; measurements and summary always are.
+        overwrite: also tables, ROIs and pictures that a person changed.
+
+    Raises:
+        InputError: the folder holds no run, or a format is unknown.
+        OutputError: it cannot be written.
+    """
+    run = open_run(folder)
+    wanted = chosen_formats([*run.settings.formats, *DEFAULT_FORMATS, *formats])
+    settings = replace(run.settings, formats=wanted)
+    reading = Reading.of(settings.reading)
+    # Images that are gone keep what was measured of them; the tables leave them out and say so.
+    seen = {
+        image.path: image.record.seen for image in run.values()
+        if not image.failure and not image.record.is_gone()
+    }  # fmt: skip
+    if not seen:
+        raise InputError(f"{folder} holds no images with cells to measure")
+
+    def open_images(path: Path) -> Sequence[ImageSource]:
+        _check_same(path, seen[path])
+        return [source for source in reading.open(path) if source.name in run]
+
+    selection = Selection(OperatingPoints())  # never asked: the cells are stored
+    return predict_folder(
+        None, sorted(seen), open_images, folder, settings, selection,
+        overwrite=overwrite, track=track, label="measuring",
+    )  # fmt: skip
+
+
+def _check_same(path: Path, seen: Stamp | None) -> None:
+    """Refuse an image that is no longer the one in which the cells were found."""
+    if seen is None or Stamp.of(path, seen).sha256 != seen.sha256:
+        raise ImageError(f"{path} changed since its cells were found: predict it again")

@@ -1,0 +1,67 @@
+"""How the stored candidates of a run become cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.selection import select
+from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How stored candidates become instances.
+
+    Attributes:
+        points: the operating points; cell_type: where it is known.
+        min_score: in the place of the points' score thresholds.
+        min_area: in pixels of the image, in the place of the points' minimum areas.
+        exclude_border: leave out cells that touch the border of the image.
+    """
+
+    points: OperatingPoints
+    cell_type: str | None = None
+    min_score: float | None = None
+    min_area: float | None = None
+    exclude_border: bool = False
+
+    def check(self, dashes: str = "") -> None:
+        """Refuse values that mean nothing.
+
+        Raises:
+            InputError: naming the value, with dashes before it.
+        """
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
+            name = f"{dashes}min-score" if dashes else "min_score"
+            raise InputError(f"{name} is {self.min_score}, expected 0 to 1")
+        if self.min_area is not None and not 0 <= self.min_area < math.inf:
+            name = f"{dashes}min-area" if dashes else "min_area"
+            raise InputError(f"{name} is {self.min_area}, expected pixels, 0 or more")
+
+    def instances(self, candidates: Candidates, pixel_size: PixelSize | None) -> Instances:
+        """The cells of one image."""
+        points = self.points
+        if self.min_score is not None or self.min_area is not None:
+            points = points.each(lambda point: self._changed(point, candidates.relative_size))
+        cells = select(candidates, points, cell_type=self.cell_type, pixel_size_um=pixel_size)
+        if not self.exclude_border:
+            return cells
+        boxes = cells.boxes()
+        inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < np.array(cells.size)).all(axis=1)
+        return cells.take(np.flatnonzero(inside))
+
+    def _changed(self, point: OperatingPoint, relative: float) -> OperatingPoint:
+        changes = {}
+        if self.min_score is not None:
+            changes["score_threshold"] = self.min_score
+        if self.min_area is not None:
+            # Areas are whole numbers; halfway between two, rounding decides nothing.
+            least = max(math.ceil(self.min_area) - 0.5, 0.0)
+            changes["minimum_area"] = least * relative**2
+        return point.changed(select=point.select.changed(**changes).model_dump())

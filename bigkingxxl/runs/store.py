@@ -1,0 +1,309 @@
+"""A run's folder: what is in it, whose it is, and what is done.
+
+    run.json                    model, settings and formats of the latest run
+    records/<kind>/<image>.json     one record per image and kind of result; see `records`
+    candidates/<image>.npz      everything the model saw in an image
+    cells/<image>.npz           the cells selected from it
+    labels/<image>.tif ...      the formats asked for; see `outputs`
+    measurements.csv ...        tables of the whole run, made from the records alone
+
+Any number of processes may work in one folder. Each result is done or not by itself, under a key:
+the fingerprint of all that decides it. Files that a person changed are told by their content and
+never overwritten, unless that is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.files import clear_temporaries, make_folder, whole_file, write_json
+from bigkingxxl.provenance import fingerprint, own_version
+from bigkingxxl.runs.locks import locked
+from bigkingxxl.runs.names import place_of
+from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS
+from bigkingxxl.runs.records import Record, Stamp
+
+CANDIDATES, CELLS, SUMMARY, FAILURE, TABLES = "candidates", "cells", "summary", "failure", "tables"
+KINDS = (CANDIDATES, CELLS, SUMMARY, *IMAGE_FORMATS)
+STORED = {CANDIDATES: "candidates", CELLS: "cells"}
+RECORDS, LOCKS, RUN_FILE = "records", ".locks", "run.json"
+
+
+class State(Enum):
+    """Whose the file of a result is."""
+
+    MISSING = "missing"
+    OURS = "written by a run, and not changed since"
+    CHANGED = "changed since it was written"
+    FOREIGN = "not written by a run"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result as it is now: its record, its file, and whose that is."""
+
+    record: Record | None
+    stamp: Stamp | None
+    state: State
+
+    def is_done(self, key: str, seen: Stamp | None) -> bool:
+        """Whether the file is there, made under a key of the image as it is."""
+        return (
+            self.state is State.OURS
+            and self.record is not None
+            and self.stamp is not None
+            and self.record.is_current(self.stamp)
+            and belongs(self.record, key, seen)
+        )
+
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether a person made or changed the file."""
+        return self.state in (State.CHANGED, State.FOREIGN)
+
+
+def belongs(record: Record | None, key: str, seen: Stamp | None) -> bool:
+    """Whether a record is of a key, and of the image as it is."""
+    if record is None or record.key != key or seen is None or record.seen is None:
+        return False
+    return record.seen.sha256 == seen.sha256
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What decides the results of a run, as `run.json` keeps it.
+
+    Attributes:
+        key: fingerprint of the model and all settings that decide candidates.
+        run: fingerprint of these and of what decides cells.
+        model: hash of the model; formats: asked for, by this run or an earlier one.
+        reading: how images are opened, see `bigkingxxl.runs.reading`.
+        selection: how cells were selected, for people to read.
+    """
+
+    key: str
+    run: str
+    model: str = ""
+    formats: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    version: str = field(default_factory=own_version)
+
+
+class RunStore:
+    """The folder of a run.
+
+    Args:
+        folder: made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._stamps: dict[Path, Stamp] = {}
+
+    # ---- places ---------------------------------------------------------------------------------
+
+    def place(self, kind: str, image_id: str) -> Path:
+        """The file of a result."""
+        if kind in STORED:
+            place = place_of(image_id)
+            return self.folder / STORED[kind] / place.with_name(f"{place.name}.npz")
+        return IMAGE_FORMATS[kind].place(self.folder, image_id)
+
+    def record_place(self, kind: str, image_id: str) -> Path:
+        """The file of a record."""
+        place = place_of(image_id)
+        return self.folder / RECORDS / kind / place.with_name(f"{place.name}.json")
+
+    # ---- records --------------------------------------------------------------------------------
+
+    def record(self, kind: str, image_id: str) -> Record | None:
+        """What is known of a result, None where nothing is."""
+        record = Record.load(self.record_place(kind, image_id))
+        return record if record is not None and record.image == image_id else None
+
+    def records(self, kind: str) -> Iterator[Record]:
+        """The records of a kind, of all images, in the order of their places."""
+        for place in sorted((self.folder / RECORDS / kind).rglob("*.json")):
+            record = Record.load(place)
+            if record is not None:
+                yield record
+
+    def keep(self, record: Record) -> None:
+        """Write a record.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        record.save(self.record_place(record.kind, record.image))
+
+    def forget(self, kind: str, image_id: str) -> None:
+        """Remove a record."""
+        self.record_place(kind, image_id).unlink(missing_ok=True)
+
+    # ---- files ----------------------------------------------------------------------------------
+
+    def find(self, kind: str, image_id: str) -> Found:
+        """A result as it is now."""
+        return _found(self.record(kind, image_id), self.place(kind, image_id))
+
+    def write(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
+        """Write a result's file, and its record.
+
+        Args:
+            record: of the file to be; found: what is there; write: writes to a temporary name.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        place = self.place(record.kind, record.image)
+        record_place = self.record_place(record.kind, record.image)
+        return _written(place, record_place, record, found, write)
+
+    def remove(self, kind: str, image_id: str) -> bool:
+        """Remove a result and its record, unless a person changed it; whether a file went."""
+        found = self.find(kind, image_id) if kind != SUMMARY else Found(None, None, State.MISSING)
+        if found.is_somebodys:
+            return False
+        if found.state is State.OURS:
+            self.place(kind, image_id).unlink(missing_ok=True)
+        self.forget(kind, image_id)
+        return found.state is State.OURS
+
+    def find_table(self, name: str) -> Found:
+        """A table of the whole run as it is now."""
+        return _found(Record.load(self._table_record(name)), self.folder / name)
+
+    def write_table(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
+        """Write a table of the whole run, named by `record.kind`; see `write`."""
+        name = record.kind
+        return _written(self.folder / name, self._table_record(name), record, found, write)
+
+    def _table_record(self, name: str) -> Path:
+        return self.folder / RECORDS / TABLES / f"{name}.json"
+
+    def stamp(self, path: Path, known: Stamp | None = None) -> Stamp:
+        """An image's file as it is now; it is read once a run.
+
+        Args:
+            known: an earlier stamp of it.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        before = self._stamps.get(path)
+        if before is not None and path.is_dir():
+            return before
+        found = Stamp.of(path, before or known)
+        self._stamps[path] = found
+        return found
+
+    # ---- the run --------------------------------------------------------------------------------
+
+    def settings(self) -> RunSettings | None:
+        """Those of the latest run, None where there was none."""
+        try:
+            values = json.loads((self.folder / RUN_FILE).read_bytes())
+            values["formats"] = tuple(map(str, values.get("formats", ())))
+            return RunSettings(**values)
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            return None
+
+    def begin(self, settings: RunSettings) -> RunSettings:
+        """Note a run's settings, with the formats of earlier ones that are still in the folder.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        make_folder(self.folder)
+        self.clear()
+        with self.locked("run.json"):
+            earlier = self.settings()
+            known = () if earlier is None else filter(self._has, earlier.formats)
+            asked = {*settings.formats, *known}
+            formats = tuple(name for name in {**IMAGE_FORMATS, **RUN_FORMATS} if name in asked)
+            settings = replace(settings, formats=formats)
+            if settings != earlier:
+                write_json(self.folder / RUN_FILE, vars(settings))
+        return settings
+
+    def _has(self, name: str) -> bool:
+        """Whether results of a format are in the folder."""
+        if name in IMAGE_FORMATS and (self.folder / IMAGE_FORMATS[name].folder).is_dir():
+            return True
+        files = RUN_FORMATS[name].files if name in RUN_FORMATS else ()
+        return any((self.folder / file).is_file() for file in files)
+
+    def clear(self) -> int:
+        """Remove the temporary files of runs that died; how many there were."""
+        ours = {each.folder.split("/")[0] for each in IMAGE_FORMATS.values()}
+        folders = (RECORDS, *STORED.values(), *sorted(ours))
+        cleared = sum(clear_temporaries(self.folder / each, recursive=True) for each in folders)
+        return cleared + clear_temporaries(self.folder)
+
+    # ---- other processes ------------------------------------------------------------------------
+
+    def locked(self, name: str, *, wait: bool = True) -> Any:
+        """A lock of the folder, see `locks.locked`."""
+        return locked(self._lock(name), wait=wait)
+
+    def at_work(self, run: str) -> Any:
+        """For the length of a block: a run is at work in the folder; see `check_alone`."""
+        return locked(self._lock(f"run {run}", f"run-{run}"), shared=True)
+
+    def check_alone(self, run: str) -> None:
+        """Refuse to work beside a run of another model or other settings.
+
+        Raises:
+            InputError: such a run is at work in the folder.
+        """
+        for path in sorted((self.folder / LOCKS).glob("run-*")):
+            if path.name == f"run-{run}":
+                continue
+            with locked(path, wait=False) as is_free:
+                if not is_free:
+                    raise InputError(
+                        f"a run with another model or other settings is at work in {self.folder}: "
+                        "wait for it, or give another folder with --out"
+                    )
+
+    def _lock(self, name: str, file: str | None = None) -> Path:
+        return self.folder / LOCKS / (file or sha256(os.fsencode(name)).hexdigest()[:24])
+
+
+def format_key(identity: str, kind: str) -> str:
+    """The key of a result: what its cells are (or its candidates), and its kind."""
+    return fingerprint([identity, kind])
+
+
+def _found(record: Record | None, place: Path) -> Found:
+    if not place.is_file():
+        return Found(record, None, State.MISSING)
+    try:
+        stamp = Stamp.of(place, None if record is None else record.output)
+    except OSError:
+        return Found(record, None, State.MISSING)
+    if record is None:
+        return Found(None, stamp, State.FOREIGN)
+    return Found(record, stamp, State.OURS if record.wrote(stamp) else State.CHANGED)
+
+
+def _written(
+    place: Path, record_place: Path, record: Record, found: Found, write: Callable[[Path], Any]
+) -> Record:
+    with whole_file(place) as temporary:
+        write(temporary)
+        ours = found.stamp is not None and found.state is State.OURS
+        before = (found.stamp.sha256,) if ours and found.stamp is not None else ()
+        record = replace(record, output=Stamp.of(temporary), replaced=before)
+        # Before the file is moved into place: killed in between, both hashes are known.
+        record.save(record_place)
+    return record

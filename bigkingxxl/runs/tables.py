@@ -1,0 +1,216 @@
+"""The tables of a whole run, made from its records alone: by whoever finishes last.
+
+What is done is read image by image and written while it is read. A table whose images did not
+change since it was written is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigkingxxl.provenance import fingerprint, own_version
+from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, RunParts
+from bigkingxxl.runs.records import Record
+from bigkingxxl.runs.store import (
+    FAILURE,
+    SUMMARY,
+    Found,
+    RunSettings,
+    RunStore,
+    State,
+    belongs,
+    format_key,
+)
+
+if TYPE_CHECKING:
+    from bigkingxxl.io.tables.summary import ImageSummary
+
+
+@dataclass
+class TablesResult:
+    """What became of the tables.
+
+    Attributes:
+        written: files that are new; kept: files that a person changed, left alone.
+        incomplete: by format, how many images have no part of it.
+        gone: images whose files are no longer where they were; others: images of another model or
+            other settings. Neither are in the tables.
+    """
+
+    written: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    incomplete: dict[str, int] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def make_tables(
+    store: RunStore, settings: RunSettings | None = None, *, overwrite: bool = False
+) -> TablesResult:
+    """Write the tables of a run's formats from its records.
+
+    Args:
+        settings: of the run, by default those of the latest one in the folder.
+        overwrite: also tables that a person changed.
+
+    Raises:
+        OutputError: a table cannot be written.
+    """
+    settings = settings or store.settings()
+    result = TablesResult()
+    if settings is None:
+        return result
+    # One at a time, from the first look at the records on: the last one has seen them all.
+    with store.locked("tables"):
+        index = _Index.of(store, settings, result)
+        for name in settings.formats:
+            if name in RUN_FORMATS:
+                _make(store, settings, index, name, result, overwrite=overwrite)
+    return result
+
+
+@dataclass(frozen=True)
+class _Index:
+    """The images of a run.
+
+    Attributes:
+        identities: what the cells of each are, by image id, sorted; cells: how many.
+        seen: hash of the image's file; failed: images that failed, and why.
+        types: cell types that any image knows.
+    """
+
+    store: RunStore
+    identities: dict[str, str]
+    seen: dict[str, str]
+    cells: dict[str, int]
+    failed: dict[str, str]
+    types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, store: RunStore, settings: RunSettings, result: TablesResult) -> _Index:
+        """Read from the records."""
+        failed = {
+            each.image: each.failure for each in store.records(FAILURE)
+            if each.key == settings.run and not each.is_gone()
+        }  # fmt: skip
+        identities: dict[str, str] = {}
+        seen: dict[str, str] = {}
+        cells: dict[str, int] = {}
+        types: dict[str, list[str]] = {}
+        for record in store.records(SUMMARY):
+            if record.details.get("run") != settings.run:
+                result.others.append(record.image)
+            elif record.image in failed:
+                continue
+            elif record.is_gone():
+                result.gone.append(record.image)
+            elif record.seen is not None:
+                identities[record.image] = str(record.details["identity"])
+                seen[record.image] = record.seen.sha256
+                row = record.details["row"]
+                cells[record.image] = int(row["cells"])
+                types[record.image] = list(row["by_type"])
+        ordered = dict(sorted(identities.items()))
+        names = dict.fromkeys(name for each in ordered for name in types[each])
+        return cls(store, ordered, seen, cells, dict(sorted(failed.items())), tuple(names))
+
+    def part(self, settings: RunSettings, kind: str, image_id: str) -> Record | None:
+        """The record of an image's part of a table, where it is of the cells as they are."""
+        record = self.store.record(kind, image_id)
+        identity = settings.key if IMAGE_FORMATS[kind].of_candidates else self.identities[image_id]
+        if record is None or record.seen is None or record.output is None:
+            return None
+        is_current = record.seen.sha256 == self.seen[image_id]
+        return record if is_current and belongs(record, format_key(identity, kind), record.seen) \
+            else None  # fmt: skip
+
+    def summaries(self) -> Iterator[ImageSummary]:
+        """The row of each image, also of those that failed, sorted."""
+        from bigkingxxl.io.tables.summary import ImageSummary
+
+        for image_id in sorted([*self.identities, *self.failed]):
+            if image_id in self.failed:
+                yield ImageSummary(image_id, failure=self.failed[image_id])
+                continue
+            record = self.store.record(SUMMARY, image_id)
+            if record is not None:
+                row = dict(record.details["row"])
+                yield ImageSummary(**{**row, "warnings": tuple(row["warnings"])})
+
+
+def _make(
+    store: RunStore, settings: RunSettings, index: _Index, name: str, result: TablesResult,
+    *, overwrite: bool,
+) -> None:  # fmt: skip
+    """Write the files of one format, where they are not as they should be."""
+    records: dict[str, Record] = {}
+    if name in IMAGE_FORMATS:
+        found = ((each, index.part(settings, name, each)) for each in index.identities)
+        records = {
+            each: record for each, record in found
+            if record is not None and store.place(name, each).is_file()
+        }  # fmt: skip
+        missing = len(index.identities) - len(records)
+        if missing:
+            result.incomplete[name] = missing
+    key = _table_key(name, index, records)
+    files = RUN_FORMATS[name].files
+    states = {file: store.find_table(file) for file in files}
+    if all(_is_current(each, key) for each in states.values()):
+        return
+    columns = dict.fromkeys(
+        column for record in records.values() for column in record.details.get("columns", ())
+    )
+    parts = RunParts(
+        index.summaries, {each: store.place(name, each) for each in records}, index.cells,
+        index.types, tuple(columns),
+    )  # fmt: skip
+    kept = [file for file in files if states[file].is_somebodys and not overwrite]
+    result.kept += [store.folder / file for file in kept]
+    written = [file for file in files if file not in kept]
+    if written:
+        _write(store, settings, name, key, states, parts, written)
+        result.written += [store.folder / file for file in written]
+
+
+def _write(
+    store: RunStore, settings: RunSettings, name: str, key: str, states: dict[str, Found],
+    parts: RunParts, written: list[str],
+) -> None:  # fmt: skip
+    """Make all files of a format at once, and move those that are to be written into place."""
+    from bigkingxxl.files import temporary_beside
+
+    files = RUN_FORMATS[name].files
+    made = {file: temporary_beside(store.folder / file) for file in files}
+    try:
+        RUN_FORMATS[name].write(list(made.values()), parts)
+        for file in written:
+            record = Record("", file, "", None, None, key, settings.model, own_version())
+            store.write_table(record, states[file], made[file].replace)
+    finally:
+        for place in made.values():
+            place.unlink(missing_ok=True)
+
+
+def _table_key(name: str, index: _Index, records: dict[str, Record]) -> str:
+    """The fingerprint of all that a table holds."""
+    parts = [name]
+    if name in IMAGE_FORMATS:
+        for each, record in records.items():
+            parts += [each, record.output.sha256 if record.output is not None else ""]
+    else:
+        parts += [repr(row) for row in index.summaries()]
+    return fingerprint(part.encode("utf-8", "backslashreplace") for part in parts)
+
+
+def _is_current(found: Found, key: str) -> bool:
+    return (
+        found.state is State.OURS
+        and found.record is not None
+        and found.stamp is not None
+        and found.record.is_current(found.stamp)
+        and found.record.key == key
+    )
