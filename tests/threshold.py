@@ -6,6 +6,7 @@ python -m tests.threshold IMAGES OUT [--formats a,b] [--key K] [--die MOMENT] [-
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import time
@@ -107,15 +108,14 @@ def _die() -> None:
 
 def _after(calls: int, function: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
     """The function, which kills the process at its nth call, before or after its work."""
-    count = 0
+    numbers = itertools.count(1)
 
     def counted(*arguments: Any, **options: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == calls and before:
+        number = next(numbers)  # in one step: images are worked on in several threads
+        if number == calls and before:
             _die()
         result = function(*arguments, **options)
-        if count == calls:
+        if number == calls:
             _die()
         return result
 
