@@ -8,8 +8,6 @@ import re
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
-    "[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]"
-)
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
