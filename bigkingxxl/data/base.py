@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import check_same_size
 from bigkingxxl.io.images.image_files import open_image, read_header
+
+Ignored = NDArray[np.bool_]
+
+
+def nothing_ignored(image_id: str) -> Ignored | None:  # noqa: ARG001
+    """Every pixel is annotated."""
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +28,17 @@ class Dataset:
     """Annotated images on disk; images and cells are read when asked for.
 
     Attributes:
-        layout: 'kaggle', 'coco' or 'pairs'.
+        layout: the name of its layout, see `layouts.LAYOUTS`.
         root: the folder or file it was opened from.
         ids: the annotated images, in the data set's own order.
         type_names: the cell types; what `cell_type` of any image's instances indexes.
         paths: the image file of each id.
         read_instances: the annotated cells of an id (see `instances`).
+        read_ignored: what is not annotated in an id (see `ignored`).
         columns: further values by column and id: sample_id, plate_time, field ...
         unlabelled: image files without annotation.
         skipped: one sentence for everything that was left out as bad.
+        notes: one sentence for everything that was understood in a way that may surprise.
     """
 
     layout: str
@@ -37,9 +47,11 @@ class Dataset:
     type_names: tuple[str, ...]
     paths: Mapping[str, Path] = field(repr=False)
     read_instances: Callable[[str], Instances] = field(repr=False)
+    read_ignored: Callable[[str], Ignored | None] = field(default=nothing_ignored, repr=False)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     unlabelled: tuple[Path, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     _types: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -78,14 +90,28 @@ class Dataset:
             InputError: the data set has no such image.
         """
         path = self.image_path(image_id)
-        instances = self.read_instances(image_id)
         header = read_header(path)
+        instances = self.read_instances(image_id)
         check_same_size(path, header.shape, instances.size)
         return replace(instances, pixel_size_um=header.pixel_size_um)
 
-    def ignored(self, image_id: str) -> NDArray[np.bool_] | None:  # noqa: ARG002
-        """bool[H, W]: the pixels that nobody annotated, or None where all are annotated."""
-        return None
+    def ignored(self, image_id: str) -> Ignored | None:
+        """bool[H, W], True where nobody annotated the image; None where all of it is annotated.
+
+        What lies there is neither learnt nor scored. See `io.annotations.ignored` for the files
+        that say so.
+
+        Raises:
+            FormatError: it is of another size than the image, or cannot be understood.
+            ImageError: the image's header, or a mask, cannot be read.
+            InputError: the data set has no such image.
+        """
+        path = self.image_path(image_id)
+        mask = self.read_ignored(image_id)
+        if mask is not None:
+            height, width = mask.shape
+            check_same_size(path, read_header(path).shape, (height, width))
+        return mask
 
     def cell_type(self, image_id: str) -> str | None:
         """The type of most of an image's cells (the first of equals), None without cells.
@@ -101,14 +127,16 @@ class Dataset:
         return self._types[image_id]
 
 
-def check_same_size(path: Path, image: tuple[int, int], annotation: tuple[int, int]) -> None:
-    """Refuse an annotation that belongs to an image of another size.
+def check_claim(path: Path, claimed: tuple[int, int]) -> None:
+    """Refuse the size (H, W) that a table claims of an image before cells are made of that size.
+
+    An image that cannot be read refutes nothing: whoever needs its pixels finds out.
 
     Raises:
-        FormatError: the two sizes (H, W) differ.
+        FormatError: the image is of another size.
     """
-    if image != annotation:
-        raise FormatError(
-            f"{path} has {image[1]} x {image[0]} pixels, but its annotation is for "
-            f"{annotation[1]} x {annotation[0]} (width x height)"
-        )
+    try:
+        size = read_header(path).shape
+    except ImageError:
+        return
+    check_same_size(path, size, claimed)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.data.base import check_same_size
 from bigkingxxl.data.shapes import measure_shapes
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import check_same_size
+from bigkingxxl.io.images.image_files import read_header
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset
-    from bigkingxxl.instances import Instances
 
 THUMBNAIL = 32
 SHAPE_COLUMNS = ("area", "outline", "parts", "holes", "filled", "thickness", "compactness")
@@ -29,13 +30,14 @@ class CellTable:
     Attributes:
         cells: by name, each [N]: image (index), cell (number from 1), cell_type, the measures of
             `shapes.Shapes`, overlap (largest IoU with another cell) and inside (largest share of
-            it that another cell covers).
+            it that another cell covers), and share (of the image's pixels).
         ids: the images, M; sizes: their (H, W).
         covered, covered_twice: int64[M], pixels under any cell and under several.
         pixel_hash, annotation_hash: of each image's pixels ('' where unreadable) and cells.
         thumbnails: float32[M, 1024], of mean 0 and length 1; 0 where unreadable or blank.
         blank: bool[M], nothing can be seen.
         unreadable: one sentence an image that is, or that its annotation does not fit.
+        not_annotated: the share of pixels that nobody annotated, by id of such images.
     """
 
     cells: dict[str, NDArray[Any]]
@@ -48,6 +50,7 @@ class CellTable:
     thumbnails: NDArray[np.float32]
     blank: NDArray[np.bool_]
     unreadable: list[str]
+    not_annotated: dict[str, float]
 
 
 def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
@@ -56,24 +59,41 @@ def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
     looks: list[_Look] = []
     unreadable: list[str] = []
     sizes, covered, hashes = [], [], []
+    not_annotated: dict[str, float] = {}
     for index, name in enumerate(track(dataset.ids, len(dataset.ids), "looking at images")):
-        instances = dataset.read_instances(name)
+        try:
+            instances = dataset.read_instances(name)
+        except (ImageError, FormatError) as error:
+            unreadable.append(str(error))
+            instances = Instances.empty(_size(dataset, name), dataset.type_names)
         parts.append({"image": np.full(len(instances), index), **_cells(instances)})
         sizes.append(instances.size)
         covered.append(_covered(instances))
         hashes.append(_digest(instances.runs, instances.splits))
         try:
+            ignored = dataset.ignored(name)
+            if ignored is not None and ignored.any():
+                not_annotated[name] = round(float(ignored.mean()), 4)
             looks.append(_look(dataset, name, instances.size))
         except (ImageError, FormatError) as error:
-            unreadable.append(str(error))
+            if str(error) not in unreadable:
+                unreadable.append(str(error))
             looks.append(_Look("", np.zeros(THUMBNAIL**2, np.float32), False))
     once, twice = np.array(covered, np.int64).reshape(-1, 2).T
     return CellTable(
         {key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
         dataset.ids, sizes, once, twice, [look.digest for look in looks], hashes,
         np.stack([look.thumbnail for look in looks]), np.array([look.blank for look in looks]),
-        unreadable,
+        unreadable, not_annotated,
     )  # fmt: skip
+
+
+def _size(dataset: Dataset, name: str) -> tuple[int, int]:
+    """(H, W) of an image whose annotation cannot be read; one pixel where it cannot be either."""
+    try:
+        return read_header(dataset.image_path(name)).shape
+    except ImageError:
+        return 1, 1
 
 
 def _cells(instances: Instances) -> dict[str, NDArray[Any]]:
@@ -85,6 +105,7 @@ def _cells(instances: Instances) -> dict[str, NDArray[Any]]:
         **{name: getattr(shapes, name) for name in SHAPE_COLUMNS},
         "overlap": overlap,
         "inside": inside,
+        "share": shapes.area / (instances.size[0] * instances.size[1]),
     }
 
 

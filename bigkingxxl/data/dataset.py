@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from bigkingxxl import provenance
 from bigkingxxl.data.base import Dataset
-from bigkingxxl.data.layout_coco import annotation_files, open_coco
-from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle, open_kaggle
-from bigkingxxl.data.layout_pairs import is_pairs, open_pairs
-from bigkingxxl.errors import InputError
+from bigkingxxl.data.layouts import FILES, FOLDERS, find_layout
+from bigkingxxl.errors import FormatError, InputError
 
 __all__ = ["Dataset", "fingerprint", "open_dataset"]
 
 ENDS = 1 << 18  # bytes of each end of an image file that a fingerprint looks at
-LOOKED_FOR = (
-    "train.csv beside train/, one annotations*.json, images/ beside labels/, "
-    "or x.png beside x_masks.png or .tif"
-)
 
 
 def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
-    """Open a data set of any known layout.
+    """Open a data set of any known layout, see `layouts`.
 
     Args:
-        path: a folder in Kaggle's layout, a COCO annotation file or the folder of one, or a folder
-            of pairs of image and label image.
-        skip_bad: leave bad rows and missing images out (they are listed in `skipped`).
+        path: a folder, a COCO annotation file, a `train.csv` or a `submission.csv`.
+        skip_bad: leave out bad rows, and images that are missing or whose annotations cannot be
+            read or do not fit (they are listed in `skipped`). Every annotation is read for that.
 
     Raises:
         InputError: nothing is there, or no known layout.
@@ -36,19 +33,37 @@ def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no data set at {path}")
-    if path.is_file():
-        if path.suffix.lower() == ".json":
-            return open_coco(path, skip_bad=skip_bad)
-        if path.name == ANNOTATIONS:
-            return open_kaggle(path.parent, skip_bad=skip_bad)
-        raise InputError(f"{path} is a file, expected a folder or a COCO annotation file (.json)")
-    if is_kaggle(path):
-        return open_kaggle(path, skip_bad=skip_bad)
-    if is_pairs(path):
-        return open_pairs(path, skip_bad=skip_bad)
-    if annotation_files(path):
-        return open_coco(path, skip_bad=skip_bad)
-    raise InputError(f"{path} holds no data set that is known (looked for {LOOKED_FOR})")
+    layout = find_layout(path)
+    if layout is None and path.is_file():
+        what = ", ".join(each.what for each in FILES.values())
+        raise InputError(f"{path} is a file, expected a folder, or {what}")
+    if layout is None:
+        what = "; ".join(each.what for each in FOLDERS.values())
+        raise InputError(f"{path} holds no data set that is known (looked for {what})")
+    dataset = layout.open(path, skip_bad=skip_bad)
+    return without_bad(dataset) if skip_bad else dataset
+
+
+def without_bad(dataset: Dataset) -> Dataset:
+    """The data set without images whose annotations cannot be read or do not fit.
+
+    Raises:
+        FormatError: no image is left.
+    """
+    good: list[str] = []
+    skipped = list(dataset.skipped)
+    for image_id in dataset.ids:
+        try:
+            dataset.instances(image_id)
+            dataset.ignored(image_id)
+        except InputError as error:
+            skipped.append(str(error))
+        else:
+            good.append(image_id)
+    if not good:
+        raise FormatError(f"{dataset.root} holds no usable image: {skipped[-1]}")
+    paths = {image_id: dataset.paths[image_id] for image_id in good}
+    return replace(dataset, ids=tuple(good), paths=paths, skipped=tuple(skipped))
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -69,6 +84,9 @@ def _parts(dataset: Dataset) -> Iterator[str | bytes]:
         for array, dtype in ((instances.runs, "<i4"), (instances.splits, "<i8"),
                              (instances.cell_type, "<i2")):  # fmt: skip
             yield array.astype(dtype).tobytes()
+        ignored = dataset.ignored(image_id)
+        if ignored is not None:
+            yield np.packbits(ignored).tobytes()
 
 
 def _ends(path: Path) -> bytes:

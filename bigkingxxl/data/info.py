@@ -21,10 +21,14 @@ TINY, HUGE = 1 / 8, 8.0
 RAGGED = 0.5
 HOLLOW = 0.1
 MANY_HOLES = 5
+SPECK = 4  # pixels
+WHOLE_IMAGE = 0.5
 INSIDE_ANOTHER = 0.9
 NEAR_DUPLICATE = 0.8
 SAME_LOOK = 0.995
 SUSPICIONS = {
+    "speck": "fewer than 4 pixels",
+    "whole image": "more than half of the image",
     "tiny": "area below 1/8 of its type's median",
     "huge": "area above 8 times its type's median",
     "ragged": "compactness below half of its type's median",
@@ -65,7 +69,8 @@ class DataInfo:
             with the same pixels, pairs that look the same, groups with the same annotation.
         suspicious: how many cells of each kind in `SUSPICIONS`.
         cells_to_check: image, cell (its number in label images), cell type, kind and value.
-        blank_images: ids; unreadable, skipped: one sentence each.
+        blank_images: ids; unreadable, skipped, notes: one sentence each.
+        partly_annotated: share of the pixels that are not annotated, by id of such images.
         columns: what is known of the images besides.
     """
 
@@ -86,6 +91,8 @@ class DataInfo:
     blank_images: list[str]
     unreadable: list[str]
     skipped: list[str]
+    notes: list[str]
+    partly_annotated: dict[str, float]
     columns: list[str]
     table: CellTable = field(repr=False)
 
@@ -123,6 +130,8 @@ def describe(dataset: Dataset, track: Track = untracked) -> DataInfo:
         blank_images=[table.ids[index] for index in np.flatnonzero(table.blank)],
         unreadable=table.unreadable,
         skipped=list(dataset.skipped),
+        notes=list(dataset.notes),
+        partly_annotated=table.not_annotated,
         columns=sorted(dataset.columns),
         table=table,
     )
@@ -138,6 +147,8 @@ def doubtful(
     hollow = 1 - cells["area"] / np.maximum(cells["filled"], 1)
     broken = (hollow > HOLLOW) | (cells["holes"] >= MANY_HOLES)
     return {
+        "speck": (cells["area"] < SPECK, cells["area"]),
+        "whole image": (cells["share"] > WHOLE_IMAGE, cells["share"]),
         "tiny": (area < TINY, cells["area"]),
         "huge": (area > HUGE, cells["area"]),
         "ragged": (compactness < RAGGED, cells["compactness"]),
@@ -158,7 +169,7 @@ def _medians(values: NDArray[Any], kind: NDArray[Any], types: int) -> NDArray[np
 def _types(
     dataset: Dataset, cells: dict[str, NDArray[Any]], per_image: NDArray[np.int64]
 ) -> dict[str, TypeInfo]:
-    majority = np.array([dataset.cell_type(name) or "" for name in dataset.ids])
+    majority = _majority(dataset, cells)
     found = {}
     for index, name in enumerate(dataset.type_names):
         own = cells["cell_type"] == index
@@ -174,6 +185,14 @@ def _types(
             round(float(np.median(cells["thickness"][own])), 2),
         )  # fmt: skip
     return found
+
+
+def _majority(dataset: Dataset, cells: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """str[M]: the type of most cells of each image, the first of equals; '' without cells."""
+    counts = np.zeros((len(dataset.ids), len(dataset.type_names)), np.int64)
+    np.add.at(counts, (cells["image"], cells["cell_type"]), 1)
+    names = np.array(dataset.type_names)[counts.argmax(axis=1)]
+    return np.where(counts.any(axis=1), names, "")
 
 
 def _range(values: NDArray[np.int64]) -> dict[str, float]:

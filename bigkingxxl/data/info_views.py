@@ -46,10 +46,16 @@ def _overview(info: DataInfo) -> Iterator[str]:
     if info.columns:
         yield f"  also known   {', '.join(info.columns)}"
     for what, names in (("blank", info.blank_images), ("unreadable", info.unreadable),
-                        ("left out", info.skipped)):  # fmt: skip
+                        ("left out", info.skipped), ("partly", _partly(info)),
+                        ("note", info.notes)):  # fmt: skip
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             yield f"  {what:<12} {len(names)}: {'; '.join(names[:SHOWN])}{more}"
+
+
+def _partly(info: DataInfo) -> list[str]:
+    return [f"{name} ({100 * share:.0f} % of its pixels are not annotated)"
+            for name, share in info.partly_annotated.items()]  # fmt: skip
 
 
 def _types(info: DataInfo) -> list[str]:

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.base import Dataset, Ignored, check_claim
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import CocoSet, read_coco
+from bigkingxxl.io.annotations.registry import json_kind
 from bigkingxxl.io.tables.csv_table import BadRows
 
-PATTERNS = ("annotations*.json", "annotations/*.json")
-IMAGE_FOLDERS = ("images", "train")
+PLACES = (".", "annotations")
+IMAGE_FOLDERS = ("images", "train", "images/default")
+# Label Studio puts the number of an upload before a file's name.
+UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
 def annotation_files(folder: Path) -> list[Path]:
     """The COCO annotation files that a folder may be meant by, sorted."""
-    return sorted(path for pattern in PATTERNS for path in folder.glob(pattern))
+    places = [folder / place for place in PLACES]
+    files = (path for place in places if place.is_dir() for path in place.glob("*.json"))
+    return sorted(path for path in files if path.is_file() and _is_meant(path))
+
+
+def _is_meant(path: Path) -> bool:
+    # What is called so is refused with a reason, if it is something else.
+    return json_kind(path) == "coco" or path.name.startswith("annotations")
+
+
+@dataclass(frozen=True, eq=False)
+class CocoImages:
+    """Reads the cells of images that were found."""
+
+    coco: CocoSet
+    paths: dict[str, Path]
+
+    def instances(self, image_id: str) -> Instances:
+        """The cells of an image, once it is known to be of the size that the file says."""
+        check_claim(self.paths[image_id], self.coco.sizes[image_id])
+        return self.coco.instances(image_id)
+
+    def ignored(self, image_id: str) -> Ignored | None:
+        """The pixels of crowds."""
+        check_claim(self.paths[image_id], self.coco.sizes[image_id])
+        return self.coco.ignored(image_id)
 
 
 def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
@@ -34,36 +65,41 @@ def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
             names = ", ".join(str(file.relative_to(path)) for file in files)
             raise InputError(f"{path} holds several annotation files ({names}): name one of them")
         return open_coco(files[0], skip_bad=skip_bad)
-    coco = read_coco(path)
     bad = BadRows(path, skip_bad)
+    coco = read_coco(path, bad.add_text if skip_bad else None)
     paths = dict(_find_images(coco, bad))
     if not paths:
         raise FormatError(f"{path} names no image that is there")
+    reader = CocoImages(coco, paths)
     return Dataset(
         layout="coco",
         root=path,
         ids=tuple(paths),
         type_names=coco.type_names,
         paths=paths,
-        read_instances=coco.instances,
+        read_instances=reader.instances,
+        read_ignored=reader.ignored,
         skipped=tuple(bad.messages),
+        notes=coco.notes,
     )
 
 
 def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
     """The image file of each id."""
     near = coco.path.parent
+    split = coco.path.stem.rpartition("_")[2]
     folders = [
         base / name if name else base
         for base in (near, near.parent)
-        for name in ("", *IMAGE_FOLDERS)
+        for name in ("", *IMAGE_FOLDERS, f"images/{split}", split)
     ]
     for image_id in coco.ids:
         name = coco.file_names[image_id].replace("\\", "/")
         # A name from another machine may carry its folders.
-        names = (name, name.rsplit("/", 1)[-1])
+        last = name.rsplit("/", 1)[-1]
+        names = (name, last, UPLOAD.sub("", last))
         places = (folder / each for each in names for folder in folders)
-        found = next((place for place in places if place.is_file()), None)
+        found = next((place for place in places if _is_there(place)), None)
         if found is None:
             bad.add_text(
                 f"{coco.path} names the image {name}, which is neither beside it nor in "
@@ -71,3 +107,10 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
             )
         else:
             yield image_id, found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero byte
+        return False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.base import Dataset, check_claim
 from bigkingxxl.errors import FormatError
-from bigkingxxl.io.annotations.kaggle import read_annotations
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
 from bigkingxxl.io.images.image_files import images_in
 from bigkingxxl.io.tables.csv_table import BadRows, read_table
 
@@ -17,6 +20,19 @@ UNLABELLED, FIELDS = "train_semi_supervised", "fields.csv"
 def is_kaggle(folder: Path) -> bool:
     """True where a folder holds a `train.csv`."""
     return (folder / ANNOTATIONS).is_file()
+
+
+@dataclass(frozen=True, eq=False)
+class KaggleImages:
+    """Reads the cells of images that were found."""
+
+    table: KaggleTable
+    paths: Mapping[str, Path]
+
+    def instances(self, image_id: str) -> Instances:
+        """The cells of an image, once it is known to be of the size that the table says."""
+        check_claim(self.paths[image_id], self.table.sizes[image_id])
+        return self.table.instances(image_id)
 
 
 def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
@@ -47,7 +63,7 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
         ids=ids,
         type_names=table.type_names,
         paths={image_id: there[image_id] for image_id in ids},
-        read_instances=table.instances,
+        read_instances=KaggleImages(table, there).instances,
         columns={**table.extra, **read_fields(folder, ids)},
         unlabelled=tuple(images_in(unlabelled)) if unlabelled.is_dir() else (),
         skipped=tuple(bad.messages),

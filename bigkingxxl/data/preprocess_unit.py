@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.data.base import check_same_size
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import whole
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.label_images import write_label_image
+from bigkingxxl.io.annotations.label_images import check_same_size, write_label_image
 from bigkingxxl.io.annotations.type_masks import write_type_masks
 from bigkingxxl.io.images.image_files import open_image
 

@@ -9,8 +9,9 @@ Source: Cellpose's documentation, "Outputs" (`_seg.npy`).
 from __future__ import annotations
 
 import io
+import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +57,36 @@ def write_seg(path: Path, instances: Instances, image_path: Path | None = None) 
         "est_diam": diameter,
     }
     with whole_file(path) as temporary, temporary.open("wb") as stream:
-        # Cellpose reads nothing but a pickle; its contents are arrays, text, numbers and lists.
-        np.save(stream, np.array(content, dtype=object), allow_pickle=True)
+        _save(stream, content)
+
+
+# Written in Python, as the one in C does not let the name be chosen.
+class _AnyNumpy(pickle._Pickler):
+    """Names numpy's functions as every version since 1.0 knows them.
+
+    From numpy 2 on they stand in `numpy._core`, which numpy before 1.26 cannot import.
+    """
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        module = getattr(obj, "__module__", None) or ""
+        if not module.startswith("numpy._core."):
+            super().save_global(obj, name)  # type: ignore[misc]
+            return
+        text = f"{module.replace('._core.', '.core.')}\n{obj.__qualname__}\n"
+        self.write(pickle.GLOBAL + text.encode("ascii"))
+        self.memoize(obj)
+
+
+def _save(stream: BinaryIO, content: dict[str, Any]) -> None:
+    """What `np.save` writes of a dictionary, for every version of numpy.
+
+    Cellpose reads nothing but a pickle; this one holds arrays, text, numbers and lists alone.
+    """
+    boxed = np.empty((), dtype=object)
+    boxed[()] = content
+    header = {"descr": "|O", "fortran_order": False, "shape": ()}
+    np.lib.format.write_array_header_1_0(stream, header)
+    _AnyNumpy(stream, protocol=3).dump(boxed)
 
 
 def _is_outline(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -73,7 +102,8 @@ def _is_outline(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 def read_seg(path: Path) -> Instances:
     """The cells of a `_seg.npy` file, in the order of their labels, all of type 'cell'.
 
-    Nothing in the file is run: one that holds other than arrays and plain values is refused.
+    Nothing in the file is run: one that holds other than arrays and plain values is refused. What
+    Cellpose's program keeps beside the masks (flows, colours, which cells were drawn) is not used.
 
     Raises:
         InputError: there is no such file.

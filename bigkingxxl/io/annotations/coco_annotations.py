@@ -1,32 +1,45 @@
-"""COCO's annotation files, both ways.
+"""COCO's annotation files, both ways, as the tools of annotators write them.
 
-Category ids are mapped once, here: category k in order of the file's ids is cell type k - 1, and
-no category is background. Source: cocodataset.org, "Data format".
+Category ids are mapped once, here: the categories in order of their ids are the cell types, and no
+category is background. Categories of one name are one type (CVAT and Roboflow write doubles), and a
+supercategory that no annotation has is none (Roboflow lists it first).
+
+A crowd is an area that is not annotated cell by cell: it is no cell, and what lies in it is neither
+learnt nor scored (see `CocoSet.ignored`). CVAT writes cells that were painted as crowds; where a
+file holds nothing else, they are cells.
+
+Source: cocodataset.org, "Data format".
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import write_json
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_segments import (
+    FEWEST_POINTS,
     SegmentError,
     read_json,
     read_segments,
     segments_of,
     with_pixels,
 )
+from bigkingxxl.io.annotations.limits import check_claimed_size
 
 Size = tuple[int, int]
-LONGEST_SIDE = 2**31 - 1
+Annotation = dict[str, Any]
+Complain = Callable[[str], None]
+CROWD_TEXTS = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True,
+               "yes": True}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,24 +49,29 @@ class CocoSet:
     Attributes:
         path: the file.
         ids: the images by file stem, in the file's order; where two stems are the same, by path
-            without ending, '/' written as '_'.
+            without ending.
         type_names: category names in order of category id.
-        category_ids: COCO's own id of each type.
+        category_ids: COCO's own id of each type, the first where a name has several.
+        type_of: the type (an index) of each of COCO's own ids.
         file_names: as the file has them, by id.
         sizes: (H, W) by id.
         image_ids: COCO's own image id, by id.
-        crowds: how many crowd annotations were left out.
+        crowds: how many crowd annotations there are; they are no cells.
+        notes: one sentence for everything that was understood in a way that may surprise.
     """
 
     path: Path
     ids: tuple[str, ...]
     type_names: tuple[str, ...]
     category_ids: tuple[int, ...]
+    type_of: dict[int, int]
     file_names: dict[str, str]
     sizes: dict[str, Size]
     image_ids: dict[str, int | str]
     crowds: int
-    annotations: dict[str, list[dict[str, Any]]] = field(repr=False)
+    notes: tuple[str, ...]
+    annotations: dict[str, list[Annotation]] = field(repr=False)
+    crowd_annotations: dict[str, list[Annotation]] = field(repr=False)
 
     def instances(self, image_id: str) -> Instances:
         """The annotated cells of one image, in the file's order; they may overlap.
@@ -62,26 +80,35 @@ class CocoSet:
             FormatError: a segmentation that is malformed.
         """
         found = self.annotations[image_id]
-        place = {category: index for index, category in enumerate(self.category_ids)}
-        kinds = [place[each["category_id"]] for each in found]
+        kinds = [self.type_of[_whole(each["category_id"])] for each in found]
+        return self._read(
+            image_id, found, cell_type=np.array(kinds, np.int16), type_names=self.type_names
+        )
+
+    def ignored(self, image_id: str) -> NDArray[np.bool_] | None:
+        """bool[H, W]: the pixels of crowds, which are not annotated cell by cell; None without.
+
+        Raises:
+            FormatError: a segmentation that is malformed.
+        """
+        found = [each for each in self.crowd_annotations[image_id] if each.get("segmentation")]
+        return self._read(image_id, found).label_map() > 0 if found else None
+
+    def _read(self, image_id: str, found: Sequence[Annotation], **fields: Any) -> Instances:
         try:
-            return with_pixels(
-                read_segments(
-                    [each["segmentation"] for each in found],
-                    self.sizes[image_id],
-                    cell_type=np.array(kinds, np.int16),
-                    type_names=self.type_names,
-                )
-            )
+            segments = [each["segmentation"] for each in found]
+            return with_pixels(read_segments(segments, self.sizes[image_id], **fields))
         except SegmentError as error:
             name = found[error.index].get("id", error.index)
             raise FormatError(f"{self.path}: annotation {name} has {error}") from error
 
 
-def read_coco(json_path: Path) -> CocoSet:
+def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
     """Read a COCO annotation file; segmentations are decoded when asked for.
 
-    Crowd annotations (`iscrowd`) are counted and left out.
+    Args:
+        complain: told what is wrong with one annotation or image, which is then left out (an image
+            with all its annotations); by default that raises.
 
     Raises:
         InputError: there is no such file.
@@ -95,28 +122,66 @@ def read_coco(json_path: Path) -> CocoSet:
     images, annotations, categories = (
         _objects(path, content, key) for key in ("images", "annotations", "categories")
     )
-    names = _categories(path, categories)
+    names = _categories(path, categories, annotations)
+    type_names = tuple(dict.fromkeys(names.values()))
     ids = _image_names(path, images)
-    image_ids = {name: image["id"] for name, image in zip(ids, images, strict=True)}
-    by_image: dict[int | str, list[dict[str, Any]]] = {number: [] for number in image_ids.values()}
-    crowds = 0
+    by_number = {image["id"]: name for name, image in zip(ids, images, strict=True)}
+    by_name = dict(zip(ids, images, strict=True))
+    bad = _Bad(complain)
+    sizes = {name: _size(path, image, name, bad) for name, image in by_name.items()}
+    cells: dict[str, list[Annotation]] = {name: [] for name in ids}
+    crowds: dict[str, list[Annotation]] = {name: [] for name in ids}
     for place, annotation in enumerate(annotations):
-        _check_annotation(path, annotation, place, by_image, names)
-        if annotation.get("iscrowd"):
-            crowds += 1
-        else:
-            by_image[annotation["image_id"]].append(annotation)
+        name = _image_of(path, annotation, place, by_number, bad)
+        if name is not None and _is_usable(path, annotation, place, name, names, bad):
+            (crowds if _is_crowd(annotation) else cells)[name].append(annotation)
+    notes = []
+    crowd_count = sum(map(len, crowds.values()))
+    if crowd_count and not any(cells.values()):
+        cells, crowds = crowds, cells
+        notes.append(f"all {crowd_count} annotations of {path.name} are marked as crowds, as CVAT "
+                     "marks painted cells: they are taken as cells")  # fmt: skip
+        crowd_count = 0
+    if crowd_count:
+        notes.append(f"{crowd_count} crowd annotations of {path.name} are left out: what lies in "
+                     "them is neither learnt nor scored")  # fmt: skip
+    without_area = sum(map(_has_no_area, (each for some in cells.values() for each in some)))
+    if without_area:
+        notes.append(f"{without_area} annotations of {path.name} have no area (fewer than "
+                     f"{FEWEST_POINTS} points) and are left out")  # fmt: skip
+    kept = tuple(name for name in ids if name not in bad.images)
     return CocoSet(
         path=path,
-        ids=ids,
-        type_names=tuple(names.values()),
-        category_ids=tuple(names),
-        file_names={name: image["file_name"] for name, image in zip(ids, images, strict=True)},
-        sizes={name: _size(path, image) for name, image in zip(ids, images, strict=True)},
-        image_ids=image_ids,
-        crowds=crowds,
-        annotations={name: by_image[number] for name, number in image_ids.items()},
+        ids=kept,
+        type_names=type_names,
+        category_ids=tuple(
+            next(number for number, each in names.items() if each == name) for name in type_names
+        ),
+        type_of={number: type_names.index(name) for number, name in names.items()},
+        file_names={name: by_name[name]["file_name"] for name in kept},
+        sizes={name: sizes[name] for name in kept},
+        image_ids={name: by_name[name]["id"] for name in kept},
+        crowds=crowd_count,
+        notes=tuple(notes),
+        annotations={name: cells[name] for name in kept},
+        crowd_annotations={name: crowds[name] for name in kept},
     )
+
+
+@dataclass
+class _Bad:
+    """Where something is wrong: it raises, or it is told and its image left out."""
+
+    complain: Complain | None
+    images: set[str] = field(default_factory=set)
+
+    def add(self, sentence: str, image: str | None) -> None:
+        """One wrong annotation, and the image it is of where that is known."""
+        if self.complain is None:
+            raise FormatError(sentence)
+        self.complain(sentence)
+        if image is not None:
+            self.images.add(image)
 
 
 def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -126,19 +191,31 @@ def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, An
     return values
 
 
-def _categories(path: Path, categories: Sequence[dict[str, Any]]) -> dict[int, str]:
+def _whole(value: Any) -> int | None:
+    """A whole number, also one that is written as text; None for anything else."""
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= len(str(2**63)):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _categories(
+    path: Path, categories: Sequence[dict[str, Any]], annotations: Sequence[Annotation]
+) -> dict[int, str]:
     """Names by COCO's own id, in order of the ids."""
     names: dict[int, str] = {}
     for category in categories:
-        number, name = category.get("id"), category.get("name")
-        if not isinstance(number, int) or not isinstance(name, str) or not name:
+        number, name = _whole(category.get("id")), category.get("name")
+        if number is None or not isinstance(name, str) or not name:
             raise FormatError(f"{path}: the category {category} lacks a whole id or a name")
-        if number in names or name in names.values():
+        if names.setdefault(number, name) != name:
             raise FormatError(f"{path} names the category {number} ('{name}') twice")
-        names[number] = name
     if not names:
         raise FormatError(f"{path} names no categories, expected at least one cell type")
-    return dict(sorted(names.items()))
+    parents = {category.get("supercategory") for category in categories}
+    used = {_whole(annotation.get("category_id")) for annotation in annotations}
+    kept = {number: name for number, name in sorted(names.items())
+            if number in used or name not in parents}  # fmt: skip
+    return kept or dict(sorted(names.items()))
 
 
 def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -153,45 +230,85 @@ def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...
         seen.add(number)
     files = [PurePosixPath(image["file_name"].replace("\\", "/")) for image in images]
     shared = Counter(file.stem for file in files)
-    names = [
-        file.stem if shared[file.stem] == 1 else "_".join(file.with_suffix("").parts)
-        for file in files
-    ]
+    names = [file.stem if shared[file.stem] == 1 else _inner_path(file) for file in files]
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise FormatError(f"{path} names two images '{twice}', expected names that differ")
     return tuple(names)
 
 
-def _size(path: Path, image: dict[str, Any]) -> Size:
+def _inner_path(file: PurePosixPath) -> str:
+    """A path without its ending, and without what would lead out of a folder."""
+    return "/".join(part for part in file.with_suffix("").parts if part.strip("/.") != "")
+
+
+def _size(path: Path, image: dict[str, Any], name: str, bad: _Bad) -> Size:
     height, width = image.get("height"), image.get("width")
-    for side in (height, width):
-        if not isinstance(side, int) or not 0 < side <= LONGEST_SIDE:
-            raise FormatError(
-                f"{path}: image {image['file_name']} is {width} x {height}, expected a positive "
-                "width and height"
-            )
-    return height, width  # type: ignore[return-value]
+    whole = all(isinstance(side, int) and side > 0 for side in (height, width))
+    if whole and (problem := check_claimed_size((height, width))) is None:  # type: ignore[arg-type]
+        return height, width  # type: ignore[return-value]
+    what = f"image {image['file_name']} is {width} x {height}, "
+    expected = problem if whole else "expected a positive width and height"
+    bad.add(f"{path}: {what}{expected}", name)
+    return 0, 0
 
 
-def _check_annotation(
-    path: Path,
-    annotation: dict[str, Any],
-    place: int,
-    images: Mapping[int | str, Any],
-    categories: Mapping[int, str],
-) -> None:
+def _image_of(
+    path: Path, annotation: Annotation, place: int, by_number: Mapping[int | str, str], bad: _Bad
+) -> str | None:
+    image = annotation.get("image_id")
+    if isinstance(image, int | str) and image in by_number:
+        return by_number[image]
     name = annotation.get("id", place)
-    image, category = annotation.get("image_id"), annotation.get("category_id")
-    if not isinstance(image, int | str) or image not in images:
-        raise FormatError(f"{path}: annotation {name} names the image id {image}, which is unknown")
-    if not isinstance(category, int) or category not in categories:
-        raise FormatError(
-            f"{path}: annotation {name} names the category id {category}, "
+    bad.add(f"{path}: annotation {name} names the image id {image}, which is unknown", None)
+    return None
+
+
+def _is_usable(
+    path: Path,
+    annotation: Annotation,
+    place: int,
+    image: str,
+    categories: Mapping[int, str],
+    bad: _Bad,
+) -> bool:
+    """False, after a complaint, for an annotation that breaks the rules."""
+    category = _whole(annotation.get("category_id"))
+    if category not in categories:
+        what = (
+            f"names the category id {annotation.get('category_id')}, "
             f"expected one of {list(categories)}"
         )
-    if not annotation.get("iscrowd") and "segmentation" not in annotation:
-        raise FormatError(f"{path}: annotation {name} has no segmentation, a box is not enough")
+    elif not isinstance(_crowd_mark(annotation), bool):
+        what = f"has the iscrowd {annotation['iscrowd']}, expected 0 or 1"
+    elif not _is_crowd(annotation) and "segmentation" not in annotation:
+        what = "has no segmentation, a box is not enough"
+    else:
+        return True
+    bad.add(f"{path}: annotation {annotation.get('id', place)} {what}", image)
+    return False
+
+
+def _crowd_mark(annotation: Annotation) -> bool | None:
+    """What `iscrowd` says, None where it says nothing that is known."""
+    mark = annotation.get("iscrowd")
+    if isinstance(mark, str):
+        return CROWD_TEXTS.get(mark.strip().lower())
+    if mark is None:
+        return False
+    return bool(mark) if isinstance(mark, int | float) else None
+
+
+def _is_crowd(annotation: Annotation) -> bool:
+    return _crowd_mark(annotation) is True
+
+
+def _has_no_area(annotation: Annotation) -> bool:
+    """True for polygons alone of which none has three points."""
+    segments = annotation.get("segmentation")
+    return isinstance(segments, list) and not any(
+        not isinstance(part, list) or len(part) >= 2 * FEWEST_POINTS for part in segments
+    )
 
 
 def write_coco_annotations(

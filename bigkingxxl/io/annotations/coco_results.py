@@ -146,21 +146,20 @@ class _ResultReader:
         results: list[dict[str, Any]],
     ) -> None:
         self.path, self.results = path, results
-        numbers: Sequence[int]
         if isinstance(known, CocoSet):
             self.sizes: Mapping[str, Size] = known.sizes
             self.names = {number: name for name, number in known.image_ids.items()}
-            expected, numbers = known.type_names, known.category_ids
+            expected, numbered = known.type_names, known.type_of
         else:
             self.sizes, self.names = known, {}
             expected = tuple(type_names or _numbered_types(path, results))
-            numbers = range(1, len(expected) + 1)
+            numbered = {place + 1: place for place in range(len(expected))}
         self.type_names = _all_types(expected, results)
         self.by_name = {name: place for place, name in enumerate(self.type_names)}
         self.places = {
-            number: self.by_name[name]
-            for number, name in zip(numbers, expected, strict=True)
-            if name in self.by_name
+            number: self.by_name[expected[place]]
+            for number, place in numbered.items()
+            if expected[place] in self.by_name
         }
 
     def image(self, result: dict[str, Any], place: int) -> str:

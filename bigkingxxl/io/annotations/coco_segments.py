@@ -14,11 +14,15 @@ from bigkingxxl import rle
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_strings import column_runs, read_strings
+from bigkingxxl.io.annotations.outlines import batches
 from bigkingxxl.io.annotations.polygons import fill_polygons
 
 Int64 = NDArray[np.int64]
+Runs = NDArray[np.int32]
 Size = tuple[int, int]
 FEWEST_POINTS = 3
+MOST_LETTERS = 1 << 21  # of run-length codes read at once
+MOST_PIXELS = 1 << 20  # unrolled at once
 FARTHEST = 10  # image sides: an outline is walked point by point, so none may be endless
 
 
@@ -33,24 +37,26 @@ class SegmentError(ValueError):
 def read_segments(segments: Sequence[Any], size: Size, **fields: Any) -> Instances:
     """N segmentations of an image of `size` (H, W) as N instances; fields as in `Instances`.
 
+    Polygons of fewer than three points have no area: they are left out.
+
     Raises:
         SegmentError: a segmentation that is malformed or belongs to an image of another size.
     """
     outlines = [place for place, segment in enumerate(segments) if isinstance(segment, list)]
     codes = [place for place, segment in enumerate(segments) if not isinstance(segment, list)]
-    owner, flat = _fill(segments, outlines, size)
-    code_owner, code_flat = _unroll(segments, codes, size)
-    return Instances.from_pixels(
+    runs, owner = _fill(segments, outlines, size)
+    code_runs, code_owner = _unroll(segments, codes, size)
+    return Instances.from_runs(
+        np.concatenate((runs, code_runs)),
         np.concatenate((owner, code_owner)),
-        np.concatenate((flat, code_flat)),
         len(segments),
         size,
         **fields,
     )
 
 
-def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
-    """owner and flat position of the pixels of the segmentations that are lists of polygons."""
+def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Runs, Int64]:
+    """Runs, and the owner of each, of the segmentations that are lists of polygons."""
     polygons: list[NDArray[np.float64]] = []
     owners: list[int] = []
     for place in places:
@@ -58,10 +64,11 @@ def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[I
             parts = [_polygon(part, size) for part in segments[place]]
         except ValueError as error:
             raise SegmentError(place, str(error)) from error
+        parts = [part for part in parts if len(part) >= FEWEST_POINTS]
         polygons += parts
         owners += [place] * len(parts)
-    owner, flat = fill_polygons(polygons, size)
-    return np.array(owners, np.int64)[owner], flat
+    runs, owner = fill_polygons(polygons, size)
+    return runs, np.array(owners, np.int64)[owner]
 
 
 def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
@@ -70,31 +77,55 @@ def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
         points = np.array(part, np.float64)
     except (TypeError, ValueError):
         raise ValueError("a polygon that is no list of numbers") from None
-    if points.ndim != 1 or len(points) % 2 or len(points) < 2 * FEWEST_POINTS:
-        raise ValueError(
-            f"a polygon of {points.size} numbers, expected x and y of at least {FEWEST_POINTS} "
-            "points"
-        )
+    if points.ndim != 1 or len(points) % 2:
+        raise ValueError(f"a polygon of {points.size} numbers, expected x and y of each point")
     if not (np.abs(points) <= FARTHEST * max(size)).all():
         raise ValueError("a polygon with a coordinate that is not finite or far outside the image")
     return points.reshape(-1, 2)
 
 
-def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Int64, Int64]:
-    """owner and flat position of the pixels of the segmentations that are run-length codes."""
+def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Runs, Int64]:
+    """Runs, and the owner of each, of the segmentations that are run-length codes."""
     for place in places:
         _check_code(place, segments[place], size)
-    height, width = size
-    owners, flats = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    parts, owners = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int64)]
     for read, kind in ((read_strings, str), (_read_lists, list)):
         chosen = [place for place in places if isinstance(segments[place]["counts"], kind)]
-        counts, bounds, well = read([segments[place]["counts"] for place in chosen])
-        _check_counts(chosen, counts, bounds, well, height * width)
-        start, length, owner = column_runs(counts, bounds, height * width)
-        position = rle.expand(start, length)
-        owners.append(np.repeat(np.array(chosen, np.int64)[owner], length))
-        flats.append((position % height) * width + position // height)
-    return np.concatenate(owners), np.concatenate(flats)
+        lengths = np.array([len(segments[place]["counts"]) for place in chosen], np.int64)
+        for first, last in batches(lengths, MOST_LETTERS):
+            some = chosen[first:last]
+            counts, bounds, well = read([segments[place]["counts"] for place in some])
+            _check_counts(some, counts, bounds, well, size[0] * size[1])
+            for runs, owner in _row_runs(counts, bounds, size):
+                parts.append(runs)
+                owners.append(np.array(some, np.int64)[owner])
+    return np.concatenate(parts), np.concatenate(owners)
+
+
+def _row_runs(counts: Int64, bounds: Int64, size: Size) -> Iterator[tuple[Runs, Int64]]:
+    """Row runs, and the owner of each, of column-major codes; some codes at a time."""
+    height, width = size
+    start, length, owner = column_runs(counts, bounds, height * width)
+    codes = len(bounds) - 1
+    areas = np.zeros(codes, np.int64)
+    np.add.at(areas, owner, length)
+    begins = np.searchsorted(owner, np.arange(codes + 1))
+    for first, last in batches(areas, MOST_PIXELS):
+        part = slice(int(begins[first]), int(begins[last]))
+        if areas[first] > MOST_PIXELS:
+            drawn = np.zeros(height * width + 1, np.int8)
+            np.add.at(drawn, start[part], 1)
+            np.add.at(drawn, start[part] + length[part], -1)
+            mask = np.cumsum(drawn[:-1], dtype=np.int8).reshape(width, height).T
+            runs = rle.label_runs(np.ascontiguousarray(mask))[0]
+            yield runs, np.full(len(runs), first)
+            continue
+        place = rle.expand(start[part], length[part])
+        cells = Instances.from_pixels(
+            np.repeat(owner[part] - first, length[part]),
+            (place % height) * width + place // height, last - first, size,
+        )  # fmt: skip
+        yield cells.runs, cells.run_owner + first
 
 
 def _check_code(place: int, segment: Any, size: Size) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from roifile import ImagejRoi
 
 LARGEST_WHOLE = 60_535  # beyond it ImageJ takes whole coordinates for negative ones
-LONGEST_ENTRY = 1 << 28
+LARGEST_ROI, LARGEST_ARCHIVE = 1 << 26, 1 << 30  # bytes, unpacked
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a composite ROI's path
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 OVAL_POINTS = 720
@@ -125,37 +125,68 @@ def read_rois(
     if not path.is_file():
         raise InputError(f"there is no file {path}")
     cells = []
-    for name, roi in _rois(path):
+    for name, content in _contents(path):
+        roi = _parsed(path, name, content)
         if frame is not None and roi.position not in (0, frame + 1):
             continue
         try:
             rings = _rings(roi)
-        except (ValueError, RuntimeError, IndexError, OverflowError) as error:
+        except Exception as error:  # roifile raises nearly anything on damaged points
             what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
             raise FormatError(f"{path}: the ROI '{name}' is {what}, expected an area") from error
         cells.append(DrawnCell(rings, **_properties(roi.props)))
     return drawn_instances(cells, size, type_names)
 
 
-def _rois(path: Path) -> list[tuple[str, ImagejRoi]]:
-    """The ROIs of an archive, or the one of a `.roi` file, by name."""
-    from roifile import ImagejRoi
+def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each ROI of an archive, or of the one of a `.roi` file.
 
+    Nothing is unpacked to disk, whatever names the archive has.
+    """
     name = path.name
-    rois = []
     try:
         if not zipfile.is_zipfile(path):
-            return [(name, ImagejRoi.frombytes(path.read_bytes()))]
+            if path.stat().st_size > LARGEST_ROI:
+                raise ValueError(f"{path.stat().st_size:,} bytes, expected {LARGEST_ROI:,} at most")
+            yield name, path.read_bytes()
+            return
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.lower().endswith(".roi"):
-                    with archive.open(name) as stream:
-                        rois.append((name, ImagejRoi.frombytes(stream.read(LONGEST_ENTRY))))
-    # Where a file ends before its header says so, roifile raises nearly any of these.
-    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, struct.error, EOFError, OSError,
-            NotImplementedError, MemoryError) as error:  # fmt: skip
+            entries = [
+                each for each in archive.infolist() if each.filename.lower().endswith(".roi")
+            ]
+            total = sum(each.file_size for each in entries)
+            if total > LARGEST_ARCHIVE:
+                raise ValueError(f"{total:,} bytes, expected {LARGEST_ARCHIVE:,} at most")
+            for entry in entries:
+                name = entry.filename
+                if entry.file_size > LARGEST_ROI:
+                    raise ValueError(f"{entry.file_size:,} bytes, expected {LARGEST_ROI:,} at most")
+                with archive.open(entry) as stream:
+                    yield name, stream.read(LARGEST_ROI)
+    # RuntimeError: an archive with a password.
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError,
+            RuntimeError, struct.error, MemoryError) as error:  # fmt: skip
         raise FormatError(f"{path} does not hold ImageJ ROIs ({name}: {error})") from error
-    return rois
+
+
+def _parsed(path: Path, name: str, content: bytes) -> ImagejRoi:
+    from roifile import ImagejRoi
+
+    try:
+        return ImagejRoi.frombytes(content)
+    except Exception as error:  # where a file ends too early, roifile raises nearly anything
+        raise FormatError(f"{path} does not hold ImageJ ROIs ({name}: {error})") from error
+
+
+def holds_rois(path: Path) -> bool:
+    """True for a `.roi` file, and for an archive with one in it."""
+    if path.suffix.lower() == ".roi":
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.lower().endswith(".roi") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:

@@ -17,6 +17,7 @@ from bigkingxxl import rle
 from bigkingxxl.errors import FormatError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle_numbers import numbers_of, read_numbers
+from bigkingxxl.io.annotations.limits import LONGEST_SIDE, MOST_ROWS, check_claimed_size
 from bigkingxxl.io.tables.csv_table import BadRows, CsvTable, read_table, write_table
 
 Int64 = NDArray[np.int64]
@@ -24,7 +25,6 @@ Size = tuple[int, int]
 ANNOTATION_COLUMNS = ("id", "annotation", "width", "height", "cell_type")
 SUBMISSION_COLUMNS = ("id", "predicted")
 UNNAMED_TYPE = "cell"
-LONGEST_SIDE = 2**31 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,20 @@ class RunTexts:
         cell_type: NDArray[np.int16],
         type_names: tuple[str, ...],
     ) -> Instances:
-        """The cells of some rows, all of one image of `size` (H, W); empty texts are left out."""
+        """The cells of some rows, all of one image of `size` (H, W); empty texts are left out.
+
+        Raises:
+            FormatError: they cover more rows of pixels than any image's cells do.
+        """
         rows_with_cells = np.diff(self.bounds)[rows] > 0
         numbers, counts = numbers_of(self.numbers, self.bounds, rows[rows_with_cells])
         owner = np.repeat(np.arange(len(counts)), counts // 2)
+        covered = int((numbers[1::2] // size[1]).sum()) + len(owner)
+        if covered > MOST_ROWS:
+            raise FormatError(
+                f"the cells of an image of {size[1]} x {size[0]} pixels (width x height) cover "
+                f"{covered:,} rows of pixels, expected at most {MOST_ROWS:,}"
+            )
         runs, source = rle.rows_from_flat(numbers[0::2] - 1, numbers[1::2], size[1])
         return Instances.from_runs(
             runs, owner[source], len(counts), size,
@@ -174,6 +184,9 @@ def _sizes(table: CsvTable) -> tuple[list[Size], dict[int, str]]:
         elif min(size) < 1:
             name, text = ("height", texts[0]) if size[0] < 1 else ("width", texts[1])
             problems[row] = f"the {name} '{text}', expected a positive whole number"
+        elif (problem := check_claimed_size(size)) is not None:
+            sizes[-1] = (0, 0)
+            problems[row] = f"image {image_id} is {texts[1]} x {texts[0]}, {problem}"
         elif known.setdefault(image_id, size) != size:
             problems[row] = (
                 f"image {image_id} is {texts[1]} x {texts[0]} here and "
@@ -242,11 +255,14 @@ def _pairs_inside(text: str, area: int) -> Int64:
     return pairs
 
 
-def read_submission(csv_path: Path, sizes: Mapping[str, Size]) -> dict[str, Instances]:
+def read_submission(
+    csv_path: Path, sizes: Mapping[str, Size], *, skip_unknown: bool = False
+) -> dict[str, Instances]:
     """Read a `submission.csv`: one row a predicted cell, or one blank row for an image without.
 
     Args:
         sizes: (H, W) of every image that may be named.
+        skip_unknown: leave out rows of other images, instead of raising.
 
     Raises:
         InputError: there is no such file.
@@ -257,17 +273,20 @@ def read_submission(csv_path: Path, sizes: Mapping[str, Size]) -> dict[str, Inst
     bad = BadRows(path)
     table = read_table(path, SUBMISSION_COLUMNS, bad)
     ids = table.columns["id"]
+    known = np.array([image_id in sizes for image_id in ids], bool)
     for row, image_id in enumerate(ids):
-        if image_id not in sizes:
+        if not known[row] and not skip_unknown:
             bad.add(table.lines[row], f"image '{image_id}' is not one of the {len(sizes)} expected")
-    areas = np.array([sizes[image_id][0] * sizes[image_id][1] for image_id in ids], np.int64)
-    texts, problems = _checked_texts(table.columns["predicted"], areas)
+    sides = [sizes.get(image_id, (0, 0)) for image_id in ids]
+    areas = np.array([height * width for height, width in sides], np.int64)
+    written = zip(table.columns["predicted"], known.tolist(), strict=True)
+    texts, problems = _checked_texts([text if kept else "" for text, kept in written], areas)
     for row in sorted(problems):
         bad.add(table.lines[row], problems[row])
     types = np.zeros(len(table), np.int16)
     return {
         image_id: texts.instances(rows, sizes[image_id], types[rows], (UNNAMED_TYPE,))
-        for image_id, rows in _by_image(ids, np.arange(len(table))).items()
+        for image_id, rows in _by_image(ids, np.flatnonzero(known)).items()
     }
 
 

@@ -1,13 +1,15 @@
 """Label images: 0 is background, every cell a number of its own; what Fiji, QuPath, Cellpose read.
 
-Never 8 bits: more than 255 cells are common, and they would wrap round.
+They are never written with 8 bits: more than 255 cells are common, and they would wrap round. A
+binary mask (0 and 255) is read as its connected parts, with a word of it.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,16 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
 from bigkingxxl.io.images.image_files import (
     DEFAULT_PIXEL_LIMIT,
     MASK_ENDINGS,
     all_images_in,
     is_tiff,
+    read_header,
 )
+
+log = logging.getLogger(__name__)
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 LARGEST_UINT16 = 65_535
@@ -32,26 +38,95 @@ CENTIMETRE_UM = 1e4
 IMAGE_DESCRIPTION, RESOLUTION_UNIT, NO_UNIT = 270, 296, 1  # tags of TIFF 6.0
 
 
-def read_label_image(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> NDArray[np.int32]:
+def read_label_image(
+    path: Path,
+    *,
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    size: tuple[int, int] | None = None,
+    on_binary: Callable[[Path, int], None] | None = None,
+) -> NDArray[np.int32]:
     """int32[H, W]: a TIFF or PNG of one channel; a palette's indices are the labels.
+
+    A binary mask becomes the labels of its connected parts.
+
+    Args:
+        size: (H, W) that is expected; a file of another size is refused before it is decoded.
+        on_binary: told the file and the number of parts of a binary mask; by default a warning is
+            logged.
 
     Raises:
         ImageError: it cannot be read, see `image_files.open_image`.
-        FormatError: it has several channels, or values that are no whole numbers from 0.
+        FormatError: it has several channels that differ, values that are no whole numbers from 0,
+            or another size.
     """
     path = Path(path)
-    values = _values(path, pixel_limit)
-    if values.ndim != 2:
-        raise FormatError(f"{path} has {values.shape[-1]} channels, expected labels in one channel")
+    if size is not None:
+        check_same_size(path, size, read_header(path, pixel_limit=pixel_limit).shape)
+    values = one_channel(path, stored_values(path, pixel_limit))
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
         raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
     low, high = values.min(), values.max()
     if low < 0 or high > LARGEST_LABEL:
         raise FormatError(f"{path} holds the label {low if low < 0 else high}, expected 0 or more")
+    if is_binary_mask(values):
+        labels = connected_cells(values)
+        (on_binary or _warn_of_binary)(path, int(labels.max()))
+        return labels
     return values.astype(np.int32)
 
 
-def _values(path: Path, pixel_limit: int) -> NDArray[Any]:
+def check_same_size(path: Path, image: tuple[int, int], annotation: tuple[int, int]) -> None:
+    """Refuse an annotation that belongs to an image of another size.
+
+    Args:
+        path: the file that the sentence names.
+
+    Raises:
+        FormatError: the two sizes (H, W) differ.
+    """
+    if image != annotation:
+        raise FormatError(
+            f"{path}: the image has {image[1]} x {image[0]} pixels, but its annotation is for "
+            f"{annotation[1]} x {annotation[0]} (width x height)"
+        )
+
+
+def _warn_of_binary(path: Path, parts: int) -> None:
+    log.warning("%s", binary_sentence(path, parts))
+
+
+def binary_sentence(path: Path, parts: int) -> str:
+    """What a reader should know of a mask without numbers."""
+    return (
+        f"{path} is a binary mask without a number for each cell: its {parts} connected parts are "
+        "taken as cells, and cells that touch each other as one"
+    )
+
+
+def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
+    """[H, W]: the values, of a gray picture that was saved in colour its gray.
+
+    Raises:
+        FormatError: the channels differ.
+    """
+    if values.ndim == 2:
+        return values
+    # A fourth channel, or a second beside gray, says how opaque a pixel is.
+    colours = values[..., : 1 if values.shape[-1] == 2 else 3]
+    if values.shape[-1] in (2, 3, 4) and (colours == colours[..., :1]).all():
+        return colours[..., 0]
+    raise FormatError(
+        f"{path} has {values.shape[-1]} channels, expected labels in one channel (0 for the "
+        "background and a number for each cell)"
+    )
+
+
+def stored_values(path: Path, pixel_limit: int) -> NDArray[Any]:
+    """[H, W] or [H, W, C]: the values of a TIFF or PNG as stored.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
     if not is_tiff(path):
         from bigkingxxl.io.images.pillow_files import read_values
 

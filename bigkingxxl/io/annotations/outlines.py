@@ -7,8 +7,8 @@ them gives exactly the same pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ from bigkingxxl.instances import Instances
 Int64 = NDArray[np.int64]
 Ring = NDArray[np.int32]
 Polygon = list[Ring]
+
+FARTHEST = 1e9  # pixels; beyond it a coordinate is taken as this far
+MOST_CROSSINGS = 1 << 20  # of outlines and rows worked on at once
+MOST_PIXELS = 1 << 24  # drawn at once
 
 
 @dataclass(frozen=True)
@@ -176,27 +180,136 @@ def filled(
 ) -> Instances:
     """Cells from closed rings: the pixels whose centres lie inside an odd number of them.
 
+    Memory follows the points and the pixels inside the image, however far the rings reach and
+    however often they cross it.
+
     Args:
         cells: for each cell its rings, outer ones and holes alike, float[K, 2] of finite x
             (column) and y (row); the last point need not repeat the first.
         size: (H, W); what lies outside is left out.
         fields: as in `Instances.from_runs`.
     """
+    edges = _edges(cells, size)
+    parts = [np.zeros((0, 3), np.int32)]
+    owners = [np.zeros(0, np.int64)]
+    for first, last in batches(edges.per_cell, MOST_CROSSINGS):
+        if last - first == 1 and edges.per_cell[first] > MOST_CROSSINGS:
+            runs = _runs_of_one(edges.of_cells(first, last), size)
+            owner = np.full(len(runs), first)
+        else:
+            runs, owner = _runs_of_many(edges.of_cells(first, last), size)
+        parts.append(runs)
+        owners.append(owner)
+    return Instances.from_runs(
+        np.concatenate(parts), np.concatenate(owners), len(cells), size, **fields
+    )
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """The edges of the rings of N cells, cell by cell, and the rows of the image that they cross.
+
+    Attributes:
+        one, two: float64[E, 2], x and y of the ends; cell: int64[E].
+        first, count: int64[E], the rows whose middle lies between the ends.
+        per_cell: int64[N], crossings of each cell; starts: int64[N + 1], where its edges begin.
+    """
+
+    one: NDArray[np.float64]
+    two: NDArray[np.float64]
+    cell: Int64
+    first: Int64
+    count: Int64
+    per_cell: Int64
+    starts: Int64
+
+    def of_cells(self, first: int, last: int) -> _Edges:
+        """Those of the cells first .. last - 1."""
+        part = slice(int(self.starts[first]), int(self.starts[last]))
+        return _Edges(
+            self.one[part], self.two[part], self.cell[part], self.first[part], self.count[part],
+            self.per_cell, self.starts,
+        )  # fmt: skip
+
+    def crossings(self, first: int, last: int) -> tuple[Int64, Int64, NDArray[np.float64]]:
+        """Edge, row and x of every crossing of the edges first .. last - 1 with a row's middle."""
+        count = self.count[first:last]
+        edge = np.repeat(np.arange(first, last), count)
+        row = rle.expand(self.first[first:last], count)
+        (x, y), (step_x, step_y) = self.one[edge].T, (self.two - self.one)[edge].T
+        return edge, row, x + (row + 0.5 - y) * (step_x / step_y)
+
+
+def _edges(cells: Sequence[Sequence[NDArray[Any]]], size: tuple[int, int]) -> _Edges:
     rings = [np.asarray(ring, np.float64).reshape(-1, 2) for cell in cells for ring in cell]
-    owner = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
     lengths = np.array([len(ring) for ring in rings], np.int64)
+    owner = np.repeat(np.arange(len(cells)), [len(cell) for cell in cells])
+    cell = np.repeat(owner, lengths)
     one = np.concatenate([np.zeros((0, 2)), *rings])
     two = np.concatenate([np.zeros((0, 2)), *(np.roll(ring, -1, axis=0) for ring in rings)])
+    one, two = (np.clip(ends, -FARTHEST, FARTHEST) for ends in (one, two))
     # An edge crosses the rows whose middle lies between its ends.
     upper, lower = np.minimum(one[:, 1], two[:, 1]), np.maximum(one[:, 1], two[:, 1])
     first = np.clip(np.ceil(upper - 0.5), 0, size[0]).astype(np.int64)
     count = np.clip(np.ceil(lower - 0.5), 0, size[0]).astype(np.int64) - first
-    edge, row = np.repeat(np.arange(len(one)), count), rle.expand(first, count)
-    (x, y), (step_x, step_y) = one[edge].T, (two - one)[edge].T
-    crossing = x + (row + 0.5 - y) * (step_x / step_y)
-    col = np.clip(np.ceil(crossing - 0.5), 0, size[1]).astype(np.int64)
-    cell = np.repeat(owner, lengths)[edge]
+    per_cell = np.zeros(len(cells), np.int64)
+    np.add.at(per_cell, cell, count)
+    starts = rle.split_points(np.bincount(cell, minlength=len(cells)))
+    return _Edges(one, two, cell, first, count, per_cell, starts)
+
+
+def batches(weights: Int64, most: int) -> Iterator[tuple[int, int]]:
+    """Ranges first .. last - 1 of N things in turn, each of a weight up to `most` or of one thing.
+
+    Args:
+        weights: int64[N], none negative.
+    """
+    ends = np.cumsum(weights)
+    first = 0
+    while first < len(weights):
+        before = int(ends[first - 1]) if first else 0
+        last = max(int(np.searchsorted(ends, before + most, side="right")), first + 1)
+        yield first, last
+        first = last
+
+
+def _runs_of_many(edges: _Edges, size: tuple[int, int]) -> tuple[NDArray[np.int32], Int64]:
+    """Runs int32[R, 3] and the cell of each: from odd to even crossings of a row."""
+    edge, row, crossing = edges.crossings(0, len(edges.cell))
+    col = _column(crossing, size)
+    cell = edges.cell[edge]
     order = np.lexsort((col, row, cell))
     row, col, cell = row[order], col[order], cell[order]
-    runs = np.stack((row[0::2], col[0::2], col[1::2]), axis=1)
-    return Instances.from_runs(runs, cell[0::2], len(cells), size, **fields)
+    runs = np.stack((row[0::2], col[0::2], col[1::2]), axis=1).astype(np.int32)
+    some = runs[:, 1] < runs[:, 2]
+    return runs[some], cell[0::2][some]
+
+
+def _runs_of_one(edges: _Edges, size: tuple[int, int]) -> NDArray[np.int32]:
+    """Runs int32[R, 3] of one cell with very many crossings: drawn in bands of rows.
+
+    A pixel is inside where the number of crossings up to it is odd.
+    """
+    parts = [np.zeros((0, 3), np.int32)]
+    height, width = size
+    low, high = int(edges.first.min()), int((edges.first + edges.count).max())
+    band = max(MOST_PIXELS // (width + 1), 1)
+    for top in range(low, min(high, height), band):
+        bottom = min(top + band, high)
+        first = np.clip(edges.first, top, bottom)
+        count = np.clip(edges.first + edges.count, top, bottom) - first
+        within = replace(edges, first=first, count=count)
+        odd = np.zeros((bottom - top, width + 1), bool)
+        for begin, end in batches(count, MOST_CROSSINGS):
+            _, row, crossing = within.crossings(begin, end)
+            place = (row - top) * (width + 1) + _column(crossing, size)
+            np.logical_xor.at(odd.ravel(), place, True)
+        inside = np.logical_xor.accumulate(odd, axis=1)[:, :width]
+        runs, _ = rle.label_runs(np.ascontiguousarray(inside))
+        parts.append(runs + np.array([top, 0, 0], np.int32))
+    return np.concatenate(parts)
+
+
+def _column(crossing: NDArray[np.float64], size: tuple[int, int]) -> Int64:
+    """int64[K]: the first column whose centre lies to the right of a crossing."""
+    return np.clip(np.ceil(crossing - 0.5), 0, size[1]).astype(np.int64)

@@ -12,7 +12,7 @@ import io
 import pickle
 from abc import ABC, abstractmethod
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
@@ -111,6 +111,41 @@ class _Reader(pickle._Unpickler):
             raise PickleError(f"holds the object {module}.{name}, and only arrays may be in it")
         return NAMES[module, name]
 
+    # Python's own takes as much memory as the pickle states before it looks whether that is there.
+    def load_bytearray8(self) -> None:
+        raise PickleError("holds a byte array that can be changed, and only arrays may be in it")
+
+    # A tuple of tuples of the same tuple has a hash that takes for ever.
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[0::2])
+        super().load_setitems()  # type: ignore[misc]
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[0::2])
+        super().load_dict()  # type: ignore[misc]
+
+    def load_set(self) -> None:
+        raise PickleError("holds a set, and only arrays and plain values may be in it")
+
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+        pickle.EMPTY_SET[0]: load_set,
+        pickle.FROZENSET[0]: load_set,
+    }
+
+
+def _check_keys(keys: list[Any]) -> None:
+    if not all(isinstance(key, str | bytes | int | float | None) for key in keys):
+        raise PickleError("holds a mapping whose keys are no texts or numbers")
+
 
 def read_plain(stream: BinaryIO) -> Any:
     """The value of the pickle that a stream stands at: arrays, lists, mappings, texts, numbers.
@@ -153,6 +188,6 @@ class _Builder:
             return noted.made()
         if isinstance(noted, dict):
             return {self.build(key): self.build(value) for key, value in noted.items()}
-        if isinstance(noted, list | tuple | set | frozenset):
+        if isinstance(noted, list | tuple):
             return type(noted)(self.build(each) for each in noted)
         return noted

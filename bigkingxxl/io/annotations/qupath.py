@@ -30,6 +30,7 @@ from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
 
 OBJECT_TYPE = "cell"
 SCORE = "score"
+IGNORED, REGION = "Ignore*", "Region*"  # QuPath's own classes of areas that are no objects
 NOT_MEASURED = ("id", "type", "score")
 
 
@@ -124,6 +125,30 @@ def read_geojson(
         InputError: there is no such file.
         FormatError: it is no GeoJSON of features, or one of them has no area (a point, a line).
     """
+    cells = [cell for cell in _cells(path, frame) if cell.type_name not in (IGNORED, REGION)]
+    return drawn_instances(cells, size, type_names)
+
+
+def read_regions(path: Path, size: tuple[int, int]) -> tuple[Instances | None, Instances | None]:
+    """The areas of the classes `Ignore*` and `Region*`, None where there are none.
+
+    QuPath itself leaves the first out when it trains, and measures within the second.
+
+    Raises:
+        InputError, FormatError: as in `read_geojson`.
+    """
+    cells = _cells(path, None)
+    found = [[cell for cell in cells if cell.type_name == name] for name in (IGNORED, REGION)]
+    ignored, regions = (drawn_instances(some, size) if some else None for some in found)
+    return ignored, regions
+
+
+def read_areas(path: Path, size: tuple[int, int]) -> Instances:
+    """Every area of a GeoJSON file, whatever its class; raises as `read_geojson` does."""
+    return drawn_instances(_cells(path, None), size)
+
+
+def _cells(path: Path, frame: int | None) -> list[DrawnCell]:
     content = read_json(Path(path))
     if isinstance(content, dict):
         single = content.get("type") == "Feature"
@@ -138,7 +163,7 @@ def read_geojson(
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             what = error if isinstance(error, NoAreaError) else "malformed"
             raise FormatError(f"{path}: feature {place} is {what}, expected an area") from error
-    return drawn_instances(cells, size, type_names)
+    return cells
 
 
 def _frame(feature: Mapping[str, Any]) -> int:

@@ -14,7 +14,11 @@ from bigkingxxl.io.images.file_image import ArraySamples, FileImage, PixelSize
 TIFF_SUFFIXES = (".tif", ".tiff")
 IMAGE_SUFFIXES = (".png", *TIFF_SUFFIXES, ".jpg", ".jpeg", ".bmp")
 DEFAULT_PIXEL_LIMIT = 1_000_000_000
-MASK_ENDINGS = ("_cp_masks", "_masks", "_labels", "_label")  # of label images beside images
+# Of label images beside their image, the longer first.
+MASK_ENDINGS = (
+    "_cp_masks", "_masks", "_mask", "_labels", "_label", "-labels", "-label", "-masks", "-mask",
+    "_seg",
+)  # fmt: skip
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 

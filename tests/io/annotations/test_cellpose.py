@@ -72,10 +72,11 @@ def test_a_file_is_made_of_arrays_and_plain_values_only(tmp_path: Path) -> None:
         np.lib.format.read_magic(stream)
         np.lib.format.read_array_header_1_0(stream)
         codes = [(code.name, value) for code, value, _ in pickletools.genops(stream)]
-    texts = [value for name, value in codes if "UNICODE" in name]
-    assert sum(name == "STACK_GLOBAL" for name, _ in codes) == 3
-    assert not any(name in ("GLOBAL", "INST", "NEWOBJ") for name, _ in codes)
-    assert {"_reconstruct", "ndarray", "dtype"} <= set(texts)
+    # The names that every numpy knows: `numpy._core` came with numpy 1.26.
+    assert [value for name, value in codes if name == "GLOBAL"] == [
+        "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype",
+    ]  # fmt: skip
+    assert not any(name in ("STACK_GLOBAL", "INST", "NEWOBJ") for name, _ in codes)
 
 
 def test_the_same_cells_are_the_same_bytes(tmp_path: Path) -> None:

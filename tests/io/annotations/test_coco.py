@@ -74,12 +74,13 @@ def polygons() -> st.SearchStrategy[list[float]]:
 @given(outlines=st.lists(polygons(), max_size=4))
 def test_polygons_are_filled_as_pycocotools_fills_them(outlines: list[list[float]]) -> None:
     points = [np.array(outline).reshape(-1, 2) for outline in outlines]
-    owner, flat = fill_polygons(points, SIZE)
-    filled = np.zeros((len(outlines), SIZE[0] * SIZE[1]), bool)
-    filled[owner, flat] = True
+    runs, owner = fill_polygons(points, SIZE)
+    filled = np.zeros((len(outlines), *SIZE), bool)
+    for (row, start, stop), place in zip(runs, owner, strict=True):
+        filled[place, row, start:stop] = True
     for mask, outline in zip(filled, outlines, strict=True):
         (code,) = api.frPyObjects([outline], *SIZE)
-        assert np.array_equal(mask.reshape(SIZE), api.decode(code).astype(bool))
+        assert np.array_equal(mask, api.decode(code).astype(bool))
 
 
 @given(parts=st.lists(polygons(), min_size=1, max_size=3))
@@ -164,8 +165,8 @@ def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
         ]
 
     coco = opened(tmp_path, images=images("x/a.png", "y/a.png", "y\\b.png"))
-    assert coco.ids == ("x_a", "y_a", "b")
-    with pytest.raises(FormatError, match="two images 'x_a'"):
+    assert coco.ids == ("x/a", "y/a", "b")
+    with pytest.raises(FormatError, match="two images 'x/a'"):
         opened(tmp_path, images=images("x/a.png", "x/a.tif"))
 
 
@@ -175,10 +176,9 @@ def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
         ({"segmentation": [SQUARE], "image_id": 8}, "annotation 0 names the image id 8"),
         ({"segmentation": [SQUARE], "image_id": [7]}, r"names the image id \[7\]"),
         ({"segmentation": [SQUARE], "category_id": 3}, r"the category id 3, .* \[2, 4\]"),
-        ({"segmentation": [SQUARE], "category_id": "4"}, "names the category id 4"),
+        ({"segmentation": [SQUARE], "category_id": "x"}, "names the category id x"),
         ({"bbox": [1, 2, 3, 4]}, "has no segmentation"),
         ({"segmentation": [SQUARE[:-1]]}, "a polygon of 7 numbers"),
-        ({"segmentation": [SQUARE[:4]]}, "a polygon of 4 numbers"),
         ({"segmentation": [["x"] * 6]}, "no list of numbers"),
         ({"segmentation": [[float("nan")] * 6]}, "not finite"),
         ({"segmentation": [[1e9] * 6]}, "far outside"),
@@ -212,7 +212,6 @@ def test_a_bad_annotation(tmp_path: Path, annotation: dict[str, Any], says: str)
         ({"categories": []}, "names no categories"),
         ({"categories": [{"id": 1}]}, "lacks a whole id or a name"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "category 1 .* twice"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "category 2 .* twice"),
         ({"images": [{"id": 7}]}, "lacks an id or a file_name"),
         ({"images": [{"id": 7, "file_name": "a"}]}, "a is None x None"),
         ({"images": [{"id": 7, "file_name": "a", "height": 0, "width": 3}]}, "a is 3 x 0"),

@@ -111,7 +111,7 @@ def test_a_palettes_indices_are_the_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        (np.zeros((4, 5, 3), np.uint8), "has 3 channels"),
+        (np.arange(60, dtype=np.uint8).reshape(4, 5, 3), "has 3 channels"),
         (np.array([[0.0, 1.5]], np.float32), "no whole numbers"),
         (np.array([[0.0, np.nan]], np.float32), "no whole numbers"),
         (np.array([[0, -1]], np.int16), "the label -1"),

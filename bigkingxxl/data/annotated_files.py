@@ -1,0 +1,131 @@
+"""Cells and ignored pixels of images from files of any format, one or several an image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.data.cell_types_table import CellTypes
+from bigkingxxl.errors import FormatError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.ignored import joined, read_geojson_mark, read_mark
+from bigkingxxl.io.annotations.label_images import binary_sentence, read_label_image
+from bigkingxxl.io.annotations.mask_folders import read_mask_folder
+from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
+from bigkingxxl.io.images.image_files import read_header
+
+log = logging.getLogger(__name__)
+Size = tuple[int, int]
+MASKS = "masks"  # a folder of masks, which no single file holds
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedFiles:
+    """Reads the cells of images.
+
+    Attributes:
+        images: the image file of each id.
+        files: the annotations of each id; several must say the same.
+        type_names: the cell types; types: what a table beside the files says of them.
+        marks: files that say what is not annotated in an id, and their kind.
+    """
+
+    images: Mapping[str, Path]
+    files: Mapping[str, tuple[AnnotationFile, ...]]
+    type_names: tuple[str, ...]
+    types: CellTypes
+    marks: Mapping[str, tuple[tuple[Path, str], ...]] = field(default_factory=dict)
+    _binary: list[Path] = field(default_factory=list, init=False)
+
+    def instances(self, image_id: str) -> Instances:
+        """The cells of an image, with types among `type_names`.
+
+        Raises:
+            FormatError: its files contradict each other, or one breaks its format's rules.
+            ImageError: the image or a label image cannot be read.
+        """
+        size = read_header(self.images[image_id]).shape
+        files = self.files[image_id]
+        found = [self._read(image_id, file, size) for file in files]
+        check_agreement(image_id, files, found)
+        return with_types(found[0], self.type_names)
+
+    def ignored(self, image_id: str) -> NDArray[np.bool_] | None:
+        """bool[H, W]: the pixels that are not annotated, None where all are."""
+        size = read_header(self.images[image_id]).shape
+        masks = [read_mark(path, kind, size) for path, kind in self.marks.get(image_id, ())]
+        drawn = [read_geojson_mark(file.path, size) for file in self.files[image_id]
+                 if file.format == "qupath"]  # fmt: skip
+        return joined([*masks, *drawn])
+
+    def _read(self, image_id: str, file: AnnotationFile, size: Size) -> Instances:
+        if file.format == MASKS:
+            cells = read_mask_folder(file.path, size)
+        elif file.format == "labels":
+            labels = read_label_image(file.path, size=size, on_binary=self._say_binary)
+            return self.types.apply(image_id, labels)
+        else:
+            cells = FORMATS[file.format].read(file.path, size)
+            if FORMATS[file.format].names_types:
+                return cells
+        return self.types.apply_to(image_id, cells)
+
+    def _say_binary(self, path: Path, parts: int) -> None:
+        """Once a data set: the masks of one are all of one kind."""
+        if not self._binary:
+            log.warning("%s (other masks of this kind are not named)", binary_sentence(path, parts))
+        if path not in self._binary:
+            self._binary.append(path)
+
+
+def with_types(cells: Instances, names: tuple[str, ...]) -> Instances:
+    """The same cells, their types numbered as in `names`, which holds them all."""
+    if cells.type_names == names:
+        return cells
+    used = set(cells.cell_type.tolist())
+    place = np.array(
+        [names.index(name) if index in used else 0 for index, name in enumerate(cells.type_names)],
+        np.int16,
+    )
+    return replace(cells, cell_type=place[cells.cell_type], type_names=names)
+
+
+def types_in(cells: Instances) -> list[str]:
+    """The names of the types that occur, in their own order."""
+    return [cells.type_names[kind] for kind in np.unique(cells.cell_type).tolist()]
+
+
+def check_agreement(
+    image_id: str, files: Sequence[AnnotationFile], found: Sequence[Instances]
+) -> None:
+    """Refuse several annotations of one image that are not the same cells.
+
+    Raises:
+        FormatError: naming two that differ.
+    """
+    if len(found) < 2:
+        return
+    seen = [_partition(cells) for cells in found]
+    for file, cells, labels in zip(files[1:], found[1:], seen[1:], strict=True):
+        if labels.shape != seen[0].shape or not np.array_equal(labels, seen[0]):
+            raise FormatError(
+                f"{image_id} has annotations that differ: {files[0].path} ({len(found[0])} cells) "
+                f"and {file.path} ({len(cells)} cells): keep the right one and move the other away"
+            )
+
+
+def _partition(cells: Instances) -> NDArray[Any]:
+    """int[H, W]: what is seen of the cells, numbered in reading order."""
+    labels = cells.label_map()
+    values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.where(values == 0, -1, first))
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.arange(len(values)) + (0 if values[0] == 0 else 1)
+    numbered: NDArray[Any] = rank[inverse.reshape(labels.shape)]
+    return numbered

@@ -1,0 +1,47 @@
+"""The files below a folder, by what they would be called in results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bigkingxxl.io.images.image_files import IMAGE_SUFFIXES
+
+# What other programs and this one leave beside images, and what is no image to be annotated.
+LEFT_BY_PROGRAMS = ("_cp_outlines", "_cp_flows", "_outlines", "_flows", "_overlay")
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of its sub-folders, sorted, without hidden ones."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(place) / name
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """The files directly in a folder, sorted, without hidden ones."""
+    return (path for path in sorted(folder.iterdir())
+            if path.is_file() and not path.name.startswith("."))  # fmt: skip
+
+
+def is_image_name(path: Path) -> bool:
+    """True where a file is called as an image is."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def inner_name(path: Path, folder: Path, name: str | None = None) -> str:
+    """A file's name in results: its path from the folder, without ending, '/' between.
+
+    Args:
+        name: instead of the file's own stem.
+    """
+    return inner_folder(path, folder) + (path.stem if name is None else name)
+
+
+def inner_folder(path: Path, folder: Path) -> str:
+    """What stands before a file's name in results: '' at the top, else 'A/B/'."""
+    inner = path.relative_to(folder).parent.as_posix()
+    return "" if inner == "." else f"{inner}/"

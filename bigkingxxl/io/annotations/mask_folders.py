@@ -1,0 +1,63 @@
+"""A mask a cell in a folder, as the Data Science Bowl of 2018 has them: `masks/<anything>.png`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.errors import FormatError
+from bigkingxxl.files import whole_file
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import check_same_size, one_channel, stored_values
+from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, read_header
+
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+WHITE = 255
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """The masks of a folder, sorted."""
+    return sorted(
+        path for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )  # fmt: skip
+
+
+def read_mask_folder(folder: Path, size: tuple[int, int]) -> Instances:
+    """One cell for each mask that has pixels, in order of the files' names; they may overlap.
+
+    Args:
+        size: (H, W) of the image.
+
+    Raises:
+        ImageError: a mask cannot be read.
+        FormatError: a mask is of another size, or has colours.
+    """
+    parts = [np.zeros((0, 3), np.int32)]
+    owners = [np.zeros(0, np.int64)]
+    paths = mask_files(folder)
+    for index, path in enumerate(paths):
+        check_same_size(path, size, read_header(path).shape)
+        values = one_channel(path, stored_values(path, DEFAULT_PIXEL_LIMIT))
+        cell = Instances.from_label_map((values != 0).astype(np.int32))
+        parts.append(cell.runs)
+        owners.append(np.full(len(cell.runs), index))
+    if not paths:
+        raise FormatError(f"{folder} holds no masks, expected one image a cell")
+    cells = Instances.from_runs(np.concatenate(parts), np.concatenate(owners), len(paths), size)
+    return cells.take(np.diff(cells.splits) > 0)
+
+
+def write_mask_folder(folder: Path, instances: Instances) -> None:
+    """Write `cell_00001.png` and so on, 255 where the cell is. Types and scores are lost.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    from PIL import Image
+
+    for index in range(len(instances)):
+        mask = instances.mask(index).astype(np.uint8) * WHITE
+        with whole_file(folder / f"cell_{index + 1:05d}.png") as temporary:
+            Image.fromarray(mask).save(temporary)

@@ -1,0 +1,218 @@
+"""The formats in which one file holds the cells of one image, and which image a file belongs to.
+
+A new format is a module of this package and an entry in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.images.image_files import IMAGE_SUFFIXES, MASK_ENDINGS
+from bigkingxxl.settings import nearest
+
+Size = tuple[int, int]
+LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+ROI_ENDINGS = ("_RoiSet", "_roiset", "_ROIs", "_rois", "-rois", "_roi")
+ANY_IMAGE = "RoiSet"  # what Fiji's ROI Manager proposes, whatever the image
+LOOKED_AT = 1 << 16  # bytes of each end of a JSON file that tell what it is
+
+
+class AnnotationFormat(NamedTuple):
+    """One file an image.
+
+    Attributes:
+        name: what the user calls it.
+        ending: of the files that are written, after the image's name.
+        names_types: True where a file says the type of each cell.
+        read: the cells of a file, for an image of a size (H, W).
+        write: writes cells; the image's own file is given to formats that name it.
+    """
+
+    name: str
+    ending: str
+    names_types: bool
+    read: Callable[[Path, Size], Instances]
+    write: Callable[[Path, Instances, Path | None], None]
+
+
+def _read_labels(path: Path, size: Size) -> Instances:
+    from bigkingxxl.io.annotations.label_images import read_label_image
+
+    return Instances.from_label_map(read_label_image(path, size=size))
+
+
+def _write_labels(path: Path, instances: Instances, image: Path | None) -> None:  # noqa: ARG001
+    from bigkingxxl.io.annotations.label_images import write_label_image
+
+    write_label_image(path, instances)
+
+
+def _read_seg(path: Path, size: Size) -> Instances:
+    from bigkingxxl.io.annotations.cellpose import read_seg
+    from bigkingxxl.io.annotations.label_images import check_same_size
+
+    cells = read_seg(path)
+    check_same_size(path, size, cells.size)
+    return cells
+
+
+def _write_seg(path: Path, instances: Instances, image: Path | None) -> None:
+    from bigkingxxl.io.annotations.cellpose import write_seg
+
+    write_seg(path, instances, image)
+
+
+def _read_rois(path: Path, size: Size) -> Instances:
+    from bigkingxxl.io.annotations.imagej import read_rois
+
+    return read_rois(path, size)
+
+
+def _write_rois(path: Path, instances: Instances, image: Path | None) -> None:  # noqa: ARG001
+    from bigkingxxl.io.annotations.imagej import write_rois
+
+    write_rois(path, instances)
+
+
+def _read_geojson(path: Path, size: Size) -> Instances:
+    from bigkingxxl.io.annotations.qupath import read_geojson
+
+    return read_geojson(path, size)
+
+
+def _write_geojson(path: Path, instances: Instances, image: Path | None) -> None:  # noqa: ARG001
+    from bigkingxxl.io.annotations.qupath import write_geojson
+
+    write_geojson(path, instances)
+
+
+def _read_labelme(path: Path, size: Size) -> Instances:
+    from bigkingxxl.io.annotations.labelme import read_labelme
+
+    return read_labelme(path, size)
+
+
+def _write_labelme(path: Path, instances: Instances, image: Path | None) -> None:
+    from bigkingxxl.io.annotations.labelme import write_labelme
+
+    write_labelme(path, instances, image)
+
+
+# Those that say most of a cell first.
+FORMATS = {
+    each.name: each
+    for each in (
+        AnnotationFormat("qupath", ".geojson", True, _read_geojson, _write_geojson),
+        AnnotationFormat("imagej", ".zip", True, _read_rois, _write_rois),
+        AnnotationFormat("labelme", ".json", True, _read_labelme, _write_labelme),
+        AnnotationFormat("labels", "_masks.tif", False, _read_labels, _write_labels),
+        AnnotationFormat("cellpose", "_seg.npy", False, _read_seg, _write_seg),
+    )
+}
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """A file that holds the cells of one image.
+
+    Attributes:
+        path: the file; format: a name of `FORMATS`.
+        names: what its image may be called, the likeliest first; empty where the name says nothing
+            and the file belongs to the only image beside it.
+        is_certain: True where its name alone says that it holds annotations.
+    """
+
+    path: Path
+    format: str
+    names: tuple[str, ...]
+    is_certain: bool
+
+    def read(self, size: Size) -> Instances:
+        """The cells, for an image of a size (H, W).
+
+        Raises:
+            InputError: there is no such file; FormatError, ImageError: it cannot be understood.
+        """
+        return FORMATS[self.format].read(self.path, size)
+
+
+def format_named(name: str) -> AnnotationFormat:
+    """A format by its name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in FORMATS:
+        raise InputError(f"there is no format of annotations '{name}'{nearest(name, FORMATS)}")
+    return FORMATS[name]
+
+
+def annotation_file(path: Path, *, among_labels: bool = False) -> AnnotationFile | None:
+    """What a file is as an annotation, by its name; None where it is none.
+
+    Args:
+        among_labels: it lies in a folder of label images, where any image is one.
+    """
+    name, ending = path.name, path.suffix.lower()
+    if name.endswith("_seg.npy"):
+        return AnnotationFile(path, "cellpose", (name.removesuffix("_seg.npy"),), True)
+    if ending in LABEL_SUFFIXES:
+        return _label_file(path, among_labels)
+    if ending == ".geojson":
+        return AnnotationFile(path, "qupath", tuple(_bases(path.stem)), True)
+    if ending in (".zip", ".roi"):
+        from bigkingxxl.io.annotations.imagej import holds_rois
+
+        if not holds_rois(path):
+            return None
+        names = () if path.stem.lower() == ANY_IMAGE.lower() else tuple(_bases(path.stem))
+        return AnnotationFile(path, "imagej", names, False)
+    if ending == ".json" and (kind := json_kind(path)) in ("labelme", "qupath"):
+        return AnnotationFile(path, kind, tuple(_bases(path.stem)), kind == "labelme")
+    return None
+
+
+def _label_file(path: Path, among_labels: bool) -> AnnotationFile | None:
+    bases = [path.stem.removesuffix(each) for each in MASK_ENDINGS if path.stem.endswith(each)]
+    bases = [base for base in bases if base][:1]
+    if among_labels:
+        return AnnotationFile(path, "labels", (path.stem, *bases), True)
+    return AnnotationFile(path, "labels", tuple(bases), False) if bases else None
+
+
+def _bases(stem: str) -> Iterator[str]:
+    """A name, and the same without what programs add to it: `_rois`, the image's own ending."""
+    yield stem
+    for ending in ROI_ENDINGS:
+        if stem.endswith(ending):
+            stem = stem.removesuffix(ending)
+            yield stem
+            break
+    for ending in (".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES):
+        if stem.lower().endswith(ending):
+            yield stem[: -len(ending)]
+            break
+
+
+def json_kind(path: Path) -> str | None:
+    """'coco', 'labelme' or 'qupath' by the keys at both ends of a JSON file; None for another."""
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(LOOKED_AT)
+            length = stream.seek(0, 2)
+            stream.seek(max(length - LOOKED_AT, 0))
+            text += stream.read(LOOKED_AT)
+    except OSError:
+        return None
+    if b'"FeatureCollection"' in text or (b'"Feature"' in text and b'"geometry"' in text):
+        return "qupath"
+    if b'"shapes"' in text and (b'"imagePath"' in text or b'"shape_type"' in text):
+        return "labelme"
+    keys = (b'"images"', b'"annotations"', b'"categories"')
+    starts_as_object = text.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{"
+    return "coco" if starts_as_object and sum(key in text for key in keys) >= 2 else None
