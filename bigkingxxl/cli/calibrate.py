@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.cli.opening import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def calibrate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of what is learned.")] = 0,
     as_json: AsJson = False,
+    skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Make a model's scores the IoU that its masks are expected to have with true cells.
@@ -42,7 +44,6 @@ def calibrate(
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.cli.tune import of_its_types, print_json, where_to
-    from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.inference.load import load_predictor
     from bigkingxxl.models import read_card, resolve_model, write_card
     from bigkingxxl.training.calibrate import (
@@ -54,7 +55,7 @@ def calibrate(
 
     path = resolve_model(model)
     target = where_to(model, path, out)
-    card, annotated = read_card(path), open_dataset(data)
+    card, annotated = read_card(path), open_data(data, skip_bad)
     ids, notes = of_its_types(card, annotated, training_ids(annotated, fold, folds, images))
     predictor, _ = load_predictor(path, device)
     found = compared(predictor, annotated, track(ids, label="predicting", quiet=quiet))

@@ -1,4 +1,4 @@
-"""`bigkingxxl data`: download, preprocess, info, split, synthesize."""
+"""`bigkingxxl data`: download, preprocess, convert, info, split, synthesize."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.opening import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
 
-app = typer.Typer(no_args_is_help=True, help="Download, describe, split and synthesise data sets.")
+app = typer.Typer(
+    no_args_is_help=True, help="Download, describe, convert, split and synthesise data sets."
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]
 Target = Annotated[Path, typer.Argument(metavar="DIR", help="Where the data go.")]
@@ -20,7 +23,6 @@ Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
-SkipBad = Annotated[bool, typer.Option(help="Leave bad rows and images out and name them.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, max=1024, help="Processes; one per core by default.")
 ]
@@ -83,7 +85,7 @@ def preprocess(
     """
     from bigkingxxl.data.preprocess import preprocess as run
 
-    dataset = opened(folder, skip_bad)
+    dataset = open_data(folder, skip_bad)
     target = out or (folder if folder.is_dir() else folder.parent)
     chosen = [name.strip() for name in kinds.split(",") if name.strip()]
     done = run(
@@ -106,6 +108,45 @@ def preprocess(
 
 
 @app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A data set, or a run's folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+    name: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="labels, cellpose, imagej, qupath, labelme, masks, coco, kaggle or submission.",
+        ),
+    ] = "labels",
+    images: Annotated[bool, typer.Option(help="Copy the images too.")] = True,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a data set as another program reads it, its images beside their cells.
+
+    labels: images/ and labels/ (TIFF). cellpose, imagej, qupath, labelme: x_seg.npy, x.zip,
+    x.geojson or x.json beside each image. masks: a mask a cell (DSB 2018). coco: annotations.json
+    and images/. kaggle: train.csv and train/. submission: submission.csv. Types and scores are kept
+    where the format has a place for them, else in cell_types.csv; what is lost is named.
+    """
+    from bigkingxxl.data import convert as conversion
+
+    dataset = open_data(source, skip_bad)
+    done = conversion.convert(dataset, out, name, images=images, track=tracker(quiet))
+    if as_json:
+        print_json({"out": out, "format": name, **asdict(done)})
+    else:
+        typer.echo(f"{out}: {done.images} images with {done.cells} cells")
+        for sentence in done.notes:
+            typer.echo(f"  {sentence}")
+    for sentence in done.failed:
+        typer.echo(f"bigkingxxl: {sentence}", err=True)
+    if done.failed and not skip_bad:
+        raise typer.Exit(2)
+
+
+@app.command()
 def info(
     folder: Folder = DATASET,
     as_json: AsJson = False,
@@ -117,7 +158,7 @@ def info(
     from bigkingxxl.data import info_views
     from bigkingxxl.data.info import describe
 
-    found = describe(opened(folder, skip_bad), tracker(quiet))
+    found = describe(open_data(folder, skip_bad), tracker(quiet))
     if plot is not None:
         info_views.plot(found, plot)
     if as_json:
@@ -149,7 +190,7 @@ def split(
     from bigkingxxl.data.info_views import aligned
     from bigkingxxl.data.outputs import writable_folder
 
-    dataset = opened(folder, skip_bad)
+    dataset = open_data(folder, skip_bad)
     path = out or splits.folds_path(dataset)
     writable_folder(path.parent, "name another file with --out")
     groups = find_groups(dataset, pixels=pixels, track=tracker(quiet))
@@ -193,16 +234,6 @@ def synthesize(
         print_json({"folder": folder, "seed": seed, "cells": cells})
         return
     typer.echo(f"{folder}: {len(cells)} images with {sum(cells.values())} cells from seed {seed}")
-
-
-def opened(folder: Path, skip_bad: bool) -> Any:
-    """The data set; what was left out of it is named on stderr."""
-    from bigkingxxl.data.dataset import open_dataset
-
-    dataset = open_dataset(folder, skip_bad=skip_bad)
-    for sentence in dataset.skipped:
-        typer.echo(f"skipped: {sentence}", err=True)
-    return dataset
 
 
 def tracker(quiet: bool) -> Callable[[Iterable[Any], int | None, str], Iterator[Any]]:

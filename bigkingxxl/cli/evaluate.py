@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.opening import SkipBad
 
 if TYPE_CHECKING:
     from bigkingxxl.evaluation.competition_map import CompetitionScore
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
 def evaluate(
     predictions: Annotated[
-        Path, typer.Argument(help="A submission csv, COCO results json or folder of label images.")
+        Path,
+        typer.Argument(
+            help="A submission csv, COCO json, a run's folder, or a folder of label images, "
+            "_seg.npy, ImageJ ROIs, GeoJSON ..."
+        ),
     ],
     truth: Annotated[
         Path,
-        typer.Argument(help="A train.csv, COCO json, folder of label images, or a data folder."),
+        typer.Argument(help="A data set of any layout, a COCO json or a folder of label images."),
     ],
     as_json: AsJson = False,
     per_image: Annotated[
@@ -38,11 +43,14 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option(help="Score the images named in this file, one a line.")
     ] = None,
+    skip_bad: SkipBad = False,
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Score the images that PREDICTIONS names.")
     ] = False,
 ) -> None:
     """Score predictions against the truth: the competition mAP and COCO's average precision.
+
+    Cells of which more than a half lies where the truth is not annotated are not counted.
 
     An image of the truth that the predictions do not name scores 0, unless --fold, --images or
     --only-predicted narrows the truth. How many were scored and missing is always said.
@@ -51,19 +59,22 @@ def evaluate(
     from bigkingxxl.evaluation.average_precision import coco_table
     from bigkingxxl.evaluation.competition_map import competition_map
     from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
+    from bigkingxxl.evaluation.partial import without_ignored
 
     if folds is not None and fold is None:
         raise InputError("--folds names a split: say which --fold of it is to be scored")
     if (fold is not None) + (images is not None) + only_predicted > 1:
         raise InputError("--fold, --images and --only-predicted exclude each other")
-    annotated = read_truth(truth)
-    found = read_predictions(predictions, annotated)
+    annotated = read_truth(truth, skip_bad=skip_bad)
+    found = read_predictions(predictions, annotated, skip_bad=skip_bad)
     chosen = chosen_ids(annotated, found, fold, folds, images, only_predicted)
     cells = {image_id: annotated.instances(image_id) for image_id in chosen}
     types = {image_id: majority_type(each) for image_id, each in cells.items()}
-    competition = competition_map(cells, found.cells, types)
-    coco = coco_table(cells, found.masks)
-    notes = [*annotated.notes, *found.notes]
+    cells, disjoint, note = without_ignored(cells, found.cells, annotated.ignored)
+    _, masks, _ = without_ignored(cells, found.masks, annotated.ignored)
+    competition = competition_map(cells, disjoint, types)
+    coco = coco_table(cells, masks)
+    notes = [*annotated.notes, *found.notes, *([note] if note else [])]
     if competition.nothing_note is not None:
         notes.append(competition.nothing_note)
     if per_image is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.opening import SkipBad, say_of
 from bigkingxxl.settings import LARGEST_SEED
 
 DEFAULT_DATA = [Path("dataset")]
@@ -53,6 +54,7 @@ def train(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: AsJson = False,
+    skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a model on a data set and write it to RUN/model.safetensors.
@@ -69,7 +71,7 @@ def train(
     recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
     folder = out or Path("runs") / Path(config).stem
     result = run.train(
-        recipe, open_datasets(data, leave_out or ()), folder,
+        recipe, say_of(open_datasets(data, leave_out or (), skip_bad=skip_bad)), folder,
         fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
     )  # fmt: skip
     if as_json:

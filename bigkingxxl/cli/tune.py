@@ -10,6 +10,7 @@ import typer
 
 from bigkingxxl.cli import answer
 from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.cli.opening import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def tune(
         typer.Option(min=0, max=LARGEST_SEED, help="Of the halves of the cross-fitted score."),
     ] = 0,
     as_json: AsJson = False,
+    skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Choose a model's thresholds on annotated images, for each cell type.
@@ -55,13 +57,12 @@ def tune(
     """
     from tempfile import TemporaryDirectory
 
-    from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.evaluation.tuning_report import run_tuning
     from bigkingxxl.models import read_card, resolve_model, write_operating_points
 
     path = resolve_model(model)
     target = where_to(model, path, out)
-    card, annotated = read_card(path), open_dataset(data)
+    card, annotated = read_card(path), open_data(data, skip_bad)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
     notes += check_unseen(path, card, ids, force)
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
@@ -165,6 +166,7 @@ def make_tuner(
     """Run the network over the images and get ready to try knobs."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
+    from bigkingxxl.evaluation.partial import counted
     from bigkingxxl.evaluation.seen import maps_folder, seen_by
     from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
     from bigkingxxl.inference.load import load_predictor
@@ -175,10 +177,13 @@ def make_tuner(
     seen = seen_by(predictor, annotated.source, place)
     for image_id in track(ids, label="predicting", quiet=quiet):
         seen.look(image_id)
-    truth = {image_id: annotated.instances(image_id) for image_id in ids}
+    ignored = {image_id: annotated.ignored(image_id) for image_id in ids}
+    truth = {
+        image_id: counted(annotated.instances(image_id), ignored[image_id]) for image_id in ids
+    }
     types = {image_id: annotated.cell_type(image_id) for image_id in ids}
     types = types_to_tune(seen, card.type_names, types)
-    return Tuner(seen, truth, types, find_groups(annotated).of)
+    return Tuner(seen, truth, types, find_groups(annotated).of, ignored=ignored)
 
 
 def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bigkingxxl.data.cell_types_table import CellTypes
 from bigkingxxl.errors import FormatError
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.ignored import joined, read_geojson_mark, read_mark
+from bigkingxxl.io.annotations.ignored import joined, read_geojson_mark
 from bigkingxxl.io.annotations.label_images import binary_sentence, read_label_image
 from bigkingxxl.io.annotations.mask_folders import read_mask_folder
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
@@ -33,14 +33,12 @@ class AnnotatedFiles:
         images: the image file of each id.
         files: the annotations of each id; several must say the same.
         type_names: the cell types; types: what a table beside the files says of them.
-        marks: files that say what is not annotated in an id, and their kind.
     """
 
     images: Mapping[str, Path]
     files: Mapping[str, tuple[AnnotationFile, ...]]
     type_names: tuple[str, ...]
     types: CellTypes
-    marks: Mapping[str, tuple[tuple[Path, str], ...]] = field(default_factory=dict)
     _binary: list[Path] = field(default_factory=list, init=False)
 
     def instances(self, image_id: str) -> Instances:
@@ -57,12 +55,11 @@ class AnnotatedFiles:
         return with_types(found[0], self.type_names)
 
     def ignored(self, image_id: str) -> NDArray[np.bool_] | None:
-        """bool[H, W]: the pixels that are not annotated, None where all are."""
+        """bool[H, W]: the pixels that QuPath's classes leave out, None where none do."""
         size = read_header(self.images[image_id]).shape
-        masks = [read_mark(path, kind, size) for path, kind in self.marks.get(image_id, ())]
-        drawn = [read_geojson_mark(file.path, size) for file in self.files[image_id]
-                 if file.format == "qupath"]  # fmt: skip
-        return joined([*masks, *drawn])
+        files = self.files[image_id]
+        return joined([read_geojson_mark(each.path, size) for each in files
+                       if each.format == "qupath"])  # fmt: skip
 
     def _read(self, image_id: str, file: AnnotationFile, size: Size) -> Instances:
         if file.format == MASKS:

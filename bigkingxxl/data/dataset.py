@@ -11,6 +11,7 @@ import numpy as np
 from bigkingxxl import provenance
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.layouts import FILES, FOLDERS, find_layout
+from bigkingxxl.data.marks import with_marks
 from bigkingxxl.errors import FormatError, InputError
 
 __all__ = ["Dataset", "fingerprint", "open_dataset"]
@@ -33,14 +34,15 @@ def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
     path = Path(path)
     if not path.exists():
         raise InputError(f"there is no data set at {path}")
-    layout = find_layout(path)
-    if layout is None and path.is_file():
+    name = find_layout(path)
+    if name is None and path.is_file():
         what = ", ".join(each.what for each in FILES.values())
         raise InputError(f"{path} is a file, expected a folder, or {what}")
-    if layout is None:
+    if name is None:
         what = "; ".join(each.what for each in FOLDERS.values())
         raise InputError(f"{path} holds no data set that is known (looked for {what})")
-    dataset = layout.open(path, skip_bad=skip_bad)
+    layouts = FOLDERS if path.is_dir() else FILES
+    dataset = with_marks(layouts[name].open(path, skip_bad=skip_bad))
     return without_bad(dataset) if skip_bad else dataset
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.errors import BigKingXXLError, InputError
@@ -133,9 +133,11 @@ def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDa
         type_names=names,
         paths=paths,
         read_instances=partial(_read, parts, names),
+        read_ignored=partial(_read_ignored, parts),
         columns={SET: {image_id: image_id.partition("/")[0] for image_id in paths}},
         unlabelled=tuple(path for part in parts.values() for path in part.unlabelled),
         skipped=tuple(sentence for part in parts.values() for sentence in part.skipped),
+        notes=tuple(sentence for part in parts.values() for sentence in part.notes),
         parts=dict(parts),
         left_out=tuple(left_out),
     )
@@ -148,6 +150,11 @@ def _read(parts: Mapping[str, Dataset], names: tuple[str, ...], image_id: str) -
     known = [NO_TYPE] if part.type_names == UNTYPED else part.type_names
     places = np.array([names.index(each) for each in known], np.int16)
     return replace(cells, cell_type=places[cells.cell_type], type_names=names)
+
+
+def _read_ignored(parts: Mapping[str, Dataset], image_id: str) -> Ignored | None:
+    name, _, own_id = image_id.partition("/")
+    return parts[name].read_ignored(own_id)
 
 
 def without_set(image_id: str) -> str:

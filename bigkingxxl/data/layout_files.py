@@ -31,7 +31,6 @@ IMAGES = ("images", "image", "imgs", "img")
 LABELS = ("labels", "masks", "annotations", "label", "mask", "annotation", "rois")
 IMAGE_ENDINGS = ("_img", "_image", "_im", "-img", "-image")
 ORDER = tuple(FORMATS)
-Mark = tuple[Path, str]
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Found:
 
     Attributes:
         images: the image file of each id.
-        files: the annotations of each id; marks: what says which of its pixels are not annotated.
+        files: the annotations of each id.
         lost: annotations that belong to no image.
         doubles: images that would have one id.
         notes: sentences on what is not read.
@@ -48,7 +47,6 @@ class Found:
 
     images: dict[str, Path] = field(default_factory=dict)
     files: dict[str, list[AnnotationFile]] = field(default_factory=dict)
-    marks: dict[str, list[Mark]] = field(default_factory=dict)
     lost: list[AnnotationFile] = field(default_factory=list)
     doubles: list[tuple[Path, Path]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -105,16 +103,9 @@ def match_folders(folder: Path, images: Path, labels: Path) -> Found:
             _add_file(found, file, names, inner_folder(path, labels))
     taken = set(found.images.values())
     for path in files_below(images):
-        file = None if path in taken else annotation_file(path)
+        file = None if path in taken or _is_mark(path, images, names) else annotation_file(path)
         if file is not None and not is_image_name(path):
             _add_file(found, file, names, inner_folder(path, images))
-    for kind in (IGNORE, REVIEWED):
-        place = folder / kind
-        for path in files_below(place) if place.is_dir() else ():
-            image_id = inner_name(path, place)
-            if image_id in found.images:
-                found.marks.setdefault(image_id, []).append((path, kind))
-    _add_marks(found, files_below(images), images, names)
     for name in LABELS:
         other = folder / name
         if other != labels and other.is_dir() and not other.samefile(labels):
@@ -125,16 +116,22 @@ def match_folders(folder: Path, images: Path, labels: Path) -> Found:
 def find_beside(paths: Iterable[Path], folder: Path) -> Found:
     """Images with their annotations beside them."""
     found = Found()
-    paths = [path for path in paths if not _is_left_over(path)]
+    paths = [path for path in paths if not _is_left_over(path)
+             and path.relative_to(folder).parts[0] not in (IGNORE, REVIEWED)]  # fmt: skip
     for path in _without_own_labels([path for path in paths if is_image_name(path)], folder):
         _add_image(found, inner_name(path, folder), path)
     names, taken = _names(found.images), set(found.images.values())
     for path in paths:
-        file = None if path in taken else annotation_file(path)
+        file = None if path in taken or _is_mark(path, folder, names) else annotation_file(path)
         if file is not None:
             _add_file(found, file, names, inner_folder(path, folder))
-    _add_marks(found, paths, folder, names)
     return found
+
+
+def _is_mark(path: Path, folder: Path, names: Mapping[str, str]) -> bool:
+    """True for a file that says what of an image is not annotated, see `marks`."""
+    mark = mark_kind(path)
+    return mark is not None and inner_name(path, folder, mark[0]) in names
 
 
 def _is_left_over(path: Path) -> bool:
@@ -197,21 +194,6 @@ def _add_file(found: Found, file: AnnotationFile, names: Mapping[str, str], with
         found.notes.append(f"{file.path} is not read: no image beside it is called so")
 
 
-def _add_marks(found: Found, paths: Iterable[Path], folder: Path, names: Mapping[str, str]) -> None:
-    for path in paths:
-        mark = mark_kind(path)
-        image_id = None if mark is None else names.get(inner_name(path, folder, mark[0]))
-        if mark is not None and image_id is not None:
-            found.marks.setdefault(image_id, []).append((path, mark[1]))
-            files = [file for file in found.files.get(image_id, ()) if file.path != path]
-            if image_id in found.files:
-                found.files[image_id] = files
-    marked = {path for marks in found.marks.values() for path, _ in marks}
-    found.lost = [file for file in found.lost if file.path not in marked]
-    found.notes = [note for note in found.notes
-                   if not any(note.startswith(f"{path} ") for path in marked)]  # fmt: skip
-
-
 def _child(folder: Path, names: Sequence[str]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
@@ -261,8 +243,7 @@ def dataset_of(
     if not ids:
         raise FormatError(f"{folder} holds no image that has an annotation")
     files = {image_id: tuple(sorted(found.files[image_id], key=_rank)) for image_id in ids}
-    marks = {image_id: tuple(each) for image_id, each in found.marks.items()}
-    reader = AnnotatedFiles(found.images, files, names, types, marks)
+    reader = AnnotatedFiles(found.images, files, names, types)
     return Dataset(
         layout=layout,
         root=folder,

@@ -10,6 +10,7 @@ from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.layout_files import Found, dataset_of
 from bigkingxxl.data.tree import files_in, is_image_name
 from bigkingxxl.errors import FormatError
+from bigkingxxl.io.annotations.ignored import mark_kind
 from bigkingxxl.io.annotations.mask_folders import mask_files
 from bigkingxxl.io.annotations.registry import AnnotationFile
 
@@ -31,7 +32,8 @@ def open_masks(folder: Path, *, skip_bad: bool = False) -> Dataset:
     """
     found = Found()
     for unit in _units(folder):
-        images = [path for path in files_in(unit / IMAGES) if is_image_name(path)]
+        images = [path for path in files_in(unit / IMAGES)
+                  if is_image_name(path) and mark_kind(path) is None]  # fmt: skip
         for path in images[:1]:
             found.images[unit.name] = path
         found.doubles += [(images[0], path) for path in images[1:]]

@@ -22,7 +22,7 @@ from bigkingxxl.io.annotations.registry import json_kind
 class Opener(Protocol):
     """Opens a data set; what is bad in it raises, or is left out and named."""
 
-    def __call__(self, path: Path, *, skip_bad: bool = False) -> Dataset: ...
+    def __call__(self, path: Path, /, *, skip_bad: bool = False) -> Dataset: ...
 
 
 class Layout(NamedTuple):
@@ -71,7 +71,7 @@ FILES: dict[str, Layout] = {
 }
 
 
-def find_layout(path: Path) -> Layout | None:
-    """The layout of a folder or file that is there; None where it is of no known one."""
+def find_layout(path: Path) -> str | None:
+    """The name of the layout of a folder or file that is there; None where it is of none."""
     layouts = FOLDERS if path.is_dir() else FILES
-    return next((layout for layout in layouts.values() if layout.is_it(path)), None)
+    return next((name for name, layout in layouts.items() if layout.is_it(path)), None)

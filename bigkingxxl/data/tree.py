@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bigkingxxl.io.images.image_files import IMAGE_SUFFIXES
 
+OME = ".ome"
 # What other programs and this one leave beside images, and what is no image to be annotated.
 LEFT_BY_PROGRAMS = ("_cp_outlines", "_cp_flows", "_outlines", "_flows", "_overlay")
 
@@ -38,7 +39,14 @@ def inner_name(path: Path, folder: Path, name: str | None = None) -> str:
     Args:
         name: instead of the file's own stem.
     """
-    return inner_folder(path, folder) + (path.stem if name is None else name)
+    return inner_folder(path, folder) + (stem_of(path) if name is None else name)
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without its ending; `.ome.tif` is one ending."""
+    stem = path.stem
+    short = stem[: -len(OME)] if stem.lower().endswith(OME) else stem
+    return short or stem
 
 
 def inner_folder(path: Path, folder: Path) -> str:

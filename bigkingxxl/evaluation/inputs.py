@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bigkingxxl.data.annotation_folder import find_annotations, same_names
+from bigkingxxl.data.base import Dataset, nothing_ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.layout_coco import annotation_files
 from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle
-from bigkingxxl.data.layout_pairs import is_pairs
+from bigkingxxl.data.layouts import find_layout
 from bigkingxxl.data.split import fold_ids
-from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import CocoSet, read_coco, read_results
 from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
 from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
-from bigkingxxl.io.images.image_files import images_in
+from bigkingxxl.io.annotations.registry import json_kind
+from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectKnobs
 
 Size = tuple[int, int]
 Ids = tuple[str, ...]
+Ignored = NDArray[np.bool_]
+WITH_IMAGES = ("ctc", "pairs", "masks", "nested pairs")  # layouts of cells beside their images
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,7 @@ class Truth:
         ids: the images; type_names: the cell types.
         instances: the annotated cells of an image; they may overlap.
         known: the COCO set, where it is one, or the sizes (H, W) by id.
+        ignored: bool[H, W], what of an image is not annotated; None where all is.
         notes: a sentence for everything that a reader of the scores should know.
     """
 
@@ -44,12 +51,37 @@ class Truth:
     type_names: tuple[str, ...]
     instances: Callable[[str], Instances] = field(repr=False)
     known: CocoSet | Mapping[str, Size] = field(repr=False)
+    ignored: Callable[[str], Ignored | None] = field(default=nothing_ignored, repr=False)
     notes: tuple[str, ...] = ()
 
     @cached_property
     def sizes(self) -> Mapping[str, Size]:
         """(H, W) of each image."""
         return self.known.sizes if isinstance(self.known, CocoSet) else self.known
+
+
+class ImageSizes(Mapping[str, Size]):
+    """(H, W) of the images of a data set, from their headers, each looked at once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._known: dict[str, Size] = {}
+
+    def __getitem__(self, image_id: str) -> Size:
+        if image_id not in self.dataset.paths:
+            raise KeyError(image_id)
+        if image_id not in self._known:
+            self._known[image_id] = read_header(self.dataset.paths[image_id]).shape
+        return self._known[image_id]
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self.dataset.paths
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.dataset.ids)
+
+    def __len__(self) -> int:
+        return len(self.dataset.ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +99,13 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
 
-def read_truth(path: Path) -> Truth:
-    """A Kaggle `train.csv`, a COCO annotation file, a data folder or a folder of label images.
+def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
+    """A data set of any layout, a Kaggle `train.csv`, a COCO file or a folder of label images.
 
-    The images themselves are not needed, except in a folder of image and label pairs.
+    The images themselves are needed only where nothing else says their size.
+
+    Args:
+        skip_bad: leave out bad rows, and images whose annotations cannot be read or do not fit.
 
     Raises:
         InputError: nothing is there; FormatError: what is there breaks its format's rules.
@@ -78,37 +113,46 @@ def read_truth(path: Path) -> Truth:
     if not path.exists():
         raise InputError(f"there is no truth at {path}")
     if path.is_dir():
-        return _truth_folder(path)
+        return _truth_folder(path, skip_bad)
     if path.suffix.lower() == ".json":
-        return _coco_truth(path)
-    table = read_annotations(path)
-    return Truth(path, table.ids, table.type_names, table.instances, table.sizes)
+        return _coco_truth(path, skip_bad)
+    if path.name == ANNOTATIONS or find_layout(path) is None:
+        table = read_annotations(path, skip_bad=skip_bad)
+        return Truth(path, table.ids, table.type_names, table.instances, table.sizes,
+                     notes=_left_out(table.skipped))  # fmt: skip
+    return _truth_of(open_dataset(path, skip_bad=skip_bad))
 
 
-def _coco_truth(path: Path) -> Truth:
-    coco = read_coco(path)
-    notes: tuple[str, ...] = ()
-    if coco.crowds:
-        notes = (f"{coco.crowds} crowd annotations of {path.name} are left out",)
-    return Truth(path, coco.ids, coco.type_names, coco.instances, coco, notes)
+def _coco_truth(path: Path, skip_bad: bool) -> Truth:
+    skipped: list[str] = []
+    coco = read_coco(path, skipped.append if skip_bad else None)
+    notes = (*coco.notes, *_left_out(skipped))
+    return Truth(path, coco.ids, coco.type_names, coco.instances, coco, coco.ignored, notes)
 
 
-def _truth_folder(folder: Path) -> Truth:
+def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
     if is_kaggle(folder):
-        return read_truth(folder / ANNOTATIONS)
-    if is_pairs(folder) and ((folder / "images").is_dir() or images_in(folder)):
-        dataset = open_dataset(folder)
-        cells = {image_id: dataset.read_instances(image_id) for image_id in dataset.ids}
-        return _truth_of(folder, cells, dataset.type_names)
-    if annotation_files(folder):
-        return _coco_truth(open_dataset(folder).root)
-    cells = {name: label_instances(path) for name, path in read_label_folder(folder).items()}
-    return _truth_of(folder, cells, ("cell",))
+        return read_truth(folder / ANNOTATIONS, skip_bad=skip_bad)
+    layout = find_layout(folder)
+    if layout is None:
+        cells = {name: label_instances(path) for name, path in read_label_folder(folder).items()}
+        sizes = {image_id: found.size for image_id, found in cells.items()}
+        return Truth(folder, tuple(cells), ("cell",), cells.__getitem__, sizes)
+    files = annotation_files(folder) if layout == "coco" else []
+    if len(files) == 1:
+        return _coco_truth(files[0], skip_bad)
+    return _truth_of(open_dataset(folder, skip_bad=skip_bad))
 
 
-def _truth_of(path: Path, cells: dict[str, Instances], type_names: tuple[str, ...]) -> Truth:
-    sizes = {image_id: found.size for image_id, found in cells.items()}
-    return Truth(path, tuple(cells), type_names, cells.__getitem__, sizes)
+def _truth_of(dataset: Dataset) -> Truth:
+    return Truth(
+        dataset.root, dataset.ids, dataset.type_names, dataset.instances, ImageSizes(dataset),
+        dataset.ignored, (*dataset.notes, *_left_out(dataset.skipped)),
+    )  # fmt: skip
+
+
+def _left_out(skipped: Collection[str]) -> tuple[str, ...]:
+    return tuple(f"left out: {sentence}" for sentence in skipped)
 
 
 def majority_type(cells: Instances) -> str | None:
@@ -118,34 +162,97 @@ def majority_type(cells: Instances) -> str | None:
     return cells.type_names[int(np.bincount(cells.cell_type).argmax())]
 
 
-def read_predictions(path: Path, truth: Truth) -> Predictions:
-    """A submission csv, a COCO results json or a folder of label images.
+def read_predictions(path: Path, truth: Truth, *, skip_bad: bool = False) -> Predictions:
+    """A submission csv, COCO results or annotations, or a folder of files of cells of any format.
+
+    Args:
+        skip_bad: leave out files of cells that cannot be read or do not fit their image.
 
     Raises:
         InputError: nothing is there; FormatError: what is there breaks its format's rules.
     """
     if path.is_dir():
-        return _label_predictions(path, truth)
+        return _folder_predictions(path, truth, skip_bad)
     if path.suffix.lower() == ".csv":
         cells = read_submission(path, truth.sizes)
         return Predictions(cells, cells)
     if path.suffix.lower() == ".json":
+        if path.is_file() and json_kind(path) == "coco":
+            return _coco_cells(path, truth)
         return _coco_predictions(path, truth)
     if not path.exists():
         raise InputError(f"there are no predictions at {path}")
     raise InputError(
-        f"{path} is neither a submission (.csv), COCO results (.json) nor a folder of label images"
+        f"{path} is neither a submission (.csv), COCO results or annotations (.json) nor a folder "
+        "of files of cells"
     )
 
 
-def _label_predictions(folder: Path, truth: Truth) -> Predictions:
-    paths = read_label_folder(folder)
-    unknown = [name for name in paths if name not in truth.sizes]
-    cells = {name: label_instances(path) for name, path in paths.items() if name in truth.sizes}
-    notes: tuple[str, ...] = ()
-    if unknown:
-        notes = (f"{len(unknown)} label images are of no image in {truth.path}: {unknown[0]} ...",)
-    return Predictions(cells, cells, notes)
+def _folder_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
+    layout = find_layout(folder)
+    if layout in WITH_IMAGES:
+        return _dataset_predictions(folder, truth, skip_bad)
+    found = find_annotations(folder, truth.ids)
+    if not found.files:
+        if layout is not None:
+            return _dataset_predictions(folder, truth, skip_bad)
+        raise InputError(
+            f"{folder} holds no file of cells of an image in {truth.path} (looked for label "
+            "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names)"
+        )
+    masks: dict[str, Instances] = {}
+    skipped: list[str] = []
+    for image_id in found.files:
+        try:
+            masks[image_id] = found.read(image_id, truth.sizes[image_id])
+        except (FormatError, ImageError) as error:
+            if not skip_bad:
+                raise
+            skipped.append(str(error))
+    notes = [*found.notes, *_left_out(skipped)]
+    if found.unknown:
+        notes.append(
+            f"{len(found.unknown)} files of cells are of no image in {truth.path}: "
+            f"{found.unknown[0]} ..."
+        )
+    return _painted(masks, notes)
+
+
+def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
+    """The cells of a data set whose cells lie in one file, or in a folder an image."""
+    dataset = open_dataset(folder, skip_bad=skip_bad)
+    names = same_names(dataset.ids, truth.ids)
+    masks = {names[own]: dataset.instances(own) for own in dataset.ids if own in names}
+    notes = [*dataset.notes, *_left_out(dataset.skipped)]
+    if len(names) < len(dataset.ids):
+        unknown = [own for own in dataset.ids if own not in names]
+        notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")
+    return _painted(masks, notes)
+
+
+def _coco_cells(path: Path, truth: Truth) -> Predictions:
+    coco = read_coco(path)
+    names = same_names(coco.ids, truth.ids)
+    masks = {names[own]: coco.instances(own) for own in coco.ids if own in names}
+    if not masks:
+        raise FormatError(f"{path} names no image of {truth.path}")
+    return _painted(masks, list(coco.notes))
+
+
+def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
+    """Cells that somebody drew: where they overlap, the competition sees what is on top."""
+    cells, overlapping = {}, 0
+    for image_id, found in masks.items():
+        order = None if found.score is None else np.argsort(found.score, kind="stable")
+        disjoint = found.disjoint(order)
+        overlapping += int((disjoint.areas() != found.areas()).sum())
+        cells[image_id] = disjoint
+    if overlapping:
+        notes.append(
+            f"{overlapping} cells overlap others: the competition mAP is of disjoint cells, "
+            "painted one over the other"
+        )
+    return Predictions(cells, masks, tuple(notes))
 
 
 def _coco_predictions(path: Path, truth: Truth) -> Predictions:

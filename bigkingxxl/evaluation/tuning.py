@@ -18,6 +18,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.evaluation.partial import Ignored, counted_candidates
 from bigkingxxl.evaluation.seen import Knobs, Seen
 from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.inference.selection import select
@@ -44,6 +45,7 @@ class Tuner:
         truth: annotated cells by image id; types: the cell type of each image.
         groups: the field, well or sample of each image; left out: its own.
         select_grid: values to try, by knob; minimum areas come from the annotated cells.
+        ignored: bool[H, W] by image, what nobody annotated; cells there are not counted.
     """
 
     seen: Seen
@@ -51,6 +53,7 @@ class Tuner:
     types: Mapping[str, str | None]
     groups: Mapping[str, str] = field(default_factory=dict)
     select_grid: Mapping[str, Sequence[float]] = field(default_factory=lambda: SELECT_GRID)
+    ignored: Mapping[str, Ignored | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._decoded: dict[tuple[str, str], Candidates] = {}
@@ -156,7 +159,8 @@ class Tuner:
         """What the model saw under decode knobs, kept."""
         key = (image_id, repr(sorted(knobs.items())))
         if key not in self._decoded:
-            self._decoded[key] = self.seen.decode(image_id, knobs)
+            found = self.seen.decode(image_id, knobs)
+            self._decoded[key] = counted_candidates(found, self.ignored.get(image_id))
         return self._decoded[key]
 
     def _select(self, image_id: str, knobs: Knobs, points: OperatingPoints) -> Instances:

@@ -21,6 +21,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.partial import counted, counted_candidates
 from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.evaluation.tuning import changed_knob
 from bigkingxxl.inference.dense import DensePredictor
@@ -103,15 +104,19 @@ class Calibrated:
 def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> dict[str, Compared]:
     """Every candidate of images beside the true cells, nothing dropped by its method's score.
 
+    Where an image is not annotated neither counts.
+
     The predictor is changed: it estimates no size and keeps the scores of its method.
     """
     predictor.calibration, predictor.estimate = None, False
     if isinstance(predictor, DensePredictor):
         predictor.points = with_decode(predictor.points, predictor.representation.unfiltered)
-    return {
-        image_id: Compared.of(predictor.candidates(data.source(image_id)), data.instances(image_id))
-        for image_id in ids
-    }
+    found = {}
+    for image_id in ids:
+        ignored = data.ignored(image_id)
+        seen = counted_candidates(predictor.candidates(data.source(image_id)), ignored)
+        found[image_id] = Compared.of(seen, counted(data.instances(image_id), ignored))
+    return found
 
 
 def unfiltered_knobs(predictor: NetworkPredictor) -> Mapping[str, float]:

@@ -15,6 +15,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.evaluation.partial import counted
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.load import model_predictor
 from bigkingxxl.inference.selection import select
@@ -66,7 +67,10 @@ class TrainingModule(L.LightningModule):
         else:
             take_weights(network, method, start)
         self.network: nn.Module = network.to(memory_format=torch.channels_last)
-        self.truth = {image_id: data.instances(image_id) for image_id in self.validation_ids}
+        self.truth = {
+            image_id: counted(data.instances(image_id), data.ignored(image_id))
+            for image_id in self.validation_ids
+        }
         self.predicted: dict[str, Instances] = {}
         self.score = 0.0
         self.seconds_before = 0.0
@@ -179,7 +183,7 @@ class TrainingModule(L.LightningModule):
             # What is watched is how well cells are outlined: prediction estimates their size.
             source.cell_diameter = self.diameter(image_id)
         cells = select(self.predictor.candidates(source), self.card.operating_points)
-        self.predicted[image_id] = cells
+        self.predicted[image_id] = counted(cells, self.data.ignored(image_id))
         if batch_idx < PICTURES and self.logger is not None:
             picture = torch.from_numpy(draw_overlay(source, cells))
             board: Any = self.logger.experiment

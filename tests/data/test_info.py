@@ -72,7 +72,8 @@ def test_counts(info: DataInfo) -> None:
 
 def test_oddities(info: DataInfo) -> None:
     assert info.suspicious == {
-        "speck": 0, "whole image": 0, "tiny": 1, "huge": 1, "ragged": 1, "broken outline": 1, "fragments": 1,
+        "speck": 0, "whole image": 0, "tiny": 1, "huge": 1, "ragged": 1, "broken outline": 1,
+        "fragments": 1,
         "inside another": 3, "duplicate": 2,
     }  # fmt: skip
     found = {(cell["image"], cell["cell"], cell["kind"]) for cell in info.cells_to_check}

@@ -73,8 +73,8 @@ class _AnyNumpy(pickle._Pickler):
             super().save_global(obj, name)  # type: ignore[misc]
             return
         text = f"{module.replace('._core.', '.core.')}\n{obj.__qualname__}\n"
-        self.write(pickle.GLOBAL + text.encode("ascii"))
-        self.memoize(obj)
+        self.write(pickle.GLOBAL + text.encode("ascii"))  # type: ignore[attr-defined]
+        self.memoize(obj)  # type: ignore[attr-defined]
 
 
 def _save(stream: BinaryIO, content: dict[str, Any]) -> None:

@@ -80,7 +80,7 @@ class CocoSet:
             FormatError: a segmentation that is malformed.
         """
         found = self.annotations[image_id]
-        kinds = [self.type_of[_whole(each["category_id"])] for each in found]
+        kinds = [self.type_of[int(each["category_id"])] for each in found]
         return self._read(
             image_id, found, cell_type=np.array(kinds, np.int16), type_names=self.type_names
         )

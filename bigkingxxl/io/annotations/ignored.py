@@ -59,7 +59,8 @@ def read_mark(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
             raise FormatError(f"{path} holds no areas, expected GeoJSON or ImageJ ROIs")
         areas = read_areas(path, size) if file.format == "qupath" else file.read(size)
         marked = areas.label_map() > 0
-    return marked if kind == IGNORE else ~marked
+    ignored: NDArray[np.bool_] = marked if kind == IGNORE else ~marked
+    return ignored
 
 
 def joined(masks: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:

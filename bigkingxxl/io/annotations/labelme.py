@@ -54,7 +54,7 @@ def write_labelme(path: Path, instances: Instances, image_path: Path | None = No
         for rings in polygons
     ]
     height, width = instances.size
-    content = {
+    content: dict[str, Any] = {
         "version": VERSION,
         "flags": {},
         "shapes": shapes,

@@ -106,6 +106,8 @@ for _module in ("pathlib", "pathlib._local"):
 class _Reader(pickle._Unpickler):
     """A reader of pickles for which nothing exists but the names above."""
 
+    stack: list[Any]
+
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) not in NAMES:
             raise PickleError(f"holds the object {module}.{name}, and only arrays may be in it")
@@ -131,7 +133,7 @@ class _Reader(pickle._Unpickler):
     def load_set(self) -> None:
         raise PickleError("holds a set, and only arrays and plain values may be in it")
 
-    dispatch: ClassVar = {
+    dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         pickle.BYTEARRAY8[0]: load_bytearray8,
         pickle.SETITEM[0]: load_setitem,

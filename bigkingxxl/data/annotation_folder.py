@@ -1,0 +1,122 @@
+"""Files of cells in a folder, for images that are known by name and lie elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from bigkingxxl.data.annotated_files import check_agreement
+from bigkingxxl.data.tree import files_below, inner_folder
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
+
+RESULT_FRAME = re.compile(r"mask(\d{3,})")  # of the Cell Tracking Challenge's results, `01_RES`
+RESULTS = "_RES"
+OF_A_RUN = ("candidates", "records", "overlays", "thumbnails", "measurements")
+LABELS_OF_A_RUN = "labels"
+
+
+@dataclass
+class FoundAnnotations:
+    """Files of cells by the image that they belong to.
+
+    Attributes:
+        files: one or several an image, which must say the same.
+        unknown: files that belong to no image.
+        notes: sentences on what a reader should know.
+    """
+
+    files: dict[str, list[AnnotationFile]] = field(default_factory=dict)
+    unknown: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, image_id: str, size: tuple[int, int]) -> Instances:
+        """The cells of an image of a size (H, W).
+
+        Raises:
+            FormatError, ImageError: its files cannot be understood, or contradict each other.
+        """
+        files = sorted(self.files[image_id], key=lambda file: list(FORMATS).index(file.format))
+        found = [file.read(size) for file in files]
+        check_agreement(image_id, files, found)
+        return found[0]
+
+
+def find_annotations(folder: Path, ids: Collection[str]) -> FoundAnnotations:
+    """The files of cells in a folder and below it.
+
+    Of a folder of our own results the label images are taken. A file belongs to the image whose
+    name it has; folders need not be the same where the last part of a name is enough.
+    """
+    found = FoundAnnotations()
+    labels = folder / LABELS_OF_A_RUN
+    is_run = labels.is_dir() and any((folder / name).is_dir() for name in OF_A_RUN)
+    place = labels if is_run else folder
+    if is_run:
+        found.notes.append(f"the cells are those of {labels}, as it is now")
+    names = _Names(ids)
+    for path in files_below(place):
+        file = annotation_file(path, among_labels=True)
+        if file is None:
+            continue
+        image_id = names.of(inner_folder(path, place), [*file.names, *_frame_name(path)])
+        if image_id is None:
+            found.unknown.append(path)
+        else:
+            found.files.setdefault(image_id, []).append(file)
+    _keep_marked(found)
+    return found
+
+
+def _keep_marked(found: FoundAnnotations) -> None:
+    """Where a label image says so by its ending, a picture of the image's own name is none."""
+    for image_id, files in found.files.items():
+        marked = [file for file in files if len(file.names) > 1 or file.format != "labels"]
+        if marked and len(files) > 1:
+            found.files[image_id] = marked
+
+
+def _frame_name(path: Path) -> Iterator[str]:
+    match = RESULT_FRAME.fullmatch(path.stem)
+    if match is not None:
+        yield f"t{match[1]}"
+        if path.parent.name.endswith(RESULTS):
+            yield f"{path.parent.name.removesuffix(RESULTS)}/t{match[1]}"
+
+
+class _Names:
+    """Images by whole name, and by the last part of it where that is enough."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = set(ids)
+        self.short = _unique_ends(self.ids)
+
+    def of(self, within: str, names: Iterable[str]) -> str | None:
+        """The image of a file in a folder ('' or 'A/'), of which there are several names."""
+        names = list(names)
+        whole = (within + name for name in names)
+        exact = next((name for name in [*whole, *names] if name in self.ids), None)
+        if exact is not None:
+            return exact
+        return next((self.short[name] for name in names if name in self.short), None)
+
+
+def same_names(own: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Which of some known names each of other names means, where it means one.
+
+    Equal names first; else the last part, where no two names end in it on either side.
+    """
+    own, known = list(own), set(known)
+    exact = {name: name for name in own if name in known}
+    others = [name for name in own if name not in exact]
+    ends, targets = _unique_ends(others), _unique_ends(known - set(exact.values()))
+    return {**exact, **{name: targets[end] for end, name in ends.items() if end in targets}}
+
+
+def _unique_ends(names: Iterable[str]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(PurePosixPath(name).name, []).append(name)
+    return {end: full[0] for end, full in found.items() if len(full) == 1}

@@ -1,0 +1,275 @@
+"""A data set in another format: its images beside their cells as another program reads them.
+
+Every format that is read can be written. Of overlapping cells label images and `_seg.npy` keep what
+is on top; a table `cell_types.csv` keeps types and scores where the format has no place for them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.cell_types_table import write_cell_types
+from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError, OutputError
+from bigkingxxl.files import make_folder, whole_file
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import write_coco_annotations
+from bigkingxxl.io.annotations.ignored import IGNORE
+from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
+from bigkingxxl.io.annotations.mask_folders import write_mask_folder
+from bigkingxxl.io.annotations.registry import FORMATS
+from bigkingxxl.settings import nearest
+
+WHITE = 255
+
+
+@dataclass
+class Converted:
+    """What was written.
+
+    Attributes:
+        images: how many; cells: in all of them.
+        hidden: cells that are wholly under others and miss.
+        cut: cells of which a part is under others and misses.
+        notes: sentences on what the format has no place for.
+        failed: one sentence an image that could not be read.
+    """
+
+    images: int = 0
+    cells: int = 0
+    hidden: int = 0
+    cut: int = 0
+    notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Layout(NamedTuple):
+    """Where a format has its files.
+
+    Attributes:
+        images: the folder of the images, '' for the top.
+        write_one: writes the cells of one image; write_all: of all images, into one file.
+        is_painted: True where no pixel can belong to two cells.
+        keeps_types: True where the format itself says the type of each cell.
+        keeps_scores: True where it says their scores.
+    """
+
+    images: str
+    write_one: Callable[[Path, str, Instances, Path], None] | None = None
+    write_all: Callable[[Path, Mapping[str, Instances], Mapping[str, str]], None] | None = None
+    is_painted: bool = False
+    keeps_types: bool = True
+    keeps_scores: bool = False
+
+
+def _beside(name: str) -> Callable[[Path, str, Instances, Path], None]:
+    """Cells in a file beside their image."""
+    file_format = FORMATS[name]
+
+    def write(out: Path, image_id: str, cells: Instances, image: Path) -> None:
+        file_format.write(out / f"{image_id}{file_format.ending}", cells, image.absolute())
+
+    return write
+
+
+def _in_labels(out: Path, image_id: str, cells: Instances, image: Path) -> None:  # noqa: ARG001
+    FORMATS["labels"].write(out / "labels" / f"{image_id}.tif", cells, None)
+
+
+def _masks(out: Path, image_id: str, cells: Instances, image: Path) -> None:  # noqa: ARG001
+    write_mask_folder(out / image_id / "masks", cells)
+
+
+def _coco(out: Path, cells: Mapping[str, Instances], names: Mapping[str, str]) -> None:
+    files = {image_id: f"images/{name}" for image_id, name in names.items()}
+    write_coco_annotations(out / "annotations.json", cells, files)
+
+
+def _kaggle(out: Path, cells: Mapping[str, Instances], names: Mapping[str, str]) -> None:
+    del names
+    write_annotations(out / "train.csv", cells)
+
+
+def _submission(out: Path, cells: Mapping[str, Instances], names: Mapping[str, str]) -> None:
+    del names
+    write_submission(out / "submission.csv", cells)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "labels": Layout("images", _in_labels, is_painted=True, keeps_types=False),
+    "cellpose": Layout("", _beside("cellpose"), is_painted=True, keeps_types=False),
+    "imagej": Layout("", _beside("imagej"), keeps_scores=True),
+    "qupath": Layout("", _beside("qupath"), keeps_scores=True),
+    "labelme": Layout("", _beside("labelme")),
+    "masks": Layout("{}/images", _masks, keeps_types=False),
+    "coco": Layout("images", write_all=_coco),
+    "kaggle": Layout("train", write_all=_kaggle),
+    "submission": Layout("", write_all=_submission, is_painted=True, keeps_types=False),
+}
+
+
+def convert(
+    dataset: Dataset,
+    out: Path,
+    name: str,
+    *,
+    images: bool = True,
+    track: Track = untracked,
+) -> Converted:
+    """Write a data set in another format.
+
+    Args:
+        name: one of `LAYOUTS`.
+        images: copy the images too, so that the result is a data set by itself.
+
+    Raises:
+        InputError: an unknown format.
+        OutputError: the folder holds files already, or cannot be written.
+    """
+    if name not in LAYOUTS:
+        raise InputError(f"there is no format '{name}' to convert to{nearest(name, LAYOUTS)}")
+    layout = LAYOUTS[name]
+    _check_empty(out)
+    writable_folder(out, "choose another folder")
+    done = Converted()
+    ids = _flat_names(dataset.ids) if layout.write_all or name == "masks" else dict(
+        zip(dataset.ids, dataset.ids, strict=True)
+    )  # fmt: skip
+    cells = _Cells(dataset, ids, layout.is_painted)
+    written: dict[str, str] = {}
+    for own in track(dataset.ids, len(dataset.ids), "converting"):
+        image_id = ids[own]
+        try:
+            found = cells[image_id]
+            ignored = dataset.ignored(own)
+        except InputError as error:
+            done.failed.append(str(error))
+            continue
+        image = _copied(dataset.image_path(own), out / layout.images.format(image_id), image_id,
+                        name, images)  # fmt: skip
+        if layout.write_one is not None:
+            layout.write_one(out, image_id, found, image)
+        if ignored is not None:
+            _write_ignored(out / IGNORE / f"{image_id}.png", ignored)
+        written[image_id] = f"{image_id}{image.suffix}"
+        _count(done, found, cells.before)
+    _finish(out, layout, cells, written, done)
+    return done
+
+
+class _Cells(Mapping[str, Instances]):
+    """The cells of a data set by their names in the result, read when asked for."""
+
+    def __init__(self, dataset: Dataset, ids: Mapping[str, str], is_painted: bool) -> None:
+        self.dataset, self.is_painted = dataset, is_painted
+        self.own = {name: own for own, name in ids.items()}
+        self.before = Instances.empty((1, 1))
+
+    def __getitem__(self, image_id: str) -> Instances:
+        """With `before`, the same before painting."""
+        self.before = self.dataset.instances(self.own[image_id])
+        return self.before.disjoint() if self.is_painted else self.before
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.own)
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+
+def _finish(
+    out: Path, layout: Layout, cells: _Cells, written: Mapping[str, str], done: Converted
+) -> None:
+    """The files of the whole set."""
+    kept = _Some(cells, written)
+    if layout.write_all is not None and written:
+        layout.write_all(out, kept, written)
+    scored = any(kept[image_id].score is not None for image_id in written)
+    typed = cells.dataset.type_names != ("cell",)
+    if layout.write_one is not None and not layout.keeps_types and (typed or scored):
+        write_cell_types(out, kept.items())
+    if not layout.keeps_types and typed and layout.write_all is not None:
+        done.notes.append("the format has no place for cell types: they are lost")
+    if layout is not LAYOUTS["labels"] and scored and not layout.keeps_scores:
+        done.notes.append("the format has no place for scores: they are lost")
+    if layout in (LAYOUTS["cellpose"], LAYOUTS["masks"]) and typed:
+        done.notes.append(
+            "the format has no place for cell types: cell_types.csv keeps the type of each image"
+        )
+    if done.hidden or done.cut:
+        done.notes.append(
+            f"cells overlap: {done.hidden} lie wholly under others and miss, {done.cut} in part"
+        )
+
+
+class _Some(Mapping[str, Instances]):
+    """Some of a mapping, in their order."""
+
+    def __init__(self, every: Mapping[str, Instances], names: Iterable[str]) -> None:
+        self.every, self.names = every, tuple(names)
+
+    def __getitem__(self, name: str) -> Instances:
+        return self.every[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _count(done: Converted, found: Instances, before: Instances) -> None:
+    areas, seen = before.areas(), found.areas()
+    done.images += 1
+    done.cells += int((seen > 0).sum())
+    done.hidden += int(((seen == 0) & (areas > 0)).sum())
+    done.cut += int(((seen < areas) & (seen > 0)).sum())
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or next(out.iterdir(), None) is not None):
+        raise OutputError(f"{out} is there already, expected a new or an empty folder")
+
+
+def _flat_names(ids: Iterable[str]) -> dict[str, str]:
+    """Names without folders, for formats that have none; no two alike."""
+    names: dict[str, str] = {}
+    for image_id in ids:
+        name = wanted = image_id.replace("/", "_")
+        count = 1
+        while name in names.values():
+            count += 1
+            name = f"{wanted}_{count}"
+        names[image_id] = name
+    return names
+
+
+def _copied(image: Path, folder: Path, image_id: str, name: str, images: bool) -> Path:
+    """The image's place beside its cells, where it is copied to; else its own."""
+    if not images:
+        return image
+    inner = PurePosixPath(image_id)
+    stem = inner.name if name == "masks" else image_id
+    target = folder / f"{stem}{image.suffix}"
+    with whole_file(target) as temporary:
+        if image.is_dir():
+            shutil.copytree(image, temporary)
+        else:
+            shutil.copyfile(image, temporary)
+    return target
+
+
+def _write_ignored(path: Path, ignored: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:
+    from PIL import Image
+
+    make_folder(path.parent)
+    with whole_file(path) as temporary:
+        Image.fromarray(ignored.astype(np.uint8) * WHITE).save(temporary)

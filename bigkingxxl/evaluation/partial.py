@@ -1,0 +1,81 @@
+"""Images that are annotated in part: what lies where nobody looked is neither hit nor miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import InputError
+from bigkingxxl.instances import Instances
+
+Ignored = NDArray[np.bool_]
+IgnoredOf = Callable[[str], Ignored | None]
+MOSTLY = 0.5  # a cell with a larger share than this in ignored pixels is not counted
+SURE = 128  # the least probability of a candidate's pixel that counts as its own
+
+
+def counted(cells: Instances, ignored: Ignored | None) -> Instances:
+    """The cells of which at least a half lies where the image is annotated.
+
+    Args:
+        ignored: bool[H, W], None where all is annotated.
+
+    Raises:
+        InputError: the mask is of another size than the image of the cells.
+    """
+    if ignored is None or not len(cells):
+        return cells
+    if ignored.shape != cells.size:
+        raise InputError(
+            f"the mask of what is not annotated has {ignored.shape[1]} x {ignored.shape[0]} "
+            f"pixels, the image of the cells {cells.size[1]} x {cells.size[0]} (width x height)"
+        )
+    before = np.zeros((ignored.shape[0], ignored.shape[1] + 1), np.int32)
+    np.cumsum(ignored, axis=1, out=before[:, 1:])
+    row, start, stop = cells.runs.T
+    inside = np.bincount(
+        cells.run_owner, before[row, stop] - before[row, start], minlength=len(cells)
+    )
+    return cells.take(inside <= MOSTLY * cells.areas())
+
+
+def counted_candidates(candidates: Candidates, ignored: Ignored | None) -> Candidates:
+    """The candidates of which at least a half lies where the image is annotated; see `counted`."""
+    if ignored is None or not len(candidates):
+        return candidates
+    owner, row, col = candidates.pixels()
+    sure = candidates.probability >= SURE
+    owner, row, col = owner[sure], row[sure], col[sure]
+    areas = np.bincount(owner, minlength=len(candidates))
+    inside = np.bincount(owner, ignored[row, col], minlength=len(candidates))
+    return candidates.take(inside <= MOSTLY * areas)
+
+
+def without_ignored(
+    truth: Mapping[str, Instances], predicted: Mapping[str, Instances], ignored_of: IgnoredOf
+) -> tuple[dict[str, Instances], dict[str, Instances], str | None]:
+    """Annotated and predicted cells that count, and a sentence on those that do not.
+
+    Args:
+        truth: of the images that are scored; predicted: of these and maybe of others.
+    """
+    cells, found, images, left = dict(truth), dict(predicted), 0, 0
+    for image_id in truth:
+        ignored = ignored_of(image_id)
+        if ignored is None or not ignored.any():
+            continue
+        images += 1
+        for some in (cells, found):
+            if image_id in some:
+                kept = counted(some[image_id], ignored)
+                left += len(some[image_id]) - len(kept)
+                some[image_id] = kept
+    if not images:
+        return cells, found, None
+    return cells, found, (
+        f"{images} of {len(truth)} images are annotated in part: {left} cells, annotated or "
+        "predicted, of which more than a half lies elsewhere are not counted"
+    )  # fmt: skip
