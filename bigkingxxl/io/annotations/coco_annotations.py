@@ -135,20 +135,7 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
         name = _image_of(path, annotation, place, by_number, bad)
         if name is not None and _is_usable(path, annotation, place, name, names, bad):
             (crowds if _is_crowd(annotation) else cells)[name].append(annotation)
-    notes = []
-    crowd_count = sum(map(len, crowds.values()))
-    if crowd_count and not any(cells.values()):
-        cells, crowds = crowds, cells
-        notes.append(f"all {crowd_count} annotations of {path.name} are marked as crowds, as CVAT "
-                     "marks painted cells: they are taken as cells")  # fmt: skip
-        crowd_count = 0
-    if crowd_count:
-        notes.append(f"{crowd_count} crowd annotations of {path.name} are left out: what lies in "
-                     "them is neither learnt nor scored")  # fmt: skip
-    without_area = sum(map(_has_no_area, (each for some in cells.values() for each in some)))
-    if without_area:
-        notes.append(f"{without_area} annotations of {path.name} have no area (fewer than "
-                     f"{FEWEST_POINTS} points) and are left out")  # fmt: skip
+    cells, crowds, notes = _cells_and_crowds(path, cells, crowds)
     kept = tuple(name for name in ids if name not in bad.images)
     return CocoSet(
         path=path,
@@ -161,11 +148,37 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
         file_names={name: by_name[name]["file_name"] for name in kept},
         sizes={name: sizes[name] for name in kept},
         image_ids={name: by_name[name]["id"] for name in kept},
-        crowds=crowd_count,
+        crowds=sum(map(len, crowds.values())),
         notes=tuple(notes),
         annotations={name: cells[name] for name in kept},
         crowd_annotations={name: crowds[name] for name in kept},
     )
+
+
+def _cells_and_crowds(
+    path: Path, cells: dict[str, list[Annotation]], crowds: dict[str, list[Annotation]]
+) -> tuple[dict[str, list[Annotation]], dict[str, list[Annotation]], list[str]]:
+    """What are cells and what crowds, by image, and sentences on what may surprise."""
+    notes = []
+    count = sum(map(len, crowds.values()))
+    if count and not any(cells.values()):
+        cells, crowds = crowds, cells
+        notes.append(
+            f"all {count} annotations of {path.name} are marked as crowds, as CVAT marks painted "
+            "cells: they are taken as cells"
+        )
+    elif count:
+        notes.append(
+            f"{count} crowd annotations of {path.name} are left out: what lies in them is neither "
+            "learnt nor scored"
+        )
+    without_area = sum(map(_has_no_area, (each for some in cells.values() for each in some)))
+    if without_area:
+        notes.append(
+            f"{without_area} annotations of {path.name} have no area (fewer than {FEWEST_POINTS} "
+            "points) and are left out"
+        )
+    return cells, crowds, notes
 
 
 @dataclass
