@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 class BigKingXXLError(Exception):
     """Base of every error that a user can cause; the command line prints it and exits 2."""
@@ -33,3 +35,20 @@ class MissingExtraError(InputError):
 
 class OutputError(BigKingXXLError):
     """A result that cannot be written: no space, no permission, a name that is taken."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ended by a signal; the command line prints it and exits with 128 and the signal's number.
+
+    Args:
+        signum: the signal; advice: what to type to go on.
+    """
+
+    def __init__(self, signum: int = signal.SIGINT, advice: str = "") -> None:
+        super().__init__(f"interrupted: {advice}" if advice else "interrupted")
+        self.signum, self.advice = signum, advice
+
+    @property
+    def exit_code(self) -> int:
+        """As shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signum

@@ -30,13 +30,13 @@ import typer
 from typer.core import TyperGroup
 
 from bigkingxxl import __version__
-from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted
 from bigkingxxl.extras import extra_of, install
+from bigkingxxl.processes import raise_on_sigterm
 from bigkingxxl.texts import printable
 
 EXIT_USER_ERROR = 2
 EXIT_UNEXPECTED = 1
-EXIT_INTERRUPTED = 130
 SHELL_COMPLETION = ("install_completion", "show_completion")
 
 
@@ -111,9 +111,10 @@ class LazyGroup(TyperGroup):
                 stream.reconfigure(errors="surrogateescape")
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except KeyboardInterrupt as stop:
+            end = stop if isinstance(stop, Interrupted) else Interrupted()
+            typer.echo(str(end), err=True)
+            raise typer.Exit(end.exit_code) from None
         except Exception as error:
             sentence, code = explain(error)
             if sentence is None or ctx.params.get("debug"):
@@ -208,6 +209,7 @@ for _name, _target in COMMANDS.items():
 
 def main() -> None:
     """Entry point of the console script."""
+    raise_on_sigterm()
     app(prog_name="bigkingxxl")
 
 

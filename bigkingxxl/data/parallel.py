@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.processes import die_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,7 +37,7 @@ def finished(
         yield from map(function, tasks)
         return
     # Forking a process that may run threads can hang the child.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_interrupts_to_parent)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_ends_to_parent)
     queue = iter(tasks)
     try:
         running = {pool.submit(function, task) for task in islice(queue, workers)}
@@ -60,5 +61,6 @@ def _wait(running: set[Future[R]]) -> tuple[set[Future[R]], set[Future[R]]]:
     return done, pending
 
 
-def _leave_interrupts_to_parent() -> None:
+def _leave_ends_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()

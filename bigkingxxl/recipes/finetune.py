@@ -13,7 +13,7 @@ augment = {
 }
 training = {
     "epochs": 3,
-    "max_minutes": 9,
+    "max_cpu_minutes": 9,
     "crops_per_epoch": 1000,
     "batch_size": 8,
     "learning_rate": 1e-3,

@@ -19,6 +19,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.training.interrupt import start_worker
 from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.sizes import type_diameters
 
@@ -226,21 +227,30 @@ def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
 
 
 class EpochSampler(Sampler[int]):
-    """Indices of one epoch's crops; Lightning sets the epoch, also after a resume."""
+    """Indices of one epoch's crops; Lightning sets the epoch.
+
+    Attributes:
+        done: crops of this epoch that were learnt before, by a run that goes on.
+    """
 
     def __init__(self, crops_per_epoch: int) -> None:
-        self.crops_per_epoch, self.epoch = crops_per_epoch, 0
+        self.crops_per_epoch, self.epoch, self.done = crops_per_epoch, 0, 0
+
+    def begin_at(self, epoch: int, done: int) -> None:
+        """Go on within an epoch: worker processes draw ahead before Lightning sets it."""
+        self.epoch, self.done = epoch, done
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch whose crops come next."""
-        self.epoch = epoch
+        if epoch != self.epoch:
+            self.epoch, self.done = epoch, 0
 
     def __len__(self) -> int:
         return self.crops_per_epoch
 
     def __iter__(self) -> Iterator[int]:
         start = self.epoch * self.crops_per_epoch
-        return iter(range(start, start + self.crops_per_epoch))
+        return iter(range(start + self.done, start + self.crops_per_epoch))
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,4 +287,5 @@ def epoch_loader(
         num_workers=workers,
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=start_worker,
     )

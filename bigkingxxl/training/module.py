@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +23,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
+from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
@@ -36,6 +37,28 @@ class DivergedError(BigKingXXLError):
     """The loss is no number any more; the last good checkpoint stays."""
 
 
+class LossMean:
+    """The mean of the losses of an epoch.
+
+    Args:
+        total, count: of those so far.
+    """
+
+    def __init__(self, total: float = 0.0, count: int = 0) -> None:
+        self.total, self.count = total, count
+
+    def add(self, loss: float) -> None:
+        """Take one in."""
+        self.total, self.count = self.total + loss, self.count + 1
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"total": self.total, "count": self.count}
+
+    def __float__(self) -> float:
+        return self.total / self.count if self.count else float("nan")
+
+
 class TrainingModule(L.LightningModule):
     """Trains a method's network; validates by predicting images and scoring them.
 
@@ -45,6 +68,7 @@ class TrainingModule(L.LightningModule):
         data: the data set; validation_ids: images predicted after each epoch.
         start: the model whose weights training starts from; None takes the method's own beginning.
         images: what `Views` in place of batches are of.
+        budget: the time that the training may take; it runs from now on if None is given.
     """
 
     def __init__(
@@ -56,6 +80,7 @@ class TrainingModule(L.LightningModule):
         validation_ids: Sequence[str],
         start: Start | None = None,
         images: DeviceImages | None = None,
+        budget: Budget | None = None,
     ) -> None:
         super().__init__()
         self.method, self.recipe, self.card, self.data = method, recipe, card, data
@@ -73,12 +98,23 @@ class TrainingModule(L.LightningModule):
         }
         self.predicted: dict[str, Instances] = {}
         self.score = 0.0
-        self.seconds_before = 0.0
-        self.started = time.monotonic()
+        self.losses = LossMean()
+        self.budget = Budget(recipe.training) if budget is None else budget
 
     # ---- learning -----------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """See how long a validation takes; an epoch that goes on has its start behind it."""
+        if self.budget.is_limited and self.budget.reserved_wall == 0:
+            self._try_validation()
+        self._freeze_statistics()
+
     def on_train_epoch_start(self) -> None:
+        """A mean loss of its own."""
+        self.losses = LossMean()
+        self._freeze_statistics()
+
+    def _freeze_statistics(self) -> None:
         """Batch norms that keep their statistics compute with them too."""
         if self.recipe.training.freeze_statistics:
             for layer in self.network.modules():
@@ -99,11 +135,13 @@ class TrainingModule(L.LightningModule):
         Raises:
             DivergedError: it names the batch.
         """
-        if not torch.isfinite(losses["loss"]):
+        loss = float(losses["loss"].detach())
+        if not math.isfinite(loss):
             raise DivergedError(
-                f"the loss became {float(losses['loss'].detach())} in epoch {self.current_epoch}, "
+                f"the loss became {loss} in epoch {self.current_epoch}, "
                 f"batch {batch_idx}: the last good checkpoint is kept; try a smaller learning_rate"
             )
+        self.losses.add(loss)
 
     def configure_optimizers(self) -> Any:
         """AdamW or Muon; no weight decay on biases and norms; the rate falls as a cosine."""
@@ -123,10 +161,7 @@ class TrainingModule(L.LightningModule):
         """How far the training is, 0 to 1: by steps, or by time where that ends first."""
         training = self.recipe.training
         steps = training.epochs * -(-training.crops_per_epoch // training.batch_size)
-        done = step / steps
-        if training.max_minutes is not None:
-            done = max(done, self.seconds() / (60 * training.max_minutes))
-        return min(done, 1.0)
+        return min(max(step / steps, self.budget.used()), 1.0)
 
     def minutes_left(self) -> float:
         """How long the training still takes at its speed so far, at most."""
@@ -135,12 +170,11 @@ class TrainingModule(L.LightningModule):
 
     def seconds(self) -> float:
         """Time spent in training, over all resumed parts."""
-        return self.seconds_before + time.monotonic() - self.started
+        return self.budget.seconds()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the training when its time is over."""
-        minutes = self.recipe.training.max_minutes
-        if minutes is not None and self.seconds() > 60 * minutes:
+        """End the training when its time is over, but for the last validation."""
+        if self.budget.used() >= 1:
             self.trainer.should_stop = True
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
@@ -160,18 +194,41 @@ class TrainingModule(L.LightningModule):
         return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the time spent and the last score."""
-        checkpoint["seconds"], checkpoint["score"] = self.seconds(), self.score
+        """Keep the time spent, the last score and the mean loss so far."""
+        checkpoint["budget"], checkpoint["score"] = self.budget.state(), float(self.score)
+        checkpoint["losses"] = self.losses.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the time spent before."""
-        self.seconds_before = float(checkpoint.get("seconds", 0.0))
-        self.started = time.monotonic()
+        """Go on with them."""
+        self.budget.load(checkpoint.get("budget", {}))
+        self.score = float(checkpoint.get("score", 0.0))
+        self.losses = LossMean(**checkpoint.get("losses", {}))
 
     # ---- validating ---------------------------------------------------------------------------
 
+    def _try_validation(self) -> None:
+        """Reserve time for a validation, as long as the first one is not measured.
+
+        The largest image is predicted; nothing of the training changes by it.
+        """
+        sizes = {each: math.prod(self.data.source(each).shape) for each in self.validation_ids}
+        if not sizes:
+            return
+        largest = max(sizes, key=lambda each: sizes[each])
+        training = {module: module.training for module in self.network.modules()}
+        self.network.eval()
+        self.budget.begin_validation()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            model = Model(self.card, self.method, self.network)
+            predictor = model_predictor(model, self.device.type)
+            select(predictor.candidates(self.data.source(largest)), self.card.operating_points)
+        self.budget.end_validation(sum(sizes.values()) / max(sizes[largest], 1))
+        for module, was in training.items():
+            module.training = was
+
     def on_validation_epoch_start(self) -> None:
         """A fresh predictor of the weights as they are (averaged where averaging is on)."""
+        self.budget.begin_validation()
         self.predicted = {}
         model = Model(self.card, self.method, self.network)
         self.predictor = model_predictor(model, self.device.type)
@@ -213,3 +270,4 @@ class TrainingModule(L.LightningModule):
         self.log("val/map_plain", score.mean)
         for name, value in score.by_type.items():
             self.log(f"val/map_{name}", value)
+        self.budget.end_validation()

@@ -31,7 +31,11 @@ class TrainingSettings(Settings):
 
     Attributes:
         epochs: an epoch is `crops_per_epoch` crops; validation and a checkpoint end each.
-        max_minutes: training ends here at the latest, the learning rate falling in time; or None.
+        max_minutes: training ends here at the latest, its validations included, the learning rate
+            falling in time; or None.
+        max_cpu_minutes: the same, counted in the time of all processors together, so that a busy
+            machine does not cut learning short; or None.
+        checkpoint_minutes: between two checkpoints within an epoch.
         optimizer: 'adamw', or 'muon' (AdamW, and Muon for the weights that mix channels).
         batch_size, learning_rate, weight_decay, warmup_steps, clip_norm: of the optimizer; the rate
             falls as a cosine.
@@ -57,6 +61,8 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(60, ge=1)
     max_minutes: float | None = Field(None, gt=0)
+    max_cpu_minutes: float | None = Field(None, gt=0)
+    checkpoint_minutes: float = Field(3.0, gt=0)
     crops_per_epoch: int = Field(800, ge=1)
     optimizer: Literal["adamw", "muon"] = "adamw"
     batch_size: int = Field(8, ge=1, le=4096)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
@@ -22,7 +21,7 @@ from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
-from bigkingxxl.files import make_folder, write_json
+from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import choose_device
 from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.methods.base import Method
@@ -31,13 +30,23 @@ from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model, s
 from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
+from bigkingxxl.training.budget import Budget
+from bigkingxxl.training.checkpoints import (
+    best_checkpoint,
+    crops_done,
+    last_checkpoint,
+    load_checkpoint,
+    sentences_of_disks,
+)
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
 from bigkingxxl.training.device_images import DeviceImages, warped_channels
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
+from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run_folder import alone_in_folder, check_same_run
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.teacher import Teacher
@@ -90,6 +99,7 @@ class RunImages:
         return self.fold != EVERY_IMAGE and not self.watches
 
 
+@alone_in_folder
 def train(
     recipe: Recipe,
     data: Dataset,
@@ -108,14 +118,17 @@ def train(
         fold: validation fold; -1 trains on every image and keeps the last checkpoint; None is 0,
             or -1 where a data set without a split of its own is smaller than the recipe's
             `small_set`.
-        resume: go on from `out`/checkpoints/last.ckpt, losing at most the epoch that was broken.
+        resume: go on from `out`/checkpoints/last.ckpt, losing at most a few minutes; the result is
+            that of a run that was never broken off.
     Raises:
         InputError: no annotated cells, images of other channels, a model to start from that does
-            not fit, a run folder in use, nothing to resume.
+            not fit, a run folder in use, nothing to resume, other settings than the run began with.
+        OutputError: the disk is full; the checkpoint before is kept.
+        Interrupted: Ctrl-C, or SIGTERM in the main thread, once the state is kept.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    last = out / "checkpoints" / "last.ckpt"
-    check_folder(out, last, resume)
+    budget, stop = Budget(recipe.training), StopRequest()
+    check_folder(out, resume)
     start = load_start(recipe)
     data = with_types(data, recipe.training.untyped)
     images = choose_images(recipe, data, fold, folds_file)
@@ -126,7 +139,8 @@ def train(
     if recipe.training.label_policy == "mended":
         warn_of_flaws(data, images.training)
     unlabelled = images_without_annotation(recipe, data, images)
-    make_folder(out)
+    if resume:
+        check_same_run(out, recipe.model_dump(mode="json"), list(images.training))
     L.seed_everything(recipe.seed, verbose=False)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
@@ -135,14 +149,15 @@ def train(
     device = choose_device(device)
     pool = device_images(crops, unlabelled, device)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
-    module = kind(method, recipe, card, data, images.shown, start, pool)
-    trainer = make_trainer(recipe, out, device, quiet, images.chooses)
-    fit(trainer, module, batches(crops, unlabelled, pool), last if resume else None)
+    module = kind(method, recipe, card, data, images.shown, start, pool, budget)
+    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop)
+    fit(trainer, module, batches(crops, unlabelled, pool), out, resume, stop)
     return finish(module, trainer, out, images)
 
 
-def check_folder(out: Path, last: Path, resume: bool) -> None:
+def check_folder(out: Path, resume: bool) -> None:
     """Refuse to train over another run, or to resume where there is nothing."""
+    last = last_checkpoint(out)
     if resume and not last.is_file():
         raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt")
     if not resume and (last.exists() or (out / "model.safetensors").exists()):
@@ -379,30 +394,41 @@ def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> No
     })  # fmt: skip
 
 
-def fit(trainer: L.Trainer, module: TrainingModule, crops: Any, resumed: Path | None) -> None:
-    """Train, from a checkpoint on where one is given."""
+def fit(
+    trainer: L.Trainer,
+    module: TrainingModule,
+    crops: Any,
+    out: Path,
+    resume: bool,
+    stop: StopRequest,
+) -> None:
+    """Train, from the last checkpoint on where asked for, until the end or a signal.
+
+    Raises:
+        Interrupted: a signal ended it.
+        OutputError: the disk is full.
+    """
     keep_freed_memory()
     ids: DataLoader[Any] = DataLoader(list(module.validation_ids), batch_size=None)  # type: ignore[arg-type]
-    # Lightning checkpoints hold optimizer states; they are this run's own files and never shared.
-    with warnings.catch_warnings():
+    last = last_checkpoint(out) if resume else None
+    if last is not None:
+        crops.sampler.begin_at(*crops_done(last, crops.batch_size))
+    with warnings.catch_warnings(), stop.listening(), sentences_of_disks(out):
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")
-        trainer.fit(module, crops, ids, ckpt_path=str(resumed) if resumed else None,
-                    weights_only=False if resumed else None)  # fmt: skip
+        trainer.fit(module, crops, ids, ckpt_path=last)
 
 
 def finish(
     module: TrainingModule, trainer: L.Trainer, out: Path, images: RunImages
 ) -> TrainingResult:
     """Turn the kept checkpoint into the model file."""
-    kept: Any = trainer.checkpoint_callback
-    path = kept.best_model_path if images.chooses else out / "checkpoints" / "last.ckpt"
-    state = torch.load(path, map_location="cpu", weights_only=False)
+    state = load_checkpoint(best_checkpoint(out) if images.chooses else last_checkpoint(out))
     weights = {
         name.removeprefix("network."): tensor
         for name, tensor in state["state_dict"].items() if name.startswith("network.")
     }  # fmt: skip
-    score = float(kept.best_model_score if images.chooses else state["score"])
+    score = float(state["score"])
     minutes = module.seconds() / 60
     name = "validation" if images.chooses else "training"
     scores = {f"{name}_map_in_sample": score, f"{name}_images": len(images.shown),

@@ -10,25 +10,30 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import (
     Callback,
-    EarlyStopping,
-    ModelCheckpoint,
     TQDMProgressBar,
     WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
+from bigkingxxl.training.checkpoints import Checkpoints, WholeFiles
+from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.recipe import Recipe
 
 
-def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool) -> L.Trainer:
+def make_trainer(
+    recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool, stop: StopRequest
+) -> L.Trainer:
     """The trainer of a run folder.
 
     Args:
+        stop: whether a signal asked for the end.
         chooses: the validation score keeps the best checkpoint and ends the training; else only
             the last checkpoint is kept.
     """
     training = recipe.training
-    callbacks = checkpoints(out / "checkpoints", training.patience if chooses else None)
+    patience = training.patience if chooses else None
+    callbacks: list[Callback] = [Checkpoints(out, training.checkpoint_minutes, patience, stop)]
     if training.averaging > 0:
         callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
     shows_bar = not quiet and sys.stderr.isatty()
@@ -42,23 +47,14 @@ def make_trainer(recipe: Recipe, out: Path, device: str, quiet: bool, chooses: b
         # A module that steps by itself clips by itself.
         gradient_clip_val=training.clip_norm if recipe.adversarial is None else None,
         callbacks=callbacks,
+        # Whatever starts the process (Slurm, ...): one training is one process.
+        plugins=[WholeFiles(), LightningEnvironment()],
         logger=TensorBoardLogger(out, name="lightning_logs"),
         log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
         num_sanity_val_steps=0,
         enable_progress_bar=shows_bar,
         enable_model_summary=False,
     )
-
-
-def checkpoints(folder: Path, patience: int | None) -> list[Callback]:
-    """Keep the last checkpoint; with a patience also the best, and stop when it grows old."""
-    # `save_last` would skip the epochs that are not the best, and a resume would lose them.
-    last = ModelCheckpoint(folder, "last", enable_version_counter=False)
-    if patience is None:
-        return [last]
-    best = ModelCheckpoint(folder, "best", monitor="val/map", mode="max",
-                           enable_version_counter=False)  # fmt: skip
-    return [best, last, EarlyStopping("val/map", mode="max", patience=patience)]
 
 
 class TimeLeftBar(TQDMProgressBar):
@@ -75,12 +71,24 @@ class TimeLeftBar(TQDMProgressBar):
 class EpochLines(Callback):
     """One line an epoch, where stderr is no terminal and a bar would fill a log."""
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say where a run that was broken off goes on."""
+        if trainer.global_step > 0:
+            loop = trainer.fit_loop.epoch_loop
+            print(
+                f"going on in epoch {trainer.current_epoch + 1}, after "
+                f"{loop.batch_progress.current.ready} of {trainer.num_training_batches} batches",
+                file=sys.stderr,
+                flush=True,
+            )
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say how far the training is, its score and how long still."""
+        """Say how far the training is, its loss and score, and how long still."""
         module: Any = pl_module
         print(
-            f"epoch {trainer.current_epoch + 1}: mAP {module.score:.3f} on "
-            f"{len(module.validation_ids)} images, {module.seconds() / 60:.1f} minutes, "
+            f"epoch {trainer.current_epoch + 1}: loss {float(module.losses):.4g}, "
+            f"mAP {module.score:.3f} on {len(module.validation_ids)} images, "
+            f"{module.seconds() / 60:.1f} minutes, "
             f"at most {module.minutes_left():.1f} left",
             file=sys.stderr,
             flush=True,

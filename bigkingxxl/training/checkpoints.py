@@ -1,0 +1,270 @@
+"""Checkpoints of a run: written whole or not at all, within epochs too, read without pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from bigkingxxl.errors import InputError, OutputError
+from bigkingxxl.files import CANNOT_WRITE, make_folder, whole_file
+from bigkingxxl.training.interrupt import StopRequest
+
+NEEDED = ("state_dict", "loops", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Where a run folder's training goes on."""
+    return run / "checkpoints" / "last.ckpt"
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The weights that did best on the validation images."""
+    return run / "checkpoints" / "best.ckpt"
+
+
+def save_checkpoint(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint beside its target, down to the disk, and move it into place.
+
+    Raises:
+        OutputError: it cannot be written; the one that was there before still is.
+    """
+    try:
+        with whole_file(path) as temporary, temporary.open("wb") as stream:
+            _serialise(content, stream)
+    except OutputError as error:
+        kept = "the one before it is kept" if path.is_file() else "there is none before it"
+        raise OutputError(
+            f"{error}; {kept}: make room, then run again with --resume to go on"
+        ) from error
+
+
+def _serialise(content: dict[str, Any], stream: BinaryIO) -> None:
+    try:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    except RuntimeError as error:
+        # torch's archive fails over what the stream could not take.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors, numbers and texts; no code of a file ever runs.
+
+    Raises:
+        InputError: it is damaged, or holds anything else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError,
+            AttributeError, TypeError, OSError) as error:  # fmt: skip
+        raise InputError(
+            f"{path} is no checkpoint that can be resumed: it is damaged, or holds more than "
+            "tensors and numbers; start again with another --out"
+        ) from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise InputError(f"{path} is no checkpoint of a training")
+    return content
+
+
+def crops_done(path: Path, batch_size: int) -> tuple[int, int]:
+    """The epoch that a checkpoint goes on in, and how many of its crops were learnt."""
+    content = load_checkpoint(path)
+    place = content.get("place", {"epoch": content.get("epoch", 0), "batches": 0})
+    return int(place["epoch"]), int(place["batches"]) * batch_size
+
+
+@contextmanager
+def sentences_of_disks(run: Path) -> Iterator[None]:
+    """Turn what a full disk does to a training's logs into a sentence.
+
+    Raises:
+        OutputError: the run folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise OutputError(
+            f"{run} cannot be written: {os.strerror(error.errno)}; the last checkpoint is kept: "
+            "make room, then run again with --resume to go on"
+        ) from error
+
+
+class WholeFiles(CheckpointIO):
+    """How Lightning reads and writes checkpoints here."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """See `save_checkpoint`."""
+        save_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """See `load_checkpoint`; only what a training can go on from.
+
+        Raises:
+            InputError: something of it is missing.
+        """
+        content = load_checkpoint(Path(path))
+        missing = [name for name in NEEDED if name not in content]
+        if missing:
+            raise InputError(f"{path} cannot be resumed: it holds no {' and no '.join(missing)}")
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove it."""
+        Path(path).unlink(missing_ok=True)
+
+
+class Checkpoints(Checkpoint):
+    """Keeps the last state and the best weights of a run; ends it when nothing gets better.
+
+    The last state is kept every few minutes, before and after each validation, and when a signal
+    asks for the end.
+
+    Args:
+        run: the run folder; minutes: between two checkpoints within an epoch.
+        patience: epochs without a better score that end the training; None keeps no best weights.
+        stop: whether a signal asked for the end.
+
+    Attributes:
+        best: the best score; stale: epochs since.
+    """
+
+    def __init__(
+        self, run: Path, minutes: float, patience: int | None, stop: StopRequest
+    ) -> None:  # fmt: skip
+        self.run, self.minutes, self.patience, self.stop = run, minutes, patience, stop
+        self.best, self.stale = -math.inf, 0
+        self.saved = time.monotonic()
+        self._validation_is_due = False
+        self._random: dict[str, Any] | None = None
+
+    # ---- when ---------------------------------------------------------------------------------
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Refuse a folder that cannot be written before hours are spent."""
+        make_folder(last_checkpoint(self.run).parent)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Go on as if nothing had happened; a training that was over stays over."""
+        self.stop.listen()
+        self.saved = time.monotonic()
+        if self._random is not None:
+            restore_random(self._random)
+        self._end_if_stale(trainer)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Keep the state now and then; the validation that follows the last batch keeps its own."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        if self.stop or time.monotonic() - self.saved > 60 * self.minutes:
+            self._save_last(trainer)
+        self.stop.check()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep what the epoch learnt: a validation may take minutes, too."""
+        self._validation_is_due = True
+        try:
+            self._save_last(trainer)
+        finally:
+            self._validation_is_due = False
+        self.stop.check()
+
+    def on_validation_batch_end(self, *arguments: Any) -> None:
+        """End here if a signal asked for it: the state was kept when the validation began."""
+        self.stop.check()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the best weights, then the state."""
+        module: Any = pl_module
+        if self.patience is not None:
+            self.stale += 1
+            if module.score > self.best:
+                self.best, self.stale = module.score, 0
+                trainer.save_checkpoint(best_checkpoint(self.run))
+        self._save_last(trainer)
+        self._end_if_stale(trainer)
+        self.stop.check()
+
+    def _end_if_stale(self, trainer: L.Trainer) -> None:
+        if self.patience is not None and self.stale >= self.patience:
+            trainer.should_stop = True
+
+    # ---- what ---------------------------------------------------------------------------------
+
+    def _save_last(self, trainer: L.Trainer) -> None:
+        trainer.save_checkpoint(last_checkpoint(self.run))
+        self.saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score so far."""
+        return {"best": float(self.best), "stale": self.stale}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.best, self.stale = float(state_dict["best"]), int(state_dict["stale"])
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:  # fmt: skip
+        """Add where the next crops begin, and the state of random numbers."""
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        checkpoint["place"] = {"epoch": trainer.current_epoch, "batches": progress.current.ready}
+        checkpoint["random"] = random_state()
+        if self._validation_is_due:
+            due_for_validation(checkpoint["loops"]["fit_loop"])
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:  # fmt: skip
+        """Take the state of random numbers: what is set up before the first step draws some."""
+        self._random = checkpoint.get("random")
+
+
+def due_for_validation(loops: dict[str, Any]) -> None:
+    """Make the saved state of Lightning's loops one that goes on with a whole validation.
+
+    Lightning repeats a validation that stopped before its first image was done.
+    """
+    begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    validation = loops["epoch_loop.val_loop.batch_progress"]
+    validation["total"], validation["current"] = dict(begun), dict(begun)
+    validation["is_last_batch"] = False
+
+
+def random_state() -> dict[str, Any]:
+    """What torch's random numbers go on from."""
+    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random(state: dict[str, Any]) -> None:
+    """Go on from a state of random numbers."""
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,203 @@
+"""One training per run folder: a lock, and none of the leftovers of runs that were broken off."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from bigkingxxl.errors import InputError, Interrupted, OutputError
+from bigkingxxl.files import make_folder
+from bigkingxxl.processes import is_alive
+from bigkingxxl.training.checkpoints import last_checkpoint
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+Result = TypeVar("Result")
+Rest = ParamSpec("Rest")
+
+LOCK = ".training.lock"
+TEMPORARY = re.compile(r"\..+\.(\d+)\.part(\..+)?")
+# What may differ where a run goes on: how long and how fast it learns, not what.
+FREE = frozenset((
+    "training.epochs", "training.max_minutes", "training.max_cpu_minutes",
+    "training.checkpoint_minutes", "training.patience", "training.workers",
+))  # fmt: skip
+
+
+def alone_in_folder(
+    train: Callable[Concatenate[First, Second, Path, Rest], Result],
+) -> Callable[Concatenate[First, Second, Path, Rest], Result]:
+    """Let a function that trains into the folder `out`, its third argument, have it to itself.
+
+    What is interrupted says how to go on.
+    """
+
+    @functools.wraps(train)
+    def alone(
+        first: First, second: Second, out: Path, /, *args: Rest.args, **options: Rest.kwargs
+    ) -> Result:
+        with locked(out):
+            clear_leftovers(out)
+            try:
+                return train(first, second, out, *args, **options)
+            except KeyboardInterrupt as end:
+                advice = "run again with --resume to go on"
+                if not last_checkpoint(out).is_file():
+                    advice = "there is no checkpoint yet, run again to start anew"
+                number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
+                raise Interrupted(advice=advice, **number) from None
+
+    return alone
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder, which is made if need be, and removed again if it stays empty.
+
+    The system gives the lock back when its process dies, however that is.
+
+    Raises:
+        InputError: another training holds it.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    make_folder(folder)
+    path = folder / LOCK
+    descriptor = _take(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+        with suppress(OSError):
+            for each in missing:
+                each.rmdir()
+
+
+def _take(path: Path) -> int:
+    """An open lock file that this process holds."""
+    try:
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                _refuse_if_held(path, descriptor)
+                if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                    os.ftruncate(descriptor, 0)
+                    os.lseek(descriptor, 0, os.SEEK_SET)
+                    os.write(descriptor, json.dumps(_me()).encode())
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # its holder ended and removed it meanwhile
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _me() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
+
+
+def _refuse_if_held(path: Path, descriptor: int) -> None:
+    holder = _holder(descriptor)
+    host = holder.get("host", "")
+    who = f"process {holder.get('pid', '?')} on {host or '?'}, since {holder.get('since', '?')}"
+    if host not in ("", socket.gethostname()):
+        raise InputError(
+            f"{path.parent}: another training may be at work here ({who}): wait for it, choose "
+            f"another --out, or remove {path} if it has ended"
+        )
+    if not _system_lock(descriptor, holder):
+        raise InputError(
+            f"{path.parent}: another training is at work here ({who}): wait for it, or choose "
+            "another --out"
+        )
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    """Who wrote the lock; empty where nobody did, or nobody finished to."""
+    try:
+        found = json.loads(os.read(descriptor, 4096))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _system_lock(descriptor: int, holder: dict[str, Any]) -> bool:
+    """Take the system's lock of an open file; False where another process has it.
+
+    Where the system has none, the process that is named in the file must be dead.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pid = holder.get("pid")
+        return not isinstance(pid, int) or pid == os.getpid() or not is_alive(pid)
+    return True
+
+
+def clear_leftovers(run: Path) -> None:
+    """Remove the temporary files that runs which were killed left in a run folder."""
+    for folder in (run, last_checkpoint(run).parent):
+        for path in folder.glob(".*.part*"):
+            found = TEMPORARY.fullmatch(path.name)
+            if found is None:
+                continue
+            pid = int(found[1])
+            if pid == os.getpid() or not is_alive(pid):
+                with suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> None:
+    """Refuse to go on with a run under settings that make it another one.
+
+    Args:
+        recipe: the complete recipe, as its file holds it; trained_on: ids of the images.
+    Raises:
+        InputError: it names what differs.
+    """
+    before, now = _flat(_read(run / "recipe.json")), _flat(json.loads(json.dumps(recipe)))
+    for name in sorted(before.keys() & now.keys() - FREE):
+        if before[name] != now[name]:
+            raise InputError(
+                f"{run}: the run began with {name}={before[name]}, not {now[name]}: go on with the "
+                "settings it began with, or choose another --out"
+            )
+    images = _read(run / "run.json").get("trained_on", trained_on)
+    if images != trained_on:
+        raise InputError(
+            f"{run}: the run began with {len(images)} other images to train on: go on with the "
+            "--data and --fold it began with, or choose another --out"
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

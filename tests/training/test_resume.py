@@ -1,0 +1,90 @@
+"""A run that is broken off anywhere goes on to the model that the unbroken run makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.methods.base import Batch
+from bigkingxxl.training.checkpoints import best_checkpoint, last_checkpoint, load_checkpoint
+from bigkingxxl.training.module import TrainingModule
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run import train
+
+EVERY_BATCH = 1e-9
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def small(recipe: Recipe, **changes: Any) -> Recipe:
+    """Two epochs of three steps, with a checkpoint after each."""
+    own = {"crops_per_epoch": 6, "batch_size": 2, "checkpoint_minutes": EVERY_BATCH, **changes}
+    return recipe.changed(training=recipe.training.changed(**own).model_dump())
+
+
+def states(run: Path) -> list[dict[str, Any]]:
+    return [load_checkpoint(path(run)) for path in (last_checkpoint, best_checkpoint)]
+
+
+def assert_alike(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert first["global_step"] == second["global_step"]
+    assert first["epoch"] == second["epoch"]
+    assert first["score"] == pytest.approx(second["score"], abs=1e-6)
+    assert first["callbacks"]["Checkpoints"] == pytest.approx(second["callbacks"]["Checkpoints"])
+    assert first["losses"] == pytest.approx(second["losses"], rel=1e-5)
+    for name in ("state_dict", "current_model_state"):
+        for key, tensor in first[name].items():
+            assert torch.allclose(tensor, second[name][key], atol=1e-6), (name, key)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unbroken run."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(small(base()), data, run, device="cpu", quiet=True)
+    return run
+
+
+def base() -> Recipe:
+    return Recipe.model_validate({
+        "method": "compact", "settings": {"widths": (8, 8, 8, 8), "imagenet": False},
+        "augment": {"size": 64},
+        "training": {"epochs": 2, "warmup_steps": 2, "validation_images": 2, "workers": 0},
+        "prediction": {"scale": 1.0, "tile": 64, "overlap": 16},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("hook", "epoch", "number"),
+    [
+        ("training_step", 0, 1), ("training_step", 0, 2), ("training_step", 1, 0),
+        ("training_step", 1, 1), ("training_step", 1, 2), ("validation_step", 0, 0),
+        ("validation_step", 0, 1), ("validation_step", 1, 1),
+    ],
+)  # fmt: skip
+def test_a_run_cut_anywhere_goes_on_to_the_same_state(
+    whole: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    workers: int, hook: str, epoch: int, number: int,
+) -> None:  # fmt: skip
+    step = getattr(TrainingModule, hook)
+
+    def power_cut(self: TrainingModule, batch: Batch, batch_idx: int) -> Any:
+        if self.current_epoch == epoch and batch_idx == number:
+            raise PowerCutError
+        return step(self, batch, batch_idx)
+
+    recipe = small(base(), workers=workers)
+    monkeypatch.setattr(TrainingModule, hook, power_cut)
+    with pytest.raises(PowerCutError):
+        train(recipe, data, tmp_path / "run", device="cpu", quiet=True)
+    monkeypatch.undo()
+    train(recipe, data, tmp_path / "run", device="cpu", quiet=True, resume=True)
+    for expected, found in zip(states(whole), states(tmp_path / "run"), strict=True):
+        assert_alike(expected, found)
