@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
+import threading
+from multiprocessing.connection import wait
 from types import FrameType
 
 from bigkingxxl.errors import Interrupted
@@ -14,18 +17,27 @@ PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 def die_with_parent() -> None:
-    """Have the system kill this worker process when its parent ends, however that ends.
+    """Let this worker process end with the one that started it, however that ends.
 
-    Linux alone can do so; elsewhere a worker notices by itself that nobody asks it any more.
+    A thread waits for it, which works for any way of starting; on Linux the system kills a direct
+    child at once, even one that is stuck.
     """
-    if not sys.platform.startswith("linux"):
+    parent = multiprocessing.parent_process()
+    if parent is None:
         return
-    parent = os.getppid()
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:
+    threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+    prctl = None
+    if sys.platform.startswith("linux"):
+        prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None and os.getppid() == parent.pid:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # it ended before it was asked for
-        os._exit(1)
+        if os.getppid() != parent.pid:  # it ended before it was asked for
+            os._exit(1)
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def raise_on_sigterm() -> None:

@@ -204,8 +204,7 @@ class Checkpoints(Checkpoint):
             self.stale += 1
             if module.score > self.best:
                 self.best, self.stale = module.score, 0
-                trainer.save_checkpoint(best_checkpoint(self.run))
-        self._save_last(trainer)
+        self._save_last(trainer, is_best=self.patience is not None and self.stale == 0)
         self._end_if_stale(trainer)
         self.stop.check()
 
@@ -215,8 +214,13 @@ class Checkpoints(Checkpoint):
 
     # ---- what ---------------------------------------------------------------------------------
 
-    def _save_last(self, trainer: L.Trainer) -> None:
-        trainer.save_checkpoint(last_checkpoint(self.run))
+    def _save_last(self, trainer: L.Trainer, is_best: bool = False) -> None:
+        last, best = last_checkpoint(self.run), best_checkpoint(self.run)
+        if is_best:
+            # First of all: a last state must not name a best score whose weights are not there.
+            trainer.save_checkpoint(best)
+        if not (is_best and linked(best, last)):
+            trainer.save_checkpoint(last)
         self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
@@ -244,6 +248,16 @@ class Checkpoints(Checkpoint):
         self._random = checkpoint.get("random")
 
 
+def linked(path: Path, target: Path) -> bool:
+    """Make `target` another name of a file, at once; False where the filesystem cannot."""
+    try:
+        with whole_file(target) as temporary:
+            temporary.hardlink_to(path)
+    except (OSError, OutputError, NotImplementedError):
+        return False
+    return True
+
+
 def due_for_validation(loops: dict[str, Any]) -> None:
     """Make the saved state of Lightning's loops one that goes on with a whole validation.
 
@@ -258,7 +272,7 @@ def due_for_validation(loops: dict[str, Any]) -> None:
 def random_state() -> dict[str, Any]:
     """What torch's random numbers go on from."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 

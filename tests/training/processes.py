@@ -1,0 +1,81 @@
+"""The command in processes of their own that share one import of torch, to be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+PATIENCE = 120.0  # seconds; a machine may be busy
+
+
+@contextmanager
+def running(
+    arguments: list[str], log: Path, *, step_seconds: float = 0.0, largest_file: int | None = None
+) -> Iterator[BaseProcess]:
+    """`bigkingxxl` with arguments, its output in `log`; killed when the block ends.
+
+    Args:
+        step_seconds: that each training step takes longer; largest_file: bytes, for a full disk.
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["bigkingxxl.training.run", "bigkingxxl.cli.train"])
+    process = context.Process(target=command, args=(arguments, log, step_seconds, largest_file))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def command(arguments: list[str], log: Path, step_seconds: float, largest_file: int | None) -> None:
+    """What runs in the process, which leads a group of its own."""
+    from bigkingxxl.cli.main import main
+    from bigkingxxl.training.module import TrainingModule
+
+    os.setpgid(0, 0)
+    # As outside this helper: another fork server would import torch once more.
+    multiprocessing.set_start_method("fork", force=True)
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    check = TrainingModule.check
+
+    def slow(self: TrainingModule, *arguments: object) -> None:
+        time.sleep(step_seconds)
+        check(self, *arguments)  # type: ignore[arg-type]
+
+    TrainingModule.check = slow  # type: ignore[method-assign]
+    sys.argv = ["bigkingxxl", *arguments]
+    main()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that a process does."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def children(pid: int | None) -> list[int]:
+    """Processes that a process started and that live."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    """Whether it is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
