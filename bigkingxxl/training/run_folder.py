@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bigkingxxl.errors import InputError, Interrupted, OutputError
-from bigkingxxl.files import make_folder
+from bigkingxxl.files import clear_temporaries, make_folder
 from bigkingxxl.processes import is_alive
 from bigkingxxl.training.checkpoints import last_checkpoint
 
@@ -25,7 +23,6 @@ Result = TypeVar("Result")
 Rest = ParamSpec("Rest")
 
 LOCK = ".training.lock"
-TEMPORARY = re.compile(r"\..+\.(\d+)\.part(\..+)?")
 # What may differ where a run goes on: how long and how fast it learns, not what.
 FREE = frozenset((
     "training.epochs", "training.max_minutes", "training.max_cpu_minutes",
@@ -46,7 +43,8 @@ def alone_in_folder(
         first: First, second: Second, out: Path, /, *args: Rest.args, **options: Rest.kwargs
     ) -> Result:
         with locked(out):
-            clear_leftovers(out)
+            clear_temporaries(out)
+            clear_temporaries(last_checkpoint(out).parent)
             try:
                 return train(first, second, out, *args, **options)
             except KeyboardInterrupt as end:
@@ -147,19 +145,6 @@ def _system_lock(descriptor: int, holder: dict[str, Any]) -> bool:
         pid = holder.get("pid")
         return not isinstance(pid, int) or pid == os.getpid() or not is_alive(pid)
     return True
-
-
-def clear_leftovers(run: Path) -> None:
-    """Remove the temporary files that runs which were killed left in a run folder."""
-    for folder in (run, last_checkpoint(run).parent):
-        for path in folder.glob(".*.part*"):
-            found = TEMPORARY.fullmatch(path.name)
-            if found is None:
-                continue
-            pid = int(found[1])
-            if pid == os.getpid() or not is_alive(pid):
-                with suppress(OSError):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.files import temporary_beside
 from bigkingxxl.training.checkpoints import last_checkpoint, load_checkpoint
 from tests.training.processes import children, is_running, running, wait_until
 
@@ -80,7 +81,8 @@ def test_a_run_killed_again_and_again_makes_the_model_of_the_unbroken_run(
             training.join()
             wait_until(lambda: not any(map(is_running, workers)))
         assert (run / ".training.lock").exists()
-        leftover = run / "checkpoints" / f".last.{training.pid}.part.ckpt"
+        ours = temporary_beside(last_checkpoint(run))
+        leftover = ours.with_name(ours.name.replace(str(os.getpid()), str(training.pid)))
         leftover.touch()
         done = steps(run)
 
