@@ -35,7 +35,7 @@ from bigkingxxl.evaluation.competition_map import CompetitionScore
 from bigkingxxl.evaluation.tuning import crossfitted_points
 from bigkingxxl.files import write_bytes, write_json, write_text
 from bigkingxxl.inference.load import choose_device
-from bigkingxxl.io.images.image_files import find_images
+from bigkingxxl.io.images import find_images
 from bigkingxxl.models import read_card
 from bigkingxxl.provenance import fingerprint, provenance
 from bigkingxxl.training.curves import read_curves
@@ -112,7 +112,11 @@ class Few:
             ids=ids,
             paths={image_id: data.paths[image_id] for image_id in ids},
             # Training refuses those that show a validation image.
-            unlabelled=(*data.unlabelled, *bare, *find_images(options.unlabelled)),
+            unlabelled=(
+                *data.unlabelled,
+                *bare,
+                *(file.path for file in find_images(options.unlabelled).files),
+            ),
         )
         return cls(few, labelled, shown, scored)
 

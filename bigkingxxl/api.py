@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.images import ArrayImage, ImageSource
+from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.runs.reader import open_run
 
@@ -181,12 +181,9 @@ def as_source(image: Any, pixel_size: PixelSize | None = None) -> ImageSource:
     pixels = np.asarray(image)
     if pixels.dtype.kind not in "biuf":
         raise InputError(f"an image is a path or an array of numbers, not {type(image).__name__}")
-    if pixels.ndim == 3 and pixels.shape[2] in (3, 4):
-        # Luminance of RGB, as the file readers take it; alpha is no light.
-        pixels = pixels[..., :3].astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
-        raise InputError(f"an image has the shape [H, W] or [C, H, W], not {pixels.shape}")
-    return ArrayImage(pixels, pixel_size_um=pixel_size)
+    from bigkingxxl.io.images.axes import array_source
+
+    return array_source(pixels, pixel_size_um=pixel_size)
 
 
 def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:

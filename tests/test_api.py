@@ -75,8 +75,8 @@ def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((2, 3, 4, 5)), r"shape \[H, W\]"),
-        (np.zeros((0, 5)), r"shape \[H, W\]"),
+        (np.zeros((2, 3, 4, 5)), r"has the shape \(2, 3, 4, 5\), expected .* \[H, W\]"),
+        (np.zeros((0, 5)), r"has the shape \(0, 5\), expected .* \[H, W\]"),
         (np.array(["a"]), "array of numbers"),
         (None, "array of numbers"),
     ],

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.support import instances_of
 
 ROOT = Path(__file__).parents[1]
-LIMIT_BYTES = 400_000_000
+LIMIT_BYTES = 480_000_000
 
 pytestmark = [
     pytest.mark.slow,
@@ -113,7 +113,7 @@ def test_the_wheel_holds_what_the_package_needs(wheel: Path) -> None:
 
 
 def test_the_base_install_is_small(installed: Path) -> None:
-    """Below 400 MB as it is unpacked, without the bytecode that Python makes of it later."""
+    """Below 480 MB as it is unpacked, without the bytecode that Python makes of it later."""
     files = [path for path in installed.parent.rglob("*") if path.is_file()]
     size = sum(path.lstat().st_size for path in files if path.suffix != ".pyc")
     assert size < LIMIT_BYTES, f"{size / 1e6:.0f} MB"

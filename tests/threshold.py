@@ -80,10 +80,10 @@ def save_images(folder: Path, counts: Sequence[int]) -> list[Path]:
 def run(
     paths: Sequence[Path], out: Path, *formats: str, predictor: Threshold | None = None,
     key: str = "k", model: str = "abc123", selection: Selection | None = None,
-    frames: bool = False, **options: Any,
+    frames: str | None = None, **options: Any,
 ) -> FolderResult:  # fmt: skip
     """A run with every format, unless some are named."""
-    reading = Reading(frames="all" if frames else "first")
+    reading = Reading(frames=frames)
     selection = selection or Selection(OperatingPoints())
     settings = run_settings(
         key, selection, formats or FORMATS, model=model, reading=reading.as_json()

@@ -47,8 +47,21 @@ def predict(
     type_vote: Annotated[
         str | None, typer.Option(help="One type an 'image', or each 'cell' its own.")
     ] = None,
-    frames: Annotated[str, typer.Option(help="'first' page of a TIFF, or 'all'.")] = "first",
-    channel: Annotated[int | None, typer.Option(min=0, help="Channel to look at.")] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel to look at, counted from 0.")
+    ] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="Of a time-lapse: one, or a range like 0:10 (default: all).")
+    ] = None,
+    z: Annotated[
+        str | None, typer.Option("--z", help="Of a z-stack: max, mid, all, one or a range.")
+    ] = None,
+    position: Annotated[
+        int | None, typer.Option(min=0, help="Of several in a file: this one (default: all).")
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive/--no-recursive", help="Search folders in folders.")
+    ] = True,
     pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
     as_json: AsJson = False,
     min_score: Annotated[
@@ -96,23 +109,20 @@ def predict(
     from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.sizing import GivenSize
-    from bigkingxxl.io.images.image_files import find_images
     from bigkingxxl.models import model_hash, read_card, resolve_model
     from bigkingxxl.provenance import fingerprint
-    from bigkingxxl.runs.folder import check_names, predict_folder, run_settings
+    from bigkingxxl.runs.folder import predict_folder, run_settings
     from bigkingxxl.runs.outputs import chosen_formats
     from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
 
-    check_options(frames, flips, type_vote)
+    check_options(flips, type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
-    reading = Reading(
-        channel, "all" if frames == "all" else "first", size_um, diameter, pixel_limit
-    )
-    paths = find_images(images)
+    reading = Reading(channel, frames, z, position, size_um, diameter, pixel_limit)
+    reading.check()
+    names = found_images(images, recursive=recursive, quiet=quiet)
     chosen = chosen_formats(split_names(formats))
-    check_names(paths)
     models = [resolve_model(each) for each in model]
     changes = {
         name: value for name, value in (("tile", tile), ("flips", flips)) if value is not None
@@ -125,16 +135,17 @@ def predict(
     selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
     selection.check("--")
     hashes = [model_hash(path) for path in models]
-    # The pixel limit refuses images, but changes nothing in those that are done.
-    options = repr((changes, given, cell_type, frames, channel, type_vote, weight))
+    # The pixel limit and the frames refuse images, but change nothing in those that are done.
+    options = repr((changes, given, cell_type, channel, z, type_vote, weight))
     settings = run_settings(
         fingerprint([*hashes, options]), selection, chosen, model="+".join(hashes),
         reading=reading.as_json(),
     )  # fmt: skip
     result = predict_folder(
-        predictor, paths, reading.open, out, settings, selection,
+        predictor, list(names), lambda path: reading.open(path, names[path]), out, settings,
+        selection,
         partial(warnings_for, card, scale_given=scale is not None),
-        overwrite=overwrite, track=partial(track, quiet=quiet),
+        name_of=names.__getitem__, overwrite=overwrite, track=partial(track, quiet=quiet),
     )  # fmt: skip
     size_given = scale is not None or diameter is not None
     advice = unlike_training(result, card.median_diameter, size_given)
@@ -146,12 +157,20 @@ def split_names(texts: Sequence[str]) -> list[str]:
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
-def check_options(frames: str, flips: int | None, type_vote: str | None) -> None:
+def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict[Path, str]:
+    """The image files in some places and their names in results; says what is left out."""
+    from bigkingxxl.io.images import find_images
+
+    found = find_images(places, recursive)
+    if (left_out := found.sentence()) is not None and not quiet:
+        typer.echo(f"bigkingxxl: {left_out}", err=True)
+    return {file.path: file.name for file in found.files}
+
+
+def check_options(flips: int | None, type_vote: str | None) -> None:
     """Refuse values that an option does not know."""
     from bigkingxxl.errors import InputError
 
-    if frames not in ("first", "all"):
-        raise InputError(f"--frames is '{frames}', expected 'first' or 'all'")
     if flips not in (None, 1, 2, 4):
         raise InputError(f"--flips is {flips}, expected 1, 2 or 4")
     if type_vote not in (None, "image", "cell"):

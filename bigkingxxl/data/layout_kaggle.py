@@ -10,7 +10,7 @@ from bigkingxxl.data.base import Dataset, check_claim
 from bigkingxxl.errors import FormatError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
-from bigkingxxl.io.images.image_files import images_in
+from bigkingxxl.io.images.folders import images_in
 from bigkingxxl.io.tables.csv_table import BadRows, read_table
 
 ANNOTATIONS, IMAGES = "train.csv", "train"

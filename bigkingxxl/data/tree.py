@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigkingxxl.io.images.image_files import IMAGE_SUFFIXES
+from bigkingxxl.io.images.registry import image_suffixes
 
 OME = ".ome"
 # What other programs and this one leave beside images, and what is no image to be annotated.
@@ -30,7 +30,8 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 def is_image_name(path: Path) -> bool:
     """True where a file is called as an image is."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    ending = path.suffix.lower()  # beside images, arrays are annotations as a rule
+    return ending != ".npy" and ending in image_suffixes()
 
 
 def inner_name(path: Path, folder: Path, name: str | None = None) -> str:

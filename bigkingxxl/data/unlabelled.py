@@ -9,7 +9,7 @@ from pathlib import Path
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.io.images.image_files import find_images, open_image
+from bigkingxxl.io.images import find_images, open_image
 
 
 def unlabelled_images(
@@ -26,7 +26,8 @@ def unlabelled_images(
         InputError: there are none, or one is a validation image (by its name or its pixels).
         ImageError: one cannot be read, or has other channels than the annotated images.
     """
-    paths = find_images(places) if places else sorted(data.unlabelled)
+    named = [file.path for file in find_images(places).files] if places else []
+    paths = named or sorted(data.unlabelled)
     if not paths:
         raise InputError(
             f"{data.root} has no images without annotation (train_semi_supervised/): name a folder "

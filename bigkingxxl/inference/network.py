@@ -129,7 +129,8 @@ class NetworkPredictor(ABC):
     def _check_channels(self, source: ImageSource) -> None:
         expected = self.image_channels
         if expected is not None and source.channels != expected:
-            advice = "; choose one of them" if expected == 1 else ""
+            last = source.channels - 1
+            advice = f": choose one with --channel 0 to {last}" if expected == 1 else ""
             raise ImageError(
                 f"{source.name} has {source.channels} channels, but the model was trained on "
                 f"images of {expected}{advice}"

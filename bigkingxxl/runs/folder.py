@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bigkingxxl.data.tracking import Track, untracked
-from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.ordered import Task, in_order
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.selection import Selection
@@ -88,6 +88,7 @@ def predict_folder(
     selection: Selection,
     warn: Warn | None = None,
     *,
+    name_of: Callable[[Path], str] = stem_of,
     overwrite: bool = False,
     track: Track = untracked,
     label: str = "predicting",
@@ -102,6 +103,7 @@ def predict_folder(
         open_images: the images of a file (several for a time-lapse).
         settings: see `run_settings`; what other settings made is made anew.
         warn: sentences on what the user should know of an image.
+        name_of: the id of a file that cannot be opened.
         overwrite: also files that a person changed or made.
         track: shows the progress, file by file; label: what is being done.
         ahead: images worked on at once, each in a thread; what is written does not depend on it.
@@ -115,7 +117,7 @@ def predict_folder(
     with store.at_work(settings.run):
         store.check_alone(settings.run)
         work = Work(settings, selection, predictor, warn, overwrite)
-        run = _Run(store, work)
+        run = _Run(store, work, name_of)
         total = len(paths) if isinstance(paths, Sized) else None
         for _ in track(run.finished(paths, open_images, ahead), total, label):
             pass
@@ -139,6 +141,7 @@ class _Run:
 
     store: RunStore
     work: Work
+    name_of: Callable[[Path], str]
     result: FolderResult = field(default_factory=FolderResult)
     paths: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -165,7 +168,7 @@ class _Run:
             except Exception as error:
                 if is_for_all(error):
                     raise
-                yield Task(_Turn(path), partial(self._failed, path.stem, path, error))
+                yield Task(_Turn(path), partial(self._failed, self.name_of(path), path, error))
                 continue
             for index, source in enumerate(sources):
                 turn = _Turn(path, index == len(sources) - 1)
@@ -175,7 +178,7 @@ class _Run:
                     yield Task(turn, partial(_same, failed))
                     continue
                 self.names.add(source.name)
-                image = RunImage(source, path, index if len(sources) > 1 else None)
+                image = RunImage(source, path, getattr(source, "frame", None))
                 work = partial(self._predict, image)
                 yield Task(turn, work, source.shape[0] * source.shape[1] > ALONE_ABOVE)
 
@@ -223,18 +226,3 @@ class _Run:
 
 def _same(outcome: Outcome) -> Outcome:
     return outcome
-
-
-def check_names(paths: Sequence[Path]) -> None:
-    """Refuse at once what would only show after hours.
-
-    Raises:
-        InputError: two files whose results would have one name.
-    """
-    first: dict[str, Path] = {}
-    for path in paths:
-        if first.setdefault(path.stem, path) != path:
-            raise InputError(
-                f"{first[path.stem]} and {path} would both be '{path.stem}' in the results: "
-                "give each a name or a run of its own"
-            )

@@ -126,10 +126,9 @@ class ImageResult:
         Raises:
             ImageError: it is gone, or cannot be read any more.
         """
-        sources = Reading.of(self.settings.reading).open(self.path)
-        for source in sources:
-            if source.name == self.name:
-                return source
+        sources = Reading.of(self.settings.reading).reopen(self.path, [self.name])
+        if sources:
+            return sources[0]
         raise ImageError(f"{self.path} no longer holds the image '{self.name}'")
 
     def measurements(self) -> Table:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import PixelSize
-from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, open_frames, open_image
+from bigkingxxl.io.images import DEFAULT_PIXEL_LIMIT, open_images
+from bigkingxxl.io.images.series import PlaneChoice
 
 
 @dataclass(frozen=True)
@@ -19,31 +20,56 @@ class Reading:
     """What is read of each file.
 
     Attributes:
-        channel: counted from 0; frames: the first page of a TIFF, or all.
+        channel, frames, z, position: see `bigkingxxl.io.images.open_images`.
         pixel_size_um: micrometres (row, column) in the place of what the file says.
         diameter: of the cells, in pixels, where the user says it.
         pixel_limit: larger images are refused.
     """
 
     channel: int | None = None
-    frames: Literal["first", "all"] = "first"
+    frames: str | None = None
+    z: str | None = None
+    position: int | None = None
     pixel_size_um: PixelSize | None = None
     diameter: float | None = None
     pixel_limit: int = DEFAULT_PIXEL_LIMIT
 
-    def open(self, path: Path) -> list[ImageSource]:
+    def check(self) -> None:
+        """Refuse what no file could answer.
+
+        Raises:
+            InputError: see `PlaneChoice.check`.
+        """
+        PlaneChoice(self.channel, self.frames, self.z, self.position).check()
+
+    def open(self, path: Path, name: str | None = None) -> list[ImageSource]:
         """The images of a file.
+
+        Args:
+            name: what the run calls the file (default: its own name without ending).
 
         Raises:
             ImageError: it cannot be read.
         """
-        options: dict[str, Any] = {"channel": self.channel, "pixel_limit": self.pixel_limit}
-        sources: Sequence[ImageSource]
-        if self.frames == "all":
-            sources = open_frames(path, **options)
-        else:
-            sources = [open_image(path, **options)]
+        sources = open_images(
+            path, channel=self.channel, frames=self.frames, z=self.z, position=self.position,
+            pixel_limit=self.pixel_limit, name=name,
+        )  # fmt: skip
         return [self._told(source) for source in sources]
+
+    def reopen(self, path: Path, image_ids: Collection[str]) -> list[ImageSource]:
+        """Those images of a file that a run has, under their ids there.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        found = []
+        for source in self.open(path, ""):  # its name is the mark of its plane in the file
+            ids = [image_id for image_id in image_ids if image_id.endswith(source.name)]
+            if len(ids) == 1:
+                source.name = ids[0]
+                found.append(source)
+        return found
 
     def _told(self, source: ImageSource) -> ImageSource:
         if self.diameter is None and self.pixel_size_um is None:

@@ -45,17 +45,20 @@ def remeasure(
         image.path: image.record.seen for image in run.values()
         if not image.failure and not image.record.is_gone()
     }  # fmt: skip
+    ids: dict[Path, list[str]] = {}
+    for name, image in run.items():
+        ids.setdefault(image.path, []).append(name)
     if not seen:
         raise InputError(f"{folder} holds no images with cells to measure")
 
     def open_images(path: Path) -> Sequence[ImageSource]:
         _check_same(path, seen[path])
-        return [source for source in reading.open(path) if source.name in run]
+        return reading.reopen(path, ids[path])
 
     selection = Selection(OperatingPoints())  # never asked: the cells are stored
     return predict_folder(
         None, sorted(seen), open_images, folder, settings, selection,
-        overwrite=overwrite, track=track, label="measuring",
+        name_of=lambda path: ids[path][0], overwrite=overwrite, track=track, label="measuring",
     )  # fmt: skip
 
 

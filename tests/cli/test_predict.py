@@ -180,14 +180,19 @@ def test_images_of_any_kind(
     assert read_label_image(tmp_path / "out" / "labels" / f"{path.stem}.tif").shape == size
 
 
-@pytest.mark.parametrize("frames", ["first", "all"])
-def test_time_lapses(predict: Run, tmp_path: Path, frames: str) -> None:
+@pytest.mark.parametrize(
+    ("frames", "places"), [(None, (0, 1, 2)), ("all", (0, 1, 2)), ("0", (0,)), ("1:", (1, 2))]
+)
+def test_time_lapses(
+    predict: Run, tmp_path: Path, frames: str | None, places: tuple[int, ...]
+) -> None:
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), photometric="minisblack",
                      metadata={"axes": "TYX"})  # fmt: skip
-    result = predict(path, "--frames", frames, "--format", "labels,submission")
+    options = [] if frames is None else ["--frames", frames]
+    result = predict(path, *options, "--format", "labels,submission")
     assert result.exit_code == 0, result.output
-    names = ["movie"] if frames == "first" else [f"movie_f000{k}" for k in range(3)]
+    names = [f"movie_t00{place}" for place in places]
     assert sorted(stamps(tmp_path / "out")) == [f"{name}.tif" for name in names]
     rows = (tmp_path / "out" / "submission.csv").read_text().splitlines()[1:]
     assert {row.split(",")[0] for row in rows} == set(names)
@@ -335,10 +340,39 @@ def test_an_image_of_other_channels_is_listed(predict: Run, tmp_path: Path) -> N
 def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> None:
     (images / "more").mkdir()
     Image.fromarray(pixels(1)).save(images / "more" / "gray.png")
-    sentence = sentence_of(predict(images, images / "more"))
-    assert str(images / "gray.png") in sentence
-    assert str(images / "more" / "gray.png") in sentence
-    assert not (tmp_path / "out").exists()
+    assert predict(images, "--format", "labels,summary").exit_code == 0
+    labels = tmp_path / "out" / "labels"
+    assert (labels / "gray.tif").is_file()
+    assert (labels / "more" / "gray.tif").is_file()
+    assert "\nmore/gray," in (tmp_path / "out" / "summary.csv").read_text()
+
+
+def test_folders_are_not_searched_further_where_that_is_said(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    (images / "more").mkdir()
+    Image.fromarray(pixels(1)).save(images / "more" / "gray.png")
+    assert "in 3 images" in predict(images, "--no-recursive").stdout
+
+
+def test_what_is_left_out_is_counted(predict: Run, images: Path) -> None:
+    (images / "notes.txt").touch()
+    Image.fromarray(pixels(1)).save(images / "gray_masks.png")
+    result = predict(images)
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert "1 label images" in line
+    assert "1 other files (.txt)" in line
+
+
+def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), imagej=True, metadata={"axes": "ZYX"})
+    result = predict(path)
+    assert result.exit_code != 0
+    assert "--z max" in result.stderr
+    assert predict(path, "--z", "max").exit_code == 0
+    assert [*stamps(tmp_path / "out")] == ["deep.tif"]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +391,9 @@ def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> N
         (["--pixel-size", "inf"], "the pixel size is inf"),
         (["--scale", "1", "--diameter", "9"], "--scale and --diameter both say"),
         (["--type-vote", "all"], "--type-vote is 'all', expected 'image' or 'cell'"),
-        (["--frames", "some"], "--frames is 'some', expected 'first' or 'all'"),
+        (["--frames", "some"], "--frames is 'some', expected 'all', a number or a range"),
+        (["--frames", "-1"], "--frames is '-1', expected 'all', a number or a range"),
+        (["--z", "top"], "--z is 'top', expected 'all', 'mid', 'max', a number or a range"),
         (["--cell-type", "astr"], "knows no cell type 'astr', did you mean 'astro'?"),
         (["--device", "tpu"], "no device 'tpu': choose auto, cpu, cuda or mps"),
         (["nowhere/*.tif"], "nowhere/*.tif holds no images"),
@@ -492,5 +528,6 @@ def test_images_unlike_those_of_training_are_counted_in_a_line(
 def test_help_names_what_can_be_asked_for() -> None:
     text = CliRunner().invoke(main.app, ["predict", "--help"]).stdout
     for option in ("--model", "--out", "--format", "--tile", "--scale", "--pixel-size",
-                   "--diameter", "--cell-type", "--type-vote", "--frames"):  # fmt: skip
+                   "--diameter", "--cell-type", "--type-vote", "--frames",
+                   "--channel", "--z", "--position", "--no-recursive"):  # fmt: skip
         assert option in text

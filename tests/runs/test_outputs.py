@@ -111,16 +111,16 @@ def test_frames_of_a_time_lapse_know_their_place(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "still.tif", pixels(4), photometric="minisblack")
     out = tmp_path / "out"
     paths = [tmp_path / "movie.tif", tmp_path / "still.tif"]
-    run(paths, out, "imagej", "qupath", frames=True)
+    run(paths, out, "imagej", "qupath")
 
     def positions(name: str) -> set[int]:
         rois: Any = roiread(out / "imagej" / name)
         return {roi.position for roi in rois}
 
-    assert positions("movie_f0000.zip") == {1}
-    assert positions("movie_f0001.zip") == {2}
-    assert positions("still_f0000.zip") == {0}  # of all frames: there is only one
-    features = json.loads((out / "qupath" / "movie_f0001.geojson").read_text())["features"]
+    assert positions("movie_t000.zip") == {1}
+    assert positions("movie_t001.zip") == {2}
+    assert positions("still.zip") == {0}  # of all frames: there is only one
+    features = json.loads((out / "qupath" / "movie_t001.geojson").read_text())["features"]
     assert {feature["geometry"]["plane"]["t"] for feature in features} == {1}
 
 

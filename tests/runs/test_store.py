@@ -209,13 +209,14 @@ def test_an_image_whose_pixels_changed_is_done_again(tmp_path: Path, images: lis
 
 def test_names_that_a_file_no_longer_has_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "movie.tif"
-    tifffile.imwrite(path, np.stack([pixels(2), pixels(5)]), photometric="minisblack")
+    tifffile.imwrite(path, pixels(2), photometric="minisblack")
     out = tmp_path / "out"
     run([path], out)
-    result = run([path], out, frames=True)
+    tifffile.imwrite(path, np.stack([pixels(2), pixels(5)]), photometric="minisblack")
+    result = run([path], out)
     assert result.removed > 0
     assert sorted(each.name for each in (out / "labels").iterdir()) == [
-        "movie_f0000.tif", "movie_f0001.tif",
+        "movie_t000.tif", "movie_t001.tif",
     ]  # fmt: skip
     assert len(rows_of(out / "summary.csv")) == 2
 
@@ -444,3 +445,22 @@ def test_nothing_to_predict_is_told(tmp_path: Path) -> None:
     settings = run_settings("k", selection, ["labels"])
     result = predict_folder(Threshold(), [], Reading().open, tmp_path / "out", settings, selection)
     assert result.cells == {}
+
+
+def test_the_images_of_a_series_in_a_folder_are_found_again(tmp_path: Path) -> None:
+    """Under names that hold their folder, and of their own plane."""
+    path = tmp_path / "A1" / "movie.tif"
+    path.parent.mkdir()
+    tifffile.imwrite(path, np.stack([pixels(2), pixels(5)]), photometric="minisblack")
+    reading, out = Reading(), tmp_path / "out"
+    selection = Selection(OperatingPoints())
+    settings = run_settings("k", selection, ["measurements"], reading=reading.as_json())
+    predict_folder(Threshold(), [path], lambda each: reading.open(each, "A1/movie"), out, settings,
+                   selection)  # fmt: skip
+    found = open_run(out)
+    assert found.images == ("A1/movie_t000", "A1/movie_t001")
+    for name, count in zip(found, (2, 5), strict=True):
+        assert np.array_equal(found[name].source.read()[0], pixels(count))
+    (out / "measurements" / "A1" / "movie_t001.csv").unlink()
+    assert remeasure(out).cells == {"A1/movie_t000": 2, "A1/movie_t001": 5}
+    assert (out / "measurements" / "A1" / "movie_t001.csv").is_file()

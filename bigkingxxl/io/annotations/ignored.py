@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
-from bigkingxxl.io.annotations.label_images import check_same_size, one_channel, stored_values
+from bigkingxxl.io.annotations.label_images import check_same_size, one_channel
 from bigkingxxl.io.annotations.qupath import read_areas, read_regions
 from bigkingxxl.io.annotations.registry import LABEL_SUFFIXES, annotation_file
-from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, read_header
+from bigkingxxl.io.images.image_files import read_header, read_values
 
 Size = tuple[int, int]
 IGNORE, REVIEWED = "ignore", "reviewed"
@@ -52,7 +52,7 @@ def read_mark(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
         check_same_size(path, size, read_header(path).shape)
-        marked = one_channel(path, stored_values(path, DEFAULT_PIXEL_LIMIT)) != 0
+        marked = one_channel(path, read_values(path)) != 0
     else:
         file = annotation_file(path)
         if file is None:

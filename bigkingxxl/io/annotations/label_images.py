@@ -21,13 +21,8 @@ from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
-from bigkingxxl.io.images.image_files import (
-    DEFAULT_PIXEL_LIMIT,
-    MASK_ENDINGS,
-    all_images_in,
-    is_tiff,
-    read_header,
-)
+from bigkingxxl.io.images.folders import MASK_ENDINGS, all_images_in
+from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, read_header, read_values
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +57,7 @@ def read_label_image(
     path = Path(path)
     if size is not None:
         check_same_size(path, size, read_header(path, pixel_limit=pixel_limit).shape)
-    values = one_channel(path, stored_values(path, pixel_limit))
+    values = one_channel(path, read_values(path, pixel_limit=pixel_limit))
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
         raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
     low, high = values.min(), values.max()
@@ -119,22 +114,6 @@ def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
         f"{path} has {values.shape[-1]} channels, expected labels in one channel (0 for the "
         "background and a number for each cell)"
     )
-
-
-def stored_values(path: Path, pixel_limit: int) -> NDArray[Any]:
-    """[H, W] or [H, W, C]: the values of a TIFF or PNG as stored.
-
-    Raises:
-        ImageError: it cannot be read.
-    """
-    if not is_tiff(path):
-        from bigkingxxl.io.images.pillow_files import read_values
-
-        return read_values(path, pixel_limit)
-    from bigkingxxl.io.images.tiff_files import read_stored
-
-    channels = read_stored(path, pixel_limit)
-    return channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
 
 
 def write_label_image(path: Path, instances: Instances) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.label_images import check_same_size, one_channel, stored_values
-from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, read_header
+from bigkingxxl.io.annotations.label_images import check_same_size, one_channel
+from bigkingxxl.io.images.image_files import read_header, read_values
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 WHITE = 255
@@ -39,7 +39,7 @@ def read_mask_folder(folder: Path, size: tuple[int, int]) -> Instances:
     paths = mask_files(folder)
     for index, path in enumerate(paths):
         check_same_size(path, size, read_header(path).shape)
-        values = one_channel(path, stored_values(path, DEFAULT_PIXEL_LIMIT))
+        values = one_channel(path, read_values(path))
         cell = Instances.from_label_map((values != 0).astype(np.int32))
         parts.append(cell.runs)
         owners.append(np.full(len(cell.runs), index))

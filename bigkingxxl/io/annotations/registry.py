@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.images.image_files import IMAGE_SUFFIXES, MASK_ENDINGS
+from bigkingxxl.io.images.folders import MASK_ENDINGS
+from bigkingxxl.io.images.registry import image_suffixes
 from bigkingxxl.settings import nearest
 
 Size = tuple[int, int]
@@ -193,7 +194,7 @@ def _bases(stem: str) -> Iterator[str]:
             stem = stem.removesuffix(ending)
             yield stem
             break
-    for ending in (".ome.tif", ".ome.tiff", *IMAGE_SUFFIXES):
+    for ending in (".ome.tif", ".ome.tiff", *image_suffixes()):
         if stem.lower().endswith(ending):
             yield stem[: -len(ending)]
             break

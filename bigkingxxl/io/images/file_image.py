@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,18 +19,18 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Samples(Protocol):
-    """One frame of a file as [C, H, W] of any real type, read by window."""
+    """One plane of a file as [C, H, W] of any real type, read by window."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window inside the frame."""
+        """[C, h, w] of a window inside the plane."""
 
 
 class ArraySamples:
-    """Samples in memory.
+    """Samples in memory, or mapped from a file.
 
     Args:
         pixels: [C, H, W], any real type.
@@ -49,13 +50,54 @@ class ArraySamples:
         return self.pixels[(slice(None), *window.slices)]
 
 
+class BrokenSamples:
+    """A plane that cannot be read, among others that can: reading it raises the reason."""
+
+    def __init__(self, shape: tuple[int, int, int], reason: ImageError) -> None:
+        self.shape, self.reason = shape, reason
+
+    def read(self, window: Window) -> NDArray[Any]:  # noqa: ARG002 - as every plane's
+        """Nothing.
+
+        Raises:
+            ImageError: always.
+        """
+        raise self.reason
+
+
+class BrightestOfDepth:
+    """The maximum projection of planes at several depths; one plane more is held, not all.
+
+    Args:
+        planes: one for each depth, of one shape.
+    """
+
+    def __init__(self, planes: Sequence[Samples]) -> None:
+        self.planes = planes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.planes[0].shape
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """[C, h, w] of a window; a value that is not a number gives way to any other."""
+        brightest = np.array(self.planes[0].read(window))
+        for plane in self.planes[1:]:
+            np.fmax(brightest, plane.read(window), out=brightest)
+        return brightest
+
+
 class FileImage(ImageSource):
-    """One frame of an image file.
+    """One plane of an image file.
 
     Args:
         samples: all its channels.
+        name: what results call it.
         is_colour: the channels are red, green, blue and maybe alpha.
         channel: the one to read; None takes the luminance of colour, and all of anything else.
+        frame: its place among the planes of its position, time before depth, counted from 0; None
+            where it is the only one.
 
     Raises:
         ImageError: it has no such channel.
@@ -66,18 +108,21 @@ class FileImage(ImageSource):
         path: Path,
         samples: Samples,
         *,
-        is_colour: bool,
+        name: str | None = None,
+        is_colour: bool = False,
         channel: int | None = None,
         pixel_size_um: PixelSize | None = None,
+        frame: int | None = None,
     ) -> None:
         count, height, width = samples.shape
         count = min(count, 3) if is_colour else count
         if channel is not None and not 0 <= channel < count:
             raise ImageError(f"{path} has no channel {channel}: it has {count}, counted from 0")
         self.path = path
-        self.name = path.stem
+        self.name = path.stem if name is None else name
         self.shape = (height, width)
         self.pixel_size_um = pixel_size_um
+        self.frame = frame
         self._samples = samples
         self._is_luminance = is_colour and channel is None
         self._taken = slice(0, count) if channel is None else slice(channel, channel + 1)

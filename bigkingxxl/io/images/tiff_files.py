@@ -1,12 +1,13 @@
-"""TIFF files as image sources: any page or channel, read by window."""
+"""TIFF and the formats built on it (OME, ImageJ, LSM, STK, SVS ...), decoded by tifffile."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +16,77 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import BigKingXXLError, ImageError
 from bigkingxxl.geometry import whole
-from bigkingxxl.io.images.file_image import FileImage, Samples, check_size
-from bigkingxxl.io.images.tiff_pixel_size import pixel_size_um
-from bigkingxxl.io.images.tiff_samples import (
+from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.recent import Recent
+from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.tiff_checks import check_chain, check_ome, check_segments
+from bigkingxxl.io.images.tiff_pixel_size import pixel_sizes_um
+from bigkingxxl.io.images.tiff_planes import (
+    JPEGS,
+    FirstChannels,
     InvertedPlane,
     MappedPlane,
     PalettePlane,
-    PillowPlane,
-    Recent,
     SegmentedPlane,
     StackedPlanes,
 )
 
-PLANE_AXES = "YXS"
-WHITE_IS_ZERO, RGB, PALETTE, YCBCR = 0, 2, 3, 6
-UNCOMPRESSED = 1
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".qptiff",
+            ".scn", ".bif", ".gel")  # fmt: skip
+STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+GRAY, RGB, PALETTE, YCBCR, APERIO_YCBCR = (0, 1, 4), 2, 3, 6, 33003
+WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
+ALPHA = (1, 2)
+# Of slides the first series is the slide; the others are pictures of it and of its label.
+SLIDES = ("svs", "ndpi", "scn", "bif", "qpi", "philips", "avs")
+FRAMES, DEPTH, CHANNEL = "TIQ", "Z", "C"
+NARROWEST = 4  # a 'plane' of fewer columns is channels that come last
 
 
-def open_tiff(
-    path: Path, *, channel: int | None = None, page: int = 0, pixel_limit: int
-) -> FileImage:
-    """One frame of a TIFF; see `image_files.open_image`."""
+def is_tiff(start: bytes) -> bool:
+    """True where a file begins as a TIFF does."""
+    return start.startswith(STARTS)
+
+
+def open_tiff(path: Path, pixel_limit: int) -> list[ImageSeries]:
+    """The series of a TIFF; its planes are read by window.
+
+    Raises:
+        ImageError: damaged, cut off, above the limit, or of colours or types that are not read.
+    """
     with _opened(path) as tiff:
-        frames = _frames(tiff)
-        if not 0 <= page < len(frames):
-            raise ImageError(f"{path} has no page {page}: it has {len(frames)}, counted from 0")
-        reader = _Reader(path, tiff, Recent())
-        return reader.image(frames[page], channel, pixel_limit)
-
-
-def open_tiff_frames(path: Path, *, channel: int | None, pixel_limit: int) -> list[FileImage]:
-    """All frames of a TIFF: every series, time and depth; channels stay together."""
-    with _opened(path) as tiff:
-        reader = _Reader(path, tiff, Recent())
-        return [reader.image(frame, channel, pixel_limit) for frame in _frames(tiff)]
+        return [each.as_series() for each in _all_series(path, tiff, pixel_limit)]
 
 
 def read_stored(path: Path, pixel_limit: int) -> NDArray[Any]:
-    """[C, H, W] of the first frame as stored: palettes are not looked up, nothing is inverted."""
+    """[C, H, W] of the first plane as stored: palettes are not looked up, nothing is inverted."""
     with _opened(path) as tiff:
-        reader = _Reader(path, tiff, Recent())
-        frame = _frames(tiff)[0]
-        samples = reader.samples(frame, pixel_limit, as_stored=True)
+        samples = _all_series(path, tiff, pixel_limit, as_stored=True)[0].plane(0, 0)
     return samples.read(whole(samples.shape[1:]))
+
+
+def parts_of(path: Path) -> list[str]:
+    """The names of the files that an OME-TIFF's series lies in; none for any other file."""
+    import tifffile
+
+    try:
+        with _silent(), tifffile.TiffFile(path) as tiff:
+            return check_ome(path, tiff.ome_metadata) if tiff.is_ome else []
+    except Exception:  # opening the image will say what is wrong with it
+        return []
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep to itself what tifffile complains of: it would stand beside our one sentence."""
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager
@@ -65,143 +94,260 @@ def _opened(path: Path) -> Iterator[Any]:
     """An open `tifffile.TiffFile`; whatever it cannot make sense of is an ImageError."""
     import tifffile
 
-    # Its complaints about a damaged file would stand beside our one sentence.
-    log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _silent(), tifffile.TiffFile(path) as tiff:
+            check_chain(path, tiff)
+            for part in check_ome(path, tiff.ome_metadata) if tiff.is_ome else []:
+                if part != path.name and (path.parent / part).exists():
+                    with tifffile.TiffFile(path.parent / part) as sibling:
+                        check_chain(path.parent / part, sibling)
             yield tiff
     except BigKingXXLError:
         raise
+    except MemoryError:
+        raise ImageError(f"{path} does not fit into memory") from None
     except Exception as error:  # the parser raises anything on damaged bytes
-        raise ImageError(f"{path} is not a TIFF that can be read ({error})") from error
-    finally:
-        log.setLevel(level)
+        raise ImageError(f"{path} is not a TIFF that can be read ({one_line(error)})") from error
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """One image of a file: the places of its channels' planes in one series."""
+def _all_series(
+    path: Path, tiff: Any, pixel_limit: int, *, as_stored: bool = False
+) -> list[_TiffSeries]:
+    sizes = pixel_sizes_um(tiff)
+    pairs = list(zip(tiff.series, sizes, strict=True))
+    if any(getattr(tiff, f"is_{kind}") for kind in SLIDES):
+        pairs = pairs[:1]
+    whole_ones = [pair for pair in pairs if not _is_smaller_copy(pair[0].keyframe)]
+    recent = Recent()
+    return [
+        _TiffSeries(path, series, str(tiff.byteorder), recent, size, pixel_limit, as_stored)
+        for series, size in whole_ones or pairs
+    ]
 
+
+def _is_smaller_copy(keyframe: Any) -> bool:
+    return bool(keyframe.is_reduced or keyframe.is_mask)
+
+
+@dataclass
+class _TiffSeries:
+    """One series of a TIFF while the file is open; what it gives needs no open file.
+
+    Attributes:
+        path: the file that was named; the planes may lie in others beside it.
+        as_stored: palettes and white stored as 0 are left as they are.
+    """
+
+    path: Path
     series: Any
-    planes: tuple[int, ...]
+    byteorder: str
+    recent: Recent
+    pixel_size_um: PixelSize | None
+    pixel_limit: int
+    as_stored: bool = False
 
+    def __post_init__(self) -> None:
+        self.keyframe = self.series.keyframe
+        separate, depth, height, width, interleaved = map(int, self.keyframe.shaped)
+        self.stored = (separate, height, width, interleaved)
+        if depth > 1:
+            raise ImageError(f"{self.path} holds volumes, expected planes")
+        axes = str(self.series.get_axes(squeeze=False))
+        shape = [int(side) for side in self.series.get_shape(squeeze=False)]
+        self._set_outer(axes, shape)
+        check_size(self.path, self.stored[1:3], self.pixel_limit)
+        dtype = self.keyframe.dtype
+        if dtype is None or dtype.kind not in "buif":
+            raise ImageError(f"{self.path} holds samples of type {dtype}, expected real numbers")
+        self._check_colours()
 
-def _frames(tiff: Any) -> list[_Frame]:
-    """The images of a file, in order."""
-    return [frame for series in tiff.series for frame in _frames_of(series)]
+    def _set_outer(self, axes: str, shape: list[int]) -> None:
+        """Find the axes that run over the planes, and turn planes whose channels come last."""
+        sides = dict(zip(axes, shape, strict=True)) if len(set(axes)) == len(axes) else {}
+        self.is_channels_last = _is_channels_last(axes, shape, self.stored)
+        if self.is_channels_last:
+            height, width, channels = shape[-3:]
+            self.stored = (1, height, width, channels)
+            outer = list(zip(axes[:-3], shape[:-3], strict=True))
+        else:
+            outer = [(a, n) for a, n in zip(axes, shape, strict=True) if a not in "YXS"]
+        plane = math.prod(self.stored)
+        count = math.prod(shape) // plane if plane else 1
+        if sides and math.prod(n for _, n in outer) == count:
+            self.outer = outer
+        else:  # what the axes say is not what the pages hold
+            self.outer = [("I", max(count, 1))]
 
+    def as_series(self) -> ImageSeries:
+        """What `images_of` chooses from; all planes are located now, while the file is open."""
+        sizes = self.sizes
+        planes: dict[tuple[int, int], Samples | ImageError] = {}
+        for frame in range(sizes["frames"]):
+            for depth in range(sizes["depth"]):
+                try:
+                    planes[frame, depth] = self.plane(frame, depth)
+                except ImageError as error:
+                    planes[frame, depth] = error
+        return ImageSeries(
+            shape=self.stored[1:3],
+            plane=partial(_located, planes),
+            channels=self.channels,
+            frames=sizes["frames"],
+            depth=sizes["depth"],
+            is_colour=self.is_colour,
+            pixel_size_um=self.pixel_size_um,
+        )
 
-def _frames_of(series: Any) -> list[_Frame]:
-    """The images of one series: all axes but the plane's own and the channel's run over them."""
-    if series.keyframe.size == 0 or series.size == 0:
-        return [_Frame(series, (0,))]
-    count = series.size // series.keyframe.size
-    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    outer = [(a, int(n)) for a, n in zip(axes, shape, strict=True) if a not in PLANE_AXES]
-    places = np.arange(count)
-    sizes = [n for _, n in outer]
-    if math.prod(sizes) == count and "C" in (names := [a for a, _ in outer]):
-        channel = names.index("C")
-        places = np.moveaxis(places.reshape(sizes), channel, -1).reshape(-1, sizes[channel])
-    else:
-        places = places[:, None]
-    return [_Frame(series, tuple(row)) for row in places.tolist()]
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many places the axes of time, depth and channel have; others count as time."""
+        sizes = {"frames": 1, "depth": 1, "channels": 1}
+        for axis, count in self.outer:
+            sizes[_role(axis)] *= count
+        return sizes
 
+    @property
+    def channels(self) -> int:
+        """How many there are to choose from."""
+        if self.as_stored or self.keyframe.photometric != PALETTE:
+            return self.sizes["channels"] * self._kept_samples()
+        return 3
 
-class _Reader:
-    """Makes images of frames; all of one file share the strips decoded last."""
+    @property
+    def is_colour(self) -> bool:
+        """The channels are red, green and blue; further samples that are no alpha make them not."""
+        if self.is_channels_last or self.sizes["channels"] > 1:
+            return False
+        samples = self._kept_samples()
+        is_rgb = self.keyframe.photometric in (RGB, YCBCR) and samples == 3
+        return is_rgb or (self.keyframe.photometric == PALETTE and not self.as_stored)
 
-    def __init__(self, path: Path, tiff: Any, recent: Recent) -> None:
-        self.path, self.tiff, self.recent = path, tiff, recent
-        self.length = path.stat().st_size
-        self.pixel_size_um = pixel_size_um(tiff)
-
-    def image(self, frame: _Frame, channel: int | None, pixel_limit: int) -> FileImage:
-        samples = self.samples(frame, pixel_limit)
-        # Palettes have been looked up; Pillow has turned other colour spaces into red, green, blue.
-        colours = (RGB, PALETTE, YCBCR)
-        is_colour = frame.series.keyframe.photometric in colours and samples.shape[0] >= 3
-        return FileImage(self.path, samples, is_colour=is_colour, channel=channel,
-                         pixel_size_um=self.pixel_size_um)  # fmt: skip
-
-    def samples(self, frame: _Frame, pixel_limit: int, *, as_stored: bool = False) -> Samples:
-        """All channels of a frame, checked as far as the header shows."""
-        keyframe = frame.series.keyframe
-        _, depth, height, width, _ = keyframe.shaped
-        check_size(self.path, (int(height), int(width)), pixel_limit)
-        if depth > 1 or keyframe.dtype is None or keyframe.dtype.kind not in "buif":
-            kind = "volumes" if depth > 1 else f"samples of type {keyframe.dtype}"
-            raise ImageError(f"{self.path} holds {kind}, expected planes of real numbers")
-        planes = [self._plane(frame.series, place) for place in frame.planes]
-        if not as_stored:
-            planes = [_shown(plane, keyframe) for plane in planes]
+    def plane(self, frame: int, depth: int) -> Samples:
+        """All channels of one plane, checked as far as the header shows."""
+        places = self._places(frame, depth)
+        planes = [self._shown(self._page(int(place))) for place in places]
         return planes[0] if len(planes) == 1 else StackedPlanes(planes)
 
-    def _plane(self, series: Any, place: int) -> Samples:
-        keyframe = series.keyframe
-        separate, _, height, width, interleaved = map(int, keyframe.shaped)
-        # tifffile's own dtype is in the machine's byte order, the file's may be another.
-        dtype = np.dtype(keyframe.dtype).newbyteorder(self.tiff.byteorder)
-        if series.dataoffset is not None and keyframe.is_final:
-            offset = int(series.dataoffset) + place * int(keyframe.nbytes)
-            self._check_length(offset + int(keyframe.nbytes))
-            return MappedPlane(self.path, offset, dtype, (separate, height, width, interleaved))
+    def _places(self, frame: int, depth: int) -> NDArray[np.int64]:
+        """The planes of the series that are the channels of one image."""
+        counts = [count for _, count in self.outer]
+        numbers = np.arange(math.prod(counts)).reshape(counts or [1])
+        roles = [_role(axis) for axis, _ in self.outer] or ["frames"]
+        order = [
+            i for role in ("frames", "depth", "channels") for i, r in enumerate(roles) if r == role
+        ]
+        sizes = self.sizes
+        table = numbers.transpose(order).reshape(sizes["frames"], sizes["depth"], sizes["channels"])
+        return np.asarray(table[frame, depth])
+
+    def _page(self, place: int) -> Samples:
+        keyframe, series = self.keyframe, self.series
+        if self.is_channels_last or (len(series._pages) == 1 and self._count > 1):
+            if series.dataoffset is None:
+                raise self._undecided()
+            offset = int(series.dataoffset) + place * self._bytes
+            return self._mapped(self.path, offset, keyframe)
         page = series.pages[place]
         if page is None:
-            raise ImageError(f"{self.path} is incomplete: its plane {place} is missing")
-        self._check_length(_end(page))
-        if not _can_decode(keyframe):
-            return self._by_pillow(page)
-        return SegmentedPlane(self.path, page, np.dtype(keyframe.dtype), self.recent)
-
-    def _by_pillow(self, page: Any) -> PillowPlane:
-        keyframe = page.keyframe
-        _, _, height, width, _ = map(int, keyframe.shaped)
-        channels = 3 if keyframe.photometric in (RGB, PALETTE, YCBCR) else 1
-        plane = PillowPlane(self.path, page.index, (channels, height, width), self.recent)
-        try:
-            plane.check()
-        except ImageError as error:
-            name = getattr(keyframe.compression, "name", keyframe.compression)
-            raise ImageError(f"{self.path} cannot be read: {name} compression of "
-                             f"{keyframe.dtype} samples is not supported") from error  # fmt: skip
-        return plane
-
-    def _check_length(self, end: int) -> None:
-        if end > self.length:
             raise ImageError(
-                f"{self.path} is cut off: it has {self.length:,} bytes and needs {end:,}"
+                f"{self.path} is incomplete: its plane {place}, or the file with it, is missing"
+            )
+        path = Path(page.parent.filehandle.path)
+        path = self.path if path.name == self.path.name else path
+        if page.keyframe.shaped != keyframe.shaped:
+            raise ImageError(f"{path} has pages of another size than {self.path}")
+        if page.keyframe.is_final and page.is_contiguous and len(page.dataoffsets):
+            return self._mapped(path, int(page.dataoffsets[0]), page.keyframe)
+        check_segments(path, page)
+        return SegmentedPlane(path, page, self.recent)
+
+    @property
+    def _count(self) -> int:
+        return math.prod(count for _, count in self.outer)
+
+    @property
+    def _bytes(self) -> int:
+        return math.prod(self.stored) * int(np.dtype(self.keyframe.dtype).itemsize)
+
+    def _mapped(self, path: Path, offset: int, keyframe: Any) -> MappedPlane:
+        # tifffile's own dtype is in the machine's byte order, the file's may be another.
+        order = str(keyframe.parent.byteorder)
+        length, end = path.stat().st_size, offset + self._bytes
+        if end > length:
+            raise ImageError(f"{path} is cut off: it has {length:,} bytes and needs {end:,}")
+        dtype = np.dtype(keyframe.dtype).newbyteorder(order)
+        return MappedPlane(path, offset, dtype, self.stored)
+
+    def _undecided(self) -> ImageError:
+        _, height, width, channels = self.stored
+        return ImageError(
+            f"{self.path} holds {height} planes of {width} x {channels}, or {channels} channels of "
+            f"{width} x {height}: save it with its channels first (axes 'CYX')"
+        )
+
+    def _check_colours(self) -> None:
+        """Refuse colours whose values would be taken for others."""
+        photometric, compression = int(self.keyframe.photometric), int(self.keyframe.compression)
+        if photometric in (*GRAY, RGB):
+            known = compression != APERIO_YCBCR
+        elif photometric == YCBCR:
+            known = compression in (6, *JPEGS)
+        else:
+            known = photometric == PALETTE and self.keyframe.colormap is not None
+        if not known and not (self.as_stored and photometric == PALETTE):
+            name = getattr(self.keyframe.photometric, "name", photometric)
+            name = "YCbCr" if compression == APERIO_YCBCR else name
+            raise ImageError(
+                f"{self.path} stores its colours as {name}, which is not read: "
+                "save it as gray or RGB"
             )
 
+    def _kept_samples(self) -> int:
+        """Samples of a pixel without its alpha, which comes last."""
+        samples = self.stored[0] * self.stored[3]
+        extra = self.keyframe.extrasamples or ()
+        alphas = sum(int(kind) in ALPHA for kind in extra)
+        return samples if self.as_stored or alphas >= samples else samples - alphas
 
-def _shown(plane: Samples, keyframe: Any) -> Samples:
-    """The plane with its palette looked up, or turned where white is stored as 0."""
-    if isinstance(plane, PillowPlane):  # Pillow has done so
+    def _shown(self, plane: Samples) -> Samples:
+        """The plane without alpha, its palette looked up, turned where white is stored as 0."""
+        keyframe = self.keyframe
+        if self.as_stored:
+            return plane
+        if keyframe.photometric == PALETTE:
+            return PalettePlane(self.path, plane, keyframe.colormap)
+        if self._kept_samples() < plane.shape[0]:
+            plane = FirstChannels(plane, self._kept_samples())
+        is_white_zero = keyframe.photometric == WHITE_IS_ZERO and PHOTOMETRIC in keyframe.tags
+        if is_white_zero and np.dtype(keyframe.dtype).kind in "ub":
+            return InvertedPlane(plane, (1 << int(keyframe.bitspersample)) - 1)
         return plane
-    if keyframe.photometric == PALETTE and keyframe.colormap is not None:
-        return PalettePlane(plane, keyframe.colormap)
-    if keyframe.photometric == WHITE_IS_ZERO and keyframe.dtype.kind == "u":
-        return InvertedPlane(plane)
+
+
+def _located(
+    planes: dict[tuple[int, int], Samples | ImageError], frame: int, depth: int
+) -> Samples:
+    plane = planes[frame, depth]
+    if isinstance(plane, ImageError):
+        raise plane
     return plane
 
 
-def _end(page: Any) -> int:
-    """The byte after a page's last strip or tile."""
-    spans = zip(page.dataoffsets, page.databytecounts, strict=False)
-    return max((int(offset + count) for offset, count in spans), default=0)
+def _role(axis: str) -> str:
+    """What an axis of a series runs over; any axis but depth and channel counts as time."""
+    return {DEPTH: "depth", CHANNEL: "channels"}.get(axis, "frames")
 
 
-def _can_decode(keyframe: Any) -> bool:
-    """True where tifffile decodes the compression without further packages."""
-    from tifffile import TIFF
+def _is_channels_last(axes: str, shape: Sequence[int], stored: tuple[int, int, int, int]) -> bool:
+    """True where the pages of a series are rows of pixels by channels.
 
-    try:
-        if keyframe.compression != UNCOMPRESSED:
-            _ = TIFF.DECOMPRESSORS[keyframe.compression]
-        if keyframe.predictor != 1:
-            _ = TIFF.UNPREDICTORS[keyframe.predictor]
-    except KeyError:
+    So tifffile writes an array [H, W, C]: as H planes of W x C.
+    """
+    if len(shape) < 3 or stored[0] * stored[3] != 1 or tuple(shape[-2:]) != stored[1:3]:
         return False
-    return True
+    if axes[-3:] in ("YXC", "YXS"):
+        return True
+    return axes[-3:] == "QYX" and shape[-1] <= NARROWEST < min(shape[-3:-1])
+
+
+READER = ImageReader("TIFF", SUFFIXES, open_tiff, begins=is_tiff)

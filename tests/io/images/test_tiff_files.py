@@ -16,7 +16,7 @@ from PIL import Image
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, tiles
-from bigkingxxl.io.images.image_files import open_frames, open_image, read_header
+from bigkingxxl.io.images import open_image, open_images, read_header
 
 RANDOM = np.random.default_rng(0)
 PLAIN = RANDOM.integers(0, 60_000, (45, 70)).astype(np.uint16)
@@ -145,7 +145,7 @@ def test_pages_compressed_as_only_pillow_reads(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     pages = [Image.fromarray(page) for page in STACK]
     pages[0].save(path, save_all=True, append_images=pages[1:], compression="tiff_lzw")
-    frames = open_frames(path)
+    frames = open_images(path)
     assert len(frames) == 4
     for frame, page in zip(frames, STACK, strict=True):
         check_windows(frame, page[None].astype(np.float32))
@@ -168,14 +168,16 @@ def test_pages_compressed_as_only_pillow_reads(tmp_path: Path) -> None:
 def test_pages(tmp_path: Path, options: dict[str, Any]) -> None:
     path = write(tmp_path / "lapse.ome.tif" if options.get("ome") else tmp_path / "lapse.tif",
                  STACK, **options)  # fmt: skip
-    frames = open_frames(path)
-    assert [frame.name for frame in frames] == [f"{path.stem}_f{i:04d}" for i in range(4)]
+    frames = open_images(path)
+    assert [frame.name for frame in frames] == [f"lapse_t{i:03d}" for i in range(4)]
     for index, frame in enumerate(frames):
         check_windows(frame, STACK[index : index + 1].astype(np.float32))
-        check_windows(open_image(path, page=index), STACK[index : index + 1].astype(np.float32))
-    assert np.array_equal(open_image(path).read(), STACK[:1])
-    with pytest.raises(ImageError, match="no page 4: it has 4"):
-        open_image(path, page=4)
+        check_windows(open_image(path, frames=index), STACK[index : index + 1].astype(np.float32))
+    assert [frame.name for frame in open_images(path, frames="1:3")] == ["lapse_t001", "lapse_t002"]
+    with pytest.raises(ImageError, match="holds 4 images"):
+        open_image(path)
+    with pytest.raises(ImageError, match="no frame 4: it has 4"):
+        open_image(path, frames=4)
 
 
 @pytest.mark.parametrize(
@@ -187,12 +189,13 @@ def test_channels_of_a_frame_stay_together(
 ) -> None:
     pixels = RANDOM.integers(0, 250, shape).astype(np.uint8)
     path = write(tmp_path / "x.tif", pixels, imagej=imagej, metadata={"axes": axes})
-    frames = open_frames(path)
+    frames = open_images(path, z="all")
     expected = pixels.reshape(-1, *shape[-3:]).astype(np.float32)
     assert len(frames) == len(expected)
     for frame, channels in zip(frames, expected, strict=True):
         check_windows(frame, channels)
-    check_windows(open_image(path, channel=1), expected[0, 1:2])
+    first = open_image(path, channel=1, frames=0, z=0)
+    check_windows(first, expected[0, 1:2])
 
 
 def test_pages_of_different_sizes(tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_pages_of_different_sizes(tmp_path: Path) -> None:
     with tifffile.TiffWriter(path) as writer:
         writer.write(PLAIN, photometric="minisblack")
         writer.write(PLAIN[:20, :30].copy(), photometric="minisblack")
-    assert [frame.shape for frame in open_frames(path)] == [(45, 70), (20, 30)]
+    assert [frame.shape for frame in open_images(path)] == [(45, 70), (20, 30)]
 
 
 # ---- pixel size --------------------------------------------------------------------------------

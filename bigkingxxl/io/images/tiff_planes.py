@@ -1,13 +1,11 @@
-"""Planes of a TIFF read by window: mapped where they lie plain in the file, else strip by strip."""
+"""Planes of a TIFF read by window: mapped where they lie plain, else by strip or tile."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,36 +14,10 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import Samples
-from bigkingxxl.io.images.pillow_files import channels_of, opened
+from bigkingxxl.io.images.recent import Recent
+from bigkingxxl.io.images.tiff_checks import check_codestream
 
-CACHED_BYTES = 1 << 28
-
-
-@dataclass
-class Recent:
-    """Strips or tiles decoded last, so that neighbouring windows do not decode them again.
-
-    The latest one is always kept, however large: a compressed image in one strip is decoded once.
-    Frames of one file share it, in whatever thread each is read.
-    """
-
-    limit: int = CACHED_BYTES
-    _kept: OrderedDict[tuple[int, int], NDArray[Any]] = field(default_factory=OrderedDict)
-    _bytes: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def get(self, key: tuple[int, int], decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """What `decode` gives, kept under the key."""
-        with self._lock:
-            pixels = self._kept.pop(key, None)
-            if pixels is None:
-                pixels = decode()
-                self._bytes += pixels.nbytes
-            self._kept[key] = pixels
-            while self._bytes > self.limit and len(self._kept) > 1:
-                _, dropped = self._kept.popitem(last=False)
-                self._bytes -= dropped.nbytes
-        return pixels
+JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the page's tables
 
 
 @dataclass(frozen=True)
@@ -85,23 +57,29 @@ class SegmentedPlane:
     """A plane of strips or tiles, compressed or not; only those a window touches are read.
 
     Args:
+        path: the file that holds the plane, which of a series of files may be any.
         page: tifffile's page or frame.
-        dtype: of its decoded samples.
     """
 
-    def __init__(self, path: Path, page: Any, dtype: np.dtype[Any], recent: Recent) -> None:
+    def __init__(self, path: Path, page: Any, recent: Recent) -> None:
         keyframe = page.keyframe
-        self.path, self.dtype = path, dtype
+        self.path, self.dtype = path, np.dtype(keyframe.dtype)
         separate, _, height, width, interleaved = keyframe.shaped
         self.stored = (int(separate), int(height), int(width), int(interleaved))
         self._offsets, self._counts = page.dataoffsets, page.databytecounts
-        self._decode, self._tables = keyframe.decode, page.jpegtables
+        self._decode, self._nothing = keyframe.decode, keyframe.nodata
+        self._tables: dict[str, Any] = {}
+        self._compression = int(keyframe.compression)
+        if self._compression in JPEGS:
+            self._tables = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader}
         self._recent = recent
         if keyframe.is_tiled:
             self._segment = (int(keyframe.tilelength), int(keyframe.tilewidth))
         else:
             self._segment = (min(int(keyframe.rowsperstrip), height), int(width))
         tall, wide = self._segment
+        if min(tall, wide) < 1:
+            raise ImageError(f"{path} is damaged: its strips or tiles have no pixels")
         needed = separate * -(-height // tall) * -(-width // wide)
         if min(len(self._offsets), len(self._counts)) < needed:
             raise ImageError(f"{path} is damaged: some of its strips or tiles are not listed")
@@ -121,14 +99,17 @@ class SegmentedPlane:
         separate, height, width, interleaved = self.stored
         (tall, wide), across = self._segment, -(-width // self._segment[1])
         a_sample = across * -(-height // tall)
-        result = np.zeros((separate, *window.size, interleaved), self.dtype)
-        with self.path.open("rb") as stream:
-            for sample in range(separate):
-                for down in range(window.row0 // tall, -(-window.row1 // tall)):
-                    for right in range(window.col0 // wide, -(-window.col1 // wide)):
-                        index = sample * a_sample + down * across + right
-                        pixels = self._segment_pixels(stream, index)
-                        _paste(result[sample], pixels, window, (down * tall, right * wide))
+        result = np.full((separate, *window.size, interleaved), self._nothing, self.dtype)
+        try:
+            with self.path.open("rb") as stream:
+                for sample in range(separate):
+                    for down in range(window.row0 // tall, -(-window.row1 // tall)):
+                        for right in range(window.col0 // wide, -(-window.col1 // wide)):
+                            index = sample * a_sample + down * across + right
+                            pixels = self._segment_pixels(stream, index)
+                            _paste(result[sample], pixels, window, (down * tall, right * wide))
+        except OSError as error:
+            raise ImageError(f"{self.path} cannot be read: {error.strerror}") from error
         return _channels_first(result)
 
     def _segment_pixels(self, stream: BinaryIO, index: int) -> NDArray[Any]:
@@ -137,16 +118,20 @@ class SegmentedPlane:
 
         def decode() -> NDArray[Any]:
             stream.seek(offset)
+            data = stream.read(count)
+            check_codestream(self.path, self._compression, data, self._segment)
             pixels: NDArray[Any] | None
             try:
-                pixels, _, _ = self._decode(stream.read(count), index, jpegtables=self._tables)
+                pixels, _, _ = self._decode(data, index, **self._tables)
+            except MemoryError:
+                raise ImageError(f"{self.path} does not fit into memory") from None
             except Exception as error:  # decoders of damaged bytes raise anything
                 raise ImageError(f"{self.path} is damaged or cut off ({error})") from error
             return np.zeros((0, 0, 1), self.dtype) if pixels is None else pixels[0]
 
         if count == 0:
             return np.zeros((0, 0, 1), self.dtype)
-        return self._recent.get((offset, index), decode)
+        return self._recent.get((str(self.path), offset, index), decode)
 
 
 def _paste(
@@ -170,51 +155,14 @@ def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class PillowPlane:
-    """A plane in a compression that only Pillow reads (LZW, JPEG), decoded whole when first asked.
-
-    Args:
-        page: counted from 0 among the file's pages.
-    """
-
-    path: Path
-    page: int
-    shape: tuple[int, int, int]
-    recent: Recent = field(repr=False)
-
-    def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window.
-
-        Raises:
-            ImageError: the page cannot be decoded.
-        """
-        pixels = self.recent.get((self.page, -1), self._decode)
-        return pixels[(slice(None), *window.slices)]
-
-    def check(self) -> None:
-        """Refuse what Pillow cannot read, before any pixel is.
-
-        Raises:
-            ImageError: it does not know the page's combination of samples and compression.
-        """
-        with opened(self.path, self.shape[1] * self.shape[2], ("TIFF",)) as image:
-            image.seek(self.page)
-
-    def _decode(self) -> NDArray[Any]:
-        with opened(self.path, self.shape[1] * self.shape[2], ("TIFF",)) as image:
-            image.seek(self.page)
-            image.load()
-            return channels_of(image)[0]
-
-
-@dataclass(frozen=True)
 class PalettePlane:
     """Indices into a table of colours.
 
     Args:
-        colours: uint16[3, K], as TIFF stores them.
+        colours: uint16[3, K], as TIFF stores them: in 16 bits, or as some programs do in 8.
     """
 
+    path: Path
     indices: Samples
     colours: NDArray[np.uint16]
 
@@ -223,16 +171,33 @@ class PalettePlane:
         """(3, H, W)."""
         return (3, *self.indices.shape[1:])
 
+    @cached_property
+    def _table(self) -> NDArray[np.uint8]:
+        is_8_bits = int(self.colours.max(initial=0)) < 256
+        return (self.colours if is_8_bits else self.colours >> 8).astype(np.uint8)
+
     def read(self, window: Window) -> NDArray[Any]:
-        """[3, h, w] of a window, 0 .. 255."""
-        return (self.colours >> 8).astype(np.uint8)[:, self.indices.read(window)[0]]
+        """[3, h, w] of a window, 0 .. 255.
+
+        Raises:
+            ImageError: a pixel names a colour that the table does not have.
+        """
+        indices = self.indices.read(window)[0].astype(np.intp)
+        if indices.size and indices.max() >= self._table.shape[1]:
+            raise ImageError(f"{self.path} is damaged: a pixel has no colour in its palette")
+        return self._table[:, indices]
 
 
 @dataclass(frozen=True)
 class InvertedPlane:
-    """Unsigned samples stored with white as 0."""
+    """Unsigned samples stored with white as 0.
+
+    Args:
+        white: the largest value that a sample may have.
+    """
 
     stored: Samples
+    white: int
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -242,7 +207,26 @@ class InvertedPlane:
     def read(self, window: Window) -> NDArray[Any]:
         """[C, h, w] of a window, white the highest value."""
         pixels = self.stored.read(window)
-        return np.asarray(np.iinfo(pixels.dtype).max - pixels)
+        if pixels.dtype.kind == "b":
+            return ~pixels
+        return np.asarray(pixels.dtype.type(self.white) - pixels)
+
+
+@dataclass(frozen=True)
+class FirstChannels:
+    """The first channels of a plane whose last ones are alpha."""
+
+    plane: Samples
+    count: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return (self.count, *self.plane.shape[1:])
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """[C, h, w] of a window."""
+        return self.plane.read(window)[: self.count]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,76 @@
+"""Arrays of two or three axes as channels, rows and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.images import ArrayImage, ImageSource
+from bigkingxxl.io.images.file_image import LUMINANCE
+
+FEW, SEVERAL = 4, 32  # of colour; of a fluorescence panel
+
+
+def channels_first(pixels: NDArray[Any], what: str = "the array") -> tuple[NDArray[Any], bool]:
+    """The pixels as [C, H, W], a view, and whether the channels are red, green, blue (and alpha).
+
+    An axis is that of the channels where it has up to 4 places and the others more, or up to 32 and
+    less than half of either other axis. Channels that come last are colour where there are 3 or 4.
+
+    Args:
+        pixels: [H, W], [C, H, W] or [H, W, C].
+        what: how messages name it.
+
+    Raises:
+        ImageError: another number of axes, none that can be channels, or two.
+    """
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape:
+        raise ImageError(
+            f"{what} has the shape {pixels.shape}, expected an image as [H, W], [C, H, W] or "
+            "[H, W, C]"
+        )
+    if pixels.ndim == 2:
+        return pixels[None], False
+    first, last = _may_be_channels(pixels.shape, 0), _may_be_channels(pixels.shape, 2)
+    if first == last:
+        rows, cols, depth = pixels.shape
+        readings = (
+            f"{rows} channels of {cols} x {depth} ([C, H, W]) or {depth} channels of "
+            f"{rows} x {cols} ([H, W, C])"
+        )
+        raise ImageError(
+            f"{what} has the shape {pixels.shape}, which may be {readings}: pass one plane [H, W] "
+            "at a time"
+        )
+    if first:
+        return pixels, False
+    return np.moveaxis(pixels, 2, 0), pixels.shape[2] in (3, 4)
+
+
+def _may_be_channels(shape: tuple[int, ...], axis: int) -> bool:
+    count = shape[axis]
+    others = [side for index, side in enumerate(shape) if index != axis]
+    return (count <= FEW < min(others)) or (count <= SEVERAL and 2 * count < min(others))
+
+
+def array_source(
+    pixels: NDArray[Any], name: str = "image", pixel_size_um: tuple[float, float] | None = None
+) -> ImageSource:
+    """An array as an image: colour becomes luminance, alpha is dropped, other channels are kept.
+
+    Args:
+        pixels: [H, W], [C, H, W] or [H, W, C], any real dtype.
+
+    Raises:
+        ImageError: see `channels_first`; or values that are no real numbers.
+    """
+    if pixels.dtype.kind not in "buif":
+        raise ImageError(f"an image holds real numbers, not values of type {pixels.dtype}")
+    planes, is_colour = channels_first(pixels)
+    if is_colour:
+        red, green, blue = (plane.astype(np.float32) for plane in planes[:3])
+        planes = (red * LUMINANCE[0] + green * LUMINANCE[1] + blue * LUMINANCE[2])[None]
+    return ArrayImage(planes, name, pixel_size_um)

@@ -1,0 +1,85 @@
+"""DICOM files, by pydicom (MIT); compressed ones where Pillow decodes them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.recent import Recent, WholePlane
+from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.tiff_pixel_size import pixel_size
+
+MILLIMETRE_UM = 1000.0
+
+
+def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
+    """The frames of a DICOM file; gray as stored, MONOCHROME1 turned so that white is high.
+
+    Raises:
+        ImageError: damaged, without pixels, above the limit, or other colours than gray and RGB.
+    """
+    import pydicom
+
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    if "Rows" not in header or "Columns" not in header:
+        raise ImageError(f"{path} is DICOM without an image")
+    shape = int(header.Rows), int(header.Columns)
+    check_size(path, shape, pixel_limit)
+    colours = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
+    samples = int(header.get("SamplesPerPixel", 1))
+    if (samples == 1) != colours.startswith("MONOCHROME") or colours.startswith("PALETTE"):
+        raise ImageError(
+            f"{path} stores its colours as {colours}, which is not read: save it as gray or RGB"
+        )
+    frames = int(header.get("NumberOfFrames", 1) or 1)
+    needed = frames * shape[0] * shape[1] * samples * int(header.get("BitsAllocated", 8)) // 8
+    if not header.file_meta.TransferSyntaxUID.is_compressed and needed > path.stat().st_size:
+        raise ImageError(f"{path} is cut off: it needs {needed:,} bytes")
+    recent, is_dark = Recent(), colours == "MONOCHROME1"
+
+    def plane(frame: int, _depth: int) -> Samples:
+        load = partial(_frame, path, frame, is_dark)
+        return WholePlane((samples, *shape), frame, load, recent)
+
+    return [ImageSeries(shape, plane, channels=samples, frames=frames, is_colour=samples == 3,
+                        pixel_size_um=_pixel_size(header))]  # fmt: skip
+
+
+def _frame(path: Path, frame: int, is_dark: bool) -> NDArray[Any]:
+    """[C, H, W] of one frame."""
+    from pydicom.pixels import pixel_array
+
+    try:
+        pixels = np.asarray(pixel_array(path, index=frame))
+    except MemoryError:
+        raise ImageError(f"{path} does not fit into memory") from None
+    except Exception as error:  # decoders of damaged bytes raise anything
+        raise ImageError(f"{path} cannot be decoded ({one_line(error)})") from error
+    pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+    # Turned about the middle of what is there: the statistics of contrast stay as they are.
+    return pixels.max() - pixels + pixels.min() if is_dark else pixels
+
+
+def _pixel_size(header: Any) -> PixelSize | None:
+    """Of the image, not of the detector before it (ImagerPixelSpacing)."""
+    spacing = header.get("PixelSpacing")
+    if spacing is None:
+        shared = header.get("SharedFunctionalGroupsSequence")
+        measures = shared[0].get("PixelMeasuresSequence") if shared else None
+        spacing = measures[0].get("PixelSpacing") if measures else None
+    if spacing is None or len(spacing) != 2:
+        return None
+    return pixel_size(float(spacing[0]) * MILLIMETRE_UM, float(spacing[1]) * MILLIMETRE_UM)
+
+
+READER = ImageReader(
+    "DICOM", (".dcm", ".dicom"), open_dicom, begins=lambda start: start[128:132] == b"DICM",
+    packages=("pydicom",), extra="dicom",
+)  # fmt: skip

@@ -1,0 +1,309 @@
+"""Which files in folders are images, what results call them, and what is left out and why."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigkingxxl.errors import InputError
+
+# Of label images beside their image, the longer first; and of what else programs write there.
+MASK_ENDINGS = (
+    "_cp_masks", "_masks", "_mask", "_labels", "_label", "-labels", "-label", "-masks", "-mask",
+    "_seg",
+)  # fmt: skip
+LEFT_ENDINGS = (*MASK_ENDINGS, "_outlines", "_flows", "_dP", "_probs", "_cellprob",
+                "_overlay", "_cp_outlines", "_cp_flows", "_cp_output")  # fmt: skip
+# Only Cellpose writes these, so that they are no images even where their image is elsewhere.
+CELLPOSE_ENDINGS = ("_cp_masks", "_cp_outlines", "_cp_flows", "_cp_output", "_seg.npy")
+IMAGE_ENDINGS = ("", "_img", "_image", "_raw")
+LABEL_FOLDERS = frozenset(("labels", "masks", "annotations", "label", "mask", "gt", "outlines",
+                           "flows"))  # fmt: skip
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw")
+TRACKING_ENDINGS = ("_GT", "_ST", "_RES", "_ERR_SEG")
+# What a folder of our own results holds.
+RUN_FOLDERS = frozenset(("candidates", "labels", "overlays", "measurements", "thumbnails",
+                         "imagej", "qupath", "cellpose", "records", "cells"))  # fmt: skip
+RUN_FILES = frozenset(("contact_sheet.png", "report.html"))
+OME = ".ome"
+
+LABELS, RESULTS, LINKS, OTHERS, TWICE, UNREADABLE, PARTS = (
+    "label images and other results beside images", "results of earlier runs", "linked folders",
+    "other files", "files named twice", "folders that cannot be read", "parts of series",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image file or folder.
+
+    Attributes:
+        name: what results call it: the path relative to the folder that was searched, without
+            ending, its parts divided by '/'; unique in a run.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass
+class FoundImages:
+    """The images that some places name.
+
+    Attributes:
+        files: sorted by place and path, each once.
+        skipped: the files and folders that were left out, and why.
+    """
+
+    files: list[ImageFile] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+
+    def sentence(self) -> str | None:
+        """One line on what was left out, None where nothing was."""
+        if not self.skipped:
+            return None
+        counts = Counter(reason for _, reason in self.skipped)
+        parts = []
+        for reason, count in sorted(counts.items()):
+            endings = sorted({path.suffix.lower() or "without ending" for path, why in self.skipped
+                              if why == reason == OTHERS})  # fmt: skip
+            shown = ", ".join(endings[:5]) + (", ..." if len(endings) > 5 else "")
+            parts.append(f"{count} {reason}" + (f" ({shown})" if shown else ""))
+        return f"left out: {', '.join(parts)}"
+
+
+def find_images(places: Sequence[str | Path], recursive: bool = True) -> FoundImages:
+    """The image files that files, folders and glob patterns name.
+
+    A file that is named is taken as it is. In folders these are left out: hidden files, label
+    images and outlines beside images, folders of label images beside folders of images, results of
+    earlier runs, linked folders, and files of other kinds.
+
+    Args:
+        recursive: folders are searched into their sub-folders.
+
+    Raises:
+        InputError: a place that names nothing, or a folder without images.
+    """
+    found = FoundImages()
+    known: dict[Path, Path] = {}
+    named: list[tuple[Path, Path | None]] = []
+    for place in places:
+        base, paths = _images_at(str(place), found, recursive)
+        for path in paths:
+            real = path.resolve()
+            if known.setdefault(real, path) is path:
+                named.append((path, base))
+            elif base is not None:
+                found.skipped.append((path, TWICE))
+    found.files = sorted(_named(named), key=lambda file: os.fsencode(file.path))
+    return found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder, sorted, without label images beside their image."""
+    return without_masks(all_images_in(folder))
+
+
+def all_images_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder, sorted."""
+    return sorted(path for path in folder.iterdir() if _is_image(path))
+
+
+def without_masks(paths: Sequence[Path]) -> list[Path]:
+    """Those that are no label image (`x_masks.tif`) of another one (`x.png`)."""
+    stems = {path.with_name(stem_of(path)) for path in paths}
+    return [path for path in paths if not any(
+        path.with_name(stem) in stems for stem in _belongs_to(path))]  # fmt: skip
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without its ending, as text of any bytes; `.ome.tif` is one ending."""
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    stem, dot, _ = name.rpartition(".")
+    stem = stem if dot and stem else name
+    short = stem[: -len(OME)] if stem.lower().endswith(OME) else stem
+    return short or stem
+
+
+def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | None, list[Path]]:
+    """The images of a place, and the folder that their names are relative to (None for a file)."""
+    from bigkingxxl.io.images.registry import is_image_folder
+
+    path = Path(place).expanduser()
+    if not place.strip():
+        raise InputError("a place to look for images is empty, expected a file, folder or pattern")
+    if path.is_file() or (path.is_dir() and is_image_folder(path)):
+        return None, [path]
+    if path.is_dir():
+        images, kind, base = _searched(path, found, recursive), "the folder", path
+    elif glob.has_magic(place):
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - patterns may be absolute
+        images = _without_leavings([each for each in map(Path, matches) if _is_image(each)], found)
+        kind, base = "the pattern", _fixed_part(path)
+    else:
+        raise InputError(f"there is no file or folder {place}")
+    if not images:
+        from bigkingxxl.io.images.registry import image_suffixes
+
+        looked = ", ".join(image_suffixes()[:8])
+        why = found.sentence()
+        raise InputError(f"{kind} {place} holds no images (looked for {looked} and others"
+                         f"{'; ' + why if why else ''})")  # fmt: skip
+    return base, images
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a pattern before its first wild card."""
+    fixed = Path()
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed /= part
+    return fixed
+
+
+def _searched(folder: Path, found: FoundImages, recursive: bool) -> list[Path]:
+    images: list[Path] = []
+    for path in _walk(folder, found, recursive):
+        if _is_image(path):
+            images.append(path)
+        else:
+            found.skipped.append((path, OTHERS))
+    return _without_leavings(images, found)
+
+
+def _walk(folder: Path, found: FoundImages, recursive: bool) -> Iterator[Path]:
+    """The files of a folder, and the folders that are one image, without what is hidden."""
+    from bigkingxxl.io.images.registry import is_image_folder
+
+    try:
+        inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        found.skipped.append((folder, UNREADABLE))
+        return
+    names = {path.name for path in inside}
+    is_run = _is_run(names)
+    folders = []
+    for path in inside:
+        if not path.is_dir():
+            if is_run and path.name in RUN_FILES:
+                found.skipped.append((path, RESULTS))
+            elif path.is_file():
+                yield path
+            else:  # a link to nothing, a pipe, a device
+                found.skipped.append((path, OTHERS))
+        elif path.is_symlink():
+            found.skipped.append((path, LINKS))
+        elif is_image_folder(path):
+            yield path
+        else:
+            folders.append(path)
+    for path in folders if recursive else ():
+        reason = _reason(path, names, is_run)
+        if reason is None:
+            yield from _walk(path, found, recursive)
+        else:
+            found.skipped.append((path, reason))
+
+
+def _is_run(names: Collection[str]) -> bool:
+    """True where a folder's entries are those of our own results."""
+    there = set(names)
+    is_older = {"manifest.jsonl", "candidates"} <= there
+    return is_older or ("run.json" in there and bool(RUN_FOLDERS & there))
+
+
+def _reason(folder: Path, beside: Collection[str], is_run: bool) -> str | None:
+    """Why a sub-folder is not searched, None where it is."""
+    if is_run and folder.name in RUN_FOLDERS:
+        return RESULTS
+    has_images = any(name in beside for name in IMAGE_FOLDERS)
+    if folder.name.lower() in LABEL_FOLDERS and has_images:
+        return LABELS
+    for ending in TRACKING_ENDINGS:  # 01_GT beside 01
+        if folder.name.endswith(ending) and folder.name.removesuffix(ending) in beside:
+            return LABELS
+    return None
+
+
+def _is_image(path: Path) -> bool:
+    from bigkingxxl.io.images.registry import image_suffixes, is_image_folder
+
+    if path.name.startswith("."):
+        return False
+    if path.is_dir():
+        return is_image_folder(path)
+    return path.suffix.lower() in image_suffixes() and path.is_file()
+
+
+def _without_leavings(paths: list[Path], found: FoundImages) -> list[Path]:
+    """Those that are neither results of other programs nor later parts of a series of files."""
+    stems = {stem_of(path) for path in paths}
+    images = []
+    for path in paths:
+        if (
+            path.name.endswith(CELLPOSE_ENDINGS)
+            or stem_of(path).endswith(CELLPOSE_ENDINGS)
+            or any(stem in stems for stem in _belongs_to(path))
+        ):
+            found.skipped.append((path, LABELS))
+        else:
+            images.append(path)
+    later = _later_parts(images)
+    found.skipped.extend((path, PARTS) for path in images if path in later)
+    return [path for path in images if path not in later]
+
+
+def _belongs_to(path: Path) -> Iterator[str]:
+    """The names of images, without ending, that this one would be a result of."""
+    stem = stem_of(path)
+    for ending in LEFT_ENDINGS:
+        if stem.endswith(ending) and stem != ending:
+            for image in IMAGE_ENDINGS:
+                yield stem.removesuffix(ending) + image
+
+
+def _later_parts(paths: Iterable[Path]) -> set[Path]:
+    """The files of series of OME-TIFFs whose first file is there too: that one gives all planes."""
+    from bigkingxxl.io.images.tiff_files import parts_of
+
+    there = set(paths)
+    later: set[Path] = set()
+    for path in there:
+        if stem_of(path) != path.stem and path.is_file():
+            first = next((path.with_name(name) for name in parts_of(path)
+                          if path.with_name(name) in there), path)  # fmt: skip
+            if first != path:
+                later.add(path)
+    return later
+
+
+def _named(paths: Sequence[tuple[Path, Path | None]]) -> list[ImageFile]:
+    """Each with a name of its own."""
+    names = {path: _name(path, base) for path, base in paths}
+    if len(set(names.values())) < len(names):  # of several places: from where they all lie in
+        common = Path(os.path.commonpath([path.absolute().parent for path, _ in paths]))
+        names = {path: _name(path.absolute(), common) for path, _ in paths}
+    counts = Counter(names.values())
+    return [ImageFile(path, name if counts[name] == 1 else _whole_name(path, name))
+            for path, name in names.items()]  # fmt: skip
+
+
+def _name(path: Path, base: Path | None) -> str:
+    folders: tuple[str, ...] = ()
+    if base is not None:
+        folders = path.parent.relative_to(base).parts
+    plain = (os.fsencode(part).decode("utf-8", "backslashreplace") for part in folders)
+    return "/".join([*plain, stem_of(path)])
+
+
+def _whole_name(path: Path, name: str) -> str:
+    """With the ending, for files that differ in nothing else: a.png and a.tif."""
+    folder, slash, _ = name.rpartition("/")
+    last = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    return f"{folder}{slash}{last}"

@@ -1,0 +1,91 @@
+"""Nikon's ND2 files, by nd2 (BSD)."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.io.images.file_image import Samples, check_size
+from bigkingxxl.io.images.recent import Recent, WholePlane
+from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.tiff_pixel_size import pixel_size
+
+START = b"\xda\xce\xbe\x0a"
+POSITION, DEPTH = "P", "Z"
+
+
+def open_nd2(path: Path, pixel_limit: int) -> list[ImageSeries]:
+    """A series for each stage position; a plane is read when it is asked for.
+
+    Raises:
+        ImageError: damaged or above the limit.
+    """
+    import nd2
+
+    with nd2.ND2File(path) as file:
+        sizes = {str(axis): int(count) for axis, count in file.sizes.items()}
+        loops = [dict(loop) for loop in file.loop_indices] or [{}]
+        is_colour = bool(file.is_rgb)
+        voxel = file.voxel_size()
+    shape = sizes["Y"], sizes["X"]
+    check_size(path, shape, pixel_limit)
+    channels = sizes.get("C", 1) * sizes.get("S", 1)
+    size = pixel_size(float(voxel.y), float(voxel.x))
+    recent = Recent()
+    result = []
+    for position in range(sizes.get(POSITION, 1)):
+        numbers = [i for i, loop in enumerate(loops) if loop.get(POSITION, 0) == position]
+        depth = sizes.get(DEPTH, 1)
+        table = _by_depth(loops, numbers, depth)
+        plane = partial(_plane, path, table, (channels, *shape), recent)
+        result.append(ImageSeries(
+            shape, plane, channels=channels, frames=len(table), depth=depth,
+            is_colour=is_colour and sizes.get("C", 1) == 1, pixel_size_um=size,
+        ))  # fmt: skip
+    return result
+
+
+def _by_depth(loops: list[dict[str, int]], numbers: list[int], depth: int) -> list[list[int]]:
+    """The numbers of a position's frames, a row for each point in time, by their depth."""
+    rows: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for number in numbers:
+        time = tuple(item for item in sorted(loops[number].items())
+                     if item[0] not in (POSITION, DEPTH))  # fmt: skip
+        rows.setdefault(time, [0] * depth)[loops[number].get(DEPTH, 0)] = number
+    return list(rows.values())
+
+
+def _plane(
+    path: Path, table: list[list[int]], shape: tuple[int, int, int], recent: Recent, frame: int,
+    depth: int,
+) -> Samples:  # fmt: skip
+    number = table[frame][depth]
+    return WholePlane(shape, number, partial(_read, path, number, shape), recent)
+
+
+def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
+    """[C, H, W] of one frame; nd2 gives [(C,) H, W (, S)]."""
+    import nd2
+
+    try:
+        with nd2.ND2File(path) as file:
+            pixels = np.array(file.read_frame(number))
+    except MemoryError:
+        raise ImageError(f"{path} does not fit into memory") from None
+    except Exception as error:  # the parser raises anything on damaged bytes
+        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})") from error
+    height, width = shape[1:]
+    samples = pixels.shape[-1] if pixels.shape[-2:] != (height, width) or pixels.ndim == 4 else 1
+    return np.moveaxis(pixels.reshape(-1, height, width, samples), -1, 1).reshape(shape)
+
+
+READER = ImageReader(
+    "Nikon ND2", (".nd2",), open_nd2, packages=("nd2",), extra="nd2",
+    begins=lambda start: start.startswith(START),
+)  # fmt: skip

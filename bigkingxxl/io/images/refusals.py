@@ -1,0 +1,55 @@
+"""Why a file is no image: what it is instead, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bigkingxxl.errors import ImageError
+
+# Formats of microscopes that no reader without copyleft reads.
+UNREAD = {
+    ".oib": "Olympus OIB", ".oif": "Olympus OIF", ".oir": "Olympus OIR", ".vsi": "Olympus VSI",
+    ".ets": "Olympus VSI", ".zvi": "Zeiss ZVI", ".dv": "DeltaVision", ".r3d": "DeltaVision",
+    ".ims": "Imaris", ".mrxs": "MIRAX", ".sld": "SlideBook", ".lof": "Leica LOF",
+    ".xlef": "Leica XLEF", ".mvd2": "Volocity", ".ipl": "IPLab", ".dm3": "Gatan DM3",
+    ".dm4": "Gatan DM4", ".mrc": "MRC", ".c01": "Cellomics", ".flex": "Opera Flex",
+}  # fmt: skip
+GIT_LFS = b"version https://git-lfs.github.com/spec/"
+WEB_PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
+OTHERS = (
+    (b"PK\x03\x04", "is a ZIP archive: unpack it first"),
+    (b"\x1f\x8b", "is a gzip archive: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "is a 7z archive: unpack it first"),
+    (b"Rar!", "is a RAR archive: unpack it first"),
+    (b"%PDF", "is a PDF document, not an image"),
+    (b"\x89HDF\r\n\x1a\n", "is an HDF5 file: save the image as OME-TIFF"),
+    (b"<?xml", "is an XML text, not an image"),
+)
+
+
+def refuse(path: Path, start: bytes) -> ImageError:
+    """The error that says what a file is that no reader knows.
+
+    Args:
+        start: its first bytes.
+    """
+    if start.startswith(GIT_LFS):
+        return ImageError(
+            f"{path} is a Git LFS pointer, not the image itself: fetch it with 'git lfs pull'"
+        )
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(WEB_PAGES):
+        return ImageError(
+            f"{path} is a web page saved under the name of an image: download the image itself"
+        )
+    title = UNREAD.get(path.suffix.lower())
+    if title is not None:
+        return ImageError(
+            f"{path} is {title}, which cannot be read: save it as OME-TIFF, in Fiji for example"
+        )
+    for beginning, sentence in OTHERS:
+        if text.startswith(beginning.lower()) or start.startswith(beginning):
+            return ImageError(f"{path} {sentence}")
+    if not start.strip(b"\0"):
+        return ImageError(f"{path} is not an image: it begins with zeros (a broken copy?)")
+    return ImageError(f"{path} is not an image that can be read")

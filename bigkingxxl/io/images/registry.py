@@ -1,0 +1,175 @@
+"""The readers of image files, by what a file begins with and by its ending; open to packages.
+
+A package adds a reader by an entry point in the group `bigkingxxl.image_readers` whose object is an
+`ImageReader`:
+
+    [project.entry-points."bigkingxxl.image_readers"]
+    dm3 = "my_package:READER"
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata, util
+from pathlib import Path
+
+from bigkingxxl.errors import BigKingXXLError, ImageError
+from bigkingxxl.io.images.series import ImageSeries
+
+log = logging.getLogger(__name__)
+
+GROUP = "bigkingxxl.image_readers"
+START_BYTES = 512
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """One file format.
+
+    Attributes:
+        title: the format's name, for messages.
+        suffixes: endings in lower case, each with its dot.
+        open: gives the series of a file, at a limit of pixels a plane; raises `ImageError`.
+        begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
+        is_folder: true for a folder that is one image; None where images are files.
+        packages: modules that it needs beside the base install; extra: what brings them.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    open: Callable[[Path, int], Sequence[ImageSeries]]
+    begins: Callable[[bytes], bool] | None = None
+    is_folder: Callable[[Path], bool] | None = None
+    packages: tuple[str, ...] = ()
+    extra: str = ""
+
+
+@lru_cache(maxsize=1)
+def readers() -> tuple[ImageReader, ...]:
+    """Those of other packages first, then our own."""
+    from bigkingxxl.io.images import (
+        czi_files,
+        dicom_files,
+        jpeg2000_files,
+        lif_files,
+        nd2_files,
+        npy_files,
+        pillow_files,
+        tiff_files,
+        zarr_folders,
+    )
+
+    modules = (tiff_files, pillow_files, jpeg2000_files, npy_files, zarr_folders, nd2_files,
+               lif_files, czi_files, dicom_files)  # fmt: skip
+    return (*_plugins(), *(module.READER for module in modules))
+
+
+def _plugins() -> list[ImageReader]:
+    found = []
+    for point in metadata.entry_points(group=GROUP):
+        try:
+            reader = point.load()
+        except Exception as error:  # another package's fault must not stop ours
+            log.warning("the image reader '%s' cannot be loaded: %s", point.name, error)
+            continue
+        if isinstance(reader, ImageReader):
+            found.append(reader)
+        else:
+            log.warning("the image reader '%s' is no ImageReader, but %r", point.name, reader)
+    return found
+
+
+@lru_cache(maxsize=1)
+def image_suffixes() -> tuple[str, ...]:
+    """The endings of all formats, those that only another program reads included."""
+    from bigkingxxl.io.images.refusals import UNREAD
+
+    known = [suffix for reader in readers() for suffix in reader.suffixes]
+    return tuple(dict.fromkeys([*known, *UNREAD]))
+
+
+def is_image_folder(path: Path) -> bool:
+    """True for a folder that is one image, as an OME-Zarr is."""
+    return any(reader.is_folder is not None and reader.is_folder(path) for reader in readers())
+
+
+def reader_of(path: Path) -> ImageReader:
+    """The reader of a file or folder; its beginning counts for more than its ending.
+
+    Raises:
+        ImageError: it is missing, empty, no image, or a format that cannot be read here.
+    """
+    from bigkingxxl.io.images.refusals import refuse
+
+    if path.is_dir():
+        for reader in readers():
+            if reader.is_folder is not None and reader.is_folder(path):
+                return reader
+        raise ImageError(f"{path} is a folder, expected an image file")
+    start = first_bytes(path)
+    files = [reader for reader in readers() if reader.is_folder is None]
+    ending = path.suffix.lower()
+    named = [reader for reader in files if ending in reader.suffixes]
+    for reader in (*named, *files):
+        if reader.begins is not None and reader.begins(start):
+            return reader
+    for reader in named:
+        if reader.begins is None:
+            return reader
+    raise refuse(path, start)
+
+
+def first_bytes(path: Path) -> bytes:
+    """Up to 512 bytes of a file.
+
+    Raises:
+        ImageError: it is missing, no plain file, empty or cannot be opened.
+    """
+    try:
+        if not path.exists():
+            raise ImageError(f"there is no image {path}")
+        if not path.is_file():
+            raise ImageError(f"{path} is no file, expected an image file")
+        with path.open("rb") as stream:
+            start = stream.read(START_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path} cannot be read: {reason}") from error
+    if not start:
+        raise ImageError(f"{path} is empty (0 bytes), expected an image")
+    return start
+
+
+def series_of(path: Path, pixel_limit: int) -> Sequence[ImageSeries]:
+    """All series of a file, none of its pixels read yet where its format allows it.
+
+    Raises:
+        ImageError: see `reader_of`; damaged, or its format needs a package that is not installed.
+    """
+    reader = reader_of(path)
+    if any(util.find_spec(package) is None for package in reader.packages):
+        raise ImageError(
+            f"{path} is {reader.title}: to read it, pip install 'bigkingxxl[{reader.extra}]', or "
+            "save it as OME-TIFF"
+        )
+    try:
+        series = reader.open(path, pixel_limit)
+    except BigKingXXLError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{path} does not fit into memory") from None
+    except Exception as error:  # parsers raise anything on damaged bytes
+        raise ImageError(f"{path} is damaged, or no {reader.title} that can be read "
+                         f"({one_line(error)})") from error  # fmt: skip
+    if not series:
+        raise ImageError(f"{path} holds no image")
+    return series
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + "..."

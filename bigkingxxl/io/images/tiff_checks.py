@@ -1,0 +1,175 @@
+"""What a TIFF claims, held against the file before memory is taken or a chain is followed."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from bigkingxxl.errors import ImageError
+
+MOST_PLANES = 1 << 22
+# How many bytes one byte may become at most; a constant image comes near these. Others are free.
+LARGEST_RATIO = {1: 1, 5: 4096, 8: 1040, 32946: 1040, 50000: 1 << 16, 34926: 1 << 16, 32773: 64}
+SPARE_BYTES = 1 << 16
+JPEG_2000 = (33003, 33004, 33005, 34712)
+JPEGS = (7, 34892, 33007)
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def check_chain(path: Path, tiff: Any) -> None:
+    """Follow a file's chain of pages once.
+
+    Args:
+        tiff: an open `tifffile.TiffFile`.
+
+    Raises:
+        ImageError: the chain comes back to a page that it has passed.
+    """
+    form, stream = tiff.tiff, tiff.filehandle
+    seen: set[int] = set()
+    stream.seek(4 if form.version == 42 else 8)
+    while True:
+        field = stream.read(form.offsetsize)
+        if len(field) < form.offsetsize:
+            return
+        (offset,) = struct.unpack(form.offsetformat, field)
+        if offset in seen:
+            raise ImageError(f"{path} is damaged: its list of pages runs in a circle")
+        if offset == 0 or offset >= stream.size or len(seen) >= MOST_PLANES:
+            return
+        seen.add(offset)
+        stream.seek(offset)
+        number = stream.read(form.tagnosize)
+        if len(number) < form.tagnosize:
+            return
+        (tags,) = struct.unpack(form.tagnoformat, number)
+        stream.seek(offset + form.tagnosize + tags * form.tagsize)
+
+
+def check_ome(path: Path, xml: str) -> list[str]:
+    """The files that a series of OME-TIFFs lies in, in their order, as its XML names them.
+
+    Raises:
+        ImageError: more planes are claimed than any file holds, or a file elsewhere.
+    """
+    names: dict[str, None] = {}
+    for element in ome_elements(xml):
+        tag = element.tag.rpartition("}")[2]
+        if tag == "Pixels":
+            claimed = 1
+            for axis in "ZCT":
+                claimed *= max(_number(element, f"Size{axis}"), 1)
+            _check_planes(path, claimed)
+        elif tag == "TiffData":
+            _check_planes(path, _number(element, "PlaneCount") + _number(element, "NumPlanes"))
+        elif tag == "UUID" and element.get("FileName"):
+            names.setdefault(str(element.get("FileName")))
+    for name in names:
+        place = path.parent / name
+        if Path(name).name != name:
+            raise ImageError(
+                f"{path} names a part in another folder ({name}): expected a file name"
+            )
+        if place.exists() and not place.is_file():
+            raise ImageError(f"{path} names a part that is no file: {place}")
+    return list(names)
+
+
+def ome_elements(xml: str) -> Iterator[ET.Element]:
+    """The elements of OME metadata in their order; none where it is no XML."""
+    try:
+        yield from ET.fromstring(xml).iter()
+    except ET.ParseError:
+        return
+
+
+def _number(element: ET.Element, name: str) -> int:
+    text = element.get(name, "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
+
+def _check_planes(path: Path, claimed: int) -> None:
+    if claimed > MOST_PLANES:
+        raise ImageError(f"{path} is damaged: it claims to hold {claimed:,} planes")
+
+
+def check_segments(path: Path, page: Any) -> None:
+    """Hold the claimed size of each strip or tile against its bytes in the file.
+
+    Raises:
+        ImageError: one reaches beyond the end of the file, or could never fill its pixels.
+    """
+    keyframe = page.keyframe
+    length = path.stat().st_size
+    offsets = np.asarray(page.dataoffsets[: len(page.databytecounts)], np.uint64)
+    counts = np.asarray(page.databytecounts[: len(offsets)], np.uint64)
+    # Beyond 2 ** 63 the sum would wrap round.
+    end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
+    if end > length:
+        raise ImageError(f"{path} is cut off: it has {length:,} bytes and needs {end:,}")
+    ratio = LARGEST_RATIO.get(int(keyframe.compression))
+    if ratio is None or not len(counts):
+        return
+    samples = int(keyframe.shaped[-1])
+    if keyframe.is_tiled:
+        pixels = int(keyframe.tilelength) * int(keyframe.tilewidth)
+    else:
+        height = int(keyframe.imagelength)
+        pixels = min(int(keyframe.rowsperstrip), height) * int(keyframe.imagewidth)
+    bits = int(keyframe.bitspersample) * samples
+    needed = pixels * bits // 8
+    fullest = int(counts.max())
+    if fullest and needed > fullest * ratio + SPARE_BYTES:
+        raise ImageError(
+            f"{path} is damaged: {fullest:,} bytes cannot hold the {pixels:,} pixels that it claims"
+        )
+
+
+def check_codestream(path: Path, compression: int, data: bytes, size: tuple[int, int]) -> None:
+    """Hold the size that a JPEG or JPEG 2000 in a TIFF claims against that of its tile.
+
+    Args:
+        size: (H, W) of the tile.
+
+    Raises:
+        ImageError: it claims far more pixels.
+    """
+    claimed: tuple[int, int] | None = None
+    if compression in JPEG_2000:
+        claimed = jpeg_2000_size(data)
+    elif compression in JPEGS:
+        claimed = jpeg_size(data)
+    if claimed is not None and claimed[0] * claimed[1] > 4 * max(size[0] * size[1], 1 << 16):
+        raise ImageError(
+            f"{path} is damaged: a part of {size[1]} x {size[0]} pixels claims "
+            f"{claimed[1]} x {claimed[0]}"
+        )
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(H, W) that the first frame of a JPEG claims, None where there is none."""
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
+        if kind in START_OF_FRAME:
+            height, width = struct.unpack(">HH", data[place + 5 : place + 9])
+            return height, width
+        if kind == 0xFF:
+            place += 1
+            continue
+        place += 2 + struct.unpack(">H", data[place + 2 : place + 4])[0]
+    return None
+
+
+def jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
+    """(H, W) that a JPEG 2000 codestream claims, bare or in its boxes; None where there is none."""
+    start = data.find(b"\xff\x4f\xff\x51", 0, 1 << 16)
+    if start < 0 or len(data) < start + 24:
+        return None
+    width, height, left, top = struct.unpack(">IIII", data[start + 8 : start + 24])
+    return max(height - top, 0), max(width - left, 0)

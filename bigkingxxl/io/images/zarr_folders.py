@@ -1,0 +1,189 @@
+"""OME-Zarr (0.4 and 0.5): folders of chunks, read by window at their finest level."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.geometry import Window
+from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
+
+MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+LARGEST_CHUNK = 1 << 31  # bytes
+# Codecs of numcodecs that only move numbers about; others may unpickle, which runs code.
+NUMBER_CODECS = frozenset((
+    "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta", "fixedscaleoffset",
+    "packbits", "quantize", "astype", "bitround", "adler32", "crc32", "crc32c", "fletcher32",
+))  # fmt: skip
+
+
+def is_zarr(path: Path) -> bool:
+    """True for a folder that is a Zarr group or array."""
+    return any((path / mark).is_file() for mark in MARKS)
+
+
+def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
+    """The images of an OME-Zarr; those of a plate's fields, or of a converted file, are positions.
+
+    Raises:
+        ImageError: no OME-Zarr of these versions, damaged, or above the limit.
+    """
+    import zarr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on metadata that is odd but readable
+        try:
+            group = zarr.open_group(path, mode="r")
+        except Exception as error:  # the parser raises anything on damaged metadata
+            raise ImageError(f"{path} is no Zarr group ({one_line(error)})") from error
+        return [_series(path, image, multiscale, pixel_limit)
+                for image, multiscale in _images(path, group)]  # fmt: skip
+
+
+def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
+    """The groups that hold an image, each with its first multiscale."""
+    import yaozarrs
+
+    attributes = group.attrs.asdict()
+    is_newer = isinstance(attributes.get("ome"), Mapping)
+    ome = attributes["ome"] if is_newer else attributes
+    version = yaozarrs.v05 if is_newer else yaozarrs.v04
+    if "multiscales" in ome:
+        try:
+            image = version.Image.model_validate(ome)
+        except ValueError as error:
+            raise ImageError(
+                f"{path} breaks the rules of OME-Zarr {'0.5' if is_newer else '0.4'} "
+                f"({one_line(error)})"
+            ) from error
+        yield group, image.multiscales[0]
+    elif "plate" in ome:
+        for well in ome["plate"].get("wells", ()):
+            yield from _images(path, group[str(well["path"])])
+    elif "well" in ome:
+        for field in ome["well"].get("images", ()):
+            yield from _images(path, group[str(field["path"])])
+    elif "bioformats2raw.layout" in ome:
+        for name in sorted((name for name in group.group_keys() if name.isdigit()), key=int):
+            yield from _images(path, group[name])
+    else:
+        raise ImageError(f"{path} is a Zarr folder without an OME-Zarr image (no 'multiscales')")
+
+
+def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageSeries:
+    finest = multiscale.datasets[0]
+    array = group[finest.path]
+    if array.ndim != len(multiscale.axes):
+        raise ImageError(f"{path} has {array.ndim} axes, but its metadata name "
+                         f"{len(multiscale.axes)}")  # fmt: skip
+    _check_array(path, array)
+    height, width = map(int, array.shape[-2:])
+    check_size(path, (height, width), pixel_limit)
+    roles = [_role(axis) for axis in multiscale.axes[:-2]]
+    sizes = dict.fromkeys(("frames", "depth", "channels"), 1)
+    for role, count in zip(roles, array.shape[:-2], strict=True):
+        sizes[role] *= int(count)
+    return ImageSeries(
+        (height, width), partial(_plane, path, array, tuple(roles)), channels=sizes["channels"],
+        frames=sizes["frames"], depth=sizes["depth"], pixel_size_um=_pixel_size(multiscale),
+    )  # fmt: skip
+
+
+def _check_array(path: Path, array: Any) -> None:
+    if np.dtype(array.dtype).kind not in "buif":
+        raise ImageError(f"{path} holds values of type {array.dtype}, expected real numbers")
+    metadata = array.metadata
+    if metadata.zarr_format == 2:
+        codecs = [
+            *(metadata.filters or ()),
+            *([metadata.compressor] if metadata.compressor else []),
+        ]
+        names = [str(getattr(codec, "codec_id", codec)) for codec in codecs]
+        strange = [name for name in names if name not in NUMBER_CODECS]
+    else:
+        names = [str(codec.to_dict().get("name", codec)) for codec in metadata.codecs]
+        strange = [name for name in names if "pickle" in name or "json" in name]
+    if strange:
+        raise ImageError(f"{path} is compressed by '{strange[0]}', which is not read")
+    if int(np.prod(array.chunks, dtype=object)) * int(array.dtype.itemsize) > LARGEST_CHUNK:
+        raise ImageError(f"{path} has chunks of {array.chunks}, larger than 2 GiB each")
+
+
+def _role(axis: Any) -> str:
+    """What an axis before the plane's own runs over; any but depth and channel counts as time."""
+    return {"space": "depth", "channel": "channels"}.get(str(axis.type), "frames")
+
+
+def _pixel_size(multiscale: Any) -> PixelSize | None:
+    """Of the finest level, in the units of its axes; None without units."""
+    scale = np.array(multiscale.datasets[0].scale_transform.scale, np.float64)
+    for transform in multiscale.coordinateTransformations or ():
+        if transform.type == "scale":
+            scale = scale * np.array(transform.scale)
+    sides = []
+    for axis, factor in zip(multiscale.axes[-2:], scale[-2:], strict=True):
+        unit = None if axis.unit is None else length_um(str(axis.unit))
+        sides.append(None if unit is None else float(factor) * unit)
+    return pixel_size(*sides)
+
+
+@dataclass(frozen=True)
+class ZarrPlane:
+    """All channels of one plane of a Zarr array.
+
+    Args:
+        places: index of each of the array's axes before the last two; None for that of channels.
+    """
+
+    path: Path
+    array: Any
+    places: tuple[int | None, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        channels = [
+            n for n, place in zip(self.array.shape, self.places, strict=False) if place is None
+        ]
+        height, width = self.array.shape[-2:]
+        return (int(channels[0]) if channels else 1, int(height), int(width))
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """[C, h, w] of a window.
+
+        Raises:
+            ImageError: a chunk cannot be decoded.
+        """
+        index = tuple(slice(None) if place is None else place for place in self.places)
+        try:
+            pixels = np.asarray(self.array[(*index, *window.slices)])
+        except Exception as error:  # codecs raise anything on damaged chunks
+            raise ImageError(f"{self.path} is damaged or cut off ({one_line(error)})") from error
+        return pixels if pixels.ndim == 3 else pixels[None]
+
+
+def _plane(path: Path, array: Any, roles: Sequence[str], frame: int, depth: int) -> Samples:
+    places: list[int | None] = [None] * len(roles)
+    for role, number in (("frames", frame), ("depth", depth)):
+        axes = [axis for axis, each in enumerate(roles) if each == role]
+        counts = [int(array.shape[axis]) for axis in axes]
+        for axis, place in zip(axes, np.unravel_index(number, counts or (1,)), strict=False):
+            places[axis] = int(place)
+    return ZarrPlane(path, array, tuple(places))
+
+
+READER = ImageReader(
+    "OME-Zarr", (".zarr",), open_zarr, is_folder=is_zarr, packages=("zarr", "yaozarrs"),
+    extra="zarr",
+)  # fmt: skip
