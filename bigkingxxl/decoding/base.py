@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Float32 = NDArray[np.float32]
+SIZE_UNIT = 24.0  # pixels of the network: a map of sizes is log2(diameter / SIZE_UNIT)
 ROUNDED_SIZES = 0.05  # sides are whole pixels: a zoom this near to 1 is none
 
 

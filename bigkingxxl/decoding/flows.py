@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.decoding.base import Channel, Float32, Representation
+from bigkingxxl.decoding.base import SIZE_UNIT, Channel, Float32, Representation
 from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import plane_flows
 from bigkingxxl.decoding.losses import binary_cross_entropy, dice, gaps, known_mean
@@ -20,9 +20,6 @@ from bigkingxxl.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-SIZE_UNIT = 24.0  # pixels of the network: the size map is log2(diameter / SIZE_UNIT)
 
 
 class FlowsSettings(Settings):

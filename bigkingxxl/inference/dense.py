@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.decoding.base import Channel, Representation
+from bigkingxxl.decoding.base import SIZE_UNIT, Channel, Representation
 from bigkingxxl.geometry import (
     FLIPS,
     Symmetry,
@@ -31,6 +31,7 @@ from bigkingxxl.geometry import (
 )
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.size_map import diameter_of_cells
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
 
@@ -81,6 +82,18 @@ class DensePredictor(NetworkPredictor):
         zoom = self.zoom(source, knobs)
         maps = looked[0] if looked and zoom == 1 else self.maps(source, window, relative, zoom)
         return self.decode(maps, window.size, relative, knobs)
+
+    @property
+    def measures_size(self) -> bool:
+        """See `NetworkPredictor.measures_size`: where the representation has a map of sizes."""
+        return self.representation.size_map is not None
+
+    def measured_diameter(self, source: ImageSource) -> float | None:
+        """See `NetworkPredictor.measured_diameter`."""
+        size_map = self.representation.size_map
+        if size_map is None:
+            return None
+        return diameter_of_cells(self._maps_at, source, self.normalisation, size_map, SIZE_UNIT)
 
     def seen(self, source: ImageSource, relative: float) -> Candidates:
         """The candidates of an image whose pixels are `relative` training pixels long."""
@@ -142,9 +155,8 @@ class DensePredictor(NetworkPredictor):
         window = whole(source.shape) if window is None else window
         relative = self.relative_size(source) if relative is None else relative
         scale = self.settings.scale * relative * zoom
-        pixels = self.normalisation.apply(source.read(window), source.statistics)
-        seen = resize(pixels, scaled_size(window.size, scale))
         flips = FLIPS[: self.settings.flips]
+        seen = self._scaled(source, window, scale)
         total = self._flipped_maps(seen, flips[0])
         for symmetry in flips[1:]:
             total += self._flipped_maps(seen, symmetry)
@@ -152,6 +164,15 @@ class DensePredictor(NetworkPredictor):
             total /= len(flips)
         decoded = max(relative, 1.0) * self.settings.decode_scale
         return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
+
+    def _scaled(self, source: ImageSource, window: Window, scale: float) -> Float32:
+        """float32[C, h, w]: a window as the network sees it at network pixels per image pixel."""
+        pixels = self.normalisation.apply(source.read(window), source.statistics)
+        return resize(pixels, scaled_size(window.size, scale))
+
+    def _maps_at(self, source: ImageSource, window: Window, scale: float) -> Float32:
+        """float32[K, h, w]: the maps of a window in the network's own frame."""
+        return self._tiled_maps(self._scaled(source, window, scale))
 
     def _blocks(self, source: ImageSource, relative: float) -> list[Window]:
         if self.is_one_block(source, relative):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import ImageError
@@ -17,7 +19,7 @@ from bigkingxxl.inference.size_estimate import (
     is_plausible,
     sizes_in_question,
 )
-from bigkingxxl.inference.sizing import TrainingImages, check_size, known_size
+from bigkingxxl.inference.sizing import SCALES, TrainingImages, check_size, known_size
 from bigkingxxl.models import PredictionSettings
 
 BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
@@ -82,9 +84,31 @@ class NetworkPredictor(ABC):
         check_size(source, relative, self.settings.scale * relative)
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
+        if self.estimate and self.measures_size:
+            return self.seen(source, self._measured_size(source))
         if self.estimate and (self.training.diameters or self.training.appearance):
             return self._judged(source)
         return self.seen(source, relative)
+
+    @property
+    def measures_size(self) -> bool:
+        """Whether the network itself tells how large an image shows its cells."""
+        return False
+
+    def measured_diameter(self, source: ImageSource) -> float | None:  # noqa: ARG002
+        """The diameter of an image's cells in its pixels, as far as the network tells."""
+        return None
+
+    def _measured_size(self, source: ImageSource) -> float:
+        """The relative size: what is known, else what the network tells, else that of training."""
+        known, training = self.relative_size(source), self.training.median_diameter
+        if not self.is_unknown(source) or training is None:
+            return known
+        diameter = self.measured_diameter(source)
+        if diameter is None:
+            return known
+        low, high = (limit / self.settings.scale for limit in SCALES)
+        return float(np.clip(training / diameter, low, high))
 
     def is_unknown(self, source: ImageSource) -> bool:
         """True where no scale is given and nothing says how large the image shows its cells."""
