@@ -40,8 +40,8 @@ from bigkingxxl.models import read_card
 from bigkingxxl.provenance import fingerprint, provenance
 from bigkingxxl.training.curves import read_curves
 from bigkingxxl.training.recipe import load_recipe
-from bigkingxxl.training.run import spread as shown_images
 from bigkingxxl.training.run import train
+from bigkingxxl.training.selection import spread as shown_images
 
 FOLD = 0
 # Within 50 steps the critic's gradient at the network's weights grows to about 25 times that of the

@@ -77,7 +77,7 @@ def training_ids(
     """
     from bigkingxxl.data.split import fold_ids
     from bigkingxxl.errors import InputError
-    from bigkingxxl.training.run import spread
+    from bigkingxxl.training.selection import spread
 
     if fold is None and folds is not None:
         raise InputError("--folds names a split: say which --fold of it the model was trained on")

@@ -49,4 +49,5 @@ training = {
     },
 }
 varied_images = 160
+finish = {"calibrate_images": 240, "export": True}
 prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}

@@ -20,10 +20,12 @@ from bigkingxxl.calibration import FURTHEST, Calibration, Layer, features
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.groups import find_groups
+from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.partial import counted, counted_candidates
 from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.evaluation.tuning import changed_knob
+from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
@@ -106,16 +108,20 @@ def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> 
 
     Where an image is not annotated neither counts.
 
-    The predictor is changed: it estimates no size and keeps the scores of its method.
+    The predictor is changed: it estimates no size and keeps the scores of its method. One that
+    would measure how large the cells are is told so, as its mistakes there are no matter of scores.
     """
     predictor.calibration, predictor.estimate = None, False
     if isinstance(predictor, DensePredictor):
         predictor.points = with_decode(predictor.points, predictor.representation.unfiltered)
     found = {}
     for image_id in ids:
-        ignored = data.ignored(image_id)
-        seen = counted_candidates(predictor.candidates(data.source(image_id)), ignored)
-        found[image_id] = Compared.of(seen, counted(data.instances(image_id), ignored))
+        ignored, source = data.ignored(image_id), data.source(image_id)
+        truth = data.instances(image_id)
+        if predictor.measures_size and len(truth):
+            source.cell_diameter = float(np.median(disc_diameter(truth.areas())))
+        seen = counted_candidates(predictor.candidates(source), ignored)
+        found[image_id] = Compared.of(seen, counted(truth, ignored))
     return found
 
 
@@ -207,8 +213,7 @@ def foretold(
     found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int
 ) -> tuple[float | None, float | None]:
     """Correlation of score and IoU on images held out, before and after; None: too few images."""
-    groups = find_groups(data).of
-    group_of = {image_id: groups.get(image_id, image_id) for image_id in found}
+    group_of = groups_of(data, found)
     names = sorted(set(group_of.values()))
     away = set(np.random.default_rng(seed).permutation(names)[: len(names) // HELD_OUT].tolist())
     held = [each for image_id, each in found.items() if group_of[image_id] in away]
@@ -220,6 +225,18 @@ def foretold(
     own = np.concatenate([each.candidates.score for each in held])
     new = np.concatenate([learned.scored(each.candidates).score for each in held])
     return correlation(own, iou), correlation(new, iou)
+
+
+def groups_of(data: Dataset, ids: Iterable[str]) -> dict[str, str]:
+    """The group of each image: of several data sets, the set or the group within it."""
+    if not isinstance(data, JoinedDataset):
+        known = find_groups(data).of
+        return {image_id: known.get(image_id, image_id) for image_id in ids}
+    groups: dict[str, str] = {}
+    for name, part in data.parts.items():
+        inside = find_groups(part).of if part.columns else dict.fromkeys(part.ids, "")
+        groups |= {f"{name}/{own_id}": f"{name}/{group}" for own_id, group in inside.items()}
+    return {image_id: groups[image_id] for image_id in ids}
 
 
 def correlation(one: NDArray[np.floating], other: Float64) -> float | None:

@@ -27,6 +27,7 @@ from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.selection import label
 from bigkingxxl.training.start import Start, take_weights
 from bigkingxxl.training.views import Views
 
@@ -251,16 +252,9 @@ class TrainingModule(L.LightningModule):
         areas = self.truth[image_id].areas()
         return float(np.median(disc_diameter(areas))) if len(areas) else None
 
-    def kind(self, image_id: str) -> str | None:
-        """What scores are told apart by: the cell type, and the set where there are several."""
-        cell_type = self.data.cell_type(image_id)
-        if not isinstance(self.data, JoinedDataset):
-            return cell_type
-        return "_".join(filter(None, (self.data.set_of(image_id), cell_type)))
-
     def on_validation_epoch_end(self) -> None:
         """Score the predicted images with the competition's metric."""
-        types = {image_id: self.kind(image_id) for image_id in self.predicted}
+        types = {image_id: label(self.data, image_id) for image_id in self.predicted}
         truth = {image_id: self.truth[image_id] for image_id in self.predicted}
         score = competition_map(truth, self.predicted, types)
         self.score = score.mean if score.challenge_mix is None else score.challenge_mix

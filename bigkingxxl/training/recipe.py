@@ -156,6 +156,22 @@ class TeacherSettings(Settings):
         return (self.model,) if isinstance(self.model, str) else self.model
 
 
+class FinishSettings(Settings):
+    """What follows the training, in this order.
+
+    Attributes:
+        start_share: the model's weights are the mean of those of its training and of those that it
+            started from, which count so much.
+        calibrate_images: on so many images of the training scores become the IoU that is to be
+            expected (`bigkingxxl calibrate`); 0 leaves them.
+        export: write `model.onnx` beside the model, with weights in 16 bits.
+    """
+
+    start_share: float = Field(0.0, ge=0, lt=1)
+    calibrate_images: int = Field(0, ge=0, le=10**6)
+    export: bool = False
+
+
 class Recipe(Settings):
     """A training run: the method, its settings, and how it learns and predicts.
 
@@ -172,6 +188,7 @@ class Recipe(Settings):
         adversarial: a critic that judges the predicted masks, of images without annotation too.
         teacher: a trained model that is learned from beside the annotations, on images without
             annotation too (`training.feed=device`).
+        finish: what follows the training.
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
         seed: of everything random.
@@ -190,6 +207,7 @@ class Recipe(Settings):
     varied_images: int = Field(0, ge=0)
     adversarial: AdversarialSettings | None = None
     teacher: TeacherSettings | None = None
+    finish: FinishSettings = FinishSettings()
     pixel_size_um: tuple[Positive, Positive] | None = None
     seed: Seed = 0
 

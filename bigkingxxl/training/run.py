@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -44,9 +44,11 @@ from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
+from bigkingxxl.training.phases import finish_model, mean_with_start
 from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import alone_in_folder, check_same_run
+from bigkingxxl.training.selection import label, spread, spread_by
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.teacher import Teacher
@@ -152,7 +154,7 @@ def train(
     module = kind(method, recipe, card, data, images.shown, start, pool, budget)
     trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop)
     fit(trainer, module, batches(crops, unlabelled, pool), out, resume, stop)
-    return finish(module, trainer, out, images)
+    return finish(module, trainer, out, images, start, device)
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -213,9 +215,7 @@ def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: 
     )
     if not training:
         raise InputError(f"{data.root}: no image is left to train on")
-    by_set = {image_id: f"{data.set_of(image_id)} {data.cell_type(image_id)}"
-              for image_id in watched or training}  # fmt: skip
-    shown = spread_by(by_set, count)
+    shown = spread_by({image_id: label(data, image_id) for image_id in watched or training}, count)
     chosen = EVERY_IMAGE if fold == EVERY_IMAGE or not watched else fold or 0
     return RunImages(chosen, training, watched or training, shown, watches=True)
 
@@ -250,24 +250,6 @@ def complete(
         sizes = cell_sizes(data, images.training, recipe.training.label_policy)
         complete = adapted(complete, start.model, sizes)
     return sized(complete, data, images.training)
-
-
-def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
-    """Up to `count` ids, with the cell types as evenly represented as the data allows."""
-    return spread_by({image_id: data.cell_type(image_id) for image_id in ids}, count)
-
-
-def spread_by(kinds: Mapping[str, str | None], count: int) -> tuple[str, ...]:
-    """Up to `count` of the keys, with the values as evenly represented as they allow."""
-    by_type: dict[str | None, list[str]] = {}
-    for image_id, kind in kinds.items():
-        by_type.setdefault(kind, []).append(image_id)
-    chosen: list[str] = []
-    queues = [list(group) for _, group in sorted(by_type.items(), key=lambda item: str(item[0]))]
-    while queues and len(chosen) < count:
-        chosen += [queue.pop(0) for queue in queues]
-        queues = [queue for queue in queues if queue]
-    return tuple(chosen[:count])
 
 
 def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
@@ -420,9 +402,14 @@ def fit(
 
 
 def finish(
-    module: TrainingModule, trainer: L.Trainer, out: Path, images: RunImages
+    module: TrainingModule,
+    trainer: L.Trainer,
+    out: Path,
+    images: RunImages,
+    start: Start | None,
+    device: str,
 ) -> TrainingResult:
-    """Turn the kept checkpoint into the model file."""
+    """Turn the kept checkpoint into the model file, in the phases that the recipe asks for."""
     state = load_checkpoint(best_checkpoint(out) if images.chooses else last_checkpoint(out))
     weights = {
         name.removeprefix("network."): tensor
@@ -433,7 +420,11 @@ def finish(
     name = "validation" if images.chooses else "training"
     scores = {f"{name}_map_in_sample": score, f"{name}_images": len(images.shown),
               "minutes": minutes, "epochs": trainer.current_epoch}  # fmt: skip
+    phases = module.recipe.finish
+    if phases.start_share > 0 and start is not None:
+        weights = mean_with_start(weights, module.method, start, phases.start_share)
     save_model(out / "model.safetensors", module.card.changed(scores=scores), weights)
+    finish_model(out / "model.safetensors", phases, module.data, images.training, device)
     return TrainingResult(
         out / "model.safetensors", score, images.chooses, trainer.current_epoch, minutes
     )

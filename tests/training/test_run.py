@@ -18,7 +18,8 @@ from bigkingxxl.models import model_hash, read_card
 from bigkingxxl.training.curves import plot_curves, read_curves
 from bigkingxxl.training.module import DivergedError, TrainingModule
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run import spread, train
+from bigkingxxl.training.run import train
+from bigkingxxl.training.selection import spread
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:

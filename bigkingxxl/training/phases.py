@@ -1,0 +1,76 @@
+"""What follows a training before its model is finished: averaging, calibration, export.
+
+Each phase depends on the files before it alone, so that a run broken off in one is resumed there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.methods.base import Method
+from bigkingxxl.models import write_card
+from bigkingxxl.training.calibrate import calibrate, calibrated_card, compared, unfiltered_knobs
+from bigkingxxl.training.recipe import FinishSettings
+from bigkingxxl.training.selection import label, spread_by
+from bigkingxxl.training.start import Start, take_weights
+
+log = logging.getLogger(__name__)
+
+EXPORTED = "model.onnx"
+
+
+def mean_with_start(
+    weights: Mapping[str, Tensor], method: Method, start: Start, share: float
+) -> dict[str, Tensor]:
+    """Weights between those of the start and those that training made of them.
+
+    What the start knew, and training forgot, comes back in part.
+
+    Args:
+        share: of the start.
+
+    Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
+    """
+    network = method.build()
+    take_weights(network, method, start)
+    before = network.state_dict()
+    return {
+        name: torch.lerp(tensor.float(), before[name].float(), share).to(tensor.dtype)
+        if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }  # fmt: skip
+
+
+def finish_model(
+    model: Path, settings: FinishSettings, data: Dataset, training: tuple[str, ...], device: str
+) -> None:
+    """Calibrate a model file on images of its training, and export it, as the settings ask."""
+    if settings.calibrate_images:
+        _calibrate(model, settings.calibrate_images, data, training, device)
+    if settings.export:
+        from bigkingxxl.training.export import export
+
+        export(model, model.with_name(EXPORTED), half=True)
+
+
+def _calibrate(
+    model: Path, count: int, data: Dataset, training: tuple[str, ...], device: str
+) -> None:
+    predictor, card = load_predictor(model, device)
+    if card.calibration is not None:
+        return
+    ids = spread_by({image_id: label(data, image_id) for image_id in training}, count)
+    try:
+        result = calibrate(compared(predictor, data, ids), data, card.type_names)
+    except InputError as reason:
+        log.warning("the scores stay as the method makes them: %s", reason)
+        return
+    write_card(model, calibrated_card(card, result, unfiltered_knobs(predictor)))

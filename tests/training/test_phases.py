@@ -1,0 +1,104 @@
+"""What follows a training: the mean with its start, export; and a model of several data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.joined import open_datasets
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.instances import NO_TYPE
+from bigkingxxl.models import read_card
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run import train
+from tests.data.test_joined import write_pairs
+
+
+def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
+    return train(recipe, data, out, device="cpu", quiet=True, **options).model
+
+
+def test_the_mean_with_the_start_lies_between_both(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    start = trained(recipe, data, tmp_path / "start")
+    onward = recipe.changed(init=str(start), seed=1)
+    own = load_file(trained(onward, data, tmp_path / "own"))
+    shared = onward.changed(finish={"start_share": 0.25})
+    mean = load_file(trained(shared, data, tmp_path / "mean"))
+    before = load_file(start)
+    for name, tensor in own.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(mean[name], 0.75 * tensor + 0.25 * before[name])
+
+
+@pytest.fixture(scope="session")
+def compact_of_sets(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> tuple[Path, Path]:
+    """The run folder of a tiny network that learnt from two sets, and the set without types."""
+    folder = tmp_path_factory.mktemp("sets")
+    write_pairs(folder / "squares", 3)
+    recipe = Recipe.model_validate({
+        "method": "compact",
+        "settings": {"imagenet": False, "widths": (8, 8, 8, 8),
+                     "representation_settings": {"size": True}},
+        "augment": {"size": 64, "diameter": 24.0, "diameter_of": "image", "wide_share": 0.3},
+        "training": {"epochs": 1, "crops_per_epoch": 16, "batch_size": 4, "warmup_steps": 2,
+                     "validation_images": 4, "workers": 0, "untyped": "none"},
+        "prediction": {"scale": 1.5, "tile": 128, "overlap": 16},
+        "finish": {"calibrate_images": 4, "export": True},
+    })  # fmt: skip
+    joined = open_datasets([data.root, folder / "squares"])
+    trained(recipe, joined, folder / "run")
+    return folder / "run", folder / "squares"
+
+
+def test_a_model_of_several_sets_knows_their_types_and_one_size(
+    compact_of_sets: tuple[Path, Path], data: Dataset
+) -> None:
+    card = read_card(compact_of_sets[0] / "model.safetensors")
+    assert card.type_names == ("cort", NO_TYPE)
+    assert card.median_diameter == pytest.approx(24.0 / 1.5)
+    assert set(card.trained_on) >= {"x0", "x1", "x2"}
+    assert set(card.trained_on) <= {"x0", "x1", "x2", *data.ids}
+    assert card.selected_on == ()
+
+
+def test_the_exported_model_sees_the_same(compact_of_sets: tuple[Path, Path]) -> None:
+    run, squares = compact_of_sets
+    source = open_datasets([squares]).source("x0")
+    maps = []
+    for name in ("model.safetensors", "model.onnx"):
+        predictor, card = load_predictor(run / name, "cpu")
+        assert isinstance(predictor, DensePredictor)
+        assert predictor.measures_size
+        assert read_card(run / name) == card
+        maps.append(predictor.maps(source, relative=1.0))
+    # Training computes in bfloat16 where it pays, and the exported file rounds to 16 bits.
+    np.testing.assert_allclose(maps[0], maps[1], atol=0.05)
+
+
+def test_a_finished_run_may_be_resumed_and_stays(
+    compact_of_sets: tuple[Path, Path], data: Dataset
+) -> None:
+    """A break in a phase costs that phase alone."""
+    run, squares = compact_of_sets
+    source = open_datasets([squares]).source("x0")
+
+    def maps() -> Any:
+        predictor, _ = load_predictor(run / "model.onnx", "cpu")
+        assert isinstance(predictor, DensePredictor)
+        return predictor.maps(source, relative=1.0)
+
+    before = maps()
+    (run / "model.onnx").unlink()
+    joined = open_datasets([data.root, squares])
+    recipe = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
+    trained(recipe, joined, run, resume=True)
+    np.testing.assert_array_equal(maps(), before)
