@@ -21,7 +21,8 @@ def discs(diameter: float, size: tuple[int, int] = (520, 704)) -> NDArray[np.uin
     step = 1.5 * diameter
     row, col = (rows % step) - step / 2, (cols % step) - step / 2
     inside = row**2 + col**2 < (diameter / 2) ** 2
-    return (inside * 200).astype(np.uint8)
+    image: NDArray[np.uint8] = (inside * 200).astype(np.uint8)
+    return image
 
 
 def maps_of_discs(source: ImageSource, window: Window, scale: float) -> Float32:
