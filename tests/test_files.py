@@ -7,12 +7,24 @@ import hashlib
 import json
 import os
 import resource
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bigkingxxl.errors import OutputError
-from bigkingxxl.files import file_hash, make_folder, whole_file, write_bytes, write_json, write_text
+from bigkingxxl.files import (
+    clear_temporaries,
+    file_hash,
+    make_folder,
+    temporary_beside,
+    whole_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -125,3 +137,44 @@ def test_file_hash_is_sha256(tmp_path: Path) -> None:
     content = os.urandom(100_000)
     (tmp_path / "a").write_bytes(content)
     assert file_hash(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+# ---- what is in the way, and what the dead left --------------------------------------------------
+
+
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "folder").symlink_to(tmp_path / "elsewhere")
+    for name, kind in (("pipe", "a pipe"), ("null", "a device"), ("folder", "a link to a folder")):
+        with pytest.raises(OutputError, match=f"{name} is {kind}"):
+            write_text(tmp_path / name, "x")
+    assert names(tmp_path) == ["elsewhere", "folder", "null", "pipe"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".csv")
+    write_text(path, "x")
+    assert path.read_text() == "x"
+
+
+def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from bigkingxxl.files import temporary_beside\n"
+        "temporary_beside(Path(sys.argv[1])).write_bytes(b'x')"
+    )
+    for place in (tmp_path / "a.tif", tmp_path / "deep" / "b.tif"):
+        place.parent.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-c", code, str(place)], check=True)
+    living = temporary_beside(tmp_path / "c.tif")
+    other = tmp_path / ".012345-1-0.part.tif"
+    old = tmp_path / ".012345-1-1.part.tif"
+    for path in (living, other, old, tmp_path / ".x.part.tif"):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    assert clear_temporaries(tmp_path) == 2
+    assert clear_temporaries(tmp_path, recursive=True) == 1
+    assert names(tmp_path) == sorted([living.name, other.name, ".x.part.tif", "deep"])
+    assert names(tmp_path / "deep") == []

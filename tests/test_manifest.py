@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,3 +102,39 @@ def test_a_disk_that_fills_up_leaves_no_half_line(tmp_path: Path) -> None:
     assert list(Manifest(path, "key").done) == ["a"]
     manifest.record("c", 3)
     assert list(Manifest(path, "key").done)[-1] == "c"
+
+
+def test_several_processes_keep_one_manifest(tmp_path: Path) -> None:
+    """Each began before the other had written anything."""
+    path = tmp_path / "manifest.jsonl"
+    one, two = Manifest(path, "key"), Manifest(path, "key")
+    for number in range(5):
+        one.record(f"one {number}", number)
+        two.record(f"two {number}", number)
+    one.forget("one 3")
+    found = Manifest(path, "key").done
+    assert sorted(found) == sorted(
+        [f"one {number}" for number in (0, 1, 2, 4)] + [f"two {number}" for number in range(5)]
+    )
+
+
+def test_a_process_of_another_key_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    one = Manifest(path, "one")
+    one.record("a", 1)
+    Manifest(path, "two").record("b", 2)
+    one.record("c", 3)
+    assert Manifest(path, "one").done == {"a": 1, "c": 3}
+    assert Manifest(path, "two").done == {}
+
+
+def test_two_processes_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    code = (
+        "import sys; from pathlib import Path; from bigkingxxl.manifest import Manifest\n"
+        "manifest = Manifest(Path(sys.argv[1]), 'key')\n"
+        "for number in range(200): manifest.record(f'{sys.argv[2]} {number}', number)\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
+    assert [each.wait(60) for each in both] == [0, 0]
+    assert len(Manifest(path, "key").done) == 400

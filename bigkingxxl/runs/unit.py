@@ -188,7 +188,11 @@ class _Unit:
         kept = tuple(self.store.place(kind, self.image.name) for kind in left)
         to_write = [kind for kind in missing if kind not in left]
         summary = self.store.record(SUMMARY, self.image.name)
-        is_summed = belongs(summary, format_key(self.identity, SUMMARY), self.seen)
+        is_summed = (
+            summary is not None
+            and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
+            and summary.path == str(self.image.path.absolute())  # else it was moved
+        )
         if summary is None or not is_summed or to_write:
             self._write(to_write, found)
             summary = self._summarise()

@@ -1,4 +1,4 @@
-"""Locks of a run's folder: the system lets go of them when a process ends, however it ends.
+"""Locks on files: the system lets go of them when a process ends, however it ends.
 
 Where a file system knows no locks, work is done without: two processes then do the same image
 twice, to the same bytes.

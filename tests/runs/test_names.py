@@ -1,0 +1,57 @@
+"""Names of images as places: inside the folder, apart from each other, and never too long."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigkingxxl.runs.names import place_of
+from bigkingxxl.runs.outputs import IMAGE_FORMATS
+from tests.threshold import Threshold, run, save_images
+
+LETTERS = st.text(st.sampled_from("a.%/\\ 2E~:\0\x1b"), max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("img_1", "img_1"), ("A1/img 1.ome", "A1/img 1.ome"), ("été", "été"), ("100%", "100%"),
+        ("../x", "%2E%2E/x"), ("/etc/x", "%2F/etc/x"), ("a/./b", "a/%2E/b"), ("a//b", "a/%2F/b"),
+        ("a\\b", "a%5Cb"), ("a\nb", "a%0Ab"), ("C:x", "C%3Ax"), ("nul", "%6Eul"),
+        ("COM1.x", "%43OM1.x"), ("x.", "x%2E"), ("%2E%2E", "%252E%252E"), ("", "%2F"),
+    ],
+)  # fmt: skip
+def test_by_hand(name: str, place: str) -> None:
+    assert place_of(name) == PurePosixPath(place)
+
+
+@given(LETTERS, LETTERS)
+def test_no_two_names_share_a_place_and_none_is_outside(one: str, two: str) -> None:
+    places = place_of(one), place_of(two)
+    assert (one == two) == (places[0] == places[1])
+    for place in places:
+        assert not place.is_absolute()
+        assert not {"..", ".", ""} & set(place.parts)
+        assert not any(letter < " " for letter in str(place))
+
+
+def test_the_longest_names_fit() -> None:
+    names = ["x" * 255, "x" * 254 + "y", "é" * 127]
+    places = {place_of(name) for name in names}
+    assert len(places) == 3
+    for place in places:
+        for each in IMAGE_FORMATS.values():
+            name = each.place(Path("out"), "x" * 251).name
+            assert len(name.encode()) <= 255
+        assert len(place.name.encode()) <= 200
+
+
+def test_images_of_the_longest_names_are_predicted(tmp_path: Path) -> None:
+    (path,) = save_images(tmp_path / "images", [3])
+    long = path.rename(path.with_name("x" * 251 + ".png"))
+    result = run([long], tmp_path / "out", predictor=Threshold())
+    assert result.failed == {}
+    assert list(result.cells.values()) == [3]
