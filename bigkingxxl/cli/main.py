@@ -21,6 +21,7 @@ The module is imported only when its command runs. A command
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -207,9 +208,20 @@ for _name, _target in COMMANDS.items():
     app.command(_name, help=_target.summary)(_stub)
 
 
+class _Shown(logging.Formatter):
+    """Warnings as they may be shown on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's text, line by line."""
+        return "\n".join(map(printable, super().format(record).splitlines()))
+
+
 def main() -> None:
     """Entry point of the console script."""
     raise_on_sigterm()
+    warnings = logging.StreamHandler()
+    warnings.setFormatter(_Shown("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     app(prog_name="bigkingxxl")
 
 

@@ -32,13 +32,14 @@ def measure(
     from functools import partial
 
     from bigkingxxl.cli.predict import split_names
-    from bigkingxxl.cli.progress import track
+    from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import show
     from bigkingxxl.runs.remeasure import remeasure
 
-    result = remeasure(
-        run, split_names(formats or []), overwrite=overwrite, track=partial(track, quiet=quiet)
-    )
+    with resumable():
+        result = remeasure(
+            run, split_names(formats or []), overwrite=overwrite, track=partial(track, quiet=quiet)
+        )
     labels = run / "labels"
     result.kept = [path for path in result.kept if not path.is_relative_to(labels)]
     show(run, result, as_json=as_json)

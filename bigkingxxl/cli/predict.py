@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.texts import printable
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -104,7 +105,7 @@ def predict(
     there are any), only that type's models count, and the thresholds of a type are those of its
     first model.
     """
-    from bigkingxxl.cli.progress import track
+    from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import show, unlike_training
     from bigkingxxl.inference.familiarity import warnings_for
     from bigkingxxl.inference.load_ensemble import load_ensemble
@@ -141,12 +142,13 @@ def predict(
         fingerprint([*hashes, options]), selection, chosen, model="+".join(hashes),
         reading=reading.as_json(),
     )  # fmt: skip
-    result = predict_folder(
-        predictor, list(names), lambda path: reading.open(path, names[path]), out, settings,
-        selection,
-        partial(warnings_for, card, scale_given=scale is not None),
-        name_of=names.__getitem__, overwrite=overwrite, track=partial(track, quiet=quiet),
-    )  # fmt: skip
+    with resumable():
+        result = predict_folder(
+            predictor, list(names), lambda path: reading.open(path, names[path]), out, settings,
+            selection,
+            partial(warnings_for, card, scale_given=scale is not None),
+            name_of=names.__getitem__, overwrite=overwrite, track=partial(track, quiet=quiet),
+        )  # fmt: skip
     size_given = scale is not None or diameter is not None
     advice = unlike_training(result, card.median_diameter, size_given)
     show(out, result, advice, quiet=quiet, as_json=as_json)
@@ -163,7 +165,7 @@ def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict
 
     found = find_images(places, recursive)
     if (left_out := found.sentence()) is not None and not quiet:
-        typer.echo(f"bigkingxxl: {left_out}", err=True)
+        typer.echo(f"bigkingxxl: {printable(left_out)}", err=True)
     return {file.path: file.name for file in found.files}
 
 

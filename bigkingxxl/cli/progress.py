@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
+
+from bigkingxxl.errors import Interrupted
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
+GOES_ON = "run again to go on"
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """For work that goes on where it stopped: whoever interrupts it is told so.
+
+    Raises:
+        Interrupted: by Ctrl-C or a signal.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        number = stop.signum if isinstance(stop, Interrupted) else signal.SIGINT
+        raise Interrupted(number, GOES_ON) from None
 
 
 def track(
