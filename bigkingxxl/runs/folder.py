@@ -143,7 +143,7 @@ class _Run:
     work: Work
     name_of: Callable[[Path], str]
     result: FolderResult = field(default_factory=FolderResult)
-    paths: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     busy: list[Callable[[], Outcome | None]] = field(default_factory=list)
 
@@ -162,7 +162,6 @@ class _Run:
     ) -> Iterator[Task[_Turn, Outcome | None]]:
         """The images of all files; an error of opening comes in its turn."""
         for path in paths:
-            self.paths.add(str(path.absolute()))
             try:
                 sources = open_images(path)
             except Exception as error:
@@ -170,6 +169,7 @@ class _Run:
                     raise
                 yield Task(_Turn(path), partial(self._failed, self.name_of(path), path, error))
                 continue
+            self.opened.add(str(path.absolute()))
             for index, source in enumerate(sources):
                 turn = _Turn(path, index == len(sources) - 1)
                 if source.name in self.names:
@@ -213,11 +213,14 @@ class _Run:
     def remove_obsolete(self) -> None:
         """Remove what earlier runs made of this run's files under names that are no longer used.
 
-        A time-lapse of which only the first frame was done before, a file that could not be opened.
+        A time-lapse that was predicted as one image before, a file that could not be opened. Of one
+        that cannot be opened now everything stays.
         """
+        if self.work.predictor is None:
+            return
         for kind in (SUMMARY, FAILURE):
             for record in self.store.records(kind):
-                if record.image in self.names or record.path not in self.paths:
+                if record.image in self.names or record.path not in self.opened:
                     continue
                 removed = [self.store.remove(each, record.image) for each in KINDS]
                 self.store.forget(FAILURE, record.image)

@@ -219,6 +219,11 @@ def test_names_that_a_file_no_longer_has_are_removed(tmp_path: Path) -> None:
         "movie_t000.tif", "movie_t001.tif",
     ]  # fmt: skip
     assert len(rows_of(out / "summary.csv")) == 2
+    # A file that cannot be read today, on a share that is away, loses nothing.
+    path.write_bytes(b"")
+    assert list(run([path], out).failed) == ["movie"]
+    assert list(remeasure(out).failed) == ["movie_t000"]
+    assert len(list((out / "labels").iterdir())) == 2
 
 
 # ---- one image costs one image -------------------------------------------------------------------
