@@ -156,7 +156,7 @@ class Checkpoints(Checkpoint):
         self.run, self.minutes, self.patience, self.stop = run, minutes, patience, stop
         self.best, self.stale = -math.inf, 0
         self.saved = time.monotonic()
-        self._validation_is_due = False
+        self._validation_is_due = self._is_validated = False
         self._random: dict[str, Any] | None = None
 
     # ---- when ---------------------------------------------------------------------------------
@@ -204,7 +204,11 @@ class Checkpoints(Checkpoint):
             self.stale += 1
             if module.score > self.best:
                 self.best, self.stale = module.score, 0
-        self._save_last(trainer, is_best=self.patience is not None and self.stale == 0)
+        self._is_validated = True
+        try:
+            self._save_last(trainer, is_best=self.patience is not None and self.stale == 0)
+        finally:
+            self._is_validated = False
         self._end_if_stale(trainer)
         self.stop.check()
 
@@ -237,7 +241,7 @@ class Checkpoints(Checkpoint):
         """Add where the next crops begin, and the state of random numbers."""
         progress = trainer.fit_loop.epoch_loop.batch_progress
         checkpoint["place"] = {"epoch": trainer.current_epoch, "batches": progress.current.ready}
-        checkpoint["random"] = random_state()
+        checkpoint["random"], checkpoint["validated"] = random_state(), self._is_validated
         if self._validation_is_due:
             due_for_validation(checkpoint["loops"]["fit_loop"])
 

@@ -99,13 +99,20 @@ class TrainingModule(L.LightningModule):
         }
         self.predicted: dict[str, Instances] = {}
         self.score = 0.0
+        self.was_validated = False
         self.losses = LossMean()
         self.budget = Budget(recipe.training) if budget is None else budget
 
     # ---- learning -----------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """See how long a validation takes; an epoch that goes on has its start behind it."""
+        """See how long a validation takes; an epoch that goes on has its start behind it.
+
+        A training whose time was over, and that was validated, stays over.
+        """
+        if self.was_validated and self.budget.used() >= 1:
+            self.trainer.should_stop = True
+            return
         if self.budget.is_limited and self.budget.reserved_wall == 0:
             self._try_validation()
         self._freeze_statistics()
@@ -175,6 +182,9 @@ class TrainingModule(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the training when its time is over, but for the last validation."""
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
         if self.budget.used() >= 1:
             self.trainer.should_stop = True
 
@@ -203,6 +213,7 @@ class TrainingModule(L.LightningModule):
         """Go on with them."""
         self.budget.load(checkpoint.get("budget", {}))
         self.score = float(checkpoint.get("score", 0.0))
+        self.was_validated = bool(checkpoint.get("validated", False))
         self.losses = LossMean(**checkpoint.get("losses", {}))
 
     # ---- validating ---------------------------------------------------------------------------
@@ -265,3 +276,4 @@ class TrainingModule(L.LightningModule):
         for name, value in score.by_type.items():
             self.log(f"val/map_{name}", value)
         self.budget.end_validation()
+        self._end_if_over()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def command(arguments: list[str], log: Path, step_seconds: float, largest_file: 
     setattr(TrainingModule, "check", slow)  # noqa: B010
     sys.argv = ["bigkingxxl", *arguments]
     main()
+
+
+def burn(seconds: float, pipe: Connection) -> None:
+    """Work for some CPU time, say so, and stay until told otherwise."""
+    while time.process_time() < seconds:
+        pass
+    pipe.send("worked")
+    pipe.recv()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import InputError
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.training.checkpoints import best_checkpoint, last_checkpoint, load_checkpoint
 from bigkingxxl.training.module import TrainingModule
@@ -60,18 +63,16 @@ def base() -> Recipe:
     })  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
-    ("hook", "epoch", "number"),
+    ("hook", "epoch", "number", "workers"),
     [
-        ("training_step", 0, 1), ("training_step", 0, 2), ("training_step", 1, 0),
-        ("training_step", 1, 1), ("training_step", 1, 2), ("validation_step", 0, 0),
-        ("validation_step", 0, 1), ("validation_step", 1, 1),
+        ("training_step", 0, 2, 0), ("training_step", 1, 1, 1), ("training_step", 1, 2, 0),
+        ("validation_step", 0, 1, 1), ("validation_step", 1, 0, 0),
     ],
 )  # fmt: skip
 def test_a_run_cut_anywhere_goes_on_to_the_same_state(
     whole: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    workers: int, hook: str, epoch: int, number: int,
+    hook: str, epoch: int, number: int, workers: int,
 ) -> None:  # fmt: skip
     step = getattr(TrainingModule, hook)
 
@@ -88,3 +89,53 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_state(
     train(recipe, data, tmp_path / "run", device="cpu", quiet=True, resume=True)
     for expected, found in zip(states(whole), states(tmp_path / "run"), strict=True):
         assert_alike(expected, found)
+
+
+def test_going_on_under_other_settings_is_refused(
+    whole: Path, data: Dataset, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    kept = last_checkpoint(run).read_bytes()
+    with pytest.raises(InputError, match=r"training\.learning_rate"):
+        train(small(base(), learning_rate=5e-3), data, run, device="cpu", resume=True)
+    with pytest.raises(InputError, match="other images"):
+        train(small(base()), data, run, device="cpu", resume=True, fold=1)
+    longer = train(small(base(), epochs=3), data, run, device="cpu", quiet=True, resume=True)
+    assert longer.epochs == 3
+    assert last_checkpoint(run).read_bytes() != kept
+
+
+class Code:
+    """What a pickle would run."""
+
+    def __reduce__(self) -> Any:
+        return print, ("it ran",)
+
+
+@pytest.mark.parametrize("kind", ["code", "truncated", "empty", "other"])
+def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
+    whole: Path, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    path = last_checkpoint(run)
+    content = path.read_bytes()
+    if kind == "code":
+        torch.save({**load_checkpoint(path), "more": Code()}, path)
+    elif kind == "other":
+        torch.save({"state_dict": {}}, path)
+    else:
+        path.write_bytes(content[: len(content) // 2] if kind == "truncated" else b"")
+    with pytest.raises(InputError, match=r"last\.ckpt"):
+        train(small(base()), data, run, device="cpu", quiet=True, resume=True)
+    assert "it ran" not in capsys.readouterr().out
+
+
+def test_a_finished_run_stays_as_it_is(whole: Path, data: Dataset, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    before = load_file(run / "model.safetensors")
+    train(small(base()), data, run, device="cpu", quiet=True, resume=True)
+    after = load_file(run / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
