@@ -99,7 +99,7 @@ class TrainingModule(L.LightningModule):
         }
         self.predicted: dict[str, Instances] = {}
         self.score = 0.0
-        self.was_validated = False
+        self.was_validated, self.epochs = False, 0
         self.losses = LossMean()
         self.budget = Budget(recipe.training) if budget is None else budget
 
@@ -207,12 +207,13 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the time spent, the last score and the mean loss so far."""
         checkpoint["budget"], checkpoint["score"] = self.budget.state(), float(self.score)
-        checkpoint["losses"] = self.losses.state()
+        checkpoint["losses"], checkpoint["epochs"] = self.losses.state(), self.epochs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with them."""
         self.budget.load(checkpoint.get("budget", {}))
         self.score = float(checkpoint.get("score", 0.0))
+        self.epochs = int(checkpoint.get("epochs", checkpoint.get("epoch", 0)))
         self.was_validated = bool(checkpoint.get("validated", False))
         self.losses = LossMean(**checkpoint.get("losses", {}))
 
@@ -275,5 +276,6 @@ class TrainingModule(L.LightningModule):
         self.log("val/map_plain", score.mean)
         for name, value in score.by_type.items():
             self.log(f"val/map_{name}", value)
+        self.epochs = self.current_epoch + 1
         self.budget.end_validation()
         self._end_if_over()

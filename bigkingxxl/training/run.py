@@ -154,7 +154,7 @@ def train(
     module = kind(method, recipe, card, data, images.shown, start, pool, budget)
     trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop)
     fit(trainer, module, batches(crops, unlabelled, pool), out, resume, stop)
-    return finish(module, trainer, out, images, start, device)
+    return finish(module, out, images, start, device)
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -403,7 +403,6 @@ def fit(
 
 def finish(
     module: TrainingModule,
-    trainer: L.Trainer,
     out: Path,
     images: RunImages,
     start: Start | None,
@@ -419,12 +418,10 @@ def finish(
     minutes = module.seconds() / 60
     name = "validation" if images.chooses else "training"
     scores = {f"{name}_map_in_sample": score, f"{name}_images": len(images.shown),
-              "minutes": minutes, "epochs": trainer.current_epoch}  # fmt: skip
+              "minutes": minutes, "epochs": module.epochs}  # fmt: skip
     phases = module.recipe.finish
     if phases.start_share > 0 and start is not None:
         weights = mean_with_start(weights, module.method, start, phases.start_share)
     save_model(out / "model.safetensors", module.card.changed(scores=scores), weights)
     finish_model(out / "model.safetensors", phases, module.data, images.training, device)
-    return TrainingResult(
-        out / "model.safetensors", score, images.chooses, trainer.current_epoch, minutes
-    )
+    return TrainingResult(out / "model.safetensors", score, images.chooses, module.epochs, minutes)

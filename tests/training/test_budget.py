@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.inference import selection
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.training import budget as budget_module
 from bigkingxxl.training import module as module_module
@@ -41,7 +42,7 @@ def test_a_limit_includes_every_validation_and_the_rate_follows(
     wall, cpu = (clock, still) if limit == "max_minutes" else (still, clock)
     monkeypatch.setattr(budget_module, "time", SimpleNamespace(monotonic=wall))
     monkeypatch.setattr(budget_module, "cpu_seconds", cpu)
-    step, choose = TrainingModule.training_step, module_module.select
+    step, choose = TrainingModule.training_step, selection.select
 
     def slow_step(self: TrainingModule, batch: Batch, batch_idx: int) -> torch.Tensor:
         clock.now += STEP
