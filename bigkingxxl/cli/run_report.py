@@ -32,6 +32,7 @@ def show(
         print_json({
             "folder": out, "cells": result.cells, "done_before": result.skipped,
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
+            "gone": result.tables.gone, "of_other_settings": result.tables.others,
         })  # fmt: skip
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
@@ -52,7 +53,7 @@ def _counts(result: FolderResult) -> str:
     """What a run found, in a line."""
     done = f", {result.skipped} of them done before" if result.skipped else ""
     images = counted(len(result.cells), "image")
-    return f"{sum(result.cells.values())} cells in {images}{done}"
+    return f"{counted(sum(result.cells.values()), 'cell')} in {images}{done}"
 
 
 def notes(out: Path, result: FolderResult) -> list[str]:

@@ -121,9 +121,17 @@ class Record:
                 values[name] = tuple(values.get(name, ()))
             for name, value in (("image", ""), ("path", ""), ("frame", None), ("seen", None)):
                 values.setdefault(name, value)
-            return cls(**values)
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+            record = cls(**values)
+            return record if record._is_whole() else None
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
+
+    def _is_whole(self) -> bool:
+        """Whether all is there that tables ask of a record of this kind."""
+        if self.kind != "summary":
+            return isinstance(self.details, dict)
+        row = self.details["row"]
+        return {"identity", "run"} <= self.details.keys() and {"cells", "by_type"} <= row.keys()
 
     @property
     def file(self) -> Path:

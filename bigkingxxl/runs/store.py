@@ -23,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import clear_temporaries, make_folder, whole_file, write_json
 from bigkingxxl.locks import locked
 from bigkingxxl.provenance import fingerprint, own_version
@@ -221,12 +221,17 @@ class RunStore:
         """Note a run's settings, with the formats of earlier ones that are still in the folder.
 
         Raises:
-            OutputError: the folder cannot be written.
+            OutputError: the folder cannot be written, or `run.json` in it is something else.
         """
         make_folder(self.folder)
         self.clear()
         with self.locked("run.json"):
             earlier = self.settings()
+            if earlier is None and os.path.lexists(self.folder / RUN_FILE):
+                raise OutputError(
+                    f"{self.folder / RUN_FILE} is there and no run of `bigkingxxl predict` wrote "
+                    "it: give another folder for the results"
+                )
             known = () if earlier is None else filter(self._has, earlier.formats)
             asked = {*settings.formats, *known}
             formats = tuple(name for name in {**IMAGE_FORMATS, **RUN_FORMATS} if name in asked)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, OutputError
+from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, InputError, OutputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
@@ -286,12 +286,19 @@ class _Unit:
         """The cells of the image: those selected, or those of a label image that was corrected."""
         if self.correction is None:
             return NumberedCells.of(self.selected)
-        labels = read_label_image(self.store.place("labels", self.image.name))
+        place = self.store.place("labels", self.image.name)
+        try:
+            labels = read_label_image(place)
+        except InputError as error:
+            raise FormatError(
+                f"{place} was changed, and is no label image any more ({error}): save it as a TIFF "
+                "of whole numbers, or remove it and predict again"
+            ) from error
         if labels.shape != self.image.source.shape:
             height, width = self.image.source.shape
             raise FormatError(
-                f"{self.store.place('labels', self.image.name)} is {labels.shape[1]} x "
-                f"{labels.shape[0]} pixels, but its image {self.image.path} is {width} x {height}"
+                f"{place} is {labels.shape[1]} x {labels.shape[0]} pixels, but its image "
+                f"{self.image.path} is {width} x {height}"
             )
         return corrected_cells(labels, self.selected, self.image.source.pixel_size_um)
 

@@ -392,6 +392,24 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     assert mine.read_bytes() == b"mine"
 
 
+def test_a_file_of_another_programs_run_is_kept(tmp_path: Path, images: list[Path]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text('{"theirs": 1}')
+    with pytest.raises(OutputError, match=r"run\.json"):
+        run(images, tmp_path / "out")
+    assert (tmp_path / "out" / "run.json").read_text() == '{"theirs": 1}'
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"image": "i01", "kind": "summary"}'])
+def test_a_damaged_record_is_none(tmp_path: Path, images: list[Path], content: str) -> None:
+    out = tmp_path / "out"
+    run(images, out)
+    (out / "records" / "summary" / "i01.json").write_text(content)
+    assert run(images, out).skipped == len(images) - 1
+    run(images, tmp_path / "alone")
+    assert results(out) == results(tmp_path / "alone")
+
+
 # ---- the pieces by themselves --------------------------------------------------------------------
 
 
