@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 
 class BigKingXXLError(Exception):
@@ -52,3 +53,13 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """As shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
+
+
+def reason_of(error: Exception, path: Path) -> str:
+    """What went wrong with an image, in a sentence that names it."""
+    words = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        words = "there is not enough memory for it"
+    elif not isinstance(error, BigKingXXLError):
+        words = f"an unexpected error, {type(error).__name__}: {words or 'no message'}"
+    return words if str(path) in words else f"{path}: {words}"

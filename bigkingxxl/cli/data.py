@@ -12,6 +12,7 @@ import typer
 from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
+from bigkingxxl.texts import printable
 
 app = typer.Typer(
     no_args_is_help=True, help="Download, describe, convert, split and synthesise data sets."
@@ -83,15 +84,17 @@ def preprocess(
 
     What is there already is not made again.
     """
+    from bigkingxxl.cli.progress import resumable
     from bigkingxxl.data.preprocess import preprocess as run
 
     dataset = open_data(folder, skip_bad)
     target = out or (folder if folder.is_dir() else folder.parent)
     chosen = [name.strip() for name in kinds.split(",") if name.strip()]
-    done = run(
-        dataset, target, fold=fold, folds_file=folds, kinds=chosen, workers=workers,
-        track=tracker(quiet),
-    )  # fmt: skip
+    with resumable():
+        done = run(
+            dataset, target, fold=fold, folds_file=folds, kinds=chosen, workers=workers,
+            track=tracker(quiet),
+        )  # fmt: skip
     if as_json:
         print_json({"folder": target, **asdict(done)})
     else:
@@ -102,9 +105,9 @@ def preprocess(
                 f"  {done.hidden} cells lie wholly under others and are missing in label images"
             )
     for sentence in done.failed:
-        typer.echo(f"bigkingxxl: {sentence}", err=True)
+        typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
     if done.failed and not skip_bad:
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -141,9 +144,9 @@ def convert(
         for sentence in done.notes:
             typer.echo(f"  {sentence}")
     for sentence in done.failed:
-        typer.echo(f"bigkingxxl: {sentence}", err=True)
+        typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
     if done.failed and not skip_bad:
-        raise typer.Exit(2)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import OutputError, reason_of
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import whole
 from bigkingxxl.instances import Instances
@@ -48,7 +48,7 @@ def larger_first(instances: Instances) -> NDArray[np.int64]:
 
 
 def make_unit(unit: Unit | UnitResult) -> UnitResult:
-    """Make one image's files; an image that cannot be read is a result, a full disk is not.
+    """Make one image's files; what goes wrong with the image is a result, a full disk is not.
 
     Raises:
         OutputError: a file cannot be written.
@@ -65,8 +65,10 @@ def make_unit(unit: Unit | UnitResult) -> UnitResult:
                 write_label_image(targets[key], painted)
         if "masks" in targets:
             write_type_masks(targets["masks"], instances)
-    except InputError as error:
-        return UnitResult(unit.image_id, None, str(error))
+    except OutputError:
+        raise
+    except Exception as error:
+        return UnitResult(unit.image_id, None, reason_of(error, unit.image_path))
     hidden = int((painted.areas() == 0).sum())
     return UnitResult(unit.image_id, {"cells": len(instances), "hidden": hidden})
 

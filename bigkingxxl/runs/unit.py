@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, InputError, OutputError
+from bigkingxxl.errors import FormatError, ImageError, InputError, OutputError, reason_of
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
@@ -127,16 +127,6 @@ def is_for_all(error: Exception) -> bool:
     cause = error.__cause__
     is_output = isinstance(error, OutputError) and isinstance(cause, OSError)
     return is_output and isinstance(cause, OSError) and cause.errno in NOBODY_CAN_WRITE
-
-
-def reason_of(error: Exception, path: Path) -> str:
-    """What went wrong with an image, in a sentence that names it."""
-    words = " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        words = "there is not enough memory for it"
-    elif not isinstance(error, BigKingXXLError):
-        words = f"an unexpected error, {type(error).__name__}: {words or 'no message'}"
-    return words if str(path) in words else f"{path}: {words}"
 
 
 def fail(
