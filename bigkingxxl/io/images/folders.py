@@ -286,7 +286,8 @@ def _later_parts(paths: Iterable[Path]) -> set[Path]:
 def _named(paths: Sequence[tuple[Path, Path | None]]) -> list[ImageFile]:
     """Each with a name of its own."""
     names = {path: _name(path, base) for path, base in paths}
-    if len(set(names.values())) < len(names):  # of several places: from where they all lie in
+    if len({(name, path.parent) for path, name in names.items()}) > len(set(names.values())):
+        # Of several places: as they lie in the folder that holds them all.
         common = Path(os.path.commonpath([path.absolute().parent for path, _ in paths]))
         names = {path: _name(path.absolute(), common) for path, _ in paths}
     counts = Counter(names.values())

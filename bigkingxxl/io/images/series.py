@@ -125,14 +125,13 @@ def _image(
 def _marks(series: Sequence[ImageSeries], place: tuple[int, int, tuple[int, ...]]) -> Iterator[str]:
     """What tells an image from the others of its file; as many digits as the largest needs."""
     position, frame, depths = place
-    frames = max(one.frames for one in series)
-    deepest = max(one.depth for one in series)
+    frames, depth = series[position].frames, series[position].depth
     if len(series) > 1:
         yield f"_p{position:0{max(2, len(str(len(series) - 1)))}d}"
     if frames > 1:
         yield f"_t{frame:0{max(3, len(str(frames - 1)))}d}"
-    if deepest > 1 and len(depths) == 1:
-        yield f"_z{depths[0]:0{max(2, len(str(deepest - 1)))}d}"
+    if depth > 1 and len(depths) == 1:
+        yield f"_z{depths[0]:0{max(2, len(str(depth - 1)))}d}"
 
 
 def _frames(path: Path, series: ImageSeries, frames: Index | None) -> Sequence[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 
 from bigkingxxl.errors import ImageError
 
+log = logging.getLogger(__name__)
+
 MOST_PLANES = 1 << 22
 # How many bytes one byte may become at most; a constant image comes near these. Others are free.
 LARGEST_RATIO = {1: 1, 5: 4096, 8: 1040, 32946: 1040, 50000: 1 << 16, 34926: 1 << 16, 32773: 64}
@@ -21,8 +24,10 @@ JPEGS = (7, 34892, 33007)
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-def check_chain(path: Path, tiff: Any) -> None:
-    """Follow a file's chain of pages once.
+def check_chain(path: Path, tiff: Any) -> bool:
+    """Follow a file's chain of pages once; True where it ends within the file.
+
+    A chain that leads beyond the end of the file is warned of: its pages up to there are read.
 
     Args:
         tiff: an open `tifffile.TiffFile`.
@@ -33,22 +38,25 @@ def check_chain(path: Path, tiff: Any) -> None:
     form, stream = tiff.tiff, tiff.filehandle
     seen: set[int] = set()
     stream.seek(4 if form.version == 42 else 8)
-    while True:
+    while len(seen) < MOST_PLANES:
         field = stream.read(form.offsetsize)
-        if len(field) < form.offsetsize:
-            return
-        (offset,) = struct.unpack(form.offsetformat, field)
+        offset = stream.size
+        if len(field) == form.offsetsize:
+            (offset,) = struct.unpack(form.offsetformat, field)
         if offset in seen:
             raise ImageError(f"{path} is damaged: its list of pages runs in a circle")
-        if offset == 0 or offset >= stream.size or len(seen) >= MOST_PLANES:
-            return
+        if offset == 0:
+            return True
+        if offset >= stream.size:
+            log.warning("%s is cut off: its list of pages leads beyond its end: %d pages are read",
+                        path, len(seen))  # fmt: skip
+            return False
         seen.add(offset)
         stream.seek(offset)
         number = stream.read(form.tagnosize)
-        if len(number) < form.tagnosize:
-            return
-        (tags,) = struct.unpack(form.tagnoformat, number)
+        tags = struct.unpack(form.tagnoformat, number)[0] if len(number) == form.tagnosize else 0
         stream.seek(offset + form.tagnosize + tags * form.tagsize)
+    return True
 
 
 def check_ome(path: Path, xml: str) -> list[str]:

@@ -32,6 +32,8 @@ from bigkingxxl.io.images.tiff_planes import (
     StackedPlanes,
 )
 
+log = logging.getLogger(__name__)
+
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".stk", ".svs", ".ndpi", ".qptiff",
             ".scn", ".bif", ".gel")  # fmt: skip
 STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -96,7 +98,6 @@ def _opened(path: Path) -> Iterator[Any]:
 
     try:
         with _silent(), tifffile.TiffFile(path) as tiff:
-            check_chain(path, tiff)
             for part in check_ome(path, tiff.ome_metadata) if tiff.is_ome else []:
                 if part != path.name and (path.parent / part).exists():
                     with tifffile.TiffFile(path.parent / part) as sibling:
@@ -113,6 +114,8 @@ def _opened(path: Path) -> Iterator[Any]:
 def _all_series(
     path: Path, tiff: Any, pixel_limit: int, *, as_stored: bool = False
 ) -> list[_TiffSeries]:
+    is_whole = check_chain(path, tiff)
+    _check_imagej(path, tiff, is_whole)
     sizes = pixel_sizes_um(tiff)
     pairs = list(zip(tiff.series, sizes, strict=True))
     if any(getattr(tiff, f"is_{kind}") for kind in SLIDES):
@@ -123,6 +126,23 @@ def _all_series(
         _TiffSeries(path, series, str(tiff.byteorder), recent, size, pixel_limit, as_stored)
         for series, size in whole_ones or pairs
     ]
+
+
+def _check_imagej(path: Path, tiff: Any, is_whole: bool) -> None:
+    """Refuse a stack of ImageJ that names more planes than there are, where its pages break off.
+
+    Where they do not, the description may be that of the stack it was taken from: a warning.
+    """
+    if not tiff.is_imagej:
+        return
+    claimed = int((tiff.imagej_metadata or {}).get("images", 1))
+    keyframe = tiff.series[0].keyframe
+    there = sum(each.size for each in tiff.series) // max(int(keyframe.size), 1)
+    if claimed > there:
+        sentence = f"it holds {there} of the {claimed} planes that it names"
+        if not is_whole:
+            raise ImageError(f"{path} is cut off: {sentence}")
+        log.warning("%s may be incomplete: %s", path, sentence)
 
 
 def _is_smaller_copy(keyframe: Any) -> bool:

@@ -127,9 +127,10 @@ def _role(axis: Any) -> str:
 
 def _pixel_size(multiscale: Any) -> PixelSize | None:
     """Of the finest level, in the units of its axes; None without units."""
-    scale = np.array(multiscale.datasets[0].scale_transform.scale, np.float64)
-    for transform in multiscale.coordinateTransformations or ():
-        if transform.type == "scale":
+    scale = np.ones(len(multiscale.axes))
+    finest = multiscale.datasets[0].coordinateTransformations
+    for transform in (*finest, *(multiscale.coordinateTransformations or ())):
+        if transform.type == "scale" and hasattr(transform, "scale"):
             scale = scale * np.array(transform.scale)
     sides = []
     for axis, factor in zip(multiscale.axes[-2:], scale[-2:], strict=True):
