@@ -32,7 +32,10 @@ def predict(
     ] = DEFAULT_FORMATS,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tile: Annotated[
-        int | None, typer.Option(min=32, help="Side of a tile, network pixels.")
+        int | None,
+        typer.Option(
+            min=32, help="See no more network pixels a side at once: less memory, the same cells."
+        ),
     ] = None,
     flips: Annotated[
         int | None, typer.Option(help="Mirror images averaged: 1, 2 or 4 (each as dear as one).")
@@ -125,13 +128,11 @@ def predict(
     names = found_images(images, recursive=recursive, quiet=quiet)
     chosen = chosen_formats(split_names(formats))
     models = [resolve_model(each) for each in model]
-    changes = {
-        name: value for name, value in (("tile", tile), ("flips", flips)) if value is not None
-    }
+    changes = {} if flips is None else {"flips": flips}
     given.check([read_card(path) for path in models], "--")
     predictor, card = load_ensemble(
         models, device, weights=weight, changes=changes, scale=given.scale, cell_type=cell_type,
-        type_vote=type_vote,
+        type_vote=type_vote, tile=tile,
     )  # fmt: skip
     selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
     selection.check("--")

@@ -32,11 +32,11 @@ from bigkingxxl.geometry import (
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.size_map import diameter_of_cells
+from bigkingxxl.inference.pieces import MapsFunction, in_pieces
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
 
 Float32 = NDArray[np.float32]
-MapsFunction = Callable[[Float32], Float32]
 BLOCK_OVERLAP = 256
 SMALLEST_TILE = 256  # a network sees less well in less context than it was trained with
 VOTING_WINDOWS = 4  # each way
@@ -52,6 +52,8 @@ class DensePredictor(NetworkPredictor):
         points: decode knobs by cell type.
         cell_type: the images' type where it is known; else the maps vote.
         zooms: how many times larger tuning looks at images; see `DenseMethod.zooms`.
+        piece: side of what is seen at once of a tile, in network pixels; None: all of it.
+        context: pixels around a piece that its maps depend on; see `in_pieces`.
 
     Of `block_pixels` the maps are held at once. For the others see `NetworkPredictor`.
     """
@@ -62,6 +64,8 @@ class DensePredictor(NetworkPredictor):
     points: OperatingPoints
     cell_type: str | None = None
     zooms: Sequence[float] = ()
+    piece: int | None = None
+    context: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -219,20 +223,26 @@ class DensePredictor(NetworkPredictor):
         side = (self._tile_side(size[0]), self._tile_side(size[1]))
         windows = tiles(size, side, self.overlap)
         if len(windows) == 1:
-            only: Float32 = self.maps_function(padded(image, windows[0])[None])[0]
+            only = self._seen_maps(padded(image, windows[0])[None])[0]
             return only[:, : size[0], : size[1]]
         weights = blend_weights(side, self.overlap)
         total = np.zeros((len(self.representation.channels), *size), np.float32)
         weight_sum = np.zeros(size, np.float32)
         for start in range(0, len(windows), self.settings.batch_size):
             batch = windows[start : start + self.settings.batch_size]
-            maps = self.maps_function(np.stack([padded(image, window) for window in batch]))
+            maps = self._seen_maps(np.stack([padded(image, window) for window in batch]))
             for window, tile in zip(batch, maps, strict=True):
                 inner = window.clipped(size)
                 inside = Window(0, 0, *inner.size).slices
                 total[(slice(None), *inner.slices)] += (tile * weights)[(slice(None), *inside)]
                 weight_sum[inner.slices] += weights[inside]
         return np.divide(total, weight_sum, out=total)
+
+    def _seen_maps(self, tiles: Float32) -> Float32:
+        """float32[B, K, h, w]: what the network makes of normalised tiles."""
+        if self.piece is None or max(tiles.shape[2:]) <= self.piece:
+            return self.maps_function(tiles)
+        return in_pieces(self.maps_function, tiles, self.piece, self.context, self.stride)
 
     def _tile_side(self, length: int) -> int:
         """The smallest side with which as few tiles cover a length as with the largest."""

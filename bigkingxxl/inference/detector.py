@@ -95,7 +95,7 @@ class DetectorPredictor(NetworkPredictor):
         if self.limit is not None and fullest >= self.limit:
             log.warning(
                 "%s: more cells than the detection limit: %d in one of its windows, of at most %d; "
-                "some may be missing, and smaller tiles would find them",
+                "some may be missing, and a larger scale would find them",
                 source.name, fullest, self.limit,
             )  # fmt: skip
         return found

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import multiple
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.pieces import checked_side
 from bigkingxxl.inference.sizing import training_images
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.methods.registry import make_method
@@ -128,14 +130,25 @@ def model_predictor(
     settings: PredictionSettings | None = None,
     scale: float | None = None,
     cell_type: str | None = None,
+    tile: int | None = None,
 ) -> NetworkPredictor:
-    """A loaded model as a predictor; settings, scale and cell type override the card's."""
+    """A loaded model as a predictor; settings, scale and cell type override the card's.
+
+    Args:
+        tile: at most so many network pixels a side are seen at once, in less memory and with the
+            same result.
+    Raises:
+        InputError: the tile is too small for the same result.
+    """
     method = make_method(model.card.method, model.card.settings, model.card.type_names)
     looks = _looks(model.card, method, settings, scale)
     if isinstance(method, DenseMethod):
         maps = TorchMaps(method, model.network, device)
-        return DensePredictor(maps, method.representation, points=model.card.operating_points,
-                              cell_type=cell_type, zooms=method.zooms, **looks)  # fmt: skip
+        return DensePredictor(
+            maps, method.representation, points=model.card.operating_points, cell_type=cell_type,
+            zooms=method.zooms, **_piece(model.card, method, tile), **looks,
+        )  # fmt: skip
+    _piece(model.card, method, tile)
     detect = TorchDetections(method, model.network, device)
     limit = getattr(method.settings, "detections", None)
     return DetectorPredictor(detect, type_names=method.type_names, limit=limit, **looks)
@@ -147,11 +160,12 @@ def onnx_predictor(
     settings: PredictionSettings | None = None,
     scale: float | None = None,
     cell_type: str | None = None,
+    tile: int | None = None,
 ) -> tuple[DensePredictor, ModelCard]:
     """An exported model as a predictor, without torch; see `model_predictor`.
 
     Raises:
-        InputError: its method is no dense one.
+        InputError: its method is no dense one, or the tile is too small.
     """
     card, session = open_onnx(path)
     method = make_method(card.method, card.settings, card.type_names)
@@ -162,9 +176,17 @@ def onnx_predictor(
         )
     predictor = DensePredictor(
         OnnxMaps(session), method.representation, points=card.operating_points,
-        cell_type=cell_type, zooms=method.zooms, **_looks(card, method, settings, scale),
+        cell_type=cell_type, zooms=method.zooms, **_piece(card, method, tile),
+        **_looks(card, method, settings, scale),
     )  # fmt: skip
     return predictor, card
+
+
+def _piece(card: ModelCard, method: Method, tile: int | None) -> dict[str, Any]:
+    """What a `DensePredictor` takes to see tiles piece by piece."""
+    own = multiple(card.prediction.tile, method.stride)
+    side = checked_side(tile, own, method.context, method.stride)
+    return {"piece": side, "context": method.context or 0}
 
 
 def _looks(
@@ -189,12 +211,13 @@ def load_predictor(
     settings: PredictionSettings | None = None,
     scale: float | None = None,
     cell_type: str | None = None,
+    tile: int | None = None,
 ) -> tuple[NetworkPredictor, ModelCard]:
     """The predictor and the card of a model file; an .onnx one needs no torch.
 
     Args:
         device: of a torch model; an exported one runs on the CPU.
-        settings, scale, cell_type: see `model_predictor`.
+        settings, scale, cell_type, tile: see `model_predictor`.
     Raises:
         ModelError: the file is missing, damaged, not ours, or the runtime cannot run it.
         MissingExtraError: it needs torch, which is not installed.
@@ -203,7 +226,9 @@ def load_predictor(
     if path.suffix == ONNX_SUFFIX:
         if device not in ("auto", "cpu"):
             raise InputError(f"{path} is an exported model: it runs on the cpu, not on '{device}'")
-        predictor, card = onnx_predictor(path, settings=settings, scale=scale, cell_type=cell_type)
+        predictor, card = onnx_predictor(
+            path, settings=settings, scale=scale, cell_type=cell_type, tile=tile
+        )
     else:
         read_card(path)
         require_torch(path)
@@ -211,7 +236,7 @@ def load_predictor(
         model = load_model(path, chosen)
         card = model.card
         predictor = model_predictor(
-            model, chosen, settings=settings, scale=scale, cell_type=cell_type
+            model, chosen, settings=settings, scale=scale, cell_type=cell_type, tile=tile
         )
     # Training knows the size of its images; those of a user are of any.
     predictor.estimate = True

@@ -31,6 +31,7 @@ def load_ensemble(
     scale: float | None = None,
     cell_type: str | None = None,
     type_vote: str | None = None,
+    tile: int | None = None,
 ) -> tuple[Predictor, ModelCard]:
     """A predictor of all models, and their joint card, whose operating points are to be used.
 
@@ -45,6 +46,7 @@ def load_ensemble(
         changes: of the models' own prediction settings.
         cell_type: the images' type where it is known; models of another one are not loaded.
         type_vote: in the place of the operating points' own.
+        tile: at most so many network pixels a side are seen at once; see `model_predictor`.
     Raises:
         InputError: as `Ensemble`; ModelError, MissingExtraError: as `load_predictor`.
     """
@@ -62,7 +64,7 @@ def load_ensemble(
     for path, own, weight in zip(paths, cards, chosen, strict=True):
         if cell_type is not None and not {cell_type, *UNTYPED} & {*own.type_names}:
             continue
-        predictor = _load(path, own, types, device, changes or {}, scale, cell_type)
+        predictor = _load(path, own, types, device, changes or {}, scale, cell_type, tile)
         members.append(Member(predictor, own.type_names, own.operating_points, weight))
     members = averaged(members)
     if len(members) == 1:
@@ -99,12 +101,15 @@ def _load(
     changes: Mapping[str, Any],
     scale: float | None,
     cell_type: str | None,
+    tile: int | None,
 ) -> Predictor:
     """One model; what it cannot tell apart it decodes as its only type."""
     is_one = len(card.type_names) == 1
     own_type = card.type_names[0] if is_one else cell_type
     settings = card.prediction.changed(**changes)
-    predictor, _ = load_predictor(path, device, settings=settings, scale=scale, cell_type=own_type)
+    predictor, _ = load_predictor(
+        path, device, settings=settings, scale=scale, cell_type=own_type, tile=tile
+    )
     if is_one and len(types) > 1 and card.type_names != UNTYPED:
         predictor.estimate = False
     tell_licence(card.licence)

@@ -71,6 +71,8 @@ class Method(ABC):
     name: ClassVar[str]
     Settings: ClassVar[type[Settings]]
     stride: int = 1  # sides of a tile must be multiples of it
+    # Pixels around a place that change what is seen there; None where all of a tile does.
+    context: int | None = None
 
     def __init__(self, settings: Any, type_names: tuple[str, ...]) -> None:
         self.settings = settings

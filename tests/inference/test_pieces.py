@@ -1,0 +1,78 @@
+"""A tile seen piece by piece gives the same maps, and too small pieces are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.images import ArrayImage
+from bigkingxxl.inference.load_ensemble import load_ensemble
+from bigkingxxl.inference.pieces import checked_side, in_pieces, least_side
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import resolve_model
+from bigkingxxl.simulate import simulate_field
+
+Float32 = NDArray[np.float32]
+STRIDE = 4
+
+
+def blurred(tiles: Float32) -> Float32:
+    """A network that sees 7 pixels around each, knows its own grid, and pads with 0."""
+    middle = [ndimage.uniform_filter(tile[0], 15, mode="constant") for tile in tiles]
+    coarse = [np.kron(tile[0, ::STRIDE, ::STRIDE], np.ones((STRIDE, STRIDE))) for tile in tiles]
+    return np.stack([middle, coarse], axis=1).astype(np.float32)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 20), st.integers(0, 2**32 - 1))
+def test_maps_are_those_of_the_whole_tile(rows: int, cols: int, more: int, seed: int) -> None:
+    size = (2, 1, STRIDE * rows, STRIDE * cols)
+    tiles = np.random.default_rng(seed).integers(0, 9, size).astype(np.float32)
+    seen: list[int] = []
+
+    def noted(part: Float32) -> Float32:
+        seen.append(max(part.shape[2:]))
+        return blurred(part)
+
+    side = least_side(8, STRIDE) + more
+    found = in_pieces(noted, tiles, side, 8, STRIDE)
+    np.testing.assert_allclose(found, blurred(tiles), atol=1e-5)
+    assert max(seen) <= side
+
+
+@pytest.mark.parametrize("side", [None, 1088, 5000])
+def test_a_tile_as_large_as_the_models_own_changes_nothing(side: int | None) -> None:
+    assert checked_side(side, 1088, 320, 32) is None
+    assert checked_side(side, 1088, None, 32) is None
+
+
+@pytest.mark.parametrize(
+    ("side", "context", "message"),
+    [(33, 320, "expected 704 or more"), (703, 320, "expected 704 or more"),
+     (512, None, "leave the tile out"), (1000, 530, "leave the tile out")],
+)  # fmt: skip
+def test_tiles_that_would_change_what_is_found_are_refused(
+    side: int, context: int | None, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        checked_side(side, 1088, context, 32)
+
+
+@pytest.mark.slow
+def test_the_bundled_model_finds_the_same_cells_in_smaller_tiles() -> None:
+    image = ArrayImage(simulate_field("cort", size=(200, 520), seed=1).image)
+    labels = []
+    for tile in (None, 704):
+        predictor, card = load_ensemble([resolve_model("bundled")], scale=1.5, tile=tile)
+        labels.append(select(predictor.candidates(image), card.operating_points).label_map())
+    assert labels[0].max() > 5
+    np.testing.assert_array_equal(labels[0], labels[1])
+
+
+def test_the_bundled_model_refuses_tiny_tiles() -> None:
+    with pytest.raises(InputError, match="a tile of 33 is asked for, expected 704 or more"):
+        load_ensemble([resolve_model("bundled")], tile=33)
