@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
+from bigkingxxl.found import Cells
 from bigkingxxl.images import ImageSource
-from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.instances import PixelSize
 from bigkingxxl.runs.reader import open_run
+from bigkingxxl.sources import as_source, sources_of
 
 if TYPE_CHECKING:
     from bigkingxxl.inference.predictor import Predictor
@@ -27,62 +25,7 @@ __all__ = ["Cells", "LoadedModel", "as_source", "load", "open_run"]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """The cells found in one image.
-
-    Attributes:
-        instances: disjoint, scored cells; candidates: everything the model saw.
-        source: the image they were found in.
-    """
-
-    instances: Instances
-    candidates: Candidates
-    source: ImageSource
-
-    def __len__(self) -> int:
-        return len(self.instances)
-
-    def label_map(self) -> NDArray[np.int32]:
-        """int32[H, W]: 0 is background, cell i is i + 1."""
-        return self.instances.label_map()
-
-    def measurements(self, image: Any = None) -> Mapping[str, NDArray[Any]]:
-        """A column of N values for each measurement; see `bigkingxxl.io.tables.measurements`.
-
-        Args:
-            image: where intensities are read (default: the image the cells were found in).
-        """
-        from bigkingxxl.io.tables.measurements import measure
-
-        source = self.source if image is None else as_source(image, self.source.pixel_size_um)
-        return measure(source, self.instances)
-
-    def to_coco(self) -> list[dict[str, Any]]:
-        """COCO results of the selected cells: compressed masks, boxes (x, y, w, h), scores."""
-        boxes, score = self.instances.boxes(), self.instances.score
-        return [
-            {
-                "image_id": self.source.name,
-                "category_id": int(kind) + 1,
-                "category_name": self.instances.type_names[kind],
-                "segmentation": {"size": list(self.instances.size), "counts": text},
-                "bbox": [int(c0), int(r0), int(c1 - c0), int(r1 - r0)],
-                "score": 1.0 if score is None else float(score[i]),
-            }
-            for i, (text, (r0, c0, r1, c1), kind) in enumerate(
-                zip(self.instances.coco_strings(), boxes, self.instances.cell_type, strict=True)
-            )
-        ]
-
-    def overlay(self) -> NDArray[np.uint8]:
-        """uint8[H, W, 3]: the cells outlined on the image."""
-        from bigkingxxl.io.pictures.overlay import draw_overlay
-
-        return draw_overlay(self.source, self.instances)
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LoadedModel:
     """A model ready to predict.
 
@@ -94,35 +37,73 @@ class LoadedModel:
     predictor: Predictor
     selection: Selection
 
+    def __repr__(self) -> str:
+        types = ", ".join(self.card.type_names)
+        size = self.card.median_diameter
+        known = "" if size is None else f", cells of about {size:.0f} pixels"
+        return f"<model '{self.card.method}' of {types}{known}>"
+
     def predict(
-        self, image: Any, *, pixel_size: float | PixelSize | None = None,
-        diameter: float | None = None,
-    ) -> Cells:  # fmt: skip
-        """The cells of one image.
+        self, image: Any, *, channel: int | None = None, diameter: float | None = None,
+        pixel_size: float | PixelSize | None = None, frames: int | str | None = None,
+        z: int | str | None = None, position: int | None = None, min_score: float | None = None,
+        min_area: float | None = None, exclude_border: bool = False,
+    ) -> Any:  # fmt: skip
+        """The cells of one image, or of each of several.
 
         How large they are seen follows the scale given to `load`, else `diameter`, else the pixel
         size where the model knows that of its training; else it is estimated from the image.
 
+        >>> import bigkingxxl as bk
+        >>> from bigkingxxl.simulate import simulate_field
+        >>> image = simulate_field("cort", size=(192, 256), seed=1).image
+        >>> model = bk.load()
+        >>> model.predict(image, diameter=17).instances.size
+        (192, 256)
+        >>> [len(cells) > 0 for cells in model.predict([image, image[:100]])]
+        [True, True]
+
         Args:
-            image: a path, an `ImageSource`, or an array or tensor [H, W] or [C, H, W] (also
-                [H, W, 3 or 4] colour), of any real dtype.
-            pixel_size: micrometres a pixel; by default what the file says.
-            diameter: of the cells in this image, in its pixels.
+            image: a path, an `ImageSource`, or an array or tensor [H, W], [C, H, W] or [H, W, C],
+                of any real dtype; or several: a list of these, a folder, a pattern like 'a*.tif'.
+            channel: the one to look at, counted from 0.
+            diameter: of the cells in these images, in their pixels.
+            pixel_size: micrometres per pixel; by default what the file says.
+            frames, z, position: of a file that holds several images; see
+                `bigkingxxl.io.images.open_images`.
+            min_score, min_area: cells below are left out, in the place of the model's own
+                thresholds; the area in pixels of the image.
+            exclude_border: leave out cells that touch the border of the image.
+        Returns:
+            The `Cells` of the image; of a list, a folder, a pattern or a file of several images a
+            list of the cells of each.
         Raises:
-            ImageError, InputError: it cannot be read, is no image, or is given a size that is
+            ImageError, InputError: an image cannot be read, is none, or is given a size that is
                 impossible or asks for too large an image.
         """
-        from bigkingxxl.inference.familiarity import warnings_for
         from bigkingxxl.inference.sizing import GivenSize
 
         given = GivenSize(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
         given.check([self.card])
-        source = given.told(as_source(image))
-        candidates = self.predictor.candidates(source)
-        cells = self.selection.instances(candidates, source.pixel_size_um)
-        found = warnings_for(
-            self.card, source, candidates, cells, scale_given=given.scale is not None
+        selection = replace(
+            self.selection, min_score=min_score, min_area=min_area, exclude_border=exclude_border
         )
+        selection.check()
+        sources, are_several = sources_of(
+            image, channel=channel, frames=frames, z=z, position=position
+        )
+        found = [
+            self._cells(given.told(source), selection, given.scale is not None)
+            for source in sources
+        ]
+        return found if are_several else found[0]
+
+    def _cells(self, source: ImageSource, selection: Selection, scale_given: bool) -> Cells:
+        from bigkingxxl.inference.familiarity import warnings_for
+
+        candidates = self.predictor.candidates(source)
+        cells = selection.instances(candidates, source.pixel_size_um)
+        found = warnings_for(self.card, source, candidates, cells, scale_given=scale_given)
         for warning in found:
             log.warning("%s: %s", source.name, warning)
         return Cells(cells, candidates, source)
@@ -135,6 +116,7 @@ def load(
     device: str = "auto",
     scale: float | None = None,
     cell_type: str | None = None,
+    tile: int | None = None,
 ) -> LoadedModel:
     """Load a model, or several as an ensemble.
 
@@ -146,7 +128,8 @@ def load(
             or several of these;
         weights: how much each of several models counts (default: all alike);
         device: auto, cpu, cuda or mps; scale: network pixels an image pixel;
-        cell_type: the images' type where it is known.
+        cell_type: the images' type where it is known;
+        tile: see no more network pixels a side at once: less memory, the same cells.
     Raises:
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
@@ -157,33 +140,15 @@ def load(
     from bigkingxxl.runs.selection import Selection
 
     GivenSize(scale).check([])
+    if not isinstance(model, Path) and not len(model):
+        raise InputError("no model is named, expected bundled, synthetic or a model file")
     names = [model] if isinstance(model, str | Path) else model
     paths = [resolve_model(name) for name in names]
     predictor, card = load_ensemble(
-        paths, device, weights=weights, scale=scale, cell_type=cell_type
+        paths, device, weights=weights, scale=scale, cell_type=cell_type, tile=tile
     )
     selection = Selection(card.operating_points, cell_type)
     return LoadedModel(card, predictor, selection)
-
-
-def as_source(image: Any, pixel_size: PixelSize | None = None) -> ImageSource:
-    """Whatever a user calls an image, as an `ImageSource`."""
-    if isinstance(image, ImageSource):
-        return image
-    if isinstance(image, str | Path):
-        from bigkingxxl.io.images.image_files import open_image
-
-        source = open_image(Path(image))
-        source.pixel_size_um = pixel_size or source.pixel_size_um
-        return source
-    if hasattr(image, "detach"):  # a torch tensor, without importing torch
-        image = image.detach().cpu().numpy()
-    pixels = np.asarray(image)
-    if pixels.dtype.kind not in "biuf":
-        raise InputError(f"an image is a path or an array of numbers, not {type(image).__name__}")
-    from bigkingxxl.io.images.axes import array_source
-
-    return array_source(pixels, pixel_size_um=pixel_size)
 
 
 def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:

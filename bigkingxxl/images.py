@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, tile_starts, whole
 from bigkingxxl.settings import Settings
 
@@ -153,6 +154,29 @@ class ArrayImage(ImageSource):
         """See `ImageSource.read_raw`."""
         rows, cols = window.slices
         return self.pixels[:, rows, cols].astype(np.float32)
+
+
+class OneChannel(ImageSource):
+    """One channel of another image.
+
+    Args:
+        source: the image; channel: counted from 0.
+    Raises:
+        ImageError: it has no such channel.
+    """
+
+    def __init__(self, source: ImageSource, channel: int) -> None:
+        if not 0 <= channel < source.channels:
+            raise ImageError(
+                f"{source.name} has no channel {channel}: it has {source.channels}, counted from 0"
+            )
+        self.source, self.channel = source, channel
+        self.name, self.shape, self.channels = source.name, source.shape, 1
+        self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
+
+    def read_raw(self, window: Window) -> Float32:
+        """See `ImageSource.read_raw`."""
+        return self.source.read_raw(window)[self.channel : self.channel + 1]
 
 
 class Normalisation(Settings):

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
+from shapely import Polygon  # type: ignore[import-untyped]
 
 import bigkingxxl as bk
 from bigkingxxl.api import LoadedModel, as_source
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.errors import ImageError, InputError, ModelError, OutputError
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.outputs import IMAGE_FORMATS
 from bigkingxxl.runs.selection import Selection
 
 
@@ -136,7 +141,7 @@ def test_pixel_size_and_diameter_are_of_the_image(sized: LoadedModel) -> None:
     ],
 )
 def test_impossible_sizes_are_refused_before_anything_is_done(
-    sized: LoadedModel, options: dict[str, float], message: str
+    sized: LoadedModel, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         sized.predict(picture(), **options)
@@ -158,3 +163,92 @@ def test_strange_images_are_named(sized: LoadedModel, caplog: pytest.LogCaptureF
 def test_a_missing_model_is_named() -> None:
     with pytest.raises(ModelError, match="no such model file"):
         bk.load("nowhere.onnx")
+
+
+# ---- several images, channels, files, notebooks --------------------------------------------------
+
+
+def test_lists_folders_and_patterns_give_a_list(model: LoadedModel, tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "deep/c.png"):
+        place = tmp_path / "images" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture()).save(place)
+    folder = tmp_path / "images"
+    assert [cells.source.name for cells in model.predict(folder)] == ["a", "b", "deep/c"]
+    assert len(model.predict(str(folder / "?.png"))) == 2
+    several = model.predict([picture(), str(folder / "a.png"), folder])
+    assert [len(cells) for cells in several] == [2] * 5
+    assert model.predict([]) == []
+    assert len(model.predict(picture().tolist())) == 2
+
+
+def test_a_channel_is_chosen(model: LoadedModel, tmp_path: Path) -> None:
+    both = np.stack([picture(), np.zeros_like(picture())])
+    for image in (both, np.moveaxis(both, 0, 2), ArrayImage(both)):
+        assert len(model.predict(image, channel=0)) == 2
+        assert len(model.predict(image, channel=1)) == 0
+        with pytest.raises(ImageError, match="no channel 2"):
+            model.predict(image, channel=2)
+    tifffile.imwrite(tmp_path / "a.tif", both, photometric="minisblack", metadata={"axes": "CYX"})
+    assert len(model.predict(tmp_path / "a.tif", channel=0)) == 2
+
+
+def test_cells_are_left_out_as_asked(model: LoadedModel) -> None:
+    assert len(model.predict(picture(), min_area=200)) == 1
+    assert len(model.predict(picture(), min_score=0.95)) == 0
+    assert len(model.predict(np.pad(picture(), 0)[5:], exclude_border=True)) == 1
+    with pytest.raises(InputError, match="min_score is 7"):
+        model.predict(picture(), min_score=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("cells.tif", None), ("cells.png", None), ("cells.csv", None), ("cells.parquet", None),
+     ("cells.zip", None), ("cells.geojson", None), ("cells_seg.npy", None), ("cells.json", None),
+     *((f"cells{each.ending}", name) for name, each in IMAGE_FORMATS.items())],
+)  # fmt: skip
+def test_cells_are_saved_in_every_format(
+    model: LoadedModel, tmp_path: Path, name: str, format_name: str | None
+) -> None:
+    path = model.predict(picture()).save(tmp_path / "new" / name, format_name)
+    assert path.is_file()
+    assert path.stat().st_size > 0
+
+
+def test_saved_labels_are_the_cells(model: LoadedModel, tmp_path: Path) -> None:
+    cells = model.predict(picture())
+    cells.save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), cells.label_map())
+    with pytest.raises(OutputError, match="says no format"):
+        cells.save(tmp_path / "a.xyz")
+    with pytest.raises(OutputError, match="no format 'lables', did you mean 'labels'"):
+        cells.save(tmp_path / "a.tif", "lables")
+
+
+def test_cells_show_themselves(model: LoadedModel) -> None:
+    cells = model.predict(ArrayImage(picture(), "well 3"))
+    assert repr(cells) == "<2 cells in 'well 3' (40 x 60 pixels)>"
+    assert len(repr(model)) < 100
+    shown = np.asarray(Image.open(io.BytesIO(cells._repr_png_())))
+    np.testing.assert_array_equal(shown, cells.overlay())
+
+
+def test_polygons_enclose_the_cells(model: LoadedModel) -> None:
+    cells = model.predict(picture())
+    areas = [sum(Polygon(rings[0], rings[1:]).area for rings in cell) for cell in cells.polygons()]
+    assert areas == cells.instances.areas().tolist()
+
+
+def test_the_package_tells_its_names() -> None:
+    assert {*bk.__all__} <= {*dir(bk)}
+    for name in dir(bk):
+        getattr(bk, name)
+
+
+def test_no_model_and_no_image_are_sentences(model: LoadedModel) -> None:
+    with pytest.raises(InputError, match="no model is named"):
+        bk.load("")
+    with pytest.raises(InputError, match="no model is named"):
+        bk.load([])
+    with pytest.raises(InputError, match="empty"):
+        model.predict("")

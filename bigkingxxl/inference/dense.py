@@ -223,7 +223,7 @@ class DensePredictor(NetworkPredictor):
         side = (self._tile_side(size[0]), self._tile_side(size[1]))
         windows = tiles(size, side, self.overlap)
         if len(windows) == 1:
-            only = self._seen_maps(padded(image, windows[0])[None])[0]
+            only: Float32 = self._seen_maps(padded(image, windows[0])[None])[0]
             return only[:, : size[0], : size[1]]
         weights = blend_weights(side, self.overlap)
         total = np.zeros((len(self.representation.channels), *size), np.float32)

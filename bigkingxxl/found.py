@@ -1,0 +1,182 @@
+"""The cells of one image, as Python hands them out: counted, measured, drawn and saved."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import OutputError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.settings import nearest
+from bigkingxxl.sources import as_source
+
+if TYPE_CHECKING:
+    from bigkingxxl.io.annotations.outlines import Polygon
+    from bigkingxxl.runs.outputs import PredictedImage
+
+NOTEBOOK_SIDE = 1000  # pixels of the longest side of what a notebook shows
+# What a file's ending says of its format; the longest that fits counts.
+ENDINGS = {
+    "_seg.npy": "cellpose", ".tif": "labels", ".tiff": "labels", ".png": "overlay",
+    ".jpg": "overlay", ".csv": "measurements", ".parquet": "measurements", ".zip": "imagej",
+    ".geojson": "qupath", ".json": "coco",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cells:
+    """The cells found in one image.
+
+    >>> import bigkingxxl as bk
+    >>> from bigkingxxl.simulate import simulate_field
+    >>> cells = bk.load().predict(simulate_field("cort", size=(192, 256), seed=1).image)
+    >>> len(cells) == int(cells.label_map().max())
+    True
+    >>> outer, *holes = cells.polygons()[0][0]
+    >>> outer.shape[1]
+    2
+
+    Attributes:
+        instances: disjoint, scored cells; candidates: everything the model saw.
+        source: the image they were found in.
+    """
+
+    instances: Instances
+    candidates: Candidates
+    source: ImageSource
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __repr__(self) -> str:
+        height, width = self.instances.size
+        kinds = Counter(self.instances.cell_type.tolist())
+        named = ", ".join(f"{count} {self.instances.type_names[kind]}"
+                          for kind, count in sorted(kinds.items()))  # fmt: skip
+        what = f": {named}" if named and len(self.instances.type_names) > 1 else ""
+        count = "1 cell" if len(self) == 1 else f"{len(self)} cells"
+        return f"<{count} in '{self.source.name}' ({height} x {width} pixels){what}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the overlay."""
+        from PIL import Image
+
+        from bigkingxxl.io.pictures.overlay import draw_overlay
+
+        picture = draw_overlay(self.source, self.instances, longest_side=NOTEBOOK_SIDE)
+        content = io.BytesIO()
+        Image.fromarray(picture).save(content, format="PNG")
+        return content.getvalue()
+
+    def label_map(self) -> NDArray[np.int32]:
+        """int32[H, W]: 0 is background, cell i is i + 1."""
+        return self.instances.label_map()
+
+    def polygons(self) -> list[list[Polygon]]:
+        """The outlines of each cell, a polygon for each of its parts.
+
+        Returns:
+            N lists of polygons; a polygon is a list of rings int32[K, 2] of x (column) and y (row)
+            of corners of pixels, the outer ring first and then its holes; pixel 0 reaches from 0
+            to 1.
+        """
+        from bigkingxxl.io.annotations.outlines import outlines
+
+        return outlines(self.instances)
+
+    def measurements(self, image: Any = None) -> Mapping[str, NDArray[Any]]:
+        """A column of N values for each measurement; see `bigkingxxl.io.tables.measurements`.
+
+        Args:
+            image: where intensities are read (default: the image the cells were found in).
+        """
+        from bigkingxxl.io.tables.measurements import measure
+
+        source = self.source if image is None else as_source(image, self.source.pixel_size_um)
+        return measure(source, self.instances)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """COCO results of the selected cells: compressed masks, boxes (x, y, w, h), scores."""
+        boxes, score = self.instances.boxes(), self.instances.score
+        return [
+            {
+                "image_id": self.source.name,
+                "category_id": int(kind) + 1,
+                "category_name": self.instances.type_names[kind],
+                "segmentation": {"size": list(self.instances.size), "counts": text},
+                "bbox": [int(c0), int(r0), int(c1 - c0), int(r1 - r0)],
+                "score": 1.0 if score is None else float(score[i]),
+            }
+            for i, (text, (r0, c0, r1, c1), kind) in enumerate(
+                zip(self.instances.coco_strings(), boxes, self.instances.cell_type, strict=True)
+            )
+        ]
+
+    def overlay(self) -> NDArray[np.uint8]:
+        """uint8[H, W, 3]: the cells outlined on the image."""
+        from bigkingxxl.io.pictures.overlay import draw_overlay
+
+        return draw_overlay(self.source, self.instances)
+
+    def save(self, path: str | Path, format: str | None = None) -> Path:  # noqa: A002
+        """Write the cells to a file, in any format of `bigkingxxl predict` for one image.
+
+        Args:
+            path: the file.
+            format: labels, overlay, measurements, contact_sheet (a thumbnail), imagej, qupath,
+                cellpose, coco (all candidates) or submission; by default what the ending says:
+                .tif, .png, .csv, .parquet, .zip, .geojson, _seg.npy or .json.
+        Returns:
+            The file.
+        Raises:
+            OutputError: an unknown format or ending, or the file cannot be written.
+        """
+        from bigkingxxl.files import make_folder
+        from bigkingxxl.io.tables.measurements import write_measurements
+        from bigkingxxl.runs.outputs import IMAGE_FORMATS
+
+        path = Path(path)
+        name = _format_of(path) if format is None else format
+        if name not in IMAGE_FORMATS:
+            raise OutputError(f"{path} is not written: there is no format '{name}'"
+                              f"{nearest(name, IMAGE_FORMATS)}")  # fmt: skip
+        make_folder(path.parent)
+        if name == "measurements":  # as CSV or Parquet
+            write_measurements(path, self.measurements())
+        else:
+            IMAGE_FORMATS[name].write(path, self._predicted())
+        return path
+
+    def _predicted(self) -> PredictedImage:
+        from bigkingxxl.runs.cells import NumberedCells
+        from bigkingxxl.runs.outputs import PredictedImage
+
+        file = Path(getattr(self.source, "path", self.source.name))
+        return PredictedImage(
+            self.source, NumberedCells.of(self.instances), file, self.source.name,
+            lambda: self.candidates,
+        )  # fmt: skip
+
+
+def _format_of(path: Path) -> str:
+    """What an ending says.
+
+    Raises:
+        OutputError: nothing.
+    """
+    for ending, name in ENDINGS.items():
+        if path.name.lower().endswith(ending):
+            return name
+    raise OutputError(
+        f"{path} is not written: its ending says no format, expected one of {', '.join(ENDINGS)}, "
+        "or a format"
+    )
