@@ -59,7 +59,8 @@ def _lock(descriptor: int, *, wait: bool, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:
-        return _lock_on_windows(descriptor, wait)
+        # There are none there that several may hold: they do without.
+        return shared or _lock_on_windows(descriptor, wait)
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)

@@ -34,12 +34,13 @@ def measure(
     from bigkingxxl.cli.predict import split_names
     from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import show
+    from bigkingxxl.runs.outputs import IMAGE_FORMATS
     from bigkingxxl.runs.remeasure import remeasure
 
     with resumable():
         result = remeasure(
             run, split_names(formats or []), overwrite=overwrite, track=partial(track, quiet=quiet)
         )
-    labels = run / "labels"
-    result.kept = [path for path in result.kept if not path.is_relative_to(labels)]
+    corrected = {IMAGE_FORMATS["labels"].place(run, name) for name in result.corrected}
+    result.kept = [path for path in result.kept if path not in corrected]  # that is what it is for
     show(run, result, as_json=as_json)

@@ -58,9 +58,12 @@ def _counts(result: FolderResult) -> str:
 
 def notes(out: Path, result: FolderResult) -> list[str]:
     """A sentence for everything that is not as a user may think."""
+    from bigkingxxl.runs.outputs import IMAGE_FORMATS
+
     found = []
-    labels = [_within(out, path) for path in result.kept if path.is_relative_to(out / "labels")]
-    others = [_within(out, path) for path in result.kept if not path.is_relative_to(out / "labels")]
+    corrected = {IMAGE_FORMATS["labels"].place(out, name) for name in result.corrected}
+    labels = [_within(out, path) for path in result.kept if path in corrected]
+    others = [_within(out, path) for path in result.kept if path not in corrected]
     if labels:
         found.append(
             f"{_some(labels)}: corrected by hand since a run wrote it, so kept, and the other "

@@ -1,1 +1,13 @@
-"""Runs over many images: units of work, what is done, and the tables of all of them."""
+"""Runs over many images: what is done with each, what is in the folder, and what is made of it.
+
+    store       RunStore, the folder: records, keys, files that a person changed, locks
+    unit        predict_one(store, work, image), the unit of work: anywhere, in any order, once
+    tables      make_tables(store), what is made of the records when the units are done
+    folder      predict_folder, both for many images in one process
+    remeasure   the same from label images that were corrected
+    reader      open_run(folder), for programs that read
+    outputs     the formats, one registry for images and one for the whole run
+
+A cluster calls `RunStore.begin` once, `predict_one` for every image wherever it likes, and
+`make_tables` at the end.
+"""

@@ -43,6 +43,7 @@ class FolderResult:
         failed: by image id, one sentence for each image that failed.
         warnings: by image id, sentences on what the user should know of it.
         kept: files that a person changed or made, and which were left alone.
+        corrected: images whose cells are those of a label image that a person changed.
         removed: files of images that the run no longer has.
         tables: what became of the tables.
     """
@@ -52,6 +53,7 @@ class FolderResult:
     failed: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     kept: list[Path] = field(default_factory=list)
+    corrected: list[str] = field(default_factory=list)
     removed: int = 0
     tables: TablesResult = field(default_factory=TablesResult)
 
@@ -207,6 +209,8 @@ class _Run:
             return
         result.cells[outcome.image] = outcome.cells or 0
         result.skipped += not outcome.is_new
+        if outcome.is_corrected:
+            result.corrected.append(outcome.image)
         if outcome.warnings:
             result.warnings[outcome.image] = outcome.warnings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.sizing import GivenSize
 from bigkingxxl.instances import PixelSize
 from bigkingxxl.io.images import DEFAULT_PIXEL_LIMIT, open_images
 from bigkingxxl.io.images.series import PlaneChoice
@@ -55,7 +55,8 @@ class Reading:
             path, channel=self.channel, frames=self.frames, z=self.z, position=self.position,
             pixel_limit=self.pixel_limit, name=name,
         )  # fmt: skip
-        return [self._told(source) for source in sources]
+        given = GivenSize(diameter=self.diameter, pixel_size_um=self.pixel_size_um)
+        return [given.told(source) for source in sources]
 
     def reopen(self, path: Path, image_ids: Collection[str]) -> list[ImageSource]:
         """Those images of a file that a run has, under their ids there.
@@ -70,14 +71,6 @@ class Reading:
                 source.name = ids[0]
                 found.append(source)
         return found
-
-    def _told(self, source: ImageSource) -> ImageSource:
-        if self.diameter is None and self.pixel_size_um is None:
-            return source
-        source = copy.copy(source)
-        source.cell_diameter = self.diameter
-        source.pixel_size_um = self.pixel_size_um or source.pixel_size_um
-        return source
 
     def as_json(self) -> dict[str, Any]:
         """For a run's settings."""

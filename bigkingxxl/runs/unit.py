@@ -88,7 +88,8 @@ class Outcome:
     Attributes:
         image: its id; cells: how many, None where it failed; failure: why, or "".
         is_new: whether anything was made; warnings: sentences on the image.
-        kept: files that a person changed or made, and which were left alone.
+        kept: files that a person changed or made, and which were left alone; is_corrected: among
+            them the label image, of which the others are made.
     """
 
     image: str
@@ -97,6 +98,7 @@ class Outcome:
     failure: str = ""
     warnings: tuple[str, ...] = ()
     kept: tuple[Path, ...] = ()
+    is_corrected: bool = False
 
 
 def predict_one(
@@ -189,7 +191,7 @@ class _Unit:
         self.store.forget(FAILURE, self.image.name)
         return Outcome(
             self.image.name, summary.details["row"]["cells"], bool(to_write) or not is_summed,
-            "", summary.warnings, kept,
+            "", summary.warnings, kept, self.correction is not None,
         )  # fmt: skip
 
     @cached_property

@@ -305,6 +305,7 @@ def test_a_corrected_label_image_is_kept_and_what_follows_it_is_made_of_it(
     for key in ("k", "another model"):
         result = run(images, out, key=key)
         assert result.kept == [place]
+        assert result.corrected == ["i01"]
         assert place.read_bytes() == kept
         assert result.cells["i01"] == 12
         rows = [row for row in rows_of(out / "measurements.csv") if row["image"] == "i01"]
@@ -388,7 +389,10 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     mine = tmp_path / "out" / "labels" / "i01.tif"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    assert run(images, tmp_path / "out").kept == [mine]
+    result = run(images, tmp_path / "out")
+    assert result.kept == [mine]
+    assert result.corrected == []  # nobody knows what it is: nothing is made of it
+    assert result.cells["i01"] == COUNTS[1]
     assert mine.read_bytes() == b"mine"
 
 
