@@ -136,7 +136,7 @@ def _content(path: Path) -> dict[Any, Any]:
         header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
                   else np.lib.format.read_array_header_2_0)  # fmt: skip
         shape, _, dtype = header(stream)
-    except ValueError as error:
+    except Exception as error:  # a damaged header makes numpy raise nearly anything
         raise FormatError(f"{path} is not a .npy file ({error})") from error
     if shape != () or dtype.kind != "O":
         raise FormatError(

@@ -110,9 +110,12 @@ def _row_runs(counts: Int64, bounds: Int64, size: Size) -> Iterator[tuple[Runs, 
     areas = np.zeros(codes, np.int64)
     np.add.at(areas, owner, length)
     begins = np.searchsorted(owner, np.arange(codes + 1))
+    # A cell that fills much of the image is sooner drawn than its pixels are sorted.
+    is_large = areas > min(MOST_PIXELS, height * width // 16)
+    areas[is_large] = MOST_PIXELS + 1
     for first, last in batches(areas, MOST_PIXELS):
         part = slice(int(begins[first]), int(begins[last]))
-        if areas[first] > MOST_PIXELS:
+        if is_large[first]:
             drawn = np.zeros(height * width + 1, np.int8)
             np.add.at(drawn, start[part], 1)
             np.add.at(drawn, start[part] + length[part], -1)

@@ -299,12 +299,13 @@ def _runs_of_one(edges: _Edges, size: tuple[int, int]) -> NDArray[np.int32]:
         first = np.clip(edges.first, top, bottom)
         count = np.clip(edges.first + edges.count, top, bottom) - first
         within = replace(edges, first=first, count=count)
-        odd = np.zeros((bottom - top, width + 1), bool)
+        odd = np.zeros((bottom - top, width + 1), np.uint8)
         for begin, end in batches(count, MOST_CROSSINGS):
             _, row, crossing = within.crossings(begin, end)
             place = (row - top) * (width + 1) + _column(crossing, size)
-            np.logical_xor.at(odd.ravel(), place, True)
-        inside = np.logical_xor.accumulate(odd, axis=1)[:, :width]
+            # Bytes wrap round at 256, which leaves odd numbers odd.
+            np.add.at(odd.ravel(), place, np.uint8(1))
+        inside = np.add.accumulate(odd, axis=1, dtype=np.uint8)[:, :width] & 1
         runs, _ = rle.label_runs(np.ascontiguousarray(inside))
         parts.append(runs + np.array([top, 0, 0], np.int32))
     return np.concatenate(parts)

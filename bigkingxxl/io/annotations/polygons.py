@@ -83,7 +83,7 @@ def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
     height, width = size
     corner, following = _corners(polygon), _following(np.array([len(polygon)], np.int64))
     steps = np.abs(corner[following] - corner).max(axis=1) + 1
-    odd = np.zeros(height * width + 1, bool)
+    odd = np.zeros(height * width + 1, np.uint8)
     for first, last in batches(steps, MOST_STEPS):
         # The walk goes on from the last point of the edge before.
         edges = np.arange(max(first - 1, 0), last)
@@ -91,8 +91,9 @@ def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
         known = int(steps[first - 1]) - 1 if first else 0
         same = np.zeros(len(col) - known, np.int64)
         position, _ = _crossings_of(same, col[known:], row[known:], size)
-        np.logical_xor.at(odd, position, True)
-    inside = np.logical_xor.accumulate(odd)[:-1].reshape(width, height).T
+        # Bytes wrap round at 256, which leaves odd numbers odd.
+        np.add.at(odd, position, np.uint8(1))
+    inside = (np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1).reshape(width, height).T
     return rle.label_runs(np.ascontiguousarray(inside))[0]
 
 
