@@ -39,10 +39,10 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import model_hash, resolve_model
 from bigkingxxl.provenance import provenance
-from bigkingxxl.runs.cells import NumberedCells
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.runs.selection import Selection

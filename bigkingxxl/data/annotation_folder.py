@@ -14,8 +14,6 @@ from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotati
 
 RESULT_FRAME = re.compile(r"mask(\d{3,})")  # of the Cell Tracking Challenge's results, `01_RES`
 RESULTS = "_RES"
-OF_A_RUN = ("candidates", "records", "overlays", "thumbnails", "measurements")
-LABELS_OF_A_RUN = "labels"
 
 
 @dataclass
@@ -47,21 +45,16 @@ class FoundAnnotations:
 def find_annotations(folder: Path, ids: Collection[str]) -> FoundAnnotations:
     """The files of cells in a folder and below it.
 
-    Of a folder of our own results the label images are taken. A file belongs to the image whose
+    A file belongs to the image whose
     name it has; folders need not be the same where the last part of a name is enough.
     """
     found = FoundAnnotations()
-    labels = folder / LABELS_OF_A_RUN
-    is_run = labels.is_dir() and any((folder / name).is_dir() for name in OF_A_RUN)
-    place = labels if is_run else folder
-    if is_run:
-        found.notes.append(f"the cells are those of {labels}, as it is now")
     names = _Names(ids)
-    for path in files_below(place):
+    for path in files_below(folder):
         file = annotation_file(path, among_labels=True)
         if file is None:
             continue
-        image_id = names.of(inner_folder(path, place), [*file.names, *_frame_name(path)])
+        image_id = names.of(inner_folder(path, folder), [*file.names, *_frame_name(path)])
         if image_id is None:
             found.unknown.append(path)
         else:

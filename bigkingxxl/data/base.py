@@ -35,6 +35,7 @@ class Dataset:
         paths: the image file of each id.
         read_instances: the annotated cells of an id (see `instances`).
         read_ignored: what is not annotated in an id (see `ignored`).
+        read_source: opens the image of an id, where its file holds more than is looked at.
         columns: further values by column and id: sample_id, plate_time, field ...
         unlabelled: image files without annotation.
         skipped: one sentence for everything that was left out as bad.
@@ -48,6 +49,7 @@ class Dataset:
     paths: Mapping[str, Path] = field(repr=False)
     read_instances: Callable[[str], Instances] = field(repr=False)
     read_ignored: Callable[[str], Ignored | None] = field(default=nothing_ignored, repr=False)
+    read_source: Callable[[str], ImageSource] | None = field(default=None, repr=False)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     unlabelled: tuple[Path, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()
@@ -77,7 +79,8 @@ class Dataset:
             ImageError: it cannot be read.
             InputError: the data set has no such image.
         """
-        source = open_image(self.image_path(image_id))
+        path = self.image_path(image_id)
+        source = open_image(path) if self.read_source is None else self.read_source(image_id)
         source.name = image_id
         return source
 

@@ -13,6 +13,7 @@ from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import NO_TYPE, Instances
 from bigkingxxl.settings import nearest
 
@@ -134,6 +135,7 @@ def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDa
         paths=paths,
         read_instances=partial(_read, parts, names),
         read_ignored=partial(_read_ignored, parts),
+        read_source=partial(_source, parts),
         columns={SET: {image_id: image_id.partition("/")[0] for image_id in paths}},
         unlabelled=tuple(path for part in parts.values() for path in part.unlabelled),
         skipped=tuple(sentence for part in parts.values() for sentence in part.skipped),
@@ -155,6 +157,11 @@ def _read(parts: Mapping[str, Dataset], names: tuple[str, ...], image_id: str) -
 def _read_ignored(parts: Mapping[str, Dataset], image_id: str) -> Ignored | None:
     name, _, own_id = image_id.partition("/")
     return parts[name].read_ignored(own_id)
+
+
+def _source(parts: Mapping[str, Dataset], image_id: str) -> ImageSource:
+    name, _, own_id = image_id.partition("/")
+    return parts[name].source(own_id)
 
 
 def without_set(image_id: str) -> str:

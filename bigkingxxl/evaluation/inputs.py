@@ -15,6 +15,7 @@ from bigkingxxl.data.base import Dataset, nothing_ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.layout_coco import annotation_files
 from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle
+from bigkingxxl.data.layout_run import cells_now, run_images
 from bigkingxxl.data.layouts import find_layout
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, ImageError, InputError
@@ -30,7 +31,8 @@ from bigkingxxl.operating_points import SelectKnobs
 Size = tuple[int, int]
 Ids = tuple[str, ...]
 Ignored = NDArray[np.bool_]
-WITH_IMAGES = ("ctc", "pairs", "masks", "nested pairs")  # layouts of cells beside their images
+# Layouts of cells and their images.
+WITH_IMAGES = ("kaggle", "ctc", "pairs", "masks", "coco", "submission", "nested pairs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +192,8 @@ def read_predictions(path: Path, truth: Truth, *, skip_bad: bool = False) -> Pre
 
 def _folder_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
     layout = find_layout(folder)
+    if layout == "run":
+        return _run_predictions(folder, truth)
     if layout in WITH_IMAGES:
         return _dataset_predictions(folder, truth, skip_bad)
     found = find_annotations(folder, truth.ids)
@@ -215,6 +219,21 @@ def _folder_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictio
             f"{len(found.unknown)} files of cells are of no image in {truth.path}: "
             f"{found.unknown[0]} ..."
         )
+    return _painted(masks, notes)
+
+
+def _run_predictions(folder: Path, truth: Truth) -> Predictions:
+    """The cells of a folder of `bigkingxxl predict` as they are now, corrected or not."""
+    images = {image.image_id: image for image in run_images(folder)}
+    names = same_names(images, truth.ids)
+    masks = {names[own]: cells_now(folder, images[own]) for own in images if own in names}
+    notes = []
+    changed = sum(bool(images[own].changed) for own in names)
+    if changed:
+        notes.append(f"{changed} images of {folder} were corrected by a person: these are scored")
+    if len(names) < len(images):
+        unknown = [own for own in images if own not in names]
+        notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")
     return _painted(masks, notes)
 
 

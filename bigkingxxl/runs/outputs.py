@@ -18,7 +18,7 @@ from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.runs.cells import NumberedCells
+from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.runs.names import place_of
 from bigkingxxl.settings import nearest
 

@@ -16,7 +16,7 @@ from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import read_label_image
-from bigkingxxl.runs.cells import NumberedCells, corrected_cells, load_cells
+from bigkingxxl.io.annotations.run_cells import NumberedCells, corrected_cells, load_cells
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import (

@@ -20,8 +20,13 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import read_label_image
+from bigkingxxl.io.annotations.run_cells import (
+    NumberedCells,
+    corrected_cells,
+    load_cells,
+    save_cells,
+)
 from bigkingxxl.provenance import fingerprint, own_version
-from bigkingxxl.runs.cells import NumberedCells, corrected_cells, load_cells, save_cells
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage, details_of
 from bigkingxxl.runs.records import Record, Stamp
 from bigkingxxl.runs.selection import Selection

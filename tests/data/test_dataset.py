@@ -285,7 +285,7 @@ def test_the_pixel_size_is_the_images(tmp_path: Path) -> None:
 def test_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no data set at"):
         open_dataset(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"looked for train\.csv beside train/.* x_masks"):
+    with pytest.raises(InputError, match=r"looked for .*train\.csv beside train/.* x_masks"):
         open_dataset(tmp_path)
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(InputError, match=r"x\.txt is a file, expected"):

@@ -1,0 +1,64 @@
+"""The commands of docs/correct.md, one after the other, on two small images."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bigkingxxl.cli.main import app
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.data.synthesize import Recipe, synthesize
+from bigkingxxl.models import read_card
+
+PAGE = Path(__file__).parents[2] / "docs" / "correct.md"
+# What keeps a training of minutes at seconds.
+SMALL = (
+    "training.epochs=1", "training.crops_per_epoch=4", "training.batch_size=2",
+    "training.workers=0", "augment.size=64", "training.validation_images=1",
+)  # fmt: skip
+
+
+def commands() -> list[list[str]]:
+    """The lines of the page's blocks of `sh`, as words, without the program's name."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines() if line.strip()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    assert all(each[0] == "bigkingxxl" for each in words)
+    return [each[1:] for each in words]
+
+
+@pytest.mark.slow
+def test_the_page_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    synthesize(tmp_path / "set", Recipe(2, 0, ("cort",), (128, 160)), workers=1)
+    shutil.copytree(tmp_path / "set" / "train", tmp_path / "my_images")
+    names = sorted(path.stem for path in (tmp_path / "my_images").iterdir())
+    found = commands()
+    assert [each[0] for each in found] == [
+        "predict", "data", "data", "evaluate", "train", "predict", "evaluate",
+    ]  # fmt: skip
+    for command in found:
+        extra = [word for value in SMALL for word in ("--set", value)]
+        result = CliRunner().invoke(app, [*command, *(extra if command[0] == "train" else [])])
+        assert result.exit_code == 0, f"{' '.join(command)}\n{result.output}"
+        if command[:2] == ["data", "convert"]:
+            correct(tmp_path / "corrected" / f"{names[0]}_seg.npy")
+    assert read_card(tmp_path / "runs" / "mine" / "model.safetensors").trained_on
+    labels = open_dataset(tmp_path / "corrected").instances(names[0]).label_map()
+    assert len(np.unique(labels[2:9, 2:9])) == 1
+    with Image.open(tmp_path / "better" / "labels" / f"{names[0]}.tif") as image:
+        assert np.array(image).max() > 0
+
+
+def correct(path: Path) -> None:
+    """What Cellpose's program does when a user draws a cell and saves."""
+    content = np.load(path, allow_pickle=True).item()
+    content["masks"][2:9, 2:9] = content["masks"].max() + 1
+    np.save(path, content)
