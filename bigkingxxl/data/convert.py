@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bigkingxxl.data.outputs import writable_folder
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import make_folder, whole_file
+from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.ignored import IGNORE
@@ -28,7 +29,8 @@ from bigkingxxl.io.annotations.mask_folders import write_mask_folder
 from bigkingxxl.io.annotations.registry import FORMATS
 from bigkingxxl.settings import nearest
 
-WHITE = 255
+WHITE = LARGEST_UINT8 = 255
+LARGEST_UINT16 = 65_535
 
 
 @dataclass
@@ -153,8 +155,9 @@ def convert(
         except InputError as error:
             done.failed.append(str(error))
             continue
-        image = _copied(dataset.image_path(own), out / layout.images.format(image_id), image_id,
-                        name, images)  # fmt: skip
+        stem = PurePosixPath(image_id).name if name == "masks" else image_id
+        place = out / layout.images.format(image_id) / stem
+        image = _copied(dataset, own, place) if images else dataset.image_path(own)
         if layout.write_one is not None:
             layout.write_one(out, image_id, found, image)
         if ignored is not None:
@@ -252,19 +255,40 @@ def _flat_names(ids: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _copied(image: Path, folder: Path, image_id: str, name: str, images: bool) -> Path:
-    """The image's place beside its cells, where it is copied to; else its own."""
-    if not images:
-        return image
-    inner = PurePosixPath(image_id)
-    stem = inner.name if name == "masks" else image_id
-    target = folder / f"{stem}{image.suffix}"
+def _copied(dataset: Dataset, image_id: str, place: Path) -> Path:
+    """The image beside its cells: the file as it is, or what of it the data set looks at.
+
+    Args:
+        place: without ending.
+    """
+    image = dataset.image_path(image_id)
+    if dataset.read_source is not None:
+        target = place.with_name(f"{place.name}.tif")
+        with whole_file(target) as temporary:
+            _write_source(temporary, dataset.source(image_id))
+        return target
+    target = place.with_name(f"{place.name}{image.suffix}")
     with whole_file(target) as temporary:
         if image.is_dir():
             shutil.copytree(image, temporary)
         else:
             shutil.copyfile(image, temporary)
     return target
+
+
+def _write_source(path: Path, source: ImageSource) -> None:
+    """An image as a TIFF of its channels, with whole numbers where it has no others."""
+    import tifffile
+
+    pixels = source.read()
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= 0 and high <= LARGEST_UINT16 and (pixels == np.rint(pixels)).all():
+        pixels = pixels.astype(np.uint8 if high <= LARGEST_UINT8 else np.uint16)
+    options: dict[str, Any] = {"metadata": {"axes": "CYX"}}
+    if source.pixel_size_um is not None:
+        row, col = source.pixel_size_um
+        options |= {"resolution": (1 / col, 1 / row), "metadata": {"axes": "CYX", "unit": "um"}}
+    tifffile.imwrite(path, pixels, imagej=True, **options)
 
 
 def _write_ignored(path: Path, ignored: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> None:

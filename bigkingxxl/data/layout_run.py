@@ -17,16 +17,17 @@ import numpy as np
 
 from bigkingxxl.data.annotated_files import check_agreement, types_in, with_types
 from bigkingxxl.data.base import Dataset
-from bigkingxxl.errors import BigKingXXLError, FormatError
+from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError
 from bigkingxxl.files import file_hash
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
 from bigkingxxl.io.annotations.run_cells import corrected_cells, load_cells
-from bigkingxxl.io.images.image_files import open_image
+from bigkingxxl.io.images.image_files import open_images
 from bigkingxxl.io.tables.csv_table import BadRows
 
 RUN_FILE, RECORDS, CELLS, SUMMARY = "run.json", "records", "cells", "summary"
+OPTIONS = ("channel", "frames", "z", "position")  # of opening images, as `run.json` keeps them
 # Folder and ending of the files that programs for images read, correct and write again.
 CORRECTABLE = {
     "labels": ("labels", ".tif"),
@@ -65,16 +66,14 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         FormatError: the run has no images with cells, or one of its images is gone.
     """
     bad = BadRows(folder, skip_bad)
-    images, planes = {}, 0
+    images: dict[str, RunImage] = {}
     for image in run_images(folder):
-        if image.is_plane:
-            planes += 1
-        elif not image.path.exists():
+        if not image.path.exists():
             bad.add_text(f"{image.path}, of which {folder} holds the cells, is no longer there")
         else:
             images[image.image_id] = image
     if not images:
-        raise FormatError(f"{folder} holds no cells of single images that are still there")
+        raise FormatError(f"{folder} holds no cells of images that are still there")
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
     corrected = sum(bool(images[image_id].changed) for image_id in kept)
@@ -82,13 +81,9 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         f"{corrected} of {len(kept)} images of {folder} were corrected by a person; of the others "
         "the cells are those that the model found"
     )
-    notes = [sentence]
-    if planes:
-        notes.append(
-            f"{planes} planes of time-lapses, stacks or series are left out, as no data set holds "
-            "them: save those to be learnt from as images of their own"
-        )
-    channel = _mapping(_json(folder / RUN_FILE).get("reading")).get("channel")
+    reading = _mapping(_json(folder / RUN_FILE).get("reading"))
+    options = {name: reading.get(name) for name in OPTIONS if reading.get(name) is not None}
+    is_plain = not options and not any(images[image_id].is_plane for image_id in kept)
     return Dataset(
         layout="run",
         root=folder,
@@ -96,9 +91,9 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         type_names=names,
         paths={image_id: images[image_id].path for image_id in kept},
         read_instances=reader.instances,
-        read_source=None if channel is None else partial(_source, images, int(channel)),
+        read_source=None if is_plain else partial(_source, images, options),
         skipped=tuple(bad.messages),
-        notes=tuple(notes),
+        notes=(sentence,),
     )
 
 
@@ -191,9 +186,17 @@ def _type_names(
     return tuple(names), kept
 
 
-def _source(images: Mapping[str, RunImage], channel: int, image_id: str) -> ImageSource:
-    """The channel of an image that the model saw."""
-    return open_image(images[image_id].path, channel=channel)
+def _source(
+    images: Mapping[str, RunImage], options: Mapping[str, Any], image_id: str
+) -> ImageSource:
+    """An image as the run opened it: its channel, and its plane of a series."""
+    path = images[image_id].path
+    # Without a name a source is called as the mark of its plane, such as `_t003`.
+    planes = [each for each in open_images(path, **options, name="")
+              if image_id.endswith(each.name)]  # fmt: skip
+    if not planes:
+        raise ImageError(f"{path} no longer holds the image '{image_id}'")
+    return max(planes, key=lambda each: len(each.name))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -239,3 +239,22 @@ def test_what_nobody_annotated_is_neither_hit_nor_miss(work: Path) -> None:
     assert any("annotated in part" in note for note in scores["notes"])
     text = run("data", "info", work / "truth", "--quiet").stdout
     assert "50 % of its pixels are not annotated" in text
+
+
+def test_a_run_over_channels_and_planes_comes_back_as_the_model_saw_it(tmp_path: Path) -> None:
+    import tifffile
+
+    rng = np.random.default_rng(0)
+    stack = rng.integers(0, 60_000, (2, 3, *SIZE)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", stack, imagej=True, metadata={"axes": "TCYX"})
+    run("predict", tmp_path / "x.tif", "--out", tmp_path / "cells", "--model", "synthetic",
+        "--quiet", "--channel", 1, "--format", "labels")  # fmt: skip
+    data = open_dataset(tmp_path / "cells")
+    assert len(data.ids) == 2
+    for index, image_id in enumerate(data.ids):
+        assert np.array_equal(data.source(image_id).read()[0], stack[index, 1])
+    run("data", "convert", tmp_path / "cells", tmp_path / "out", "--quiet")
+    again = open_dataset(tmp_path / "out")
+    for index, image_id in enumerate(again.ids):
+        assert np.array_equal(again.source(image_id).read()[0], stack[index, 1])
+        assert again.instances(image_id).size == SIZE

@@ -17,12 +17,13 @@ MASK_ENDINGS = (
     "_seg",
 )  # fmt: skip
 LEFT_ENDINGS = (*MASK_ENDINGS, "_outlines", "_flows", "_dP", "_probs", "_cellprob",
-                "_overlay", "_cp_outlines", "_cp_flows", "_cp_output")  # fmt: skip
+                "_overlay", "_cp_outlines", "_cp_flows", "_cp_output", "_ignore",
+                "_reviewed")  # fmt: skip
 # Only Cellpose writes these, so that they are no images even where their image is elsewhere.
 CELLPOSE_ENDINGS = ("_cp_masks", "_cp_outlines", "_cp_flows", "_cp_output", "_seg.npy")
 IMAGE_ENDINGS = ("", "_img", "_image", "_raw")
 LABEL_FOLDERS = frozenset(("labels", "masks", "annotations", "label", "mask", "gt", "outlines",
-                           "flows"))  # fmt: skip
+                           "flows", "ignore", "reviewed"))  # fmt: skip
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw")
 TRACKING_ENDINGS = ("_GT", "_ST", "_RES", "_ERR_SEG")
 # What a folder of our own results holds.
