@@ -117,6 +117,6 @@ def _pixel_size(metadata: Any) -> PixelSize | None:
 
 
 READER = ImageReader(
-    "Zeiss CZI", (".czi",), open_czi, packages=("czifile",), extra="czi",
+    "Zeiss CZI", (".czi",), open_czi, packages=("czifile",), extra="czi", python=(3, 12),
     begins=lambda start: start.startswith(START),
 )  # fmt: skip

@@ -10,6 +10,7 @@ A package adds a reader by an entry point in the group `bigkingxxl.image_readers
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +36,8 @@ class ImageReader:
         open: gives the series of a file, at a limit of pixels a plane; raises `ImageError`.
         begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
         is_folder: true for a folder that is one image; None where images are files.
-        packages: modules that it needs beside the base install; extra: what brings them.
+        packages: modules that it needs beside the base install; extra: what brings them; python:
+            the least version that they run on.
     """
 
     title: str
@@ -45,6 +47,7 @@ class ImageReader:
     is_folder: Callable[[Path], bool] | None = None
     packages: tuple[str, ...] = ()
     extra: str = ""
+    python: tuple[int, ...] = (3, 11)
 
 
 @lru_cache(maxsize=1)
@@ -151,10 +154,10 @@ def series_of(path: Path, pixel_limit: int) -> Sequence[ImageSeries]:
     """
     reader = reader_of(path)
     if any(util.find_spec(package) is None for package in reader.packages):
-        raise ImageError(
-            f"{path} is {reader.title}: to read it, pip install 'bigkingxxl[{reader.extra}]', or "
-            "save it as OME-TIFF"
-        )
+        needs = f"pip install 'bigkingxxl[{reader.extra}]'"
+        if sys.version_info < reader.python:
+            needs = f"use Python {'.'.join(map(str, reader.python))} or newer and {needs}"
+        raise ImageError(f"{path} is {reader.title}: to read it, {needs}, or save it as OME-TIFF")
     try:
         series = reader.open(path, pixel_limit)
     except BigKingXXLError:
