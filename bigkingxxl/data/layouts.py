@@ -17,6 +17,7 @@ from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle, open_kaggle
 from bigkingxxl.data.layout_masks import is_masks, open_masks
 from bigkingxxl.data.layout_run import is_run, open_run_folder
 from bigkingxxl.data.layout_submission import is_submission, open_submission
+from bigkingxxl.data.layout_zarr import is_zarr_set, open_zarr_set
 from bigkingxxl.io.annotations.registry import json_kind
 
 
@@ -50,6 +51,7 @@ def _is_coco_file(path: Path) -> bool:
 
 FOLDERS: dict[str, Layout] = {
     "run": Layout("a folder of `bigkingxxl predict`", is_run, open_run_folder),
+    "zarr": Layout("x.zarr with labels/ in it (OME-Zarr)", is_zarr_set, open_zarr_set),
     "kaggle": Layout("train.csv beside train/", is_kaggle, open_kaggle),
     "ctc": Layout("01/ beside 01_GT/SEG/ or 01_ST/SEG/", is_ctc, open_ctc),
     "pairs": Layout(

@@ -540,3 +540,30 @@ def test_a_tiff_with_its_ome_ending(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.ome.tif", PIXELS, metadata={"axes": "YX"})
     FORMATS["qupath"].write(tmp_path / "x.ome.tif.geojson", CELLS, None)
     assert len(open_dataset(tmp_path).instances(open_dataset(tmp_path).ids[0])) == 3
+
+
+def test_labels_inside_an_ome_zarr(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed (extra zarr)")
+    pytest.importorskip("yaozarrs", reason="yaozarrs is not installed (extra zarr)")
+
+    def write(place: Path, values: np.ndarray) -> None:
+        group = zarr.open_group(place, mode="w", zarr_format=3)
+        group.create_array("0", data=values)
+        axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+        scale = {"type": "scale", "scale": [0.5, 0.25]}
+        datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+        group.attrs["ome"] = {
+            "version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}],
+        }  # fmt: skip
+
+    write(tmp_path / "x.zarr", PIXELS)
+    write(tmp_path / "x.zarr" / "labels" / "cells", LABELS.astype(np.uint16))
+    write(tmp_path / "y.zarr", PIXELS)
+    for place in (tmp_path, tmp_path / "x.zarr"):
+        dataset = open_dataset(place)
+        assert (dataset.layout, dataset.ids) == ("zarr", ("x",))
+        cells = dataset.instances("x")
+        assert np.array_equal(cells.label_map(), LABELS)
+        assert cells.pixel_size_um == pytest.approx((0.5, 0.25))
+        assert np.array_equal(dataset.source("x").read()[0], PIXELS)
+    assert [path.name for path in open_dataset(tmp_path).unlabelled] == ["y.zarr"]
