@@ -157,7 +157,7 @@ class Cells:
         return path
 
     def _predicted(self) -> PredictedImage:
-        from bigkingxxl.runs.cells import NumberedCells
+        from bigkingxxl.io.annotations.run_cells import NumberedCells
         from bigkingxxl.runs.outputs import PredictedImage
 
         file = Path(getattr(self.source, "path", self.source.name))
