@@ -15,13 +15,13 @@ from bigkingxxl.io.annotations.outlines import batches
 Int64 = NDArray[np.int64]
 Runs = NDArray[np.int32]
 SCALE = 5  # COCO walks the outline on a grid five times finer
-MOST_STEPS = 1 << 20  # of outlines walked at once
+MOST_CROSSINGS = 1 << 20  # of outlines and columns worked on at once
 
 
 def fill_polygons(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs, Int64]:
     """The pixels inside each of N polygons, cut at the image's border.
 
-    Memory follows the points and the image, however long the outlines are.
+    Memory follows the points and the area that is drawn, however long the outlines are.
 
     Args:
         polygons: N times float[K, 2], x (column) and y (row), pixel 0 reaching from 0 to 1.
@@ -33,10 +33,9 @@ def fill_polygons(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tu
     Source: `rleFrPoly` of the COCO API (`maskApi.c`).
     """
     runs, owners = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int64)]
-    weights = np.array([_steps(polygon) + _box_area(polygon, size) for polygon in polygons],
-                       np.int64)  # fmt: skip
-    for first, last in batches(weights, MOST_STEPS):
-        if weights[first] > MOST_STEPS:
+    weights = np.array([_work(polygon, size) for polygon in polygons], np.int64)
+    for first, last in batches(weights, MOST_CROSSINGS):
+        if weights[first] > MOST_CROSSINGS:
             part = _one(polygons[first], size)
             owner = np.zeros(len(part), np.int64)
         else:
@@ -46,10 +45,10 @@ def fill_polygons(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tu
     return np.concatenate(runs), np.concatenate(owners)
 
 
-def _steps(polygon: NDArray[Any]) -> int:
-    """About as many points as the walk along an outline has."""
-    sides = np.abs(polygon - np.roll(polygon, -1, axis=0)).max(axis=1)
-    return int(SCALE * sides.sum()) + 2 * len(polygon)
+def _work(polygon: NDArray[Any], size: tuple[int, int]) -> int:
+    """About as many numbers as filling a polygon takes."""
+    _, counts = _columns(_edges_of([polygon]), size)
+    return int(counts.sum()) + 2 * len(polygon) + _box_area(polygon, size)
 
 
 def _box_area(polygon: NDArray[Any], size: tuple[int, int]) -> int:
@@ -61,12 +60,9 @@ def _box_area(polygon: NDArray[Any], size: tuple[int, int]) -> int:
 def _many(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs, Int64]:
     """Runs of several polygons, and the polygon of each."""
     height, width = size
-    counts = np.array([len(polygon) for polygon in polygons], np.int64)
-    corner, polygon = _corners(np.concatenate(polygons)), np.repeat(np.arange(len(counts)), counts)
-    edge, col, row = _walk(np.stack((corner, corner[_following(counts)]), axis=1))
-    owner = polygon[edge]
-    position, moved = _crossings_of(owner, col, row, size)
-    owner = owner[moved]
+    edges = _edges_of(polygons)
+    edge, position = _crossings(edges, *_columns(edges, size), size)
+    owner = np.repeat(np.arange(len(polygons)), [len(polygon) for polygon in polygons])[edge]
     start, length, owner = _between_crossings(owner, position, len(polygons), height * width)
     place = rle.expand(start, length)
     cells = Instances.from_pixels(
@@ -76,25 +72,33 @@ def _many(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs
 
 
 def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
-    """Runs of one polygon of a long outline or a large area, drawn into the image.
+    """Runs of one polygon of a long outline or a large area, drawn into the columns it crosses.
 
     A pixel is inside where the number of crossings up to it, column by column, is odd.
     """
-    height, width = size
-    corner, following = _corners(polygon), _following(np.array([len(polygon)], np.int64))
-    steps = np.abs(corner[following] - corner).max(axis=1) + 1
-    odd = np.zeros(height * width + 1, np.uint8)
-    for first, last in batches(steps, MOST_STEPS):
-        # The walk goes on from the last point of the edge before.
-        edges = np.arange(max(first - 1, 0), last)
-        _, col, row = _walk(np.stack((corner[edges], corner[following[edges]]), axis=1))
-        known = int(steps[first - 1]) - 1 if first else 0
-        same = np.zeros(len(col) - known, np.int64)
-        position, _ = _crossings_of(same, col[known:], row[known:], size)
+    height, edges = size[0], _edges_of([polygon])
+    first, counts = _columns(edges, size)
+    crossed = counts > 0
+    if not crossed.any():
+        return np.zeros((0, 3), np.int32)
+    left, right = int(first[crossed].min()), int((first + counts)[crossed].max())
+    odd = np.zeros(height * (right - left) + 1, np.uint8)
+    for low, high in batches(counts, MOST_CROSSINGS):
+        part = slice(low, high)
+        _, position = _crossings(edges[part], first[part], counts[part], size)
         # Bytes wrap round at 256, which leaves odd numbers odd.
-        np.add.at(odd, position, np.uint8(1))
-    inside = (np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1).reshape(width, height).T
-    return rle.label_runs(np.ascontiguousarray(inside))[0]
+        np.add.at(odd, position - left * height, np.uint8(1))
+    odd = np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1
+    inside = odd.reshape(right - left, height).T
+    runs = rle.label_runs(np.ascontiguousarray(inside))[0]
+    return runs + np.array([0, left, left], np.int32)
+
+
+def _edges_of(polygons: Sequence[NDArray[Any]]) -> Int64:
+    """int64[E, 2, 2]: first and last point of each side, (column, row) on the fine grid."""
+    counts = np.array([len(polygon) for polygon in polygons], np.int64)
+    corner = _corners(np.concatenate(polygons))
+    return np.stack((corner, corner[_following(counts)]), axis=1)
 
 
 def _corners(points: NDArray[Any]) -> Int64:
@@ -111,37 +115,50 @@ def _following(counts: Int64) -> Int64:
     return following
 
 
-def _walk(edges: Int64) -> tuple[Int64, Int64, Int64]:
-    """Edge, column and row of every point of edges int64[E, 2, 2] on the fine grid, in order."""
-    first, last = edges[:, 0], edges[:, 1]
-    across, down = np.abs(last - first).T
-    flat = across >= down
-    steps = np.maximum(across, down)
-    flip = np.where(flat, first[:, 0] > last[:, 0], first[:, 1] > last[:, 1])[:, None]
-    first, last = np.where(flip, last, first), np.where(flip, first, last)
-    rise = np.where(flat, (last - first)[:, 1], (last - first)[:, 0]) / np.maximum(steps, 1)
-    edge = np.repeat(np.arange(len(edges)), steps + 1)
-    place = rle.expand(np.zeros(len(edges), np.int64), steps + 1)
-    place = np.where(flip[edge, 0], steps[edge] - place, place)
-    main = place + np.where(flat, first[:, 0], first[:, 1])[edge]
-    other = (np.where(flat, first[:, 1], first[:, 0])[edge] + rise[edge] * place + 0.5).astype(
-        np.int64
-    )
-    flat = flat[edge]
-    return edge, np.where(flat, main, other), np.where(flat, other, main)
+def _columns(edges: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
+    """The first column of pixels whose centre each edge crosses, and how many: int64[E] each."""
+    low, high = edges[:, :, 0].min(axis=1), edges[:, :, 0].max(axis=1)
+    first = np.clip(-(-(low - SCALE // 2) // SCALE), 0, size[1])
+    last = np.clip((high - 1 - SCALE // 2) // SCALE, -1, size[1] - 1)
+    return first, np.maximum(last - first + 1, 0)
 
 
-def _crossings_of(
-    owner: Int64, col: Int64, row: Int64, size: tuple[int, int]
+def _crossings(
+    edges: Int64, first: Int64, counts: Int64, size: tuple[int, int]
 ) -> tuple[Int64, Int64]:
-    """Column-major position of every step across the centre of a pixel column; its index."""
-    height, width = size
-    moved = np.flatnonzero((col[1:] != col[:-1]) & (owner[1:] == owner[:-1]))
-    left = np.minimum(col[1:], col[:-1])[moved] - SCALE // 2
-    top = np.minimum(row[1:], row[:-1])[moved] - SCALE // 2
-    column, line = left // SCALE, np.clip(-(-top // SCALE), 0, height)
-    keep = (left % SCALE == 0) & (column >= 0) & (column < width)
-    return (column * height + line)[keep], moved[keep] + 1
+    """Edge and column-major position of every step across the centre of a column of pixels.
+
+    COCO walks each edge step by step along its longer side; here only the steps that cross are
+    taken, by the same arithmetic.
+    """
+    across, down = np.abs(edges[:, 1] - edges[:, 0]).T
+    flat = across >= down
+    flip = np.where(flat, edges[:, 0, 0] > edges[:, 1, 0], edges[:, 0, 1] > edges[:, 1, 1])
+    edges = np.where(flip[:, None, None], edges[:, ::-1], edges)
+    (col, row), (end_col, end_row) = edges[:, 0].T, edges[:, 1].T
+    rise = np.where(flat, end_row - row, end_col - col) / np.maximum(np.maximum(across, down), 1)
+    edge = np.repeat(np.arange(len(edges)), counts)
+    column = rle.expand(first, counts)
+    before = SCALE * column + SCALE // 2  # the step goes from here one to the right, or back
+    flat, col, row, rise = flat[edge], col[edge], row[edge], rise[edge]
+
+    def other(start: Int64, step: Int64) -> Int64:
+        """The place across the way after so many steps, rounded as C does."""
+        return np.asarray(start + rise * step + 0.5).astype(np.int64)
+
+    step = before - col
+    along = np.minimum(other(row, step), other(row, step + 1))
+    # Down a steep edge: the first step that has reached the other side, near where a line would.
+    right = rise > 0
+    goal = before + right
+    guess = np.ceil((goal + np.where(right, -0.5, 0.5) - col) / np.where(rise == 0, 1, rise))
+    after = guess.astype(np.int64) - 2
+    for _ in range(4):
+        reached = np.where(right, other(col, after) >= goal, other(col, after) <= goal)
+        after += ~reached
+    top = np.where(flat, along, row + after - 1) - SCALE // 2
+    line = np.clip(-(-top // SCALE), 0, size[0])
+    return edge, column * size[0] + line
 
 
 def _between_crossings(
