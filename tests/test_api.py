@@ -10,7 +10,7 @@ import tifffile
 import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
-from shapely import Polygon  # type: ignore[import-untyped]
+from shapely import Polygon
 
 import bigkingxxl as bk
 from bigkingxxl.api import LoadedModel, as_source

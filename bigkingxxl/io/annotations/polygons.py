@@ -88,8 +88,7 @@ def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
         _, position = _crossings(edges[part], first[part], counts[part], size)
         # Bytes wrap round at 256, which leaves odd numbers odd.
         np.add.at(odd, position - left * height, np.uint8(1))
-    odd = np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1
-    inside = odd.reshape(right - left, height).T
+    inside = (np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1).reshape(right - left, height).T
     runs = rle.label_runs(np.ascontiguousarray(inside))[0]
     return runs + np.array([0, left, left], np.int32)
 
