@@ -308,3 +308,24 @@ def test_prediction_settings(prediction: dict[str, Any], message: str) -> None:
     card = small_card(NAMES)
     with pytest.raises(SettingsError, match=message):
         card.prediction.changed(**prediction)
+
+
+@pytest.mark.parametrize(("chosen", "calls"), [(None, 1), ("1", 1), ("0", 0)])
+def test_the_runtime_reports_nothing_unless_the_user_wants_it(
+    chosen: str | None, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    import onnxruntime
+
+    from bigkingxxl.models import runtime
+
+    # Set and taken away again, so that the variable is as before after the test.
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    told: list[bool] = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: told.append(True))
+    assert runtime() is onnxruntime
+    assert len(told) == calls
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == (chosen or "1")
