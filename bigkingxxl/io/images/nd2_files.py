@@ -16,7 +16,8 @@ from bigkingxxl.io.images.registry import ImageReader, one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 
-START = b"\xda\xce\xbe\x0a"
+# The second is that of files of before 2010, which begin as JPEG 2000 does.
+STARTS = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n")
 POSITION, DEPTH = "P", "Z"
 
 
@@ -87,5 +88,5 @@ def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
 
 READER = ImageReader(
     "Nikon ND2", (".nd2",), open_nd2, packages=("nd2",), extra="nd2",
-    begins=lambda start: start.startswith(START),
+    begins=lambda start: start.startswith(STARTS),
 )  # fmt: skip
