@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from bigkingxxl.errors import ImageError
-from bigkingxxl.io.images import open_images, registry
+from bigkingxxl.io.images import open_images
 
 RANDOM = np.random.default_rng(0)
 AXES = ("T", "P", "Z")
@@ -48,7 +49,7 @@ def stand_in(pixels: np.ndarray, is_rgb: bool = False) -> ModuleType:
             return SimpleNamespace(x=0.25, y=0.5, z=1.0)
 
         def read_frame(self, number: int) -> np.ndarray:
-            return pixels[np.unravel_index(number, counts)].squeeze()
+            return np.asarray(pixels[np.unravel_index(number, counts)]).squeeze()
 
     module = ModuleType("nd2")
     module.__dict__["ND2File"] = ND2File
@@ -69,7 +70,7 @@ def test_each_frame_lies_at_its_place(
 ) -> None:
     pixels = RANDOM.integers(0, 60_000, (*counts, channels, 12, 17)).astype(np.uint16)
     monkeypatch.setitem(sys.modules, "nd2", stand_in(pixels))
-    monkeypatch.setattr(registry.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(util, "find_spec", lambda name: name)
     images = open_images(path, z="all")
     places = [
         (t, p, z) for p in range(counts[1]) for t in range(counts[0]) for z in range(counts[2])
@@ -87,7 +88,7 @@ def test_each_frame_lies_at_its_place(
 def test_colour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = RANDOM.integers(0, 256, (1, 1, 1, 12, 17, 3)).astype(np.uint8)
     monkeypatch.setitem(sys.modules, "nd2", stand_in(pixels, is_rgb=True))
-    monkeypatch.setattr(registry.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(util, "find_spec", lambda name: name)
     (image,) = open_images(path)
     expected = pixels[0, 0, 0].astype(float) @ [0.299, 0.587, 0.114]
     np.testing.assert_allclose(image.read()[0], expected, atol=1e-3)
