@@ -60,7 +60,7 @@ class Cells:
     def __repr__(self) -> str:
         height, width = self.instances.size
         kinds = Counter(self.instances.cell_type.tolist())
-        named = ", ".join(f"{count} {self.instances.type_names[kind]}"
+        named = ", ".join(f"{count} {self.instances.type_names[kind] or 'of no known type'}"
                           for kind, count in sorted(kinds.items()))  # fmt: skip
         what = f": {named}" if named and len(self.instances.type_names) > 1 else ""
         count = "1 cell" if len(self) == 1 else f"{len(self)} cells"
@@ -111,7 +111,7 @@ class Cells:
             {
                 "image_id": self.source.name,
                 "category_id": int(kind) + 1,
-                "category_name": self.instances.type_names[kind],
+                "category_name": self.instances.type_names[kind] or "cell",
                 "segmentation": {"size": list(self.instances.size), "counts": text},
                 "bbox": [int(c0), int(r0), int(c1 - c0), int(r1 - r0)],
                 "score": 1.0 if score is None else float(score[i]),

@@ -85,12 +85,13 @@ def _results(image_id: str, masks: Instances, coco: CocoSet | None) -> Iterator[
     masks = with_pixels(masks)
     # The shortest text that gives the same float32 back.
     scores = [float(str(score)) for score in np.asarray(masks.score, np.float32)]
-    numbers = {name: place for place, name in enumerate(masks.type_names, start=1)}
+    names = [name or UNTYPED[0] for name in masks.type_names]
+    numbers = {name: place for place, name in enumerate(names, start=1)}
     if coco is not None:
         numbers = {UNTYPED[0]: coco.category_ids[0]}
         numbers |= dict(zip(coco.type_names, coco.category_ids, strict=True))
     for (segment, box, _, kind), score in zip(segments_of(masks), scores, strict=True):
-        name = masks.type_names[kind]
+        name = names[kind]
         if name not in numbers:
             raise ValueError(f"the type '{name}' is none of {list(numbers)}")
         yield {

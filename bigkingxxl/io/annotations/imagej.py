@@ -60,11 +60,11 @@ def write_rois(
             kind = int(instances.cell_type[index])
             name = instances.type_names[kind]
             number = index + 1 if numbers is None else int(numbers[index])
-            roi.name = f"{number:04d} {name}"
+            roi.name = f"{number:04d} {name}".rstrip()
             roi.stroke_color = bytes([255, *TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()])
             roi.group = kind + 1
             roi.position = 0 if frame is None else frame + 1
-            roi.props = f"type: {name}\n"
+            roi.props = f"type: {name}\n" if name else ""
             if instances.score is not None and np.isfinite(instances.score[index]):
                 roi.props += f"score: {instances.score[index]!s}\n"
             file_name = roi.name.replace("/", "_").replace("\\", "_")

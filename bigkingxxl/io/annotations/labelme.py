@@ -44,7 +44,7 @@ def write_labelme(path: Path, instances: Instances, image_path: Path | None = No
     """
     shapes = [
         {
-            "label": instances.type_names[int(instances.cell_type[index])],
+            "label": instances.type_names[int(instances.cell_type[index])] or UNTYPED,
             "points": rings[0].astype(float).tolist(),
             "group_id": index + 1,
             "shape_type": "polygon",

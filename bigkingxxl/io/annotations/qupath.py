@@ -75,10 +75,10 @@ def _features(
         if not polygons:
             continue
         kind = int(instances.cell_type[index])
-        colour = TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()
+        name, colour = instances.type_names[kind], TYPE_COLOURS[kind % len(TYPE_COLOURS)].tolist()
         measured = {
-            name: float(f"{values[index]:.7g}")
-            for name, values in numbers.items()
+            column: float(f"{values[index]:.7g}")
+            for column, values in numbers.items()
             if math.isfinite(values[index])
         }
         if instances.score is not None and math.isfinite(instances.score[index]):
@@ -90,7 +90,7 @@ def _features(
             "properties": {
                 "objectType": OBJECT_TYPE,
                 "name": str(index + 1 if own is None else own[index]),
-                "classification": {"name": instances.type_names[kind], "color": colour},
+                **({"classification": {"name": name, "color": colour}} if name else {}),
                 "measurements": measured,
             },
         }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window, resize
 from bigkingxxl.images import ImageSource
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import NO_TYPE, Instances
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -204,9 +204,18 @@ def _painted(
     return Picture(index, np.concatenate((colours, np.repeat(grays[:, None], 3, axis=1))))
 
 
+def _tells_types(instances: Instances) -> bool:
+    """Whether types tell cells apart: several are known, and most cells are of one of them."""
+    names = instances.type_names
+    if len(names) < 2 or NO_TYPE not in names:
+        return len(names) > 1
+    without = instances.cell_type == names.index(NO_TYPE)
+    return bool(2 * without.sum() < len(without))
+
+
 def _colours(instances: Instances, by: Literal["type", "cell"] | None) -> tuple[UInt8, UInt8]:
     """uint8[N], the number of each cell's colour, and uint8[K, 3], the colours."""
-    if by == "type" or (by is None and len(instances.type_names) > 1):
+    if by == "type" or (by is None and _tells_types(instances)):
         kind = instances.cell_type % len(TYPE_COLOURS)
         return kind.astype(np.uint8), TYPE_COLOURS[: len(instances.type_names)]
     # Golden steps round the colour circle keep neighbours in the order far apart in hue.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import NO_TYPE, Instances
 from bigkingxxl.io.tables.csv_table import write_table
 
 SQUARE_UM_A_SQUARE_MM = 1e6
@@ -68,7 +68,8 @@ def summarise(
     return ImageSummary(
         image=image,
         cells=len(instances),
-        by_type=dict(zip(instances.type_names, counts, strict=True)),
+        by_type={name: count for name, count in zip(instances.type_names, counts, strict=True)
+                 if name != NO_TYPE},
         confluence_percent=100 * int(covered[0]) / pixels,
         median_area=area,
         median_area_um2=None if area is None or pixel_um2 is None else area * pixel_um2,
