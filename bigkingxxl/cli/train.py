@@ -76,13 +76,15 @@ def train(
     )  # fmt: skip
     if as_json:
         print_json({"model": result.model, "epochs": result.epochs, "minutes": result.minutes,
-                    "map": result.score, "in_sample": True, "chosen": result.chosen})  # fmt: skip
+                    "map": result.score, "in_sample": result.chosen or not result.kept_back,
+                    "chosen": result.chosen})  # fmt: skip
         return
-    meaning = (
-        "on validation images (in-sample: it chose the epoch)"
-        if result.chosen
-        else "on images it was trained on (the last weights, averaged; no image was kept back)"
-    )
+    if result.chosen:
+        meaning = "on validation images (in-sample: it chose the epoch)"
+    elif result.kept_back:
+        meaning = "on images that were kept back, at the true size of their cells"
+    else:
+        meaning = "on images it was trained on (the last weights, averaged; no image was kept back)"
     typer.echo(
         f"{result.model}: {result.epochs} epochs, {result.minutes:.1f} minutes, "
         f"mAP {result.score:.3f} {meaning}"

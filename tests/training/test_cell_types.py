@@ -18,8 +18,9 @@ from bigkingxxl.data.split import fold_ids, write_folds
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.models import read_card
+from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run import TrainingResult, choose_images, train
+from bigkingxxl.training.run import TrainingResult, train
 from tests.data.small_data import kaggle_folder, rectangles
 
 SIZE = (64, 64)

@@ -16,6 +16,7 @@ from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.models import read_card
+from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
 from tests.data.test_joined import write_pairs
@@ -82,6 +83,17 @@ def test_the_exported_model_sees_the_same(compact_of_sets: tuple[Path, Path]) ->
         maps.append(predictor.maps(source, relative=1.0))
     # Training computes in bfloat16 where it pays, and the exported file rounds to 16 bits.
     np.testing.assert_allclose(maps[0], maps[1], atol=0.05)
+
+
+def test_a_set_that_is_left_out_is_watched_and_not_trained_on(
+    compact_of_sets: tuple[Path, Path], data: Dataset
+) -> None:
+    joined = open_datasets([data.root, compact_of_sets[1]], ("squares",))
+    images = choose_images(Recipe(method="compact"), joined, -1)
+    assert images.keeps_back
+    assert not images.chooses
+    assert set(images.shown) == {"squares/x0", "squares/x1", "squares/x2"}
+    assert {joined.set_of(each) for each in images.training} == {data.root.name}
 
 
 def test_a_finished_run_may_be_resumed_and_stays(

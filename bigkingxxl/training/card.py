@@ -1,0 +1,71 @@
+"""The card of the model that a run is going to make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from bigkingxxl.data.dataset import Dataset, fingerprint
+from bigkingxxl.data.joined import JoinedDataset, without_set
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model
+from bigkingxxl.provenance import provenance
+from bigkingxxl.training.images import RunImages
+from bigkingxxl.training.ranges import appearance_ranges, image_diameters
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.start import Start, cell_sizes
+
+
+def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
+    """The card of the model that a run is going to make.
+
+    What its start and its teachers were trained and selected on counts: it is no test of this one.
+    """
+    source = data.source(images.training[0])
+    one_size = recipe.augment.diameter is not None and recipe.augment.diameter_of == "image"
+    if one_size:
+        diameter = (recipe.augment.diameter or 1.0) / recipe.prediction.scale
+    else:
+        policy = recipe.training.label_policy
+        diameter = cell_sizes(data, images.training, policy).median_diameter
+    bases = [start.model.card] if start else []
+    made: dict[str, Any] = {**provenance(recipe.seed), "data": fingerprint(data)}
+    if recipe.varied_images:
+        made["varied_images"] = recipe.varied_images
+    if start is not None:
+        made["init"] = {"name": recipe.init, "hash": model_hash(start.path)}
+    if recipe.teacher is not None:
+        paths = {name: resolve_model(name) for name in recipe.teacher.models}
+        bases += [read_card(path) for path in paths.values()]
+        made["teacher"] = [{"name": n, "hash": model_hash(path)} for n, path in paths.items()]
+    return ModelCard(
+        method=recipe.method,
+        settings=make_method(recipe.method, recipe.settings, data.type_names).settings.model_dump(),
+        type_names=data.type_names,
+        image_channels=source.channels,
+        normalisation=recipe.normalisation,
+        prediction=recipe.prediction,
+        operating_points=recipe.operating_points,
+        pixel_size_um=recipe.pixel_size_um or source.pixel_size_um,
+        median_diameter=diameter,
+        image_diameters={} if one_size else image_diameters(data, images.training),
+        appearance=appearance_ranges(data, images.training, recipe.normalisation),
+        trained_on=together(own_ids(data, images.training), *(base.trained_on for base in bases)),
+        selected_on=together(
+            own_ids(data, images.shown) if images.chooses else (),
+            *(base.selected_on for base in bases),
+        ),
+        provenance=made,
+        licence=next((base.licence for base in bases if base.licence), ""),
+    )
+
+
+def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids that images have in their own data sets."""
+    return tuple(map(without_set, ids)) if isinstance(data, JoinedDataset) else tuple(ids)
+
+
+def together(*parts: Sequence[str]) -> tuple[str, ...]:
+    """All of them, each once, in order."""
+    return tuple(dict.fromkeys(chain.from_iterable(parts)))
