@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from bigkingxxl.data.dataset import Dataset
-from bigkingxxl.data.joined import open_datasets
+from bigkingxxl.data.joined import JoinedDataset, open_datasets
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.instances import NO_TYPE
@@ -89,6 +89,7 @@ def test_a_set_that_is_left_out_is_watched_and_not_trained_on(
     compact_of_sets: tuple[Path, Path], data: Dataset
 ) -> None:
     joined = open_datasets([data.root, compact_of_sets[1]], ("squares",))
+    assert isinstance(joined, JoinedDataset)
     images = choose_images(Recipe(method="compact"), joined, -1)
     assert images.keeps_back
     assert not images.chooses
