@@ -178,5 +178,5 @@ def _format_of(path: Path) -> str:
             return name
     raise OutputError(
         f"{path} is not written: its ending says no format, expected one of {', '.join(ENDINGS)}, "
-        "or a format"
+        "or a format by name, such as format='labels'"
     )

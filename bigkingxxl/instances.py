@@ -50,6 +50,10 @@ class Instances:
     def __len__(self) -> int:
         return len(self.splits) - 1
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"<Instances: {len(self)} cells in {height} x {width} pixels>"
+
     # ---- making -------------------------------------------------------------------------------
 
     @classmethod

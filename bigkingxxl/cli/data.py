@@ -129,9 +129,11 @@ def convert(
     """Write a data set as another program reads it, its images beside their cells.
 
     labels: images/ and labels/ (TIFF). cellpose, imagej, qupath, labelme: x_seg.npy, x.zip,
-    x.geojson or x.json beside each image. masks: a mask a cell (DSB 2018). coco: annotations.json
-    and images/. kaggle: train.csv and train/. submission: submission.csv. Types and scores are kept
-    where the format has a place for them, else in cell_types.csv; what is lost is named.
+    x.geojson or x.json beside each image. masks: one mask per cell (DSB 2018). coco:
+    annotations.json and images/. kaggle: train.csv and train/. submission: submission.csv. Types
+    and scores are kept where the format has a place for them, else in cell_types.csv; what is lost
+    is named. Images are copied as they are, planes of a series as TIFF. coco, kaggle, submission
+    and masks have no sub-folders: A1/x is called A1_x there.
     """
     from bigkingxxl.data import convert as conversion
 

@@ -41,7 +41,7 @@ def evaluate(
         Path | None, typer.Option(help="The split of --fold, if not the truth's own folds.csv.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Score the images named in this file, one a line.")
+        Path | None, typer.Option(help="Score the images named in this file, one per line.")
     ] = None,
     skip_bad: SkipBad = False,
     only_predicted: Annotated[

@@ -34,15 +34,17 @@ def predict(
     tile: Annotated[
         int | None,
         typer.Option(
-            min=32, help="See no more network pixels a side at once: less memory, the same cells."
+            min=32,
+            help="Longest side in network pixels that is seen at once: less memory, same cells.",
         ),
     ] = None,
     flips: Annotated[
-        int | None, typer.Option(help="Mirror images averaged: 1, 2 or 4 (each as dear as one).")
+        int | None,
+        typer.Option(help="Average over 1, 2 or 4 mirror images; each takes as long as one."),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="Network pixels an image pixel.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Network pixels per image pixel.")] = None,
     pixel_size: Annotated[
-        float | None, typer.Option(help="Micrometres a pixel; overrides what a file says.")
+        float | None, typer.Option(help="Micrometres per pixel; overrides what the file says.")
     ] = None,
     diameter: Annotated[
         float | None, typer.Option(help="The cells' diameter in these images, in pixels.")
@@ -87,10 +89,10 @@ def predict(
     """Find the cells in images.
 
     Formats of each image: labels (a TIFF of cell numbers), overlay (outlines on the image),
-    measurements (a row a cell: shape, intensity, place), imagej (a zip of ROIs), qupath (GeoJSON),
-    cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and Parquet),
-    summary (a row an image), contact_sheet (thumbnails of all images), submission (disjoint masks),
-    coco (all candidates). 'all' is every one.
+    measurements (one row per cell: shape, intensity, place), imagej (a zip of ROIs), qupath
+    (GeoJSON), cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and
+    Parquet), summary (one row per image), contact_sheet (thumbnails of all images), submission
+    (Kaggle's CSV of disjoint masks), coco (results.json: all candidates). 'all' is every one.
 
     A run that was broken off goes on where it stopped, and several processes may work in one
     folder. Formats that the folder has from an earlier run are brought up to date. Results that a

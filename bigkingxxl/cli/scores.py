@@ -75,7 +75,7 @@ def coco_table(coco: CocoTable) -> Table:
     from bigkingxxl.evaluation.average_precision import LAYOUT, MAX_DETECTIONS, label
 
     values = {row[:4]: row.value for row in coco.rows}
-    table = _table("COCO, detections an image", *(f"{most:,}" for most in MAX_DETECTIONS))
+    table = _table("COCO, detections per image", *(f"{most:,}" for most in MAX_DETECTIONS))
     for line in LAYOUT:
         cells = [
             _number(values[*line, most]) if (*line, most) in values else ""

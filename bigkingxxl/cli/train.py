@@ -60,8 +60,9 @@ def train(
     """Train a model on a data set and write it to RUN/model.safetensors.
 
     The checkpoint that is best on the validation fold is kept. `bigkingxxl train finetune` turns
-    the bundled model into one for your own cells; five annotated images do. So few all train, and
-    the last checkpoint is kept. The progress is in RUN/lightning_logs (tensorboard --logdir RUN).
+    the bundled model into one for your own cells; five annotated images are enough. So few are all
+    used for training, and the last checkpoint is kept. The progress is in RUN/lightning_logs
+    (tensorboard --logdir RUN).
     """
     from bigkingxxl.data.joined import open_datasets
     from bigkingxxl.training import run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -84,7 +84,7 @@ class _Names:
 
     def __init__(self, ids: Iterable[str]) -> None:
         self.ids = set(ids)
-        self.short = _unique_ends(self.ids)
+        self.short = _unique(self.ids, _last_part)
 
     def of(self, within: str, names: Iterable[str]) -> str | None:
         """The image of a file in a folder ('' or 'A/'), of which there are several names."""
@@ -99,17 +99,36 @@ class _Names:
 def same_names(own: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Which of some known names each of other names means, where it means one.
 
-    Equal names first; else the last part, where no two names end in it on either side.
+    Equal names first; then those that are equal when folders are a part of the name (`A1_x` for
+    `A1/x`), as formats without folders have them; else the last part. Two names are never taken
+    for one.
     """
-    own, known = list(own), set(known)
-    exact = {name: name for name in own if name in known}
-    others = [name for name in own if name not in exact]
-    ends, targets = _unique_ends(others), _unique_ends(known - set(exact.values()))
-    return {**exact, **{name: targets[end] for end, name in ends.items() if end in targets}}
+    left, unknown = dict.fromkeys(own), set(known)
+    found: dict[str, str] = {}
+    for key in (_as_it_is, _flat, _last_part):
+        ours, theirs = _unique(left, key), _unique(unknown, key)
+        new = {name: theirs[each] for each, name in ours.items() if each in theirs}
+        found |= new
+        left = dict.fromkeys(name for name in left if name not in new)
+        unknown -= set(new.values())
+    return found
 
 
-def _unique_ends(names: Iterable[str]) -> dict[str, str]:
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def _last_part(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _unique(names: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    """The names by key, without those that share a key."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(PurePosixPath(name).name, []).append(name)
-    return {end: full[0] for end, full in found.items() if len(full) == 1}
+        found.setdefault(key(name), []).append(name)
+    return {each: full[0] for each, full in found.items() if len(full) == 1}

@@ -23,6 +23,11 @@ def nothing_ignored(image_id: str) -> Ignored | None:  # noqa: ARG001
     return None
 
 
+def part_of_its_file(image_id: str) -> bool:  # noqa: ARG001
+    """Every image may be less than its file holds."""
+    return True
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Annotated images on disk; images and cells are read when asked for.
@@ -35,7 +40,9 @@ class Dataset:
         paths: the image file of each id.
         read_instances: the annotated cells of an id (see `instances`).
         read_ignored: what is not annotated in an id (see `ignored`).
-        read_source: opens the image of an id, where its file holds more than is looked at.
+        read_source: opens the image of an id, where a file may hold more than is looked at.
+        is_part: True for the id of an image that is not all of its file, where `read_source` is
+            given.
         columns: further values by column and id: sample_id, plate_time, field ...
         unlabelled: image files without annotation.
         skipped: one sentence for everything that was left out as bad.
@@ -50,6 +57,7 @@ class Dataset:
     read_instances: Callable[[str], Instances] = field(repr=False)
     read_ignored: Callable[[str], Ignored | None] = field(default=nothing_ignored, repr=False)
     read_source: Callable[[str], ImageSource] | None = field(default=None, repr=False)
+    is_part: Callable[[str], bool] = field(default=part_of_its_file, repr=False)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     unlabelled: tuple[Path, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()

@@ -262,7 +262,7 @@ def _copied(dataset: Dataset, image_id: str, place: Path) -> Path:
         place: without ending.
     """
     image = dataset.image_path(image_id)
-    if dataset.read_source is not None:
+    if dataset.read_source is not None and dataset.is_part(image_id):
         target = place.with_name(f"{place.name}.tif")
         with whole_file(target) as temporary:
             _write_source(temporary, dataset.source(image_id))

@@ -78,12 +78,12 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
     reader = _RunCells(folder, images, names)
     corrected = sum(bool(images[image_id].changed) for image_id in kept)
     sentence = (
-        f"{corrected} of {len(kept)} images of {folder} were corrected by a person; of the others "
-        "the cells are those that the model found"
+        f"{corrected} of {len(kept)} images in {folder} were corrected by a person; the cells of "
+        "the others are those that the model found"
     )
     reading = _mapping(_json(folder / RUN_FILE).get("reading"))
     options = {name: reading.get(name) for name in OPTIONS if reading.get(name) is not None}
-    is_plain = not options and not any(images[image_id].is_plane for image_id in kept)
+    parts = {image_id for image_id in kept if options or images[image_id].is_plane}
     return Dataset(
         layout="run",
         root=folder,
@@ -91,7 +91,8 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         type_names=names,
         paths={image_id: images[image_id].path for image_id in kept},
         read_instances=reader.instances,
-        read_source=None if is_plain else partial(_source, images, options),
+        read_source=partial(_source, images, options) if parts else None,
+        is_part=parts.__contains__,
         skipped=tuple(bad.messages),
         notes=(sentence,),
     )

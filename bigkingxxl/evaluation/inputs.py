@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -226,6 +226,7 @@ def _run_predictions(folder: Path, truth: Truth) -> Predictions:
     """The cells of a folder of `bigkingxxl predict` as they are now, corrected or not."""
     images = {image.image_id: image for image in run_images(folder)}
     names = same_names(images, truth.ids)
+    _check_any(folder, images, names, truth)
     masks = {names[own]: cells_now(folder, images[own]) for own in images if own in names}
     notes = []
     changed = sum(bool(images[own].changed) for own in names)
@@ -241,6 +242,7 @@ def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predicti
     """The cells of a data set whose cells lie in one file, or in a folder an image."""
     dataset = open_dataset(folder, skip_bad=skip_bad)
     names = same_names(dataset.ids, truth.ids)
+    _check_any(folder, dataset.ids, names, truth)
     masks = {names[own]: dataset.instances(own) for own in dataset.ids if own in names}
     notes = [*dataset.notes, *_left_out(dataset.skipped)]
     if len(names) < len(dataset.ids):
@@ -253,9 +255,18 @@ def _coco_cells(path: Path, truth: Truth) -> Predictions:
     coco = read_coco(path)
     names = same_names(coco.ids, truth.ids)
     masks = {names[own]: coco.instances(own) for own in coco.ids if own in names}
-    if not masks:
-        raise FormatError(f"{path} names no image of {truth.path}")
+    _check_any(path, coco.ids, names, truth)
     return _painted(masks, list(coco.notes))
+
+
+def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Truth) -> None:
+    """Refuse predictions of other images than those of the truth."""
+    first = next(iter(own), None)
+    if first is not None and not names:
+        raise FormatError(
+            f"{path} names no image of {truth.path}: there is '{first}' in the one, "
+            f"'{next(iter(truth.ids), '')}' in the other"
+        )
 
 
 def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:

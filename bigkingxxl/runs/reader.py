@@ -48,6 +48,9 @@ class ImageResult:
     settings: RunSettings
     record: Record
 
+    def __repr__(self) -> str:
+        return f"ImageResult({self.name!r} of {str(self.path)!r})"
+
     @property
     def name(self) -> str:
         """The image's id."""
@@ -178,6 +181,11 @@ class Run(Mapping[str, ImageResult]):
         return dict(sorted(found.items()))
 
     def __getitem__(self, image_id: str) -> ImageResult:
+        if image_id not in self._records:
+            example = f", such as {next(iter(self))!r}" if self else ""
+            raise KeyError(
+                f"{self.folder} has no image {image_id!r}, but {len(self)} others{example}"
+            )
         return ImageResult(self._store, self.settings, self._records[image_id])
 
     def __iter__(self) -> Iterator[str]:

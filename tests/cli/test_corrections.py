@@ -258,3 +258,40 @@ def test_a_run_over_channels_and_planes_comes_back_as_the_model_saw_it(tmp_path:
     for index, image_id in enumerate(again.ids):
         assert np.array_equal(again.source(image_id).read()[0], stack[index, 1])
         assert again.instances(image_id).size == SIZE
+
+
+def test_images_in_folders_are_known_again_in_formats_without_folders(tmp_path: Path) -> None:
+    """A plain image stays its own file, each plane of a time-lapse beside it becomes one."""
+    import tifffile
+
+    synthesize(tmp_path / "set", Recipe(2, 0, ("cort",), SIZE), workers=1)
+    first, second = sorted((tmp_path / "set" / "train").iterdir())
+    images = tmp_path / "images"
+    for folder in ("A1", "A2"):
+        (images / folder).mkdir(parents=True)
+    with Image.open(first) as gray:
+        gray.convert("RGB").save(images / "A1" / "x.png")
+        tifffile.imwrite(images / "A2" / "x.tif", np.stack([np.array(gray), 255 - np.array(gray)]),
+                         photometric="minisblack")  # fmt: skip
+    shutil.copy(second, images / "A2" / "y_1.png")
+    run("predict", images, "--out", tmp_path / "cells", "--model", "synthetic", "--quiet")
+    for name in ("coco", "masks", "cellpose"):
+        run("data", "convert", tmp_path / "cells", tmp_path / name, "--format", name)
+        scores = json.loads(run("evaluate", tmp_path / "cells", tmp_path / name, "--json").stdout)
+        assert (scores["scored"], scores["missing"]) == (4, [])
+        assert scores["competition_map"] == 1
+    assert (tmp_path / "coco" / "images" / "A1_x.png").read_bytes() == (
+        images / "A1" / "x.png"
+    ).read_bytes()
+    assert (tmp_path / "cellpose" / "A2" / "x_t001.tif").is_file()
+
+
+@pytest.mark.parametrize("layout", ["labels", "coco", "run"])
+def test_cells_of_other_images_are_no_score_of_zero(work: Path, layout: str) -> None:
+    synthesize(work / "set", Recipe(1, 0, ("cort",), SIZE), workers=1)
+    predictions = work / "cells"
+    if layout != "run":
+        predictions = work / layout
+        run("data", "convert", work / "cells", predictions, "--format", layout)
+    result = run("evaluate", predictions, work / "set", code=2)
+    assert NAMES[0] in result.output

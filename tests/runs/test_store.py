@@ -448,6 +448,11 @@ def test_a_run_is_read(tmp_path: Path, images: list[Path]) -> None:
     assert np.array_equal(image.source.read()[0], pixels(12))
     table = dict(found.measurements())["i01"]
     assert table["intensity_mean"].tolist() == [200] * 12
+    assert len(repr(image)) < 50 + len(str(image.path))
+    assert "12 cells" in repr(image.cells)
+    assert found.get("i99") is None
+    with pytest.raises(KeyError, match="i99"):
+        found["i99"]
     with pytest.raises(InputError, match=r"run\.json"):
         open_run(tmp_path)
 
