@@ -159,17 +159,22 @@ def info(
     skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
-    """Describe a data set: images, cells, sizes, overlaps, duplicates, doubtful annotations."""
+    """Describe a data set: images, cells, sizes, overlaps, duplicates, doubtful annotations.
+
+    What cannot be read is listed, all of it; the exit code is then 1, with --skip-bad 0.
+    """
     from bigkingxxl.data import info_views
     from bigkingxxl.data.info import describe
 
-    found = describe(open_data(folder, skip_bad), tracker(quiet))
+    found = describe(open_data(folder, skip_bad=True), tracker(quiet))
     if plot is not None:
         info_views.plot(found, plot)
     if as_json:
         print_json(found.as_json())
     else:
         typer.echo(info_views.as_text(found))
+    if (found.skipped or found.unreadable) and not skip_bad:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -93,6 +93,7 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
         for base in (near, near.parent)
         for name in ("", *IMAGE_FOLDERS, f"images/{split}", split)
     ]
+    taken: dict[Path, str] = {}
     for image_id in coco.ids:
         name = coco.file_names[image_id].replace("\\", "/")
         # A name from another machine may carry its folders.
@@ -104,6 +105,10 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
             bad.add_text(
                 f"{coco.path} names the image {name}, which is neither beside it nor in "
                 f"{' or '.join(f'{folder}/' for folder in IMAGE_FOLDERS)}"
+            )
+        elif (first := taken.setdefault(found, name)) != name:
+            bad.add_text(
+                f"{coco.path} names the images {first} and {name}, of which only {found} is there"
             )
         else:
             yield image_id, found

@@ -24,11 +24,10 @@ from bigkingxxl.data.tree import (
 from bigkingxxl.errors import BigKingXXLError, FormatError
 from bigkingxxl.io.annotations.ignored import IGNORE, REVIEWED, mark_kind
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
+from bigkingxxl.io.images.folders import CELL_FOLDERS, IMAGE_FOLDERS
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.io.tables.csv_table import BadRows
 
-IMAGES = ("images", "image", "imgs", "img")
-LABELS = ("labels", "masks", "annotations", "label", "mask", "annotation", "rois")
 IMAGE_ENDINGS = ("_img", "_image", "_im", "-img", "-image")
 ORDER = tuple(FORMATS)
 
@@ -82,7 +81,7 @@ def open_nested_files(folder: Path, *, skip_bad: bool = False) -> Dataset:
 
 def find_in_folders(folder: Path) -> Found | None:
     """Images in `images/`, annotations in a folder beside it or beside the images."""
-    images, labels = _child(folder, IMAGES), _label_folder(folder)
+    images, labels = _image_folder(folder), _label_folder(folder)
     if images is None or labels is None:
         return None
     return match_folders(folder, images, labels)
@@ -106,9 +105,8 @@ def match_folders(folder: Path, images: Path, labels: Path) -> Found:
         file = None if path in taken or _is_mark(path, images, names) else annotation_file(path)
         if file is not None and not is_image_name(path):
             _add_file(found, file, names, inner_folder(path, images))
-    for name in LABELS:
-        other = folder / name
-        if other != labels and other.is_dir() and not other.samefile(labels):
+    for other in _children(folder, CELL_FOLDERS):
+        if not other.samefile(labels):
             found.notes.append(f"{other} is not read, as {labels} is")
     return found
 
@@ -194,20 +192,23 @@ def _add_file(found: Found, file: AnnotationFile, names: Mapping[str, str], with
         found.notes.append(f"{file.path} is not read: no image beside it is called so")
 
 
-def _child(folder: Path, names: Sequence[str]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_dir()), None)
+def _children(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The folders in a folder that are called so, in capitals or not, in the order of the names."""
+    there = [path for path in sorted(folder.iterdir())
+             if path.name.lower() in names and path.is_dir()]  # fmt: skip
+    return sorted(there, key=lambda path: names.index(path.name.lower()))
+
+
+def _image_folder(folder: Path) -> Path | None:
+    return next(iter(_children(folder, IMAGE_FOLDERS)), None)
 
 
 def _label_folder(folder: Path) -> Path | None:
     """The first folder beside `images/` that holds annotations, one file an image."""
-    images = _child(folder, IMAGES)
-    if images is None:
+    if _image_folder(folder) is None:
         return None
-    for name in LABELS:
-        place = folder / name
-        if place.is_dir() and place != images and any(
-            annotation_file(path, among_labels=True) for path in files_below(place)
-        ):  # fmt: skip
+    for place in _children(folder, CELL_FOLDERS):
+        if any(annotation_file(path, among_labels=True) for path in files_below(place)):
             return place
     return None
 

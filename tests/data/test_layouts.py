@@ -17,10 +17,12 @@ from PIL import Image
 
 from bigkingxxl.data.dataset import fingerprint, open_dataset
 from bigkingxxl.data.layouts import FOLDERS
-from bigkingxxl.errors import BigKingXXLError, FormatError, InputError
+from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_submission
+from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.io.annotations.registry import FORMATS
+from bigkingxxl.io.images import find_images
 
 SIZE = (40, 50)
 LABELS = np.zeros(SIZE, np.int32)
@@ -235,8 +237,9 @@ def test_types_of_drawn_cells_are_those_of_all_files(tmp_path: Path) -> None:
         (np.where(LABELS, 65_535, 0), np.uint16, 3),
         (np.where(LABELS, 1, 0), bool, 3),
         (np.where(LABELS == 1, 255, 0), np.uint8, 1),
-        (np.where(LABELS, 1, 0), np.uint16, 1),  # the label of one cell in three parts
-        (np.where(LABELS, 7, 0), np.uint8, 1),
+        (np.where(LABELS, 1, 0), np.uint16, 3),
+        (np.where(LABELS, 128, 0), np.uint8, 3),
+        (np.where(LABELS == 1, 7, 0), np.uint16, 1),
         (np.where(LABELS == 2, 255, LABELS), np.uint8, 3),  # 255 among other labels is a label
     ],
 )
@@ -257,6 +260,90 @@ def test_a_binary_mask_is_never_one_cell(
     if cells == 3:
         assert np.array_equal(found.label_map() > 0, LABELS > 0)
         assert sorted(found.areas()) == sorted(CELLS.areas())
+
+
+@pytest.mark.parametrize("ending", [".tif", ".png"])
+def test_a_single_cell_in_parts_is_one_cell_where_we_wrote_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: str
+) -> None:
+    image(tmp_path / "x.png")
+    single = Instances.from_label_map((LABELS > 0).astype(np.int32))
+    write_label_image(tmp_path / f"x_masks{ending}", single)
+    found = open_dataset(tmp_path).instances("x")
+    assert found.areas().tolist() == single.areas().tolist()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("kind", ["1", "255"])
+def test_white_in_a_seg_file_is_no_label(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Cellpose numbers cells from 1, so that 1 is a cell there."""
+    image(tmp_path / "x.png")
+    masks = np.where(LABELS, int(kind), 0).astype(np.uint8)
+    np.save(tmp_path / "x_seg.npy", np.array({"masks": masks}, object), allow_pickle=True)
+    assert len(open_dataset(tmp_path).instances("x")) == (3 if kind == "255" else 1)
+    assert ("binary mask" in caplog.text) == (kind == "255")
+
+
+@pytest.mark.parametrize("shape", ["planes", "channels"])
+def test_a_stack_of_labels_is_not_its_first_plane(tmp_path: Path, shape: str) -> None:
+    image(tmp_path / "x.png")
+    stack = np.stack((LABELS, LABELS[::-1])).astype(np.uint16)
+    options: dict[str, Any] = {"planarconfig": "separate"} if shape == "channels" else {}
+    tifffile.imwrite(tmp_path / "x_masks.tif", stack, photometric="minisblack", **options)
+    with pytest.raises(FormatError if shape == "channels" else ImageError, match="x_masks"):
+        open_dataset(tmp_path).instances("x")
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u8"])
+def test_labels_of_any_number_type(tmp_path: Path, dtype: str) -> None:
+    image(tmp_path / "x.png")
+    tifffile.imwrite(tmp_path / "x_masks.tif", LABELS.astype(dtype))
+    assert open_dataset(tmp_path).instances("x").areas().tolist() == CELLS.areas().tolist()
+
+
+OME_NAMES = {
+    "labels": ("x.ome_masks.tif", "x.ome_cp_masks.png", "x_masks.ome.tif", "x_Masks.TIF"),
+    "cellpose": ("x.ome_seg.npy", "x_seg.npy"),
+    "imagej": ("x.ome.zip", "x.ome_rois.zip", "x.ome.tif.zip"),
+    "qupath": ("x.ome.geojson", "x.ome.tif.geojson"),
+    "labelme": ("x.ome.json",),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [(n, f) for n, files in OME_NAMES.items() for f in files]
+)
+def test_names_that_programs_give_beside_an_ome_tiff(tmp_path: Path, name: str, file: str) -> None:
+    tifffile.imwrite(tmp_path / "x.ome.tif", PIXELS)
+    if file.endswith("TIF"):
+        tifffile.imwrite(tmp_path / file, LABELS.astype(np.uint16))
+    else:
+        FORMATS[name].write(tmp_path / file, CELLS, tmp_path / "x.ome.tif")
+    dataset = open_dataset(tmp_path)
+    assert dataset.ids == ("x",)
+    assert not dataset.unlabelled
+    assert len(dataset.instances("x")) == len(CELLS)
+    assert [each.name for each in find_images([tmp_path]).files] == ["x"]
+
+
+@pytest.mark.parametrize("file", ["x.bmp", "x.npy", "x.ome.tif"])
+@pytest.mark.parametrize("folders", [("Images", "Masks"), ("raw", "ground_truth")])
+def test_folders_and_kinds_of_label_images(
+    tmp_path: Path, file: str, folders: tuple[str, str]
+) -> None:
+    image(tmp_path / folders[0] / "x.png")
+    place = tmp_path / folders[1] / file
+    place.parent.mkdir()
+    if file.endswith(".npy"):
+        np.save(place, LABELS)
+    elif file.endswith(".tif"):
+        tifffile.imwrite(place, LABELS)
+    else:
+        image(place, LABELS.astype(np.uint8))
+    assert len(open_dataset(tmp_path).instances("x")) == 3
+    assert [each.name for each in find_images([tmp_path]).files] == [f"{folders[0]}/x"]
 
 
 def test_many_binary_masks_are_one_warning(
@@ -317,6 +404,14 @@ def test_where_other_tools_put_coco_files(
     assert dataset.layout == "coco"
     (image_id,) = dataset.ids
     assert dataset.instances(image_id).areas().tolist() == [64, 25]
+
+
+def test_two_images_of_a_coco_file_are_never_one_file(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "x.png")
+    images = [{"id": n, "file_name": f"{n}/x.png", "width": 50, "height": 40} for n in (0, 1)]
+    (tmp_path / "annotations.json").write_text(json.dumps(coco_content(images=images)))
+    with pytest.raises(FormatError, match=r"0/x\.png and 1/x\.png"):
+        open_dataset(tmp_path)
 
 
 def test_doubled_and_unused_categories_and_crowds_as_text(tmp_path: Path) -> None:

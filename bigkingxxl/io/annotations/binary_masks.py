@@ -14,29 +14,35 @@ from numpy.typing import NDArray
 
 BINARY_WHITES = (255, 65_535)
 CORNERS_TOO = np.ones((3, 3), bool)
+ALIKE = 4  # a cell broken into pieces has one that is larger than the next by more
+
+
+def is_white_mask(values: NDArray[Any]) -> bool:
+    """True where an image [H, W] holds nothing but 0 and white (255, 65,535 or True)."""
+    if values.dtype == bool:
+        return True
+    high = values.max(initial=0).item()
+    return high in BINARY_WHITES and bool(((values == 0) | (values == high)).all())
 
 
 def is_binary_mask(values: NDArray[Any]) -> bool:
     """True where an image [H, W] of whole numbers only says where cells are.
 
-    It has one value besides 0: white (255 or 65,535), any value of a 1-bit image, or 1 in an 8-bit
-    image of several parts. (1 in an image of 16 bits or more is the label of a single cell.)
+    It has one value besides 0: white (255 or 65,535), any value of a 1-bit image, or any value of
+    which there are several parts of like size. One part, or one large part with crumbs beside it,
+    is the only cell of its image.
     """
-    if values.dtype == bool:
+    if is_white_mask(values):
         return True
-    high = values.max(initial=0)
-    if high <= 0 or ((values != 0) & (values != high)).any():
-        return False
-    if high in BINARY_WHITES:
-        return True
-    return high == 1 and values.dtype.itemsize == 1 and part_count(values) > 1
+    high = values.max(initial=0).item()
+    is_single = high > 0 and bool(((values == 0) | (values == high)).all())
+    return is_single and _has_like_parts(values)
 
 
-def part_count(values: NDArray[Any]) -> int:
-    """How many connected parts the pixels other than 0 have."""
-    from scipy import ndimage
-
-    return int(ndimage.label(values != 0, CORNERS_TOO)[1])
+def _has_like_parts(values: NDArray[Any]) -> bool:
+    """True where the second largest connected part is not far smaller than the largest."""
+    areas = np.sort(np.bincount(connected_cells(values).ravel())[1:])
+    return len(areas) > 1 and bool(areas[-2] * ALIKE >= areas[-1])
 
 
 def connected_cells(values: NDArray[Any]) -> NDArray[np.int32]:

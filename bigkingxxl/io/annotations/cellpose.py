@@ -9,6 +9,7 @@ Source: Cellpose's documentation, "Outputs" (`_seg.npy`).
 from __future__ import annotations
 
 import io
+import logging
 import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,8 +21,11 @@ from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.binary_masks import connected_cells, is_white_mask
+from bigkingxxl.io.annotations.label_images import binary_sentence
 from bigkingxxl.io.annotations.plain_pickle import PickleError, read_plain
 
+log = logging.getLogger(__name__)
 SEG_ENDING = "_seg.npy"
 GRAY = [0, 0]  # the channel to segment and the one of nuclei: 0 is gray, or none
 USUAL_DIAMETER = 30.0  # Cellpose's own where it cannot measure one
@@ -112,8 +116,8 @@ def read_seg(path: Path) -> Instances:
     """
     path = Path(path)
     content = _content(path)
-    masks = content.get("masks")
-    if not isinstance(masks, np.ndarray) or masks.dtype.kind not in "iub":
+    masks = _whole_numbers(content.get("masks"))
+    if masks is None:
         raise FormatError(f"{path} has no 'masks' of whole numbers, expected Cellpose's _seg.npy")
     if masks.ndim == 3 and len(masks) == 1:
         masks = masks[0]
@@ -124,7 +128,22 @@ def read_seg(path: Path) -> Instances:
     shift = 1 if low == -1 else 0
     if low < -1 or high > LARGEST_LABEL - shift:
         raise FormatError(f"{path} holds the label {low if low < -1 else high}, expected 0 or more")
+    if is_white_mask(masks):
+        labels = connected_cells(masks)
+        log.warning("%s", binary_sentence(path, int(labels.max())))
+        return Instances.from_label_map(labels)
     return Instances.from_label_map(masks.astype(np.int32) + shift)
+
+
+def _whole_numbers(masks: Any) -> NDArray[Any] | None:
+    """An array of whole numbers, also from lists or floats that are whole; None for others."""
+    try:
+        values = np.asarray(masks)
+    except ValueError:  # lists of different lengths
+        return None
+    if values.dtype.kind == "f" and (np.isfinite(values) & (values == np.rint(values))).all():
+        values = values.astype(np.int64)
+    return values if values.dtype.kind in "iub" else None
 
 
 def _content(path: Path) -> dict[Any, Any]:

@@ -34,6 +34,7 @@ from bigkingxxl.io.annotations.coco_segments import (
     with_pixels,
 )
 from bigkingxxl.io.annotations.limits import check_claimed_size
+from bigkingxxl.io.images.folders import with_and_without_ome
 
 Size = tuple[int, int]
 Annotation = dict[str, Any]
@@ -205,7 +206,9 @@ def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, An
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number, also one that is written as text; None for anything else."""
+    """A whole number, also one that is written as text or as 1.0; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str) and value.strip().isdecimal() and len(value) <= len(str(2**63)):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -242,25 +245,35 @@ def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...
             raise FormatError(f"{path} names the image id {number} twice")
         seen.add(number)
     files = [PurePosixPath(image["file_name"].replace("\\", "/")) for image in images]
-    shared = Counter(file.stem for file in files)
-    names = [file.stem if shared[file.stem] == 1 else _inner_path(file) for file in files]
+    stems = [_stem(file) for file in files]
+    shared = Counter(stems)
+    names = [stem if shared[stem] == 1 else _inner_path(file, stem)
+             for file, stem in zip(files, stems, strict=True)]  # fmt: skip
+    shared = Counter(names)
+    names = [name if shared[name] == 1 else _inner_path(file, file.name)
+             for file, name in zip(files, names, strict=True)]  # fmt: skip
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise FormatError(f"{path} names two images '{twice}', expected names that differ")
     return tuple(names)
 
 
-def _inner_path(file: PurePosixPath) -> str:
-    """A path without its ending, and without what would lead out of a folder."""
-    return "/".join(part for part in file.with_suffix("").parts if part.strip("/.") != "")
+def _stem(file: PurePosixPath) -> str:
+    """A file's name without its ending; `.ome.tif` is one ending."""
+    return list(with_and_without_ome(file.stem))[-1]
+
+
+def _inner_path(file: PurePosixPath, name: str) -> str:
+    """A path with another last part, and without what would lead out of a folder."""
+    return "/".join(part for part in (*file.parts[:-1], name) if part.strip("/.") != "")
 
 
 def _size(path: Path, image: dict[str, Any], name: str, bad: _Bad) -> Size:
-    height, width = image.get("height"), image.get("width")
-    whole = all(isinstance(side, int) and side > 0 for side in (height, width))
+    height, width = _whole(image.get("height")), _whole(image.get("width"))
+    whole = height is not None and width is not None and height > 0 and width > 0
     if whole and (problem := check_claimed_size((height, width))) is None:  # type: ignore[arg-type]
         return height, width  # type: ignore[return-value]
-    what = f"image {image['file_name']} is {width} x {height}, "
+    what = f"image {image['file_name']} is {image.get('width')} x {image.get('height')}, "
     expected = problem if whole else "expected a positive width and height"
     bad.add(f"{path}: {what}{expected}", name)
     return 0, 0
@@ -270,8 +283,9 @@ def _image_of(
     path: Path, annotation: Annotation, place: int, by_number: Mapping[int | str, str], bad: _Bad
 ) -> str | None:
     image = annotation.get("image_id")
-    if isinstance(image, int | str) and image in by_number:
-        return by_number[image]
+    for key in (image, _whole(image)):
+        if isinstance(key, int | str) and key in by_number:
+            return by_number[key]
     name = annotation.get("id", place)
     bad.add(f"{path}: annotation {name} names the image id {image}, which is unknown", None)
     return None
@@ -320,7 +334,10 @@ def _has_no_area(annotation: Annotation) -> bool:
     """True for polygons alone of which none has three points."""
     segments = annotation.get("segmentation")
     return isinstance(segments, list) and not any(
-        not isinstance(part, list) or len(part) >= 2 * FEWEST_POINTS for part in segments
+        not isinstance(part, list)
+        or len(part) >= 2 * FEWEST_POINTS
+        or (len(part) >= FEWEST_POINTS and isinstance(part[0], list))
+        for part in segments
     )
 
 

@@ -77,6 +77,10 @@ def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
         points = np.array(part, np.float64)
     except (TypeError, ValueError):
         raise ValueError("a polygon that is no list of numbers") from None
+    if points.ndim == 0:
+        raise ValueError("numbers instead of a list of polygons")
+    if points.ndim == 2 and points.shape[1] == 2:  # pairs, which some programs write
+        points = points.ravel()
     if points.ndim != 1 or len(points) % 2:
         raise ValueError(f"a polygon of {points.size} numbers, expected x and y of each point")
     if not (np.abs(points) <= FARTHEST * max(size)).all():

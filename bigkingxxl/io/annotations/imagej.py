@@ -199,7 +199,9 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
     from roifile import ROI_SUBTYPE, ROI_TYPE
 
     areas = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
-    if roi.roitype not in areas or roi.subtype != ROI_SUBTYPE.UNDEFINED:
+    # Ellipses and turned rectangles come with their corners, as what is drawn freely does.
+    kinds = (ROI_SUBTYPE.UNDEFINED, ROI_SUBTYPE.ELLIPSE, ROI_SUBTYPE.ROTATED_RECT)
+    if roi.roitype not in areas or roi.subtype not in kinds:
         kind = roi.roitype if roi.roitype not in areas else roi.subtype
         raise NoAreaError(f"of the kind {kind.name.lower()}")
     left, top, right, bottom = map(float, (roi.left, roi.top, roi.right, roi.bottom))
@@ -213,6 +215,8 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
         rings = [np.array([[left, top], [right, top], [right, bottom], [left, bottom]])]
     else:
         rings = [np.asarray(ring) for ring in roi.coordinates(multi=True)]
+    if roi.subtype != ROI_SUBTYPE.UNDEFINED and not any(ring.size for ring in rings):
+        raise NoAreaError("without points")
     if not all(np.isfinite(ring).all() for ring in rings):
         raise NoAreaError("a path with points that are not finite")
     return rings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,14 @@ from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
-from bigkingxxl.io.images.folders import MASK_ENDINGS, all_images_in
+from bigkingxxl.io.images.folders import (
+    all_images_in,
+    bases_of,
+    stem_of,
+    with_and_without_ome,
+)
 from bigkingxxl.io.images.image_files import DEFAULT_PIXEL_LIMIT, read_header, read_values
+from bigkingxxl.io.images.registry import first_bytes
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +36,8 @@ LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 LARGEST_UINT16 = 65_535
 LARGEST_LABEL = 2**31 - 1
 CENTIMETRE_UM = 1e4
+# In the files of a single cell, which may lie in several parts: it is no binary mask.
+SINGLE, SINGLE_WITHIN = "labels=1", 1024  # bytes from the start
 IMAGE_DESCRIPTION, RESOLUTION_UNIT, NO_UNIT = 270, 296, 1  # tags of TIFF 6.0
 
 
@@ -60,14 +68,19 @@ def read_label_image(
     values = one_channel(path, read_values(path, pixel_limit=pixel_limit))
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
         raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
-    low, high = values.min(), values.max()
+    low, high = values.min().item(), values.max().item()
     if low < 0 or high > LARGEST_LABEL:
         raise FormatError(f"{path} holds the label {low if low < 0 else high}, expected 0 or more")
-    if is_binary_mask(values):
+    if is_binary_mask(values) and not _is_marked_single(path):
         labels = connected_cells(values)
         (on_binary or _warn_of_binary)(path, int(labels.max()))
         return labels
     return values.astype(np.int32)
+
+
+def _is_marked_single(path: Path) -> bool:
+    """True for a file that `write_label_image` wrote of one cell."""
+    return path.is_file() and SINGLE.encode() in first_bytes(path, SINGLE_WITHIN)
 
 
 def check_same_size(path: Path, image: tuple[int, int], annotation: tuple[int, int]) -> None:
@@ -107,7 +120,9 @@ def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     if values.ndim == 2:
         return values
     # A fourth channel, or a second beside gray, says how opaque a pixel is.
-    colours = values[..., : 1 if values.shape[-1] == 2 else 3]
+    colours = values[..., :3]
+    if values.shape[-1] == 2 and (values[..., 1] == values[0, 0, 1]).all():
+        colours = values[..., :1]
     if values.shape[-1] in (2, 3, 4) and (colours == colours[..., :1]).all():
         return colours[..., 0]
     raise FormatError(
@@ -142,20 +157,29 @@ def write_label_image(path: Path, instances: Instances) -> None:
             _write_32_bits(temporary, labels, instances.pixel_size_um)
         else:
             content = BytesIO()
-            _save(content, labels, "PNG" if ending == ".png" else "TIFF", instances.pixel_size_um)
+            notes = [SINGLE] if len(instances) == 1 else []
+            file_format = "PNG" if ending == ".png" else "TIFF"
+            _save(content, labels, file_format, instances.pixel_size_um, notes)
             temporary.write_bytes(content.getvalue())
 
 
 def _save(
-    stream: BytesIO, labels: NDArray[Any], file_format: str, pixel_size: PixelSize | None
+    stream: BytesIO,
+    labels: NDArray[Any],
+    file_format: str,
+    pixel_size: PixelSize | None,
+    notes: Sequence[str],
 ) -> None:
     """Write a PNG, or a TIFF that tells ImageJ its pixel size."""
     # Pillow starts in a fraction of the time that tifffile takes.
-    from PIL import Image
+    from PIL import Image, PngImagePlugin
 
     options: dict[str, Any] = {}
+    if file_format == "PNG" and notes:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_text("Description", "\n".join(notes))
     if file_format == "TIFF":
-        lines = ["ImageJ=1.54f", "images=1", "mode=grayscale"]
+        lines = ["ImageJ=1.54f", "images=1", "mode=grayscale", *notes]
         if pixel_size is not None:
             row, col = pixel_size
             lines.append("unit=um")
@@ -201,11 +225,11 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}")
     paths = [path for path in all_images_in(folder) if path.suffix.lower() in LABEL_SUFFIXES]
-    exact = {path.stem for path in paths} & set(images)
-    marked = [path for path in paths if path.stem.endswith(MASK_ENDINGS)]
+    exact = {stem_of(path) for path in paths} & set(images)
+    marked = [path for path in paths if image_name(path) != stem_of(path)]
     found: dict[str, Path] = {}
     for path in paths if exact or not marked else marked:
-        name = path.stem if path.stem in exact else image_name(path)
+        name = stem_of(path) if stem_of(path) in exact else image_name(path)
         if name in found:
             raise InputError(f"{found[name]} and {path} are both label images of {name}")
         found[name] = path
@@ -216,10 +240,9 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
 
 def image_name(label_path: Path) -> str:
     """The name of the image that a label image belongs to."""
-    for ending in MASK_ENDINGS:
-        if label_path.stem.endswith(ending) and label_path.stem != ending:
-            return label_path.stem.removesuffix(ending)
-    return label_path.stem
+    stem = stem_of(label_path)
+    base = next(bases_of(stem), stem)
+    return list(with_and_without_ome(base))[-1]
 
 
 def label_instances(path: Path) -> Instances:

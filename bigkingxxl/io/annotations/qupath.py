@@ -181,13 +181,22 @@ def _cell(feature: Mapping[str, Any]) -> DrawnCell:
     if not all(ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings):
         raise NoAreaError("made of points that are not finite")
     properties = feature.get("properties") or {}
-    name = (properties.get("classification") or {}).get("name")
     score = _measured(properties.get("measurements")).get(SCORE)
     return DrawnCell(
         rings,
-        type_name=name if isinstance(name, str) and name else None,
+        type_name=_class_name(properties.get("classification")),
         score=score if isinstance(score, int | float) and math.isfinite(score) else None,
     )
+
+
+def _class_name(classification: Any) -> str | None:
+    """A class as QuPath shows it; of one derived from another ('Tumor: Positive') it has a list."""
+    if isinstance(classification, str):
+        return classification or None
+    name = (classification or {}).get("name")
+    if name is None:
+        name = ": ".join((classification or {}).get("names") or ())
+    return name if isinstance(name, str) and name else None
 
 
 def _measured(measurements: Any) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.images.folders import MASK_ENDINGS
+from bigkingxxl.io.images.folders import bases_of, stem_of, with_and_without_ome
 from bigkingxxl.io.images.registry import image_suffixes
 from bigkingxxl.settings import nearest
 
 Size = tuple[int, int]
-LABEL_SUFFIXES = (".tif", ".tiff", ".png")
+LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".npy")
 ROI_ENDINGS = ("_RoiSet", "_roiset", "_ROIs", "_rois", "-rois", "_roi")
 ANY_IMAGE = "RoiSet"  # what Fiji's ROI Manager proposes, whatever the image
 LOOKED_AT = 1 << 16  # bytes of each end of a JSON file that tell what it is
@@ -161,7 +161,8 @@ def annotation_file(path: Path, *, among_labels: bool = False) -> AnnotationFile
     """
     name, ending = path.name, path.suffix.lower()
     if name.endswith("_seg.npy"):
-        return AnnotationFile(path, "cellpose", (name.removesuffix("_seg.npy"),), True)
+        base = name.removesuffix("_seg.npy")
+        return AnnotationFile(path, "cellpose", tuple(with_and_without_ome(base)), True)
     if ending in LABEL_SUFFIXES:
         return _label_file(path, among_labels)
     if ending == ".geojson":
@@ -179,20 +180,20 @@ def annotation_file(path: Path, *, among_labels: bool = False) -> AnnotationFile
 
 
 def _label_file(path: Path, among_labels: bool) -> AnnotationFile | None:
-    bases = [path.stem.removesuffix(each) for each in MASK_ENDINGS if path.stem.endswith(each)]
-    bases = [base for base in bases if base][:1]
+    stem = stem_of(path)
+    bases = tuple(bases_of(stem))
     if among_labels:
-        return AnnotationFile(path, "labels", (path.stem, *bases), True)
-    return AnnotationFile(path, "labels", tuple(bases), False) if bases else None
+        return AnnotationFile(path, "labels", (stem, *bases), True)
+    return AnnotationFile(path, "labels", bases, False) if bases else None
 
 
 def _bases(stem: str) -> Iterator[str]:
     """A name, and the same without what programs add to it: `_rois`, the image's own ending."""
-    yield stem
+    yield from with_and_without_ome(stem)
     for ending in ROI_ENDINGS:
         if stem.endswith(ending):
             stem = stem.removesuffix(ending)
-            yield stem
+            yield from with_and_without_ome(stem)
             break
     for ending in (".ome.tif", ".ome.tiff", *image_suffixes()):
         if stem.lower().endswith(ending):

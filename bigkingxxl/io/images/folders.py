@@ -14,7 +14,7 @@ from bigkingxxl.errors import InputError
 # Of label images beside their image, the longer first; and of what else programs write there.
 MASK_ENDINGS = (
     "_cp_masks", "_masks", "_mask", "_labels", "_label", "-labels", "-label", "-masks", "-mask",
-    "_seg",
+    "_seg", "_segmentation", "_annotation", "_gt",
 )  # fmt: skip
 LEFT_ENDINGS = (*MASK_ENDINGS, "_outlines", "_flows", "_dP", "_probs", "_cellprob",
                 "_overlay", "_cp_outlines", "_cp_flows", "_cp_output", "_ignore",
@@ -22,8 +22,10 @@ LEFT_ENDINGS = (*MASK_ENDINGS, "_outlines", "_flows", "_dP", "_probs", "_cellpro
 # Only Cellpose writes these, so that they are no images even where their image is elsewhere.
 CELLPOSE_ENDINGS = ("_cp_masks", "_cp_outlines", "_cp_flows", "_cp_output", "_seg.npy")
 IMAGE_ENDINGS = ("", "_img", "_image", "_raw")
-LABEL_FOLDERS = frozenset(("labels", "masks", "annotations", "label", "mask", "gt", "outlines",
-                           "flows", "ignore", "reviewed"))  # fmt: skip
+# In the order in which cells are looked for; whether in capitals or not does not count.
+CELL_FOLDERS = ("labels", "masks", "annotations", "label", "mask", "annotation", "rois", "gt",
+                "ground_truth", "groundtruth", "segmentations", "segmentation")  # fmt: skip
+LABEL_FOLDERS = frozenset((*CELL_FOLDERS, "outlines", "flows", "ignore", "reviewed"))
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw")
 TRACKING_ENDINGS = ("_GT", "_ST", "_RES", "_ERR_SEG")
 # What a folder of our own results holds.
@@ -223,7 +225,7 @@ def _reason(folder: Path, beside: Collection[str], is_run: bool) -> str | None:
     """Why a sub-folder is not searched, None where it is."""
     if is_run and folder.name in RUN_FOLDERS:
         return RESULTS
-    has_images = any(name in beside for name in IMAGE_FOLDERS)
+    has_images = any(name.lower() in IMAGE_FOLDERS for name in beside)
     if folder.name.lower() in LABEL_FOLDERS and has_images:
         return LABELS
     for ending in TRACKING_ENDINGS:  # 01_GT beside 01
@@ -263,10 +265,26 @@ def _without_leavings(paths: list[Path], found: FoundImages) -> list[Path]:
 def _belongs_to(path: Path) -> Iterator[str]:
     """The names of images, without ending, that this one would be a result of."""
     stem = stem_of(path)
-    for ending in LEFT_ENDINGS:
-        if stem.endswith(ending) and stem != ending:
-            for image in IMAGE_ENDINGS:
-                yield stem.removesuffix(ending) + image
+    for base in bases_of(stem, LEFT_ENDINGS):
+        for image in IMAGE_ENDINGS:
+            yield base + image
+
+
+def bases_of(stem: str, endings: Iterable[str] = MASK_ENDINGS) -> Iterator[str]:
+    """What a name is without each of the endings that it has, in capitals or not.
+
+    Of `x.ome_masks`, which programs write beside `x.ome.tif`, that is `x.ome` and `x`.
+    """
+    for ending in endings:
+        if stem.lower().endswith(ending.lower()) and len(stem) > len(ending):
+            yield from with_and_without_ome(stem[: -len(ending)])
+
+
+def with_and_without_ome(stem: str) -> Iterator[str]:
+    """A name, and where it ends in `.ome` the same without."""
+    yield stem
+    if stem.lower().endswith(OME) and len(stem) > len(OME):
+        yield stem[: -len(OME)]
 
 
 def _later_parts(paths: Iterable[Path]) -> set[Path]:

@@ -9,12 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import ImageError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.io.images.file_image import PixelSize
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.io.images.registry import first_bytes, series_of
-from bigkingxxl.io.images.series import ImageSeries, Index, PlaneChoice, images_of
+from bigkingxxl.io.images.series import (
+    ImageSeries,
+    Index,
+    PlaneChoice,
+    check_single,
+    images_of,
+)
 
 DEFAULT_PIXEL_LIMIT = 1_000_000_000
 
@@ -84,7 +89,7 @@ def open_image(
     path = Path(path)
     images = open_images(path, channel=channel, frames=frames, z=z, position=position,
                          pixel_limit=pixel_limit)  # fmt: skip
-    _check_single(path, len(images))
+    check_single(path, len(images))
     return images[0]
 
 
@@ -113,7 +118,7 @@ def read_values(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> NDArra
     if pillow_files.begins(start):
         return pillow_files.read_values(path, pixel_limit)
     series = series_of(path, pixel_limit)
-    _check_single(path, sum(each.frames * each.depth for each in series))
+    check_single(path, sum(each.frames * each.depth for each in series))
     return _values(_pixels(series[0]))
 
 
@@ -125,11 +130,3 @@ def _pixels(series: ImageSeries) -> NDArray[Any]:
 
 def _values(channels: NDArray[Any]) -> NDArray[Any]:
     return channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
-
-
-def _check_single(path: Path, count: int) -> None:
-    if count > 1:
-        raise ImageError(
-            f"{path} holds {count} images (a time-lapse, several positions or a z-stack), expected "
-            "one: save each as a file of its own, or name one by its frame, position and z"
-        )

@@ -125,8 +125,8 @@ def reader_of(path: Path) -> ImageReader:
     raise refuse(path, start)
 
 
-def first_bytes(path: Path) -> bytes:
-    """Up to 512 bytes of a file.
+def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
+    """Up to `count` bytes of a file.
 
     Raises:
         ImageError: it is missing, no plain file, empty or cannot be opened.
@@ -137,7 +137,7 @@ def first_bytes(path: Path) -> bytes:
         if not path.is_file():
             raise ImageError(f"{path} is no file, expected an image file")
         with path.open("rb") as stream:
-            start = stream.read(START_BYTES)
+            start = stream.read(count)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path} cannot be read: {reason}") from error

@@ -186,3 +186,16 @@ def _taken(
 def _absent(path: Path, what: str, place: int, count: int) -> str:
     has = f"it has {count}" if count > 1 else "it has 1"
     return f"{path} has no {what} {place}: {has}, counted from 0"
+
+
+def check_single(path: Path, count: int) -> None:
+    """Refuse a file of several planes where one is needed.
+
+    Raises:
+        ImageError: there are several.
+    """
+    if count > 1:
+        raise ImageError(
+            f"{path} holds {count} images (a time-lapse, several positions or a z-stack), expected "
+            "one: save each as a file of its own, or name one by its frame, position and z"
+        )

@@ -75,6 +75,10 @@ def check_ome(path: Path, xml: str) -> list[str]:
             _check_planes(path, claimed)
         elif tag == "TiffData":
             _check_planes(path, _number(element, "PlaneCount") + _number(element, "NumPlanes"))
+        elif tag == "BinaryOnly":
+            log.warning("%s says of its planes only that %s describes them, which is not read: "
+                        "they are taken as frames in the order of the file",
+                        path, element.get("MetadataFile"))  # fmt: skip
         elif tag == "UUID" and element.get("FileName"):
             names.setdefault(str(element.get("FileName")))
     for name in names:

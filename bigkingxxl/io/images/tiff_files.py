@@ -19,7 +19,7 @@ from bigkingxxl.geometry import whole
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
 from bigkingxxl.io.images.recent import Recent
 from bigkingxxl.io.images.registry import ImageReader, one_line
-from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.series import ImageSeries, check_single
 from bigkingxxl.io.images.tiff_checks import check_chain, check_ome, check_segments
 from bigkingxxl.io.images.tiff_pixel_size import pixel_sizes_um
 from bigkingxxl.io.images.tiff_planes import (
@@ -62,9 +62,16 @@ def open_tiff(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 
 def read_stored(path: Path, pixel_limit: int) -> NDArray[Any]:
-    """[C, H, W] of the first plane as stored: palettes are not looked up, nothing is inverted."""
+    """[C, H, W] of the only plane as stored: palettes are not looked up, nothing is inverted.
+
+    Raises:
+        ImageError: as `open_tiff`, or there are several planes.
+    """
     with _opened(path) as tiff:
-        samples = _all_series(path, tiff, pixel_limit, as_stored=True)[0].plane(0, 0)
+        series = _all_series(path, tiff, pixel_limit, as_stored=True)
+        sizes = [each.sizes for each in series if each.stored == series[0].stored]
+        check_single(path, sum(size["frames"] * size["depth"] for size in sizes))
+        samples = series[0].plane(0, 0)
     return samples.read(whole(samples.shape[1:]))
 
 

@@ -166,8 +166,20 @@ def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
 
     coco = opened(tmp_path, images=images("x/a.png", "y/a.png", "y\\b.png"))
     assert coco.ids == ("x/a", "y/a", "b")
-    with pytest.raises(FormatError, match="two images 'x/a'"):
-        opened(tmp_path, images=images("x/a.png", "x/a.tif"))
+    coco = opened(tmp_path, images=images("x/a.png", "x/a.tif", "x/b.ome.tif"))
+    assert coco.ids == ("x/a.png", "x/a.tif", "b")
+    with pytest.raises(FormatError, match=r"two images 'x/a\.png'"):
+        opened(tmp_path, images=images("x/a.png", "x/a.png"))
+
+
+def test_whole_numbers_of_any_type_are_numbers(tmp_path: Path) -> None:
+    coco = opened(
+        tmp_path,
+        images=[{"id": 7, "file_name": "a.png", "height": 12.0, "width": "16"}],
+        annotations=[{"id": 1, "image_id": "7", "category_id": 2.0, "segmentation": [SQUARE]}],
+    )
+    assert coco.sizes == {"a": (12, 16)}
+    assert coco.instances("a").areas().tolist() == [36]
 
 
 @pytest.mark.parametrize(

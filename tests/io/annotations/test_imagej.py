@@ -226,6 +226,18 @@ def test_rois_that_are_no_areas(tmp_path: Path, roi: ImagejRoi, says: str) -> No
     assert str(tmp_path / "x.zip") in str(error.value)
 
 
+@pytest.mark.parametrize("kind", [ROI_SUBTYPE.ELLIPSE, ROI_SUBTYPE.ROTATED_RECT])
+def test_ellipses_and_turned_rectangles_are_areas(tmp_path: Path, kind: ROI_SUBTYPE) -> None:
+    roi = ImagejRoi.frompoints(np.array([[2, 1], [9, 1], [9, 8], [2, 8]]))
+    roi.roitype, roi.subtype = ROI_TYPE.FREEHAND, kind
+    roiwrite(tmp_path / "x.zip", [roi], mode="w")
+    expected = filled_by_even_odd(roi, SIZE)
+    assert np.array_equal(read_rois(tmp_path / "x.zip", SIZE).mask(0), expected)
+    roiwrite(tmp_path / "y.zip", [ImagejRoi(roitype=ROI_TYPE.FREEHAND, subtype=kind)], mode="w")
+    with pytest.raises(FormatError, match="without points"):
+        read_rois(tmp_path / "y.zip", SIZE)
+
+
 def test_files_that_hold_no_rois(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with pytest.raises(InputError, match="there is no file"):

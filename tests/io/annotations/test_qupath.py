@@ -195,6 +195,21 @@ def test_an_outline_drawn_by_hand_with_fractions_and_heights(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("classification", "name"),
+    [
+        ({"names": ["Tumor", "Positive"], "color": [1, 2, 3]}, "Tumor: Positive"),
+        ({"name": "Tumor", "colorRGB": -3670016}, "Tumor"),
+        ("Tumor", "Tumor"),
+        ({"color": [1, 2, 3]}, "cell"),
+        (None, "cell"),
+    ],
+)
+def test_classes_as_all_versions_write_them(tmp_path: Path, classification: Any, name: str) -> None:
+    (tmp_path / "x.geojson").write_text(json.dumps([feature(classification=classification)]))
+    assert read_geojson(tmp_path / "x.geojson", SIZE).type_names == (name,)
+
+
+@pytest.mark.parametrize(
     ("content", "says"),
     [
         ("nonsense", "is not a JSON file"),
