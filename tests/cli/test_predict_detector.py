@@ -27,10 +27,15 @@ SIZE = (150, 210)
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return spots(tmp_path, monkeypatch, tile=160)
+
+
+def spots(folder: Path, monkeypatch: pytest.MonkeyPatch, tile: int) -> Path:
+    """A detector that finds at most 40 cells in a tile."""
     monkeypatch.setitem(METHODS, "spots", small_detector.PLACE)
-    prediction = PredictionSettings(scale=2.0, tile=160, overlap=48)
+    prediction = PredictionSettings(scale=2.0, tile=tile, overlap=48)
     return small_detector.save_spots(
-        tmp_path / "spots.safetensors", TYPES, detections=40, prediction=prediction
+        folder / "spots.safetensors", TYPES, detections=40, prediction=prediction
     )
 
 
@@ -59,7 +64,7 @@ def cells_of(labels: NDArray[Any]) -> set[bytes]:
     return {(labels == label).tobytes() for label in np.unique(labels[labels > 0])}
 
 
-@pytest.mark.parametrize("options", [(), ("--flips", "4"), ("--tile", "96"), ("--scale", "1")])
+@pytest.mark.parametrize("options", [(), ("--flips", "4"), ("--scale", "1")])
 def test_predict_finds_each_cell_once(
     image: Path, model: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -71,9 +76,10 @@ def test_predict_finds_each_cell_once(
 
 
 def test_the_limit_is_said_once(
-    image: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert predict(image, model, tmp_path / "out", "--tile", "500").exit_code == 0
+    model = spots(tmp_path, monkeypatch, tile=500)
+    assert predict(image, model, tmp_path / "out").exit_code == 0
     limits = [text for text in caplog.messages if "detection limit" in text]
     assert len(limits) == 1
     assert limits[0].startswith("field: more cells than the detection limit: 40")

@@ -232,7 +232,7 @@ def test_several_models_in_python(
         images / "light.png").label_map())  # fmt: skip
     with pytest.raises(InputError, match="2 models and 3 weights"):
         bk.load(by_type, weights=[1, 2, 3])
-    with pytest.raises(InputError, match="at least one model"):
+    with pytest.raises(InputError):
         bk.load([])
 
 

@@ -337,7 +337,7 @@ def test_single_pixels_that_are_not_finite_spoil_nothing() -> None:
 @pytest.mark.parametrize("channels", [2, 3])
 def test_an_image_of_other_channels_is_refused(channels: int) -> None:
     image = ArrayImage(np.random.default_rng(0).random((channels, 20, 20)), "two.tif")
-    with pytest.raises(ImageError, match=f"two.tif has {channels} channels.*choose one of them"):
+    with pytest.raises(ImageError, match=f"two.tif has {channels} channels.*--channel 0"):
         predictor(image_channels=1).candidates(image)
 
 

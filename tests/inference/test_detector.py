@@ -401,7 +401,7 @@ def test_blank_images_have_no_cells(value: float) -> None:
 def test_an_image_of_other_channels_is_refused() -> None:
     image = ArrayImage(np.random.default_rng(0).random((2, 20, 20)), "two.tif")
     detect = Oracle(np.zeros((20, 20), np.int32))
-    with pytest.raises(ImageError, match=r"two.tif has 2 channels.*choose one of them"):
+    with pytest.raises(ImageError, match=r"two.tif has 2 channels.*--channel 0"):
         predictor(detect, image_channels=1).candidates(image)
 
 

@@ -64,7 +64,7 @@ def test_tiles_that_would_change_what_is_found_are_refused(
 
 @pytest.mark.slow
 def test_the_bundled_model_finds_the_same_cells_in_smaller_tiles() -> None:
-    image = ArrayImage(simulate_field("cort", size=(200, 520), seed=1).image)
+    image = ArrayImage(simulate_field("shsy5y", size=(160, 520), seed=1).image)
     labels = []
     for tile in (None, 704):
         predictor, card = load_ensemble([resolve_model("bundled")], scale=1.5, tile=tile)
