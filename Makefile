@@ -34,7 +34,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15
 	$(MAKE) notebooks cellpose
 
 # What it finds is written into the test as an @example: then `make test` tries it every time.
