@@ -23,7 +23,7 @@ from bigkingxxl.data.tree import (
 )
 from bigkingxxl.errors import BigKingXXLError, FormatError
 from bigkingxxl.io.annotations.ignored import IGNORE, REVIEWED, mark_kind
-from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
+from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file, json_kind
 from bigkingxxl.io.images.folders import CELL_FOLDERS, IMAGE_FOLDERS
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.io.tables.csv_table import BadRows
@@ -71,6 +71,9 @@ def open_files(folder: Path, *, skip_bad: bool = False) -> Dataset:
             that leaves images out.
     """
     found = find_in_folders(folder) or find_beside(files_in(folder), folder)
+    found.notes += [f"{path} (COCO) is not read, as the annotations of single images are"
+                    for path in files_in(folder)
+                    if path.suffix.lower() == ".json" and json_kind(path) == "coco"]  # fmt: skip
     return dataset_of(folder, found, skip_bad=skip_bad)
 
 

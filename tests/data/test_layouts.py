@@ -406,6 +406,15 @@ def test_where_other_tools_put_coco_files(
     assert dataset.instances(image_id).areas().tolist() == [64, 25]
 
 
+def test_a_coco_file_that_is_not_read_is_named(tmp_path: Path) -> None:
+    image(tmp_path / "x.png")
+    labels(tmp_path / "x_masks.tif")
+    (tmp_path / "other.json").write_text(json.dumps(coco_content()))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.instances("x")) == 3
+    assert any("other.json" in note for note in dataset.notes)
+
+
 def test_two_images_of_a_coco_file_are_never_one_file(tmp_path: Path) -> None:
     image(tmp_path / "images" / "x.png")
     images = [{"id": n, "file_name": f"{n}/x.png", "width": 50, "height": 40} for n in (0, 1)]

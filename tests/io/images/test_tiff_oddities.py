@@ -334,3 +334,18 @@ def test_metadata_nested_deep(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.tif"
     tifffile.imwrite(path, GRAY, metadata=None, description=xml.replace("</OME>", f"{deep}</OME>"))
     assert np.array_equal(raw(path), GRAY)
+
+
+def test_planes_that_another_file_describes_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<BinaryOnly MetadataFile="x.companion.ome" UUID="urn:uuid:1"/></OME>'
+    )
+    planes = np.zeros((3, 20, 30), np.uint8)
+    tifffile.imwrite(
+        tmp_path / "x.ome.tif", planes, photometric="minisblack", description=xml, metadata=None
+    )
+    assert len(open_images(tmp_path / "x.ome.tif")) == 3
+    assert "x.companion.ome" in caplog.text
