@@ -127,9 +127,9 @@ def load(
         model: "bundled", "synthetic", or a file (.safetensors or .onnx; the latter needs no torch);
             or several of these;
         weights: how much each of several models counts (default: all alike);
-        device: auto, cpu, cuda or mps; scale: network pixels an image pixel;
+        device: auto, cpu, cuda or mps; scale: network pixels per image pixel;
         cell_type: the images' type where it is known;
-        tile: see no more network pixels a side at once: less memory, the same cells.
+        tile: longest side in network pixels that is seen at once: less memory, same cells.
     Raises:
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.

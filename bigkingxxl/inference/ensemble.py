@@ -87,7 +87,7 @@ class Ensemble:
 
     @property
     def scale(self) -> float | None:
-        """Network pixels an image pixel, where the models were given such a scale."""
+        """Network pixels per image pixel, where the models were given such a scale."""
         scale: float | None = getattr(self.members[0].predictor, "scale", None)
         return scale
 

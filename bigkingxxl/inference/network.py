@@ -31,7 +31,7 @@ class NetworkPredictor(ABC):
 
     Args:
         stride: sides of a tile are multiples of it.
-        scale: network pixels an image pixel; None takes the settings' scale for images that show
+        scale: network pixels per image pixel; None takes the settings' scale for images that show
             cells as large as training did, and more or less where they are known to differ.
         training: what is known of the training images; by default nothing.
         calibration: of the candidates' scores; None leaves them as the method makes them.
@@ -122,7 +122,7 @@ class NetworkPredictor(ABC):
         return 1.0 if known is None else known
 
     def scale_of(self, candidates: Candidates) -> float:
-        """Network pixels an image pixel, as these candidates of the image were seen."""
+        """Network pixels per image pixel, as these candidates of the image were seen."""
         return self.settings.scale * candidates.relative_size
 
     def block_side(self, relative: float) -> int:

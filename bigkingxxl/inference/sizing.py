@@ -63,7 +63,7 @@ class GivenSize:
     """What a user says of how large images show their cells.
 
     Attributes:
-        scale: network pixels an image pixel; diameter: of the cells in image pixels. Both decide
+        scale: network pixels per image pixel; diameter: of the cells in image pixels. Both decide
             how large an image is seen, so that there is only one of them.
         pixel_size_um: micrometres (row, column), in the place of what the file says.
     """
@@ -83,7 +83,7 @@ class GivenSize:
         scale, diameter, size = self.scale, self.diameter, self.pixel_size_um
         if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
             raise InputError(
-                f"{dashes}scale is {scale}, expected 0.01 to 100 network pixels an image pixel"
+                f"{dashes}scale is {scale}, expected 0.01 to 100 network pixels per image pixel"
             )
         if diameter is not None and not 0 < diameter < np.inf:
             raise InputError(f"{dashes}diameter is {diameter}, expected pixels, above 0")
@@ -155,7 +155,7 @@ def check_size(source: ImageSource, relative: float, scale: float) -> None:
         relative: pixels of training, scale: pixels of the network, that an image pixel is long.
 
     Raises:
-        ImageError: beyond 0.01 to 100 network pixels an image pixel, or a thousand million pixels.
+        ImageError: beyond 0.01 to 100 network pixels per image pixel, or a thousand million pixels.
     """
     reason = "its size"
     if source.cell_diameter is not None:
@@ -164,7 +164,7 @@ def check_size(source: ImageSource, relative: float, scale: float) -> None:
         reason = "a pixel size of {:g} x {:g} um".format(*source.pixel_size_um)
     if not SCALES[0] <= scale <= SCALES[1]:
         raise ImageError(
-            f"{source.name}: {reason} asks for {scale:.3g} network pixels an image pixel, "
+            f"{source.name}: {reason} asks for {scale:.3g} network pixels per image pixel, "
             "expected 0.01 to 100"
         )
     pixels = source.shape[0] * source.shape[1] * relative**2

@@ -486,7 +486,7 @@ def test_a_size_beyond_the_limit_is_refused(predict: Run, images: Path, tmp_path
     own = save_tiny(tmp_path / "own.safetensors", median_diameter=16.0)
     gray = images / "gray.png"
     sentence = sentence_of(predict(gray, "--diameter", "0.01", models=(own,)))
-    assert "asks for 1.6e+03 network pixels an image pixel, expected 0.01 to 100" in sentence
+    assert "asks for 1.6e+03 network pixels per image pixel, expected 0.01 to 100" in sentence
     assert not (tmp_path / "out").exists()
     Image.fromarray(np.zeros((900, 1200), np.uint8)).save(tmp_path / "wide.png")
     result = predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet", models=(own,))

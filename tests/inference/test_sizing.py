@@ -55,7 +55,7 @@ def test_a_diameter_needs_a_model_that_knows_its_own() -> None:
 @pytest.mark.parametrize(
     ("relative", "scale", "message"),
     [
-        (100.0, 150.0, "asks for 150 network pixels an image pixel, expected 0.01 to 100"),
+        (100.0, 150.0, "asks for 150 network pixels per image pixel, expected 0.01 to 100"),
         (1e-3, 1.5e-3, "asks for 0.0015 network pixels"),
         (60.0, 90.0, "asks for an image of 1,317,888,000 pixels, more than .* 1,000,000,000"),
     ],

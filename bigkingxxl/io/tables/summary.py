@@ -25,7 +25,7 @@ class ImageSummary:
         median_area: of the cells, in pixels; median_area_um2: in square micrometres.
         density_per_mm2: cells a square millimetre of the image.
         mean_score: of the cells.
-        model: hash of the model file; scale: network pixels an image pixel.
+        model: hash of the model file; scale: network pixels per image pixel.
         warnings: what the user should know of the image; failure: why it has no cells, or "".
     """
 
@@ -54,7 +54,7 @@ def summarise(
     """The row of one image; what is not known, or not defined without cells, is None.
 
     Args:
-        model: hash of the model file; scale: network pixels an image pixel.
+        model: hash of the model file; scale: network pixels per image pixel.
     """
     pixels = instances.size[0] * instances.size[1]
     counts = np.bincount(instances.cell_type, minlength=len(instances.type_names)).tolist()
