@@ -154,5 +154,11 @@ def load(
 def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:
     if pixel_size is None:
         return None
-    rows, cols = pixel_size if isinstance(pixel_size, tuple) else (pixel_size, pixel_size)
-    return float(rows), float(cols)
+    try:
+        rows, cols = pixel_size if isinstance(pixel_size, Sequence) else (pixel_size, pixel_size)
+        return float(rows), float(cols)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the pixel size is {pixel_size!r}, expected micrometres: a number, or one for rows and "
+            "one for columns"
+        ) from error

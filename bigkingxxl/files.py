@@ -40,6 +40,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         OutputError: the disk is full, the folder cannot be written, or what is there is no file
             that may be replaced (a device, a pipe, a link to a folder).
     """
+    if path.name in ("", ".."):
+        raise OutputError(f"{path} is a folder: give the name of a file")
     temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

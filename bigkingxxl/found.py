@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import OutputError
+from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.settings import nearest
@@ -98,10 +98,18 @@ class Cells:
 
         Args:
             image: where intensities are read (default: the image the cells were found in).
+        Raises:
+            InputError: that is no image, or one of another size.
         """
         from bigkingxxl.io.tables.measurements import measure
 
         source = self.source if image is None else as_source(image, self.source.pixel_size_um)
+        if source.shape != self.instances.size:
+            raise InputError(
+                f"the image is {source.shape[0]} x {source.shape[1]} pixels (height x width), but "
+                f"the cells were found in one of {self.instances.size[0]} x "
+                f"{self.instances.size[1]}"
+            )
         return measure(source, self.instances)
 
     def to_coco(self) -> list[dict[str, Any]]:

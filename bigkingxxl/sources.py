@@ -34,10 +34,13 @@ def as_source(
         source.pixel_size_um = pixel_size or source.pixel_size_um
         return source
     if hasattr(image, "detach"):  # a torch tensor, without importing torch
-        image = image.detach().cpu().numpy()
+        image = _of_tensor(image)
     pixels = np.asarray(image)
     if pixels.dtype.kind not in "biuf":
-        raise InputError(f"an image is a path or an array of numbers, not {type(image).__name__}")
+        what = type(image).__name__
+        if isinstance(image, np.ndarray):
+            what = f"an array of {image.dtype}"
+        raise InputError(f"an image is a path or an array of real numbers, not {what}")
     from bigkingxxl.io.images.axes import array_source, channels_first
 
     if channel is None:
@@ -58,6 +61,9 @@ def sources_of(image: Any, **planes: Any) -> tuple[list[ImageSource], bool]:
     # Numbers in lists are an image, as numpy takes them.
     if isinstance(image, list | tuple) and not _is_number(image):
         return [source for each in image for source in sources_of(each, **planes)[0]], True
+    given = [name for name, value in planes.items() if name != "channel" and value is not None]
+    if given:
+        raise InputError(f"{given[0]} chooses from the planes of a file: pass that plane instead")
     return [as_source(image, channel=planes.get("channel"))], False
 
 
@@ -70,6 +76,18 @@ def _in_files(place: Path, planes: dict[str, Any]) -> tuple[list[ImageSource], b
     files = find_images([place]).files
     several = [each for file in files for each in open_images(file.path, name=file.name, **planes)]
     return several, True
+
+
+def _of_tensor(tensor: Any) -> NDArray[Any]:
+    tensor = tensor.detach()
+    try:
+        tensor = tensor.cpu()
+        if str(tensor.dtype) == "torch.bfloat16":  # numpy knows none
+            tensor = tensor.float()
+        values: NDArray[Any] = tensor.numpy()
+    except (TypeError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"the tensor cannot be made an array: {error}") from error
+    return values
 
 
 def _named(place: str | Path) -> Path:

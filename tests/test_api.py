@@ -82,8 +82,9 @@ def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
     [
         (np.zeros((2, 3, 4, 5)), r"has the shape \(2, 3, 4, 5\), expected .* \[H, W\]"),
         (np.zeros((0, 5)), r"has the shape \(0, 5\), expected .* \[H, W\]"),
-        (np.array(["a"]), "array of numbers"),
-        (None, "array of numbers"),
+        (np.array(["a"]), "array of real numbers, not an array of <U1"),
+        (np.zeros((4, 5), complex), "array of real numbers, not an array of complex128"),
+        (None, "array of real numbers, not NoneType"),
     ],
 )
 def test_what_is_no_image_is_refused(image: object, message: str) -> None:
@@ -91,10 +92,8 @@ def test_what_is_no_image_is_refused(image: object, message: str) -> None:
         as_source(image)
 
 
-@pytest.mark.parametrize("pixel_size", [0, -1.0, (1.0, 0.0)])
-def test_an_impossible_pixel_size_is_refused(
-    model: LoadedModel, pixel_size: float | tuple[float, float]
-) -> None:
+@pytest.mark.parametrize("pixel_size", [0, -1.0, 1e-300, (1.0, 0.0), [1.0], (1, 2, 3), "a"])
+def test_an_impossible_pixel_size_is_refused(model: LoadedModel, pixel_size: Any) -> None:
     with pytest.raises(InputError, match="pixel size"):
         model.predict(picture(), pixel_size=pixel_size)
 
@@ -252,3 +251,31 @@ def test_no_model_and_no_image_are_sentences(model: LoadedModel) -> None:
         bk.load([])
     with pytest.raises(InputError, match="empty"):
         model.predict("")
+
+
+def test_tensors_of_any_kind_are_images_or_refused(model: LoadedModel) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(picture().copy())
+    expected = model.predict(picture()).label_map()
+    half = model.predict(tensor.to(torch.bfloat16).requires_grad_())
+    assert np.array_equal(half.label_map(), expected)
+    for refused in (tensor.to_sparse(), torch.empty(5, 5, device="meta")):
+        with pytest.raises(InputError, match="tensor"):
+            model.predict(refused)
+
+
+@pytest.mark.parametrize("choice", [{"frames": 0}, {"z": "max"}, {"position": 1}])
+def test_planes_are_chosen_of_files_only(model: LoadedModel, choice: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(choice))):
+        model.predict(picture(), **choice)
+
+
+def test_cells_are_not_measured_in_an_image_of_another_size(model: LoadedModel) -> None:
+    with pytest.raises(InputError, match="but the cells were found in one of 40 x 60"):
+        model.predict(picture()).measurements(picture()[:30])
+
+
+@pytest.mark.parametrize("name", ["overlay", "contact_sheet"])
+def test_pictures_have_endings_of_pictures(model: LoadedModel, tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="pictures are kept as"):
+        model.predict(picture()).save(tmp_path / "x.bin", name)

@@ -178,3 +178,9 @@ def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None
     assert clear_temporaries(tmp_path, recursive=True) == 1
     assert names(tmp_path) == sorted([living.name, other.name, ".x.part.tif", "deep"])
     assert names(tmp_path / "deep") == []
+
+
+@pytest.mark.parametrize("place", ["/", ".", ".."])
+def test_a_folder_that_has_no_name_is_no_place_for_a_file(place: str) -> None:
+    with pytest.raises(OutputError, match="is a folder"), whole_file(Path(place)):
+        pytest.fail("nothing may be written")

@@ -10,7 +10,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +80,22 @@ def save_images(folder: Path, counts: Sequence[int]) -> list[Path]:
 def run(
     paths: Sequence[Path], out: Path, *formats: str, predictor: Threshold | None = None,
     key: str = "k", model: str = "abc123", selection: Selection | None = None,
-    frames: str | None = None, **options: Any,
+    frames: str | None = None, names: Mapping[Path, str] | None = None, **options: Any,
 ) -> FolderResult:  # fmt: skip
-    """A run with every format, unless some are named."""
+    """A run with every format, unless some are named; images are called by `names`."""
     reading = Reading(frames=frames)
     selection = selection or Selection(OperatingPoints())
     settings = run_settings(
         key, selection, formats or FORMATS, model=model, reading=reading.as_json()
     )
     return predict_folder(
-        predictor or Threshold(), paths, reading.open, out, settings, selection, **options
+        predictor or Threshold(),
+        paths,
+        lambda path: reading.open(path, None if names is None else names[path]),
+        out,
+        settings,
+        selection,
+        **options,
     )
 
 

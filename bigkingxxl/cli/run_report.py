@@ -32,6 +32,7 @@ def show(
         print_json({
             "folder": out, "cells": result.cells, "done_before": result.skipped,
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
+            "replaced": result.replaced,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
         })  # fmt: skip
     else:
@@ -73,6 +74,12 @@ def notes(out: Path, result: FolderResult) -> list[str]:
         found.append(
             f"{_some(others)}: changed by hand or not written by a run, so kept (--overwrite "
             "replaces it)"
+        )
+    if result.replaced:
+        folders = sorted({str(path.parent) for path in result.replaced.values()})
+        found.append(
+            f"{_some(list(result.replaced))}: results of other images of the same name (in "
+            f"{_some(folders)}) replaced: give each set of images a folder of its own with --out"
         )
     if result.removed:
         found.append(

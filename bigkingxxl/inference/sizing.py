@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCALES = (0.01, 100.0)
-LARGEST_PIXEL = 1e6  # micrometres
+SMALLEST_PIXEL, LARGEST_PIXEL = 1e-6, 1e6  # micrometres
 LARGEST_IMAGE = 10**9  # in pixels of training: what an image may be enlarged to
 
 
@@ -87,11 +87,11 @@ class GivenSize:
             )
         if diameter is not None and not 0 < diameter < np.inf:
             raise InputError(f"{dashes}diameter is {diameter}, expected pixels, above 0")
-        if size is not None and not all(0 < side < LARGEST_PIXEL for side in size):
+        if size is not None and not all(SMALLEST_PIXEL <= side <= LARGEST_PIXEL for side in size):
             shown = size[0] if size[0] == size[1] else size
             raise InputError(
-                f"the pixel size is {shown}, expected micrometres above 0 and below "
-                f"{LARGEST_PIXEL:g}"
+                f"the pixel size is {shown}, expected {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} "
+                "micrometres"
             )
         if scale is not None and diameter is not None:
             raise InputError(

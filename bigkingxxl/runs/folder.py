@@ -22,6 +22,8 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.outputs import chosen_formats
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import FAILURE, KINDS, SUMMARY, RunSettings, RunStore
 from bigkingxxl.runs.tables import TablesResult, make_tables
@@ -44,6 +46,7 @@ class FolderResult:
         warnings: by image id, sentences on what the user should know of it.
         kept: files that a person changed or made, and which were left alone.
         corrected: images whose cells are those of a label image that a person changed.
+        replaced: by image id, another file whose results were under that id, and are replaced.
         removed: files of images that the run no longer has.
         tables: what became of the tables.
     """
@@ -54,6 +57,7 @@ class FolderResult:
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     kept: list[Path] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
+    replaced: dict[str, Path] = field(default_factory=dict)
     removed: int = 0
     tables: TablesResult = field(default_factory=TablesResult)
 
@@ -211,6 +215,8 @@ class _Run:
         result.skipped += not outcome.is_new
         if outcome.is_corrected:
             result.corrected.append(outcome.image)
+        if outcome.replaced is not None:
+            result.replaced[outcome.image] = outcome.replaced
         if outcome.warnings:
             result.warnings[outcome.image] = outcome.warnings
 
@@ -218,17 +224,26 @@ class _Run:
         """Remove what earlier runs made of this run's files under names that are no longer used.
 
         A time-lapse that was predicted as one image before, a file that could not be opened. Of one
-        that cannot be opened now everything stays.
+        that cannot be opened now everything stays; so do other frames and positions of the same
+        file, where this run was asked for some.
         """
         if self.work.predictor is None:
             return
+        is_partial = Reading.is_partial(self.work.settings.reading)
         for kind in (SUMMARY, FAILURE):
             for record in self.store.records(kind):
                 if record.image in self.names or record.path not in self.opened:
                     continue
+                is_plane = kind == SUMMARY or record.frame is not None
+                if is_partial and is_plane and self._is_of_the_file_as_it_is(record):
+                    continue
                 removed = [self.store.remove(each, record.image) for each in KINDS]
                 self.store.forget(FAILURE, record.image)
                 self.result.removed += sum(removed)
+
+    def _is_of_the_file_as_it_is(self, record: Record) -> bool:
+        seen = self.store.stamp(record.file, record.seen)
+        return record.seen is not None and record.seen.sha256 == seen.sha256
 
 
 def _same(outcome: Outcome) -> Outcome:

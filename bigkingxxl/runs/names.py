@@ -12,14 +12,19 @@ RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 # Control characters, what Windows refuses, and an escape of our own.
 UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"\\|?*]|%(?=[0-9A-Fa-f]{2})")
 
+# The dot before an ending that files of results and records have.
+DOT = re.compile(r"(?i)\.(?=(tif|png|csv|zip|geojson|npy|npz|json)$)")
+
 
 def place_of(image_id: str) -> PurePosixPath:
     """The name of an image as a relative path; two names never share one.
 
     A '/' parts folders. What would leave the folder (`..`, a leading '/') or what no file may be
-    called is written as `%2E%2E`; a part longer than 200 bytes is cut and ends in a hash.
+    called is written as `%2E%2E`; a part longer than 200 bytes is cut and ends in a hash. A folder
+    called `a.tif` is written `a%2Etif`: the label image of an image `a` has that name.
     """
-    return PurePosixPath(*map(_safe, image_id.split("/")))
+    *folders, name = image_id.split("/")
+    return PurePosixPath(*(DOT.sub("%2E", _safe(part)) for part in folders), _safe(name))
 
 
 def _safe(part: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +65,18 @@ class Reading:
             ImageError: it cannot be read.
         """
         found = []
-        for source in self.open(path, ""):  # its name is the mark of its plane in the file
+        every = replace(self, frames=None, position=None)  # the ids say which
+        for source in every.open(path, ""):  # its name is the mark of its plane in the file
             ids = [image_id for image_id in image_ids if image_id.endswith(source.name)]
             if len(ids) == 1:
                 source.name = ids[0]
                 found.append(source)
         return found
+
+    @staticmethod
+    def is_partial(values: Mapping[str, Any]) -> bool:
+        """Whether `as_json` tells of some frames or one position of files that may have more."""
+        return values.get("frames") not in (None, "all") or values.get("position") is not None
 
     def as_json(self) -> dict[str, Any]:
         """For a run's settings."""

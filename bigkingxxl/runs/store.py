@@ -210,8 +210,11 @@ class RunStore:
 
     def settings(self) -> RunSettings | None:
         """Those of the latest run, None where there was none."""
+        place = self.folder / RUN_FILE
+        if not place.is_file():  # a pipe would be waited for
+            return None
         try:
-            values = json.loads((self.folder / RUN_FILE).read_bytes())
+            values = json.loads(place.read_bytes())
             values["formats"] = tuple(map(str, values.get("formats", ())))
             return RunSettings(**values)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):

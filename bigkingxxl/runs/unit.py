@@ -95,6 +95,7 @@ class Outcome:
         is_new: whether anything was made; warnings: sentences on the image.
         kept: files that a person changed or made, and which were left alone; is_corrected: among
             them the label image, of which the others are made.
+        replaced: another image's file, still there, whose results were under this id.
     """
 
     image: str
@@ -104,6 +105,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     kept: tuple[Path, ...] = ()
     is_corrected: bool = False
+    replaced: Path | None = None
 
 
 def predict_one(
@@ -184,7 +186,7 @@ class _Unit:
         left = [kind for kind in found if found[kind].is_somebodys and not self._replaces(kind)]
         kept = tuple(self.store.place(kind, self.image.name) for kind in left)
         to_write = [kind for kind in missing if kind not in left]
-        summary = self.store.record(SUMMARY, self.image.name)
+        before = summary = self.store.record(SUMMARY, self.image.name)
         is_summed = (
             summary is not None
             and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
@@ -196,8 +198,15 @@ class _Unit:
         self.store.forget(FAILURE, self.image.name)
         return Outcome(
             self.image.name, summary.details["row"]["cells"], bool(to_write) or not is_summed,
-            "", summary.warnings, kept, self.correction is not None,
+            "", summary.warnings, kept, self.correction is not None, self._replaced(before),
         )  # fmt: skip
+
+    def _replaced(self, before: Record | None) -> Path | None:
+        """Another image's file, whose results were under this name before."""
+        if before is None or before.seen is None or before.seen.sha256 == self.seen.sha256:
+            return None
+        is_other = before.path != str(self.image.path.absolute()) and not before.is_gone()
+        return before.file if is_other else None
 
     @cached_property
     def seen(self) -> Stamp:
@@ -284,6 +293,13 @@ class _Unit:
         if self.correction is None:
             return NumberedCells.of(self.selected)
         place = self.store.place("labels", self.image.name)
+        record = self.correction.record
+        if record is None or record.seen is None or record.seen.sha256 != self.seen.sha256:
+            raise FormatError(
+                f"{place} was corrected for another image than {self.image.path} is now: move it "
+                "away and predict again, then put it back where it fits the new one (--overwrite "
+                "replaces it)"
+            )
         try:
             labels = read_label_image(place)
         except InputError as error:

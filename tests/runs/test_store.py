@@ -226,6 +226,56 @@ def test_names_that_a_file_no_longer_has_are_removed(tmp_path: Path) -> None:
     assert len(list((out / "labels").iterdir())) == 2
 
 
+@pytest.fixture
+def movie(tmp_path: Path) -> Path:
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, np.stack([pixels(count) for count in COUNTS]), photometric="minisblack")
+    return path
+
+
+def test_frames_asked_for_one_after_the_other_end_as_all_at_once(
+    tmp_path: Path, movie: Path
+) -> None:
+    out = tmp_path / "out"
+    for frames in ("4", "0:2", "2:4", "3:6"):
+        assert run([movie], out, frames=frames).removed == 0
+    assert run([movie], out).skipped == len(COUNTS)
+    run([movie], tmp_path / "alone")
+    assert results(out) == results(tmp_path / "alone")
+    # What was seen in the file as it was before goes, whichever frames are asked for.
+    tifffile.imwrite(
+        movie, np.stack([pixels(count) for count in (1, 2, 3)]), photometric="minisblack"
+    )
+    assert run([movie], out, frames="1").removed > 0
+    assert [each.name for each in (out / "labels").iterdir()] == ["movie_t001.tif"]
+
+
+def test_frames_of_an_earlier_run_are_measured_and_opened(
+    tmp_path: Path, movie: Path, images: list[Path]
+) -> None:
+    out = tmp_path / "out"
+    run([movie], out)
+    run(images, out, frames="0")
+    correct(out / "labels" / "movie_t001.tif")
+    result = remeasure(out)
+    assert result.failed == {}
+    assert result.cells.keys() == open_run(out).keys()
+    assert len([row for row in rows_of(out / "measurements.csv") if row["image"] == "movie_t001"]) \
+        == 12  # fmt: skip
+    assert open_run(out)["movie_t003"].source.shape == SIZE
+
+
+def test_another_image_of_the_same_name_is_told(tmp_path: Path, images: list[Path]) -> None:
+    out = tmp_path / "out"
+    run(images, out)
+    others = save_images(tmp_path / "others", COUNTS[::-1])
+    result = run(others[:2], out)
+    assert result.replaced == {"i00": images[0], "i01": images[1]}
+    # A copy is no other image.
+    copies = save_images(tmp_path / "copies", COUNTS[::-1])
+    assert run(copies[:2], out).replaced == {}
+
+
 # ---- one image costs one image -------------------------------------------------------------------
 
 
@@ -369,6 +419,28 @@ def test_an_image_that_changed_is_not_measured(tmp_path: Path, images: list[Path
     assert "changed since its cells were found" in result.failed["i01"]
 
 
+def test_a_corrected_label_image_is_not_taken_for_another_image(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    out = tmp_path / "out"
+    run(images, out)
+    place = out / "labels" / "i01.tif"
+    correct(place)
+    kept = place.read_bytes()
+    Image.fromarray(pixels(4)).save(images[1])
+    result = run(images, out)
+    assert list(result.failed) == ["i01"]
+    assert str(place) in result.failed["i01"]
+    assert place.read_bytes() == kept
+    assert "i01" not in {row["image"] for row in rows_of(out / "measurements.csv")}
+    # Put back after another prediction it is a correction of the new image.
+    place.unlink()
+    assert run(images, out).cells["i01"] == 4
+    place.write_bytes(kept)
+    assert run(images, out).corrected == ["i01"]
+    assert run(images, out, overwrite=True).cells["i01"] == 4
+
+
 @pytest.mark.parametrize("name", ["summary.csv", "overlays/i01.png", "measurements.csv"])
 def test_other_files_that_a_person_changed_are_kept(
     tmp_path: Path, images: list[Path], name: str
@@ -394,6 +466,15 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     assert result.corrected == []  # nobody knows what it is: nothing is made of it
     assert result.cells["i01"] == COUNTS[1]
     assert mine.read_bytes() == b"mine"
+
+
+def test_a_pipe_in_the_place_of_the_settings_is_not_waited_for(
+    tmp_path: Path, images: list[Path]
+) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "run.json")
+    with pytest.raises(OutputError, match="another folder"):
+        run(images, tmp_path / "out")
 
 
 def test_a_file_of_another_programs_run_is_kept(tmp_path: Path, images: list[Path]) -> None:

@@ -70,7 +70,9 @@ def read_label_image(
         raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
     low, high = values.min().item(), values.max().item()
     if low < 0 or high > LARGEST_LABEL:
-        raise FormatError(f"{path} holds the label {low if low < 0 else high}, expected 0 or more")
+        raise FormatError(
+            f"{path} holds the label {low if low < 0 else high}, expected 0 to {LARGEST_LABEL}"
+        )
     if is_binary_mask(values) and not _is_marked_single(path):
         labels = connected_cells(values)
         (on_binary or _warn_of_binary)(path, int(labels.max()))

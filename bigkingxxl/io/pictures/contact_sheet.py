@@ -15,6 +15,7 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import overlay_picture
+from bigkingxxl.texts import printable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -121,7 +122,8 @@ def _shown(path: Path, size: tuple[int, int]) -> Image.Image:
 def _shortened(
     name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int
 ) -> str:
-    """The name, its middle left out where it is too wide."""
+    """The name in one line, its middle left out where it is too wide."""
+    name = printable(name).encode("utf-8", "backslashreplace").decode("utf-8")
     kept = len(name)
     text = name
     while draw.textlength(text, font) > width and kept > 2:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.errors import OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window, resize
 from bigkingxxl.images import ImageSource
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 UInt8 = NDArray[np.uint8]
 Size = tuple[int, int]
 LONGEST_SIDE = 4096
+ENDINGS = (".png", ".jpg", ".jpeg")
 ENLARGED_BELOW = 1200  # pixels: on smaller images outlines of one pixel would hide small cells
 BAND_PIXELS = 16_000_000
 DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles shown as black and white
@@ -59,11 +61,13 @@ class Picture:
         return image
 
     def save(self, path: Path) -> None:
-        """Write PNG, or what else the ending says.
+        """Write PNG or JPEG, as the ending says.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: another ending, or the file cannot be written.
         """
+        if path.suffix.lower() not in ENDINGS:
+            raise OutputError(f"{path} is not written: pictures are kept as {', '.join(ENDINGS)}")
         image = self.image()
         with whole_file(path) as temporary:
             if temporary.suffix.lower() == ".png":

@@ -86,7 +86,7 @@ def _row_group(stream: BinaryIO, table: Table, kinds: Mapping[str, str]) -> Valu
 def _plain(column: NDArray[Any], kind: str) -> bytes:
     """Values one after the other; texts with their length before them."""
     if kind == "U":
-        texts = (str(value).encode() for value in column)
+        texts = (str(value).encode("utf-8", "backslashreplace") for value in column)
         return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
     return column.astype("<i8" if kind == "i" else "<f8").tobytes()
 

@@ -182,3 +182,10 @@ def test_a_folder_without_and_with_doubles(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(InputError, match="both label images of a"):
         read_label_folder(tmp_path)
+
+
+def test_a_stack_is_no_label_image(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    tifffile.imwrite(path, np.zeros((2, 8, 9), np.uint16), photometric="minisblack")
+    with pytest.raises(ImageError, match="2 images"):
+        read_label_image(path)
