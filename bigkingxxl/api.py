@@ -159,6 +159,6 @@ def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:
         return float(rows), float(cols)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"the pixel size is {pixel_size!r}, expected micrometres: a number, or one for rows and "
-            "one for columns"
+            f"the pixel size is {pixel_size!r}, expected micrometres: a number, or one for rows "
+            "and one for columns"
         ) from error
