@@ -386,7 +386,7 @@ def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
         (["--diameter", "-4"], "--diameter is -4.0"),
         (["--diameter", "nan"], "--diameter is nan"),
         (["--diameter", "20"], "the model does not know the diameter"),
-        (["--pixel-size", "0"], "the pixel size is 0.0, expected micrometres above 0"),
+        (["--pixel-size", "0"], "the pixel size is 0.0, expected 1e-06 to"),
         (["--pixel-size", "inf"], "the pixel size is inf"),
         (["--scale", "1", "--diameter", "9"], "--scale and --diameter both say"),
         (["--type-vote", "all"], "--type-vote is 'all', expected 'image' or 'cell'"),
