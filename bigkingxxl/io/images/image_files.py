@@ -107,14 +107,13 @@ def read_values(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> NDArra
     """The values [H, W] or [H, W, C] of a label image: of a palette its indices, not its colours.
 
     Raises:
-        ImageError: as in `open_image`; also where it holds several planes.
+        ImageError: as in `open_image`.
     """
     from bigkingxxl.io.images import pillow_files, tiff_files
 
     path = Path(path)
     start = first_bytes(path) if not path.is_dir() else b""
     if tiff_files.is_tiff(start):
-        _check_single(path, sum(each.frames * each.depth for each in series_of(path, pixel_limit)))
         return _values(tiff_files.read_stored(path, pixel_limit))
     if pillow_files.begins(start):
         return pillow_files.read_values(path, pixel_limit)
