@@ -118,7 +118,7 @@ def convert(
         str,
         typer.Option(
             "--format",
-            help="labels, cellpose, imagej, qupath, labelme, masks, coco, kaggle or submission.",
+            help="labels, cellpose, imagej, qupath, labelme, masks, ctc, coco, kaggle or submission.",
         ),
     ] = "labels",
     images: Annotated[bool, typer.Option(help="Copy the images too.")] = True,
@@ -130,7 +130,8 @@ def convert(
 
     labels: images/ and labels/ (TIFF). cellpose, imagej, qupath, labelme: x_seg.npy, x.zip,
     x.geojson or x.json beside each image. masks: one mask per cell (DSB 2018). coco:
-    annotations.json and images/. kaggle: train.csv and train/. submission: submission.csv. Types
+    annotations.json and images/. kaggle: train.csv and train/. submission: submission.csv. ctc: the
+    Cell Tracking Challenge's 01/ and 01_GT/SEG/ (frames.csv says which frame is which). Types
     and scores are kept where the format has a place for them, else in cell_types.csv; what is lost
     is named. Images are copied as they are, planes of a series as TIFF. coco, kaggle, submission
     and masks have no sub-folders: A1/x is called A1_x there.

@@ -6,8 +6,9 @@ is on top; a table `cell_types.csv` keeps types and scores where the format has 
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -27,10 +28,13 @@ from bigkingxxl.io.annotations.ignored import IGNORE
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.mask_folders import write_mask_folder
 from bigkingxxl.io.annotations.registry import FORMATS
+from bigkingxxl.io.tables.csv_table import write_table
 from bigkingxxl.settings import nearest
 
 WHITE = LARGEST_UINT8 = 255
 LARGEST_UINT16 = 65_535
+FRAMES = "frames.csv"
+CTC_FRAME = re.compile(r"\d{2}/t\d{3,}")
 
 
 @dataclass
@@ -62,6 +66,7 @@ class Layout(NamedTuple):
         is_painted: True where no pixel can belong to two cells.
         keeps_types: True where the format itself says the type of each cell.
         keeps_scores: True where it says their scores.
+        as_tiff: True where programs expect images as TIFF.
     """
 
     images: str
@@ -70,6 +75,7 @@ class Layout(NamedTuple):
     is_painted: bool = False
     keeps_types: bool = True
     keeps_scores: bool = False
+    as_tiff: bool = False
 
 
 def _beside(name: str) -> Callable[[Path, str, Instances, Path], None]:
@@ -88,6 +94,12 @@ def _in_labels(out: Path, image_id: str, cells: Instances, image: Path) -> None:
 
 def _masks(out: Path, image_id: str, cells: Instances, image: Path) -> None:  # noqa: ARG001
     write_mask_folder(out / image_id / "masks", cells)
+
+
+def _ctc(out: Path, image_id: str, cells: Instances, image: Path) -> None:  # noqa: ARG001
+    sequence, _, frame = image_id.partition("/")
+    name = f"man_seg{frame.removeprefix('t')}.tif"
+    FORMATS["labels"].write(out / f"{sequence}_GT" / "SEG" / name, cells, None)
 
 
 def _coco(out: Path, cells: Mapping[str, Instances], names: Mapping[str, str]) -> None:
@@ -112,6 +124,7 @@ LAYOUTS: dict[str, Layout] = {
     "qupath": Layout("", _beside("qupath"), keeps_scores=True),
     "labelme": Layout("", _beside("labelme")),
     "masks": Layout("{}/images", _masks, keeps_types=False),
+    "ctc": Layout("", _ctc, is_painted=True, keeps_types=False, as_tiff=True),
     "coco": Layout("images", write_all=_coco),
     "kaggle": Layout("train", write_all=_kaggle),
     "submission": Layout("", write_all=_submission, is_painted=True, keeps_types=False),
@@ -142,9 +155,7 @@ def convert(
     _check_empty(out)
     writable_folder(out, "choose another folder")
     done = Converted()
-    ids = _flat_names(dataset.ids) if layout.write_all or name == "masks" else dict(
-        zip(dataset.ids, dataset.ids, strict=True)
-    )  # fmt: skip
+    ids = _names(dataset.ids, name)
     cells = _Cells(dataset, ids, layout.is_painted)
     written: dict[str, str] = {}
     for own in track(dataset.ids, len(dataset.ids), "converting"):
@@ -157,7 +168,7 @@ def convert(
             continue
         stem = PurePosixPath(image_id).name if name == "masks" else image_id
         place = out / layout.images.format(image_id) / stem
-        image = _copied(dataset, own, place) if images else dataset.image_path(own)
+        image = _copied(dataset, own, place, layout.as_tiff) if images else dataset.image_path(own)
         if layout.write_one is not None:
             layout.write_one(out, image_id, found, image)
         if ignored is not None:
@@ -165,7 +176,22 @@ def convert(
         written[image_id] = f"{image_id}{image.suffix}"
         _count(done, found, cells.before)
     _finish(out, layout, cells, written, done)
+    if layout is LAYOUTS["ctc"] and any(own != ids[own] for own in ids):
+        write_table(out / FRAMES, ("frame", "id"), ((ids[own], own) for own in ids))
+        done.notes.append(f"the format has no place for names: {FRAMES} says which frame is which")
     return done
+
+
+def _names(ids: Sequence[str], name: str) -> dict[str, str]:
+    """What images are called in a format."""
+    if name == "ctc":
+        if all(CTC_FRAME.fullmatch(each) for each in ids):
+            return dict(zip(ids, ids, strict=True))
+        digits = max(3, len(str(len(ids) - 1)))
+        return {each: f"01/t{number:0{digits}d}" for number, each in enumerate(ids)}
+    if LAYOUTS[name].write_all or name == "masks":
+        return _flat_names(ids)
+    return dict(zip(ids, ids, strict=True))
 
 
 class _Cells(Mapping[str, Instances]):
@@ -255,14 +281,16 @@ def _flat_names(ids: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _copied(dataset: Dataset, image_id: str, place: Path) -> Path:
+def _copied(dataset: Dataset, image_id: str, place: Path, as_tiff: bool) -> Path:
     """The image beside its cells: the file as it is, or what of it the data set looks at.
 
     Args:
         place: without ending.
+        as_tiff: write its channels as TIFF, if it is none.
     """
     image = dataset.image_path(image_id)
-    if dataset.read_source is not None and dataset.is_part(image_id):
+    is_part = dataset.read_source is not None and dataset.is_part(image_id)
+    if is_part or (as_tiff and image.suffix.lower() not in (".tif", ".tiff")):
         target = place.with_name(f"{place.name}.tif")
         with whole_file(target) as temporary:
             _write_source(temporary, dataset.source(image_id))

@@ -63,6 +63,8 @@ def test_read_again_it_is_the_same(tmp_path: Path, data: Dataset, name: str) -> 
     again = open_dataset(tmp_path / "out")
     flat = bool(LAYOUTS[name].write_all) or name == "masks"
     names = {image_id: image_id.replace("/", "_") if flat else image_id for image_id in data.ids}
+    if name == "ctc":
+        names = {"A1/x": "01/t000", "A2/x": "01/t001"}
     assert set(again.ids) == set(names.values())
     for own, image_id in names.items():
         found, expected = again.instances(image_id), data.instances(own)
