@@ -118,7 +118,7 @@ def convert(
         str,
         typer.Option(
             "--format",
-            help="labels, cellpose, imagej, qupath, labelme, masks, ctc, coco, kaggle or submission.",
+            help="labels, cellpose, imagej, qupath, labelme, masks, ctc, coco, kaggle, submission.",
         ),
     ] = "labels",
     images: Annotated[bool, typer.Option(help="Copy the images too.")] = True,
