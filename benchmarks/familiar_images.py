@@ -26,13 +26,13 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.files import write_json
 from bigkingxxl.images import ArrayImage, ImageSource
-from bigkingxxl.inference.appearance import appearance
-from bigkingxxl.inference.familiarity import warnings_for
-from bigkingxxl.inference.inversion import is_inverted, may_be_inverted
+from bigkingxxl.inference.domain.appearance import appearance
+from bigkingxxl.inference.domain.familiarity import warnings_for
+from bigkingxxl.inference.domain.inversion import is_inverted, may_be_inverted
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.inference.size_estimate import is_plausible
+from bigkingxxl.inference.size.size_estimate import is_plausible
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import ModelCard, model_hash
 from bigkingxxl.provenance import provenance

@@ -26,7 +26,7 @@ import numpy as np
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.data.groups import find_groups
-from bigkingxxl.data.seams import matching_images
+from bigkingxxl.data.quality.seams import matching_images
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table

@@ -29,7 +29,7 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.inference.size_estimate import window_around
+from bigkingxxl.inference.size.size_estimate import window_around
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard, model_hash
 from bigkingxxl.provenance import provenance

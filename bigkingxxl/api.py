@@ -81,7 +81,7 @@ class LoadedModel:
             ImageError, InputError: an image cannot be read, is none, or is given a size that is
                 impossible or asks for too large an image.
         """
-        from bigkingxxl.inference.sizing import GivenSize
+        from bigkingxxl.inference.size.sizing import GivenSize
 
         given = GivenSize(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
         given.check([self.card])
@@ -99,7 +99,7 @@ class LoadedModel:
         return found if are_several else found[0]
 
     def _cells(self, source: ImageSource, selection: Selection, scale_given: bool) -> Cells:
-        from bigkingxxl.inference.familiarity import warnings_for
+        from bigkingxxl.inference.domain.familiarity import warnings_for
 
         candidates = self.predictor.candidates(source)
         cells = selection.instances(candidates, source.pixel_size_um)
@@ -135,7 +135,7 @@ def load(
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
     """
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.inference.sizing import GivenSize
+    from bigkingxxl.inference.size.sizing import GivenSize
     from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.selection import Selection
 

@@ -46,7 +46,7 @@ def download(
     Credentials are found where Kaggle's own client finds them. A download that was broken off goes
     on where it stopped.
     """
-    from bigkingxxl.data import download as downloads
+    from bigkingxxl.data.fetch import download as downloads
 
     track = tracker(quiet)
     if archive:
@@ -164,8 +164,8 @@ def info(
 
     What cannot be read is listed, all of it; the exit code is then 1, with --skip-bad 0.
     """
-    from bigkingxxl.data import info_views
-    from bigkingxxl.data.info import describe
+    from bigkingxxl.data.quality import info_views
+    from bigkingxxl.data.quality.info import describe
 
     found = describe(open_data(folder, skip_bad=True), tracker(quiet))
     if plot is not None:
@@ -198,8 +198,8 @@ def split(
     """
     from bigkingxxl.data import split as splits
     from bigkingxxl.data.groups import find_groups
-    from bigkingxxl.data.info_views import aligned
     from bigkingxxl.data.outputs import writable_folder
+    from bigkingxxl.data.quality.info_views import aligned
 
     dataset = open_data(folder, skip_bad)
     path = out or splits.folds_path(dataset)

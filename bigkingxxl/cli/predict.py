@@ -112,9 +112,9 @@ def predict(
     """
     from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import show, unlike_training
-    from bigkingxxl.inference.familiarity import warnings_for
+    from bigkingxxl.inference.domain.familiarity import warnings_for
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.inference.sizing import GivenSize
+    from bigkingxxl.inference.size.sizing import GivenSize
     from bigkingxxl.models import model_hash, read_card, resolve_model
     from bigkingxxl.provenance import fingerprint
     from bigkingxxl.runs.folder import predict_folder, run_settings

@@ -10,8 +10,8 @@ import numpy as np
 
 from bigkingxxl import provenance
 from bigkingxxl.data.base import Dataset
-from bigkingxxl.data.layouts import FILES, FOLDERS, find_layout
-from bigkingxxl.data.marks import with_marks
+from bigkingxxl.data.layouts.marks import with_marks
+from bigkingxxl.data.layouts.registry import FILES, FOLDERS, find_layout
 from bigkingxxl.errors import FormatError, InputError
 
 __all__ = ["Dataset", "fingerprint", "open_dataset"]

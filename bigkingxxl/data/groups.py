@@ -59,7 +59,7 @@ def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untrac
     known = _known_groups(dataset)
     if known is not None and not pixels:
         return known
-    from bigkingxxl.data.seams import matching_images
+    from bigkingxxl.data.quality.seams import matching_images
 
     pairs = matching_images(dataset, track)
     if known is None:

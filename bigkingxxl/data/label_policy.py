@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bigkingxxl.data.shapes import measure_shapes
+from bigkingxxl.data.quality.shapes import measure_shapes
 from bigkingxxl.instances import Instances
 
 LabelPolicy = Literal["as_annotated", "fill_holes", "mended"]

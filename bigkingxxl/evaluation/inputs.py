@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.data.annotation_folder import find_annotations, same_names
 from bigkingxxl.data.base import Dataset, nothing_ignored
 from bigkingxxl.data.dataset import open_dataset
-from bigkingxxl.data.layout_coco import annotation_files
-from bigkingxxl.data.layout_kaggle import ANNOTATIONS, is_kaggle
-from bigkingxxl.data.layout_run import cells_now, run_images
-from bigkingxxl.data.layouts import find_layout
+from bigkingxxl.data.layouts.annotation_folder import find_annotations, same_names
+from bigkingxxl.data.layouts.coco import annotation_files
+from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle
+from bigkingxxl.data.layouts.registry import find_layout
+from bigkingxxl.data.layouts.run import cells_now, run_images
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms

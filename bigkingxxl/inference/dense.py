@@ -32,7 +32,7 @@ from bigkingxxl.geometry import (
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.pieces import MapsFunction, in_pieces
-from bigkingxxl.inference.size_map import diameter_of_cells
+from bigkingxxl.inference.size.size_map import diameter_of_cells
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
 

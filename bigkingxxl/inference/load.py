@@ -16,7 +16,7 @@ from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.pieces import checked_side
-from bigkingxxl.inference.sizing import training_images
+from bigkingxxl.inference.size.sizing import training_images
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import (

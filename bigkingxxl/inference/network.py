@@ -12,14 +12,14 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, multiple
 from bigkingxxl.images import ImageSource, Normalisation
-from bigkingxxl.inference.appearance import appearance
-from bigkingxxl.inference.inversion import Negative, is_inverted, may_be_inverted
-from bigkingxxl.inference.size_estimate import (
+from bigkingxxl.inference.domain.appearance import appearance
+from bigkingxxl.inference.domain.inversion import Negative, is_inverted, may_be_inverted
+from bigkingxxl.inference.size.size_estimate import (
     estimate_size,
     is_plausible,
     sizes_in_question,
 )
-from bigkingxxl.inference.sizing import SCALES, TrainingImages, check_size, known_size
+from bigkingxxl.inference.size.sizing import SCALES, TrainingImages, check_size, known_size
 from bigkingxxl.models import PredictionSettings
 
 BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size

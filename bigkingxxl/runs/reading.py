@@ -9,7 +9,7 @@ from typing import Any
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.sizing import GivenSize
+from bigkingxxl.inference.size.sizing import GivenSize
 from bigkingxxl.instances import PixelSize
 from bigkingxxl.io.images import DEFAULT_PIXEL_LIMIT, open_images
 from bigkingxxl.io.images.series import PlaneChoice

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bigkingxxl.data.dataset import fingerprint, open_dataset
-from bigkingxxl.data.layouts import FOLDERS
+from bigkingxxl.data.layouts.registry import FOLDERS
 from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_submission

@@ -16,7 +16,7 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import SYMMETRIES, Symmetry
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor, turn_vectors
-from bigkingxxl.inference.sizing import TrainingImages
+from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from bigkingxxl.settings import Settings

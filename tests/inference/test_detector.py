@@ -24,7 +24,7 @@ from bigkingxxl.geometry import Window
 from bigkingxxl.images import ArrayImage, Float32, Normalisation, measure
 from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.selection import soft_areas
-from bigkingxxl.inference.sizing import TrainingImages
+from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.inference.stitching import overlapping
 from bigkingxxl.models import PredictionSettings
 

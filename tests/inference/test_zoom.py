@@ -14,7 +14,7 @@ from bigkingxxl.errors import SettingsError
 from bigkingxxl.evaluation.seen import SeenMaps
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.sizing import TrainingImages
+from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import checked

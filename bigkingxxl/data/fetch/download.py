@@ -1,0 +1,143 @@
+"""The challenge's data from Kaggle, or from archives at hand, unpacked into a data folder.
+
+The competition goes into the folder itself, the public COCO annotations into `coco/` below it. What
+was unpacked, and the archive's SHA-256, stands in `download.json`; what is complete is not fetched
+again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bigkingxxl.data.fetch.kaggle_client import COCO_DATASET, COMPETITION, KaggleClient
+from bigkingxxl.data.fetch.transfer import fetch
+from bigkingxxl.data.fetch.unpack import archive_names, unpack
+from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import FormatError
+from bigkingxxl.files import file_hash, write_json
+
+RECORD = "download.json"
+ANNOTATIONS = "train.csv"
+COCO_FOLDER = "coco"
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """One archive, unpacked.
+
+    Attributes:
+        name: Kaggle's name of it, or the file's for an archive at hand.
+        bytes, sha256: of the archive.
+        files: the bytes of each file it held, by its path in the data folder.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    files: Mapping[str, int] = field(repr=False)
+
+
+def download(
+    folder: Path,
+    *,
+    with_coco: bool = True,
+    keep_archives: bool = False,
+    track: Track = untracked,
+    client: Callable[[], KaggleClient] = KaggleClient,
+) -> list[Downloaded]:
+    """Fetch and unpack the competition's data and the public COCO annotations.
+
+    Args:
+        keep_archives: leave the archives in the folder after unpacking.
+        client: makes the signed-in client, asked for only where something is missing.
+
+    Raises:
+        MissingExtraError: Kaggle's client is not installed.
+        InputError: Kaggle refuses or cannot be reached, and what to do about it.
+        FormatError: an archive is damaged or unsafe.
+        OutputError: the disk is too full or the folder cannot be written.
+    """
+    wanted = {COMPETITION: "competition", **({COCO_DATASET: "coco_dataset"} if with_coco else {})}
+    record = _Record(folder)
+    signed_in: KaggleClient | None = None
+    for name, opener in wanted.items():
+        if record.is_complete(name):
+            continue
+        signed_in = signed_in or client()
+        writable_folder(folder, "choose another folder")
+        archive = folder / f"{PurePosixPath(name).name}.zip"
+        if not archive.is_file():
+            fetch(getattr(signed_in, opener), archive, track=track)
+        record.add(_unpacked(archive, folder, name, track))
+        if not keep_archives:
+            archive.unlink()
+    return [record.entries[name] for name in wanted]
+
+
+def unpack_archives(
+    folder: Path, archives: Sequence[Path], *, track: Track = untracked
+) -> list[Downloaded]:
+    """Unpack archives at hand instead of fetching them; they are left where they are.
+
+    Raises:
+        InputError, FormatError, OutputError: as in `unpack.unpack`; FormatError also where an
+            archive holds neither `train.csv` nor COCO annotations.
+    """
+    writable_folder(folder, "choose another folder")
+    record = _Record(folder)
+    for archive in archives:
+        record.add(_unpacked(archive, folder, archive.name, track))
+    return [record.entries[archive.name] for archive in archives]
+
+
+def _unpacked(archive: Path, folder: Path, name: str, track: Track) -> Downloaded:
+    place, below = _destination(archive)
+    files = unpack(archive, folder / place, below=below, track=track)
+    there = {str(PurePosixPath(place) / file): size for file, size in files.items()}
+    return Downloaded(name, archive.stat().st_size, file_hash(archive), there)
+
+
+def _destination(archive: Path) -> tuple[str, str]:
+    """Where an archive belongs in the data folder, and the folder in it to begin at."""
+    names = [PurePosixPath(name) for name in archive_names(archive)]
+    tables = [name for name in names if name.name == ANNOTATIONS]
+    if tables:
+        # LIVECell's folder in the competition's archive is deeper than the table.
+        return "", str(min(tables, key=lambda name: len(name.parts)).parent)
+    if any(name.suffix == ".json" for name in names):
+        return COCO_FOLDER, ""
+    raise FormatError(
+        f"{archive} holds neither {ANNOTATIONS} nor COCO annotations (.json), expected the "
+        f"archive of the competition {COMPETITION} or of the data set {COCO_DATASET}"
+    )
+
+
+class _Record:
+    """What the folder's `download.json` says is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / RECORD
+        self.entries: dict[str, Downloaded] = {}
+        try:
+            stored: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            self.entries = {name: Downloaded(**entry) for name, entry in stored.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self.entries = {}
+
+    def is_complete(self, name: str) -> bool:
+        """Whether an archive's files are all there, by their sizes."""
+        if name not in self.entries:
+            return False
+        files = self.entries[name].files
+        places = ((self.folder / place, size) for place, size in files.items())
+        return all(path.is_file() and path.stat().st_size == size for path, size in places)
+
+    def add(self, entry: Downloaded) -> None:
+        self.entries[entry.name] = entry
+        write_json(self.path, {name: asdict(kept) for name, kept in self.entries.items()})

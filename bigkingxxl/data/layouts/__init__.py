@@ -1,0 +1,1 @@
+"""Layouts of annotated data sets: which files belong together, one per module."""

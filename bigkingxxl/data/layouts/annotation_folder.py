@@ -1,0 +1,134 @@
+"""Files of cells in a folder, for images that are known by name and lie elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from bigkingxxl.data.layouts.annotated_files import check_agreement
+from bigkingxxl.data.layouts.tree import files_below, inner_folder
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
+
+RESULT_FRAME = re.compile(r"mask(\d{3,})")  # of the Cell Tracking Challenge's results, `01_RES`
+RESULTS = "_RES"
+
+
+@dataclass
+class FoundAnnotations:
+    """Files of cells by the image that they belong to.
+
+    Attributes:
+        files: one or several an image, which must say the same.
+        unknown: files that belong to no image.
+        notes: sentences on what a reader should know.
+    """
+
+    files: dict[str, list[AnnotationFile]] = field(default_factory=dict)
+    unknown: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, image_id: str, size: tuple[int, int]) -> Instances:
+        """The cells of an image of a size (H, W).
+
+        Raises:
+            FormatError, ImageError: its files cannot be understood, or contradict each other.
+        """
+        files = sorted(self.files[image_id], key=lambda file: list(FORMATS).index(file.format))
+        found = [file.read(size) for file in files]
+        check_agreement(image_id, files, found)
+        return found[0]
+
+
+def find_annotations(folder: Path, ids: Collection[str]) -> FoundAnnotations:
+    """The files of cells in a folder and below it.
+
+    A file belongs to the image whose
+    name it has; folders need not be the same where the last part of a name is enough.
+    """
+    found = FoundAnnotations()
+    names = _Names(ids)
+    for path in files_below(folder):
+        file = annotation_file(path, among_labels=True)
+        if file is None:
+            continue
+        image_id = names.of(inner_folder(path, folder), [*file.names, *_frame_name(path)])
+        if image_id is None:
+            found.unknown.append(path)
+        else:
+            found.files.setdefault(image_id, []).append(file)
+    _keep_marked(found)
+    return found
+
+
+def _keep_marked(found: FoundAnnotations) -> None:
+    """Where a label image says so by its ending, a picture of the image's own name is none."""
+    for image_id, files in found.files.items():
+        marked = [file for file in files if len(file.names) > 1 or file.format != "labels"]
+        if marked and len(files) > 1:
+            found.files[image_id] = marked
+
+
+def _frame_name(path: Path) -> Iterator[str]:
+    match = RESULT_FRAME.fullmatch(path.stem)
+    if match is not None:
+        yield f"t{match[1]}"
+        if path.parent.name.endswith(RESULTS):
+            yield f"{path.parent.name.removesuffix(RESULTS)}/t{match[1]}"
+
+
+class _Names:
+    """Images by whole name, and by the last part of it where that is enough."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = set(ids)
+        self.short = _unique(self.ids, _last_part)
+
+    def of(self, within: str, names: Iterable[str]) -> str | None:
+        """The image of a file in a folder ('' or 'A/'), of which there are several names."""
+        names = list(names)
+        whole = (within + name for name in names)
+        exact = next((name for name in [*whole, *names] if name in self.ids), None)
+        if exact is not None:
+            return exact
+        return next((self.short[name] for name in names if name in self.short), None)
+
+
+def same_names(own: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """Which of some known names each of other names means, where it means one.
+
+    Equal names first; then those that are equal when folders are a part of the name (`A1_x` for
+    `A1/x`), as formats without folders have them; else the last part. Two names are never taken
+    for one.
+    """
+    left, unknown = dict.fromkeys(own), set(known)
+    found: dict[str, str] = {}
+    for key in (_as_it_is, _flat, _last_part):
+        ours, theirs = _unique(left, key), _unique(unknown, key)
+        new = {name: theirs[each] for each, name in ours.items() if each in theirs}
+        found |= new
+        left = dict.fromkeys(name for name in left if name not in new)
+        unknown -= set(new.values())
+    return found
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _flat(name: str) -> str:
+    return name.replace("/", "_")
+
+
+def _last_part(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _unique(names: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    """The names by key, without those that share a key."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(key(name), []).append(name)
+    return {each: full[0] for each, full in found.items() if len(full) == 1}

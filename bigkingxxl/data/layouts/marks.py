@@ -1,0 +1,61 @@
+"""Files that say which pixels of an image nobody annotated, for data sets of any layout.
+
+See `io.annotations.ignored` for what they hold: `x_ignore.png` or `x_reviewed.geojson` beside an
+image, or a file of the image's name in `ignore/` or `reviewed/`, in the data set's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bigkingxxl.data.base import Dataset, Ignored
+from bigkingxxl.data.layouts.tree import files_below, files_in, inner_name, stem_of
+from bigkingxxl.io.annotations.ignored import IGNORE, REVIEWED, joined, mark_kind, read_mark
+from bigkingxxl.io.images.image_files import read_header
+
+Mark = tuple[Path, str]
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedImages:
+    """Reads what is not annotated: what a data set itself says, and what files beside it do."""
+
+    dataset: Dataset
+    marks: Mapping[str, tuple[Mark, ...]]
+
+    def ignored(self, image_id: str) -> Ignored | None:
+        """bool[H, W], None where all is annotated."""
+        own = self.dataset.read_ignored(image_id)
+        marks = self.marks.get(image_id)
+        if marks is None:
+            return own
+        size = read_header(self.dataset.image_path(image_id)).shape
+        return joined([own, *(read_mark(path, kind, size) for path, kind in marks)])
+
+
+def with_marks(dataset: Dataset) -> Dataset:
+    """The data set, with what files beside it say of pixels that are not annotated."""
+    marks = find_marks(dataset)
+    return replace(dataset, read_ignored=MarkedImages(dataset, marks).ignored) if marks else dataset
+
+
+def find_marks(dataset: Dataset) -> dict[str, tuple[Mark, ...]]:
+    """The files by image."""
+    found: dict[str, list[Mark]] = {}
+    by_place = {(path.parent, stem_of(path)): name for name, path in dataset.paths.items()}
+    for folder in sorted({path.parent for path in dataset.paths.values()}):
+        for path in files_in(folder):
+            mark = mark_kind(path)
+            name = None if mark is None else by_place.get((folder, mark[0]))
+            if mark is not None and name is not None:
+                found.setdefault(name, []).append((path, mark[1]))
+    top = dataset.root if dataset.root.is_dir() else dataset.root.parent
+    for kind in (IGNORE, REVIEWED):
+        place = top / kind
+        for path in files_below(place) if place.is_dir() else ():
+            name = inner_name(path, place)
+            if name in dataset.paths:
+                found.setdefault(name, []).append((path, kind))
+    return {name: tuple(marks) for name, marks in found.items()}

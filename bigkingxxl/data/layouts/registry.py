@@ -1,0 +1,81 @@
+"""The layouts in which data sets lie on disk, in the order in which they are looked for.
+
+A new layout is a module with a test and an opener, and an entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.layouts.coco import annotation_files, open_coco
+from bigkingxxl.data.layouts.ctc import is_ctc, open_ctc
+from bigkingxxl.data.layouts.files import is_files, is_nested_files, open_files, open_nested_files
+from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle, open_kaggle
+from bigkingxxl.data.layouts.masks import is_masks, open_masks
+from bigkingxxl.data.layouts.run import is_run, open_run_folder
+from bigkingxxl.data.layouts.submission import is_submission, open_submission
+from bigkingxxl.data.layouts.zarr import is_zarr_set, open_zarr_set
+from bigkingxxl.io.annotations.registry import json_kind
+
+
+class Opener(Protocol):
+    """Opens a data set; what is bad in it raises, or is left out and named."""
+
+    def __call__(self, path: Path, /, *, skip_bad: bool = False) -> Dataset: ...
+
+
+class Layout(NamedTuple):
+    """One way in which annotated images lie on disk.
+
+    Attributes:
+        what: how it is told, for a sentence.
+        is_it: whether a folder, or a file, is of this layout.
+        open: opens it.
+    """
+
+    what: str
+    is_it: Callable[[Path], bool]
+    open: Opener
+
+
+def _open_kaggle_file(path: Path, *, skip_bad: bool = False) -> Dataset:
+    return open_kaggle(path.parent, skip_bad=skip_bad)
+
+
+def _is_coco_file(path: Path) -> bool:
+    return path.suffix.lower() == ".json" and json_kind(path) not in ("labelme", "qupath")
+
+
+FOLDERS: dict[str, Layout] = {
+    "run": Layout("a folder of `bigkingxxl predict`", is_run, open_run_folder),
+    "zarr": Layout("x.zarr with labels/ in it (OME-Zarr)", is_zarr_set, open_zarr_set),
+    "kaggle": Layout("train.csv beside train/", is_kaggle, open_kaggle),
+    "ctc": Layout("01/ beside 01_GT/SEG/ or 01_ST/SEG/", is_ctc, open_ctc),
+    "pairs": Layout(
+        "images/ beside labels/, masks/ or annotations/, or x.png beside x_masks.tif, x_seg.npy, "
+        "x.zip (ImageJ ROIs), x.geojson or x.json (labelme)",
+        is_files, open_files,
+    ),
+    "masks": Layout("ID/images/ beside ID/masks/", is_masks, open_masks),
+    "coco": Layout(
+        "one COCO file (annotations*.json, _annotations.coco.json, result.json)",
+        lambda folder: bool(annotation_files(folder)), open_coco,
+    ),
+    "submission": Layout("submission.csv beside its images", is_submission, open_submission),
+    "nested pairs": Layout("the same in sub-folders", is_nested_files, open_nested_files),
+}  # fmt: skip
+
+FILES: dict[str, Layout] = {
+    "kaggle": Layout(ANNOTATIONS, lambda path: path.name == ANNOTATIONS, _open_kaggle_file),
+    "coco": Layout("a COCO annotation file (.json)", _is_coco_file, open_coco),
+    "submission": Layout("a submission (.csv)", is_submission, open_submission),
+}
+
+
+def find_layout(path: Path) -> str | None:
+    """The name of the layout of a folder or file that is there; None where it is of none."""
+    layouts = FOLDERS if path.is_dir() else FILES
+    return next((name for name, layout in layouts.items() if layout.is_it(path)), None)

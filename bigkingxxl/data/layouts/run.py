@@ -1,0 +1,212 @@
+"""The folder that `bigkingxxl predict` wrote, as a data set: its cells as they are now.
+
+Where a person changed a label image, `_seg.npy`, ROIs or GeoJSON in it, what they made of the cells
+counts; of other images the cells are those that were found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.layouts.annotated_files import check_agreement, types_in, with_types
+from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError
+from bigkingxxl.files import file_hash
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
+from bigkingxxl.io.annotations.run_cells import corrected_cells, load_cells
+from bigkingxxl.io.images.image_files import open_images
+from bigkingxxl.io.tables.csv_table import BadRows
+
+RUN_FILE, RECORDS, CELLS, SUMMARY = "run.json", "records", "cells", "summary"
+OPTIONS = ("channel", "frames", "z", "position")  # of opening images, as `run.json` keeps them
+# Folder and ending of the files that programs for images read, correct and write again.
+CORRECTABLE = {
+    "labels": ("labels", ".tif"),
+    "cellpose": ("cellpose", "_seg.npy"),
+    "imagej": ("imagej", ".zip"),
+    "qupath": ("qupath", ".geojson"),
+}
+
+
+@dataclass(frozen=True)
+class RunImage:
+    """One image of a run.
+
+    Attributes:
+        image_id: its id; path: its file; place: of its results in each of the run's folders.
+        is_plane: True for one of several images of a file.
+        changed: the files of its cells that a person changed.
+    """
+
+    image_id: str
+    path: Path
+    place: str
+    is_plane: bool = False
+    changed: tuple[AnnotationFile, ...] = ()
+
+
+def is_run(folder: Path) -> bool:
+    """True for a folder of `bigkingxxl predict`."""
+    return (folder / RUN_FILE).is_file() and (folder / RECORDS / SUMMARY).is_dir()
+
+
+def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
+    """The images of the latest run in a folder, and their cells as they are now.
+
+    Raises:
+        FormatError: the run has no images with cells, or one of its images is gone.
+    """
+    bad = BadRows(folder, skip_bad)
+    images: dict[str, RunImage] = {}
+    for image in run_images(folder):
+        if not image.path.exists():
+            bad.add_text(f"{image.path}, of which {folder} holds the cells, is no longer there")
+        else:
+            images[image.image_id] = image
+    if not images:
+        raise FormatError(f"{folder} holds no cells of images that are still there")
+    names, kept = _type_names(folder, images, bad)
+    reader = _RunCells(folder, images, names)
+    corrected = sum(bool(images[image_id].changed) for image_id in kept)
+    sentence = (
+        f"{corrected} of {len(kept)} images in {folder} were corrected by a person; the cells of "
+        "the others are those that the model found"
+    )
+    reading = _mapping(_json(folder / RUN_FILE).get("reading"))
+    options = {name: reading.get(name) for name in OPTIONS if reading.get(name) is not None}
+    parts = {image_id for image_id in kept if options or images[image_id].is_plane}
+    return Dataset(
+        layout="run",
+        root=folder,
+        ids=tuple(kept),
+        type_names=names,
+        paths={image_id: images[image_id].path for image_id in kept},
+        read_instances=reader.instances,
+        read_source=partial(_source, images, options) if parts else None,
+        is_part=parts.__contains__,
+        skipped=tuple(bad.messages),
+        notes=(sentence,),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _RunCells:
+    folder: Path
+    images: Mapping[str, RunImage]
+    type_names: tuple[str, ...]
+
+    def instances(self, image_id: str) -> Instances:
+        """The cells of an image, types among `type_names`."""
+        return with_types(cells_now(self.folder, self.images[image_id]), self.type_names)
+
+
+def cells_now(folder: Path, image: RunImage) -> Instances:
+    """The cells of an image as a person left them, or as they were found.
+
+    What was corrected in a format without types keeps the types of the cells that were found.
+
+    Raises:
+        FormatError, ImageError: a file is damaged, or two corrected ones differ.
+    """
+    found = load_cells(folder / CELLS / f"{image.place}.npz")
+    if not image.changed:
+        return found
+    cells = [file.read(found.size) for file in image.changed]
+    check_agreement(image.image_id, image.changed, cells)
+    typed = [each for each, file in zip(cells, image.changed, strict=True)
+             if FORMATS[file.format].names_types]  # fmt: skip
+    if typed:
+        return typed[0]
+    labels = cells[0].label_map()
+    corrected = corrected_cells(labels, found, found.pixel_size_um).instances
+    if corrected.score is None:
+        return corrected
+    # Somebody drew the cells that have no score.
+    score = np.nan_to_num(corrected.score, nan=1.0).astype(np.float32)
+    return Instances(
+        corrected.runs, corrected.splits, corrected.size, corrected.cell_type,
+        corrected.type_names, score, corrected.pixel_size_um,
+    )  # fmt: skip
+
+
+def run_images(folder: Path) -> list[RunImage]:
+    """The images of the latest run in a folder that have cells, whether or not they are there."""
+    run = str(_json(folder / RUN_FILE).get("run", ""))
+    top = folder / RECORDS / SUMMARY
+    images = []
+    for path in sorted(top.rglob("*.json")):
+        record = _json(path)
+        if _mapping(record.get("details")).get("run") == run and record.get("path"):
+            place = path.relative_to(top).as_posix().removesuffix(".json")
+            images.append(
+                RunImage(
+                    str(record.get("image", place)), Path(str(record["path"])), place,
+                    record.get("frame") is not None, tuple(_changed(folder, place)),
+                )
+            )  # fmt: skip
+    return images
+
+
+def _changed(folder: Path, place: str) -> Iterator[AnnotationFile]:
+    """The files of an image's cells that are not as the run wrote them."""
+    for kind, (inner, ending) in CORRECTABLE.items():
+        path = folder / inner / f"{place}{ending}"
+        if not path.is_file():
+            continue
+        record = _json(folder / RECORDS / kind / f"{place}.json")
+        known = {_mapping(record.get("output")).get("sha256"), *record.get("replaced", ())}
+        if file_hash(path) not in known:
+            yield AnnotationFile(path, kind, (place,), True)
+
+
+def _type_names(
+    folder: Path, images: Mapping[str, RunImage], bad: BadRows
+) -> tuple[tuple[str, ...], list[str]]:
+    """All types of all cells, and the images whose cells can be read."""
+    names: dict[str, None] = {}
+    kept = []
+    for image_id, image in images.items():
+        try:
+            cells = cells_now(folder, image)
+        except BigKingXXLError as error:
+            bad.add_text(str(error))
+            continue
+        names.update(dict.fromkeys(types_in(cells) if image.changed else cells.type_names))
+        kept.append(image_id)
+    if not kept:
+        raise FormatError(f"{folder} holds no cells that can be read")
+    return tuple(names), kept
+
+
+def _source(
+    images: Mapping[str, RunImage], options: Mapping[str, Any], image_id: str
+) -> ImageSource:
+    """An image as the run opened it: its channel, and its plane of a series."""
+    path = images[image_id].path
+    # Without a name a source is called as the mark of its plane, such as `_t003`.
+    planes = [each for each in open_images(path, **options, name="")
+              if image_id.endswith(each.name)]  # fmt: skip
+    if not planes:
+        raise ImageError(f"{path} no longer holds the image '{image_id}'")
+    return max(planes, key=lambda each: len(each.name))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none."""
+    try:
+        return _mapping(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,159 @@
+"""All annotated cells of a data set as one table of measures, and its images beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.data.quality.shapes import measure_shapes
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import check_same_size
+from bigkingxxl.io.images.image_files import read_header
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.dataset import Dataset
+
+THUMBNAIL = 32
+SHAPE_COLUMNS = ("area", "outline", "parts", "holes", "filled", "thickness", "compactness")
+
+
+@dataclass(frozen=True, eq=False)
+class CellTable:
+    """N cells of M images.
+
+    Attributes:
+        cells: by name, each [N]: image (index), cell (number from 1), cell_type, the measures of
+            `shapes.Shapes`, overlap (largest IoU with another cell) and inside (largest share of
+            it that another cell covers), and share (of the image's pixels).
+        ids: the images, M; sizes: their (H, W).
+        covered, covered_twice: int64[M], pixels under any cell and under several.
+        pixel_hash, annotation_hash: of each image's pixels ('' where unreadable) and cells.
+        thumbnails: float32[M, 1024], of mean 0 and length 1; 0 where unreadable or blank.
+        blank: bool[M], nothing can be seen.
+        unreadable: one sentence an image that is, or that its annotation does not fit.
+        not_annotated: the share of pixels that nobody annotated, by id of such images.
+    """
+
+    cells: dict[str, NDArray[Any]]
+    ids: tuple[str, ...]
+    sizes: list[tuple[int, int]]
+    covered: NDArray[np.int64]
+    covered_twice: NDArray[np.int64]
+    pixel_hash: list[str]
+    annotation_hash: list[str]
+    thumbnails: NDArray[np.float32]
+    blank: NDArray[np.bool_]
+    unreadable: list[str]
+    not_annotated: dict[str, float]
+
+
+def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
+    """Look at every image and every annotated cell."""
+    parts: list[dict[str, NDArray[Any]]] = []
+    looks: list[_Look] = []
+    unreadable: list[str] = []
+    sizes, covered, hashes = [], [], []
+    not_annotated: dict[str, float] = {}
+    for index, name in enumerate(track(dataset.ids, len(dataset.ids), "looking at images")):
+        try:
+            instances = dataset.read_instances(name)
+        except (ImageError, FormatError) as error:
+            unreadable.append(str(error))
+            instances = Instances.empty(_size(dataset, name), dataset.type_names)
+        parts.append({"image": np.full(len(instances), index), **_cells(instances)})
+        sizes.append(instances.size)
+        covered.append(_covered(instances))
+        hashes.append(_digest(instances.runs, instances.splits))
+        try:
+            ignored = dataset.ignored(name)
+            if ignored is not None and ignored.any():
+                not_annotated[name] = round(float(ignored.mean()), 4)
+            looks.append(_look(dataset, name, instances.size))
+        except (ImageError, FormatError) as error:
+            if str(error) not in unreadable:
+                unreadable.append(str(error))
+            looks.append(_Look("", np.zeros(THUMBNAIL**2, np.float32), False))
+    once, twice = np.array(covered, np.int64).reshape(-1, 2).T
+    return CellTable(
+        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
+        dataset.ids, sizes, once, twice, [look.digest for look in looks], hashes,
+        np.stack([look.thumbnail for look in looks]), np.array([look.blank for look in looks]),
+        unreadable, not_annotated,
+    )  # fmt: skip
+
+
+def _size(dataset: Dataset, name: str) -> tuple[int, int]:
+    """(H, W) of an image whose annotation cannot be read; one pixel where it cannot be either."""
+    try:
+        return read_header(dataset.image_path(name)).shape
+    except ImageError:
+        return 1, 1
+
+
+def _cells(instances: Instances) -> dict[str, NDArray[Any]]:
+    shapes = measure_shapes(instances)
+    overlap, inside = _overlaps(instances)
+    return {
+        "cell": np.arange(1, len(instances) + 1),
+        "cell_type": instances.cell_type,
+        **{name: getattr(shapes, name) for name in SHAPE_COLUMNS},
+        "overlap": overlap,
+        "inside": inside,
+        "share": shapes.area / (instances.size[0] * instances.size[1]),
+    }
+
+
+def _overlaps(instances: Instances) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest IoU with another cell, and largest share covered by another, each float64[N]."""
+    from bigkingxxl.overlaps import overlaps
+
+    areas = np.maximum(instances.areas(), 1)
+    pairs = overlaps(instances, instances)
+    others = pairs.first != pairs.second
+    one, two, pixels = (each[others] for each in pairs)
+    overlap, inside = np.zeros(len(areas)), np.zeros(len(areas))
+    np.maximum.at(overlap, one, pixels / (areas[one] + areas[two] - pixels))
+    np.maximum.at(inside, one, pixels / areas[one])
+    return overlap, inside
+
+
+def _covered(instances: Instances) -> tuple[int, int]:
+    """Pixels under at least one and under at least two cells."""
+    counts = np.bincount(instances.pixels()[1], minlength=1)
+    return int((counts > 0).sum()), int((counts > 1).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    digest: str
+    thumbnail: NDArray[np.float32]
+    blank: bool
+
+
+def _look(dataset: Dataset, name: str, size: tuple[int, int]) -> _Look:
+    source = dataset.source(name)
+    check_same_size(dataset.image_path(name), source.shape, size)
+    pixels = source.read()
+    gray = pixels.mean(axis=0)
+    rows, cols = (np.linspace(0, side, THUMBNAIL + 1).astype(int)[:-1] for side in gray.shape)
+    sums = np.add.reduceat(np.add.reduceat(gray, rows, axis=0), cols, axis=1)
+    areas = np.outer(np.diff(rows, append=gray.shape[0]), np.diff(cols, append=gray.shape[1]))
+    small = (sums / np.maximum(areas, 1)).ravel()
+    small = small - small.mean()
+    length = float(np.linalg.norm(small))
+    thumbnail = (small / length if length > 1e-6 else small * 0).astype(np.float32)
+    blank = bool((pixels.max(axis=(1, 2)) <= pixels.min(axis=(1, 2))).all())
+    return _Look(_digest(pixels), thumbnail, blank)
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

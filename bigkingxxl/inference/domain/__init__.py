@@ -1,0 +1,1 @@
+"""How an image differs from the training images: statistics, contrast polarity, warnings."""

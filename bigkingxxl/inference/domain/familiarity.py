@@ -1,0 +1,76 @@
+"""Warnings of images that a model was not trained for: how they look, how large their cells are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.geometry import disc_diameter
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.appearance import appearance, strange
+from bigkingxxl.inference.size.sizing import TrainingImages, known_size, training_images
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import ModelCard
+
+DIAMETER_MARGIN = 1.5
+FEWEST_CELLS = 5  # whose median says something
+# What is seen where a number of `appearance` lies below its range, and above it.
+WORDS = {
+    "contrast": ("its contrast is weaker", "its contrast is stronger"),
+    "skewness": ("its bright parts stand out less", "its bright parts stand out more"),
+    "grain": ("it is smoother", "it is grainier"),
+    "fine": ("it shows less fine detail", "it shows more fine detail"),
+    "coarse": (
+        "its brightness varies less over long distances",
+        "its brightness varies more over long distances",
+    ),
+}
+
+
+def warnings_for(
+    card: ModelCard,
+    source: ImageSource,
+    candidates: Candidates,
+    instances: Instances,
+    *,
+    scale_given: bool = False,
+) -> list[str]:
+    """A sentence for everything in which an image differs from those a model was trained on.
+
+    Args:
+        candidates: of the image, with the size it was seen at; instances: the cells made of them.
+        scale_given: the user said at which size, so that nothing was judged by what was seen.
+    """
+    if source.statistics.is_blank:
+        return []
+    training, relative = training_images(card), candidates.relative_size
+    found: list[str] = []
+    known = scale_given or known_size(source, training) is not None
+    if relative != 1 and card.image_diameters and not known:
+        found.append(
+            f"its cells were taken to be {1 / relative:.2g} times as large as those of training, "
+            "by what was seen of them: give their diameter or the scale where that is wrong"
+        )
+    looks = appearance(source, card.normalisation, relative)
+    # Where bright and dark are exchanged, prediction turns them back.
+    turned = {**looks, "skewness": -looks["skewness"]}
+    odd = min((strange(each, card.appearance) for each in (looks, turned)), key=len)
+    if odd:
+        words = [WORDS[name][looks[name] > card.appearance[name][1]] for name in odd]
+        found.append(f"it looks unlike the training images: {' and '.join(words)}")
+    if card.image_diameters and len(instances) >= FEWEST_CELLS:
+        found += _diameter_warnings(training, instances, relative)
+    return found
+
+
+def _diameter_warnings(
+    training: TrainingImages, instances: Instances, relative: float
+) -> list[str]:
+    kinds = np.bincount(instances.cell_type, minlength=len(instances.type_names))
+    low, high = training.diameter_range(instances.type_names[int(kinds.argmax())])
+    diameter = float(disc_diameter(np.median(instances.areas())))
+    low, high = low / relative, high / relative
+    if low / DIAMETER_MARGIN <= diameter <= high * DIAMETER_MARGIN:
+        return []
+    median = f"its cells have a median diameter of {diameter:.1f} pixels"
+    return [f"{median}, expected {low:.1f} to {high:.1f}"]

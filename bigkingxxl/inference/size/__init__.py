@@ -1,0 +1,1 @@
+"""How large an image shows its cells: given, stored in the file, or seen by the network."""

@@ -1,0 +1,175 @@
+"""How large an image shows its cells: given, stored in the file, or estimated from what is seen.
+
+The relative size of an image is how many pixels of the training images one of its pixels is long:
+2 where the cells are half as large as those the model was trained on.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.images import ArrayImage, ImageSource
+from bigkingxxl.instances import PixelSize
+
+if TYPE_CHECKING:
+    from bigkingxxl.models import ModelCard
+
+log = logging.getLogger(__name__)
+
+SCALES = (0.01, 100.0)
+SMALLEST_PIXEL, LARGEST_PIXEL = 1e-6, 1e6  # micrometres
+LARGEST_IMAGE = 10**9  # in pixels of training: what an image may be enlarged to
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What a model knows of its training images.
+
+    Attributes:
+        pixel_size_um: micrometres (row, column), or None where unknown.
+        median_diameter: of all cells, in pixels, or None.
+        diameters: by cell type, the range of the median diameters of images that hold it.
+        appearance: the range of each statistic of `bigkingxxl.inference.domain.appearance`.
+    """
+
+    pixel_size_um: PixelSize | None = None
+    median_diameter: float | None = None
+    diameters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    appearance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def diameter_range(self, cell_type: str) -> tuple[float, float]:
+        """Of images of a type; of all images where the type is not known. Needs `diameters`."""
+        every = list(self.diameters.values())
+        all_types = (min(low for low, _ in every), max(high for _, high in every))
+        return self.diameters.get(cell_type, all_types)
+
+
+def training_images(card: ModelCard) -> TrainingImages:
+    """What a model's card says of them."""
+    return TrainingImages(
+        card.pixel_size_um, card.median_diameter, card.image_diameters, card.appearance
+    )
+
+
+@dataclass(frozen=True)
+class GivenSize:
+    """What a user says of how large images show their cells.
+
+    Attributes:
+        scale: network pixels per image pixel; diameter: of the cells in image pixels. Both decide
+            how large an image is seen, so that there is only one of them.
+        pixel_size_um: micrometres (row, column), in the place of what the file says.
+    """
+
+    scale: float | None = None
+    diameter: float | None = None
+    pixel_size_um: PixelSize | None = None
+
+    def check(self, cards: Sequence[ModelCard], dashes: str = "") -> None:
+        """Refuse at once what no image can be seen with.
+
+        Args:
+            dashes: before the names, where they are options of the command line.
+        Raises:
+            InputError: not a number, not above 0, contradictory, or beyond what may be asked for.
+        """
+        scale, diameter, size = self.scale, self.diameter, self.pixel_size_um
+        if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
+            raise InputError(
+                f"{dashes}scale is {scale}, expected 0.01 to 100 network pixels per image pixel"
+            )
+        if diameter is not None and not 0 < diameter < np.inf:
+            raise InputError(f"{dashes}diameter is {diameter}, expected pixels, above 0")
+        if size is not None and not all(SMALLEST_PIXEL <= side <= LARGEST_PIXEL for side in size):
+            shown = size[0] if size[0] == size[1] else size
+            raise InputError(
+                f"the pixel size is {shown}, expected {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} "
+                "micrometres"
+            )
+        if scale is not None and diameter is not None:
+            raise InputError(
+                f"{dashes}scale and {dashes}diameter both say how large the image is to be seen: "
+                "give one of them"
+            )
+        for card in cards:
+            self._check_card(card, dashes)
+
+    def _check_card(self, card: ModelCard, dashes: str) -> None:
+        probe = self.told(ArrayImage(np.zeros((1, 1), np.uint8), "every image"))
+        relative = 1.0 if self.scale is not None else known_size(probe, training_images(card))
+        if relative is not None:
+            check_size(probe, relative, card.prediction.scale * relative)
+        elif self.pixel_size_um is not None:
+            log.warning(
+                "the model does not know the pixel size of its training images, so that "
+                "%spixel-size gives results their unit, but not cells their size: say it with "
+                "%sdiameter", dashes, dashes,
+            )  # fmt: skip
+
+    def told(self, source: ImageSource) -> ImageSource:
+        """The image with what is said of it in the place of what its file says."""
+        if self.diameter is None and self.pixel_size_um is None:
+            return source
+        source = copy.copy(source)
+        source.cell_diameter = self.diameter
+        source.pixel_size_um = self.pixel_size_um or source.pixel_size_um
+        return source
+
+
+def relative_size(pixel_size: PixelSize, training: PixelSize) -> float:
+    """How many training pixels long an image's pixel is."""
+    return float(np.sqrt(np.prod(pixel_size) / np.prod(training)))
+
+
+def known_size(source: ImageSource, training: TrainingImages) -> float | None:
+    """The relative size of an image by what is known of it, None where nothing says.
+
+    The diameter of its cells comes before its pixel size.
+
+    Raises:
+        ImageError: a diameter is given, but the model does not know that of its training.
+    """
+    if source.cell_diameter is not None:
+        if training.median_diameter is None:
+            raise ImageError(
+                f"{source.name}: a diameter of {source.cell_diameter:g} pixels is given, but the "
+                "model does not know the diameter of the cells it was trained on: give a scale"
+            )
+        return training.median_diameter / source.cell_diameter
+    if source.pixel_size_um is None or training.pixel_size_um is None:
+        return None
+    return relative_size(source.pixel_size_um, training.pixel_size_um)
+
+
+def check_size(source: ImageSource, relative: float, scale: float) -> None:
+    """Refuse a size that asks for too large or too small an image, before any memory is taken.
+
+    Args:
+        relative: pixels of training, scale: pixels of the network, that an image pixel is long.
+
+    Raises:
+        ImageError: beyond 0.01 to 100 network pixels per image pixel, or a thousand million pixels.
+    """
+    reason = "its size"
+    if source.cell_diameter is not None:
+        reason = f"a cell diameter of {source.cell_diameter:g} pixels"
+    elif source.pixel_size_um is not None:
+        reason = "a pixel size of {:g} x {:g} um".format(*source.pixel_size_um)
+    if not SCALES[0] <= scale <= SCALES[1]:
+        raise ImageError(
+            f"{source.name}: {reason} asks for {scale:.3g} network pixels per image pixel, "
+            "expected 0.01 to 100"
+        )
+    pixels = source.shape[0] * source.shape[1] * relative**2
+    if relative > 1 and pixels > LARGEST_IMAGE:
+        raise ImageError(
+            f"{source.name}: {reason} asks for an image of {pixels:,.0f} pixels, more than the "
+            f"limit of {LARGEST_IMAGE:,}"
+        )
