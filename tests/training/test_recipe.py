@@ -55,7 +55,7 @@ def test_adapting_needs_a_model() -> None:
         load_recipe("compact", ["adapt=true"])
 
 
-def test_the_bundled_recipe_is_what_made_the_model() -> None:
+def test_the_bundled_recipe_starts_from_the_shipped_model_and_brings_cells_to_one_size() -> None:
     made = load_recipe("bundled")
     assert (made.init, made.augment.diameter_of, made.training.label_policy) == (
         "bundled", "image", "fill_holes",
