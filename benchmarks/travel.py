@@ -48,7 +48,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in options.sets:
         data = open_dataset(options.data / name)
-        seen = sorted(set(data.ids) & set(card.trained_on))
+        seen = data.among(card.trained_on)
         if seen and not options.in_sample:
             raise InputError(f"{name}: the model has learnt from {len(seen)} of its images")
         found[name] = scored(data, spread(data, options.images), predictor, card)

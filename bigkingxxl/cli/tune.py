@@ -64,7 +64,7 @@ def tune(
     target = where_to(model, path, out)
     card, annotated = read_card(path), open_data(data, skip_bad)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
-    notes += check_unseen(path, card, ids, force)
+    notes += check_unseen(path, card, annotated, ids, force)
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
         tuner = make_tuner(path, card, annotated, ids, maps or Path(temporary), device, quiet)
         result = run_tuning(tuner, ids, card.operating_points, seed=seed)
@@ -136,7 +136,9 @@ def of_its_types(
     return own, [f"{left} of {len(ids)} images are left out: the model is made for {names}"]
 
 
-def check_unseen(path: Path, card: ModelCard, ids: Sequence[str], force: bool) -> list[str]:
+def check_unseen(
+    path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], force: bool
+) -> list[str]:
     """What a reader should know of the images, a sentence each.
 
     Raises:
@@ -144,7 +146,7 @@ def check_unseen(path: Path, card: ModelCard, ids: Sequence[str], force: bool) -
     """
     from bigkingxxl.errors import InputError
 
-    known = set(card.trained_on)
+    known = annotated.among(card.trained_on)
     seen = [image_id for image_id in ids if image_id in known]
     if seen and not force:
         raise InputError(
@@ -153,7 +155,7 @@ def check_unseen(path: Path, card: ModelCard, ids: Sequence[str], force: bool) -
             "(choose a --fold it has not seen, or --force)"
         )
     notes = [f"the model was trained on {len(seen)} of the images"] if seen else []
-    chose = set(card.selected_on) & set(ids)
+    chose = annotated.among(card.selected_on) & set(ids)
     if chose:
         notes.append(f"{len(chose)} of the images chose the model's checkpoint: in-sample for it")
     return notes

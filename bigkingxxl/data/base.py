@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -69,6 +69,19 @@ class Dataset:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
+
+    def among(self, names: Iterable[str]) -> frozenset[str]:
+        """The ids that some names mean: ids as they are, or `FOLDER/ID` with this set's folder.
+
+        Models trained on several data sets name images so that have one id in two of them.
+        """
+        known = set(names)
+        folder = (self.root if self.root.is_dir() else self.root.parent).name
+        return frozenset(
+            image_id
+            for image_id in self.ids
+            if image_id in known or f"{folder}/{image_id}" in known
+        )
 
     def image_path(self, image_id: str) -> Path:
         """The image file of an id.

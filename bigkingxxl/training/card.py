@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -62,8 +63,11 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
 
 
 def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids that images have in their own data sets."""
-    return tuple(map(without_set, ids)) if isinstance(data, JoinedDataset) else tuple(ids)
+    """The ids that images have in their own data sets; `SET/ID` where several sets have that id."""
+    if not isinstance(data, JoinedDataset):
+        return tuple(ids)
+    count = Counter(map(without_set, data.ids))
+    return tuple(each if count[without_set(each)] > 1 else without_set(each) for each in ids)
 
 
 def together(*parts: Sequence[str]) -> tuple[str, ...]:

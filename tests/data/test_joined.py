@@ -12,6 +12,7 @@ from bigkingxxl.data.joined import JoinedDataset, open_datasets, without_set
 from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
+from bigkingxxl.training.card import own_ids
 
 
 def write_pairs(folder: Path, count: int = 2) -> Path:
@@ -106,3 +107,13 @@ def test_a_folder_of_something_else_is_no_data_set(tmp_path: Path) -> None:
     write_pairs(tmp_path / "single")
     with pytest.raises(InputError):
         open_datasets([tmp_path])
+
+
+def test_images_of_one_id_in_two_sets_are_told_apart(typed: Path, pool: Path) -> None:
+    """What a model learnt from one set is no image of another."""
+    data = joined(typed, pool, left_out=("two",))
+    names = own_ids(data, data.fold_ids(-1)[0])
+    own, one, two = (data.parts[name] for name in ("typed", "one", "two"))
+    assert own.among(names) == set(own.ids)
+    assert one.among(names) == {"x0", "x1"}
+    assert not two.among(names)
