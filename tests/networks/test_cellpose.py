@@ -21,6 +21,7 @@ from bigkingxxl.methods.base import Batch
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, load_model, save_model
 from bigkingxxl.networks import cellpose as networks
+from bigkingxxl.networks import cellpose_files
 from bigkingxxl.networks.cellpose import MeanStyle, library_image, library_version
 from bigkingxxl.networks.cellpose_files import named_file, read_cellpose
 from bigkingxxl.training.export import export
@@ -229,6 +230,7 @@ def test_a_model_by_name_is_downloaded_by_the_library(
 
     monkeypatch.setattr(models, "MODEL_DIR", tmp_path)
     monkeypatch.setattr(utils, "download_url_to_file", download)
+    monkeypatch.setattr(cellpose_files, "is_reachable", lambda _: True)
     context = ssl._create_default_https_context
     assert named_file("nuclei") == tmp_path / "nucleitorch_0"
     assert read_cellpose("nuclei").network_diameter == 17
@@ -246,10 +248,14 @@ def test_a_download_that_fails_says_from_where_and_what_to_do(
 
     monkeypatch.setattr(models, "MODEL_DIR", tmp_path)
     monkeypatch.setattr(utils, "download_url_to_file", fail)
+    monkeypatch.setattr(cellpose_files, "is_reachable", lambda _: True)
     with pytest.raises(InputError, match=r"from https://.*no way out.*settings\.start=FILE"):
         read_cellpose("nuclei")
     with pytest.raises(InputError, match="did you mean 'livecell_cp3'"):
         read_cellpose("livecell")
+    monkeypatch.setattr(cellpose_files, "is_reachable", lambda _: False)
+    with pytest.raises(InputError, match=r"from https://.*settings\.start=FILE"):
+        read_cellpose("nuclei")
 
 
 def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
