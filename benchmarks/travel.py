@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.files import write_json
@@ -39,7 +40,8 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True, help="a folder of data sets")
     parser.add_argument("--sets", nargs="+", required=True)
-    parser.add_argument("--images", type=int, default=10**6, help="of each set, spread over it")
+    parser.add_argument("--images", type=int, default=10**6, help="at most, of each set")
+    parser.add_argument("--fold", type=int, help="only the images that this fold validates")
     parser.add_argument("--in-sample", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -48,10 +50,11 @@ def main() -> None:
     found: dict[str, Any] = {}
     for name in options.sets:
         data = open_dataset(options.data / name)
-        seen = data.among(card.trained_on)
+        ids = data.ids if options.fold is None else fold_ids(data, options.fold)[1]
+        seen = data.among(card.trained_on) & set(ids)
         if seen and not options.in_sample:
             raise InputError(f"{name}: the model has learnt from {len(seen)} of its images")
-        found[name] = scored(data, spread(data, options.images), predictor, card)
+        found[name] = scored(data, spread(ids, data, options.images), predictor, card)
         found[name]["in_sample"] = len(seen)
         print(line(name, found[name]), flush=True)
     keys = ("estimated", "estimated_ap50", "given", "given_ap50", "size_near")
@@ -62,10 +65,18 @@ def main() -> None:
                                  "mean": mean})  # fmt: skip
 
 
-def spread(data: Dataset, count: int) -> tuple[str, ...]:
-    """Up to so many images, evenly over the set."""
-    places = np.unique(np.linspace(0, len(data) - 1, min(count, len(data))).astype(int))
-    return tuple(data.ids[place] for place in places.tolist())
+def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
+    """Up to so many images, of every cell type as many, evenly over the set."""
+    of_type: dict[str | None, list[str]] = {}
+    for image_id in ids:
+        of_type.setdefault(data.cell_type(image_id), []).append(image_id)
+    share = -(-count // len(of_type))
+    chosen = [
+        each[place]
+        for each in of_type.values()
+        for place in np.unique(np.linspace(0, len(each) - 1, min(share, len(each))).astype(int))
+    ]
+    return tuple(chosen)
 
 
 def scored(
@@ -102,6 +113,7 @@ def accuracies(
     score = competition_map(truth, cells, {each: data.cell_type(each) for each in truth})
     return {
         name: score.mean,
+        f"{name}_challenge_mix": score.challenge_mix,
         f"{name}_ap50": score.by_threshold[50],
         f"{name}_per_image": score.scores,
         f"{name}_cells": sum(map(len, cells.values())),
@@ -110,9 +122,11 @@ def accuracies(
 
 def line(name: str, found: Mapping[str, Any]) -> str:
     """One row of the table."""
+    mix = found.get("estimated_challenge_mix")
     return (
         f"{name:24s} estimated {found['estimated']:.3f} (AP50 {found['estimated_ap50']:.3f})  "
         f"given {found['given']:.3f} ({found['given_ap50']:.3f})  size {found['size_near']:.2f}"
+        + (f"  challenge mix {mix:.3f} ({found['given_challenge_mix']:.3f} given)" if mix else "")
     )
 
 
