@@ -154,7 +154,8 @@ class NetworkPredictor(ABC):
         expected = self.image_channels
         if expected is not None and source.channels != expected:
             last = source.channels - 1
-            advice = f": choose one with --channel 0 to {last}" if expected == 1 else ""
+            one = f": choose one with --channel 0 to {last} (in Python channel=0)"
+            advice = one if expected == 1 else ""
             raise ImageError(
                 f"{source.name} has {source.channels} channels, but the model was trained on "
                 f"images of {expected}{advice}"
