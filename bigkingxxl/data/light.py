@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from bigkingxxl.data.augment import AugmentSettings
+    from bigkingxxl.data.augment_settings import AugmentSettings
 
 Float32 = NDArray[np.float32]
 BLURRED = 0.3  # share of crops that are blurred

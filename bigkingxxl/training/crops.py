@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
+from bigkingxxl.data.augment import AnnotatedPixels, random_view
+from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset as ImageDataset
 from bigkingxxl.data.joined import SET, JoinedDataset
 from bigkingxxl.data.label_policy import LabelPolicy, apply_policy

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bigkingxxl.data.augment import AugmentSettings
+from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.label_policy import LabelPolicy
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.images import Normalisation

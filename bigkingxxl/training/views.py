@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bigkingxxl.data.augment import AugmentSettings, random_affine, random_zoom
+from bigkingxxl.data.augment import random_affine, random_zoom
+from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.light import Light
 from bigkingxxl.geometry import Affine
 from bigkingxxl.training.recipe import Recipe

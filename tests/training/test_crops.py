@@ -9,7 +9,8 @@ import pytest
 import tifffile
 import torch
 
-from bigkingxxl.data.augment import AnnotatedPixels, AugmentSettings, random_view
+from bigkingxxl.data.augment import AnnotatedPixels, random_view
+from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.joined import JoinedDataset, open_datasets
 from bigkingxxl.data.synthesize import Recipe as SyntheticData

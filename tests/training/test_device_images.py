@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bigkingxxl.data.augment import AugmentSettings
+from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.light import Light
 from bigkingxxl.data.synthesize import Recipe as SyntheticData

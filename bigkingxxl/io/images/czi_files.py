@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
-from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.reader import ImageReader
+from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import ArraySamples, Samples, check_size
-from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.reader import ImageReader
+from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_checks import jpeg_2000_size
 

@@ -17,8 +17,9 @@ from PIL import Image, UnidentifiedImageError
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import ArraySamples, Samples, check_size
+from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.recent import Recent, WholePlane
-from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 
 # No other: Pillow knows formats that start programs (EPS) or are no pictures of cells.

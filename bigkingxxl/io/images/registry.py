@@ -11,43 +11,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
 
 from bigkingxxl.errors import BigKingXXLError, ImageError
+from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
 
 log = logging.getLogger(__name__)
 
 GROUP = "bigkingxxl.image_readers"
 START_BYTES = 512
-
-
-@dataclass(frozen=True)
-class ImageReader:
-    """One file format.
-
-    Attributes:
-        title: the format's name, for messages.
-        suffixes: endings in lower case, each with its dot.
-        open: gives the series of a file, at a limit of pixels a plane; raises `ImageError`.
-        begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
-        is_folder: true for a folder that is one image; None where images are files.
-        packages: modules that it needs beside the base install; extra: what brings them; python:
-            the least version that they run on.
-    """
-
-    title: str
-    suffixes: tuple[str, ...]
-    open: Callable[[Path, int], Sequence[ImageSeries]]
-    begins: Callable[[bytes], bool] | None = None
-    is_folder: Callable[[Path], bool] | None = None
-    packages: tuple[str, ...] = ()
-    extra: str = ""
-    python: tuple[int, ...] = (3, 11)
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import BigKingXXLError, ImageError
 from bigkingxxl.geometry import whole
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.recent import Recent
-from bigkingxxl.io.images.registry import ImageReader, one_line
+from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries, check_single
 from bigkingxxl.io.images.tiff_checks import check_chain, check_ome, check_segments
 from bigkingxxl.io.images.tiff_pixel_size import pixel_sizes_um

@@ -15,7 +15,7 @@ import pytest
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images import find_images, open_image, registry
 from bigkingxxl.io.images.file_image import ArraySamples
-from bigkingxxl.io.images.registry import ImageReader
+from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
