@@ -26,9 +26,10 @@ def measure(
 
     Correct label images (RUN/labels) in any program that saves them under their name, then run
     this: measurements, summary, and the overlays, ROIs and other formats that the run has are made
-    again from the label images as they are now. Label images are never written. A cell that was not
-    changed keeps its score and is measured as before; a changed one keeps its type. A new one has
-    the type that all others of its image share, else 'unknown'.
+    again from the label images as they are now. Label images are left as they are (one that was
+    deleted is written again as it was predicted). A cell that was not changed keeps its score and
+    is measured as before; a changed one keeps its type. A new one has the type that all others of
+    its image share, else 'unknown'.
     """
     from functools import partial
 
