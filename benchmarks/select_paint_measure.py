@@ -1,7 +1,7 @@
 """Time and memory of selecting, painting and measuring cells, before and after a change.
 
-    git worktree add --detach /tmp/before COMMIT
-    python benchmarks/select_paint_measure.py --before /tmp/before [--out FILE]
+    git worktree add --detach BEFORE COMMIT
+    python benchmarks/select_paint_measure.py --before BEFORE [--out FILE]
 
 Each measurement is a process of its own that runs this file with the code of one of the two
 checkouts, old and new in turn; without `--before` only this checkout is measured. Candidates are

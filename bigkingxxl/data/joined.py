@@ -129,7 +129,7 @@ def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDa
     }  # fmt: skip
     return JoinedDataset(
         layout="joined",
-        root=Path(*[part.root for part in parts.values()][:1]),
+        root=next(iter(parts.values())).root,
         ids=tuple(f"{name}/{image_id}" for name, part in parts.items() for image_id in part.ids),
         type_names=names,
         paths=paths,

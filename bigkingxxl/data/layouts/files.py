@@ -207,7 +207,7 @@ def _image_folder(folder: Path) -> Path | None:
 
 
 def _label_folder(folder: Path) -> Path | None:
-    """The first folder beside `images/` that holds annotations, one file an image."""
+    """The first folder beside `images/` that holds annotations, one file per image."""
     if _image_folder(folder) is None:
         return None
     for place in _children(folder, CELL_FOLDERS):

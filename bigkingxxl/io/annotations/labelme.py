@@ -1,4 +1,4 @@
-"""labelme's own JSON, one file an image, both ways.
+"""labelme's own JSON, one file per image, both ways.
 
 Its shapes are polygons, rectangles, circles and masks; shapes of one label and one group number are
 the parts of one cell. The image that labelme may keep in the file (`imageData`) is not looked at.

@@ -24,7 +24,7 @@ LOOKED_AT = 1 << 16  # bytes of each end of a JSON file that tell what it is
 
 
 class AnnotationFormat(NamedTuple):
-    """One file an image.
+    """One file per image.
 
     Attributes:
         name: what the user calls it.

@@ -93,7 +93,7 @@ def _mean(score: NDArray[np.float32] | None) -> float | None:
 def write_summary(
     path: Path, rows: Iterable[ImageSummary], types: Sequence[str] | None = None
 ) -> None:
-    """Write one row an image, as they come; what is not known is left empty.
+    """Write one row per image, as they come; what is not known is left empty.
 
     Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
     median_area (px), median_area_um2, density_per_mm2, mean_score, model, scale, warnings, failure.
