@@ -45,7 +45,7 @@ SIZE = (520, 704)
 def main() -> None:
     """Run the cases and write what they gave."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--init", default="synthetic")
+    parser.add_argument("--init", default="open")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cases", nargs="+", default=[SHIFTED, "cort", "astro"])
     parser.add_argument("--images", type=int, default=5, help="to learn from")

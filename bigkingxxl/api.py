@@ -124,8 +124,8 @@ def load(
     of the first that knows it. `bigkingxxl.inference.ensemble` says how models are joined.
 
     Args:
-        model: "bundled", "synthetic", or a file (.safetensors or .onnx; the latter needs no torch);
-            or several of these;
+        model: the name of a shipped model ("bundled", "sartorius", "open"), or a file
+                (.safetensors or .onnx; the latter needs no torch); or several of these;
         weights: how much each of several models counts (default: all alike);
         device: auto, cpu, cuda or mps; scale: network pixels per image pixel;
         cell_type: the images' type where it is known;
@@ -141,7 +141,7 @@ def load(
 
     GivenSize(scale).check([])
     if not isinstance(model, Path) and not len(model):
-        raise InputError("no model is named, expected bundled, synthetic or a model file")
+        raise InputError("no model is named, expected bundled, sartorius, open or a model file")
     names = [model] if isinstance(model, str | Path) else model
     paths = [resolve_model(name) for name in names]
     predictor, card = load_ensemble(

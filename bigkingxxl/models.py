@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +34,7 @@ from bigkingxxl.settings import (
     checked,
     rising,
 )
+from bigkingxxl.shipped import SHIPPED, shipped_model
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
 ONNX_PREFIX = "network."  # of the weights' names in an exported graph
-SHIPPED = ("bundled", "synthetic")
 
 Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
 
@@ -126,8 +125,9 @@ def resolve_model(name: str | Path) -> Path:
     Raises:
         ModelError: neither.
     """
-    if str(name) in SHIPPED:
-        return Path(str(resources.files("bigkingxxl.weights") / f"{name}{ONNX_SUFFIX}"))
+    shipped = shipped_model(str(name))
+    if shipped is not None:
+        return shipped.path
     path = Path(name)
     if not path.is_file():
         known = "" if path.suffix else f" (shipped models: {', '.join(SHIPPED)})"

@@ -1,6 +1,6 @@
 """Pictures for the model card: where a model fails, on simulated look-alikes of real fields.
 
-python docs/make_failures.py MODEL bigkingxxl/weights/failures.png
+python docs/make_failures.py MODEL bigkingxxl/weights/failures-sartorius.png
 
 Of each cell type the worst of some simulated fields, and in it the window with the fewest cells
 found: left the image, in the middle the true outlines, right those that the model draws.

@@ -118,7 +118,7 @@ def test_what_a_score_does_not_tell_is_learned() -> None:
     assert fit(found, TYPES, seed=1) != learned
 
 
-@pytest.mark.parametrize("name", ["synthetic", "bundled"])
+@pytest.mark.parametrize("name", ["open", "bundled"])
 def test_prediction_goes_by_it(name: str, tmp_path: Path, simulated: Dataset) -> None:
     path = tmp_path / "model.onnx"
     card = read_card(resolve_model(name))
@@ -139,7 +139,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def test_command(simulated: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "calibrated.onnx"
-    arguments = ["calibrate", "synthetic", "--data", str(simulated.root), "--quiet", "--json"]
+    arguments = ["calibrate", "open", "--data", str(simulated.root), "--quiet", "--json"]
     result = CliRunner().invoke(main.app, [*arguments, "--out", str(out)])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
@@ -153,7 +153,7 @@ def test_command(simulated: Dataset, tmp_path: Path) -> None:
 
 
 def test_too_few_cells(simulated: Dataset, tmp_path: Path) -> None:
-    arguments = ["calibrate", "synthetic", "--data", str(simulated.root), "--images", "1"]
+    arguments = ["calibrate", "open", "--data", str(simulated.root), "--images", "1"]
     out = tmp_path / "calibrated.onnx"
     result = CliRunner().invoke(main.app, [*arguments, "--quiet", "--out", str(out)])
     assert result.exit_code == 2

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "lightning", "pytorch_lightning", "monai", "cellpose",
          "numba")  # fmt: skip
 COMMANDS = ("data", "train", "predict", "measure", "evaluate", "tune", "export", "import-weights",
-            "demo", "recipes")  # fmt: skip
+            "demo", "models", "recipes")  # fmt: skip
 
 
 def python(code: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 import bigkingxxl as bk
 from bigkingxxl.errors import ModelError
 from bigkingxxl.licences import tell_licence
-from bigkingxxl.models import SHIPPED, read_card, resolve_model
+from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.shipped import FREE, SHIPPED
 
 TERMS = "These weights are for research."
 
@@ -52,19 +53,19 @@ def test_shipped_models_are_found_by_name(name: str) -> None:
     card = read_card(resolve_model(name))
     assert (card.method, card.settings["representation"]) == ("compact", "flows")
     # Only what was learnt from the challenge's images is bound by its terms.
-    assert ("non-commercial" in card.licence) == (name == "bundled")
+    assert ("non-commercial" in card.licence) == (SHIPPED[name].licence != FREE)
 
 
 def test_the_bundled_model_says_its_terms_at_first_use(caplog: pytest.LogCaptureFixture) -> None:
     bk.load()
     bk.load()
     assert len([each for each in said(caplog) if "non-commercial" in each]) == 1
-    bk.load("synthetic")
+    bk.load("open")
     assert len(said(caplog)) == 1
 
 
 def test_no_such_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="shipped models: bundled, synthetic"):
+    with pytest.raises(ModelError, match="shipped models: bundled, sartorius, open"):
         resolve_model("bundeld")
     with pytest.raises(ModelError, match=r"absent\.onnx: no such model file"):
         resolve_model(tmp_path / "absent.onnx")

@@ -73,6 +73,7 @@ COMMANDS: dict[str, Target] = {
         "bigkingxxl.cli.demo:demo",
         "The whole road once, from data to a report.",
     ),
+    "models": Target("bigkingxxl.cli.models:app", "List the shipped models, or show one's card."),
     "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
 }
 

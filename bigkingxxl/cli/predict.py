@@ -21,7 +21,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
         list[str],
-        typer.Option(help="bundled, synthetic or a model file; repeat it for an ensemble."),
+        typer.Option(help="bundled, sartorius, open or a model file; repeat it for an ensemble."),
     ] = DEFAULT_MODELS,
     weight: Annotated[
         list[float] | None,

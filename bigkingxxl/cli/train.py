@@ -40,7 +40,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
     init: Annotated[
         str | None,
-        typer.Option(help="The model to start from: bundled, synthetic or a file."),
+        typer.Option(help="The model to start from: the name of a shipped one, or a file."),
     ] = None,
     unlabelled: Annotated[
         list[str] | None,

@@ -85,10 +85,10 @@ def where_to(model: str, path: Path, out: Path | None) -> Path:
         InputError: a shipped model without a place for its copy, or a copy of another kind.
     """
     from bigkingxxl.errors import InputError
-    from bigkingxxl.models import SHIPPED
+    from bigkingxxl.shipped import shipped_model
 
     if out is None:
-        if model in SHIPPED:
+        if shipped_model(model) is not None:
             raise InputError(f"'{model}' is a shipped model: say where its tuned copy goes, --out")
         return path
     if out.suffix != path.suffix:

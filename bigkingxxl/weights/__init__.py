@@ -1,1 +1,1 @@
-"""Shipped models, their card and their licence; see MODEL_CARD.md."""
+"""Shipped models, their cards and their licences; `bigkingxxl.shipped` knows them by name."""

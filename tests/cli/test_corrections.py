@@ -44,7 +44,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "images").mkdir()
     for name, path in zip(NAMES, sorted((root / "set" / "train").iterdir()), strict=True):
         shutil.copy(path, root / "images" / f"{name}.png")
-    run("predict", root / "images", "--out", root / "cells", "--model", "synthetic", "--quiet",
+    run("predict", root / "images", "--out", root / "cells", "--model", "open", "--quiet",
         "--format", "labels,cellpose,imagej,qupath")  # fmt: skip
     return root
 
@@ -249,7 +249,7 @@ def test_a_run_over_channels_and_planes_comes_back_as_the_model_saw_it(tmp_path:
     rng = np.random.default_rng(0)
     stack = rng.integers(0, 60_000, (2, 3, *SIZE)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "x.tif", stack, imagej=True, metadata={"axes": "TCYX"})
-    run("predict", tmp_path / "x.tif", "--out", tmp_path / "cells", "--model", "synthetic",
+    run("predict", tmp_path / "x.tif", "--out", tmp_path / "cells", "--model", "open",
         "--quiet", "--channel", 1, "--format", "labels")  # fmt: skip
     data = open_dataset(tmp_path / "cells")
     assert len(data.ids) == 2
@@ -276,7 +276,7 @@ def test_images_in_folders_are_known_again_in_formats_without_folders(tmp_path: 
         tifffile.imwrite(images / "A2" / "x.tif", np.stack([np.array(gray), 255 - np.array(gray)]),
                          photometric="minisblack")  # fmt: skip
     shutil.copy(second, images / "A2" / "y_1.png")
-    run("predict", images, "--out", tmp_path / "cells", "--model", "synthetic", "--quiet")
+    run("predict", images, "--out", tmp_path / "cells", "--model", "open", "--quiet")
     for name in ("coco", "masks", "cellpose"):
         run("data", "convert", tmp_path / "cells", tmp_path / name, "--format", name)
         scores = json.loads(run("evaluate", tmp_path / "cells", tmp_path / name, "--json").stdout)

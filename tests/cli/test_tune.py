@@ -193,7 +193,7 @@ def test_bad_requests(tune: Run, arguments: list[object], words: str) -> None:
 
 def test_a_missing_model_and_a_set_without_cells(tune: Run, data: Path, tmp_path: Path) -> None:
     assert "no such model file" in sentence_of(tune(path=tmp_path / "none.onnx"))
-    assert "say where its tuned copy goes" in sentence_of(tune(path=Path("synthetic")))
+    assert "say where its tuned copy goes" in sentence_of(tune(path=Path("open")))
     empty = tmp_path / "empty"
     shutil.copytree(data / "train", empty / "train")
     cells = {f"image{number}": Instances.empty(SIZE, NAMES) for number in range(12)}

@@ -252,8 +252,8 @@ def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
     still = ["augment.size=64", "training.epochs=1", "training.crops_per_epoch=2",
              "training.batch_size=2", "training.workers=0",
              "training.learning_rate=1e-9"]  # fmt: skip
-    own = load_recipe("finetune", still, init="synthetic")
-    card, before = read_card(resolve_model("synthetic")), load_start(own)
+    own = load_recipe("finetune", still, init="open")
+    card, before = read_card(resolve_model("open")), load_start(own)
     assert before is not None
     made = run(own, folder, tmp_path / "run").model
     new = read_card(made)

@@ -72,7 +72,7 @@ def test_a_channel_last_array_gives_the_cells_of_its_plane() -> None:
     """[H, W, 1] was taken for H channels of W x 1."""
     picture = np.zeros((64, 64), np.uint8)
     picture[20:40, 20:40] = 200
-    model = bk.load("synthetic")
+    model = bk.load("open")
     plain = model.predict(picture, diameter=20)
     assert np.array_equal(
         model.predict(picture[..., None], diameter=20).label_map(), plain.label_map()

@@ -1,0 +1,98 @@
+"""The models that come with the package, by name: the one place that knows them.
+
+A model is a file, a card for people (Markdown) and a licence, all in `bigkingxxl/weights`; two
+names may stand for one file. Names of earlier versions stay known for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+FREE = "Apache-2.0"
+RESEARCH = "research and other non-commercial use"
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A model of the package.
+
+    Attributes:
+        name: as commands take it.
+        purpose: what it is for, in a sentence.
+        weights: the file of its weights; licence: its terms, in a few words.
+        licence_text: the file of the terms; None where they are those of the code.
+        data: what it learnt from.
+    """
+
+    name: str
+    purpose: str
+    weights: str
+    licence: str
+    licence_text: str | None
+    data: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file of its weights."""
+        return _place(self.weights)
+
+    @property
+    def card(self) -> Path:
+        """What it is good and bad at, how it was made and measured: a page of Markdown."""
+        return _place(f"CARD-{self.name}.md")
+
+
+SARTORIUS_IMAGES = "Sartorius cell instance segmentation challenge"
+SIMULATED = "simulated images"
+
+SHIPPED = {
+    model.name: model
+    for model in (
+        ShippedModel(
+            "bundled",
+            "The default: phase-contrast images of cells in culture. For the time being the same "
+            "as 'sartorius'.",
+            "sartorius.onnx", RESEARCH, "LICENSE-bundled.txt",
+            (SARTORIUS_IMAGES, "LIVECell (without its annotations)", SIMULATED),
+        ),
+        ShippedModel(
+            "sartorius",
+            "The strongest single model for the Sartorius challenge: astrocytes, cortical neurons "
+            "and SH-SY5Y cells in phase contrast.",
+            "sartorius.onnx", RESEARCH, "LICENSE-sartorius.txt",
+            (SARTORIUS_IMAGES, "LIVECell (without its annotations)", SIMULATED),
+        ),
+        ShippedModel(
+            "open",
+            "Free for all uses: learnt from simulated images alone, and finds fewer cells.",
+            "synthetic.onnx", FREE, None, (SIMULATED,),
+        ),
+    )
+}  # fmt: skip
+EARLIER_NAMES = {"synthetic": "open"}
+
+
+def shipped_model(name: str) -> ShippedModel | None:
+    """The model of a name, also of an earlier one, which is answered with a word; None: none."""
+    if name in EARLIER_NAMES:
+        _tell_new_name(name)
+        name = EARLIER_NAMES[name]
+    return SHIPPED.get(name)
+
+
+@cache
+def _tell_new_name(name: str) -> None:
+    """Once per process."""
+    log.warning(
+        "the model '%s' is now called '%s': the earlier name will go", name, EARLIER_NAMES[name]
+    )
+
+
+def _place(file: str) -> Path:
+    return Path(str(resources.files("bigkingxxl.weights") / file))

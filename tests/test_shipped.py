@@ -1,0 +1,75 @@
+"""The shipped models: one registry, and for each name weights, a card and a licence."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from bigkingxxl import shipped
+from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.shipped import EARLIER_NAMES, FREE, SHIPPED
+
+MOST_BYTES = 25e6
+
+
+@pytest.mark.parametrize("model", SHIPPED.values(), ids=SHIPPED)
+def test_each_has_weights_a_card_and_a_licence(model: shipped.ShippedModel) -> None:
+    card = read_card(model.path)
+    assert resolve_model(model.name) == model.path
+    text = model.card.read_text(encoding="utf-8")
+    assert text.startswith(f"# Model card: `{model.name}`\n")
+    assert model.licence in text
+    if model.licence == FREE:
+        assert model.licence_text is None
+        assert card.licence == ""
+    else:
+        assert model.licence_text is not None
+        terms = (model.path.parent / model.licence_text).read_text(encoding="utf-8")
+        assert "non-commercial" in terms
+        assert "non-commercial" in card.licence
+        assert model.licence_text in text
+
+
+@pytest.mark.parametrize("model", SHIPPED.values(), ids=SHIPPED)
+def test_what_a_card_points_to_is_there(model: shipped.ShippedModel) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", model.card.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (model.card.parent / link).resolve().is_file(), link
+
+
+def test_all_files_of_weights_have_a_name_and_are_small() -> None:
+    (folder,) = {model.path.parent for model in SHIPPED.values()}
+    files = {path for path in folder.iterdir() if path.suffix == ".onnx"}
+    assert files == {model.path for model in SHIPPED.values()}
+    assert sum(path.stat().st_size for path in files) <= MOST_BYTES
+    cards = set(folder.glob("*.md"))
+    assert cards == {model.card for model in SHIPPED.values()}
+
+
+def test_models_of_the_code_licence_learnt_from_no_restricted_images() -> None:
+    for model in SHIPPED.values():
+        assert (shipped.SARTORIUS_IMAGES in model.data) == (model.licence != FREE)
+
+
+@pytest.mark.parametrize("name", EARLIER_NAMES)
+def test_earlier_names_work_with_a_word(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    shipped._tell_new_name.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        found = [resolve_model(name) for _ in range(2)]
+    assert found == [SHIPPED[EARLIER_NAMES[name]].path] * 2
+    (sentence,) = caplog.messages
+    assert name in sentence
+    assert EARLIER_NAMES[name] in sentence
+
+
+def test_a_file_of_that_name_is_no_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("open").write_bytes(b"")
+    assert resolve_model("open") == SHIPPED["open"].path
+    assert resolve_model(Path("./open").absolute()) == tmp_path / "open"
