@@ -24,6 +24,7 @@ class AnnotatedPixels:
         planes: int[L, H, W] label planes.
         boxes: int32[N, 4] of the cells; cell_type: int16[N].
         diameter: float32[N], of a disc of each cell's area, in pixels.
+        width: float32[N], of each cell (see `bigkingxxl.widths`), or None where nobody asks for it.
         ignored: bool[H, W], pixels that nobody annotated; None where all are.
     """
 
@@ -33,6 +34,7 @@ class AnnotatedPixels:
     cell_type: NDArray[np.int16]
     diameter: Float32 = field(default_factory=lambda: np.zeros(0, np.float32))
     ignored: NDArray[np.bool_] | None = None
+    width: Float32 | None = None
     _halves: list[AnnotatedPixels] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -51,11 +53,13 @@ class AnnotatedPixels:
         boxes = np.floor(self.boxes / np.array([row, col, row, col])).astype(np.int32)
         planes = view.warp_labels(self.planes, new).astype(self.planes.dtype)
         image = resize(self.image.astype(np.float32), new).astype(self.image.dtype)
-        size = (self.diameter / np.sqrt(row * col)).astype(np.float32)
+        shrink = np.float32(1 / np.sqrt(row * col))
+        width = None if self.width is None else self.width * shrink
         ignored = None
         if self.ignored is not None:
             ignored = view.warp_labels(self.ignored[None].astype(np.uint8), new)[0] > 0
-        return AnnotatedPixels(image, planes, boxes, self.cell_type, size, ignored)
+        diameter = self.diameter * shrink
+        return AnnotatedPixels(image, planes, boxes, self.cell_type, diameter, ignored, width)
 
     def at(self, zoom: float) -> tuple[AnnotatedPixels, float]:
         """What is to be zoomed to see it at `zoom` without aliasing, and the zoom that remains.
@@ -77,9 +81,11 @@ class RandomView(NamedTuple):
 
     Attributes:
         image: float32[C, size, size]; planes: int32[L, size, size] label planes.
-        diameter: float32[N], of every cell of the image as it is seen here, in pixels.
+        diameter, width: float32[N], of every cell of the image as it is seen here, in pixels; the
+            width is None where nobody asks for it.
         ignored: bool[size, size], or None where every pixel is annotated.
         is_wide: its zoom was drawn from `AugmentSettings.wide_zoom`.
+        unlit: float32[C, size, size], the image in the light that the camera saw it in.
     """
 
     image: Float32
@@ -87,6 +93,8 @@ class RandomView(NamedTuple):
     diameter: Float32
     ignored: NDArray[np.bool_] | None
     is_wide: bool
+    width: Float32 | None
+    unlit: Float32
 
 
 def random_view(
@@ -112,9 +120,11 @@ def random_view(
     if ignored is not None:
         ignored = view.warp_labels(ignored[None].astype(np.uint8), size)[0] > 0
     light = Light.drawn(settings, rng)
-    lit = light.apply(view.warp(image.astype(np.float32, copy=False), size), rng)
+    unlit = view.warp(image.astype(np.float32, copy=False), size)
+    lit = light.apply(unlit, rng)
+    width = None if source.width is None else source.width * np.float32(zoom)
     return RandomView(lit, view.warp_labels(planes, size), source.diameter * np.float32(zoom),
-                      ignored, is_wide)  # fmt: skip
+                      ignored, is_wide, width, unlit)  # fmt: skip
 
 
 def random_zoom(

@@ -21,7 +21,8 @@ class AugmentSettings(Settings):
         diameter: enlarge each image before, so that its median cell has this diameter, in pixels
             of the network; None takes images as they are.
         diameter_of: whose median that is, of all images of the image's cell 'type' or of the
-            'image' itself.
+            'image' itself; 'width' takes the image's median width of cells in its place (see
+            `bigkingxxl.widths`), so that thin cells are seen as closely as they need.
         wide_share: share of crops whose zoom is drawn from `wide_zoom` instead. From these the
             network learns where cells are and how large, but not their flows.
         rotate, flip: any angle, mirror images.
@@ -40,7 +41,7 @@ class AugmentSettings(Settings):
     size: int = Field(256, ge=16, le=4096)
     zoom: Zooms = (1.0, 2.0)
     diameter: float | None = Field(None, gt=0, le=1000)
-    diameter_of: Literal["type", "image"] = "type"
+    diameter_of: Literal["type", "image", "width"] = "type"
     wide_share: float = Field(0.0, ge=0, le=1)
     wide_zoom: Zooms = (0.25, 4.0)
     rotate: bool = True
@@ -56,3 +57,8 @@ class AugmentSettings(Settings):
     halo: float = Field(0.0, ge=0, le=100)
     debris: int = Field(0, ge=0, le=100)
     on_cell: float = Field(0.8, ge=0, le=1)
+
+    @property
+    def is_by_image(self) -> bool:
+        """True where every image is enlarged by its own cells."""
+        return self.diameter is not None and self.diameter_of != "type"

@@ -88,18 +88,25 @@ class Representation(ABC):
         """The map of the log2 of the diameter of each pixel's cell, or None where there is none."""
         return None
 
+    @property
+    def width_map(self) -> int | None:
+        """The same of the cell's width (see `bigkingxxl.widths`)."""
+        return None
+
     @abstractmethod
     def targets(
         self,
         planes: NDArray[np.int32],
         cell_type: NDArray[np.int16],
         diameter: Float32 | None = None,
+        width: Float32 | None = None,
     ) -> Float32:
         """float32[K, h, w] from label planes int32[L, h, w] (cell i is i + 1, 0 = background).
 
         Args:
             cell_type: int16[N], the type of each cell; cells may be absent from the planes.
             diameter: float32[N], of each whole cell in pixels; by default of what the planes show.
+            width: float32[N], of each whole cell in pixels; by default unknown.
         """
 
     @abstractmethod

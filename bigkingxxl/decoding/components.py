@@ -62,6 +62,7 @@ class Components(Representation):
         planes: NDArray[np.int32],
         cell_type: NDArray[np.int16],
         diameter: Float32 | None = None,  # noqa: ARG002 (no map of sizes here)
+        width: Float32 | None = None,  # noqa: ARG002
     ) -> Float32:
         """See `Representation.targets`: 1 where a cell of the type lies."""
         return foreground_targets(planes, cell_type, len(self.type_names))

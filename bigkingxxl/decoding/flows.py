@@ -30,15 +30,18 @@ class FlowsSettings(Settings):
             touch; decoding does not read it.
         size: a further map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`).
             It tells prediction how large an image shows its cells.
+        width: a further map of that cell's width (see `bigkingxxl.widths`). It tells prediction
+            how closely an image is to be looked at.
         flow_scale: flows are compared times this (Cellpose: 5), so that they count beside the
             foreground.
         dice_weight: of the foreground's Dice loss beside its cross-entropy.
         type_weight: of the cell types' cross-entropy; boundary_weight: of the boundary's;
-            size_weight: of the size's.
+            size_weight: of the size's and the width's.
     """
 
     boundary: bool = False
     size: bool = False
+    width: bool = False
     flow_scale: float = Field(5.0, gt=0, le=1e6)
     dice_weight: float = Field(1.0, ge=0, le=1e6)
     type_weight: float = Field(1.0, ge=0, le=1e6)
@@ -89,18 +92,21 @@ class Flows(Representation):
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """foreground, flow_row, flow_column, then type_<name> (from two types on), boundary."""
+        """foreground, flow_row, flow_column, type_<name> (of two types or more), and the others."""
         names = self.type_names if self._types else ()
         types = tuple(Channel(f"type_{name}", activation="softmax") for name in names)
         boundary = (Channel("boundary"),) if self.settings.boundary else ()
-        size = (Channel("size", "log_length", "identity"),) if self.settings.size else ()
+        sizes = [
+            Channel(name, "log_length", "identity")
+            for name in ("size", "width") if getattr(self.settings, name)
+        ]  # fmt: skip
         return (
             Channel("foreground"),
             Channel("flow_row", "row", "identity"),
             Channel("flow_column", "column", "identity"),
             *types,
             *boundary,
-            *size,
+            *sizes,
         )
 
     @property
@@ -111,12 +117,20 @@ class Flows(Representation):
     @property
     def size_map(self) -> int | None:
         """See `Representation.size_map`."""
-        return len(self.channels) - 1 if self.settings.size else None
+        return self._place("size") if self.settings.size else None
+
+    @property
+    def width_map(self) -> int | None:
+        """See `Representation.width_map`."""
+        return self._place("width") if self.settings.width else None
+
+    def _place(self, name: str) -> int:
+        return [channel.name for channel in self.channels].index(name)
 
     @property
     def _boundary(self) -> int:
         """Where the boundary map lies."""
-        return len(self.channels) - (2 if self.settings.size else 1)
+        return self._place("boundary")
 
     @property
     def _types(self) -> slice | None:
@@ -128,6 +142,7 @@ class Flows(Representation):
         planes: NDArray[np.int32],
         cell_type: NDArray[np.int16],
         diameter: Float32 | None = None,
+        width: Float32 | None = None,
     ) -> Float32:
         """See `Representation.targets`: flows of length 1, type layers 1 where the type lies."""
         maps = np.zeros((len(self.channels), *planes.shape[1:]), np.float32)
@@ -139,18 +154,12 @@ class Flows(Representation):
         if self.settings.boundary:
             maps[self._boundary] = boundary(top)
         if self.size_map is not None:
-            maps[self.size_map] = self._sizes(top, diameter)
+            if diameter is None:
+                diameter = disc_diameter(np.bincount(top.ravel())[1:]).astype(np.float32)
+            maps[self.size_map] = log_lengths(diameter, top)
+        if self.width_map is not None:
+            maps[self.width_map] = np.nan if width is None else log_lengths(width, top)
         return maps
-
-    def _sizes(self, top: NDArray[np.int32], diameter: Float32 | None) -> Float32:
-        """float32[h, w]: log2(diameter / SIZE_UNIT) in cells, NaN where none lies."""
-        if diameter is None:
-            area = np.bincount(top.ravel())[1:]
-            diameter = disc_diameter(area).astype(np.float32)
-        with np.errstate(divide="ignore"):
-            size = np.log2(np.maximum(diameter, 1e-3) / SIZE_UNIT)
-        # A whole-number index of 0, the background, reads the NaN in front.
-        return np.concatenate(([np.nan], size)).astype(np.float32)[top]
 
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Foreground, flows at every pixel, types and sizes on the foreground, boundary.
@@ -174,11 +183,11 @@ class Flows(Representation):
                 logits=logits[:, self._boundary, None], targets=targets[:, self._boundary, None]
             )
             total = total + settings.boundary_weight * losses["boundary"]
-        if self.size_map is not None:
-            sizes = targets[:, self.size_map]
-            gap = gaps(logits=logits[:, self.size_map], targets=sizes)
-            losses["size"] = known_mean(gap.abs(), targets=sizes)
-            total = total + settings.size_weight * losses["size"]
+        for name, place in (("size", self.size_map), ("width", self.width_map)):
+            if place is not None:
+                gap = gaps(logits=logits[:, place], targets=targets[:, place])
+                losses[name] = known_mean(gap.abs(), targets=targets[:, place])
+                total = total + settings.size_weight * losses[name]
         return {"loss": total, **losses}
 
     def type_layers(self, maps: Tensor) -> Tensor:
@@ -205,6 +214,18 @@ class Flows(Representation):
             return None
         weights: Float32 = (maps[self._types][:, seen] * maps[0][seen]).sum(axis=1)
         return weights.astype(np.float32)
+
+
+def log_lengths(lengths: Float32, top: NDArray[np.int32]) -> Float32:
+    """float32[h, w]: log2(length / SIZE_UNIT) of the cell on top, NaN where none lies.
+
+    Args:
+        lengths: float32[N], of each cell in pixels.
+        top: int32[h, w], cell i is i + 1.
+    """
+    values = np.log2(np.maximum(lengths, 1e-3) / SIZE_UNIT)
+    # A whole-number index of 0, the background, reads the NaN in front.
+    return np.concatenate(([np.nan], values)).astype(np.float32)[top]
 
 
 def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:

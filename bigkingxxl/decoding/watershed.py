@@ -81,6 +81,7 @@ class Watershed(Representation):
         planes: NDArray[np.int32],
         cell_type: NDArray[np.int16],
         diameter: Float32 | None = None,  # noqa: ARG002 (no map of sizes here)
+        width: Float32 | None = None,  # noqa: ARG002
     ) -> Float32:
         """See `Representation.targets`."""
         foreground = foreground_targets(planes, cell_type, len(self.type_names))

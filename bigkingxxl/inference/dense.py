@@ -30,9 +30,9 @@ from bigkingxxl.geometry import (
     whole,
 )
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.network import MeasuredSize, NetworkPredictor
 from bigkingxxl.inference.pieces import MapsFunction, in_pieces
-from bigkingxxl.inference.size.size_map import diameter_of_cells
+from bigkingxxl.inference.size.size_map import sizes_of_cells
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
 
@@ -92,12 +92,19 @@ class DensePredictor(NetworkPredictor):
         """See `NetworkPredictor.measures_size`: where the representation has a map of sizes."""
         return self.representation.size_map is not None
 
-    def measured_diameter(self, source: ImageSource) -> float | None:
-        """See `NetworkPredictor.measured_diameter`."""
-        size_map = self.representation.size_map
-        if size_map is None:
+    @property
+    def measures_width(self) -> bool:
+        """See `NetworkPredictor.measures_width`."""
+        return self.representation.width_map is not None
+
+    def measured_size(self, source: ImageSource) -> MeasuredSize | None:
+        """See `NetworkPredictor.measured_size`."""
+        places = (self.representation.size_map, self.representation.width_map)
+        known = [place for place in places if place is not None]
+        if not known:
             return None
-        return diameter_of_cells(self._maps_at, source, self.normalisation, size_map, SIZE_UNIT)
+        found = sizes_of_cells(self._maps_at, source, self.normalisation, known, SIZE_UNIT)
+        return None if found is None else MeasuredSize(found[0], found[-1])
 
     def seen(self, source: ImageSource, relative: float) -> Candidates:
         """The candidates of an image whose pixels are `relative` training pixels long."""

@@ -25,6 +25,20 @@ from bigkingxxl.models import PredictionSettings
 BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
 
 
+@dataclass(frozen=True)
+class MeasuredSize:
+    """How large an image shows its median cell, in its pixels.
+
+    Attributes:
+        diameter: of a disc of its area.
+        width: by which training brought images to one size (see `bigkingxxl.widths`); the diameter
+            for models that know no other.
+    """
+
+    diameter: float
+    width: float
+
+
 @dataclass(kw_only=True, eq=False)
 class NetworkPredictor(ABC):
     """A trained network as a `Predictor`; normalisation and scale are fixed for the whole image.
@@ -95,20 +109,33 @@ class NetworkPredictor(ABC):
         """Whether the network itself tells how large an image shows its cells."""
         return False
 
-    def measured_diameter(self, source: ImageSource) -> float | None:  # noqa: ARG002
-        """The diameter of an image's cells in its pixels, as far as the network tells."""
+    @property
+    def measures_width(self) -> bool:
+        """Whether it was trained on images brought to one width of cells, and tells widths."""
+        return False
+
+    def measured_size(self, source: ImageSource) -> MeasuredSize | None:  # noqa: ARG002
+        """How large an image shows its cells, as far as the network tells."""
         return None
 
     def _measured_size(self, source: ImageSource) -> float:
-        """The relative size: what is known, else what the network tells, else that of training."""
+        """The relative size: what is known, else what the network tells, else that of training.
+
+        Of a given diameter the network tells how closely cells of their shape are to be looked at.
+        """
         known, training = self.relative_size(source), self.training.median_diameter
-        if not self.is_unknown(source) or training is None:
+        is_given = self.scale is None and source.cell_diameter is not None
+        asks = self.measures_width if is_given else self.is_unknown(source)
+        if training is None or not asks:
             return known
-        diameter = self.measured_diameter(source)
-        if diameter is None:
+        measured = self.measured_size(source)
+        if measured is None:
             return known
+        relative = training / measured.width
+        if source.cell_diameter is not None:
+            relative *= measured.diameter / source.cell_diameter
         low, high = (limit / self.settings.scale for limit in SCALES)
-        return float(np.clip(training / diameter, low, high))
+        return float(np.clip(relative, low, high))
 
     def is_unknown(self, source: ImageSource) -> bool:
         """True where no scale is given and nothing says how large the image shows its cells."""

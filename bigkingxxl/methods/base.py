@@ -30,6 +30,8 @@ class Crop:
         planes: int32[L, h, w], cell i paints i + 1; overlapping cells lie on different planes.
         cell_type: int16[N].
         diameter: float32[N], of each whole cell in crop pixels; None takes what the planes show.
+        width: float32[N], of each whole cell in crop pixels (see `bigkingxxl.widths`); None where
+            the method does not learn it.
         ignored: bool[h, w], pixels that are not annotated; None where all are.
         is_wide: cells are shown far larger or smaller than prediction will show them.
     """
@@ -40,6 +42,7 @@ class Crop:
     diameter: Float32 | None = None
     ignored: NDArray[np.bool_] | None = None
     is_wide: bool = False
+    width: Float32 | None = None
 
 
 @dataclass
@@ -50,11 +53,15 @@ class Batch:
         images: float[B, C, h, w].
         targets: what the method's `collate` made of its `targets`.
         unlabelled: float[U, C, h, w], crops of images without annotation.
+        taught: int64[T], which of the crops a teacher sees too, and unlit: float[T, C, h, w], those
+            crops in the light that the camera saw them in.
     """
 
     images: Tensor
     targets: Any
     unlabelled: Tensor | None = None
+    taught: Tensor | None = None
+    unlit: Tensor | None = None
 
 
 class Method(ABC):
@@ -90,6 +97,11 @@ class Method(ABC):
     @property
     def learns_partly(self) -> bool:
         """Whether pixels of a crop may be marked as not annotated."""
+        return False
+
+    @property
+    def learns_width(self) -> bool:
+        """Whether the width of cells is among the targets."""
         return False
 
     @abstractmethod
@@ -167,9 +179,14 @@ class DenseMethod(Method):
         """See `Representation.learns_partly`."""
         return self.representation.learns_partly
 
+    @property
+    def learns_width(self) -> bool:
+        """See `Representation.width_map`."""
+        return self.representation.width_map is not None
+
     def targets(self, crop: Crop) -> Float32:
         """float32[K, h, w], NaN where the loss is not to look."""
-        maps = self.representation.targets(crop.planes, crop.cell_type, crop.diameter)
+        maps = self.representation.targets(crop.planes, crop.cell_type, crop.diameter, crop.width)
         if self.learns_partly:
             if crop.is_wide:
                 maps[list(self.representation.shape_maps)] = np.nan

@@ -25,7 +25,6 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.partial import counted, counted_candidates
 from bigkingxxl.evaluation.select_table import SelectTable
 from bigkingxxl.evaluation.tuning import changed_knob
-from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
@@ -33,6 +32,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
 from bigkingxxl.overlaps import iou_pairs
+from bigkingxxl.widths import typical_size
 
 Float64 = NDArray[np.float64]
 HIDDEN = (32, 32)
@@ -119,7 +119,7 @@ def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> 
         ignored, source = data.ignored(image_id), data.source(image_id)
         truth = data.instances(image_id)
         if predictor.measures_size and len(truth):
-            source.cell_diameter = float(np.median(disc_diameter(truth.areas())))
+            source.cell_diameter = typical_size(truth, by_width=predictor.measures_width)
         seen = counted_candidates(predictor.candidates(source), ignored)
         found[image_id] = Compared.of(seen, counted(truth, ignored))
     return found

@@ -24,7 +24,7 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
     What its start and its teachers were trained and selected on counts: it is no test of this one.
     """
     source = data.source(images.training[0])
-    one_size = recipe.augment.diameter is not None and recipe.augment.diameter_of == "image"
+    one_size = recipe.augment.is_by_image
     if one_size:
         diameter = (recipe.augment.diameter or 1.0) / recipe.prediction.scale
     else:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from bigkingxxl.data.augment import AnnotatedPixels, random_view
+from bigkingxxl.data.augment import AnnotatedPixels, RandomView, random_view
 from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset as ImageDataset
 from bigkingxxl.data.joined import SET, JoinedDataset
@@ -19,13 +20,16 @@ from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
+from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.training.interrupt import start_worker
 from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.sizes import type_diameters
+from bigkingxxl.widths import cell_widths
 
 CACHE_BYTES = 2_000_000_000
 FEW_CELLS = 5  # an image with so many is half as large as its own cells say, half as its set's
+Measure = Callable[[Instances], NDArray[np.float32]]
 UNTYPED = -1  # the type of cells that are of none of the method's types
 
 
@@ -49,8 +53,9 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         if recipe.augment.diameter is not None:
             policy = recipe.training.label_policy
             self.diameters = type_diameters(data, self.ids, policy)
-            if recipe.augment.diameter_of == "image":
-                self.own_diameters = image_diameters(data, self.ids, policy)
+            if recipe.augment.is_by_image:
+                measure = MEASURES[recipe.augment.diameter_of]
+                self.own_diameters = image_diameters(data, self.ids, policy, measure)
         self.cache: OrderedDict[str, AnnotatedPixels] = OrderedDict()
         self.cached_bytes = 0
 
@@ -59,13 +64,18 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         """image float32[C, h, w] and the method's targets."""
+        _, view, targets = self.view(index)
+        return torch.from_numpy(view.image), targets
+
+    def view(self, index: int) -> tuple[str, RandomView, Any]:
+        """The image that crop `index` is of, how it is seen, and the method's targets."""
         rng = np.random.default_rng((self.recipe.seed, index))
         image_id = self.ids[int(rng.choice(len(self.ids), p=self.chance))]
         pixels = self.pixels(image_id)
         view = random_view(pixels, self.views(image_id)[1], rng)
         crop = Crop(view.image, view.planes, pixels.cell_type, view.diameter, view.ignored,
-                    view.is_wide)  # fmt: skip
-        return torch.from_numpy(view.image), self.method.targets(crop)
+                    view.is_wide, view.width)  # fmt: skip
+        return image_id, view, self.method.targets(crop)
 
     def views(self, image_id: str) -> tuple[float, AugmentSettings]:
         """How much an image is shrunk once, and the views of what it then is."""
@@ -79,7 +89,8 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         What no view enlarges is shrunk smoothly, as prediction shrinks it.
 
         Args:
-            diameter: of the image's median cell in pixels; by default that of the cell type.
+            diameter: of the image's median cell in pixels, or what stands for it; by default that
+                of the cell type.
         """
         augment, enlarge = self.recipe.augment, 1.0
         if augment.diameter is not None and self.diameters:
@@ -99,6 +110,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         pixels = annotated_pixels(
             self.data, image_id, self.recipe.normalisation, self.method.type_names,
             self.recipe.training.label_policy, self.views(image_id)[0],
+            with_width=self.method.learns_width,
         )  # fmt: skip
         if pixels.ignored is not None and not self.method.learns_partly:
             pixels = hidden(pixels)
@@ -127,8 +139,12 @@ class MixedCrops(Dataset[tuple[torch.Tensor, Any]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
         """As `CropDataset`."""
+        return self.source(index)[index]
+
+    def source(self, index: int) -> CropDataset:
+        """The data set that crop `index` is drawn from."""
         drawn = np.random.default_rng((self.recipe.seed, index, 1)).random()
-        return (self.others if drawn < self.share else self.crops)[index]
+        return self.others if drawn < self.share else self.crops
 
 
 def annotated_pixels(
@@ -138,8 +154,14 @@ def annotated_pixels(
     type_names: tuple[str, ...],
     policy: LabelPolicy = "as_annotated",
     shrink: float = 1.0,
+    *,
+    with_width: bool = False,
 ) -> AnnotatedPixels:
-    """One image, normalised by its own statistics, with its annotations as planes."""
+    """One image, normalised by its own statistics, with its annotations as planes.
+
+    Args:
+        with_width: measure the cells' widths, which takes longer than all else.
+    """
     source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
     places = {name: place for place, name in enumerate(type_names)}
@@ -150,7 +172,8 @@ def annotated_pixels(
         image.astype(np.float16),
         planes.astype(np.int16) if len(cells) < np.iinfo(np.int16).max else planes,
         cells.boxes(), order[cells.cell_type],
-        disc_diameter(cells.areas()).astype(np.float32), data.ignored(image_id),
+        cell_diameters(cells), data.ignored(image_id),
+        cell_widths(cells) if with_width else None,
     )  # fmt: skip
     return pixels if shrink == 1 else pixels.shrunk(shrink)
 
@@ -192,15 +215,26 @@ def image_chances(data: ImageDataset, ids: Sequence[str], training: TrainingSett
     return chance / chance.sum()
 
 
+def cell_diameters(cells: Instances) -> NDArray[np.float32]:
+    """float32[N]: of a disc of each cell's area, in pixels."""
+    return disc_diameter(cells.areas()).astype(np.float32)
+
+
+MEASURES: Mapping[str, Measure] = {"image": cell_diameters, "width": cell_widths}
+
+
 def image_diameters(
-    data: ImageDataset, ids: Sequence[str], policy: LabelPolicy
+    data: ImageDataset, ids: Sequence[str], policy: LabelPolicy, measure: Measure = cell_diameters
 ) -> dict[str, float]:
     """The diameter (px) of each image's median cell; drawn to its set's where it has few cells.
 
     Images without cells are left out.
+
+    Args:
+        measure: what is taken for a cell's diameter.
     """
     groups = data.columns[SET] if isinstance(data, JoinedDataset) else {}
-    found = {image_id: disc_diameter(apply_policy(data.instances(image_id), policy).areas())
+    found = {image_id: measure(apply_policy(data.instances(image_id), policy))
              for image_id in ids}  # fmt: skip
     logs = {name: float(np.median(np.log(each))) for name, each in found.items() if len(each)}
     of_set: dict[str, list[float]] = {}

@@ -16,7 +16,6 @@ from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.evaluation.partial import counted
-from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.load import model_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
@@ -24,12 +23,14 @@ from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.methods.base import Batch, Method
 from bigkingxxl.models import Model, ModelCard
 from bigkingxxl.training.budget import Budget
+from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.selection import label
 from bigkingxxl.training.start import Start, take_weights
 from bigkingxxl.training.views import Views
+from bigkingxxl.widths import typical_size
 
 PICTURES = 3
 
@@ -86,6 +87,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.method, self.recipe, self.card, self.data = method, recipe, card, data
         self.images = images
+        self.teacher: CropTeacher | None = None
         self.validation_ids = tuple(validation_ids)
         network = method.build()
         if start is None:
@@ -132,7 +134,8 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The total loss of one batch."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
-        losses = self.method.loss(self.network, Batch(images, batch.targets))
+        targets = batch.targets if self.teacher is None else self.teacher.targets(batch)
+        losses = self.method.loss(self.network, Batch(images, targets))
         self.check(losses, batch_idx)
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         return losses["loss"]
@@ -196,7 +199,9 @@ class TrainingModule(L.LightningModule):
             return batch
         moved = super().transfer_batch_to_device(batch.targets, device, dataloader_idx)
         unlabelled = None if batch.unlabelled is None else batch.unlabelled.to(device)
-        return Batch(batch.images.to(device), moved, unlabelled)
+        taught, unlit = (None if each is None else each.to(device)
+                         for each in (batch.taught, batch.unlit))  # fmt: skip
+        return Batch(batch.images.to(device), moved, unlabelled, taught, unlit)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Views become crops where the images are."""
@@ -249,20 +254,17 @@ class TrainingModule(L.LightningModule):
     def validation_step(self, image_id: str, batch_idx: int) -> None:
         """Predict one image as the finished model would."""
         source = self.data.source(image_id)
-        if self.recipe.augment.diameter_of == "image":
+        augment = self.recipe.augment
+        if augment.is_by_image:
             # What is watched is how well cells are outlined: prediction estimates their size.
-            source.cell_diameter = self.diameter(image_id)
+            by_width = augment.diameter_of == "width"
+            source.cell_diameter = typical_size(self.truth[image_id], by_width=by_width)
         cells = select(self.predictor.candidates(source), self.card.operating_points)
         self.predicted[image_id] = counted(cells, self.data.ignored(image_id))
         if batch_idx < PICTURES and self.logger is not None:
             picture = torch.from_numpy(draw_overlay(source, cells))
             board: Any = self.logger.experiment
             board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
-
-    def diameter(self, image_id: str) -> float | None:
-        """Of a validation image's median true cell, in pixels; None where it has none."""
-        areas = self.truth[image_id].areas()
-        return float(np.median(disc_diameter(areas))) if len(areas) else None
 
     def on_validation_epoch_end(self) -> None:
         """Score the predicted images with the competition's metric."""

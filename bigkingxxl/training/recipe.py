@@ -135,8 +135,9 @@ class TeacherSettings(Settings):
     Attributes:
         model: by name or file; it makes the maps that are learned (`bundled` for `compact`). Of
             several models the mean of their maps is learned: an ensemble taught to one network.
-        flips: how many views of an image its maps are the mean of.
+        flips: how many views of an image, or of a crop, its maps are the mean of.
         weight: its part in the targets of annotated images.
+        sets: of several data sets those whose annotated images it has a say in; () = all.
         unlabelled: folders or files of images without annotation; by default those that the data
             set has of its own (`train_semi_supervised/`).
         semi_supervised: False leaves images without annotation out.
@@ -146,6 +147,7 @@ class TeacherSettings(Settings):
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "bundled"
     flips: int = Field(4, ge=1, le=8)
     weight: float = Field(0.3, ge=0, le=1)
+    sets: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
     semi_supervised: bool = True
     share: float = Field(0.3, ge=0, lt=1)
@@ -187,7 +189,7 @@ class Recipe(Settings):
             of the crops is drawn from (`training.varied_share`); their cells have no type.
         adversarial: a critic that judges the predicted masks, of images without annotation too.
         teacher: a trained model that is learned from beside the annotations, on images without
-            annotation too (`training.feed=device`).
+            annotation too. It sees whole images where `training.feed` is 'device', else crops.
         finish: what follows the training.
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
@@ -221,9 +223,9 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _lets_a_teacher_see(self) -> Self:
-        if self.teacher and self.training.feed != "device":
-            raise ValueError("a teacher sees whole images: it needs training.feed=device")
+    def _has_one_to_learn_from(self) -> Self:
+        if self.teacher and self.adversarial:
+            raise ValueError("a recipe has a critic or a teacher, expected one of them")
         return self
 
     @field_validator("cell_types")
@@ -253,7 +255,7 @@ class Recipe(Settings):
             raise SettingsError(
                 "only a recipe with a critic or a teacher learns from images without annotation: "
                 "take unetr_gan or rcnn_gan, or add --set adversarial.weight=0.002, or --set "
-                "teacher.model=bundled --set training.feed=device"
+                "teacher.model=bundled"
             )
         if named and not use:
             raise SettingsError("--unlabelled and --no-unlabelled exclude each other")

@@ -35,6 +35,7 @@ from bigkingxxl.training.checkpoints import (
     load_checkpoint,
     sentences_of_disks,
 )
+from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
 from bigkingxxl.training.device_images import DeviceImages, warped_channels
 from bigkingxxl.training.images import RunImages, choose_images, with_types
@@ -47,6 +48,12 @@ from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import alone_in_folder, check_same_run
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
+from bigkingxxl.training.taught_crops import (
+    TaughtCollate,
+    TaughtCrops,
+    check_taught,
+    unlabelled_sizes,
+)
 from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.trainer import make_trainer
 from bigkingxxl.training.unlabelled_crops import WithUnlabelled
@@ -123,10 +130,13 @@ def train(
     crops = training_crops(recipe, data, images, method, out)
     device = choose_device(device)
     pool = device_images(crops, unlabelled, device)
+    taught = None if pool else taught_crops(crops, unlabelled, out, device)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
     module = kind(method, recipe, card, data, images.shown, start, pool, budget)
+    if taught is not None:
+        module.teacher = CropTeacher.of(taught.teacher, method, device)
     trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop)
-    fit(trainer, module, batches(crops, unlabelled, pool), out, resume, stop)
+    fit(trainer, module, batches(taught or crops, unlabelled, pool), out, resume, stop)
     return finish(module, out, images, start, device)
 
 
@@ -204,10 +214,30 @@ def device_images(
     return DeviceImages.of(crops, teacher, unlabelled)
 
 
+def taught_crops(
+    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], out: Path, device: str
+) -> TaughtCrops | None:
+    """The crops of a run whose teacher sees crops.
+
+    Raises:
+        InputError: the method cannot learn from images without annotation.
+    """
+    if crops.recipe.teacher is None:
+        return None
+    if unlabelled:
+        check_taught(crops.method)
+    sizes = unlabelled_sizes(unlabelled, crops.recipe, out, device)
+    return TaughtCrops(crops, sizes, crops.recipe.teacher)
+
+
 def batches(
-    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], pool: DeviceImages | None
+    crops: CropDataset | MixedCrops | TaughtCrops,
+    unlabelled: Sequence[Path],
+    pool: DeviceImages | None,
 ) -> DataLoader[Any]:
     """What the module trains on: batches of crops, or `Views` of a pool on its device."""
+    if isinstance(crops, TaughtCrops):
+        return epoch_loader(crops, crops.recipe.training, TaughtCollate(crops.method))
     if pool is None:
         return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops)
     draws = ViewDraws(pool.viewed, crops.recipe)

@@ -40,7 +40,7 @@ def sized(recipe: Recipe, data: Dataset, ids: Sequence[str]) -> Recipe:
     types whose cells are larger or smaller have a zoom of their own among their decode knobs.
     """
     diameter = recipe.augment.diameter
-    if diameter is None or recipe.augment.diameter_of == "image":
+    if diameter is None or recipe.augment.is_by_image:
         return recipe
     policy = recipe.training.label_policy
     scale = diameter / cell_sizes(data, ids, policy).median_diameter

@@ -56,9 +56,9 @@ class AnnotatedImages(Dataset[WholeImage]):
         crops, image_id = self.crops, self.crops.ids[index]
         source = crops.pixels(image_id)
         planes = source.planes.astype(np.int32)
-        targets = crops.method.targets(
-            Crop(source.image, planes, source.cell_type, source.diameter, source.ignored)
-        )
+        crop = Crop(source.image, planes, source.cell_type, source.diameter, source.ignored,
+                    width=source.width)  # fmt: skip
+        targets = crops.method.targets(crop)
         _, labels = smallest_on_top(planes)
         shape = (source.image.shape[1], source.image.shape[2])
         viewed = Viewed(shape, source.boxes, crops.views(image_id)[1],

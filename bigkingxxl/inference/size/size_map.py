@@ -1,4 +1,4 @@
-"""How large an image shows its cells, read from a network's map of sizes.
+"""How large an image shows its cells, read from a network's maps of their sizes.
 
 The image is looked at over a small pyramid: as a whole and coarsely, and in finer windows where
 most is to be seen. At every pixel of a cell the map says how large that cell is, best where cells
@@ -7,7 +7,7 @@ are about as large as in training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,34 +28,46 @@ class Reading(NamedTuple):
     """What one look says.
 
     Attributes:
-        log_diameter: float32[P], log2 of the diameter in image pixels, of each foreground pixel.
+        log_size: float32[S, P], log2 of each size in image pixels, of each foreground pixel.
         weight: float32[P], so that every cell counts alike, more where the map is trusted more.
     """
 
-    log_diameter: Float32
+    log_size: Float32
     weight: Float32
 
 
-def diameter_of_cells(
-    maps: Maps, source: ImageSource, normalisation: Normalisation, size_map: int, unit: float
-) -> float | None:
-    """The diameter of an image's cells in its pixels, or None where too little is seen of them.
+def sizes_of_cells(
+    maps: Maps,
+    source: ImageSource,
+    normalisation: Normalisation,
+    size_maps: Sequence[int],
+    unit: float,
+) -> list[float] | None:
+    """The sizes of an image's cells in its pixels, or None where too little is seen of them.
 
     Args:
         maps: the maps of a window of an image at a scale (network pixels per image pixel), the
             foreground first.
-        size_map: which of the maps is log2(diameter / unit), in network pixels.
+        size_maps: which of the maps are log2(size / unit), in network pixels: the diameter first,
+            last the size by which training brought images to one.
+    Returns:
+        the median over cells of each size.
     """
-    readings = [read(maps(source, window, scale), scale, size_map, unit)
+    readings = [read(maps(source, window, scale), scale, size_maps, unit)
                 for window, scale in looks(source, normalisation)]  # fmt: skip
-    values = np.concatenate([each.log_diameter for each in readings])
+    sizes = np.concatenate([each.log_size for each in readings], axis=1)
     weights = np.concatenate([each.weight for each in readings])
-    if len(values) < FEWEST_PIXELS:
+    if len(weights) < FEWEST_PIXELS:
         return None
+    return [float(2.0 ** weighted_median(each, weights)) for each in sizes]
+
+
+def weighted_median(values: Float32, weights: Float32) -> float:
+    """The value at which half of the weight lies below."""
     order = np.argsort(values)
     total = np.cumsum(weights[order], dtype=np.float64)
     middle = int(np.searchsorted(total, total[-1] / 2))
-    return float(2.0 ** values[order][min(middle, len(values) - 1)])
+    return float(values[order][min(middle, len(values) - 1)])
 
 
 def looks(source: ImageSource, normalisation: Normalisation) -> Iterator[tuple[Window, float]]:
@@ -69,9 +81,10 @@ def looks(source: ImageSource, normalisation: Normalisation) -> Iterator[tuple[W
         yield window_around(middle, round(SIDE / scale), source), scale
 
 
-def read(maps: Float32, scale: float, size_map: int, unit: float) -> Reading:
-    """What the maps of a window at a scale say of the cells' diameter in image pixels."""
+def read(maps: Float32, scale: float, size_maps: Sequence[int], unit: float) -> Reading:
+    """What the maps of a window at a scale say of the cells' sizes in image pixels."""
     inside = maps[0] > 0.5
-    octaves = maps[size_map][inside]
-    weight = maps[0][inside] * np.exp2(-2 * octaves) * np.exp(-0.5 * (octaves / TRUST) ** 2)
+    octaves = maps[list(size_maps)][:, inside]
+    trust = np.exp(-0.5 * (octaves[-1] / TRUST) ** 2)
+    weight = maps[0][inside] * np.exp2(-2 * octaves[0]) * trust
     return Reading((octaves + np.log2(unit / scale)).astype(np.float32), weight.astype(np.float32))

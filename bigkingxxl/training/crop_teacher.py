@@ -1,0 +1,136 @@
+"""A teacher that sees the crops that are learned from.
+
+It sees them in the light of the camera, while the network that learns sees them in any; so that
+what it knows is kept (learning without forgetting) and holds in other lights too.
+
+Source: Li and Hoiem 2016 (learning without forgetting), Hinton et al. 2015 (distillation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bigkingxxl.decoding.base import Channel
+from bigkingxxl.errors import InputError
+from bigkingxxl.geometry import FLIPS, Symmetry
+from bigkingxxl.inference.dense import turn_vectors
+from bigkingxxl.methods.base import Batch, DenseMethod, Method
+from bigkingxxl.models import load_model, resolve_model
+from bigkingxxl.training.recipe import TeacherSettings
+
+FOREGROUND = "foreground"
+
+
+@dataclass(frozen=True, eq=False)
+class CropTeacher:
+    """Models whose maps of a crop, their mean, are a part of its targets.
+
+    Attributes:
+        settings: as the recipe has them.
+        models: each network and its method.
+        channels: of the network that learns. Maps that the teachers lack are not taught.
+    """
+
+    settings: TeacherSettings
+    models: Sequence[tuple[Any, DenseMethod]]
+    channels: tuple[Channel, ...]
+
+    @classmethod
+    def of(cls, settings: TeacherSettings, method: Method, device: str) -> CropTeacher:
+        """The models that the settings name, for a method that learns.
+
+        Raises:
+            ModelError: there is no such model, or it is damaged.
+            InputError: it makes no maps that this method learns.
+        """
+        if not isinstance(method, DenseMethod):
+            raise InputError(
+                f"the method '{method.name}' learns no maps, so that no teacher can show it any: "
+                "leave the recipe's 'teacher' out"
+            )
+        channels = method.representation.channels
+        return cls(settings, [_loaded(name, channels, device) for name in settings.models],
+                   channels)  # fmt: skip
+
+    @torch.no_grad()
+    def targets(self, batch: Batch) -> Tensor:
+        """float32[B, K, h, w]: the targets of a batch, those of taught crops in part the teacher's.
+
+        What is not annotated is the teacher's alone.
+        """
+        own: Tensor = batch.targets
+        if batch.taught is None or batch.unlit is None or len(batch.taught) == 0:
+            return own
+        maps, is_known = self.maps(batch.unlit)
+        targets, weight = own.clone(), self.settings.weight
+        before = own[batch.taught]
+        mixed = torch.where(before.isnan(), maps, (1 - weight) * before + weight * maps)
+        targets[batch.taught] = torch.where(is_known, mixed, before)
+        return targets
+
+    @torch.no_grad()
+    def maps(self, unlit: Tensor) -> tuple[Tensor, Tensor]:
+        """float32[T, K, h, w] as targets are, and bool[T, K, h, w]: where the teacher knows them.
+
+        A pixel has as much of a cell type as it is foreground, and a size where it is in a cell.
+        """
+        names = [channel.name for channel in self.channels]
+        total = torch.zeros((len(unlit), len(names), *unlit.shape[2:]), device=unlit.device)
+        known = torch.ones_like(total, dtype=torch.bool)
+        for network, method in self.models:
+            seen = self._seen(network, method, unlit)
+            own = [channel.name for channel in method.representation.channels]
+            has_types = any(channel.activation == "softmax"
+                            for channel in method.representation.channels)  # fmt: skip
+            foreground = seen[:, own.index(FOREGROUND)]
+            for place, channel in enumerate(self.channels):
+                if channel.name not in own:
+                    # A type that the teacher does not tell apart has no part of its pixels.
+                    known[:, place] &= channel.activation == "softmax" and has_types
+                    continue
+                layer = seen[:, own.index(channel.name)]
+                if channel.activation == "softmax":
+                    layer = layer * foreground
+                if channel.kind == "log_length":
+                    known[:, place] &= foreground > 0.5
+                total[:, place] += layer
+        return total / len(self.models), known
+
+    def _seen(self, network: Any, method: DenseMethod, unlit: Tensor) -> Tensor:
+        """float32[T, k, h, w]: the maps of one model, their mean over its views."""
+        views = FLIPS[: self.settings.flips]
+        if views == (Symmetry(),):
+            return method.maps(network, unlit.contiguous(memory_format=torch.channels_last))
+        images = unlit.cpu().numpy()
+        total: Any = 0
+        for view in views:
+            turned = torch.from_numpy(view.apply(images).copy()).to(unlit.device)
+            seen = method.maps(network, turned).float().cpu().numpy()
+            for maps in seen:
+                back = view.inverse
+                maps[:] = turn_vectors(
+                    back.apply(maps).copy(), back, method.representation.channels
+                )
+            total = total + seen
+        return torch.from_numpy(total / len(views)).to(unlit.device)
+
+
+def _loaded(name: str, channels: Sequence[Channel], device: str) -> tuple[Any, DenseMethod]:
+    """A network by name or file; see `CropTeacher.of`."""
+    path = resolve_model(name)
+    model = load_model(path, device)
+    wanted = [channel.name for channel in channels]
+    dense = model.method if isinstance(model.method, DenseMethod) else None
+    made = [channel.name for channel in dense.representation.channels] if dense else []
+    shared = [each for each in made if each in wanted]
+    if dense is None or FOREGROUND not in shared or len(shared) < 2:
+        raise InputError(
+            f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
+            f"makes some of what is learned here: {', '.join(wanted)}"
+        )
+    return model.network.eval(), dense

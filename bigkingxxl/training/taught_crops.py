@@ -1,0 +1,160 @@
+"""Crops that a teacher sees too: of annotated images, and of images without annotation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from bigkingxxl.data.augment import AnnotatedPixels, RandomView, random_view
+from bigkingxxl.data.joined import JoinedDataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.io.images.image_files import open_image
+from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.models import resolve_model
+from bigkingxxl.training.crops import CropDataset, MixedCrops
+from bigkingxxl.training.recipe import Recipe, TeacherSettings
+from bigkingxxl.training.unlabelled_crops import CACHED, bare_pixels
+from bigkingxxl.widths import typical_size
+
+APART = 3  # these random numbers are none of the crops' own
+SIZES = "unlabelled_sizes.json"
+
+
+class TaughtCrop(NamedTuple):
+    """A crop, its targets, and what a teacher sees of it: the crop in plain light, or None."""
+
+    image: torch.Tensor
+    targets: Any
+    unlit: torch.Tensor | None
+
+
+class TaughtCrops(Dataset[TaughtCrop]):
+    """Crops for a run with a teacher: item i is a function of seed and i.
+
+    Simulated images are annotated without a slip, and no teacher has a say there; nor where cells
+    are shown far larger or smaller than it knows them.
+
+    Args:
+        crops: annotated ones; sizes: images without annotation and how large they show their cells
+            (see `unlabelled_sizes`); these are `teacher.share` of the crops.
+        teacher: of the recipe.
+    """
+
+    def __init__(
+        self,
+        crops: CropDataset | MixedCrops,
+        sizes: Mapping[Path, float | None],
+        teacher: TeacherSettings,
+    ) -> None:
+        self.crops, self.sizes, self.teacher = crops, sizes, teacher
+        self.paths = tuple(sizes)
+        self.main = crops.crops if isinstance(crops, MixedCrops) else crops
+        self.method, self.recipe = crops.method, crops.recipe
+        self.cache: dict[int, AnnotatedPixels] = {}
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> TaughtCrop:
+        """See `TaughtCrop`; images float32[C, h, w]."""
+        rng = np.random.default_rng((self.recipe.seed, index, APART))
+        if self.paths and rng.random() < self.teacher.share:
+            return self._unlabelled(rng)
+        source = self.crops.source(index) if isinstance(self.crops, MixedCrops) else self.crops
+        image_id, view, targets = source.view(index)
+        shows = source is self.main and not view.is_wide and self.is_taught(image_id)
+        return TaughtCrop(torch.from_numpy(view.image), targets, _unlit(view) if shows else None)
+
+    def is_taught(self, image_id: str) -> bool:
+        """Whether the teacher has a say in an annotated image."""
+        sets, data = self.teacher.sets, self.main.data
+        if not sets or not isinstance(data, JoinedDataset):
+            return self.teacher.weight > 0
+        return self.teacher.weight > 0 and data.set_of(image_id) in sets
+
+    def _unlabelled(self, rng: np.random.Generator) -> TaughtCrop:
+        place = int(rng.integers(len(self.paths)))
+        augment = self.main.views_of(None, self.sizes[self.paths[place]])[1]
+        view = random_view(self._pixels(place), augment.changed(wide_share=0.0), rng)
+        blank = Crop(view.image, view.planes, np.zeros(0, np.int16), view.diameter,
+                     np.ones(view.image.shape[1:], bool), width=view.diameter)  # fmt: skip
+        return TaughtCrop(torch.from_numpy(view.image), self.method.targets(blank), _unlit(view))
+
+    def _pixels(self, place: int) -> AnnotatedPixels:
+        if place not in self.cache:
+            while len(self.cache) >= CACHED:
+                self.cache.pop(next(iter(self.cache)))
+            path = self.paths[place]
+            pixels = bare_pixels(path, self.recipe)
+            shrink = self.main.views_of(None, self.sizes[path])[0]
+            self.cache[place] = pixels if shrink == 1 else pixels.shrunk(shrink)
+        return self.cache[place]
+
+
+def _unlit(view: RandomView) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(view.unlit, np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtCollate:
+    """Makes batches of taught crops; a class, as worker processes may be sent it by name."""
+
+    method: Method
+
+    def __call__(self, items: Sequence[TaughtCrop]) -> Batch:
+        """See `Batch`."""
+        seen = [(place, item.unlit) for place, item in enumerate(items) if item.unlit is not None]
+        batch = Batch(torch.stack([item.image for item in items]),
+                      self.method.collate([item.targets for item in items]))  # fmt: skip
+        if seen:
+            batch.taught = torch.tensor([place for place, _ in seen])
+            batch.unlit = torch.stack([unlit for _, unlit in seen])
+        return batch
+
+
+def check_taught(method: Method) -> None:
+    """Refuse images without annotation for a method that learns whole crops only.
+
+    Raises:
+        InputError: it does.
+    """
+    if not method.learns_partly:
+        raise InputError(
+            f"the method '{method.name}' with these settings cannot learn from images without "
+            "annotation by a teacher: add --no-unlabelled"
+        )
+
+
+def unlabelled_sizes(
+    paths: Sequence[Path], recipe: Recipe, out: Path, device: str
+) -> dict[Path, float | None]:
+    """The diameter, or width, of the median cell that the first teacher sees in each image.
+
+    None where the recipe brings images to no size, or nothing is seen. Kept in the run folder, so
+    that a run that goes on draws the same crops.
+    """
+    augment, teacher = recipe.augment, recipe.teacher
+    if teacher is None or augment.diameter is None or not paths:
+        return dict.fromkeys(paths)
+    kept = out / SIZES
+    if kept.is_file():
+        known = json.loads(kept.read_text())
+        if set(known) == {path.name for path in paths}:
+            return {path: known[path.name] for path in paths}
+    predictor, card = load_predictor(resolve_model(teacher.models[0]), device)
+    by_width, found = augment.diameter_of == "width", {}
+    for path in paths:
+        cells = select(predictor.candidates(open_image(path)), card.operating_points)
+        found[path] = typical_size(cells, by_width=by_width)
+    write_json(kept, {path.name: size for path, size in found.items()})
+    return found
