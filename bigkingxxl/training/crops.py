@@ -217,7 +217,8 @@ def image_chances(data: ImageDataset, ids: Sequence[str], training: TrainingSett
 
 def cell_diameters(cells: Instances) -> NDArray[np.float32]:
     """float32[N]: of a disc of each cell's area, in pixels."""
-    return disc_diameter(cells.areas()).astype(np.float32)
+    diameters: NDArray[np.float32] = disc_diameter(cells.areas()).astype(np.float32)
+    return diameters
 
 
 MEASURES: Mapping[str, Measure] = {"image": cell_diameters, "width": cell_widths}

@@ -178,6 +178,7 @@ class Toy(Representation):
         planes: NDArray[np.int32],
         cell_type: NDArray[np.int16],
         diameter: Float32 | None = None,
+        width: Float32 | None = None,
     ) -> Float32:
         raise NotImplementedError
 

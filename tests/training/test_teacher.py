@@ -13,7 +13,7 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.light import Light
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
-from bigkingxxl.errors import InputError, SettingsError
+from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import Affine
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.registry import make_method
@@ -168,5 +168,3 @@ def test_a_teacher_of_other_maps_is_refused(labelled: Dataset, model: Path, tmp_
     other = recipe.changed(settings={**NETWORK, "representation_settings": {"boundary": True}})
     with pytest.raises(InputError, match=r"makes foreground, .*expected .*boundary"):
         train(other, labelled, tmp_path / "run", device="cpu", quiet=True)
-    with pytest.raises(SettingsError, match=r"training\.feed=device"):
-        recipe.changed(training={"feed": "processes"})

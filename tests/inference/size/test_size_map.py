@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bigkingxxl.decoding.base import SIZE_UNIT
-from bigkingxxl.geometry import Window, disc_diameter, resize, scaled_size
+from bigkingxxl.decoding.flows import Flows, FlowsSettings
+from bigkingxxl.geometry import Window, disc_diameter, resize, scaled_size, whole
 from bigkingxxl.images import ArrayImage, ImageSource, Normalisation
-from bigkingxxl.inference.size.size_map import SIDE, diameter_of_cells, looks
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.size.size_map import SIDE, looks, sizes_of_cells
+from bigkingxxl.inference.size.sizing import TrainingImages
+from bigkingxxl.models import PredictionSettings
+from bigkingxxl.operating_points import OperatingPoints
 
 Float32 = NDArray[np.float32]
 
@@ -35,10 +40,35 @@ def maps_of_discs(source: ImageSource, window: Window, scale: float) -> Float32:
     return np.stack((inside, np.where(inside, sizes, 0))).astype(np.float32)
 
 
+def diameter_of(source: ImageSource) -> float | None:
+    found = sizes_of_cells(maps_of_discs, source, Normalisation(), [1], SIZE_UNIT)
+    return None if found is None else found[0]
+
+
+def predictor(median_diameter: float = 20.0) -> DensePredictor:
+    """One that tells foreground, and of every cell the diameter, and half of it as its width."""
+
+    def maps(tiles: Float32) -> Float32:
+        made = []
+        for tile in tiles:
+            seen = maps_of_discs(ArrayImage(100 * tile[0]), whole(tile.shape[1:]), 1.0)
+            flows = np.zeros((2, *tile.shape[1:]), np.float32)
+            made.append(np.stack((seen[0], *flows, seen[1], seen[1] - seen[0])))
+        return np.stack(made)
+
+    settings = FlowsSettings(size=True, width=True)
+    return DensePredictor(
+        maps, Flows(("cell",), settings), points=OperatingPoints(), estimate=True,
+        normalisation=Normalisation(low=0.0, high=100.0, zero="low"),
+        settings=PredictionSettings(scale=1.5, tile=512, overlap=32),
+        training=TrainingImages(median_diameter=median_diameter),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("diameter", [8.0, 16.0, 41.0, 90.0])
 def test_the_diameter_is_that_of_the_cells(diameter: float) -> None:
     source = ArrayImage(discs(diameter))
-    found = diameter_of_cells(maps_of_discs, source, Normalisation(), 1, SIZE_UNIT)
+    found = diameter_of(source)
     assert found == pytest.approx(diameter, rel=0.15)
 
 
@@ -47,14 +77,14 @@ def test_every_cell_counts_alike() -> None:
     image = discs(16.0)
     rows, cols = np.mgrid[:520, :704]
     image[(rows - 150) ** 2 + (cols - 150) ** 2 < 110**2] = 200
-    found = diameter_of_cells(maps_of_discs, ArrayImage(image), Normalisation(), 1, SIZE_UNIT)
+    found = diameter_of(ArrayImage(image))
     assert found == pytest.approx(16.0, rel=0.2)
 
 
 def test_an_image_without_cells_says_nothing() -> None:
     image = np.zeros((100, 100), np.uint8)
     image[0, 0] = 1
-    found = diameter_of_cells(maps_of_discs, ArrayImage(image), Normalisation(), 1, SIZE_UNIT)
+    found = diameter_of(ArrayImage(image))
     assert found is None
 
 
@@ -68,3 +98,24 @@ def test_looks_stay_small_whatever_the_image(size: tuple[int, int]) -> None:
         assert height * width <= 1.1 * SIDE**2
         assert window == window.clipped(source.shape)
     assert len(seen) <= 8
+
+
+def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
+    seen = predictor()
+    measured = seen.measured_size(ArrayImage(discs(30.0)))
+    assert measured is not None
+    assert measured.diameter == pytest.approx(30, rel=0.15)
+    assert measured.width == pytest.approx(measured.diameter / 2, rel=0.05)
+    found = seen.candidates(ArrayImage(discs(30.0)))
+    assert found.relative_size == pytest.approx(20 / measured.width, rel=0.01)
+
+
+def test_a_given_diameter_that_was_told_changes_nothing_and_half_of_it_doubles() -> None:
+    seen, source = predictor(), ArrayImage(discs(30.0))
+    measured = seen.measured_size(source)
+    assert measured is not None
+    before = seen.candidates(source).relative_size
+    source.cell_diameter = measured.diameter
+    assert seen.candidates(source).relative_size == pytest.approx(before)
+    source.cell_diameter = measured.diameter / 2
+    assert seen.candidates(source).relative_size == pytest.approx(2 * before)
