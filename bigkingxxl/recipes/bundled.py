@@ -10,7 +10,7 @@ nobody may train on without asking are left out by name: `--leave-out SET`.
 """
 
 method = "compact"
-init = "bundled"
+init = "sartorius"
 settings = {"representation": "flows", "representation_settings": {"size": True, "width": True}}
 augment = {
     "size": 256,
@@ -50,7 +50,7 @@ training = {
         "ctc_u373": 1.5,
     },
 }
-teacher = {"model": "bundled", "weight": 0.4, "flips": 1, "sets": ("sartorius",), "share": 0.08}
+teacher = {"model": "sartorius", "weight": 0.4, "flips": 1, "sets": ("sartorius",), "share": 0.08}
 varied_images = 160
 finish = {"calibrate_images": 240, "export": True}
 prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}

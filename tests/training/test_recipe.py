@@ -55,12 +55,14 @@ def test_adapting_needs_a_model() -> None:
         load_recipe("compact", ["adapt=true"])
 
 
-def test_the_bundled_recipe_starts_from_the_shipped_model_and_brings_cells_to_one_size() -> None:
+def test_the_bundled_recipe_starts_from_the_shipped_model_and_brings_cells_to_one_width() -> None:
     made = load_recipe("bundled")
     assert (made.init, made.augment.diameter_of, made.training.label_policy) == (
-        "bundled", "image", "fill_holes",
+        "sartorius", "width", "fill_holes",
     )  # fmt: skip
-    assert made.method == load_recipe("synthetic").method == "compact"
+    assert made.teacher is not None
+    assert made.teacher.model == made.init
+    assert made.augment == load_recipe("open").augment
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
