@@ -152,23 +152,41 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def append_whole(path: Path, content: bytes) -> None:
+def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
     """Append to a file that is there, all of it or nothing.
+
+    Args:
+        durable: it is on the disk when this returns, and stays there if the power fails. The file
+            must be there.
 
     Raises:
         OutputError: the disk is full or the file cannot be written.
     """
     try:
-        with path.open("ab", buffering=0) as stream:
-            end = stream.tell()
+        with path.open("r+b" if durable else "ab", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END)
             try:
                 if stream.write(content) != len(content):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if durable:
+                    os.fsync(stream.fileno())
             except BaseException:
                 stream.truncate(end)
                 raise
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; it is on the disk when this returns.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def file_hash(path: Path) -> str:

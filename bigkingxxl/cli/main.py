@@ -57,6 +57,10 @@ COMMANDS: dict[str, Target] = {
     "measure": Target(
         "bigkingxxl.cli.measure:measure", "Measure cells again after label images were corrected."
     ),
+    "view": Target(
+        "bigkingxxl.cli.view:view", "Look at cells, correct them and learn, in the browser."
+    ),
+    "annotate": Target("bigkingxxl.cli.view:annotate", "Draw the cells of images in the browser."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
     "calibrate": Target(
         "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."

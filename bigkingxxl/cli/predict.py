@@ -143,7 +143,7 @@ def predict(
     options = repr((changes, given, cell_type, channel, z, type_vote, weight))
     settings = run_settings(
         fingerprint([*hashes, options]), selection, chosen, model="+".join(hashes),
-        reading=reading.as_json(),
+        reading=reading.as_json(), models=model,
     )  # fmt: skip
     with resumable():
         result = predict_folder(

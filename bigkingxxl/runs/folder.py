@@ -64,14 +64,14 @@ class FolderResult:
 
 def run_settings(
     key: str, selection: Selection, formats: Sequence[str], *, model: str = "",
-    reading: dict[str, object] | None = None,
+    reading: dict[str, object] | None = None, models: Sequence[str] = (),
 ) -> RunSettings:  # fmt: skip
     """The settings of a run.
 
     Args:
         key: fingerprint of the model and of all settings that decide candidates.
         formats: names of formats, or 'all'; model: hash of the model, for tables to name.
-        reading: how images are opened.
+        reading: how images are opened; models: their names or files, for people and the viewer.
 
     Raises:
         InputError: an unknown format.
@@ -81,8 +81,15 @@ def run_settings(
         {
             "cell_type": selection.cell_type, "min_score": selection.min_score,
             "min_area": selection.min_area, "exclude_border": selection.exclude_border,
+            "points": selection.points.model_dump(mode="json"),
+            "models": [_lasting(name) for name in models],
         },
     )  # fmt: skip
+
+
+def _lasting(model: str) -> str:
+    """A model's name, of a file its path from anywhere."""
+    return str(Path(model).absolute()) if Path(model).is_file() else model
 
 
 def predict_folder(

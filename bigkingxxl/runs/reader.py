@@ -86,9 +86,18 @@ class ImageResult:
         row = dict(self.record.details["row"])
         return ImageSummary(**{**row, "warnings": tuple(row["warnings"])})
 
-    @cached_property
+    @property
     def numbered_cells(self) -> NumberedCells:
         """The cells and their numbers in the label image, as that is now.
+
+        Raises:
+            InputError, FormatError: they are not there, or damaged.
+        """
+        return self.predicted_cells
+
+    @cached_property
+    def predicted_cells(self) -> NumberedCells:
+        """The cells without the viewer's corrections; those of a label image changed by hand.
 
         Raises:
             InputError, FormatError: they are not there, or damaged.
@@ -179,6 +188,14 @@ class Run(Mapping[str, ImageResult]):
             if record.key == self.settings.run
         }  # fmt: skip
         return dict(sorted(found.items()))
+
+    def refresh(self, image_id: str) -> None:
+        """See what a run that is at work has made of one image since."""
+        failure, summary = (self._store.record(kind, image_id) for kind in (FAILURE, SUMMARY))
+        if failure is not None and failure.key == self.settings.run:
+            self._records[image_id] = failure
+        elif summary is not None and summary.details.get("run") == self.settings.run:
+            self._records[image_id] = summary
 
     def __getitem__(self, image_id: str) -> ImageResult:
         if image_id not in self._records:

@@ -51,7 +51,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import models_json_schema
 
 CONTRACT_VERSION = 1
 LARGEST_CELL = 2**31 - 1
@@ -585,6 +584,8 @@ def models() -> tuple[type[Wire], ...]:
 
 def schema() -> dict[str, Any]:
     """One JSON schema of all types (`$defs`) and of all routes (`x-routes`)."""
+    from pydantic.json_schema import models_json_schema
+
     _, definitions = models_json_schema(
         [(model, "serialization") for model in models()], title="BigKingXXL viewer"
     )

@@ -136,33 +136,56 @@ def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
 def write_label_image(path: Path, instances: Instances) -> None:
     """Write a TIFF or PNG in which cell i is i + 1; of overlapping cells the later one shows.
 
-    uint16, and uint32 (TIFF alone) above 65,535 cells. A TIFF keeps the pixel size as ImageJ reads
-    it, where it is known.
+    See `write_labels`.
+    """
+    kind = np.uint32 if len(instances) > LARGEST_UINT16 else np.uint16
+    check_writable(path, len(instances))
+    write_labels(
+        path, instances.label_map().astype(kind), instances.pixel_size_um,
+        is_single=len(instances) == 1,
+    )  # fmt: skip
+
+
+def write_labels(
+    path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | None = None, *, is_single: bool
+) -> None:
+    """Write the numbers of cells as TIFF or PNG.
+
+    uint16, and uint32 (TIFF alone) where a number is above 65,535. A TIFF keeps the pixel size as
+    ImageJ reads it, where it is known.
+
+    Args:
+        labels: uint16 or uint32 [H, W], 0 is background.
+        is_single: they are one cell, however many parts it has.
 
     Raises:
         OutputError: the ending is neither .tif, .tiff nor .png, a PNG would need more than 16 bits,
             or the file cannot be written.
     """
     path = Path(path)
-    ending = path.suffix.lower()
-    if ending not in LABEL_SUFFIXES:
-        raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png")
-    is_large = len(instances) > LARGEST_UINT16
-    if ending == ".png" and is_large:
-        raise OutputError(
-            f"{path} is not written: a PNG holds up to {LARGEST_UINT16:,} cells, these are "
-            f"{len(instances):,}; write a .tif instead"
-        )
-    labels = instances.label_map().astype(np.uint32 if is_large else np.uint16)
+    is_large = labels.dtype.itemsize > 2
+    check_writable(path, LARGEST_UINT16 + 1 if is_large else 0)
     with whole_file(path) as temporary:
         if is_large:
-            _write_32_bits(temporary, labels, instances.pixel_size_um)
+            _write_32_bits(temporary, labels, pixel_size_um)
         else:
             content = BytesIO()
-            notes = [SINGLE] if len(instances) == 1 else []
-            file_format = "PNG" if ending == ".png" else "TIFF"
-            _save(content, labels, file_format, instances.pixel_size_um, notes)
+            notes = [SINGLE] if is_single else []
+            file_format = "PNG" if path.suffix.lower() == ".png" else "TIFF"
+            _save(content, labels, file_format, pixel_size_um, notes)
             temporary.write_bytes(content.getvalue())
+
+
+def check_writable(path: Path, highest: int) -> None:
+    """Refuse an ending that holds no label image with numbers up to the highest."""
+    ending = Path(path).suffix.lower()
+    if ending not in LABEL_SUFFIXES:
+        raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png")
+    if ending == ".png" and highest > LARGEST_UINT16:
+        raise OutputError(
+            f"{path} is not written: a PNG holds up to {LARGEST_UINT16:,} cells, these are "
+            f"{highest:,}; write a .tif instead"
+        )
 
 
 def _save(

@@ -124,6 +124,7 @@ class FileImage(ImageSource):
         self.pixel_size_um = pixel_size_um
         self.frame = frame
         self._samples = samples
+        self.is_colour = is_colour
         self._is_luminance = is_colour and channel is None
         self._taken = slice(0, count) if channel is None else slice(channel, channel + 1)
         self.channels = 1 if self._is_luminance or channel is not None else count

@@ -1,0 +1,90 @@
+"""Other thresholds for all images that nobody corrected: cells selected anew, no network asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.jobs import Finished, Report
+from bigkingxxl.viewer.server.of_files import ImagesWorkspace
+from bigkingxxl.viewer.server.of_run import RunWorkspace
+from bigkingxxl.viewer.server.session import Session
+
+
+class Applying:
+    """Selects the cells of a run anew.
+
+    Args:
+        settings: the sliders' values; None is the model's own.
+    """
+
+    kind: wire.JobKind = "apply"
+    can_resume = True
+
+    def __init__(self, session: Session, settings: wire.Settings) -> None:
+        self.session, self.settings = session, settings
+
+    def run(self, report: Report) -> Finished:
+        """See `Work`."""
+        from bigkingxxl.runs.folder import predict_folder, run_settings
+        from bigkingxxl.runs.reading import Reading
+
+        run = run_of(self.session)
+        before = run.run_settings
+        selection = run.selection(self.settings)
+        settings = run_settings(
+            before.key, selection, before.formats, model=before.model,
+            reading=dict(before.reading), models=before.selection.get("models") or (),
+        )  # fmt: skip
+        ids: dict[Path, list[str]] = {}
+        for name, image in run.run.items():
+            if not image.failure and not image.record.is_gone():
+                ids.setdefault(image.path, []).append(name)
+        reading = Reading.of(before.reading)
+
+        def open_images(path: Path) -> Sequence[ImageSource]:
+            return reading.reopen(path, ids[path])
+
+        def track(items: Iterable[Any], total: int | None, _: str) -> Iterator[Any]:
+            for index, item in enumerate(items):
+                report.step(index, total, "selecting cells")
+                yield item
+
+        result = predict_folder(
+            None, sorted(ids), open_images, run.folder, replace(settings, formats=before.formats),
+            selection, name_of=lambda path: ids[path][0], track=track, ahead=1,
+        )  # fmt: skip
+        reload_all(self.session)
+        failed = len(result.failed)
+        if failed:
+            first = next(iter(result.failed.values()))
+            raise InputError(f"{failed} of {len(ids)} images failed: {first}")
+        return Finished(f"applied to {len(result.cells)} images")
+
+
+def run_of(session: Session) -> RunWorkspace:
+    """The run that is looked at.
+
+    Raises:
+        InputError: there is none.
+    """
+    workspace = session.workspace
+    found = workspace.done if isinstance(workspace, ImagesWorkspace) else workspace
+    if not isinstance(found, RunWorkspace):
+        raise InputError("there is no run of `bigkingxxl predict` here")
+    return found
+
+
+def reload_all(session: Session) -> None:
+    """Look at the run again; cells that nobody corrected are those that it has now."""
+    workspace = session.workspace
+    if isinstance(workspace, ImagesWorkspace | RunWorkspace):
+        workspace.reload()
+    session.reload()
+    session.forget_predictions()
+    session.events.add("folder")

@@ -1,0 +1,273 @@
+"""The cells of one image as they are now, in memory: takes edits that fit, refuses others.
+
+The raster and the attributes always agree: every number in the raster has attributes, and nothing
+else has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.viewer.contract import LARGEST_CELL, Cell, Edit
+
+Labels = NDArray[Any]  # uint16 or uint32 [H, W]
+LARGEST_UINT16 = 65_535
+COLUMNS = 4  # place, length, old, new
+
+
+class UnfitError(Exception):
+    """An edit that breaks the rules; it would break them at any revision."""
+
+
+class StaleError(Exception):
+    """An edit that does not fit what is there: the page has to load the image anew."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The last edit of a window: its number, what it was, and the revision that it led to."""
+
+    seq: int
+    digest: str
+    revision: int
+
+
+@dataclass
+class Document:
+    """The cells of one image.
+
+    Attributes:
+        labels: the raster; cells: attributes by number; reviewed: bool[H, W]; done: 'image done'.
+        revision: how many edits there were; next_cell: a number that no cell has or had.
+        counts: pixels by number.
+        windows: the last edit of each window; last_window: whose edit was the last of all.
+    """
+
+    labels: Labels
+    cells: dict[int, Cell]
+    reviewed: NDArray[np.bool_]
+    done: bool = False
+    revision: int = 0
+    next_cell: int = 1
+    windows: dict[str, Answered] = field(default_factory=dict)
+    last_window: str = ""
+    counts: dict[int, int] = field(init=False)
+    reviewed_pixels: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.labels = compact(self.labels)
+        self.counts = counts_of(self.labels)
+        self.reviewed_pixels = int(np.count_nonzero(self.reviewed))
+        self.next_cell = max(self.next_cell, max(self.counts, default=0) + 1)
+        if self.counts.keys() != self.cells.keys():
+            raise ValueError("the numbers of cells are not those of the raster")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return int(self.labels.shape[0]), int(self.labels.shape[1])
+
+    @property
+    def reviewed_share(self) -> float:
+        """The share of pixels that is reviewed; all where the image is done."""
+        return 1.0 if self.done else self.reviewed_pixels / max(self.reviewed.size, 1)
+
+    @property
+    def confluence(self) -> float:
+        """The share of pixels that cells cover."""
+        return sum(self.counts.values()) / max(self.labels.size, 1)
+
+    # ---- edits ----------------------------------------------------------------------------------
+
+    def answered(self, edit: Edit) -> int | None:
+        """The revision that an edit led to which was sent before; None for a new one.
+
+        Raises:
+            StaleError: the window's edits do not follow each other.
+        """
+        last = self.windows.get(edit.window)
+        if last is not None and last.seq == edit.seq and last.digest == digest_of(edit):
+            return last.revision
+        expected = 1 if last is None else last.seq + 1
+        if edit.seq != expected:
+            raise StaleError(
+                f"edit {edit.seq} of this window does not follow edit {expected - 1}: load the "
+                "image again"
+            )
+        return None
+
+    def check(self, edit: Edit) -> None:
+        """Refuse an edit that does not fit; nothing is changed.
+
+        Raises:
+            StaleError: it is of another revision, or what was there before is something else.
+            UnfitError: it breaks the rules.
+        """
+        if edit.revision != self.revision:
+            raise StaleError(
+                "another window changed this image"
+                if edit.revision < self.revision
+                else "the page is ahead of what is on disk: load the image again"
+            )
+        runs = runs_of(edit.runs, self.size, LARGEST_CELL)
+        reviewed = runs_of(edit.reviewed, self.size, 1)
+        if not (len(runs) or len(reviewed) or edit.cells or edit.done is not None):
+            raise UnfitError("the edit changes nothing")
+        self._check_old(self.labels, runs, "pixels")
+        self._check_old(self.reviewed, reviewed, "the reviewed region")
+        if edit.done is not None and edit.done.before != self.done:
+            raise StaleError("whether the image is done is not what the page says: load it again")
+        self._check_cells(edit, runs)
+
+    def _check_old(self, raster: NDArray[Any], runs: NDArray[np.int64], what: str) -> None:
+        flat = raster.reshape(-1)
+        for block, _ in rle.blocks(runs[:, 1]):
+            part = runs[block]
+            places = rle.expand(part[:, 0], part[:, 1])
+            if (flat[places] != np.repeat(part[:, 2], part[:, 1])).any():
+                raise StaleError(
+                    f"{what} that the edit changes are not as the page has them: load the image "
+                    "again"
+                )
+
+    def _check_cells(self, edit: Edit, runs: NDArray[np.int64]) -> None:
+        changed: dict[int, Cell | None] = {}
+        for change in edit.cells:
+            if change.id in changed:
+                raise UnfitError(f"the edit changes cell {change.id} twice")
+            if change.before != self.cells.get(change.id):
+                raise StaleError(
+                    f"cell {change.id} is not as the page has it: load the image again"
+                )
+            changed[change.id] = change.after
+        gained = gained_pixels(runs)
+        for number in {*gained, *changed}:
+            has_pixels = self.counts.get(number, 0) + gained.get(number, 0) > 0
+            after = changed[number] if number in changed else self.cells.get(number)
+            if has_pixels and after is None:
+                raise UnfitError(f"cell {number} has pixels but no attributes after the edit")
+            if not has_pixels and after is not None:
+                raise UnfitError(f"cell {number} has attributes but no pixels after the edit")
+
+    def apply(self, edit: Edit) -> None:
+        """Make an edit that `check` let pass."""
+        runs = runs_of(edit.runs, self.size, LARGEST_CELL)
+        reviewed = runs_of(edit.reviewed, self.size, 1)
+        if len(runs) and int(runs[:, 3].max()) > LARGEST_UINT16 and self.labels.itemsize == 2:
+            self.labels = self.labels.astype(np.uint32)
+        _paint(self.labels, runs)
+        _paint(self.reviewed, reviewed)
+        for number, gained in gained_pixels(runs).items():
+            self.counts[number] = self.counts.get(number, 0) + gained
+            if self.counts[number] == 0:
+                del self.counts[number]
+            self.next_cell = max(self.next_cell, number + 1)
+        for change in edit.cells:
+            if change.after is None:
+                self.cells.pop(change.id, None)
+            else:
+                self.cells[change.id] = change.after
+        self.reviewed_pixels += int(((reviewed[:, 3] - reviewed[:, 2]) * reviewed[:, 1]).sum())
+        if edit.done is not None:
+            self.done = edit.done.after
+        self.revision += 1
+        self.last_window = edit.window
+        self.windows[edit.window] = Answered(edit.seq, digest_of(edit), self.revision)
+
+
+def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> NDArray[np.int64]:
+    """int64[R, 4]: place, length, old and new of each run of an edit.
+
+    Raises:
+        UnfitError: they are not fours, not within the rows of the image, not rising and disjoint,
+            or change nothing.
+    """
+    if len(numbers) % COLUMNS:
+        raise UnfitError(f"runs are {len(numbers)} numbers, expected fours")
+    if max(numbers, default=0) > LARGEST_CELL * 4:
+        raise UnfitError("a run holds a number that is too large")
+    runs = np.array(numbers, np.int64).reshape(-1, COLUMNS)
+    place, length, old, new = runs.T
+    width = max(size[1], 1)
+    if (length < 1).any():
+        raise UnfitError("a run has no pixels")
+    if (place + length > size[0] * size[1]).any() or (place % width + length > width).any():
+        raise UnfitError("a run leaves its row or the image")
+    if (place[1:] < (place + length)[:-1]).any():
+        raise UnfitError("runs are not rising and disjoint")
+    if (old == new).any():
+        raise UnfitError("a run changes nothing")
+    if (np.maximum(old, new) > highest).any():
+        raise UnfitError(f"a run holds a number above {highest}")
+    return runs
+
+
+def gained_pixels(runs: NDArray[np.int64]) -> dict[int, int]:
+    """How many pixels each cell gains (or loses, below 0) by some runs, without the background."""
+    numbers = np.concatenate((runs[:, 2], runs[:, 3]))
+    pixels = np.concatenate((-runs[:, 1], runs[:, 1]))
+    found, inverse = np.unique(numbers, return_inverse=True)
+    gained = np.zeros(len(found), np.int64)
+    np.add.at(gained, inverse, pixels)
+    return {
+        number: count
+        for number, count in zip(found.tolist(), gained.tolist(), strict=True)
+        if number
+    }
+
+
+def _paint(raster: NDArray[Any], runs: NDArray[np.int64]) -> None:
+    flat = raster.reshape(-1)
+    for block, _ in rle.blocks(runs[:, 1]):
+        part = runs[block]
+        places = rle.expand(part[:, 0], part[:, 1])
+        flat[places] = np.repeat(part[:, 3], part[:, 1])
+
+
+def compact(labels: NDArray[Any]) -> Labels:
+    """A raster as uint16 where all numbers fit, else as uint32; always one's own, in one piece."""
+    kind = np.uint16 if int(labels.max(initial=0)) <= LARGEST_UINT16 else np.uint32
+    return np.array(labels, kind, order="C")
+
+
+def counts_of(labels: Labels) -> dict[int, int]:
+    """Pixels of each cell by its number."""
+    if labels.size == 0:
+        return {}
+    highest = int(labels.max())
+    if highest <= 4 * labels.size:
+        counts = np.zeros(highest + 1, np.int64)
+        for band in np.array_split(labels, max(1, labels.size >> 22)):
+            counts += np.bincount(band.reshape(-1), minlength=highest + 1)
+        numbers = np.flatnonzero(counts)
+        pixels = counts[numbers]
+    else:
+        numbers, pixels = np.unique(labels, return_counts=True)
+    found = dict(zip(numbers.tolist(), pixels.tolist(), strict=True))
+    found.pop(0, None)
+    return found
+
+
+def digest_of(edit: Edit) -> str:
+    """What tells one edit from another."""
+    return hashlib.sha256(edit.model_dump_json().encode()).hexdigest()[:16]
+
+
+def cells_as_json(cells: Mapping[int, Cell]) -> list[list[Any]]:
+    """Attributes as rows of number, origin, type and score."""
+    return [[number, cell.origin, cell.type, cell.score] for number, cell in sorted(cells.items())]
+
+
+def cells_of_json(rows: list[list[Any]]) -> dict[int, Cell]:
+    """What `cells_as_json` gave."""
+    return {
+        int(number): Cell(origin=origin, type=kind, score=score)
+        for number, origin, kind, score in rows
+    }

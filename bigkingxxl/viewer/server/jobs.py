@@ -1,0 +1,351 @@
+"""Work in the background, one job at a time: predicting, applying, exporting, learning.
+
+A job is a file of its own here: something with a kind that runs and reports. Predicting a folder of
+images gives way to any other job and goes on after it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bigkingxxl.errors import BigKingXXLError, InputError, OutputError
+from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.session import Raster, Session
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_EVENTS = 0.2
+ENDED = ("done", "failed", "cancelled", "asking")
+
+
+class UnknownJobError(LookupError):
+    """No job has this id."""
+
+
+class CancelledError(Exception):
+    """A job was told to stop."""
+
+
+class Report:
+    """How a job says where it stands, and learns that it is to stop."""
+
+    def __init__(self, task: Task, tell: Callable[[Task], None]) -> None:
+        self._task, self._tell = task, tell
+        self._began, self._told = time.monotonic(), 0.0
+
+    def step(self, done: float, total: float | None, message: str = "") -> None:
+        """Where the job stands.
+
+        Raises:
+            CancelledError: it is to stop.
+        """
+        task = self._task
+        task.done, task.total, task.message = done, total, message or task.message
+        seconds = time.monotonic() - self._began
+        task.seconds_left = (
+            None if not total or done <= 0 else max(seconds / done * (total - done), 0.0)
+        )
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_EVENTS:
+            self._told = time.monotonic()
+            self._tell(task)
+        self.check()
+
+    def check(self) -> None:
+        """Stop here where that was asked for.
+
+        Raises:
+            CancelledError: it was.
+        """
+        if self._task.stop.is_set():
+            raise CancelledError
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when the job is to stop."""
+        return self._task.stop
+
+
+class Work(Protocol):
+    """What a job does."""
+
+    kind: wire.JobKind
+    can_resume: bool
+
+    def run(self, report: Report) -> Finished: ...
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a job made.
+
+    Attributes:
+        message: one sentence; files: within the folder; result: of learning, to be asked about.
+    """
+
+    message: str = ""
+    files: tuple[str, ...] = ()
+    result: wire.LearnResult | None = None
+
+
+@dataclass
+class Task:
+    """A job and where it stands."""
+
+    id: str
+    work: Work
+    state: wire.JobState = "waiting"
+    done: float = 0.0
+    total: float | None = None
+    message: str = ""
+    seconds_left: float | None = None
+    error: str = ""
+    files: tuple[str, ...] = ()
+    result: wire.LearnResult | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def shown(self) -> wire.Job:
+        """As windows see it."""
+        is_over = self.state in ("cancelled", "failed")
+        return wire.Job(
+            id=self.id, kind=self.work.kind, state=self.state, done=self.done, total=self.total,
+            message=self.message, error=self.error, files=self.files, result=self.result,
+            seconds_left=self.seconds_left if self.state == "running" else None,
+            can_cancel=self.state in ("waiting", "running"),
+            can_resume=is_over and self.work.can_resume,
+        )  # fmt: skip
+
+
+class Jobs:
+    """All jobs of a session.
+
+    Args:
+        model: name or file of the model that predicts a folder of images.
+    """
+
+    def __init__(self, session: Session, model: str = "bundled") -> None:
+        from bigkingxxl.viewer.server.predicting import Predicting
+
+        self.session = session
+        self._tasks: dict[str, Task] = {}
+        self._numbers = itertools.count(1)
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+        self.predicting = Predicting(session, model)
+
+    # ---- asking ---------------------------------------------------------------------------------
+
+    def told(self, folder: wire.Folder) -> wire.Folder:
+        """The folder with what jobs know of it."""
+        return folder
+
+    def all(self) -> wire.JobList:
+        """All jobs, the newest first."""
+        with self._changed:
+            return wire.JobList(jobs=tuple(t.shown() for t in reversed(self._tasks.values())))
+
+    def get(self, job: str) -> wire.Job:
+        """A job.
+
+        Raises:
+            UnknownJobError: there is none.
+        """
+        return self._task(job).shown()
+
+    def _task(self, job: str) -> Task:
+        try:
+            return self._tasks[job]
+        except KeyError as error:
+            raise UnknownJobError("there is no such job") from error
+
+    # ---- beginning ------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Predict what waits, where this is a folder of images."""
+        if self.predicting.is_needed:
+            self._add(self.predicting)
+
+    def urgent(self, key: str) -> wire.ImageEntry:
+        """Predict an image before all others that wait."""
+        image = self.session.image(key)
+        self.predicting.urgent(key)
+        return self.session.entry(image)
+
+    def apply(self, settings: wire.Settings) -> wire.Job:
+        """Apply other thresholds to the run."""
+        from bigkingxxl.viewer.server.applying import Applying
+
+        self._check_writable()
+        if reason := self.session.workspace.cannot_apply:
+            raise InputError(reason)
+        return self._add(Applying(self.session, settings)).shown()
+
+    def export(self, request: wire.ExportRequest) -> wire.Job:
+        """Export the cells as they are now.
+
+        Raises:
+            InputError: an unknown format.
+        """
+        from bigkingxxl.runs.outputs import chosen_formats
+        from bigkingxxl.viewer.server.exporting import Exporting
+
+        formats = chosen_formats(request.formats)
+        self._check_writable()
+        return self._add(Exporting(self.session, formats)).shown()
+
+    def learn(self, request: wire.LearnRequest) -> wire.Job:
+        """Learn from what was reviewed."""
+        raise InputError(f"stage {request.stage} of learning is not there yet")
+
+    def _check_writable(self) -> None:
+        from bigkingxxl.viewer.server.shelf import ReadOnlyError
+
+        if self.session.shelf.read_only:
+            raise ReadOnlyError(self.session.shelf.read_only)
+
+    def _add(self, work: Work) -> Task:
+        with self._changed:
+            same = next((task for task in self._tasks.values() if task.work.kind == work.kind
+                         and task.state in ("waiting", "running")), None)  # fmt: skip
+            if same is not None and work.kind != "predict":
+                raise InputError("such a job is at work: wait for it, or cancel it")
+            if same is not None:
+                return same
+            task = Task(str(next(self._numbers)), work)
+            self._tasks[task.id] = task
+            for other in self._tasks.values():  # predicting gives way
+                if other.work.kind == "predict" and other.state == "running":
+                    other.stop.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work_on, name="jobs", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+        self._tell(task)
+        return task
+
+    # ---- ending ---------------------------------------------------------------------------------
+
+    def cancel(self, job: str) -> wire.Job:
+        """Stop a job."""
+        task = self._task(job)
+        with self._changed:
+            if task.state == "waiting":
+                task.state = "cancelled"
+            task.stop.set()
+        self._tell(task)
+        return task.shown()
+
+    def resume(self, job: str) -> wire.Job:
+        """Go on with a job that was stopped."""
+        task = self._task(job)
+        if not task.shown().can_resume:
+            raise InputError("this job cannot go on: begin a new one")
+        return self._add(task.work).shown()
+
+    def accept(self, job: str) -> wire.Job:
+        """Take what a job made."""
+        task = self._asking(job)
+        return task.shown()
+
+    def reject(self, job: str) -> wire.Job:
+        """Leave what a job made."""
+        task = self._asking(job)
+        task.state = "done"
+        self._tell(task)
+        return task.shown()
+
+    def _asking(self, job: str) -> Task:
+        task = self._task(job)
+        if task.state != "asking":
+            raise InputError("this job asks nothing")
+        return task
+
+    def compared(
+        self, job: str, which: str, key: str, level: int, row: int | None, col: int | None
+    ) -> Raster:
+        """Cells before or after learning."""
+        self._asking(job)
+        raise InputError(f"there is no '{which}' of {key} at level {level}, {row}, {col}")
+
+    def archive(self, job: str) -> bytes:
+        """All files that an export made, as a zip archive.
+
+        Raises:
+            InputError: the job made none.
+        """
+        from bigkingxxl.viewer.server.exporting import Exporting
+
+        task = self._task(job)
+        if not isinstance(task.work, Exporting) or task.state != "done":
+            raise InputError("this job made no files")
+        return task.work.archive()
+
+    def close(self) -> None:
+        """Stop all jobs."""
+        with self._changed:
+            self._is_closed = True
+            for task in self._tasks.values():
+                task.stop.set()
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    # ---- the thread -----------------------------------------------------------------------------
+
+    def _tell(self, task: Task) -> None:
+        self.session.events.add("job", job=task.shown())
+
+    def _work_on(self) -> None:
+        while True:
+            with self._changed:
+                while not self._is_closed and not self._waiting():
+                    self._changed.wait()
+                if self._is_closed:
+                    return
+                task = self._waiting()[0]
+                task.state = "running"
+            state = self._do(task)
+            with self._changed:
+                task.state = state
+                is_put_off = task.work.kind == "predict" and state == "cancelled"
+                gave_way = is_put_off and bool(self._waiting())
+            if gave_way:
+                task.state, task.message = "waiting", ""
+                task.stop = threading.Event()
+            self._tell(task)
+
+    def _waiting(self) -> list[Task]:
+        """The jobs that wait, predicting last."""
+        found = [task for task in self._tasks.values() if task.state == "waiting"]
+        return sorted(found, key=lambda task: task.work.kind == "predict")
+
+    def _do(self, task: Task) -> wire.JobState:
+        """Do a job; the state in which that leaves it."""
+        self._tell(task)
+        try:
+            finished = task.work.run(Report(task, self._tell))
+        except CancelledError:
+            return "cancelled"
+        except (BigKingXXLError, OSError, MemoryError) as error:
+            task.error = _sentence(error)
+            return "failed"
+        except Exception as error:
+            log.warning("a job failed", exc_info=error)
+            task.error = f"an unexpected error, {type(error).__name__}: {error}"
+            return "failed"
+        task.message, task.files, task.result = finished.message, finished.files, finished.result
+        return "done" if finished.result is None else "asking"
+
+
+def _sentence(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    if isinstance(error, OutputError) or words:
+        return words
+    return type(error).__name__

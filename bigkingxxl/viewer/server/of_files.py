@@ -1,0 +1,202 @@
+"""A folder of images without a run: to be annotated, or predicted while somebody looks."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import BigKingXXLError, reason_of
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.images import ImageFile, find_images
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.viewer.contract import Settings
+from bigkingxxl.viewer.server.of_run import RunWorkspace, is_run_folder, open_shown
+from bigkingxxl.viewer.server.pixels import ShownImage
+from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace
+
+RUN = "cells"  # the run's folder within a folder of images
+
+
+@dataclass
+class FilesWorkspace(Workspace):
+    """Image files that nobody looked at yet; a time-lapse is many images once it was opened."""
+
+    _planes: dict[str, KnownImage] = field(default_factory=dict, init=False, repr=False)
+    _files: dict[str, ImageFile] = field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.kind = "annotate"
+        self.list_files()
+
+    def list_files(self) -> None:
+        """Look which images there are.
+
+        Raises:
+            InputError: none.
+        """
+        found = find_images([self.folder])
+        if (left_out := found.sentence()) is not None:
+            self.notices.append(left_out)
+        self._files = {file.name: file for file in found.files}
+
+    @property
+    def chosen(self) -> Reading:
+        """How images are opened."""
+        return Reading()
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """See `Workspace.reading`."""
+        return self.chosen.as_json()
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """None are known."""
+        return ()
+
+    @property
+    def unopened(self) -> list[str]:
+        """Names of files of which it is not known how many images they hold."""
+        with self._lock:
+            return list(self._files)
+
+    def expand(self, name: str) -> list[KnownImage]:
+        """Open a file, to see which images it holds; those that it has."""
+        with self._lock:
+            file = self._files.get(name)
+        if file is None:
+            return []
+        try:
+            planes = [
+                KnownImage(source.name, file.path, getattr(source, "frame", None), self.untouched,
+                           size=source.shape)
+                for source in self.chosen.open(file.path, file.name)
+            ]  # fmt: skip
+        except (BigKingXXLError, OSError, MemoryError) as error:
+            reason = reason_of(error, file.path)
+            planes = [KnownImage(name, file.path, None, "failed", reason)]
+        with self._lock:
+            self._files.pop(name, None)
+            self._planes.update((plane.name, plane) for plane in planes)
+        return planes
+
+    @property
+    def untouched(self) -> Any:
+        """The state of an image that nothing is known of."""
+        return "ready"
+
+    def images(self) -> dict[str, KnownImage]:
+        """All images; of a file that was not opened yet one."""
+        with self._lock:
+            found = dict(self._planes)
+            for name, file in self._files.items():
+                found[name] = KnownImage(name, file.path, None, self.untouched)
+        return dict(sorted(found.items()))
+
+    def open(self, image: KnownImage) -> ShownImage:
+        """See `Workspace.open`."""
+        return open_shown(self.chosen, image.path, image.name)
+
+    def start(self, image: KnownImage) -> Start:
+        """No cells."""
+        return Start.empty(self.open(image).size)
+
+
+@dataclass
+class ImagesWorkspace(FilesWorkspace):
+    """A folder of images whose cells are predicted while somebody looks.
+
+    The run lies in `cells/`, and is what `bigkingxxl predict FOLDER --out FOLDER/cells` writes.
+
+    Attributes:
+        done: the run, as far as it is; None before there is one.
+    """
+
+    done: RunWorkspace | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.kind = "images"
+        if is_run_folder(self.cells_folder):
+            self.reload()
+
+    @property
+    def cells_folder(self) -> Path:
+        """Where the run lies, or will."""
+        return self.folder / RUN
+
+    def reload(self) -> None:
+        """See what the run has made."""
+        self.done = RunWorkspace(self.cells_folder)
+
+    def refresh(self, name: str) -> None:
+        """See what the run has made of one image."""
+        if self.done is None:
+            self.reload()
+        else:
+            self.done.refresh(name)
+
+    @property
+    def run_folder(self) -> Path | None:
+        """See `Workspace.run_folder`."""
+        return self.cells_folder
+
+    @property
+    def untouched(self) -> Any:
+        """It waits to be predicted."""
+        return "waiting"
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Those of the run."""
+        return () if self.done is None else self.done.type_names
+
+    def images(self) -> dict[str, KnownImage]:
+        """Those that are predicted, and those that wait."""
+        waiting = super().images()
+        done = {} if self.done is None else self.done.images()
+        there = {image.path.absolute() for image in waiting.values()}
+        paths = {image.path.absolute() for image in done.values()}
+        found = {
+            name: image for name, image in waiting.items()
+            if name in self._planes or image.path.absolute() not in paths
+        }  # fmt: skip
+        for name, image in done.items():
+            if image.path.absolute() in there:
+                size = found[name].size if name in found else None
+                found[name] = replace(image, size=size)
+        return dict(sorted(found.items()))
+
+    def _run_of(self, image: KnownImage) -> RunWorkspace | None:
+        return self.done if self.done is not None and image.name in self.done.run else None
+
+    def start(self, image: KnownImage) -> Start:
+        """See `Workspace.start`."""
+        run = self._run_of(image)
+        return super().start(image) if run is None else run.start(image)
+
+    def candidates(self, image: KnownImage) -> Candidates | None:
+        """See `Workspace.candidates`."""
+        run = self._run_of(image)
+        return None if run is None else run.candidates(image)
+
+    def preview(self, image: KnownImage, settings: Settings) -> Instances | None:
+        """See `Workspace.preview`."""
+        run = self._run_of(image)
+        return None if run is None else run.preview(image, settings)
+
+    @property
+    def settings(self) -> Settings:
+        """See `Workspace.settings`."""
+        return Settings() if self.done is None else self.done.settings
+
+    @property
+    def cannot_apply(self) -> str:
+        """See `Workspace.cannot_apply`."""
+        if self.done is None:
+            return "no image is predicted yet"
+        return self.done.cannot_apply

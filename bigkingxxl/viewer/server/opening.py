@@ -1,0 +1,39 @@
+"""Which kind of folder the user named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bigkingxxl.data.layouts.registry import find_layout
+from bigkingxxl.errors import InputError
+from bigkingxxl.viewer.server.of_dataset import DatasetWorkspace
+from bigkingxxl.viewer.server.of_files import FilesWorkspace, ImagesWorkspace
+from bigkingxxl.viewer.server.of_run import RunWorkspace, is_run_folder
+from bigkingxxl.viewer.server.workspace import Workspace
+
+
+def open_workspace(folder: Path, *, annotate: bool = False) -> Workspace:
+    """A run of `predict`, an annotated data set, or a folder of images.
+
+    Args:
+        annotate: images without annotation are not predicted.
+
+    Raises:
+        InputError: nothing is there, or nothing that can be looked at.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file, expected a folder")
+    folder = folder.resolve()
+    if is_run_folder(folder):
+        if annotate:
+            raise InputError(
+                f"{folder} is a run of `bigkingxxl predict`: correct its cells with "
+                f"`bigkingxxl view {folder}`"
+            )
+        return RunWorkspace(folder)
+    if find_layout(folder) is not None:
+        return DatasetWorkspace(folder)
+    return FilesWorkspace(folder) if annotate else ImagesWorkspace(folder)

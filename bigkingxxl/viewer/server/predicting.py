@@ -1,0 +1,143 @@
+"""A folder of images, predicted while somebody looks: what is looked at comes first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.provenance import fingerprint
+from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.jobs import Finished, Report
+from bigkingxxl.viewer.server.of_files import FilesWorkspace, ImagesWorkspace
+from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.workspace import KnownImage
+
+log = logging.getLogger(__name__)
+FORMATS = ("labels", "measurements", "summary")
+
+
+class Predicting:
+    """Opens the files of a folder, and finds the cells of their images.
+
+    Args:
+        model: name or file of the model.
+    """
+
+    kind: wire.JobKind = "predict"
+    can_resume = True
+
+    def __init__(self, session: Session, model: str) -> None:
+        self.session, self.model = session, model
+        self._urgent: list[str] = []
+        self._lock = threading.Lock()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there are files that nobody opened, or images that wait."""
+        workspace = self.session.workspace
+        return isinstance(workspace, FilesWorkspace) and bool(
+            workspace.unopened
+            or any(image.state == "waiting" for image in workspace.images().values())
+        )
+
+    def urgent(self, key: str) -> None:
+        """Do an image before all others that wait."""
+        with self._lock:
+            self._urgent.insert(0, key)
+
+    def run(self, report: Report) -> Finished:
+        """See `Work`."""
+        workspace = self.session.workspace
+        if not isinstance(workspace, FilesWorkspace):
+            return Finished()
+        self._open_files(workspace, report)
+        if not isinstance(workspace, ImagesWorkspace):
+            return Finished()
+        if self.session.shelf.read_only:
+            return Finished("nothing is predicted: the folder cannot be written")
+        report.step(0, None, "loading the model")
+        with self._predictor(workspace) as predict:
+            done = 0
+            while (image := self._next(workspace)) is not None:
+                waiting = sum(each.state == "waiting" for each in workspace.images().values())
+                report.step(done, done + waiting, f"finding cells in {image.name}")
+                predict(image)
+                done += 1
+        self.session.reload()
+        self.session.events.add("folder")
+        return Finished(f"{done} image{'' if done == 1 else 's'} predicted")
+
+    def _open_files(self, workspace: FilesWorkspace, report: Report) -> None:
+        """Find out how many images each file holds."""
+        names = workspace.unopened
+        for index, name in enumerate(names):
+            report.step(index, len(names), "opening the images")
+            workspace.expand(name)
+        self.session.reload()
+        self.session.events.add("folder")
+
+    def _next(self, workspace: ImagesWorkspace) -> KnownImage | None:
+        waiting = {image.key: image for image in workspace.images().values()
+                   if image.state == "waiting"}  # fmt: skip
+        with self._lock:
+            for key in self._urgent:
+                if key in waiting:
+                    return waiting[key]
+        return next(iter(waiting.values()), None)
+
+    @contextmanager
+    def _predictor(self, workspace: ImagesWorkspace) -> Iterator[Any]:
+        """What predicts an image into the run, as `bigkingxxl predict` does."""
+        from bigkingxxl.inference.domain.familiarity import warnings_for
+        from bigkingxxl.inference.load_ensemble import load_ensemble
+        from bigkingxxl.inference.size.sizing import GivenSize
+        from bigkingxxl.models import model_hash, resolve_model
+        from bigkingxxl.runs.folder import run_settings
+        from bigkingxxl.runs.selection import Selection
+        from bigkingxxl.runs.store import RunStore
+        from bigkingxxl.runs.tables import make_tables
+        from bigkingxxl.runs.unit import Work
+
+        path = resolve_model(self.model)
+        predictor, card = load_ensemble([path])
+        chosen = workspace.settings
+        selection = Selection(card.operating_points, None, chosen.min_score, chosen.min_area, False)
+        # As `predict` without options has it, so that either goes on with what the other began.
+        options = repr(({}, GivenSize(None, None, None), None, None, None, None, None))
+        digest = model_hash(path)
+        settings = run_settings(
+            fingerprint([digest, options]), selection, FORMATS, model=digest,
+            reading=workspace.reading, models=[self.model],
+        )  # fmt: skip
+        store = RunStore(workspace.cells_folder)
+        settings = store.begin(settings)
+        with store.at_work(settings.run):
+            store.check_alone(settings.run)
+            workspace.reload()
+            work = Work(settings, selection, predictor, partial(warnings_for, card))
+            yield partial(self._predict, workspace, store, work)
+            make_tables(store, settings)
+
+    def _predict(
+        self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage
+    ) -> None:
+        from bigkingxxl.runs.unit import RunImage, fail, predict_one
+
+        try:
+            sources = workspace.chosen.reopen(image.path, [image.name])
+            if not sources:
+                raise BigKingXXLError(f"{image.path} no longer holds '{image.name}'")
+            predict_one(store, work, RunImage(sources[0], image.path, image.frame))
+        except BigKingXXLError as error:
+            fail(store, work.settings, image.name, image.path, error, image.frame)
+        workspace.refresh(image.name)
+        known = workspace.images().get(image.name)
+        if known is None or known.state == "waiting":
+            known = replace(image, state="failed", failure="nothing was found out about this image")
+        self.session.learned(known)

@@ -1,0 +1,137 @@
+"""The server at work: a port of this machine, the address with the token, the browser."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.viewer.server.app import App
+from bigkingxxl.viewer.server.jobs import Jobs
+from bigkingxxl.viewer.server.opening import open_workspace
+from bigkingxxl.viewer.server.session import Session
+
+HOST = "127.0.0.1"
+PORT = 8717  # where it is free; else any
+BACKLOG = 64
+SECONDS_TO_END = 3
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that was started.
+
+    Attributes:
+        url: the address with the token; port: that it listens on.
+        moved: whether it is another port than the usual one, which was in use.
+    """
+
+    url: str
+    port: int
+    moved: bool
+
+
+def bound_socket(port: int | None) -> tuple[socket.socket, bool]:
+    """A socket of this machine alone, and whether another port than the usual one was taken.
+
+    Args:
+        port: None takes the usual one, or any that is free.
+
+    Raises:
+        InputError: the port that was asked for is in use, or may not be used.
+    """
+    wanted = [port] if port is not None else [PORT, 0]
+    for number in wanted:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, number))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            listener.close()
+            if port is not None:
+                raise InputError(
+                    f"port {port} cannot be used ({(error.strerror or str(error)).lower()}): name "
+                    "another one, or leave --port out"
+                ) from error
+        else:
+            return listener, number == 0 and port is None
+    raise InputError("no port of this machine is free")
+
+
+def serve(
+    folder: Path, *, annotate: bool = False, port: int | None = None, model: str = "bundled",
+    browser: bool = True, started: Callable[[Running, Session], None] | None = None,
+) -> None:  # fmt: skip
+    """Serve a folder until the process is told to stop (Ctrl-C, SIGTERM).
+
+    Args:
+        annotate: nothing is predicted; model: that predicts a folder of images.
+        browser: open the address; started: told the address when requests are answered.
+
+    Raises:
+        InputError: the folder cannot be looked at, or the port is in use.
+    """
+    workspace = open_workspace(folder, annotate=annotate)
+    listener, moved = bound_socket(port)
+    session = Session(workspace)
+    jobs = Jobs(session, model)
+    try:
+        number = listener.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        running = Running(f"http://{HOST}:{number}/?token={token}", number, moved)
+        config = uvicorn.Config(
+            App(session, jobs, token, number).asgi, access_log=False, log_level="warning",
+            lifespan="off", ws="none", server_header=False, date_header=False,
+            timeout_graceful_shutdown=SECONDS_TO_END,
+        )  # fmt: skip
+        server = _Server(config, session)
+        if started is not None:
+            started(running, session)
+        if browser:
+            _open_browser(running.url)
+        threading.Thread(target=_prepare, args=(session, jobs), daemon=True).start()
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        session.events.close()
+        jobs.close()
+        session.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends at once: windows that wait for events are answered when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, session: Session) -> None:
+        super().__init__(config)
+        self._session = session
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop."""
+        self._session.events.close()
+        super().handle_exit(sig, frame)
+
+
+def _prepare(session: Session, jobs: Jobs) -> None:
+    session.mend()
+    jobs.begin()
+
+
+def _open_browser(url: str) -> None:
+    """In a thread: some programs that open an address wait until the browser ends."""
+
+    def show() -> None:
+        try:
+            webbrowser.open(url)
+        except (OSError, webbrowser.Error):
+            return  # the address is printed
+
+    threading.Thread(target=show, daemon=True).start()

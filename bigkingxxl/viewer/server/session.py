@@ -1,0 +1,492 @@
+"""What the routes do: the folder, its images, their cells, edits, and who looks at what."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.corrections import numbered
+from bigkingxxl.provenance import own_version
+from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.document import compact
+from bigkingxxl.viewer.server.events import Events
+from bigkingxxl.viewer.server.pixels import (
+    TILE_SIDE,
+    WHOLE_LIMIT,
+    ShownImage,
+    levels_of,
+    strided,
+)
+from bigkingxxl.viewer.server.shelf import Shelf, notes_of
+from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 64 * 2**20
+SHOWN_KEPT = 6  # opened images in memory
+THUMBNAILS_KEPT = 600
+SECONDS_PRESENT = 45.0
+CANDIDATES_SHOWN = 3000
+SMALLEST_CANDIDATE = 4  # pixels
+COVERED = 0.5  # the share of a candidate that a cell covers, above which it is that cell
+
+
+class UnknownImageError(LookupError):
+    """No image has this key."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster to be sent: its values and the revision that they are of."""
+
+    values: NDArray[Any]
+    revision: int
+
+
+class Session:
+    """A folder that is looked at, for all windows."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.shelf = Shelf(workspace)
+        self.events = Events()
+        self._on_disk: dict[str, _Corrected] = {}
+        self._shown: OrderedDict[str, ShownImage] = OrderedDict()
+        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+        self._previews: OrderedDict[tuple[str, wire.Settings], Start] = OrderedDict()
+        self._presence: dict[str, tuple[str | None, float]] = {}
+        self._lock = threading.Lock()
+        self._images: dict[str, KnownImage] = {}
+        self._more_types: dict[str, None] = {}
+        self.reload()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.events.close()
+        self.shelf.close()
+
+    # ---- the folder -----------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Look again which images there are, and what is known of them."""
+        images = {image.key: image for image in self.workspace.images().values()}
+        known = {}
+        for key, image in images.items():
+            try:
+                found = self.shelf.corrected(image)
+            except BigKingXXLError as error:
+                log.warning("%s", error)
+                continue
+            if found is not None:
+                known[key] = _Corrected(
+                    found.revision, found.done, found.reviewed, len(found.notes)
+                )
+                self._more_types.update(dict.fromkeys(note.type for note in found.notes.values()))
+        with self._lock:
+            self._images = images
+            self._on_disk = known
+
+    def mend(self) -> None:
+        """Write the label images that a crash left behind their journals."""
+        if self.shelf.read_only:
+            return
+        unfinished = set(self.shelf.unfinished())
+        for image in list(self._images.values()):
+            if unfinished and self.shelf.journal(image).place in unfinished:
+                try:
+                    with self.shelf.document(image) as held:
+                        held.dirty = held.dirty or time.monotonic()
+                    self.shelf.flush(image.key)
+                except BigKingXXLError as error:
+                    log.warning("%s", error)
+                self.tell(image)
+
+    @cached_property
+    def _folder_texts(self) -> dict[str, Any]:
+        from bigkingxxl.runs.outputs import FORMATS
+
+        return {
+            "contract": wire.CONTRACT_VERSION, "version": own_version(),
+            "kind": self.workspace.kind, "path": str(self.workspace.folder),
+            "corrections": str(self.shelf.folder), "tile_side": TILE_SIDE,
+            "whole_limit": WHOLE_LIMIT, "max_body": LARGEST_BODY, "export_formats": FORMATS,
+        }  # fmt: skip
+
+    def folder(self) -> wire.Folder:
+        """See `contract.Folder`."""
+        run = self.workspace.run_folder
+        names = dict.fromkeys([*self.workspace.type_names, *self._more_types])
+        names.pop("", None)
+        trouble = (self.shelf.trouble,) if self.shelf.trouble else ()
+        return wire.Folder(
+            **self._folder_texts, run=None if run is None else str(run),
+            read_only=self.shelf.read_only, notices=(*self.workspace.notices, *trouble),
+            type_names=tuple(names), settings=self.workspace.settings,
+            can_apply=self.workspace.cannot_apply,
+        )  # fmt: skip
+
+    def images(self) -> list[KnownImage]:
+        """All images, in the order of their names."""
+        return list(self._images.values())
+
+    def learned(self, image: KnownImage) -> None:
+        """More is known of an image than before."""
+        with self._lock:
+            self._images[image.key] = image
+        self.shelf.forget(image)
+        self.tell(image)
+
+    def forget_predictions(self) -> None:
+        """Let go of all cells that nobody corrected: the run has others now."""
+        for image in self.images():
+            self.shelf.forget(image)
+        with self._lock:
+            self._previews.clear()
+
+    def image(self, key: str) -> KnownImage:
+        """An image by its key.
+
+        Raises:
+            UnknownImageError: there is none.
+        """
+        try:
+            return self._images[key]
+        except KeyError as error:
+            raise UnknownImageError("there is no such image") from error
+
+    def strip(self) -> wire.Strip:
+        """See `contract.Strip`."""
+        newest = self.events.newest
+        images = tuple(self.entry(image) for image in list(self._images.values()))
+        return wire.Strip(images=images, event=newest)
+
+    def next(self, but: str = "") -> wire.ImageList:
+        """See `contract.ROUTES`."""
+        left = set(but.split(","))
+        entries = [
+            entry for entry in self.strip().images
+            if entry.state == "ready" and not entry.done and entry.key not in left
+        ]  # fmt: skip
+        entries.sort(key=lambda entry: -(entry.expected_error or 0.0))
+        return wire.ImageList(keys=tuple(entry.key for entry in entries))
+
+    def entry(self, image: KnownImage) -> wire.ImageEntry:
+        """An image as the strip shows it."""
+        held = self.shelf.peek(image.key)
+        size = image.size
+        values: dict[str, Any] = {"cells": image.cells, "confluence": image.confluence}
+        on_disk = self._on_disk.get(image.key)
+        if held is not None:
+            document = held.document
+            size = document.size
+            values = {
+                "cells": len(document.cells), "confluence": document.confluence,
+                "revision": document.revision, "corrected": document.revision > 0,
+                "done": document.done, "reviewed": document.reviewed_share,
+            }  # fmt: skip
+        elif on_disk is not None:
+            values |= {"cells": on_disk.cells, "revision": on_disk.revision, "corrected": True,
+                       "done": on_disk.done, "reviewed": on_disk.reviewed}  # fmt: skip
+        is_series = image.frame is not None
+        return wire.ImageEntry(
+            key=image.key, name=image.name, file=self._file_of(image),
+            group=self._file_of(image) if is_series else "", frame=image.frame, state=image.state,
+            failure=image.failure, warnings=image.warnings,
+            width=None if size is None else size[1], height=None if size is None else size[0],
+            expected_error=image.expected_error, thumbnail="1", **values,
+        )  # fmt: skip
+
+    def _file_of(self, image: KnownImage) -> str:
+        try:
+            return image.path.absolute().relative_to(self.workspace.folder).as_posix()
+        except ValueError:
+            return image.path.name
+
+    def tell(self, image: KnownImage, window: str = "") -> None:
+        """Tell all windows that an image is new."""
+        self.events.add("image", image=self.entry(image), window=window)
+
+    # ---- one image ------------------------------------------------------------------------------
+
+    def shown(self, image: KnownImage) -> ShownImage:
+        """An image, opened.
+
+        Raises:
+            ImageError: it is gone or cannot be read.
+        """
+        with self._lock:
+            if image.key in self._shown:
+                self._shown.move_to_end(image.key)
+                return self._shown[image.key]
+        found = self.workspace.open(image)
+        with self._lock:
+            self._shown[image.key] = found
+            while len(self._shown) > SHOWN_KEPT:
+                self._shown.popitem(last=False)
+        return found
+
+    def info(self, key: str) -> wire.ImageInfo:
+        """See `contract.ImageInfo`."""
+        image = self.image(key)
+        shown = self.shown(image)
+        with self.shelf.document(image) as held:
+            document = held.document
+            dtype = document.labels.dtype.name
+            next_cell = document.next_cell
+        return wire.ImageInfo(
+            entry=self.entry(image), channels=shown.channels,
+            pixel_size_um=shown.source.pixel_size_um, levels=levels_of(shown.size),
+            is_rgb=bool(shown.colours), label_dtype=dtype, next_cell=next_cell,
+            has_candidates=self._has_candidates(image), windows=self._others(key, ""),
+            label_file=str(self._label_file(image)), image_file=str(image.path),
+        )  # fmt: skip
+
+    def _label_file(self, image: KnownImage) -> Any:
+        from bigkingxxl.io.annotations.corrections import LABELS, place_in
+
+        corrected = place_in(self.shelf.folder, LABELS, self.shelf.journal(image).place)
+        run = self.workspace.run_folder
+        if corrected.is_file() or run is None:
+            return corrected
+        from bigkingxxl.runs.store import RunStore
+
+        predicted = RunStore(run).place("labels", image.name)
+        return predicted if predicted.is_file() else corrected
+
+    def thumbnail(self, key: str) -> bytes:
+        """PNG."""
+        with self._lock:
+            if key in self._thumbnails:
+                self._thumbnails.move_to_end(key)
+                return self._thumbnails[key]
+        image = self.image(key)
+        # Not by `shown`: scrolling through the strip is not to push out what is looked at.
+        found = (self._shown.get(key) or self.workspace.open(image)).thumbnail()
+        with self._lock:
+            self._thumbnails[key] = found
+            while len(self._thumbnails) > THUMBNAILS_KEPT:
+                self._thumbnails.popitem(last=False)
+        return found
+
+    def labels(
+        self, key: str, settings: wire.Settings | None, level: int, row: int | None,
+        col: int | None,
+    ) -> Raster:  # fmt: skip
+        """Cell numbers; with settings those of a preview.
+
+        Raises:
+            BadTileError: no such level or tile.
+        """
+        image = self.image(key)
+        if settings is not None:
+            start = self._preview(image, settings)
+            return Raster(strided(compact(start.labels), level, row, col), 0)
+        with self.shelf.document(image) as held:
+            part = strided(held.document.labels, level, row, col).copy()
+            return Raster(part, held.document.revision)
+
+    def reviewed(self, key: str, level: int, row: int | None, col: int | None) -> Raster:
+        """uint8: 1 where reviewed."""
+        with self.shelf.document(self.image(key)) as held:
+            part = strided(held.document.reviewed, level, row, col)
+            return Raster(part.astype(np.uint8), held.document.revision)
+
+    def cells(self, key: str, settings: wire.Settings | None, measurements: bool) -> wire.CellTable:
+        """See `contract.CellTable`."""
+        image = self.image(key)
+        if settings is not None:
+            start = self._preview(image, settings)
+            labels, attributes, revision = start.labels, dict(start.cells), 0
+        else:
+            with self.shelf.document(image) as held:
+                labels, attributes = held.document.labels.copy(), dict(held.document.cells)
+                revision = held.document.revision
+        source = self.shown(image).source
+        found = numbered(labels, notes_of(attributes), _names(attributes), source.pixel_size_um)
+        numbers = found.numbers.tolist()
+        return wire.CellTable(
+            revision=revision, ids=tuple(numbers), cells=tuple(attributes[n] for n in numbers),
+            boxes=tuple(found.instances.boxes().ravel().tolist()),
+            areas=tuple(found.instances.areas().tolist()),
+            measurements=_measured(source, found.instances) if measurements else (),
+        )  # fmt: skip
+
+    def _preview(self, image: KnownImage, settings: wire.Settings) -> Start:
+        place = (image.key, settings)
+        with self._lock:
+            if place in self._previews:
+                return self._previews[place]
+        found = self.workspace.preview(image, settings)
+        if found is None:
+            raise InputError(self.workspace.cannot_apply or "nothing is stored of this image that "
+                             "other thresholds could be applied to")  # fmt: skip
+        from bigkingxxl.io.annotations.run_cells import NumberedCells
+
+        start = start_of(NumberedCells.of(found), "model")
+        with self._lock:
+            self._previews[place] = start
+            while len(self._previews) > SHOWN_KEPT:
+                self._previews.popitem(last=False)
+        return start
+
+    # ---- candidates -----------------------------------------------------------------------------
+
+    def _has_candidates(self, image: KnownImage) -> bool:
+        try:
+            candidates = self.workspace.candidates(image)
+        except BigKingXXLError:
+            return False
+        return candidates is not None and len(candidates) > 0
+
+    def candidates(self, key: str) -> wire.CandidateList:
+        """See `contract.CandidateList`."""
+        from bigkingxxl.inference.selection import mask_nms, masks_above
+
+        image = self.image(key)
+        found = self.workspace.candidates(image)
+        if found is None or len(found) == 0:
+            return wire.CandidateList(candidates=())
+        order = np.argsort(-found.score, kind="stable")[: 4 * CANDIDATES_SHOWN]
+        chosen = found.take(order)
+        masks = masks_above(chosen, np.full(len(chosen), 0.5))
+        with self.shelf.document(image) as held:
+            free = _free(masks, held.document.labels)
+        masks, order = masks.take(free), order[free]
+        kept = mask_nms(masks, np.full(len(masks), 0.5))[:CANDIDATES_SHOWN]
+        masks, order = masks.take(kept), order[kept]
+        return wire.CandidateList(candidates=_listed(found, masks, order))
+
+    # ---- edits ----------------------------------------------------------------------------------
+
+    def edit(self, key: str, edit: wire.Edit) -> wire.EditAccepted:
+        """Make an edit.
+
+        Raises:
+            StaleError, UnfitError: it does not fit.
+            ReadOnlyError, OutputError: it cannot be written.
+        """
+        image = self.image(key)
+        if image.state == "waiting":
+            raise InputError(f"{image.name} waits to be predicted: correct it when its cells are "
+                             "there")  # fmt: skip
+        held, is_new, revision = self.shelf.edit(image, edit)
+        if is_new:
+            self._more_types.update(
+                dict.fromkeys(each.after.type for each in edit.cells if each.after is not None)
+            )
+            self.tell(image, edit.window)
+        return wire.EditAccepted(revision=revision, next_cell=held.document.next_cell)
+
+    def conflict(self, key: str, error: str) -> wire.Conflict:
+        """Why an edit was not made."""
+        with self.shelf.document(self.image(key)) as held:
+            return wire.Conflict(
+                error=error, revision=held.document.revision, window=held.document.last_window
+            )
+
+    def edits(self, key: str, after: int) -> wire.EditList:
+        """See `contract.EditList`."""
+        with self.shelf.document(self.image(key)) as held:
+            found = held.journal.edits(after)
+            return wire.EditList(revision=held.document.revision, edits=tuple(found))
+
+    # ---- who looks ------------------------------------------------------------------------------
+
+    def present(self, said: wire.Presence) -> wire.PresenceAnswer:
+        """A window has an image open."""
+        if said.key is not None:
+            self.image(said.key)
+        with self._lock:
+            now = time.monotonic()
+            self._presence[said.window] = (said.key, now)
+            for window, (_, when) in list(self._presence.items()):
+                if now - when > SECONDS_PRESENT:
+                    del self._presence[window]
+        if said.key is None:
+            return wire.PresenceAnswer(windows=0, revision=0)
+        with self.shelf.document(self.image(said.key)) as held:
+            revision = held.document.revision
+        return wire.PresenceAnswer(windows=self._others(said.key, said.window), revision=revision)
+
+    def _others(self, key: str, window: str) -> int:
+        with self._lock:
+            now = time.monotonic()
+            return sum(
+                each == key and name != window and now - when <= SECONDS_PRESENT
+                for name, (each, when) in self._presence.items()
+            )
+
+
+@dataclass(frozen=True)
+class _Corrected:
+    """What is on disk of an image's corrections."""
+
+    revision: int
+    done: bool
+    reviewed: float
+    cells: int
+
+
+def _names(attributes: dict[int, wire.Cell]) -> tuple[str, ...]:
+    return tuple(sorted({cell.type for cell in attributes.values()})) or ("",)
+
+
+def _measured(source: Any, cells: Instances) -> tuple[wire.Measurement, ...]:
+    from bigkingxxl.io.tables.measurements import measure
+
+    table = measure(source, cells)
+    return tuple(
+        wire.Measurement(name=name, unit=_unit(name), values=tuple(
+            None if value != value else float(value) for value in column.tolist()))
+        for name, column in table.items()
+        if name not in ("id", "type", "score") and not np.isnan(column.astype(float)).all()
+    )  # fmt: skip
+
+
+def _unit(name: str) -> str:
+    if name.endswith("_um2"):
+        return "µm²"
+    if name.endswith("_um"):
+        return "µm"
+    if name == "area" or name == "perimeter" or name.startswith("centroid"):
+        return "px²" if name == "area" else "px"
+    return ""
+
+
+def _free(masks: Instances, labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Indices of masks that no cell covers by a half or more."""
+    owner, flat = masks.pixels()
+    areas = masks.areas()
+    covered = np.bincount(owner[labels.reshape(-1)[flat] > 0], minlength=len(masks))
+    return np.flatnonzero((areas >= SMALLEST_CANDIDATE) & (covered < COVERED * areas))
+
+
+def _listed(
+    found: Candidates, masks: Instances, order: NDArray[np.int64]
+) -> tuple[wire.Candidate, ...]:
+    width = masks.size[1]
+    runs = masks.runs.astype(np.int64)
+    pairs = np.stack((runs[:, 0] * width + runs[:, 1], runs[:, 2] - runs[:, 1]), axis=1)
+    names, shares = found.type_names, found.type_probability
+    boxes = masks.boxes().tolist()
+    listed = []
+    for place, index in enumerate(order.tolist()):
+        low, high = masks.splits[place : place + 2].tolist()
+        known = shares is not None and names
+        kind = names[int(shares[index].argmax())] if known and shares is not None else ""
+        listed.append(wire.Candidate(
+            index=index, score=min(max(float(found.score[index]), 0.0), 1.0), type=kind,
+            box=tuple(boxes[place]), runs=tuple(pairs[low:high].ravel().tolist()),
+        ))  # fmt: skip
+    return tuple(listed)

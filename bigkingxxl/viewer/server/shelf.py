@@ -1,0 +1,329 @@
+"""The documents of a folder: opened when asked for, kept in memory, written to disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigkingxxl.errors import BigKingXXLError, OutputError
+from bigkingxxl.files import clear_temporaries
+from bigkingxxl.io.annotations.corrections import (
+    JOURNAL,
+    CellNote,
+    CorrectedImage,
+    begin_corrections,
+    corrected_image,
+    is_corrections,
+    reading_of,
+    write_corrected,
+)
+from bigkingxxl.locks import locked
+from bigkingxxl.runs.names import place_of
+from bigkingxxl.viewer.contract import Cell, Edit
+from bigkingxxl.viewer.server.document import Document
+from bigkingxxl.viewer.server.journal import STATE_EVERY, Journal
+from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
+
+log = logging.getLogger(__name__)
+
+KEPT_BYTES = 2**29  # of documents in memory that are on disk too
+SECONDS_TO_FLUSH = 0.3  # after an edit, until its label image is written
+PATIENCE = 4  # times as long as writing took, until it is written again
+LOCK = ".lock"
+
+
+class ReadOnlyError(Exception):
+    """Nothing can be written into the folder; the sentence says why."""
+
+
+@dataclass
+class Held:
+    """A document in memory.
+
+    Attributes:
+        dirty: since when its label image is older than the document, None where it is not.
+        cost: seconds that writing it took.
+    """
+
+    image: KnownImage
+    document: Document
+    journal: Journal
+    before: str
+    pixel_size_um: tuple[float, float] | None
+    dirty: float | None = None
+    cost: float = 0.0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def is_due(self, now: float) -> bool:
+        """Whether its label image is to be written."""
+        wait = max(SECONDS_TO_FLUSH, PATIENCE * self.cost)
+        return self.dirty is not None and now - self.dirty >= wait
+
+    @property
+    def weight(self) -> int:
+        """Bytes."""
+        return self.document.labels.nbytes + self.document.reviewed.nbytes
+
+
+class Shelf:
+    """The documents of a workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.folder = workspace.corrections_folder
+        self.read_only = workspace.why_read_only()
+        self.trouble = ""  # why label images cannot be written at present
+        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._opening: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._claim = ExitStack()
+        self._is_claimed = False
+        self._stop = threading.Event()
+        self._flusher = threading.Thread(target=self._flush_on, name="flusher", daemon=True)
+        self._flusher.start()
+        if self.folder.is_dir() and not self.read_only:
+            if is_corrections(self.folder):
+                reading_of(self.folder)  # refuses what a newer version wrote
+            with suppress(ReadOnlyError, OutputError):
+                self.claim()
+
+    # ---- the folder -----------------------------------------------------------------------------
+
+    def claim(self) -> bool:
+        """Make this process the only one that writes corrections here; False where it was before.
+
+        Raises:
+            ReadOnlyError: the folder cannot be written, or another viewer has it open.
+            OutputError: it cannot be made.
+        """
+        if self.read_only:
+            raise ReadOnlyError(self.read_only)
+        with self._lock:
+            if self._is_claimed:
+                return False
+            is_mine = self._claim.enter_context(locked(self.folder / LOCK, wait=False))
+            if not is_mine:
+                self._claim.close()
+                raise ReadOnlyError(
+                    "another `bigkingxxl view` has this folder open: correct there, or end it"
+                )
+            self._is_claimed = True
+            clear_temporaries(self.folder, recursive=True)
+            if not is_corrections(self.folder):
+                begin_corrections(self.folder, self.workspace.reading)
+            self._held.clear()
+            return True
+
+    def journal(self, image: KnownImage) -> Journal:
+        """The journal of an image."""
+        return Journal(self.folder, place_of(image.name).as_posix())
+
+    def corrected(self, image: KnownImage) -> CorrectedImage | None:
+        """What is on disk of an image's corrections, None where there are none.
+
+        Raises:
+            FormatError: it is damaged.
+        """
+        found = corrected_image(self.folder, place_of(image.name).as_posix())
+        return found if found is not None and found.image == image.name else None
+
+    # ---- documents ------------------------------------------------------------------------------
+
+    @contextmanager
+    def document(self, image: KnownImage) -> Iterator[Held]:
+        """A document, for the length of a block nobody else's.
+
+        Raises:
+            InputError: the cells of the image are not there, or damaged.
+        """
+        held = self._get(image)
+        with held.lock:
+            yield held
+
+    def peek(self, key: str) -> Held | None:
+        """A document that is in memory."""
+        return self._held.get(key)
+
+    def _get(self, image: KnownImage) -> Held:
+        key = image.key
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+            opening = self._opening.setdefault(key, threading.Lock())
+        with opening:
+            with self._lock:
+                if key in self._held:
+                    return self._held[key]
+            held = self._opened(image)
+            with self._lock:
+                self._held[key] = held
+                self._make_room(but=key)
+            return held
+
+    def _opened(self, image: KnownImage) -> Held:
+        journal = self.journal(image)
+        source = self.workspace.open(image).source
+        if journal.exists():
+            document = journal.load(repair=self._is_claimed)
+            on_disk = self.corrected(image)
+            held = Held(image, document, journal, "" if on_disk is None else on_disk.before,
+                        source.pixel_size_um)  # fmt: skip
+            _check_size(image, document, source.shape)
+            if on_disk is None or on_disk.revision != document.revision:
+                held.dirty = time.monotonic()
+            return held
+        start = self.workspace.start(image)
+        document = Document(start.labels, dict(start.cells), start.reviewed.copy())
+        _check_size(image, document, source.shape)
+        return Held(image, document, journal, start.before, source.pixel_size_um)
+
+    def _make_room(self, but: str) -> None:
+        total = sum(held.weight for held in self._held.values())
+        for key, held in list(self._held.items()):
+            if total <= KEPT_BYTES:
+                return
+            if key != but and held.dirty is None and held.lock.acquire(blocking=False):
+                try:
+                    total -= held.weight
+                    del self._held[key]
+                finally:
+                    held.lock.release()
+
+    def forget(self, image: KnownImage) -> None:
+        """Let go of an image whose prediction changed; what was corrected is on disk."""
+        held = self._held.get(image.key)
+        if held is None:
+            return
+        with held.lock:
+            if held.document.revision == 0:
+                with self._lock:
+                    self._held.pop(image.key, None)
+
+    # ---- edits ----------------------------------------------------------------------------------
+
+    def edit(self, image: KnownImage, edit: Edit) -> tuple[Held, bool, int]:
+        """Make an edit and put it on disk: the document, whether it is new, the revision after it.
+
+        Raises:
+            StaleError, UnfitError: it does not fit.
+            ReadOnlyError, OutputError: it cannot be written.
+        """
+        while True:
+            with self.document(image) as held:
+                if self._held.get(image.key) is not held:
+                    continue  # it was let go of between
+                document = held.document
+                revision = document.answered(edit)
+                if revision is not None:
+                    return held, False, revision
+                document.check(edit)
+                if self.claim():
+                    continue  # what another process wrote before is to be read first
+                if document.revision == 0 and not held.journal.exists():
+                    held.journal.begin(document, image.name)
+                held.journal.append(edit)
+                try:
+                    document.apply(edit)
+                except BaseException:  # it is on disk: the next one to look reads it from there
+                    with self._lock:
+                        self._held.pop(image.key, None)
+                    raise
+                held.dirty = held.dirty or time.monotonic()
+                return held, True, document.revision
+
+    # ---- label images ---------------------------------------------------------------------------
+
+    def flush(self, key: str | None = None) -> None:
+        """Write the label images that are older than their documents.
+
+        Args:
+            key: of one image (default: all).
+
+        Raises:
+            OutputError: one cannot be written.
+        """
+        with self._lock:
+            dirty = [held for each, held in self._held.items()
+                     if held.dirty is not None and key in (None, each)]  # fmt: skip
+        for held in dirty:
+            self._write(held)
+
+    def _write(self, held: Held) -> None:
+        with held.lock:
+            if held.dirty is None:
+                return
+            began = time.monotonic()
+            self.claim()
+            write_corrected(
+                corrected_of(self.folder, held), held.document.labels, held.document.reviewed
+            )
+            if held.document.revision - held.journal.state_at >= STATE_EVERY:
+                held.journal.write_state(held.document, held.image.name)
+            held.dirty, held.cost = None, time.monotonic() - began
+
+    def _flush_on(self) -> None:
+        while not self._stop.wait(0.1):
+            now = time.monotonic()
+            with self._lock:
+                due = [held for held in self._held.values() if held.is_due(now)]
+            for held in due:
+                try:
+                    self._write(held)
+                    self.trouble = ""
+                except (BigKingXXLError, ReadOnlyError, OSError, MemoryError) as error:
+                    held.dirty = time.monotonic() + 2  # the journal has it; try again later
+                    if str(error) != self.trouble:
+                        log.warning("%s (the edits are in the journal)", error)
+                    self.trouble = str(error)
+
+    def unfinished(self) -> list[str]:
+        """Places of journals whose label image a crash left behind."""
+        top = self.folder / JOURNAL
+        found = []
+        for path in sorted(top.rglob("*.jsonl")) if top.is_dir() else ():
+            place = path.relative_to(top).as_posix().removesuffix(".jsonl")
+            edits = max(path.read_bytes().count(b"\n") - 1, 0)
+            with suppress(BigKingXXLError):
+                on_disk = corrected_image(self.folder, place)
+                if on_disk is not None and on_disk.revision == edits:
+                    continue
+            if edits:
+                found.append(place)
+        return found
+
+    def close(self) -> None:
+        """Write what is left, and let others write here."""
+        self._stop.set()
+        self._flusher.join()
+        try:
+            self.flush()
+        finally:
+            self._claim.close()
+
+
+def corrected_of(folder: Path, held: Held) -> CorrectedImage:
+    """What is to be written of a document."""
+    document, image = held.document, held.image
+    return CorrectedImage(
+        folder, held.journal.place, image.name, image.path.absolute(), image.frame, document.size,
+        held.pixel_size_um, document.revision, document.done, document.reviewed_share,
+        notes_of(document.cells), held.before,
+    )  # fmt: skip
+
+
+def notes_of(cells: dict[int, Cell]) -> dict[int, CellNote]:
+    """Attributes as they are stored."""
+    return {number: CellNote(cell.origin, cell.type, cell.score) for number, cell in cells.items()}
+
+
+def _check_size(image: KnownImage, document: Document, size: tuple[int, int]) -> None:
+    from bigkingxxl.io.annotations.label_images import check_same_size
+
+    check_same_size(image.path, size, document.size)
