@@ -2,6 +2,7 @@
 #   make install   .venv with everything
 #   make test      style, types, import rules, tests and notebooks
 #   make fuzz      the property tests, searching freely for an hour or so [SEED=number]
+#   make page      build the page of `bigkingxxl view` from its sources (needs Node.js 20 or newer)
 #   make notebooks run the notebooks on a few simulated images
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
 #   make demo      the whole road once [DATA=a folder of data]
@@ -13,7 +14,7 @@ STAMP := .venv/.installed
 # cellpose 3.1 holds numpy below 2.1, whose types are others: it has an environment of its own.
 CELLPOSE := .venv-cellpose
 
-.PHONY: install test fuzz lint notebooks cellpose demo format
+.PHONY: install test page fuzz lint notebooks cellpose demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -40,6 +41,13 @@ test: lint
 # What it finds is written into the test as an @example: then `make test` tries it every time.
 fuzz: $(STAMP)
 	BIGKINGXXL_EXAMPLES=fuzz $(BIN)/python -m pytest -m hypothesis $(if $(SEED),--hypothesis-seed=$(SEED))
+
+PAGE := bigkingxxl/viewer/page
+
+# What is built is committed: nobody who only uses it needs Node.js.
+page: $(STAMP)
+	$(BIN)/python -m bigkingxxl.viewer.page.generate_types
+	cd $(PAGE) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
 
 # Executed copies are thrown away: what a notebook shows is made by who reads it.
 notebooks: $(STAMP)

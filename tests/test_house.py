@@ -61,7 +61,7 @@ def test_an_import_against_the_arrows_is_found(
 ) -> None:
     """The rules above are not empty words."""
     shutil.copytree(ROOT / "bigkingxxl", tmp_path / "bigkingxxl",
-                    ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+                    ignore=shutil.ignore_patterns("__pycache__", "node_modules"))  # fmt: skip
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     with (tmp_path / "bigkingxxl" / module).open("a", encoding="utf-8") as stream:
         stream.write(f"\n{line}\n")

@@ -1,0 +1,151 @@
+/** The page: everything on it, and what happens first. */
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { listenToKeys } from "./keys.ts";
+import { CellsPanel } from "./panels/cells_panel.tsx";
+import { Compare } from "./panels/compare.tsx";
+import { ExportPanel } from "./panels/export_panel.tsx";
+import { HelpSheet } from "./panels/help_sheet.tsx";
+import { JobCard } from "./panels/job_card.tsx";
+import { LearnPanel } from "./panels/learn_panel.tsx";
+import { LookPanel } from "./panels/look_panel.tsx";
+import { MessageList } from "./panels/messages.tsx";
+import { StatusLine } from "./panels/status_line.tsx";
+import { Strip } from "./panels/strip.tsx";
+import { ToolOptions, ToolRail } from "./panels/tool_rail.tsx";
+import { TopBar } from "./panels/top_bar.tsx";
+import { App, errorText } from "./state/app.ts";
+import { followEvents, tellPresence } from "./state/events.ts";
+import type { Panel } from "./state/look.ts";
+import { arranged } from "./state/strip_order.ts";
+import { CanvasView } from "./view/canvas_view.ts";
+import { client } from "./wire/client.ts";
+
+const PANELS: readonly { panel: Panel; name: string }[] = [
+  { panel: "look", name: "Look" },
+  { panel: "cells", name: "Cells" },
+  { panel: "learn", name: "Learn" },
+  { panel: "export", name: "Export" },
+];
+
+function Page({ app }: { app: App }): JSX.Element {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [view, setView] = useState<CanvasView | null>(null);
+  useEffect(() => {
+    if (!canvas.current) return undefined;
+    const made = new CanvasView(app, canvas.current);
+    setView(made);
+    const stop = listenToKeys(app, () => made);
+    return () => {
+      stop();
+      made.close();
+    };
+  }, []);
+  if (app.fatal.value) return <div class="fatal" role="alert"><h1>The page cannot start</h1><p>{app.fatal.value}</p></div>;
+  return (
+    <div class="page">
+      <Strip app={app} />
+      <TopBar app={app} />
+      <ToolRail app={app} />
+      <main class="stage">
+        <ToolOptions app={app} />
+        <div class="canvas-box">
+          <canvas ref={canvas} class={`image ${app.tool.value}`} tabIndex={0} aria-label={label(app)} />
+          <Notices app={app} />
+          <MessageList app={app} />
+        </div>
+        <StatusLine app={app} view={view} />
+      </main>
+      <SidePanel app={app} />
+      <HelpSheet app={app} />
+      <Compare app={app} />
+    </div>
+  );
+}
+
+function label(app: App): string {
+  void app.version.value;
+  const document = app.shown.value;
+  if (!document) return "No image is open";
+  return `${app.entry?.name ?? "Image"}, ${document.book.size} cells. Press ? for the keys.`;
+}
+
+/** What stands over the image as long as it holds. */
+function Notices({ app }: { app: App }): JSX.Element {
+  const { entry } = app;
+  const document = app.document.value;
+  const running = app.jobs.value.filter((each) => (each.kind === "predict" || each.kind === "apply") && ["running", "waiting", "failed"].includes(each.state));
+  return (
+    <div class="notices">
+      {app.preview.value && <div class="notice">Trying thresholds: nothing is changed yet.</div>}
+      {!document && !app.opening.value && app.folder.value && <div class="notice centre">{app.images.value.length ? "Choose an image on the left." : "There are no images in this folder."}</div>}
+      {entry?.state === "waiting" && <div class="notice">The cells of this image are still being found.</div>}
+      {entry?.state === "failed" && <div class="notice bad">{entry.failure}</div>}
+      {entry?.warnings.map((each) => <div key={each} class="notice">{each}</div>)}
+      {running.map((job) => <JobCard key={job.id} app={app} job={job} />)}
+    </div>
+  );
+}
+
+function SidePanel({ app }: { app: App }): JSX.Element {
+  const { panel } = app.look;
+  const waits = app.jobs.value.some((each) => each.kind === "learn" && each.state === "asking");
+  return (
+    <aside class="side">
+      <div class="tabs" role="tablist" aria-label="Panels">
+        {PANELS.map(({ panel: each, name }) => (
+          <button key={each} type="button" role="tab" id={`tab-${each}`} aria-selected={panel.value === each} aria-controls="side-panel" tabIndex={panel.value === each ? 0 : -1}
+            onClick={() => (panel.value = each)}
+            onKeyDown={(event) => {
+              const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+              if (!step) return;
+              const at = PANELS.findIndex((other) => other.panel === each);
+              const next = PANELS[(at + step + PANELS.length) % PANELS.length].panel;
+              panel.value = next;
+              document.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
+            }}>
+            {name}
+            {each === "learn" && waits && <span class="dot" title="A new model waits for your choice" />}
+          </button>
+        ))}
+      </div>
+      <div class="side-body" id="side-panel" role="tabpanel" aria-labelledby={`tab-${panel.value}`}>
+        {panel.value === "look" && <LookPanel app={app} />}
+        {panel.value === "cells" && <CellsPanel app={app} />}
+        {panel.value === "learn" && <LearnPanel app={app} />}
+        {panel.value === "export" && <ExportPanel app={app} />}
+      </div>
+    </aside>
+  );
+}
+
+async function start(app: App): Promise<void> {
+  const events = await client.events(-1, new AbortController().signal);
+  await app.start();
+  const never = new AbortController().signal;
+  void followEvents(app, events.newest, never);
+  tellPresence(app, never);
+  const key = location.hash.slice(1);
+  const order = arranged(app.images.value, app.look.order.value, "");
+  const first = order.find((each) => each.key === key) ?? order.find((each) => each.state !== "failed");
+  if (first) await app.open(first.key);
+  // A reload shows the same image.
+  app.document.subscribe((document) => document && history.replaceState(null, "", `#${document.key}`));
+}
+
+const app = new App();
+effect(() => {
+  document.documentElement.dataset.theme = app.look.theme.value;
+});
+effect(() => {
+  document.title = [app.entry?.name, "BigKingXXL"].filter(Boolean).join(" · ");
+});
+// Unsent changes are kept by the browser, but a person may think that they are gone.
+addEventListener("beforeunload", (event) => {
+  if (app.saving.value.unsent > 0) event.preventDefault();
+});
+const root = document.querySelector("#root");
+if (root) render(<Page app={app} />, root);
+start(app).catch((error: unknown) => (app.fatal.value = errorText(error)));

@@ -1,0 +1,55 @@
+/** All keys on one sheet. */
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { BINDINGS, CROSSHAIR_HELP } from "../keys.ts";
+import type { App } from "../state/app.ts";
+
+export function HelpSheet({ app }: { app: App }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const open = app.helpOpen.value;
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open]);
+  const all = [...BINDINGS, ...CROSSHAIR_HELP];
+  const groups = [...new Set(all.map((each) => each.group))];
+  return (
+    <dialog ref={dialog} class="help" aria-labelledby="help-title" onClose={() => (app.helpOpen.value = false)}
+      onClick={(event) => {
+        if (event.target === dialog.current) app.helpOpen.value = false;
+      }}>
+      <div class="row between">
+        <h2 id="help-title">Keys</h2>
+        <button type="button" class="small" autofocus onClick={() => (app.helpOpen.value = false)}>Close</button>
+      </div>
+      <div class="help-columns">
+        {groups.map((group) => (
+          <section key={group}>
+            <h3>{group}</h3>
+            <dl>
+              {all.filter((each) => each.group === group).map((each) => (
+                <div key={each.does}>
+                  <dt>{keysOf(each.keys).map((key, i) => <span key={key}>{i > 0 && " "}<kbd>{key}</kbd></span>)}</dt>
+                  <dd>{each.does}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+        <section>
+          <h3>Good to know</h3>
+          <p>Every change is saved by itself within a second. The model’s own result is never overwritten.</p>
+          <p>New pixels never take those of another cell unless you ask for it.</p>
+          <p>Only what is reviewed is learnt from: a whole image (<em>Accept all</em>, <em>Image done</em>) or a part (<kbd>R</kbd>).</p>
+        </section>
+      </div>
+    </dialog>
+  );
+}
+
+const SIGNS: Record<string, string> = { ArrowRight: "→", ArrowLeft: "←", Escape: "Esc" };
+
+function keysOf(keys: readonly string[]): string[] {
+  if (keys.length > 4) return [`${keys[0]} … ${keys.at(-1) ?? ""}`];
+  return keys.map((key) => SIGNS[key] ?? key);
+}

@@ -1,0 +1,291 @@
+/** Written by generate_types.py from bigkingxxl/viewer/contract.py: do not edit. */
+
+export const CONTRACT_VERSION = 1;
+
+/** A cell that the model saw and that was not taken. */
+export interface Candidate {
+  readonly index: number;
+  readonly score: number;
+  readonly type: string;
+  readonly box: readonly [number, number, number, number];
+  readonly runs: readonly number[];
+}
+
+/** The candidates that no cell was made of, the surest first. */
+export interface CandidateList {
+  readonly candidates: readonly Candidate[];
+}
+
+/** What is known of a cell beside its pixels. */
+export interface Cell {
+  readonly origin: "model" | "edited" | "drawn";
+  readonly type: string;
+  readonly score: number | null;
+}
+
+/** Attributes of a cell before and after; None: there is no such cell. */
+export interface CellChange {
+  readonly id: number;
+  readonly before: Cell | null;
+  readonly after: Cell | null;
+}
+
+/** The cells of an image, in the order of `ids`; all columns are of its length. */
+export interface CellTable {
+  readonly revision: number;
+  readonly ids: readonly number[];
+  readonly cells: readonly Cell[];
+  readonly boxes: readonly number[];
+  readonly areas: readonly number[];
+  readonly measurements: readonly Measurement[];
+}
+
+/** One channel of an image. */
+export interface Channel {
+  readonly index: number;
+  readonly name: string;
+  readonly low: number;
+  readonly high: number;
+  readonly minimum: number;
+  readonly maximum: number;
+  readonly histogram: readonly number[];
+}
+
+/** An image that the new model did not learn from: scores before and after. */
+export interface ComparedImage {
+  readonly key: string;
+  readonly before: number | null;
+  readonly after: number | null;
+}
+
+/** Another window edited the image, or the page's state is not the server's: load it anew. */
+export interface Conflict {
+  readonly error: string;
+  readonly revision: number;
+  readonly window: string;
+}
+
+/** 'Image done', before and after. */
+export interface DoneChange {
+  readonly before: boolean;
+  readonly after: boolean;
+}
+
+/** A change of one image, as a window made it. */
+export interface Edit {
+  readonly window: string;
+  readonly seq: number;
+  readonly revision: number;
+  readonly tool: string;
+  readonly runs: readonly number[];
+  readonly cells: readonly CellChange[];
+  readonly reviewed: readonly number[];
+  readonly done: DoneChange | null;
+}
+
+/** The edit is on disk; `revision` is the image's revision after it. */
+export interface EditAccepted {
+  readonly revision: number;
+  readonly next_cell: number;
+}
+
+/** Edits after a revision, the oldest first. */
+export interface EditList {
+  readonly revision: number;
+  readonly edits: readonly PastEdit[];
+}
+
+/** Something changed. */
+export interface Event {
+  readonly number: number;
+  readonly kind: "image" | "job" | "folder";
+  readonly image: ImageEntry | null;
+  readonly window: string;
+  readonly job: Job | null;
+}
+
+/** Events after a number. `missed`: some are forgotten, load everything anew. */
+export interface EventList {
+  readonly newest: number;
+  readonly missed: boolean;
+  readonly events: readonly Event[];
+}
+
+/** Make formats of `predict` and `measure` from the corrected cells. */
+export interface ExportRequest {
+  readonly formats: readonly string[];
+}
+
+/** Something that is not installed. */
+export interface Extra {
+  readonly install: string;
+}
+
+/** What is looked at. */
+export interface Folder {
+  readonly contract: number;
+  readonly version: string;
+  readonly kind: "run" | "images" | "dataset" | "annotate";
+  readonly path: string;
+  readonly corrections: string;
+  readonly run: string | null;
+  readonly read_only: string;
+  readonly notices: readonly string[];
+  readonly type_names: readonly string[];
+  readonly settings: Settings;
+  readonly can_apply: string;
+  readonly tile_side: number;
+  readonly whole_limit: number;
+  readonly max_body: number;
+  readonly export_formats: readonly string[];
+  readonly learn: Extra;
+  readonly models: readonly ModelInfo[];
+}
+
+/** An image in the strip. */
+export interface ImageEntry {
+  readonly key: string;
+  readonly name: string;
+  readonly file: string;
+  readonly group: string;
+  readonly frame: number | null;
+  readonly state: "waiting" | "ready" | "failed";
+  readonly failure: string;
+  readonly warnings: readonly string[];
+  readonly width: number | null;
+  readonly height: number | null;
+  readonly cells: number | null;
+  readonly confluence: number | null;
+  readonly expected_error: number | null;
+  readonly revision: number;
+  readonly corrected: boolean;
+  readonly done: boolean;
+  readonly reviewed: number;
+  readonly thumbnail: string;
+}
+
+/** All about an image but its pixels. */
+export interface ImageInfo {
+  readonly entry: ImageEntry;
+  readonly channels: readonly Channel[];
+  readonly pixel_size_um: readonly [number, number] | null;
+  readonly levels: readonly Level[];
+  readonly is_rgb: boolean;
+  readonly label_dtype: "uint16" | "uint32";
+  readonly next_cell: number;
+  readonly has_candidates: boolean;
+  readonly windows: number;
+  readonly label_file: string;
+  readonly image_file: string;
+}
+
+/** Keys in the order in which to look. */
+export interface ImageList {
+  readonly keys: readonly string[];
+}
+
+/** Work in the background. */
+export interface Job {
+  readonly id: string;
+  readonly kind: "predict" | "apply" | "learn" | "export";
+  readonly state: "waiting" | "running" | "asking" | "done" | "failed" | "cancelled";
+  readonly done: number;
+  readonly total: number | null;
+  readonly message: string;
+  readonly seconds_left: number | null;
+  readonly error: string;
+  readonly files: readonly string[];
+  readonly can_cancel: boolean;
+  readonly can_resume: boolean;
+  readonly result: LearnResult | null;
+}
+
+/** All jobs of this session, the newest first. */
+export interface JobList {
+  readonly jobs: readonly Job[];
+}
+
+/** Learn from what was reviewed. */
+export interface LearnRequest {
+  readonly stage: 1 | 2;
+  readonly minutes: number;
+}
+
+/** What came of learning; nothing is taken before the user accepts. */
+export interface LearnResult {
+  readonly stage: 1 | 2;
+  readonly images: number;
+  readonly metric: string;
+  readonly before: number | null;
+  readonly after: number | null;
+  readonly gain: number | null;
+  readonly gain_low: number | null;
+  readonly gain_high: number | null;
+  readonly is_better: boolean;
+  readonly advice: string;
+  readonly changed: readonly string[];
+  readonly compared: readonly ComparedImage[];
+}
+
+/** One level of the pyramid; level 0 is the image itself. */
+export interface Level {
+  readonly level: number;
+  readonly width: number;
+  readonly height: number;
+  readonly rows: number;
+  readonly cols: number;
+}
+
+/** A column of measurements, one value per cell; None: not defined. */
+export interface Measurement {
+  readonly name: string;
+  readonly unit: string;
+  readonly values: readonly (number | null)[];
+}
+
+/** A model of this folder's history. */
+export interface ModelInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly made: string;
+  readonly images: number;
+  readonly before: number | null;
+  readonly after: number | null;
+  readonly is_current: boolean;
+}
+
+/** An edit in the journal; `edit.revision` is the one before it. */
+export interface PastEdit {
+  readonly time: string;
+  readonly edit: Edit;
+}
+
+/** A window has an image open (to be said every 20 seconds), or None. */
+export interface Presence {
+  readonly window: string;
+  readonly key: string | null;
+}
+
+/** How many other windows have the same image open, and its revision. */
+export interface PresenceAnswer {
+  readonly windows: number;
+  readonly revision: number;
+}
+
+/** Why a request was refused, in one sentence for the user. */
+export interface Problem {
+  readonly error: string;
+  readonly read_only: boolean;
+}
+
+/** The live sliders; None: as the model has it. */
+export interface Settings {
+  readonly min_score: number | null;
+  readonly min_area: number | null;
+}
+
+/** All images, in the order of their names; `event` is the newest event that it knows. */
+export interface Strip {
+  readonly images: readonly ImageEntry[];
+  readonly event: number;
+}
