@@ -7,7 +7,7 @@ finds every pair that overlaps and none that does not, whatever lies between the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 
 Int64 = NDArray[np.int64]
+DENSE_PER_RUN = 32  # entries of a dense table for each run of two label maps: above it, sort
 
 
 class Overlaps(NamedTuple):
@@ -31,7 +32,7 @@ class Overlaps(NamedTuple):
     pixels: Int64
 
 
-class _Runs(NamedTuple):
+class SortedRuns(NamedTuple):
     """The runs of a set, sorted by where they begin.
 
     Attributes:
@@ -55,12 +56,17 @@ def overlaps(first: Instances, second: Instances, *, disjoint: bool = False) -> 
     """
     if first.size != second.size:
         raise ValueError(f"cells of {first.size} and of {second.size} pixels cannot be compared")
-    two = _sorted_runs(second)
+    two = sorted_runs(second)
     if disjoint:
-        _check_apart(two.start, two.stop, second.size[1])
+        check_disjoint(two, second.size[1])
     if first is second:
         return _with_both_directions(first)
-    one, columns = _sorted_runs(first), max(len(second), 1)
+    return overlaps_of_runs(sorted_runs(first), two, len(second))
+
+
+def overlaps_of_runs(one: SortedRuns, two: SortedRuns, count: int) -> Overlaps:
+    """The overlapping pairs of two sets of which the second has `count` cells."""
+    columns = max(count, 1)
     within = _meetings(one, two, "left")
     # What begins at the same place has been found.
     around = ((a, b) for b, a in _meetings(two, one, "right"))
@@ -75,7 +81,7 @@ def overlaps(first: Instances, second: Instances, *, disjoint: bool = False) -> 
 
 def overlaps_among(cells: Instances) -> Overlaps:
     """The overlapping pairs of one set, each once, `first` less than `second`."""
-    runs, columns = _sorted_runs(cells), max(len(cells), 1)
+    runs, columns = sorted_runs(cells), max(len(cells), 1)
 
     def found() -> Iterator[tuple[Int64, Int64]]:
         for a, b in _later(runs):
@@ -88,7 +94,7 @@ def overlaps_among(cells: Instances) -> Overlaps:
 
 def collisions(cells: Instances) -> int:
     """How many pairs of runs of one set share pixels: what comparing its cells costs."""
-    runs = _sorted_runs(cells)
+    runs = sorted_runs(cells)
     return int(_later_counts(runs).sum())
 
 
@@ -103,23 +109,34 @@ def _with_both_directions(cells: Instances) -> Overlaps:
     return Overlaps(first[order], second[order], pixels[order])
 
 
-def _sorted_runs(cells: Instances) -> _Runs:
+def sorted_runs(cells: Instances) -> SortedRuns:
+    """The runs of a set, sorted by where they begin."""
     row = cells.runs[:, 0].astype(np.int64) * cells.size[1]
     start = row + cells.runs[:, 1]
     order = np.argsort(start, kind="stable")
     row += cells.runs[:, 2]
-    return _Runs(start[order], row[order], cells.run_owner[order])
+    return SortedRuns(start[order], row[order], cells.run_owner[order])
 
 
-def _check_apart(start: Int64, stop: Int64, width: int) -> None:
-    """Refuse sorted flat runs of which two share a pixel."""
-    clash = np.flatnonzero(start[1:] < stop[:-1])
-    if len(clash):
-        row, col = divmod(int(start[clash[0] + 1]), width)
+def first_clash(runs: SortedRuns) -> int | None:
+    """The first flat position at which a run begins within the one before; None where none does."""
+    clash = np.flatnonzero(runs.start[1:] < runs.stop[:-1])
+    return int(runs.start[clash[0] + 1]) if len(clash) else None
+
+
+def check_disjoint(runs: SortedRuns, width: int) -> None:
+    """Refuse a set of which two cells share a pixel.
+
+    Raises:
+        InputError: naming the pixel.
+    """
+    clash = first_clash(runs)
+    if clash is not None:
+        row, col = divmod(clash, width)
         raise InputError(f"cells overlap at row {row}, column {col}, expected disjoint ones")
 
 
-def _meetings(one: _Runs, two: _Runs, side: str) -> Iterator[tuple[Int64, Int64]]:
+def _meetings(one: SortedRuns, two: SortedRuns, side: str) -> Iterator[tuple[Int64, Int64]]:
     """Indices of runs of `one`, and of runs of `two` that begin within them, block by block.
 
     Args:
@@ -130,12 +147,12 @@ def _meetings(one: _Runs, two: _Runs, side: str) -> Iterator[tuple[Int64, Int64]
     yield from _expanded(low, np.maximum(high - low, 0))
 
 
-def _later(runs: _Runs) -> Iterator[tuple[Int64, Int64]]:
+def _later(runs: SortedRuns) -> Iterator[tuple[Int64, Int64]]:
     """Indices of runs, and of those after them in the same set that begin within them."""
     yield from _expanded(np.arange(1, len(runs.start) + 1), _later_counts(runs))
 
 
-def _later_counts(runs: _Runs) -> Int64:
+def _later_counts(runs: SortedRuns) -> Int64:
     counts: Int64 = np.searchsorted(runs.start, runs.stop, side="left")
     counts -= np.arange(1, len(runs.start) + 1)
     return counts
@@ -148,9 +165,54 @@ def _expanded(low: Int64, counts: Int64) -> Iterator[tuple[Int64, Int64]]:
         yield np.repeat(some[block], counts[block]), rle.expand(low[block], counts[block])
 
 
-def _shared(one: _Runs, two: _Runs, a: Int64, b: Int64) -> Int64:
+def _shared(one: SortedRuns, two: SortedRuns, a: Int64, b: Int64) -> Int64:
     """int64[K]: pixels that each pair of runs shares."""
     return np.minimum(one.stop[a], two.stop[b]) - np.maximum(one.start[a], two.start[b])
+
+
+def label_overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[Overlaps, Int64, Int64]:
+    """The overlapping pairs of two label maps [H, W], 0 = background, and the areas of both.
+
+    Cells are numbered from 0 in the order of their labels; gaps between labels are closed.
+
+    Returns:
+        the pairs, and int64[N] and int64[M], the pixels of each cell.
+    """
+    one, two = first.ravel(), second.ravel()
+    new = np.ones(one.shape, bool)
+    np.not_equal(one[1:], one[:-1], out=new[1:])
+    new[1:] |= two[1:] != two[:-1]
+    begin = np.flatnonzero(new)
+    length = np.diff(begin, append=one.size)
+    one, one_areas = _closed(one[begin], length)
+    two, two_areas = _closed(two[begin], length)
+    key = one * (len(two_areas) + 1) + two
+    cells = (len(one_areas) + 1) * (len(two_areas) + 1)
+    if cells <= DENSE_PER_RUN * len(begin):
+        table = np.bincount(key, length, cells)
+        pair = np.flatnonzero(table)
+        pixels = table[pair].astype(np.int64)
+    else:
+        pair, pixels = _by_key(key, length)
+    row, column = np.divmod(pair, len(two_areas) + 1)
+    both = (row > 0) & (column > 0)
+    return Overlaps(row[both] - 1, column[both] - 1, pixels[both]), one_areas, two_areas
+
+
+def _closed(labels: NDArray[Any], length: Int64) -> tuple[Int64, Int64]:
+    """Of runs of labels (0 = background): their places 1, 2, ... without gaps, and all areas."""
+    top = int(labels.max(initial=0))
+    if top <= DENSE_PER_RUN * len(labels):
+        areas = np.bincount(labels, length, top + 1)[1:].astype(np.int64)
+        some = areas > 0
+        if some.all():
+            return labels.astype(np.int64), areas
+        places = np.append(0, np.cumsum(some))
+        return places[labels], areas[some]
+    names, place = np.unique(labels, return_inverse=True)
+    areas = np.bincount(place, length, len(names)).astype(np.int64)
+    background = int(names[0] == 0)
+    return place + 1 - background, areas[background:]
 
 
 def _summed(parts: Iterator[tuple[Int64, Int64]], columns: int) -> Overlaps:

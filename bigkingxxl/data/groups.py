@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SAMPLE_ID = re.compile(r"_(?P<well>[A-P]\d{1,2})-\d+_Vessel-(?P<vessel>\w+?)_")
 # LIVECell's file names: 'SHSY5Y_Phase_B10_1_00d12h00m_3' is well B10, position 1, hour 12, crop 3.
 LIVECELL_NAME = re.compile(r"^(?P<line>[^_]+)_Phase_(?P<well>[A-P]\d{1,2})_\d+_\d+d\d+h\d+m_\d+")
+Columns = Mapping[str, Mapping[str, str]]
 SAMPLE_COLUMNS = ("sample_id", "sample", "well", "plate", "vessel", "group")
 
 
@@ -56,7 +57,7 @@ def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untrac
     Args:
         pixels: compare the pixels in any case, and join the groups that they connect.
     """
-    known = _known_groups(dataset)
+    known = known_groups(dataset.ids, dataset.columns)
     if known is not None and not pixels:
         return known
     from bigkingxxl.data.quality.seams import matching_images
@@ -69,12 +70,15 @@ def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untrac
     return Groups(joined, f"{known.grouped_by} and matching seams")
 
 
-def _known_groups(dataset: Dataset) -> Groups | None:
-    """By what is written down about the images, None where nothing is."""
-    ids, columns = dataset.ids, dataset.columns
+def known_groups(ids: Sequence[str], columns: Columns) -> Groups | None:
+    """By what is written down about the images, None where nothing is.
+
+    Args:
+        columns: further values of the images by column and id, see `Dataset.columns`.
+    """
     present = [name for name in SAMPLE_COLUMNS if any(columns.get(name, {}).values())]
     if present:
-        return Groups({name: _sample(dataset, name, present) for name in ids}, "sample columns")
+        return Groups({name: _sample(columns, name, present) for name in ids}, "sample columns")
     wells = {name: found.group("line", "well") for name in ids
              if (found := LIVECELL_NAME.match(name))}  # fmt: skip
     if ids and len(wells) == len(ids):
@@ -89,14 +93,14 @@ def _named(fields: Mapping[str, str], name: str) -> str:
     return f"field {fields[name]}" if fields.get(name) else f"image {name}"
 
 
-def _sample(dataset: Dataset, name: str, present: list[str]) -> str:
+def _sample(columns: Columns, name: str, present: list[str]) -> str:
     """The group of one image by the columns that are there; an image without values is alone."""
-    values = {column: dataset.columns[column].get(name, "") for column in present}
+    values = {column: columns[column].get(name, "") for column in present}
     if not any(values.values()):
         return f"image {name}"
     if found := SAMPLE_ID.search(values.get("sample_id", "")):
         return f"vessel {found['vessel']} well {found['well']}"
-    date = dataset.columns.get("sample_date", {}).get(name, "")
+    date = columns.get("sample_date", {}).get(name, "")
     return " ".join([*(value for value in values.values() if value), date]).strip()
 
 

@@ -1,12 +1,12 @@
 """COCO's average precision and recall of scored masks, overlaps allowed.
 
-The standard evaluation (Lin et al. 2014), by faster-coco-eval, at more detections an image than
-COCO's 100, which hide most cells of a dense field. Areas are counted from the masks.
+The standard evaluation (Lin et al. 2014), as pycocotools computes it, at more detections an image
+than COCO's 100, which hide most cells of a dense field. Areas are counted from the masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.ranking import AREAS, Ranked, curves, places, ranked
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
+from bigkingxxl.overlaps import Overlaps, overlaps
 
 COCO_LAYOUT_DETECTIONS = (100, 300, 1000)
 ALL_DETECTIONS = 2000
 MAX_DETECTIONS = (*COCO_LAYOUT_DETECTIONS, ALL_DETECTIONS)
-AREAS = ("all", "small", "medium", "large")
 # COCO's twelve lines but for the three AR, which stand at each number of detections instead.
 LAYOUT: tuple[tuple[str, int | None, str], ...] = (
     ("AP", None, "all"),
@@ -31,6 +32,7 @@ LAYOUT: tuple[tuple[str, int | None, str], ...] = (
     *(("AR", None, area) for area in AREAS),
 )
 ANY_TYPE = ("cell",)
+NO_OVERLAPS = Overlaps(*(np.zeros(0, np.int64) for _ in range(3)))
 
 
 class CocoRow(NamedTuple):
@@ -139,20 +141,67 @@ def coco_table(
                 f"image {image_id}: masks of (H, W) = {found.size} for a truth of "
                 f"{truth[image_id].size}"
             )
-    names = _categories(truth, masks)
-    evaluation = _evaluate(truth, masks, names)
-    precision, recall = evaluation["precision"], evaluation["recall"]
+    pairs = {
+        image_id: overlaps(cells, masks[image_id])
+        for image_id, cells in truth.items() if image_id in masks
+    }  # fmt: skip
+    return table_of(truth, masks, pairs)
+
+
+def table_of(
+    truth: Mapping[str, Instances],
+    masks: Mapping[str, Instances],
+    pairs: Mapping[str, Overlaps],
+) -> CocoTable:
+    """The table of images whose cells have been compared.
+
+    Args:
+        truth, masks: of each image; pairs: the overlaps of each image that has masks.
+    """
+    names = told_types(truth, masks)
     counted = names or ANY_TYPE
+    parts = []
+    for image_id, cells in truth.items():
+        found = masks.get(image_id, Instances.empty(cells.size))
+        compared = pairs.get(image_id, NO_OVERLAPS)
+        parts.append(rank_image(cells, found, compared, names))
+    detections = Ranked.concatenate(parts)
     return CocoTable(
-        rows=_rows(precision, recall),
-        by_type={name: _mean(precision[:, :, k, 0, -1]) for k, name in enumerate(counted)},
+        rows=_rows(detections, len(counted)),
+        by_type={
+            name: _mean_of([curves(detections, 0, kind, most=ALL_DETECTIONS)], 0)
+            for kind, name in enumerate(counted)
+        },
         class_aware=bool(names),
-        typed_truth=len(_type_names(truth)) > 1,
+        typed_truth=len(type_names(truth)) > 1,
         images=len(truth),
         cells=sum(int((cells.areas() > 0).sum()) for cells in truth.values()),
         detections=sum(int((found.areas() > 0).sum()) for found in masks.values()),
         scored=any(found.score is not None for found in masks.values() if len(found)),
     )
+
+
+def rank_image(
+    truth: Instances, masks: Instances, pairs: Overlaps, types: Sequence[str], *,
+    classes: int = len(AREAS),
+) -> Ranked:  # fmt: skip
+    """One image's detections and which of them hit.
+
+    Args:
+        types: a detection hits only cells of its own type, where types are given.
+        classes: of area, the first so many.
+    """
+    if types:
+        truth_kind, kind = places(truth, types), places(masks, types)
+    else:
+        truth_kind, kind = np.zeros(len(truth), np.int64), np.zeros(len(masks), np.int64)
+    truth_areas = truth.areas()
+    truth_kind = np.where(truth_areas > 0, truth_kind, -1)
+    score = None if masks.score is None else masks.score.astype(np.float64)
+    return ranked(
+        pairs, truth_areas, masks.areas(), score, truth_kind, kind,
+        types=max(len(types), 1), most=ALL_DETECTIONS, classes=classes,
+    )  # fmt: skip
 
 
 def _masks(found: Candidates | Instances) -> Instances:
@@ -162,93 +211,39 @@ def _masks(found: Candidates | Instances) -> Instances:
     return masks_of(replace(found, type_names=()) if found.type_probability is None else found)
 
 
-def _categories(truth: Mapping[str, Instances], masks: Mapping[str, Instances]) -> tuple[str, ...]:
+def told_types(truth: Mapping[str, Instances], masks: Mapping[str, Instances]) -> tuple[str, ...]:
     """The truth's cell types, or () where detections are compared whatever their type."""
-    names = _type_names(truth)
+    names = type_names(truth)
     told = all(set(found.type_names) & set(names) for found in masks.values() if len(found))
     return names if len(names) > 1 and told else ()
 
 
-def _type_names(truth: Mapping[str, Instances]) -> tuple[str, ...]:
+def type_names(truth: Mapping[str, Instances]) -> tuple[str, ...]:
+    """The cell types that any image names, each once."""
     return tuple(dict.fromkeys(name for cells in truth.values() for name in cells.type_names))
 
 
-def _evaluate(
-    truth: Mapping[str, Instances], masks: Mapping[str, Instances], names: tuple[str, ...]
-) -> dict[str, NDArray[np.float64]]:
-    """Precision [T, R, K, A, M] and recall [T, K, A, M], -1 where there is nothing to measure."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    images = [
-        {"id": number, "height": cells.size[0], "width": cells.size[1]}
-        for number, cells in enumerate(truth.values(), start=1)
-    ]
-    categories = [{"id": k, "name": name} for k, name in enumerate(names or ANY_TYPE, start=1)]
-    annotations: list[dict[str, Any]] = []
-    detections: list[dict[str, Any]] = []
-    for number, (image_id, cells) in enumerate(truth.items(), start=1):
-        annotations += _entries(cells, number, names, len(annotations))
-        if image_id in masks:
-            detections += _entries(masks[image_id], number, names, len(detections))
-    common = {"images": images, "categories": categories}
-    evaluation = COCOeval_faster(
-        COCO({**common, "annotations": annotations}),
-        COCO({**common, "annotations": detections}),
-        "segm",
-    )
-    evaluation.params.maxDets = list(MAX_DETECTIONS)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return {name: np.asarray(evaluation.eval[name]) for name in ("precision", "recall")}
-
-
-def _entries(
-    cells: Instances, image: int, names: tuple[str, ...], already: int
-) -> list[dict[str, Any]]:
-    """One COCO entry a cell with pixels, numbered on from `already`."""
-    cells = cells.take(cells.areas() > 0)
-    kinds = {name: k for k, name in enumerate(names, start=1)}
-    category = [kinds.get(name, 0) if names else 1 for name in cells.type_names]
-    score = np.ones(len(cells)) if cells.score is None else cells.score.astype(np.float64)
-    boxes = cells.boxes()
-    sides = np.stack(
-        (boxes[:, 1], boxes[:, 0], boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]), axis=1
-    )
-    columns = (
-        cells.coco_strings(), cells.areas().tolist(), sides.tolist(), score.tolist(),
-        cells.cell_type.tolist(),
-    )  # fmt: skip
-    return [
-        {
-            "id": already + place,
-            "image_id": image,
-            "category_id": category[kind],
-            "segmentation": {"size": list(cells.size), "counts": text},
-            "area": area,
-            "bbox": box,
-            "score": sure,
-            "iscrowd": 0,
-        }
-        for place, (text, area, box, sure, kind) in enumerate(zip(*columns, strict=True), start=1)
-    ]
-
-
-def _rows(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> tuple[CocoRow, ...]:
+def _rows(detections: Ranked, types: int) -> tuple[CocoRow, ...]:
     """The lines in COCO's order, for each number of detections."""
+    rows = []
+    for most in MAX_DETECTIONS:
+        found = {
+            area: [curves(detections, place, kind, most=most) for kind in range(types)]
+            for place, area in enumerate(AREAS if most != ALL_DETECTIONS else AREAS[:1])
+        }
+        for metric, iou, area in LAYOUT[:3] if most == ALL_DETECTIONS else LAYOUT:
+            value = _mean_of(found[area], int(metric == "AR"), iou)
+            rows.append(CocoRow(metric, iou, area, most, value))
+    return tuple(rows)
 
-    def value(metric: str, iou: int | None, area: str, m: int) -> float | None:
-        table = precision if metric == "AP" else recall
-        thresholds = slice(None) if iou is None else (iou - 50) // 5
-        return _mean(table[thresholds, ..., AREAS.index(area), m])
 
-    return tuple(
-        CocoRow(*line, most, value(*line, m))
-        for m, most in enumerate(MAX_DETECTIONS)
-        for line in (LAYOUT[:3] if most == ALL_DETECTIONS else LAYOUT)
-    )
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    """The mean of what was measured, as pycocotools takes it."""
-    measured = values[values > -1]
-    return float(measured.mean()) if measured.size else None
+def _mean_of(
+    found: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]] | None], which: int,
+    iou: int | None = None,
+) -> float | None:  # fmt: skip
+    """The mean over types (that have cells) of precision, or of recall."""
+    measured = [each[which] for each in found if each is not None]
+    if not measured:
+        return None
+    values = np.array(measured)
+    return float((values if iou is None else values[:, (iou - 50) // 5]).mean())

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
 Interval = tuple[float, float]
 RESAMPLES = 2000
 LEVEL = 0.95
 
 
-def bootstrap_means(values: Float64, *, seed: int = 0, resamples: int = RESAMPLES) -> Float64:
-    """float64[resamples]: means of float64[n] values drawn anew with replacement, n >= 1."""
+def member_of(ids: Sequence[str], groups: Mapping[str, str]) -> Int64:
+    """int64[n]: the number of the group of each id; an id without a group is alone."""
+    # The prefixes keep a group's name apart from the id of an image without one.
+    names = [f"group {groups[name]}" if name in groups else f"alone {name}" for name in ids]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def resampled_weights(member: Int64, *, seed: int = 0, resamples: int = RESAMPLES) -> Float64:
+    """float64[resamples, n]: how often each value is in each resample.
+
+    Whole groups are drawn with replacement, for what is in one field or well errs together.
+
+    Args:
+        member: int64[n], the group of each value, numbered from 0.
+    Source: the cluster bootstrap (Field and Welsh 2007).
+    """
+    count = int(member.max()) + 1
     rng = np.random.default_rng(seed)
-    count = len(values)
-    return np.array([values[rng.integers(0, count, count)].mean() for _ in range(resamples)])
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    return drawn[:, member].astype(np.float64)
+
+
+def bootstrap_means(
+    values: Float64,
+    *,
+    member: Int64 | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Float64:
+    """float64[resamples]: means of float64[n] values, n >= 1, drawn anew by group."""
+    if member is None:
+        member = np.arange(len(values))
+    weights = resampled_weights(member, seed=seed, resamples=resamples)
+    return np.asarray(weights @ values / weights.sum(axis=1))
 
 
 def interval_of(samples: Float64, level: float = LEVEL) -> Interval:
@@ -26,15 +56,22 @@ def interval_of(samples: Float64, level: float = LEVEL) -> Interval:
     return float(low), float(high)
 
 
-def bootstrap_interval(values: Float64, *, seed: int = 0, level: float = LEVEL) -> Interval:
-    """The interval of the mean of float64[n] values, n >= 1."""
-    return interval_of(bootstrap_means(values, seed=seed), level)
+def bootstrap_interval(
+    values: Float64, *, member: Int64 | None = None, seed: int = 0, level: float = LEVEL
+) -> Interval:
+    """The interval of the mean of float64[n] values, n >= 1; NaN where all are of one group."""
+    if member is None:
+        member = np.arange(len(values))
+    if member.max() == 0:
+        return np.nan, np.nan
+    return interval_of(bootstrap_means(values, member=member, seed=seed), level)
 
 
 def weighted_interval(
     strata: Mapping[str, Float64],
     weights: Mapping[str, float],
     *,
+    members: Mapping[str, Int64] | None = None,
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
@@ -42,11 +79,16 @@ def weighted_interval(
 
     Args:
         strata: name to float64[n], n >= 1; weights: name to weight, one for each stratum at least.
+        members: name to int64[n], the group of each value.
     """
     total = sum(weights[name] for name in strata)
     # A seed of its own keeps the strata independent of each other.
     means = [
-        weights[name] / total * bootstrap_means(values, seed=seed + place)
+        weights[name]
+        / total
+        * bootstrap_means(
+            values, member=None if members is None else members[name], seed=seed + place
+        )
         for place, (name, values) in enumerate(sorted(strata.items()))
     ]
     return interval_of(np.sum(means, axis=0), level)

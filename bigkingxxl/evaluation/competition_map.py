@@ -14,7 +14,7 @@ Source: the evaluation page of the challenge (Sartorius - Cell Instance Segmenta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,13 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.bootstrap import Interval, bootstrap_interval, weighted_interval
+from bigkingxxl.evaluation.bootstrap import (
+    Interval,
+    bootstrap_interval,
+    member_of,
+    weighted_interval,
+)
+from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import overlaps
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
-THRESHOLDS_PERCENT: tuple[int, ...] = tuple(range(50, 100, 5))
 # Annotated images of the challenge by cell type: the mix that published scores stand for.
 CHALLENGE_MIX: dict[str, int] = {"astro": 131, "cort": 320, "shsy5y": 155}
 
@@ -69,23 +74,23 @@ def match_counts(truth: Instances, predicted: Instances) -> MatchCounts:
     Raises:
         InputError: predicted cells overlap, or the two are of different sizes.
     """
-    if truth.size != predicted.size:
-        raise InputError(
-            f"the predicted cells lie in an image of {_size(predicted)} pixels, "
-            f"the true ones in one of {_size(truth)} (width x height)"
-        )
-    truth_areas, predicted_areas = truth.areas(), predicted.areas()
-    try:
-        pairs = overlaps(truth, predicted, disjoint=True)
-    except InputError as error:
-        raise InputError(f"predicted {error}") from None
-    union = truth_areas[pairs.first] + predicted_areas[pairs.second] - pairs.pixels
+    return counts_of(ImagePair.of(truth, predicted))
+
+
+def counts_of(pair: ImagePair) -> MatchCounts:
+    """Hits, false alarms and misses of one image whose cells have been compared.
+
+    Raises:
+        InputError: predicted cells overlap.
+    """
+    pair.check_disjoint("the competition mAP")
+    pairs = pair.overlaps
     # Whole numbers: an IoU of exactly a threshold is no hit, whatever floats would make of it.
-    hits = 100 * pairs.pixels > np.array(THRESHOLDS_PERCENT)[:, None] * union
+    hits = 100 * pairs.pixels > np.array(THRESHOLDS_PERCENT)[:, None] * pair.union
     levels = hits.sum(axis=0)
-    tp = _hit(pairs.first, levels, len(truth))
-    fp = (predicted_areas > 0).sum() - _hit(pairs.second, levels, len(predicted))
-    return MatchCounts(tp, fp, (truth_areas > 0).sum() - tp)
+    tp = _hit(pairs.first, levels, len(pair.truth_areas))
+    fp = len(pair.predicted_areas) - _hit(pairs.second, levels, len(pair.predicted_areas))
+    return MatchCounts(tp, fp, len(pair.truth_areas) - tp)
 
 
 def _hit(cell: Int64, levels: Int64, count: int) -> Int64:
@@ -94,10 +99,6 @@ def _hit(cell: Int64, levels: Int64, count: int) -> Int64:
     np.maximum.at(passed, cell, levels)
     result: Int64 = (passed > np.arange(len(THRESHOLDS_PERCENT))[:, None]).sum(axis=1)
     return result
-
-
-def _size(cells: Instances) -> str:
-    return f"{cells.size[1]} x {cells.size[0]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +139,12 @@ class CompetitionScore:
 
     Attributes:
         per_image: each image's part, in the order of the truth.
-        seed: of the bootstrap.
+        seed: of the bootstrap; groups: images that it draws together, by the name of their group.
     """
 
     per_image: Mapping[str, ImageScore]
     seed: int = 0
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -156,8 +158,10 @@ class CompetitionScore:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % bootstrap interval of the mean, over images."""
-        return bootstrap_interval(np.array(list(self.scores.values())), seed=self.seed)
+        """95 % bootstrap interval of the mean, over groups of images; NaN where there is one."""
+        values = np.array(list(self.scores.values()))
+        member = member_of(list(self.scores), self.groups)
+        return bootstrap_interval(values, member=member, seed=self.seed)
 
     @property
     def by_threshold(self) -> dict[int, float]:
@@ -193,14 +197,21 @@ class CompetitionScore:
 
     @cached_property
     def challenge_mix_interval(self) -> Interval | None:
-        """95 % bootstrap interval of the challenge mix, images drawn within their type."""
+        """95 % bootstrap interval of the challenge mix, groups drawn within their type."""
         if self.challenge_mix is None:
             return None
+        members = {
+            kind: member_of(
+                [name for name, part in self.per_image.items() if part.cell_type == kind],
+                self.groups,
+            )
+            for kind in CHALLENGE_MIX
+        }
         strata = {
             kind: np.array([part.score for part in self.parts_by_type[kind]])
             for kind in CHALLENGE_MIX
         }
-        return weighted_interval(strata, CHALLENGE_MIX, seed=self.seed)
+        return weighted_interval(strata, CHALLENGE_MIX, members=members, seed=self.seed)
 
     @property
     def challenge_mix_note(self) -> str | None:
@@ -285,16 +296,24 @@ def competition_map(
     Raises:
         InputError: there is no image to score, or predicted cells overlap or are of another size.
     """
-    if not truth:
+    return competition_score(pairs_of(truth, predicted, cell_types), seed=seed)
+
+
+def competition_score(
+    pairs: Mapping[str, ImagePair], groups: Mapping[str, str] | None = None, *, seed: int = 0
+) -> CompetitionScore:
+    """The score of images whose cells have been compared.
+
+    Args:
+        groups: the field, well or sample of each image, which the bootstrap draws together.
+
+    Raises:
+        InputError: there is no image to score, or predicted cells overlap.
+    """
+    if not pairs:
         raise InputError("there is no image to score")
-    parts: dict[str, ImageScore] = {}
-    for image_id, cells in truth.items():
-        named = image_id in predicted
-        found = predicted[image_id] if named else Instances.empty(cells.size)
-        try:
-            counts = match_counts(cells, found)
-        except InputError as error:
-            raise InputError(f"image {image_id}: {error}") from error
-        cells_found = int((found.areas() > 0).sum())
-        parts[image_id] = ImageScore(counts, cells_found, cell_types.get(image_id), named)
-    return CompetitionScore(parts, seed)
+    parts = {
+        image_id: ImageScore(counts_of(pair), len(pair.predicted_areas), pair.cell_type, pair.named)
+        for image_id, pair in pairs.items()
+    }
+    return CompetitionScore(parts, seed, groups or {})

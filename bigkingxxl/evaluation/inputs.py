@@ -14,7 +14,7 @@ from bigkingxxl.data.base import Dataset, nothing_ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.layouts.annotation_folder import find_annotations, same_names
 from bigkingxxl.data.layouts.coco import annotation_files
-from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle
+from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle, read_fields
 from bigkingxxl.data.layouts.registry import find_layout
 from bigkingxxl.data.layouts.run import cells_now, run_images
 from bigkingxxl.data.split import fold_ids
@@ -46,6 +46,7 @@ class Truth:
         known: the COCO set, where it is one, or the sizes (H, W) by id.
         ignored: bool[H, W], what of an image is not annotated; None where all is.
         notes: a sentence for everything that a reader of the scores should know.
+        columns: further values by column and id: sample_id, field ...
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Truth:
     known: CocoSet | Mapping[str, Size] = field(repr=False)
     ignored: Callable[[str], Ignored | None] = field(default=nothing_ignored, repr=False)
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def sizes(self) -> Mapping[str, Size]:
@@ -120,8 +122,9 @@ def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
         return _coco_truth(path, skip_bad)
     if path.name == ANNOTATIONS or find_layout(path) is None:
         table = read_annotations(path, skip_bad=skip_bad)
+        columns = {**table.extra, **read_fields(path.parent, table.ids)}
         return Truth(path, table.ids, table.type_names, table.instances, table.sizes,
-                     notes=_left_out(table.skipped))  # fmt: skip
+                     notes=_left_out(table.skipped), columns=columns)  # fmt: skip
     return _truth_of(open_dataset(path, skip_bad=skip_bad))
 
 
@@ -149,7 +152,7 @@ def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
 def _truth_of(dataset: Dataset) -> Truth:
     return Truth(
         dataset.root, dataset.ids, dataset.type_names, dataset.instances, ImageSizes(dataset),
-        dataset.ignored, (*dataset.notes, *_left_out(dataset.skipped)),
+        dataset.ignored, (*dataset.notes, *_left_out(dataset.skipped)), dataset.columns,
     )  # fmt: skip
 
 

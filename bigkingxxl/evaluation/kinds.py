@@ -1,0 +1,62 @@
+"""What became of each cell: found, or which kind of mistake it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.evaluation.pairing import ImagePair
+
+FOUND, INEXACT, MERGED, SPLIT, MISSED, SPURIOUS = (
+    "found", "inexact", "merged", "split", "missed", "spurious",
+)  # fmt: skip
+LEAST_IOU = 0.1  # of two cells that are the same one, inexactly outlined
+Names = NDArray[np.str_]
+
+
+class Kinds(NamedTuple):
+    """The kind of every cell.
+
+    Attributes:
+        truth: str[N]: found, inexact, merged, split or missed.
+        predicted: str[M]: found, inexact, merged (covers several), split (a part) or spurious.
+    """
+
+    truth: Names
+    predicted: Names
+
+
+def kinds_of(pair: ImagePair) -> Kinds:
+    """The kind of every cell of an image, at an IoU of 0.5 (see `metrics.errors`)."""
+    first, second, _ = pair.overlaps
+    truth = np.full(len(pair.truth_areas), MISSED, "<U8")
+    predicted = np.full(len(pair.predicted_areas), SPURIOUS, "<U8")
+    # What counts most is written last.
+    close = _closest(pair)
+    truth[first[close]], predicted[second[close]] = INEXACT, INEXACT
+    within = np.flatnonzero(pair.predicted_within)
+    parts = within[np.bincount(first[within], minlength=len(truth))[first[within]] > 1]
+    truth[first[parts]], predicted[second[parts]] = SPLIT, SPLIT
+    covered = np.flatnonzero(pair.truth_within)
+    joined = covered[np.bincount(second[covered], minlength=len(predicted))[second[covered]] > 1]
+    truth[first[joined]], predicted[second[joined]] = MERGED, MERGED
+    hits = pair.hits()
+    truth[hits.truth], predicted[hits.predicted] = FOUND, FOUND
+    return Kinds(truth, predicted)
+
+
+def _closest(pair: ImagePair) -> NDArray[np.int64]:
+    """Pairs of cells without a hit that are each other's best, of an IoU of `LEAST_IOU` or more."""
+    hits = pair.hits()
+    free = np.ones(len(pair.overlaps.first), bool)
+    free &= ~np.isin(pair.overlaps.first, hits.truth)
+    free &= ~np.isin(pair.overlaps.second, hits.predicted)
+    some = np.flatnonzero(free & (pair.iou >= LEAST_IOU))
+    best_truth = np.zeros(len(pair.truth_areas))
+    best_predicted = np.zeros(len(pair.predicted_areas))
+    first, second, iou = pair.overlaps.first[some], pair.overlaps.second[some], pair.iou[some]
+    np.maximum.at(best_truth, first, iou)
+    np.maximum.at(best_predicted, second, iou)
+    return some[(iou == best_truth[first]) & (iou == best_predicted[second])]

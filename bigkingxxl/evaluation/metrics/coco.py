@@ -1,0 +1,73 @@
+"""COCO's average precision and recall of scored masks, with the best 2,000 of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigkingxxl.evaluation.average_precision import rank_image
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value
+from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked, curves
+from bigkingxxl.overlaps import overlaps
+
+
+class CocoAveragePrecision(Metric):
+    """AP and AR over all sizes, as pycocotools computes them."""
+
+    name = "coco"
+    title = "COCO AP and AR"
+    formula = (
+        "AP: mean over IoU >= 0.50, 0.55 ... 0.95 and 101 recalls of the highest precision there; "
+        "AR: mean over IoU of the recall; the 2,000 surest masks of each type and image; mean over "
+        "types where the predictions tell them"
+    )
+    accepts = "scored masks that may overlap (without scores all count as equally sure); types"
+    pooling = "the detections of all images are ranked together"
+    empty = "adds nothing where it has neither; else its cells are misses or false alarms"
+    source = "Lin et al. 2014, Microsoft COCO; pycocotools"
+    resamples = 200  # each sorts nothing, but sums up all detections at ten thresholds
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """See `Metric.values`."""
+        return (
+            Value("coco.ap", "COCO AP"),
+            Value("coco.ap50", "COCO AP50"),
+            Value("coco.ap75", "COCO AP75"),
+            Value("coco.ar", "COCO AR"),
+        )
+
+    def terms(self, pair: ImagePair) -> Ranked:
+        """See `Metric.terms`."""
+        masks = pair.scored
+        pairs = pair.overlaps if masks is pair.predicted else overlaps(pair.truth, masks)
+        return rank_image(pair.truth, masks, pairs, self.types, classes=1)
+
+    def pooled(self, terms: Sequence[Ranked], weights: Float64, groups: Int64) -> Float64:
+        """See `Metric.pooled`."""
+        del groups
+        scores = [each.score for each in terms]
+        image = np.repeat(np.arange(len(terms)), [len(each) for each in scores])
+        image = image[np.argsort(-np.concatenate(scores), kind="stable")]
+        detections = Ranked.concatenate(terms)
+        cells = weights @ np.array([each.cells[0] for each in terms], np.float64)
+        return np.array(
+            [
+                _values(detections, weight[image], there)
+                for weight, there in zip(weights, cells, strict=True)
+            ]
+        ).reshape(-1, 4)
+
+
+def _values(detections: Ranked, weight: Float64, cells: Float64) -> Float64:
+    """float64[4]: AP, AP50, AP75 and AR of one set, the mean over the types that it has."""
+    found = [curves(detections, 0, kind, weight, cells=each) for kind, each in enumerate(cells)]
+    measured = [each for each in found if each is not None]
+    if not measured:
+        return np.full(4, np.nan)
+    by_threshold = np.mean([precision.mean(axis=1) for precision, _ in measured], axis=0)
+    fifty, seventy_five = (THRESHOLDS_PERCENT.index(percent) for percent in (50, 75))
+    recall = np.mean([best.mean() for _, best in measured])
+    return np.array([by_threshold.mean(), by_threshold[fifty], by_threshold[seventy_five], recall])

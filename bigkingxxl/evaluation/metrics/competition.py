@@ -1,0 +1,30 @@
+"""The Sartorius challenge's mean average precision over IoU 0.50, 0.55 ... 0.95."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bigkingxxl.evaluation.competition_map import counts_of
+from bigkingxxl.evaluation.metrics.base import MeanOverImages, Value
+from bigkingxxl.evaluation.pairing import ImagePair
+
+
+class CompetitionMap(MeanOverImages):
+    """See `evaluation.competition_map`."""
+
+    name = "map"
+    title = "competition mAP"
+    formula = "mean over IoU > 0.50, 0.55 ... 0.95 of TP / (TP + FP + FN) of an image"
+    accepts = "disjoint predicted cells; annotated ones may overlap; cell types are ignored"
+    empty = "1 where it has neither, 0 where it has one of the two or the predictions leave it out"
+    source = "Sartorius - Cell Instance Segmentation, Kaggle 2021"
+    disjoint = True
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """See `Metric.values`."""
+        return (Value("map", "competition mAP"),)
+
+    def scores(self, pair: ImagePair) -> Sequence[float]:
+        """See `MeanOverImages.scores`."""
+        return (counts_of(pair).score if pair.named else 0.0,)

@@ -1,0 +1,59 @@
+"""Are the counts right? Predicted minus annotated cells, image by image or field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value, divided, spread
+from bigkingxxl.evaluation.pairing import ImagePair
+
+LIMIT = 1.96  # standard deviations that hold 95 % of a normal distribution
+
+
+class CountError(Metric):
+    """Bias and limits of agreement of the number of cells per image."""
+
+    name = "counts"
+    title = "count error per image"
+    formula = "d = predicted - annotated cells of an image; bias = mean d; limits = bias +- 1.96 SD"
+    pooling = "one difference per image; the relative bias is sum d / sum of annotated cells"
+    empty = "counts as 0 cells"
+    source = "Bland and Altman 1986, Statistical methods for assessing agreement"
+    unit: str = "image"
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """See `Metric.values`."""
+        name, each = self.name, f"cells per {self.unit}"
+        return (
+            Value(f"{name}.bias", f"count bias, {each}", "cells", 0),
+            Value(f"{name}.low", f"lower limit of agreement, {each}", "cells", 0),
+            Value(f"{name}.high", f"upper limit of agreement, {each}", "cells", 0),
+            Value(f"{name}.absolute", f"mean absolute count error, {each}", "cells", -1),
+            Value(f"{name}.relative", "count bias, all cells", "%", 0),
+        )
+
+    def terms(self, pair: ImagePair) -> tuple[int, int]:
+        """See `Metric.terms`: annotated and predicted cells."""
+        return len(pair.truth_areas), len(pair.predicted_areas)
+
+    def pooled(self, terms: Sequence[tuple[int, int]], weights: Float64, groups: Int64) -> Float64:
+        """See `Metric.pooled`."""
+        del groups
+        counts = np.array(terms, np.float64).reshape(-1, 2)
+        return self.agreement(counts[:, 0], counts[:, 1], weights)
+
+    def agreement(self, truth: Float64, predicted: Float64, weights: Float64) -> Float64:
+        """float64[R, 5] from the counts float64[n] of units and how often each is in a set."""
+        gap = predicted - truth
+        each = np.stack((np.ones(len(gap)), gap, gap**2, np.abs(gap), truth), axis=1)
+        count, total, squares, absolute, cells = (weights @ each).T
+        mean, deviation = spread(count, total, squares)
+        return np.stack(
+            (
+                mean, mean - LIMIT * deviation, mean + LIMIT * deviation,
+                divided(absolute, count), 100 * divided(total, cells),
+            ), axis=1,
+        )  # fmt: skip

@@ -1,0 +1,38 @@
+"""Are the counts of whole fields (or wells, or samples) right?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigkingxxl.evaluation.metrics.base import Float64, Int64
+from bigkingxxl.evaluation.metrics.counts import CountError
+
+
+class FieldCountError(CountError):
+    """Bias and limits of agreement of the number of cells per group of images."""
+
+    name = "counts-field"
+    title = "count error per field"
+    formula = "as counts, d = predicted - annotated cells of all images of one field or well"
+    pooling = "one difference per field; the relative bias is sum d / sum of annotated cells"
+    unit = "field"
+
+    def pooled(self, terms: Sequence[tuple[int, int]], weights: Float64, groups: Int64) -> Float64:
+        """See `Metric.pooled`: images of a group are always drawn together."""
+        counts = np.array(terms, np.float64).reshape(-1, 2)
+        _, first, member = np.unique(groups, return_index=True, return_inverse=True)
+        result = np.empty((len(weights), len(self.values)))
+        drawn = weights[:, first]
+        if np.array_equal(drawn[:, member], weights):
+            truth = np.bincount(member, counts[:, 0])
+            predicted = np.bincount(member, counts[:, 1])
+            return self.agreement(truth, predicted, drawn)
+        # A part of the images of some fields: what is there of each field counts.
+        for place, weight in enumerate(weights):
+            share = np.bincount(member, weight) > 0
+            truth = np.bincount(member, counts[:, 0] * weight)
+            predicted = np.bincount(member, counts[:, 1] * weight)
+            result[place] = self.agreement(truth, predicted, share[None].astype(np.float64))[0]
+        return result

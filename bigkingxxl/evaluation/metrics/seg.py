@@ -1,0 +1,37 @@
+"""SEG of the Cell Tracking Challenge: how well annotated cells are covered, on average."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
+from bigkingxxl.evaluation.pairing import ImagePair
+
+
+class Seg(Metric):
+    """The mean IoU of annotated cells; false alarms cost nothing."""
+
+    name = "seg"
+    title = "SEG"
+    formula = (
+        "mean over annotated cells R of IoU(R, S), S the predicted cell that covers more than half "
+        "of R, 0 where there is none"
+    )
+    accepts = "disjoint predicted cells; cell types are ignored"
+    pooling = "the mean over the annotated cells of all images"
+    empty = "adds nothing without annotated cells; 0 of each cell without predicted ones"
+    source = "Ulman et al. 2017, An objective comparison of cell-tracking algorithms"
+    disjoint = True
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """See `Metric.values`."""
+        return (Value("seg", "SEG"),)
+
+    def terms(self, pair: ImagePair) -> tuple[float, int]:
+        """See `Metric.terms`: the sum of IoU, and how many annotated cells there are."""
+        return float(np.sum(pair.iou[pair.truth_within])), len(pair.truth_areas)
+
+    def ratio(self, sums: Float64) -> Float64:
+        """See `Metric.ratio`."""
+        return divided(sums[:, :1], sums[:, 1:])

@@ -1,0 +1,313 @@
+"""Annotated and predicted cells of one image side by side, compared once for all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.assignment import assign
+from bigkingxxl.evaluation.partial import Ignored, IgnoredOf
+from bigkingxxl.instances import Instances
+from bigkingxxl.overlaps import (
+    Overlaps,
+    SortedRuns,
+    first_clash,
+    label_overlaps,
+    overlaps_of_runs,
+    sorted_runs,
+)
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+HALF = Fraction(1, 2)
+
+
+class Hits(NamedTuple):
+    """One-to-one pairs whose IoU reaches a threshold.
+
+    Attributes:
+        truth, predicted: int64[L], the cells of each pair; pair: int64[L], its place in `overlaps`.
+    """
+
+    truth: Int64
+    predicted: Int64
+    pair: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class ImagePair:
+    """The cells of one image as annotated and as predicted; cells without pixels do not exist.
+
+    Attributes:
+        image_id: the image; size: (H, W) in pixels.
+        overlaps: the pairs of an annotated and a predicted cell that share pixels.
+        truth_areas, predicted_areas: int64[N] and int64[M], pixels of each cell.
+        clash: where predicted cells overlap each other (row, column), None where none do.
+        truth_covers, predicted_covers: annotated pixels of the image under cells of either.
+        annotated: pixels of the image that are annotated.
+        cell_type: the type of most annotated cells, or None.
+        named: False where the predictions leave the image out.
+        scored: scored masks for what ranks them; they may overlap. None where there are none.
+        ignored: bool[H, W], what is not annotated, or None.
+    """
+
+    image_id: str
+    size: tuple[int, int]
+    overlaps: Overlaps
+    truth_areas: Int64
+    predicted_areas: Int64
+    clash: tuple[int, int] | None = None
+    truth_covers: int = 0
+    predicted_covers: int = 0
+    annotated: int = 0
+    cell_type: str | None = None
+    named: bool = True
+    ignored: Ignored | None = None
+    _source: tuple[Any, Any] = ((), ())
+    _masks: Instances | None = None
+    _hits: dict[Fraction, Hits] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        truth: Instances,
+        predicted: Instances,
+        *,
+        image_id: str = "",
+        masks: Instances | None = None,
+        ignored: Ignored | None = None,
+        cell_type: str | None = None,
+        named: bool = True,
+    ) -> ImagePair:
+        """From cells, which may overlap.
+
+        Args:
+            masks: scored masks for what ranks them, where they are others than `predicted`.
+            ignored: bool[H, W], what is not annotated; cells that mostly lie there are left out
+                before (`partial.without_ignored`).
+
+        Raises:
+            InputError: the two are of different sizes.
+        """
+        if truth.size != predicted.size:
+            raise InputError(
+                f"the predicted cells lie in an image of {_size(predicted)} pixels, "
+                f"the true ones in one of {_size(truth)} (width x height)"
+            )
+        truth, truth_areas = _with_pixels(truth)
+        predicted, predicted_areas = _with_pixels(predicted)
+        for scored in (predicted, masks):
+            if scored is not None and scored.score is not None and np.isnan(scored.score).any():
+                raise InputError("a predicted cell has a score that is no number")
+        one, two = sorted_runs(truth), sorted_runs(predicted)
+        clash = first_clash(two)
+        pixels = truth.size[0] * truth.size[1]
+        return cls(
+            image_id,
+            truth.size,
+            overlaps_of_runs(one, two, len(predicted)),
+            truth_areas,
+            predicted_areas,
+            None if clash is None else divmod(clash, truth.size[1]),
+            _covered(one, ignored),
+            _covered(two, ignored),
+            pixels if ignored is None else pixels - int(ignored.sum()),
+            cell_type,
+            named,
+            ignored,
+            (truth, predicted),
+            masks,
+        )
+
+    @classmethod
+    def of_labels(
+        cls, truth: NDArray[Any], predicted: NDArray[Any], *, image_id: str = ""
+    ) -> ImagePair:
+        """From two label maps [H, W], 0 = background: faster than from cells.
+
+        Raises:
+            InputError: they are of different sizes, or no label maps.
+        """
+        for labels in (truth, predicted):
+            if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.min(initial=0) < 0:
+                raise InputError(
+                    f"an array of shape {labels.shape} and type {labels.dtype} is no label map, "
+                    "expected whole numbers [H, W], 0 for background"
+                )
+        if truth.shape != predicted.shape:
+            raise InputError(
+                f"the predicted label map has {predicted.shape[1]} x {predicted.shape[0]} pixels, "
+                f"the true one {truth.shape[1]} x {truth.shape[0]} (width x height)"
+            )
+        pairs, truth_areas, predicted_areas = label_overlaps(truth, predicted)
+        return cls(
+            image_id, (truth.shape[0], truth.shape[1]), pairs, truth_areas, predicted_areas,
+            truth_covers=int(truth_areas.sum()), predicted_covers=int(predicted_areas.sum()),
+            annotated=truth.size, _source=(truth, predicted),
+        )  # fmt: skip
+
+    # ---- the cells ----------------------------------------------------------------------------
+
+    @cached_property
+    def truth(self) -> Instances:
+        """The N annotated cells that have pixels."""
+        return _instances(self._source[0])
+
+    @cached_property
+    def predicted(self) -> Instances:
+        """The M predicted cells that have pixels."""
+        return _instances(self._source[1])
+
+    @property
+    def scored(self) -> Instances:
+        """Scored masks, maybe overlapping, where there are any; else the predicted cells."""
+        return self.predicted if self._masks is None else self._masks
+
+    @cached_property
+    def truth_centres(self) -> Float64:
+        """float64[N, 2]: row and column of the centre of each annotated cell."""
+        return centres(self.truth, self.truth_areas)
+
+    # ---- their overlaps -----------------------------------------------------------------------
+
+    @cached_property
+    def union(self) -> Int64:
+        """int64[K]: pixels of both cells of each pair together."""
+        pairs = self.overlaps
+        total: Int64 = self.truth_areas[pairs.first] + self.predicted_areas[pairs.second]
+        return total - pairs.pixels
+
+    @cached_property
+    def iou(self) -> Float64:
+        """float64[K]: intersection over union of each pair."""
+        return self.overlaps.pixels / self.union
+
+    @cached_property
+    def best_iou_of_truth(self) -> Float64:
+        """float64[N]: the highest IoU of each annotated cell, 0 where it meets nothing."""
+        best = np.zeros(len(self.truth_areas))
+        np.maximum.at(best, self.overlaps.first, self.iou)
+        return best
+
+    def hits(self, threshold: Fraction = HALF) -> Hits:
+        """Pairs of an IoU of the threshold or more, one to one: as many as can be, then the best.
+
+        Source: the matching of StarDist (Weigert et al. 2020, `stardist.matching`).
+        """
+        if threshold not in self._hits:
+            pairs = self.overlaps
+            # Whole numbers: an IoU of exactly the threshold is a hit, whatever floats make of it.
+            reached = threshold.denominator * pairs.pixels >= threshold.numerator * self.union
+            some = np.flatnonzero(reached)
+            first, second = pairs.first[some], pairs.second[some]
+            # Less than a half in sum: one more hit is worth more than any gain in IoU.
+            worth = 1 + self.iou[some] / (2 * max(len(some), 1))
+            kept = some[assign(first, second, worth)]
+            self._hits[threshold] = Hits(pairs.first[kept], pairs.second[kept], kept)
+        return self._hits[threshold]
+
+    @cached_property
+    def truth_within(self) -> NDArray[np.bool_]:
+        """bool[K]: whether more than half of a pair's annotated cell lies in the predicted one."""
+        within: NDArray[np.bool_] = 2 * self.overlaps.pixels > self.truth_areas[self.overlaps.first]
+        return within
+
+    @cached_property
+    def predicted_within(self) -> NDArray[np.bool_]:
+        """bool[K]: whether more than half of a pair's predicted cell lies in the annotated one."""
+        within: NDArray[np.bool_] = (
+            2 * self.overlaps.pixels > self.predicted_areas[self.overlaps.second]
+        )
+        return within
+
+    def check_disjoint(self, metric: str) -> None:
+        """Refuse predicted cells that overlap, for a metric that is not defined for them.
+
+        Raises:
+            InputError: naming the image, the pixel and the metric.
+        """
+        if self.clash is not None:
+            where = f"image {self.image_id}: " if self.image_id else ""
+            raise InputError(
+                f"{where}predicted cells overlap at row {self.clash[0]}, column {self.clash[1]}, "
+                f"expected disjoint ones for {metric}"
+            )
+
+
+def pairs_of(
+    truth: Mapping[str, Instances],
+    predicted: Mapping[str, Instances],
+    cell_types: Mapping[str, str | None] | None = None,
+    *,
+    masks: Mapping[str, Instances] | None = None,
+    ignored_of: IgnoredOf | None = None,
+) -> dict[str, ImagePair]:
+    """The images of the truth, each compared with its predictions; what is left out has none.
+
+    Args:
+        truth, predicted, masks: cells that count, see `partial.without_ignored`.
+        cell_types: of each image; ignored_of: what of an image is not annotated.
+
+    Raises:
+        InputError: there is no image, or an image's cells are of two sizes.
+    """
+    if not truth:
+        raise InputError("there is no image to score")
+    result = {}
+    for image_id, cells in truth.items():
+        named = image_id in predicted
+        found = predicted[image_id] if named else Instances.empty(cells.size)
+        try:
+            result[image_id] = ImagePair.of(
+                cells, found, image_id=image_id,
+                masks=None if masks is None else masks.get(image_id),
+                ignored=None if ignored_of is None else ignored_of(image_id),
+                cell_type=(cell_types or {}).get(image_id), named=named,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"image {image_id}: {error}") from error
+    return result
+
+
+def centres(cells: Instances, areas: Int64) -> Float64:
+    """float64[N, 2]: row and column of each cell's centre of mass; every cell has pixels."""
+    runs = cells.runs.astype(np.float64)
+    length = runs[:, 2] - runs[:, 1]
+    owner = cells.run_owner
+    rows = np.bincount(owner, length * runs[:, 0], len(cells))
+    columns = np.bincount(owner, length * (runs[:, 1] + runs[:, 2] - 1) / 2, len(cells))
+    return np.stack((rows, columns), axis=1) / areas[:, None]
+
+
+def _covered(runs: SortedRuns, ignored: Ignored | None) -> int:
+    """Pixels under sorted runs, each counted once, without those that are ignored."""
+    if not len(runs.start):
+        return 0
+    before = np.concatenate(([0], np.maximum.accumulate(runs.stop)[:-1]))
+    start = np.maximum(runs.start, before)
+    some = start < runs.stop
+    if ignored is None:
+        return int((runs.stop[some] - start[some]).sum())
+    counted = np.concatenate(([0], np.cumsum(~ignored.ravel())))
+    return int((counted[runs.stop[some]] - counted[start[some]]).sum())
+
+
+def _with_pixels(cells: Instances) -> tuple[Instances, Int64]:
+    areas = cells.areas()
+    some = areas > 0
+    return (cells, areas) if some.all() else (cells.take(some), areas[some])
+
+
+def _instances(cells: Any) -> Instances:
+    return cells if isinstance(cells, Instances) else Instances.from_label_map(cells)
+
+
+def _size(cells: Instances) -> str:
+    return f"{cells.size[1]} x {cells.size[0]}"
