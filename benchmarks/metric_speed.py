@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, annotation_table, keep, timed
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, coco_table
-from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT, competition_map
+from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.kaggle import read_annotations

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Cells", "LoadedModel", "__version__", "load", "open_run"]
+__all__ = ["Cells", "LoadedModel", "__version__", "load", "open_run", "score"]
 
 
 def __getattr__(name: str) -> Any:

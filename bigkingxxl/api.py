@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bigkingxxl.models import ModelCard
     from bigkingxxl.runs.selection import Selection
 
-__all__ = ["Cells", "LoadedModel", "as_source", "load", "open_run"]
+__all__ = ["Cells", "LoadedModel", "as_source", "load", "open_run", "score"]
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,36 @@ def load(
     )
     selection = Selection(card.operating_points, cell_type)
     return LoadedModel(card, predictor, selection)
+
+
+def score(
+    truth: Any, predicted: Any, metrics: str | Sequence[str] = "all", *, ignored: Any = None
+) -> dict[str, float | None]:
+    """Score the predicted cells of one image against the annotated ones.
+
+    >>> import numpy as np
+    >>> import bigkingxxl as bk
+    >>> truth = np.array([[1, 1, 1, 0, 2, 2]])
+    >>> found = np.array([[1, 1, 0, 0, 0, 3]])
+    >>> bk.score(truth, found, "f1@0.5,precision@0.6,counts")["f1@0.5"]
+    1.0
+
+    Args:
+        truth, predicted: `Cells`, `Instances`, or a label map int[H, W], 0 = background.
+        metrics: names such as 'f1@0.5,pq', or a list of them; see docs/metrics.md.
+        ignored: bool[H, W], what is not annotated; cells that mostly lie there are not counted.
+    Returns:
+        every number by its name, such as 'pq.sq'; None where there is nothing to measure.
+    Raises:
+        InputError: an unknown metric, sizes that differ, no label map, or overlapping predicted
+            cells where a metric forbids them.
+    """
+    from bigkingxxl.evaluation.one_image import score_image
+
+    cells, found = (
+        each.instances if isinstance(each, Cells) else each for each in (truth, predicted)
+    )
+    return score_image(cells, found, metrics, ignored=ignored)
 
 
 def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import iou_pairs, overlaps, overlaps_among
+from bigkingxxl.overlaps import iou_pairs, label_overlaps, overlaps, overlaps_among
 from tests.support import Stack, instances_of
 
 
@@ -92,3 +93,17 @@ def test_large_cells_are_counted_exactly() -> None:
 def test_cells_of_different_images_are_not_compared() -> None:
     with pytest.raises(ValueError, match="cannot be compared"):
         overlaps(instances_of(np.ones((1, 3, 4), bool)), instances_of(np.ones((1, 4, 3), bool)))
+
+
+@given(hnp.arrays(np.int32, (5, 6), elements=st.sampled_from([0, 0, 1, 2, 7, 70_000])), st.data())
+def test_overlaps_of_label_maps_are_those_of_their_cells(
+    first: NDArray[np.int32], data: st.DataObject
+) -> None:
+    kind = data.draw(st.sampled_from([np.uint8, np.int64]))
+    second = data.draw(hnp.arrays(kind, (5, 6), elements=st.integers(0, 4)))
+    one, two = Instances.from_label_map(first), Instances.from_label_map(second)
+    found, first_areas, second_areas = label_overlaps(first, second)
+    expected = overlaps(one, two)
+    assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+    assert first_areas.tolist() == one.areas().tolist()
+    assert second_areas.tolist() == two.areas().tolist()

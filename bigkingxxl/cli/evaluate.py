@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad
 
 if TYPE_CHECKING:
-    from bigkingxxl.evaluation.competition_map import CompetitionScore
+    from bigkingxxl.evaluation.evaluation import Evaluation
     from bigkingxxl.evaluation.inputs import Predictions, Truth
 
 
@@ -43,12 +44,32 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option(help="Score the images named in this file, one per line.")
     ] = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Print these, such as f1@0.5,pq,seg; 'all' is every one."),
+    ] = None,
+    per_cell: Annotated[
+        Path | None, typer.Option(help="Write what became of every cell to this csv file.")
+    ] = None,
+    matches: Annotated[
+        Path | None,
+        typer.Option(help="Write every pair of overlapping cells to this csv file."),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="A csv of id,group: images of one field or well, for the intervals."),
+    ] = None,
     skip_bad: SkipBad = False,
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Score the images that PREDICTIONS names.")
     ] = False,
 ) -> None:
-    """Score predictions against the truth: the competition mAP and COCO's average precision.
+    """Score predictions against the truth: the competition mAP, COCO's AP, and any other metric.
+
+    Metrics: f1, precision, recall, ap (each at an IoU: f1@0.75), map, coco, pq, pq-type, seg, det,
+    aji, aji+, boundary, counts, counts-field, confluence, errors, recall-size, recall-density.
+    docs/metrics.md tells their formulas. Intervals hold 95 % of the scores of images drawn anew,
+    with all images of a field, well or sample drawn together.
 
     Cells of which more than a half lies where the truth is not annotated are not counted.
 
@@ -56,43 +77,65 @@ def evaluate(
     --only-predicted narrows the truth. How many were scored and missing is always said.
     """
     from bigkingxxl.errors import InputError
-    from bigkingxxl.evaluation.average_precision import coco_table
-    from bigkingxxl.evaluation.competition_map import competition_map
-    from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
-    from bigkingxxl.evaluation.partial import without_ignored
+    from bigkingxxl.evaluation.evaluation import evaluate_predictions
+    from bigkingxxl.evaluation.grouping import groups_of
+    from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+    from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
 
     if folds is not None and fold is None:
         raise InputError("--folds names a split: say which --fold of it is to be scored")
     if (fold is not None) + (images is not None) + only_predicted > 1:
         raise InputError("--fold, --images and --only-predicted exclude each other")
+    wanted = STANDARD if metrics is None else metrics
+    find_metrics(wanted)  # before anything is read
     annotated = read_truth(truth, skip_bad=skip_bad)
     found = read_predictions(predictions, annotated, skip_bad=skip_bad)
     chosen = chosen_ids(annotated, found, fold, folds, images, only_predicted)
-    cells = {image_id: annotated.instances(image_id) for image_id in chosen}
-    types = {image_id: majority_type(each) for image_id, each in cells.items()}
-    cells, disjoint, note = without_ignored(cells, found.cells, annotated.ignored)
-    _, masks, _ = without_ignored(cells, found.masks, annotated.ignored)
-    competition = competition_map(cells, disjoint, types)
-    coco = coco_table(cells, masks)
-    notes = [*annotated.notes, *found.notes, *([note] if note else [])]
-    if competition.nothing_note is not None:
-        notes.append(competition.nothing_note)
-    if per_image is not None:
-        write_per_image(per_image, competition)
+    result = evaluate_predictions(annotated, found, chosen, groups_of(annotated, groups), wanted)
+    write_tables(result, per_image, per_cell, matches)
     if report is not None:
         from bigkingxxl.evaluation.report import write_report
 
         facts = {"predictions": predictions, "truth": truth, "images": len(chosen)}
-        write_report(report, title=predictions.name, competition=competition, coco=coco,
-                     facts=facts)  # fmt: skip
-    if as_json:
-        about = {"predictions": str(predictions), "truth": str(truth)}
-        everything = {**about, **competition.as_dict(), "coco": coco.as_dict(), "notes": notes}
-        print_json(everything)
-    else:
-        from bigkingxxl.cli.scores import print_scores
+        write_report(report, title=predictions.name, competition=result.competition,
+                     coco=result.coco, facts=facts)  # fmt: skip
+    show(result, predictions, truth, as_json=as_json, only_metrics=metrics is not None)
 
-        print_scores(competition, coco, notes)
+
+def show(
+    result: Evaluation, predictions: Path, truth: Path, *, as_json: bool, only_metrics: bool
+) -> None:
+    """The scores on stdout."""
+    notes = list(result.notes)
+    if result.competition.nothing_note is not None:
+        notes.append(result.competition.nothing_note)
+    if as_json:
+        print_json({
+            "predictions": str(predictions), "truth": str(truth), **result.competition.as_dict(),
+            "coco": result.coco.as_dict(), "metrics": result.scores.as_dict(),
+            "groups": result.scores.groups, "grouped_by": result.groups.grouped_by, "notes": notes,
+        })  # fmt: skip
+    else:
+        from bigkingxxl.cli.scores import print_metrics, print_scores
+
+        if only_metrics:
+            print_metrics(result, notes)
+        else:
+            print_scores(result.competition, result.coco, notes, result)
+
+
+def write_tables(
+    result: Evaluation, per_image: Path | None, per_cell: Path | None, matches: Path | None
+) -> None:
+    """The tables that were asked for."""
+    from bigkingxxl.evaluation.cell_rows import write_cells, write_matches
+
+    if per_image is not None:
+        write_per_image(per_image, result)
+    if per_cell is not None:
+        write_cells(per_cell, result.pairs.values())
+    if matches is not None:
+        write_matches(matches, result.pairs.values())
 
 
 def chosen_ids(
@@ -119,20 +162,24 @@ def chosen_ids(
     return truth.ids
 
 
-def write_per_image(path: Path, score: CompetitionScore) -> None:
-    """One row an image: what it is, and its score over all and at each threshold."""
-    from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
+def write_per_image(path: Path, result: Evaluation) -> None:
+    """One row an image: what it is, its score over all and at each threshold, every metric."""
+    from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
     from bigkingxxl.io.tables.csv_table import write_table
 
     thresholds = [f"at_{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT]
+    first = ["id", "cell_type", "named", "cells", "predicted", "map", *thresholds, "group"]
+    others = {key: each for key, each in result.scores.per_image.items() if key not in first}
     write_table(
         path,
-        ["id", "cell_type", "named", "cells", "predicted", "map", *thresholds],
+        [*first, *others],
         (
             [
                 image_id, part.cell_type or "", int(part.named), part.cells, part.predicted,
                 f"{part.score:.6f}", *(f"{value:.6f}" for value in part.by_threshold),
+                result.groups.of.get(image_id, ""),
+                *("" if isnan(each[place]) else f"{each[place]:.6f}" for each in others.values()),
             ]
-            for image_id, part in score.per_image.items()
+            for place, (image_id, part) in enumerate(result.competition.per_image.items())
         ),
     )  # fmt: skip

@@ -3,44 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from bigkingxxl.evaluation.average_precision import CocoTable
     from bigkingxxl.evaluation.competition_map import CompetitionScore
+    from bigkingxxl.evaluation.evaluation import Evaluation
 
 WIDTH = 114  # what the widest table needs: a narrow terminal wraps it, and no number is cut
 
 
-def print_scores(competition: CompetitionScore, coco: CocoTable, notes: Sequence[str] = ()) -> None:
-    """Both metrics, how many images were scored and missing, and the notes."""
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
-    if console.width < WIDTH:
-        console = Console(highlight=False, markup=False, width=WIDTH)
+def print_scores(
+    competition: CompetitionScore, coco: CocoTable, notes: Sequence[str] = (),
+    result: Evaluation | None = None,
+) -> None:  # fmt: skip
+    """Both metrics, how many images were scored and missing, other metrics, and the notes."""
+    console = wide_console()
     lines = [f"Competition mAP     {_with_interval(competition.mean, competition.interval)}"]
     if competition.challenge_mix is None:
         lines.append(f"Challenge-mix mAP   none: {competition.challenge_mix_note}")
     else:
         mix = _with_interval(competition.challenge_mix, competition.challenge_mix_interval)
         lines.append(f"Challenge-mix mAP   {mix}")
-    missing = len(competition.missing)
-    lines.append(
-        f"Images              {len(competition.scored)} scored, {missing} missing"
-        + (" (each counts as 0)" if missing else "")
-    )
+    lines.append(_images_line(competition))
     console.print("\n".join(lines))
     console.print(competition_table(competition))
     console.print(coco_table(coco))
+    if result is not None:
+        print_wide(metrics_table(result))
     for note in [*notes, *coco_notes(coco)]:
         console.print(f"Note: {note}.")
 
 
+def print_metrics(result: Evaluation, notes: Sequence[str] = ()) -> None:
+    """The metrics that were asked for, how many images were scored and missing, and the notes."""
+    console = wide_console()
+    console.print(_images_line(result.competition))
+    print_wide(metrics_table(result))
+    for note in notes:
+        console.print(f"Note: {note}.")
+
+
+def print_wide(table: Table) -> None:
+    """Print a table at the width that it needs."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = wide_console()
+    # Measured on a wider one: a table never asks for more than there is.
+    endless = Console(width=10_000)
+    needed = Measurement.get(endless, endless.options, table).maximum
+    if needed > console.width:
+        console = Console(highlight=False, markup=False, width=needed)
+    console.print(table)
+
+
+def wide_console() -> Console:
+    """A terminal on which no number is cut."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if console.width < WIDTH:
+        console = Console(highlight=False, markup=False, width=WIDTH)
+    return console
+
+
+def _images_line(competition: CompetitionScore) -> str:
+    missing = len(competition.missing)
+    return f"Images              {len(competition.scored)} scored, {missing} missing" + (
+        " (each counts as 0)" if missing else ""
+    )
+
+
+def metrics_table(result: Evaluation) -> Table:
+    """Every number of the metrics that were asked for, its interval, and by cell type."""
+    types = sorted({kind for each in result.scores.estimates for kind in each.by_type})
+    what = f"{result.scores.groups} groups by {result.groups.grouped_by}"
+    if result.scores.groups == len(result.pairs):
+        what = "over images"
+    table = _table("", "value", f"95 %, {what}", *types)
+    for estimate in result.scores.estimates:
+        if estimate.value is None and "recall-" in estimate.what.key:
+            continue  # a class without cells
+        text = estimate.what.text
+        interval = estimate.interval
+        table.add_row(
+            estimate.what.name,
+            text(estimate.value),
+            "-" if interval is None else f"{text(interval[0])} to {text(interval[1])}",
+            *(text(estimate.by_type.get(kind)) for kind in types),
+        )
+    return table
+
+
 def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    if interval is None:
+    if interval is None or isnan(interval[0]):
         return f"{value:.4f}"
     return f"{value:.4f}  (95 %: {interval[0]:.4f} to {interval[1]:.4f})"
 
@@ -57,7 +118,7 @@ def coco_notes(coco: CocoTable) -> list[str]:
 
 def competition_table(score: CompetitionScore) -> Table:
     """The mAP and the score at each threshold, for all images and by cell type."""
-    from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
+    from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 
     table = _table("", "images", "cells", "mAP", *(f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT))
     parts: dict[str, list[Any]] = {"all": list(score.per_image.values()), **score.parts_by_type}

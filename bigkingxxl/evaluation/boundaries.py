@@ -142,7 +142,8 @@ def _far(
         return np.stack((row, column, cell * FAR), axis=1).astype(np.float64)
 
     distance, _ = cKDTree(points(other_owner[some], other[some])).query(points(owner, place))
-    return np.rint(distance**2).astype(np.int64)
+    squares: Int64 = np.rint(distance**2).astype(np.int64)
+    return squares
 
 
 def _summarised(owner: Int64, squares: Int64, count: int) -> BoundaryDistances:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.evaluation.kinds import kinds_of
 from bigkingxxl.evaluation.metrics.boundary import distances_of
@@ -98,7 +99,7 @@ def _digits(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3f}"
 
 
-def _without(count: int, used: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _without(count: int, used: NDArray[np.int64]) -> NDArray[np.int64]:
     free = np.ones(count, bool)
     free[used] = False
     return np.flatnonzero(free)

@@ -278,8 +278,9 @@ def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
     for image_id, found in masks.items():
         order = None if found.score is None else np.argsort(found.score, kind="stable")
         disjoint = found.disjoint(order)
-        overlapping += int((disjoint.areas() != found.areas()).sum())
-        cells[image_id] = disjoint
+        covered = int((disjoint.areas() != found.areas()).sum())
+        overlapping += covered
+        cells[image_id] = disjoint if covered else found
     if overlapping:
         notes.append(
             f"{overlapping} cells overlap others: the competition mAP is of disjoint cells, "

@@ -59,4 +59,5 @@ def _closest(pair: ImagePair) -> NDArray[np.int64]:
     first, second, iou = pair.overlaps.first[some], pair.overlaps.second[some], pair.iou[some]
     np.maximum.at(best_truth, first, iou)
     np.maximum.at(best_predicted, second, iou)
-    return some[(iou == best_truth[first]) & (iou == best_predicted[second])]
+    mutual: NDArray[np.int64] = some[(iou == best_truth[first]) & (iou == best_predicted[second])]
+    return mutual

@@ -20,6 +20,7 @@ from bigkingxxl.overlaps import (
     SortedRuns,
     first_clash,
     label_overlaps,
+    overlaps,
     overlaps_of_runs,
     sorted_runs,
 )
@@ -101,6 +102,7 @@ class ImagePair:
                 f"the predicted cells lie in an image of {_size(predicted)} pixels, "
                 f"the true ones in one of {_size(truth)} (width x height)"
             )
+        given = predicted
         truth, truth_areas = _with_pixels(truth)
         predicted, predicted_areas = _with_pixels(predicted)
         for scored in (predicted, masks):
@@ -123,7 +125,7 @@ class ImagePair:
             named,
             ignored,
             (truth, predicted),
-            masks,
+            None if masks is given else masks,
         )
 
     @classmethod
@@ -174,6 +176,12 @@ class ImagePair:
     def truth_centres(self) -> Float64:
         """float64[N, 2]: row and column of the centre of each annotated cell."""
         return centres(self.truth, self.truth_areas)
+
+    @cached_property
+    def scored_overlaps(self) -> Overlaps:
+        """The pairs of an annotated cell and a scored mask that share pixels."""
+        masks = self.scored
+        return self.overlaps if masks is self.predicted else overlaps(self.truth, masks)
 
     # ---- their overlaps -----------------------------------------------------------------------
 

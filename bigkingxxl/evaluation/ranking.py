@@ -165,10 +165,10 @@ def curves(
     if total <= 0:
         return None
     some: Bool | slice = slice(None)
-    if detections.cells.shape[1] > 1 or most is not None:
+    if most is not None:
+        some = (detections.kind == kind) & (detections.rank < most)
+    elif detections.cells.shape[1] > 1:
         some = detections.kind == kind
-        if most is not None:
-            some &= detections.rank < most
     share = (np.ones(len(detections.score)) if weight is None else weight)[some]
     hit, ignored = detections.hit[area][:, some], detections.ignored[area][:, some]
     every = None if ignored.any() else np.cumsum(share)

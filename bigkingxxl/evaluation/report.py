@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, label
-from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT, CompetitionScore
+from bigkingxxl.evaluation.competition_map import CompetitionScore
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.files import write_text
 
 THUMBNAIL_SIDE = 640

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.evaluation.competition_map import THRESHOLDS_PERCENT
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.inference.selection import masks_above
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import SelectKnobs

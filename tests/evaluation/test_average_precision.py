@@ -13,7 +13,8 @@ from pycocotools.cocoeval import COCOeval
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.average_precision import AREAS, coco_table
+from bigkingxxl.evaluation.average_precision import coco_table
+from bigkingxxl.evaluation.ranking import AREAS
 from bigkingxxl.instances import Instances
 from tests.support import instances_of
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import (
     CHALLENGE_MIX,
-    THRESHOLDS_PERCENT,
     MatchCounts,
     challenge_mix,
     competition_map,
     match_counts,
 )
+from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import read_annotations
 from tests.support import instances_of

@@ -31,6 +31,19 @@ class Value(NamedTuple):
     unit: str = ""
     better: int = 1
 
+    def text(self, number: float | None) -> str:
+        """A number of it as people read it, '-' where there is nothing to measure."""
+        if number is None or number != number:  # NaN
+            return "-"
+        digits = {"": 3, "pixels": 2}.get(self.unit, 1)
+        sign = "+" if self.better == 0 else ""
+        return f"{number:{sign}.{digits}f}"
+
+    @property
+    def name(self) -> str:
+        """The label with its unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
 
 class Metric(ABC):
     """A metric of predicted against annotated cells.

@@ -10,7 +10,6 @@ from bigkingxxl.evaluation.average_precision import rank_image
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value
 from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked, curves
-from bigkingxxl.overlaps import overlaps
 
 
 class CocoAveragePrecision(Metric):
@@ -41,9 +40,7 @@ class CocoAveragePrecision(Metric):
 
     def terms(self, pair: ImagePair) -> Ranked:
         """See `Metric.terms`."""
-        masks = pair.scored
-        pairs = pair.overlaps if masks is pair.predicted else overlaps(pair.truth, masks)
-        return rank_image(pair.truth, masks, pairs, self.types, classes=1)
+        return rank_image(pair.truth, pair.scored, pair.scored_overlaps, self.types, classes=1)
 
     def pooled(self, terms: Sequence[Ranked], weights: Float64, groups: Int64) -> Float64:
         """See `Metric.pooled`."""

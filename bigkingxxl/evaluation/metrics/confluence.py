@@ -27,10 +27,10 @@ class ConfluenceError(Metric):
     def values(self) -> tuple[Value, ...]:
         """See `Metric.values`."""
         return (
-            Value("confluence.bias", "confluence bias", "points", 0),
-            Value("confluence.low", "lower limit of agreement, confluence", "points", 0),
-            Value("confluence.high", "upper limit of agreement, confluence", "points", 0),
-            Value("confluence.absolute", "mean absolute confluence error", "points", -1),
+            Value("confluence.bias", "confluence bias", "% points", 0),
+            Value("confluence.low", "lower limit of agreement of confluence", "% points", 0),
+            Value("confluence.high", "upper limit of agreement of confluence", "% points", 0),
+            Value("confluence.absolute", "mean absolute confluence error", "% points", -1),
         )
 
     def terms(self, pair: ImagePair) -> tuple[float, ...]:

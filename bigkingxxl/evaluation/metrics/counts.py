@@ -26,13 +26,13 @@ class CountError(Metric):
     @property
     def values(self) -> tuple[Value, ...]:
         """See `Metric.values`."""
-        name, each = self.name, f"cells per {self.unit}"
+        name, per = self.name, f"per {self.unit}"
         return (
-            Value(f"{name}.bias", f"count bias, {each}", "cells", 0),
-            Value(f"{name}.low", f"lower limit of agreement, {each}", "cells", 0),
-            Value(f"{name}.high", f"upper limit of agreement, {each}", "cells", 0),
-            Value(f"{name}.absolute", f"mean absolute count error, {each}", "cells", -1),
-            Value(f"{name}.relative", "count bias, all cells", "%", 0),
+            Value(f"{name}.bias", f"count bias {per}", "cells", 0),
+            Value(f"{name}.low", f"lower limit of agreement {per}", "cells", 0),
+            Value(f"{name}.high", f"upper limit of agreement {per}", "cells", 0),
+            Value(f"{name}.absolute", f"mean absolute count error {per}", "cells", -1),
+            Value(f"{name}.relative", f"count bias {per}, of all cells", "%", 0),
         )
 
     def terms(self, pair: ImagePair) -> tuple[int, int]:

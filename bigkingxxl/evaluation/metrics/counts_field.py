@@ -26,13 +26,18 @@ class FieldCountError(CountError):
         result = np.empty((len(weights), len(self.values)))
         drawn = weights[:, first]
         if np.array_equal(drawn[:, member], weights):
-            truth = np.bincount(member, counts[:, 0])
-            predicted = np.bincount(member, counts[:, 1])
+            truth, predicted = _sums(member, counts)
             return self.agreement(truth, predicted, drawn)
         # A part of the images of some fields: what is there of each field counts.
         for place, weight in enumerate(weights):
             share = np.bincount(member, weight) > 0
-            truth = np.bincount(member, counts[:, 0] * weight)
-            predicted = np.bincount(member, counts[:, 1] * weight)
+            truth, predicted = _sums(member, counts * weight[:, None])
             result[place] = self.agreement(truth, predicted, share[None].astype(np.float64))[0]
         return result
+
+
+def _sums(member: Int64, counts: Float64) -> tuple[Float64, Float64]:
+    """Annotated and predicted cells of each field."""
+    truth: Float64 = np.bincount(member, counts[:, 0]).astype(np.float64)
+    predicted: Float64 = np.bincount(member, counts[:, 1]).astype(np.float64)
+    return truth, predicted

@@ -29,7 +29,7 @@ class Errors(Metric):
     @property
     def values(self) -> tuple[Value, ...]:
         """See `Metric.values`."""
-        each = (Value(f"errors.{kind}", f"{kind} cells", "per 100 cells", -1) for kind in KINDS)
+        each = (Value(f"errors.{kind}", f"{kind} cells", "per 100 annotated", -1) for kind in KINDS)
         return tuple(each)
 
     def terms(self, pair: ImagePair) -> tuple[int, ...]:

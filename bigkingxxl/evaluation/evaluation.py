@@ -1,0 +1,86 @@
+"""Predictions against the truth, by any metrics: what `evaluate`, `compare` and reports show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bigkingxxl.data.groups import Groups
+from bigkingxxl.evaluation.average_precision import CocoTable, table_of, told_types
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_score
+from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
+from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
+from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
+from bigkingxxl.evaluation.partial import without_ignored
+from bigkingxxl.evaluation.scoring import Scores, score_pairs
+
+COLLAPSED = (
+    "all images are of one field, well or sample, so nothing is known of how scores vary: there "
+    "are no intervals"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The scores of a set of predictions.
+
+    Attributes:
+        pairs: the compared images; groups: which of them vary together.
+        scores: the metrics asked for; notes: sentences that a reader of the scores should know.
+    """
+
+    pairs: dict[str, ImagePair]
+    groups: Groups
+    scores: Scores
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def competition(self) -> CompetitionScore:
+        """The competition mAP."""
+        return competition_score(self.pairs, self.groups.of, seed=self.scores.seed)
+
+    @cached_property
+    def coco(self) -> CocoTable:
+        """COCO's average precision and recall."""
+        named = {image_id: pair for image_id, pair in self.pairs.items() if pair.named}
+        return table_of(
+            {image_id: pair.truth for image_id, pair in self.pairs.items()},
+            {image_id: pair.scored for image_id, pair in named.items()},
+            {image_id: pair.scored_overlaps for image_id, pair in named.items()},
+        )
+
+
+def evaluate_predictions(
+    annotated: Truth,
+    found: Predictions,
+    chosen: Sequence[str],
+    groups: Groups,
+    metrics: Sequence[str] = STANDARD,
+    *,
+    seed: int = 0,
+) -> Evaluation:
+    """Score predictions on some images of the truth.
+
+    Args:
+        chosen: the images; one that the predictions do not name has no predicted cells.
+        metrics: names, see `metrics.registry.find_metrics`.
+
+    Raises:
+        InputError: no image is chosen, a metric is unknown, an image's cells are of two sizes, or
+            predicted cells overlap where a metric forbids it.
+    """
+    cells = {image_id: annotated.instances(image_id) for image_id in chosen}
+    types = {image_id: majority_type(each) for image_id, each in cells.items()}
+    cells, disjoint, note = without_ignored(cells, found.cells, annotated.ignored)
+    masks = disjoint
+    if found.masks is not found.cells:
+        masks = without_ignored(cells, found.masks, annotated.ignored)[1]
+    told = told_types(cells, {name: masks[name] for name in cells if name in masks})
+    wanted = find_metrics(metrics, told)
+    pairs = pairs_of(cells, disjoint, types, masks=masks, ignored_of=annotated.ignored)
+    scores = score_pairs(pairs, wanted, groups.of, seed=seed)
+    notes = [*annotated.notes, *found.notes, *([note] if note else [])]
+    if scores.groups < 2 < len(pairs):
+        notes.append(COLLAPSED)
+    return Evaluation(pairs, groups, scores, tuple(notes))
