@@ -283,8 +283,10 @@ def test_panoptic_quality_by_type_is_the_one_among_cells_of_that_type() -> None:
     ours = score_pairs(pairs_of(truth, found), [metric]).by_key
     each = []
     for kind, name in enumerate(names):
-        alone = [{k: c.take(c.cell_type == kind) for k, c in of.items()} for of in (truth, found)]
-        expected = score_pairs(pairs_of(*alone), [find_metric("pq")]).by_key["pq"].value
+        one, two = (
+            {k: c.take(c.cell_type == kind) for k, c in of.items()} for of in (truth, found)
+        )
+        expected = score_pairs(pairs_of(one, two), [find_metric("pq")]).by_key["pq"].value
         assert ours[f"pq-type.{name}"].value == pytest.approx(expected)
         each.append(expected)
     assert ours["pq-type"].value == pytest.approx(sum(each) / 2)  # type: ignore[arg-type]
