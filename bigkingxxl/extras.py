@@ -15,6 +15,7 @@ EXTRAS = {
     ),
     "plots": ("matplotlib",),
     "view": ("starlette", "uvicorn"),
+    "cluster": ("dask", "distributed"),
     "kaggle": ("kaggle", "kagglesdk"),
     "cellpose": ("cellpose",),
 }  # fmt: skip

@@ -210,7 +210,7 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     """The card and a CPU session of an exported model.
 
     Args:
-        threads: 0 takes one a core.
+        threads: 0 takes what OMP_NUM_THREADS says, else one per core.
     Raises:
         ModelError: missing, damaged, with an operator the runtime does not know, or not ours.
     """
@@ -218,7 +218,8 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    options.intra_op_num_threads = threads or (int(asked) if asked.isdecimal() else 0)
     # Threads that wait for work in a loop would take the cores that decode and write.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # its errors are raised; printing them as well helps nobody

@@ -1,6 +1,7 @@
 """A predictor that sees bright squares, and runs with it, also as a process of its own.
 
 python -m tests.threshold IMAGES OUT [--formats a,b] [--key K] [--die MOMENT] [--slow SECONDS]
+    [--shard I/N]
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import records, tables
-from bigkingxxl.runs.folder import FolderResult, predict_folder, run_settings
+from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import FORMATS
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.shards import Shard
 
 SIZE = (40, 60)
 NAMES = ("astro", "cort")
@@ -147,11 +150,12 @@ def main() -> None:
     parser.add_argument("--key", default="k")
     parser.add_argument("--die", default="")
     parser.add_argument("--slow", type=float, default=0.0)
+    parser.add_argument("--shard", default="1/1")
     options = parser.parse_args()
     arrange_death(options.die)
     result = run(
         sorted(options.images.iterdir()), options.out, *options.formats.split(","),
-        predictor=Threshold(options.slow), key=options.key,
+        predictor=Threshold(options.slow), key=options.key, shard=Shard.of(options.shard),
     )  # fmt: skip
     print(len(result.cells), result.skipped, len(result.failed))
 

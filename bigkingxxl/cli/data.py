@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad, open_data
+from bigkingxxl.data.tracking import Track
 from bigkingxxl.settings import LARGEST_SEED
 from bigkingxxl.texts import printable
 
@@ -247,7 +247,7 @@ def synthesize(
     typer.echo(f"{folder}: {len(cells)} images with {sum(cells.values())} cells from seed {seed}")
 
 
-def tracker(quiet: bool) -> Callable[[Iterable[Any], int | None, str], Iterator[Any]]:
+def tracker(quiet: bool) -> Track:
     """The progress bar as the data package calls it."""
     from bigkingxxl.cli.progress import track
 

@@ -54,6 +54,9 @@ COMMANDS: dict[str, Target] = {
     ),
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
+    "tables": Target(
+        "bigkingxxl.cli.tables:tables", "Make the tables of a run that was done in shards."
+    ),
     "measure": Target(
         "bigkingxxl.cli.measure:measure", "Measure cells again after label images were corrected."
     ),

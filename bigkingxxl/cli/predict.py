@@ -82,6 +82,18 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that were changed by hand too.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that share the work (0: one per core).")
+    ] = 1,
+    shard: Annotated[
+        str | None, typer.Option(help="Do only part 3 of 16: '3/16'; `tables` follows the last.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler; 'local:4' starts one.")
+    ] = None,
+    time_limit: Annotated[
+        str | None, typer.Option(help="End in time, with exit code 75: '90' minutes, '1:30:00'.")
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="No progress bar, no advice on the images.")
     ] = False,
@@ -98,6 +110,10 @@ def predict(
     folder. Formats that the folder has from an earlier run are brought up to date. Results that a
     person changed are kept, and the other formats follow a corrected label image.
 
+    However many processes (--workers), jobs (--shard) or machines (--scheduler) do a run, its
+    results are the same. Exit code 75 says that it ended before it was done, for --time-limit or a
+    signal (SIGTERM, SIGUSR1): the same command goes on.
+
     How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
     the file's) where the model knows that of its training; else it is estimated from the image.
 
@@ -112,46 +128,48 @@ def predict(
     """
     from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import show, unlike_training
-    from bigkingxxl.inference.domain.familiarity import warnings_for
-    from bigkingxxl.inference.load_ensemble import load_ensemble
+    from bigkingxxl.cluster.job import Job, Loading
+    from bigkingxxl.cluster.run import Sharing, predict_job
+    from bigkingxxl.inference.load_ensemble import ensemble_card
     from bigkingxxl.inference.size.sizing import GivenSize
-    from bigkingxxl.models import model_hash, read_card, resolve_model
+    from bigkingxxl.models import read_card, resolve_model
     from bigkingxxl.provenance import fingerprint
-    from bigkingxxl.runs.folder import predict_folder, run_settings
+    from bigkingxxl.runs.deadline import Deadline, seconds_of
+    from bigkingxxl.runs.folder import run_settings
     from bigkingxxl.runs.outputs import chosen_formats
     from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
+    from bigkingxxl.runs.shards import WHOLE, Shard
 
+    deadline = Deadline(None if time_limit is None else seconds_of(time_limit))
+    sharing = Sharing(workers, scheduler, WHOLE if shard is None else Shard.of(shard), deadline)
+    sharing.check()
     check_options(flips, type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
     reading = Reading(channel, frames, z, position, size_um, diameter, pixel_limit)
     reading.check()
-    names = found_images(images, recursive=recursive, quiet=quiet)
-    chosen = chosen_formats(split_names(formats))
-    models = [resolve_model(each) for each in model]
-    changes = {} if flips is None else {"flips": flips}
-    given.check([read_card(path) for path in models], "--")
-    predictor, card = load_ensemble(
-        models, device, weights=weight, changes=changes, scale=given.scale, cell_type=cell_type,
-        type_vote=type_vote, tile=tile,
-    )  # fmt: skip
-    selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
-    selection.check("--")
-    hashes = [model_hash(path) for path in models]
-    # The pixel limit and the frames refuse images, but change nothing in those that are done.
-    options = repr((changes, given, cell_type, channel, z, type_vote, weight))
-    settings = run_settings(
-        fingerprint([*hashes, options]), selection, chosen, model="+".join(hashes),
-        reading=reading.as_json(), models=model,
-    )  # fmt: skip
-    with resumable():
-        result = predict_folder(
-            predictor, list(names), lambda path: reading.open(path, names[path]), out, settings,
-            selection,
-            partial(warnings_for, card, scale_given=scale is not None),
-            name_of=names.__getitem__, overwrite=overwrite, track=partial(track, quiet=quiet),
+    with deadline.listening(), resumable():
+        names = found_images(images, recursive=recursive, quiet=quiet)
+        chosen = chosen_formats(split_names(formats))
+        models = [resolve_model(each) for each in model]
+        changes = {} if flips is None else {"flips": flips}
+        given.check([read_card(path) for path in models], "--")
+        card = ensemble_card(models, weights=weight, cell_type=cell_type, type_vote=type_vote)
+        selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
+        selection.check("--")
+        loading = Loading.of(
+            model, device=device, weights=None if weight is None else tuple(weight),
+            changes=changes, scale=given.scale, cell_type=cell_type, type_vote=type_vote, tile=tile,
         )  # fmt: skip
+        # The pixel limit and the frames refuse images, but change nothing in those that are done.
+        options = repr((changes, given, cell_type, channel, z, type_vote, weight))
+        settings = run_settings(
+            fingerprint([*loading.hashes, options]), selection, chosen,
+            model="+".join(loading.hashes), reading=reading.as_json(), models=model,
+        )  # fmt: skip
+        job = Job(out, settings, selection, reading, loading, scale is not None, overwrite)
+        result = predict_job(job, names, sharing, partial(track, quiet=quiet))
     size_given = scale is not None or diameter is not None
     advice = unlike_training(result, card.median_diameter, size_given)
     show(out, result, advice, quiet=quiet, as_json=as_json)

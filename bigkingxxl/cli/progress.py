@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
+from bigkingxxl.data.tracking import Total
 from bigkingxxl.errors import Interrupted
 
 T = TypeVar("T")
@@ -32,14 +33,15 @@ def resumable() -> Iterator[None]:
 
 def track(
     items: Iterable[T],
-    total: int | None = None,
+    total: Total = None,
     label: str = "working",
     quiet: bool = False,
 ) -> Iterator[T]:
     """The items, one after the other, while stderr shows how many, how fast and how long still.
 
     Args:
-        total: how many there are; taken from `len(items)` where it is left out and can be.
+        total: how many there are, or a function that tells it, which is asked again for each item;
+            taken from `len(items)` where it is left out and can be.
         label: what is being done, in a word or two.
         quiet: show nothing.
 
@@ -55,7 +57,7 @@ def track(
     yield from show(items, total, label)
 
 
-def _bar(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+def _bar(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -77,23 +79,28 @@ def _bar(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=total)
+        task = progress.add_task(label, total=_now(total))
         for item in items:
             yield item
-            progress.advance(task)
+            progress.update(task, advance=1, total=_now(total))
 
 
-def _lines(items: Iterable[T], total: int | None, label: str) -> Iterator[T]:
+def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
     began = shown = time.monotonic()
     done = 0
     for item in items:
         yield item
         done += 1
         now = time.monotonic()
-        if now - shown >= SECONDS_BETWEEN_LINES and done != total:
-            _write(sys.stderr, label, done, total, now - began)
+        if now - shown >= SECONDS_BETWEEN_LINES and done != _now(total):
+            _write(sys.stderr, label, done, _now(total), now - began)
             shown = now
-    _write(sys.stderr, label, done, total, time.monotonic() - began)
+    _write(sys.stderr, label, done, _now(total), time.monotonic() - began)
+
+
+def _now(total: Total) -> int | None:
+    """How many items there are, as far as is known now."""
+    return total() if callable(total) else total
 
 
 def _write(stream: TextIO, label: str, done: int, total: int | None, seconds: float) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from bigkingxxl.cli.answer import print_json
+from bigkingxxl.runs.deadline import EXIT_GO_ON
 from bigkingxxl.texts import printable
 
 if TYPE_CHECKING:
-    from bigkingxxl.runs.folder import FolderResult
+    from bigkingxxl.runs.notes import FolderResult
 
 MOST_LINES = 20  # of images that failed; the rest stands in the table
 MOST_NAMES = 3
@@ -22,7 +23,7 @@ EXIT_SOME_FAILED = 1
 def show(
     out: Path, result: FolderResult, advice: str = "", *, quiet: bool = False, as_json: bool = False
 ) -> None:
-    """Print what a run did; ends with exit code 1 where images failed.
+    """Print what a run did; ends with exit code 1 where images failed, 75 where it has to go on.
 
     Args:
         advice: on images that look unlike those of training, left out where quiet.
@@ -34,6 +35,8 @@ def show(
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
             "replaced": result.replaced,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
+            "stopped": result.stopped, "files_left": result.left,
+            "shards_missing": result.tables.unfinished.numbers,
         })  # fmt: skip
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
@@ -46,6 +49,18 @@ def show(
         _tell(sentence)
     if len(failed) > MOST_LINES:
         _tell(f"{len(failed) - MOST_LINES} more images failed: `--format summary` lists why")
+    if result.stopped:
+        _tell(f"ended for {result.stopped} with {counted(result.left, 'file')} left: run again to "
+              f"go on (exit code {EXIT_GO_ON})")  # fmt: skip
+        raise typer.Exit(EXIT_GO_ON)
+    lacking = result.tables.unfinished
+    if lacking.numbers:
+        named = [f"{number}/{lacking.count}" for number in lacking.numbers]
+        _tell(
+            f"not all shards are done ({_some(named)} are missing), and the tables lack their "
+            f"images: run them, then `bigkingxxl tables {out}` (exit code {EXIT_GO_ON})"
+        )
+        raise typer.Exit(EXIT_GO_ON)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -75,6 +90,8 @@ def notes(out: Path, result: FolderResult) -> list[str]:
             f"{_some(others)}: changed by hand or not written by a run, so kept (--overwrite "
             "replaces it)"
         )
+    if result.is_part and not result.stopped:
+        found.append(f"when all shards are done, `bigkingxxl tables {out}` makes the tables")
     if result.replaced:
         folders = sorted({str(path.parent) for path in result.replaced.values()})
         found.append(

@@ -52,14 +52,8 @@ def load_ensemble(
     """
     chosen = checked_weights(len(paths), weights).tolist()
     cards = [read_card(path) for path in paths]
-    types = joint_types([card.type_names for card in cards])
-    if cell_type is not None and cell_type not in types:
-        named = " and ".join(map(str, paths))
-        raise InputError(f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}")
-    card = joint_card(cards)
-    if type_vote is not None:
-        points = card.operating_points.changed(type_vote=type_vote)
-        card = card.changed(operating_points=points.model_dump())
+    card = ensemble_card(paths, weights=weights, cell_type=cell_type, type_vote=type_vote)
+    types = joint_types([each.type_names for each in cards])
     members: list[Member] = []
     for path, own, weight in zip(paths, cards, chosen, strict=True):
         if cell_type is not None and not {cell_type, *UNTYPED} & {*own.type_names}:
@@ -71,6 +65,28 @@ def load_ensemble(
         return members[0].predictor, card
     vote = card.operating_points.type_vote
     return Ensemble(members, type_vote=vote, cell_type=cell_type), card
+
+
+def ensemble_card(
+    paths: Sequence[Path], *, weights: Sequence[float] | None = None, cell_type: str | None = None,
+    type_vote: str | None = None,
+) -> ModelCard:  # fmt: skip
+    """The joint card of models, none of which is loaded; see `load_ensemble`.
+
+    Raises:
+        InputError: the models cannot be joined so; ModelError: one is missing or damaged.
+    """
+    checked_weights(len(paths), weights)
+    cards = [read_card(path) for path in paths]
+    types = joint_types([card.type_names for card in cards])
+    if cell_type is not None and cell_type not in types:
+        named = " and ".join(map(str, paths))
+        raise InputError(f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}")
+    card = joint_card(cards)
+    if type_vote is not None:
+        points = card.operating_points.changed(type_vote=type_vote)
+        card = card.changed(operating_points=points.model_dump())
+    return card
 
 
 def averaged(members: Sequence[Member]) -> list[Member]:

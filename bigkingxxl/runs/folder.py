@@ -1,4 +1,4 @@
-"""Prediction over many images: one image is one unit of work, done once, never lost.
+"""Prediction over many images in one process: each is done once and never lost.
 
 A broken run goes on where it stopped, several processes share one folder, and other formats are
 made from what is stored. While the network looks at one image, the cells of the one before are
@@ -8,12 +8,12 @@ decoded and written.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
 
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.images import ImageSource
@@ -21,45 +21,21 @@ from bigkingxxl.inference.ordered import Task, in_order
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
+from bigkingxxl.runs.deadline import Deadline
+from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
 from bigkingxxl.runs.outputs import chosen_formats
-from bigkingxxl.runs.reading import Reading
-from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.selection import Selection
-from bigkingxxl.runs.store import FAILURE, KINDS, SUMMARY, RunSettings, RunStore
-from bigkingxxl.runs.tables import TablesResult, make_tables
-from bigkingxxl.runs.unit import Outcome, RunImage, Warn, Work, fail, is_for_all, predict_one
+from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
+from bigkingxxl.runs.store import RunSettings, RunStore
+from bigkingxxl.runs.tables import make_tables
+from bigkingxxl.runs.unit import Outcome, RunImage, Warn, Work, fail, is_for_all
+from bigkingxxl.runs.units import Unit, do_unit, finish_image, units_of
 
 log = logging.getLogger(__name__)
 
 OpenImages = Callable[[Path], Sequence[ImageSource]]
 AHEAD = 2  # images worked on at once
 ALONE_ABOVE = 2**22  # pixels of an image that nothing else is worked on beside
-
-
-@dataclass
-class FolderResult:
-    """What a run over many images did.
-
-    Attributes:
-        cells: number of cells by image id, in order; skipped: how many images were done before.
-        failed: by image id, one sentence for each image that failed.
-        warnings: by image id, sentences on what the user should know of it.
-        kept: files that a person changed or made, and which were left alone.
-        corrected: images whose cells are those of a label image that a person changed.
-        replaced: by image id, another file whose results were under that id, and are replaced.
-        removed: files of images that the run no longer has.
-        tables: what became of the tables.
-    """
-
-    cells: dict[str, int] = field(default_factory=dict)
-    skipped: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    kept: list[Path] = field(default_factory=list)
-    corrected: list[str] = field(default_factory=list)
-    replaced: dict[str, Path] = field(default_factory=dict)
-    removed: int = 0
-    tables: TablesResult = field(default_factory=TablesResult)
 
 
 def run_settings(
@@ -106,6 +82,8 @@ def predict_folder(
     track: Track = untracked,
     label: str = "predicting",
     ahead: int = AHEAD,
+    shard: Shard = WHOLE,
+    deadline: Deadline | None = None,
 ) -> FolderResult:
     """Predict images and write the chosen formats into `out`.
 
@@ -120,32 +98,25 @@ def predict_folder(
         overwrite: also files that a person changed or made.
         track: shows the progress, file by file; label: what is being done.
         ahead: images worked on at once, each in a thread; what is written does not depend on it.
+        shard: the part of the images to do; a part leaves the tables to `make_tables`.
+        deadline: where it is due no other image is begun, and no table made.
 
     Raises:
         InputError: a run of other settings is at work in the folder.
         OutputError: `out` cannot be written.
     """
-    store = RunStore(out)
-    settings = store.begin(settings)
+    store, deadline = RunStore(out), deadline or Deadline()
+    settings = store.begin(settings, clear=shard.is_whole)
     with store.at_work(settings.run):
         store.check_alone(settings.run)
+        begin_shard(store, settings.run, shard)
         work = Work(settings, selection, predictor, warn, overwrite)
-        run = _Run(store, work, name_of)
-        total = len(paths) if isinstance(paths, Sized) else None
-        for _ in track(run.finished(paths, open_images, ahead), total, label):
+        run = _Run(store, work, name_of, shard, deadline, list(paths))
+        for _ in track(run.finished(open_images, ahead), run.total, label):
             pass
         run.finish_busy()
-        run.remove_obsolete()
-        run.result.tables = make_tables(store, settings, overwrite=overwrite)
-    run.result.kept += run.result.tables.kept
+        run.end()
     return run.result
-
-
-class _Turn(NamedTuple):
-    """Whose turn it is: an image of a file, its last one or not."""
-
-    path: Path
-    is_last: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,102 +126,141 @@ class _Run:
     store: RunStore
     work: Work
     name_of: Callable[[Path], str]
+    shard: Shard
+    deadline: Deadline
+    paths: Sequence[Path]
     result: FolderResult = field(default_factory=FolderResult)
     opened: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     busy: list[Callable[[], Outcome | None]] = field(default_factory=list)
+    extra: list[int] = field(default_factory=list)
 
-    def finished(
-        self, paths: Iterable[Path], open_images: OpenImages, ahead: int
-    ) -> Iterator[Path]:
-        """The files, each when all its images are done."""
-        with closing(in_order(self._tasks(paths, open_images), ahead)) as outcomes:
-            for turn, outcome in outcomes:
-                self._note(outcome.result())
-                if turn.is_last:
-                    yield turn.path
+    @cached_property
+    def own(self) -> list[tuple[int, Path]]:
+        """The files that may hold something of this run's shard, and their places."""
+        count = len(self.paths)
+        return [(file, path) for file, path in enumerate(self.paths)
+                if self.shard.may_open(file, count)]  # fmt: skip
 
-    def _tasks(
-        self, paths: Iterable[Path], open_images: OpenImages
-    ) -> Iterator[Task[_Turn, Outcome | None]]:
-        """The images of all files; an error of opening comes in its turn."""
-        for path in paths:
-            try:
-                sources = open_images(path)
-            except Exception as error:
-                if is_for_all(error):
-                    raise
-                yield Task(_Turn(path), partial(self._failed, self.name_of(path), path, error))
+    def total(self) -> int:
+        """Units that are done or left, as far as is known: of a file not opened yet, one."""
+        return len(self.own) + sum(self.extra)
+
+    def finished(self, open_images: OpenImages, ahead: int) -> Iterator[Path]:
+        """The file of each unit that is done."""
+        with closing(in_order(self._tasks(open_images), ahead)) as outcomes:
+            for path, outcome in outcomes:
+                if (done := outcome.result()) is not None:
+                    self.result.note(done)
+                yield path
+
+    def _tasks(self, open_images: OpenImages) -> Iterator[Task[Path, Outcome | None]]:
+        """The units of all files, until there is no time for another."""
+        for begun, (file, path) in enumerate(self.own):
+            for task in self._tasks_of(file, path, open_images):
+                if self.deadline.is_due:
+                    self.result.stopped = self.deadline.reason
+                    self.result.left = len(self.own) - begun
+                    return
+                yield task
+
+    def _tasks_of(
+        self, file: int, path: Path, open_images: OpenImages
+    ) -> Iterator[Task[Path, Outcome | None]]:
+        """The units of a file; an error of opening comes in its turn."""
+        is_ours = self.shard.has_unit(file, len(self.paths), 0)
+        try:
+            sources = open_images(path)
+        except Exception as error:
+            if is_for_all(error):
+                raise
+            if is_ours:
+                yield Task(path, partial(self._failed, self.name_of(path), path, error))
+            else:
+                self.extra.append(-1)
+            return
+        self.opened.add(str(path.absolute()))
+        alone = self.name_of(path)
+        if not self.shard.is_whole and alone not in {each.name for each in sources}:
+            self.result.removed += forget_alone(self.store, alone, path)
+        images = [RunImage(each, path, getattr(each, "frame", None)) for each in sources]
+        own = [self._own_units(file, index, image) for index, image in enumerate(images)]
+        self.extra.append(sum(map(len, own)) - 1)
+        for image, units in zip(images, own, strict=True):
+            if image.name in self.names:
+                again = f"{path} holds a second image '{image.name}': give it a run of its own"
+                if is_ours:
+                    yield Task(path, partial(_same, Outcome(image.name, failure=again)))
                 continue
-            self.opened.add(str(path.absolute()))
-            for index, source in enumerate(sources):
-                turn = _Turn(path, index == len(sources) - 1)
-                if source.name in self.names:
-                    again = f"{path} holds a second image '{source.name}': give it a run of its own"
-                    failed = Outcome(source.name, failure=again)
-                    yield Task(turn, partial(_same, failed))
-                    continue
-                self.names.add(source.name)
-                image = RunImage(source, path, getattr(source, "frame", None))
-                work = partial(self._predict, image)
-                yield Task(turn, work, source.shape[0] * source.shape[1] > ALONE_ABOVE)
+            self.names.add(image.name)
+            yield from self._tasks_in(image, units)
+
+    def _own_units(self, file: int, index: int, image: RunImage) -> list[Unit]:
+        """The units of an image that are of this shard."""
+        units = units_of(image.name, image.source.shape)
+        count = len(self.paths)
+        return [unit for block, unit in enumerate(units)
+                if self.shard.has_unit(file, count, index, block)]  # fmt: skip
+
+    def _tasks_in(
+        self, image: RunImage, units: Sequence[Unit]
+    ) -> Iterator[Task[Path, Outcome | None]]:
+        """Units of an image, and what finishes a large one."""
+        alone = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
+        for unit in units:
+            yield Task(image.path, partial(self._timed, partial(self._unit, image, unit)), alone)
+        if any(unit.block is not None for unit in units):
+            yield Task(image.path, partial(self._finish, image), alone=True)
+
+    def _timed(self, work: Callable[[], Outcome | None]) -> Outcome | None:
+        began = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.deadline.note(time.monotonic() - began)
 
     def _failed(self, image_id: str, path: Path, error: Exception) -> Outcome:
         self.names.add(image_id)
         return fail(self.store, self.work.settings, image_id, path, error)
 
-    def _predict(self, image: RunImage) -> Outcome | None:
-        outcome = predict_one(self.store, self.work, image, wait=False)
-        if outcome is None:  # another process is at work on it: look again at the end
-            self.busy.append(partial(predict_one, self.store, self.work, image))
+    def _unit(self, image: RunImage, unit: Unit) -> Outcome | None:
+        outcome = do_unit(self.store, self.work, image, unit, wait=False)
+        if outcome is None and unit.block is None:  # another process is at work on it
+            self.busy.append(partial(do_unit, self.store, self.work, image, unit))
+        return outcome
+
+    def _finish(self, image: RunImage) -> Outcome | None:
+        """What follows the blocks of a large image; of several shards the last one does it."""
+        outcome = finish_image(self.store, self.work, image, wait=False)
+        if outcome is None:
+            self.busy.append(partial(finish_image, self.store, self.work, image))
         return outcome
 
     def finish_busy(self) -> None:
         """What other processes were at work on: done by them, or left behind."""
-        for work in self.busy:
-            self._note(work())
+        for begun, work in enumerate(self.busy):
+            if self.result.stopped or self.deadline.is_due:
+                self.result.stopped = self.result.stopped or self.deadline.reason
+                self.result.left += len(self.busy) - begun
+                return
+            if (done := work()) is not None:
+                self.result.note(done)
 
-    def _note(self, outcome: Outcome | None) -> None:
-        if outcome is None:
+    def end(self) -> None:
+        """Remove what is obsolete and make the tables, where this is all of a run."""
+        self.result.is_part = not self.shard.is_whole
+        if self.result.stopped:
             return
-        result = self.result
-        result.kept += outcome.kept
-        if outcome.failure:
-            result.failed[outcome.image] = outcome.failure
-            return
-        result.cells[outcome.image] = outcome.cells or 0
-        result.skipped += not outcome.is_new
-        if outcome.is_corrected:
-            result.corrected.append(outcome.image)
-        if outcome.replaced is not None:
-            result.replaced[outcome.image] = outcome.replaced
-        if outcome.warnings:
-            result.warnings[outcome.image] = outcome.warnings
-
-    def remove_obsolete(self) -> None:
-        """Remove what earlier runs made of this run's files under names that are no longer used.
-
-        A time-lapse that was predicted as one image before, a file that could not be opened. Of one
-        that cannot be opened now everything stays; so do other frames and positions of the same
-        file, where this run was asked for some.
-        """
-        if self.work.predictor is None:
-            return
-        is_partial = Reading.is_partial(self.work.settings.reading)
-        for kind in (SUMMARY, FAILURE):
-            for record in self.store.records(kind):
-                if record.image in self.names or record.path not in self.opened:
-                    continue
-                is_plane = kind == SUMMARY or record.frame is not None
-                if is_partial and is_plane and self._is_of_the_file_as_it_is(record):
-                    continue
-                removed = [self.store.remove(each, record.image) for each in KINDS]
-                self.store.forget(FAILURE, record.image)
-                self.result.removed += sum(removed)
-
-    def _is_of_the_file_as_it_is(self, record: Record) -> bool:
-        seen = self.store.stamp(record.file, record.seen)
-        return record.seen is not None and record.seen.sha256 == seen.sha256
+        end_shard(self.store, self.work.settings.run, self.shard)
+        if self.shard.is_whole:
+            if self.work.predictor is not None:
+                self.result.removed = remove_obsolete(
+                    self.store, self.work.settings, self.opened, self.names
+                )
+            self.result.tables = make_tables(
+                self.store, self.work.settings, overwrite=self.work.overwrite
+            )
+            self.result.kept += self.result.tables.kept
 
 
 def _same(outcome: Outcome) -> Outcome:

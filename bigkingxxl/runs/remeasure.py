@@ -10,7 +10,8 @@ from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs.folder import FolderResult, predict_folder
+from bigkingxxl.runs.folder import predict_folder
+from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.reading import Reading

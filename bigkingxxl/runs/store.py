@@ -220,14 +220,18 @@ class RunStore:
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return None
 
-    def begin(self, settings: RunSettings) -> RunSettings:
+    def begin(self, settings: RunSettings, *, clear: bool = True) -> RunSettings:
         """Note a run's settings, with the formats of earlier ones that are still in the folder.
+
+        Args:
+            clear: remove what dead processes left half written, which looks at every file.
 
         Raises:
             OutputError: the folder cannot be written, or `run.json` in it is something else.
         """
         make_folder(self.folder)
-        self.clear()
+        if clear:
+            self.clear()
         with self.locked("run.json"):
             earlier = self.settings()
             if earlier is None and os.path.lexists(self.folder / RUN_FILE):

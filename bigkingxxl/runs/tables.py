@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bigkingxxl.provenance import fingerprint, own_version
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, RunParts
 from bigkingxxl.runs.records import Record
+from bigkingxxl.runs.shards import Unfinished, unfinished
 from bigkingxxl.runs.store import (
     FAILURE,
     SUMMARY,
@@ -38,6 +39,8 @@ class TablesResult:
         incomplete: by format, how many images have no part of it.
         gone: images whose files are no longer where they were; others: images of another model or
             other settings. Neither are in the tables.
+        cells: number of cells by image id; failed: by image id, why there are none.
+        unfinished: shards of the run that have not ended, whose images are missing.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -45,6 +48,9 @@ class TablesResult:
     incomplete: dict[str, int] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    cells: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    unfinished: Unfinished = field(default_factory=Unfinished)
 
 
 def make_tables(
@@ -66,6 +72,8 @@ def make_tables(
     # One at a time, from the first look at the records on: the last one has seen them all.
     with store.locked("tables"):
         index = _Index.of(store, settings, result)
+        result.cells = {name: index.cells[name] for name in index.identities}
+        result.failed, result.unfinished = index.failed, unfinished(store, settings.run)
         for name in settings.formats:
             if name in RUN_FORMATS:
                 _make(store, settings, index, name, result, overwrite=overwrite)

@@ -24,7 +24,8 @@ from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.images import find_images
 from bigkingxxl.io.images import open_images as images_of
 from bigkingxxl.models import METADATA_KEY
-from bigkingxxl.runs.folder import FolderResult, predict_folder, run_settings
+from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import FORMATS
 from bigkingxxl.runs.selection import Selection
 from tests.tiny_onnx import PLACES, blobs, save_tiny_onnx, tiny_card, tiny_graph

@@ -1,0 +1,244 @@
+"""An engine on a Dask cluster: workers on any machines that share the folder of the run.
+
+A task is a unit; what comes back is what became of it. A worker that dies has its units done again
+by others. The models are loaded once per worker, by its first unit.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import Any
+from uuid import uuid4
+
+from bigkingxxl.cluster.drive import Lost
+from bigkingxxl.cluster.job import Done, Job, Station, Task
+from bigkingxxl.errors import BigKingXXLError, InputError, MissingExtraError
+from bigkingxxl.extras import install
+from bigkingxxl.provenance import own_version, versions
+
+log = logging.getLogger(__name__)
+
+LOCAL = "local:"
+SECONDS_TO_CONNECT = 30.0
+SECONDS_FOR_WORKERS = 60.0
+SECONDS_BETWEEN_LOOKS = 2.0
+# Of what these versions decide, the last digits may differ.
+SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
+
+
+class SchedulerLostError(BigKingXXLError):
+    """The scheduler is gone; what was done is kept."""
+
+
+@contextmanager
+def dask_cluster(address: str) -> Iterator[DaskEngine]:
+    """An engine on the cluster of a scheduler, or on one that is started for the block.
+
+    Args:
+        address: such as 'tcp://node1:8786', or 'local:4' for four processes of this machine.
+
+    Raises:
+        InputError: it is no address, nobody answers there, or there are no workers.
+        MissingExtraError: Dask is not installed.
+    """
+    try:
+        import distributed
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}"
+        ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in sentences
+    cluster: Any = None
+    if address.startswith(LOCAL):
+        count = address.removeprefix(LOCAL)
+        if not count.isdecimal() or int(count) < 1:
+            raise InputError(f"--scheduler is '{address}', expected local:N with N workers, 1 or "
+                             "more, or the address of a scheduler (tcp://HOST:8786)")  # fmt: skip
+        cluster = distributed.LocalCluster(
+            n_workers=int(count), threads_per_worker=1, dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+    try:
+        client = _connected(distributed, cluster or address, address)
+        try:
+            yield DaskEngine(client, address)
+        finally:
+            with suppress(Exception):  # of a scheduler that is gone there is nothing to take leave
+                client.close(timeout=5)
+    finally:
+        if cluster is not None:
+            with suppress(Exception):
+                cluster.close(timeout=10)
+
+
+def _connected(distributed: Any, place: Any, address: str) -> Any:
+    try:
+        client = distributed.Client(place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+        client.wait_for_workers(1, timeout=SECONDS_FOR_WORKERS)
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, TimeoutError) and "workers" in str(error):
+            client.close(timeout=5)
+            raise InputError(
+                f"the scheduler at {address} has no workers (waited {SECONDS_FOR_WORKERS:.0f} s): "
+                f"start some with `dask worker {address}`"
+            ) from error
+        raise InputError(
+            f"no Dask scheduler answers at '{address}', expected an address such as "
+            "tcp://HOST:8786, or local:4 to start one"
+        ) from error
+    return client
+
+
+class DaskEngine:
+    """Does tasks on the workers of a connected client."""
+
+    def __init__(self, client: Any, address: str) -> None:
+        self.client, self.address = client, address
+        self._token = uuid4().hex[:8]
+        self._ended: SimpleQueue[Any] = SimpleQueue()
+        self._tasks: dict[str, tuple[Task, Any]] = {}
+        self._job: Job | None = None
+        self._threads, self._looked, self._count = 1, 0.0, 0
+
+    @property
+    def slots(self) -> int:
+        """A task for each thread of the cluster, and a few that wait for one."""
+        if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
+            self._look()
+        return self._threads + max(1, self._threads // 4)
+
+    @property
+    def large_slots(self) -> int:
+        """As many: who starts workers knows their memory."""
+        return self.slots
+
+    def _look(self) -> None:
+        """See how many threads the workers have now."""
+        if self.client.status not in ("running", "connecting"):
+            raise self._lost_scheduler()
+        with suppress(Exception):  # it is told when a task does not come back
+            self._threads = max(1, sum(self.client.nthreads().values()))
+        self._looked = time.monotonic()
+
+    def begin(self, job: Job) -> None:
+        """Ask all workers whether they can do the job.
+
+        Raises:
+            InputError: one has another version, or does not see the folder; it is named.
+        """
+        self._job = job
+        self._look()
+        answers = self.client.run(probe, job, on_error="return")
+        for worker, answer in answers.items():
+            if isinstance(answer, ModuleNotFoundError):
+                raise InputError(
+                    f"the worker {worker} has no package '{answer.name}': install bigkingxxl "
+                    f"{own_version()} on all workers"
+                )
+            if isinstance(answer, Exception):
+                raise InputError(f"the worker {worker}: {answer}")
+        own = _digits()
+        others = {worker for worker, answer in answers.items() if answer != own}
+        if others:
+            log.warning(
+                "%s: other versions of %s than here, so results may differ in the last digits",
+                ", ".join(sorted(others)[:3]), " or ".join(SAME_DIGITS),
+            )  # fmt: skip
+
+    def submit(self, task: Task) -> None:
+        """Send a task to the cluster."""
+        self._count += 1
+        place = "" if task.image is None else f"-{task.image}-{task.block}"
+        key = f"predict-{task.name}{place}-{self._token}-{self._count}"
+        future = self.client.submit(
+            do_task, self._job, self._token, task, key=key, pure=False, retries=0
+        )
+        self._tasks[key] = (task, future)
+        future.add_done_callback(self._ended.put)
+
+    def next(self) -> Done | Lost:
+        """Whichever task ends first.
+
+        Raises:
+            SchedulerLostError: the scheduler is gone.
+        """
+        alone_since = time.monotonic()
+        while True:
+            try:
+                future = self._ended.get(timeout=SECONDS_BETWEEN_LOOKS)
+            except Empty:
+                alone_since = self._check_workers(alone_since)
+                continue
+            known = self._tasks.pop(future.key, None)
+            if known is None:
+                continue
+            task = known[0]
+            if future.status == "finished":
+                done: Done = future.result()
+                return done
+            if future.status != "error":  # cancelled or lost with the scheduler
+                raise self._lost_scheduler()
+            return self._failed(task, future.exception())
+
+    def drop(self) -> list[Task]:
+        """None: what waits is about to be begun."""
+        return []
+
+    def _failed(self, task: Task, error: Any) -> Lost:
+        if type(error).__name__ == "KilledWorker":
+            return Lost(task, "the workers that worked on it died, several times (is there memory "
+                        "for it?)", is_final=True)  # fmt: skip
+        raise error
+
+    def _check_workers(self, since: float) -> float:
+        """Since when there is no worker, as far as one can tell; says so once in a while."""
+        self._look()
+        workers: Any = None
+        with suppress(Exception):
+            workers = self.client.nthreads()
+        if workers or workers is None:
+            return time.monotonic()
+        if time.monotonic() - since > SECONDS_FOR_WORKERS:
+            log.warning("no worker of %s is left: waiting for one", self.address)
+            return time.monotonic()
+        return since
+
+    def _lost_scheduler(self) -> SchedulerLostError:
+        return SchedulerLostError(
+            f"the scheduler at {self.address} is gone: what was done is kept; start it and run "
+            "again to go on"
+        )
+
+
+def _digits() -> tuple[str, ...]:
+    found = versions()
+    return tuple(found.get(name, "") for name in SAME_DIGITS)
+
+
+def probe(job: Job) -> tuple[str, ...]:
+    """On a worker: whether it can do a job.
+
+    Raises:
+        InputError: it cannot.
+    """
+    Station(job).check()
+    return _digits()
+
+
+_stations: dict[str, Station] = {}
+_lock = Lock()
+
+
+def do_task(job: Job, token: str, task: Task) -> Done:
+    """On a worker: do a task, with the models that are loaded already."""
+    with _lock:
+        if token not in _stations:
+            _stations.clear()  # of a run before
+            _stations[token] = Station(job)
+        station = _stations[token]
+    return station.do(task)

@@ -1,0 +1,261 @@
+"""The one loop that hands the tasks of a run to an engine, whichever that is."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from bigkingxxl.cluster.job import FINISH, Done, Job, Part, Task
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import ImageError
+from bigkingxxl.runs.deadline import Deadline
+from bigkingxxl.runs.folder import ALONE_ABOVE
+from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
+from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
+from bigkingxxl.runs.store import RunStore
+from bigkingxxl.runs.tables import make_tables
+from bigkingxxl.runs.unit import Outcome, fail
+
+
+class Engine(Protocol):
+    """Does tasks somewhere else, several at once."""
+
+    @property
+    def slots(self) -> int:
+        """How many tasks it takes at once."""
+
+    @property
+    def large_slots(self) -> int:
+        """How many large units may be among them."""
+
+    def begin(self, job: Job) -> None:
+        """Be told of the run, whose folder is ready.
+
+        Raises:
+            InputError: the workers cannot do it.
+        """
+
+    def submit(self, task: Task) -> None:
+        """Take a task; at most `slots` are taken and not given back."""
+
+    def next(self) -> Done | Lost:
+        """Whichever task ends first."""
+
+    def drop(self) -> list[Task]:
+        """Give back the tasks that were not begun."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A task whose worker died.
+
+    Attributes:
+        is_final: it is not tried again; reason: why it is thought to have died.
+    """
+
+    task: Task
+    reason: str
+    is_final: bool
+
+
+def run_job(
+    job: Job,
+    files: Mapping[Path, str],
+    engine: Engine,
+    *,
+    shard: Shard = WHOLE,
+    deadline: Deadline | None = None,
+    track: Track = untracked,
+    label: str = "predicting",
+) -> FolderResult:
+    """Predict images in other processes; see `predict_folder`, whose results these are.
+
+    Args:
+        files: the images' files, in order, and their ids.
+
+    Raises:
+        InputError: a run of other settings is at work in the folder, or workers cannot do the job.
+        OutputError: the folder cannot be written.
+    """
+    store, deadline = RunStore(job.out), deadline or Deadline()
+    settings = store.begin(job.settings, clear=shard.is_whole)
+    with store.at_work(settings.run):
+        store.check_alone(settings.run)
+        job = replace(job, settings=settings)
+        begin_shard(store, settings.run, shard)
+        engine.begin(job)
+        run = _Drive(job, store, engine, shard, deadline, files)
+        for _ in track(run.finished(), run.total, label):
+            pass
+        return run.ended()
+
+
+@dataclass
+class _Drive:
+    """A run that others do."""
+
+    job: Job
+    store: RunStore
+    engine: Engine
+    shard: Shard
+    deadline: Deadline
+    files: Mapping[Path, str]
+    result: FolderResult = field(default_factory=FolderResult)
+    opened: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        count = len(self.files)
+        self.waiting = deque(
+            Task(file, path, name) for file, (path, name) in enumerate(self.files.items())
+            if self.shard.may_open(file, count)
+        )  # fmt: skip
+        self.names = set(self.files.values())
+        self.outcomes: dict[tuple[int, int], Outcome] = {}
+        self.found: set[str] = set()
+        self.busy: list[Task] = []
+        self.ended_tasks = 0
+        self.large: set[tuple[int, int]] = set()
+        self.units_left: dict[tuple[int, int], int] = {}
+        self.tasks_left: dict[int, int] = {task.file: 1 for task in self.waiting}
+
+    # ---- the loop -------------------------------------------------------------------------------
+
+    def total(self) -> int:
+        """Tasks that are done or left, as far as is known."""
+        return self.ended_tasks + sum(self.tasks_left.values())
+
+    def finished(self) -> Iterator[Task]:
+        """Each task that is done."""
+        flying: list[Task] = []
+        while True:
+            self._fill(flying)
+            if not flying:
+                return
+            done = self.engine.next()
+            flying.remove(done.task)
+            if isinstance(done, Lost):
+                self._lost(done)
+            else:
+                self.deadline.note(done.seconds)
+                self._note(done)
+            self.tasks_left[done.task.file] -= 1
+            if self._is_end(done):
+                self.ended_tasks += 1
+                yield done.task
+
+    @staticmethod
+    def _is_end(done: Done | Lost) -> bool:
+        """Whether a task is done for good, and no other stands in its place."""
+        if isinstance(done, Lost):
+            return done.is_final
+        return not done.is_busy and not done.parts
+
+    def _fill(self, flying: list[Task]) -> None:
+        """Hand out as many tasks as the engine takes."""
+        if self.deadline.is_due and not self.result.stopped:
+            self.result.stopped = self.deadline.reason
+            for task in self.engine.drop():
+                flying.remove(task)
+        if not self.waiting and not flying and self.busy:
+            # Done by others by now, or left behind by them.
+            self.waiting.extend(replace(each, wait=True) for each in self.busy)
+            self.busy.clear()
+        while self.waiting and len(flying) < self.engine.slots and not self.result.stopped:
+            if self._is_large(self.waiting[0]):
+                large = sum(map(self._is_large, flying))
+                if large >= self.engine.large_slots:
+                    return
+            task = self.waiting.popleft()
+            flying.append(task)
+            self.engine.submit(task)
+
+    def _is_large(self, task: Task) -> bool:
+        return task.image is not None and (task.file, task.image) in self.large
+
+    # ---- what comes back ------------------------------------------------------------------------
+
+    def _note(self, done: Done) -> None:
+        task = done.task
+        if done.opened:
+            self.opened.add(str(task.path.absolute()))
+        if done.is_busy:
+            self.tasks_left[task.file] += 1
+            self.busy.append(task)
+        elif done.parts:
+            self._share(task, done.parts)
+        elif done.outcome is not None:
+            self._keep(task, done.outcome)
+        elif task.image is not None:
+            key = (task.file, task.image)
+            self.units_left[key] -= 1
+            if not self.units_left[key]:
+                self._later([replace(task, block=FINISH)])
+
+    def _keep(self, task: Task, outcome: Outcome) -> None:
+        if task.image is None and not self.shard.has_unit(task.file, len(self.files), 0):
+            return
+        self.outcomes[task.file, task.image or 0] = outcome
+        self.found.add(outcome.image)
+
+    def _share(self, task: Task, parts: tuple[Part, ...]) -> None:
+        """Make tasks of the images and blocks of a file that are of this shard."""
+        tasks = []
+        if task.name not in {part.name for part in parts} and not self.shard.is_whole:
+            self.result.removed += forget_alone(self.store, task.name, task.path)
+        for image, part in enumerate(parts):
+            key = (task.file, image)
+            if part.name in self.found or (part.name in self.names and part.name != task.name):
+                again = f"{task.path} holds a second image '{part.name}': give it a run of its own"
+                self.outcomes[key] = Outcome(part.name, failure=again)
+                continue
+            self.found.add(part.name)
+            own = [
+                replace(task, image=image, block=block) for block in range(part.units)
+                if self.shard.has_unit(task.file, len(self.files), image, block)
+            ]  # fmt: skip
+            if part.pixels > ALONE_ABOVE:
+                self.large.add(key)
+            self.units_left[key] = len(own) if part.units > 1 else 0
+            tasks += own
+        self._later(tasks)
+
+    def _later(self, tasks: list[Task]) -> None:
+        """Do these first of what waits: their file is open."""
+        for task in tasks:
+            self.tasks_left[task.file] += 1
+        self.waiting.extendleft(reversed(tasks))
+
+    def _lost(self, lost: Lost) -> None:
+        if lost.is_final:
+            error = ImageError(f"{lost.task.path}: {lost.reason}")
+            name = self._name_of(lost.task)
+            self._keep(lost.task, fail(self.store, self.job.settings, name, lost.task.path, error))
+        else:
+            self._later([lost.task])
+
+    def _name_of(self, task: Task) -> str:
+        if task.image is None:
+            return task.name
+        return self.job.reading.open(task.path, task.name)[task.image].name
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def ended(self) -> FolderResult:
+        """What the run did; the tables are made where this is all of it."""
+        result = self.result
+        for _, outcome in sorted(self.outcomes.items()):
+            result.note(outcome)
+        result.is_part = not self.shard.is_whole
+        result.left = sum(1 for left in self.tasks_left.values() if left)
+        if result.stopped:
+            return result
+        settings = self.job.settings
+        end_shard(self.store, settings.run, self.shard)
+        if self.shard.is_whole:
+            result.removed = remove_obsolete(self.store, settings, self.opened, self.found)
+            result.tables = make_tables(self.store, settings, overwrite=self.job.overwrite)
+            result.kept += result.tables.kept
+        return result

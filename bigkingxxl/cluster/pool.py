@@ -1,0 +1,209 @@
+"""An engine of processes of this machine: they share its cores, and each loads the models once.
+
+Processes rather than threads of one: decoding and writing hold Python's lock. A process that dies,
+as where memory is short, costs the unit at work, which is tried once more; the others go on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.cluster.drive import Lost
+from bigkingxxl.cluster.job import Done, Job, Station, Task
+from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.processes import die_with_parent
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TRIES = 2
+LARGE_BYTES = 2600 * 2**20  # of a process at work on a large unit
+
+
+@dataclass
+class _Worker:
+    process: Any
+    connection: Connection
+    task: Task | None = None
+
+
+class Pool:
+    """Processes that do tasks; a context that ends them.
+
+    Args:
+        count: how many processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._workers: list[_Worker] = []
+        self._tries: dict[Task, int] = {}
+        self._done: list[Done | Lost] = []
+        self._job: Job | None = None
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.connection.close()  # it ends after its task
+        for worker in self._workers:
+            if worker.task is not None:  # an error ends the run: nobody waits for it
+                worker.process.kill()
+            worker.process.join()
+
+    @property
+    def slots(self) -> int:
+        """How many tasks are taken at once: one a process."""
+        return max(len(self._workers), 1)
+
+    @property
+    def large_slots(self) -> int:
+        """How many large units the memory of this machine holds at once."""
+        return max(1, min(self.count, free_bytes() // LARGE_BYTES))
+
+    def begin(self, job: Job) -> None:
+        """Start the processes."""
+        self._job = job
+        self._workers = [self._started() for _ in range(self.count)]
+
+    def submit(self, task: Task) -> None:
+        """Give a task to a process that has none."""
+        if not self._workers:
+            self._workers.append(self._started())
+        worker = next(each for each in self._workers if each.task is None)
+        worker.task = task
+        with suppress(OSError):  # it died: `next` will see
+            worker.connection.send(task)
+
+    def next(self) -> Done | Lost:
+        """Whichever task ends first; errors that end the run are raised here."""
+        while not self._done:
+            by_signal: dict[Any, _Worker] = {}
+            for each in self._workers:
+                by_signal[each.connection] = by_signal[each.process.sentinel] = each
+            ready = wait(list(by_signal))
+            for worker in {id(by_signal[each]): by_signal[each] for each in ready}.values():
+                self._receive(worker)
+        return self._done.pop(0)
+
+    def drop(self) -> list[Task]:
+        """No process is given more than it is at work on."""
+        return []
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            answer = worker.connection.recv() if worker.connection.poll() else None
+        except (EOFError, OSError):
+            answer = None
+        if isinstance(answer, Exception):
+            worker.task = None
+            raise answer
+        if answer is not None:
+            worker.task = None
+            self._done.append(answer)
+        elif not worker.process.is_alive() or worker.connection.closed:
+            self._bury(worker)
+
+    def _bury(self, worker: _Worker) -> None:
+        """A process died: the others go on without it, and do its task once more."""
+        worker.process.join()
+        worker.connection.close()
+        self._workers.remove(worker)
+        if worker.task is None:
+            return
+        tries = self._tries[worker.task] = self._tries.get(worker.task, 0) + 1
+        how = _end_of(worker.process.exitcode)
+        reason = f"the process that worked on it {how}, {tries} times (is there memory for it?)"
+        self._done.append(Lost(worker.task, reason, tries >= TRIES))
+
+    def _started(self) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        with threads_each(max(1, cores() // self.count)):
+            process = context.Process(target=_work, args=(theirs, self._job), name="worker")
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _end_of(code: int | None) -> str:
+    if code is not None and code < 0:
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with code {code}"
+
+
+@contextmanager
+def threads_each(count: int) -> Iterator[None]:
+    """Processes started in this block compute in so many threads each."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(connection: Connection, job: Job) -> None:
+    """What a process does until its pipe is closed."""
+    die_with_parent()
+    # A terminal or a cluster signals every process: the first one says when the others end.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    try:
+        station = Station(job)
+    except Exception as error:
+        connection.send(sendable(error))
+        return
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: Any = station.do(task)
+        except Exception as error:
+            answer = sendable(error)
+        with suppress(OSError):
+            connection.send(answer)
+
+
+def sendable(error: Exception) -> Exception:
+    """An error as it may be sent to another process."""
+    if isinstance(error, BigKingXXLError | MemoryError):
+        return type(error)(str(error))
+    return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def free_bytes() -> int:
+    """Memory that processes may still take, as far as the system tells; else a great deal."""
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found.append(next(int(each.split()[1]) * 1024 for each in lines if "MemAvailable" in each))
+    names = (("memory.max", "memory.current"),
+             ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))  # fmt: skip
+    root = Path("/sys/fs/cgroup")
+    for limit, used in names:
+        with suppress(OSError, ValueError):
+            found.append(int((root / limit).read_text()) - int((root / used).read_text()))
+    return min(found, default=2**50)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,98 @@
+"""A run wherever it is to be done: in this process, in several, or on a cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bigkingxxl.cluster.drive import run_job
+from bigkingxxl.cluster.job import Job
+from bigkingxxl.cluster.pool import Pool, cores, free_bytes
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError
+from bigkingxxl.runs.deadline import Deadline
+from bigkingxxl.runs.folder import predict_folder
+from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.shards import WHOLE, Shard
+
+log = logging.getLogger(__name__)
+
+# Bytes of a process at work on images that are not large, with the bundled model.
+BYTES_EACH = 700 * 2**20
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Who does a run.
+
+    Attributes:
+        workers: processes of this machine; 0 takes one per core.
+        scheduler: address of a Dask scheduler, or 'local:N'; None does without.
+        shard: the part of the run to do; deadline: when to end.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    shard: Shard = WHOLE
+    deadline: Deadline = field(default_factory=Deadline)
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            InputError: workers of two kinds.
+        """
+        if self.scheduler is not None and self.workers != 1:
+            raise InputError(
+                "--workers are processes of this machine and --scheduler has its own: leave one "
+                "of the two out (`--scheduler local:4` starts four)"
+            )
+
+
+def predict_job(
+    job: Job, files: Mapping[Path, str], sharing: Sharing, track: Track = untracked
+) -> FolderResult:
+    """Predict images; the results do not depend on who does it.
+
+    Args:
+        files: the images' files, in order, and their ids.
+
+    Raises:
+        InputError, ModelError: the job cannot be done; another one is at work in the folder.
+        OutputError: the folder cannot be written.
+    """
+    shard, deadline = sharing.shard, sharing.deadline
+    if sharing.scheduler is not None:
+        from bigkingxxl.cluster.dask import dask_cluster
+
+        with dask_cluster(sharing.scheduler) as engine:
+            return run_job(job, files, engine, shard=shard, deadline=deadline, track=track)
+    count = 1 if sharing.workers == 1 else fitting(sharing.workers, len(files))
+    if count > 1:
+        with Pool(count) as pool:
+            return run_job(job, files, pool, shard=shard, deadline=deadline, track=track)
+    work = job.work()
+    return predict_folder(
+        work.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,
+        job.settings, job.selection, work.warn, name_of=files.__getitem__, track=track,
+        overwrite=job.overwrite, shard=shard, deadline=deadline,
+    )  # fmt: skip
+
+
+def fitting(workers: int, files: int) -> int:
+    """How many processes there is memory for, of those asked for.
+
+    Args:
+        workers: 0 for one per core.
+    """
+    asked = workers or min(cores(), max(files, 1))
+    room = max(1, free_bytes() // BYTES_EACH)
+    if workers and room < asked:
+        log.warning(
+            "there is memory for %d workers of the %d asked for (%.1f GB are free, about %.1f GB "
+            "are needed for each): %d are started", room, asked, free_bytes() / 1e9,
+            BYTES_EACH / 1e9, room,
+        )  # fmt: skip
+    return min(asked, room)

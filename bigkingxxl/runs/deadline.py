@@ -1,0 +1,106 @@
+"""When a run has to end before it is done: in time for the limit of its job, or on a signal."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from bigkingxxl.errors import InputError, Interrupted
+
+EXIT_GO_ON = 75  # EX_TEMPFAIL of sysexits.h: not done for now, try again
+ENDING = ("SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
+SAFETY = 1.2  # the next unit may take so many times as long as the longest so far
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Deadline:
+    """Tells whether there is still time for a unit of work.
+
+    A unit is begun only if the longest one so far would fit. SIGTERM and SIGUSR1, while it listens,
+    let units at work end and none begin; a second SIGTERM does not wait.
+
+    Args:
+        seconds: from now on; None sets no limit.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds, self.signum = seconds, 0
+        self._began, self._longest = time.monotonic(), 0.0
+
+    def note(self, seconds: float) -> None:
+        """A unit took so long."""
+        self._longest = max(self._longest, seconds)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the limit, None without one."""
+        return None if self.seconds is None else self.seconds - (time.monotonic() - self._began)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether no other unit may begin."""
+        left = self.left
+        return self.signum > 0 or (left is not None and left <= SAFETY * self._longest)
+
+    @property
+    def reason(self) -> str:
+        """Why it is due, in a few words."""
+        return f"signal {signal.Signals(self.signum).name}" if self.signum else "the time limit"
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take signals for the length of a block, in the main thread.
+
+        Raises:
+            Interrupted: SIGTERM came twice.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+        before = {number: signal.signal(number, self._receive) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _receive(self, signum: int, _: FrameType | None) -> None:
+        if self.signum == signum == signal.SIGTERM:
+            raise Interrupted(signum)
+        self.signum = signum
+
+
+def seconds_of(text: str) -> float:
+    """A time limit in seconds: '90' (minutes), '1:30:00', '2-12:00:00' as SLURM has it, '45s'.
+
+    Raises:
+        InputError: it is no duration, or none is left of it.
+    """
+    found = _seconds_of(text.strip().lower())
+    if found is None:
+        raise InputError(
+            f"--time-limit is '{text}', expected minutes (90), hours:minutes:seconds (1:30:00), "
+            "days-hours:minutes:seconds (2-12:00:00), or a number with s, m, h or d (45s)"
+        )
+    if found <= 0:
+        raise InputError(f"--time-limit is '{text}', expected more than no time at all")
+    return found
+
+
+def _seconds_of(text: str) -> float | None:
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text):
+        return float(match[1]) * UNITS[match[2] or "m"]
+    if match := re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?", text):
+        days, *parts = match.groups()
+        numbers = [int(each) for each in parts if each is not None]
+        # Without days two parts are minutes and seconds, with days hours and minutes.
+        scales = (3600, 60, 1) if days is not None or len(numbers) == 3 else (60, 1)
+        clock = sum(number * scale for number, scale in zip(numbers, scales, strict=False))
+        return 86400.0 * int(days or 0) + clock
+    return None

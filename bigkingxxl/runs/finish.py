@@ -1,0 +1,41 @@
+"""The end of a run that was done in parts: its tables, from the records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.outputs import chosen_formats
+from bigkingxxl.runs.reader import open_run
+from bigkingxxl.runs.store import RunStore
+from bigkingxxl.runs.tables import make_tables
+
+ALWAYS = "summary"
+
+
+def finish_run(
+    folder: Path, formats: Sequence[str] = (), *, overwrite: bool = False
+) -> FolderResult:
+    """Make the tables of a run, and a summary of its images.
+
+    Args:
+        formats: tables to make besides those that the run was asked for.
+        overwrite: also tables that a person changed.
+
+    Raises:
+        InputError: the folder holds no run, none of its images is done, or a format is unknown.
+        OutputError: a table cannot be written.
+    """
+    run = open_run(folder)
+    store = RunStore(folder)
+    wanted = chosen_formats([*run.settings.formats, ALWAYS, *formats])
+    settings = store.begin(replace(run.settings, formats=wanted))
+    tables = make_tables(store, settings, overwrite=overwrite)
+    if not tables.cells and not tables.failed:
+        raise InputError(f"{folder} has no image that is done: run `bigkingxxl predict` first")
+    return FolderResult(
+        tables.cells, failed=dict(tables.failed), kept=list(tables.kept), tables=tables
+    )

@@ -1,0 +1,133 @@
+"""Shards: the disjoint parts of a run that jobs on other machines do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.files import write_text
+from bigkingxxl.runs.store import RECORDS, RunStore
+
+# Fewer files are shared out by their images and blocks, for which every shard opens every file.
+FEW_FILES = 1000
+PATTERN = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` of a run; parts are disjoint, and all of them are the whole.
+
+    Attributes:
+        number: from 1 to `count`.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """What a user calls it, such as '3/16'.
+
+        Raises:
+            InputError: it is nothing of that kind, or there is no such shard.
+        """
+        match = PATTERN.fullmatch(text)
+        if match is None:
+            raise InputError(f"--shard is '{text}', expected NUMBER/COUNT, such as 3/16")
+        number, count = map(int, match.groups())
+        if count < 1 or not 1 <= number <= count:
+            raise InputError(
+                f"--shard is '{text}', but shards are counted from 1 to their number, "
+                f"expected 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}"
+            )
+        return cls(number, count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all there is."""
+        return self.count == 1
+
+    def has(self, place: int) -> bool:
+        """Whether it holds the item at a place, counted from 0."""
+        return place % self.count == self.number - 1
+
+    def may_open(self, file: int, files: int) -> bool:
+        """Whether anything of a file may be of it; `has_unit` then says what."""
+        return files <= FEW_FILES or self.has(file)
+
+    def has_unit(self, file: int, files: int, image: int, block: int = 0) -> bool:
+        """Whether it holds a block of an image of a file, all counted from 0."""
+        return self.has(file + image + block if files <= FEW_FILES else file)
+
+
+WHOLE = Shard()
+
+
+# What each shard tells of itself, so that the tables of a run whose shard was lost say so.
+BEGUN, DONE = "begun\n", "done\n"
+
+
+def begin_shard(store: RunStore, run: str, shard: Shard) -> None:
+    """Note that a shard of a run is at work.
+
+    Args:
+        run: fingerprint of the run's settings.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    if not shard.is_whole:
+        write_text(_note_of(store, run, shard), BEGUN)
+
+
+def end_shard(store: RunStore, run: str, shard: Shard) -> None:
+    """Note that a shard is done; a run that did everything needs no notes of shards any more.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    if shard.is_whole:
+        shutil.rmtree(_notes(store, run), ignore_errors=True)
+    else:
+        write_text(_note_of(store, run, shard), DONE)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Shards of a run that have not ended.
+
+    Attributes:
+        numbers: which; count: of all shards.
+    """
+
+    numbers: tuple[int, ...] = ()
+    count: int = 1
+
+
+def unfinished(store: RunStore, run: str) -> Unfinished:
+    """The shards that a run still lacks; none where it was not shared out, or all are done.
+
+    Where a run was shared out in several ways, one of them is enough; else the latest counts.
+    """
+    ways = [each for each in _notes(store, run).glob("*") if each.name.isdecimal()]
+    ways.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
+    lacking = []
+    for way in ways:
+        done = {int(each.stem) for each in way.glob("*.txt") if each.read_text() == DONE}
+        missing = set(range(1, int(way.name) + 1)) - done
+        lacking.append(Unfinished(tuple(sorted(missing)), int(way.name)))
+    return next((each for each in lacking if not each.numbers), (lacking or [Unfinished()])[0])
+
+
+def _notes(store: RunStore, run: str) -> Path:
+    return store.folder / RECORDS / "shards" / run
+
+
+def _note_of(store: RunStore, run: str, shard: Shard) -> Path:
+    return _notes(store, run) / str(shard.count) / f"{shard.number}.txt"

@@ -1,0 +1,78 @@
+"""Jobs whose predictor sees bright squares, and may have its process killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.cluster.job import Job, Loading
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.models import ModelCard
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.folder import run_settings
+from bigkingxxl.runs.outputs import FORMATS
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.selection import Selection
+from tests.threshold import NAMES, Threshold
+
+
+class Deadly(Threshold):
+    """A predictor whose process is killed at work on some images, so many times each."""
+
+    def __init__(self, deadly: dict[str, int], notes: Path, slow: float) -> None:
+        super().__init__(slow)
+        self.deadly, self.notes = deadly, notes
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        with (self.notes / f"asked-{os.getpid()}.txt").open("a") as stream:
+            stream.write(f"{source.name}\n")
+        deaths = len(list(self.notes.glob(f"died-{source.name}-*")))
+        if deaths < self.deadly.get(source.name, 0):
+            (self.notes / f"died-{source.name}-{os.getpid()}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().candidates(source)
+
+
+@dataclass(frozen=True)
+class SquaresLoading(Loading):
+    """Loads no model.
+
+    Attributes:
+        deadly: image ids, and how many processes each of them kills; notes: where that is noted,
+            and every start of a model.
+    """
+
+    deadly: tuple[tuple[str, int], ...] = ()
+    notes: Path = Path()
+    slow: float = 0.0
+
+    def load(self) -> tuple[Predictor, ModelCard]:
+        (self.notes / f"loaded-{os.getpid()}-{time.monotonic_ns()}").touch()
+        card = ModelCard(method="compact", settings={}, type_names=NAMES)
+        return Deadly(dict(self.deadly), self.notes, self.slow), card
+
+
+def squares_job(
+    out: Path, notes: Path, key: str = "k", deadly: tuple[tuple[str, int], ...] = (),
+    slow: float = 0.0, formats: tuple[str, ...] = FORMATS,
+) -> Job:  # fmt: skip
+    """A run of all formats; `notes` is a folder that its processes write into."""
+    notes.mkdir(exist_ok=True)
+    reading, selection = Reading(), Selection(OperatingPoints())
+    settings = run_settings(key, selection, formats, model="abc123", reading=reading.as_json())
+    loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow)
+    return Job(out, settings, selection, reading, loading)
+
+
+def loaded(notes: Path) -> dict[int, int]:
+    """How often each process loaded the models."""
+    found: dict[int, int] = {}
+    for each in notes.glob("loaded-*"):
+        pid = int(each.name.split("-")[1])
+        found[pid] = found.get(pid, 0) + 1
+    return found

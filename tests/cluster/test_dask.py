@@ -1,0 +1,157 @@
+"""A Dask cluster: real workers, one of which dies at work, and what cannot be."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bigkingxxl.cluster.dask import SchedulerLostError
+from bigkingxxl.cluster.run import Sharing, predict_job
+from bigkingxxl.errors import InputError
+from tests.cluster.jobs import loaded, squares_job
+from tests.threshold import results, save_images
+
+distributed = pytest.importorskip("distributed")
+
+ROOT = Path(__file__).parents[2]
+COUNTS = (3, 12, 0, 7, 1, 5, 2, 4)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[Path, str]:
+    return {path: path.stem for path in save_images(tmp_path / "images", COUNTS)}
+
+
+def free_port() -> int:
+    with socket.socket() as each:
+        each.bind(("127.0.0.1", 0))
+        return int(each.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as each:
+        return each.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Cluster:
+    """A scheduler and workers, as a user starts them."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._start("scheduler", "--port", str(self.port), "--host", "127.0.0.1")
+        end = time.monotonic() + 120
+        while not answers(self.port):
+            assert time.monotonic() < end, "the scheduler does not start"
+            time.sleep(0.2)
+
+    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "distributed.cli.dask_" + kind, *options, "--no-dashboard"]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self._start("worker", self.address, "--nthreads", "1", "--no-nanny")
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    found = Cluster()
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_two_workers_of_which_one_is_killed_at_work(
+    tmp_path: Path, files: dict[Path, str], cluster: Cluster
+) -> None:
+    predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
+    cluster.worker()
+    cluster.worker()
+    job = squares_job(tmp_path / "out", tmp_path / "n2", deadly=(("i03", 1),), slow=0.2)
+    result = predict_job(job, files, Sharing(scheduler=cluster.address))
+    assert len(list((tmp_path / "n2").glob("died-*"))) == 1
+    assert [each.poll() for each in cluster.processes].count(-9) == 1
+    assert result.failed == {}
+    assert list(result.cells.values()) == list(COUNTS)
+    assert results(tmp_path / "out") == results(tmp_path / "alone")
+    assert set(loaded(tmp_path / "n2").values()) == {1}  # once per worker
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_cluster_of_its_own_and_an_image_that_kills(
+    tmp_path: Path, files: dict[Path, str]
+) -> None:
+    job = squares_job(tmp_path / "out", tmp_path / "n", deadly=(("i05", 99),))
+    result = predict_job(job, files, Sharing(scheduler="local:2"))
+    assert list(result.failed) == ["i05"]
+    assert len(result.cells) == len(COUNTS) - 1
+    again = predict_job(squares_job(tmp_path / "out", tmp_path / "n"), files, Sharing())
+    assert (again.failed, again.skipped) == ({}, len(COUNTS) - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_a_scheduler_that_goes_away(
+    tmp_path: Path, files: dict[Path, str], cluster: Cluster
+) -> None:
+    cluster.worker()
+    job = squares_job(tmp_path / "out", tmp_path / "n", slow=0.5)
+
+    def stop_after_two(items: object, *_: object) -> Iterator[object]:
+        for number, item in enumerate(items, 1):  # type: ignore[var-annotated, arg-type]
+            if number == 2:
+                cluster.scheduler.kill()
+            yield item
+
+    began = time.monotonic()
+    with pytest.raises(SchedulerLostError):
+        predict_job(job, files, Sharing(scheduler=cluster.address), stop_after_two)
+    assert time.monotonic() - began < 90
+    result = predict_job(squares_job(tmp_path / "out", tmp_path / "n"), files, Sharing())
+    assert result.skipped >= 2
+    assert result.failed == {}
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_workers_of_another_version_are_refused(
+    tmp_path: Path, files: dict[Path, str], cluster: Cluster
+) -> None:
+    from dataclasses import replace
+
+    cluster.worker()
+    job = replace(squares_job(tmp_path / "out", tmp_path / "n"), version="99.0")
+    with pytest.raises(InputError, match=r"99\.0"):
+        predict_job(job, files, Sharing(scheduler=cluster.address))
+
+
+@pytest.mark.parametrize(
+    "address", ["local:0", "local:", "local:x", "nowhere", "tcp://127.0.0.1:1"]
+)
+def test_no_scheduler_there(
+    tmp_path: Path, files: dict[Path, str], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_TO_CONNECT", 1.0)
+    job = squares_job(tmp_path / "out", tmp_path / "n")
+    with pytest.raises(InputError, match="scheduler"):
+        predict_job(job, files, Sharing(scheduler=address))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,120 @@
+"""Processes of this machine: the results of one, whatever becomes of some of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from bigkingxxl.cluster.job import Task
+from bigkingxxl.cluster.pool import Pool
+from bigkingxxl.cluster.run import Sharing, fitting, predict_job
+from bigkingxxl.errors import InputError, OutputError
+from bigkingxxl.runs.deadline import Deadline
+from bigkingxxl.runs.shards import Shard
+from bigkingxxl.runs.store import RunStore
+from bigkingxxl.runs.tables import make_tables
+from tests.cluster.jobs import loaded, squares_job
+from tests.threshold import pixels, results, save_images
+
+COUNTS = (3, 12, 0, 7, 1, 5, 2)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[Path, str]:
+    """Seven images, a file that is none, and a time-lapse."""
+    paths = save_images(tmp_path / "images", COUNTS)
+    broken, movie = tmp_path / "images" / "broken.png", tmp_path / "images" / "movie.tif"
+    broken.write_bytes(b"no image")
+    tifffile.imwrite(movie, np.stack([pixels(count) for count in (4, 0, 6, 9)]),
+                     photometric="minisblack", metadata={"axes": "TYX"})  # fmt: skip
+    return {path: path.stem for path in sorted([*paths, broken, movie])}
+
+
+def test_two_processes_write_what_one_does(tmp_path: Path, files: dict[Path, str]) -> None:
+    alone = predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
+    job = squares_job(tmp_path / "two", tmp_path / "n2")
+    two = predict_job(job, files, Sharing(workers=2))
+    assert list(alone.failed) == ["broken"]
+    assert len(alone.cells) == 11
+    assert list(two.cells.items()) == list(alone.cells.items())
+    assert two.failed == alone.failed
+    assert results(tmp_path / "two") == results(tmp_path / "alone")
+    assert sorted(loaded(tmp_path / "n2").values()) == [1, 1]
+    again = predict_job(job, files, Sharing(workers=2))
+    assert (again.skipped, again.cells) == (11, two.cells)
+
+
+def test_a_killed_process_costs_nothing_but_time(tmp_path: Path, files: dict[Path, str]) -> None:
+    alone = predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
+    frame = [name for name in alone.cells if name.startswith("movie")][2]
+    job = squares_job(tmp_path / "two", tmp_path / "n2", deadly=(("i03", 1), (frame, 1)))
+    result = predict_job(job, files, Sharing(workers=2))
+    assert len(list((tmp_path / "n2").glob("died-*"))) == 2
+    assert list(result.failed) == ["broken"]
+    assert results(tmp_path / "two") == results(tmp_path / "alone")
+
+
+def test_an_image_that_kills_every_process_fails_and_the_others_are_done(
+    tmp_path: Path, files: dict[Path, str]
+) -> None:
+    job = squares_job(tmp_path / "out", tmp_path / "n", deadly=(("i03", 99),))
+    result = predict_job(job, files, Sharing(workers=2))
+    assert list(result.failed) == ["broken", "i03"]
+    assert "SIGKILL" in result.failed["i03"]
+    assert len(result.cells) == 10
+    # The folder knows it too, and the next run tries it again.
+    assert "i03" in make_tables(RunStore(tmp_path / "out")).failed
+    job = squares_job(tmp_path / "out", tmp_path / "n")
+    assert list(predict_job(job, files, Sharing()).failed) == ["broken"]
+
+
+def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[Path, str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "cells").write_text("in the way")
+    with pytest.raises(OutputError, match="cells"):
+        predict_job(squares_job(out, tmp_path / "n"), files, Sharing(workers=2))
+
+
+def test_workers_that_see_another_run_refuse(tmp_path: Path, files: dict[Path, str]) -> None:
+    job, other = (squares_job(tmp_path / "out", tmp_path / "n", key) for key in ("k", "other"))
+    store = RunStore(tmp_path / "out")
+    store.begin(other.settings)
+    with Pool(1) as pool, pytest.raises(InputError, match="another run"):
+        pool.begin(job)
+        path = next(iter(files))
+        pool.submit(Task(0, path, path.stem))
+        pool.next()
+
+
+def test_shards_and_workers_and_a_deadline_together(tmp_path: Path, files: dict[Path, str]) -> None:
+    predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
+    job = squares_job(tmp_path / "out", tmp_path / "n2")
+    late = Sharing(2, shard=Shard(1, 2), deadline=Deadline(1e-9))
+    stopped = predict_job(job, files, late)
+    assert stopped.stopped
+    assert stopped.left == len(files)
+    assert stopped.cells == {}
+    for number in (1, 2):
+        part = predict_job(job, files, Sharing(2, shard=Shard(number, 2)))
+        assert part.is_part
+        assert not (tmp_path / "out" / "summary.csv").exists()
+    tables = make_tables(RunStore(tmp_path / "out"))
+    assert tables.unfinished.numbers == ()
+    assert results(tmp_path / "out") == results(tmp_path / "alone")
+
+
+def test_no_more_workers_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bigkingxxl.cluster.run.free_bytes", lambda: 2 * 2**30)
+    assert fitting(8, 100) == 2
+    assert fitting(2, 100) == 2
+    monkeypatch.setattr("bigkingxxl.cluster.run.free_bytes", lambda: 2**20)
+    assert fitting(8, 100) == 1
+
+
+def test_workers_of_two_kinds_are_refused() -> None:
+    with pytest.raises(InputError, match="scheduler"):
+        Sharing(workers=2, scheduler="local:2").check()
