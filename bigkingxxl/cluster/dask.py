@@ -6,6 +6,7 @@ by others. The models are loaded once per worker, by its first unit.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def dask_cluster(address: str) -> Iterator[DaskEngine]:
         MissingExtraError: Dask is not installed.
     """
     try:
-        import distributed
+        distributed: Any = importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}"

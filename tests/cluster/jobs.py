@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cluster.job import Job, Loading
+from bigkingxxl.errors import OutputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.models import ModelCard
@@ -24,13 +26,15 @@ from tests.threshold import NAMES, Threshold
 class Deadly(Threshold):
     """A predictor whose process is killed at work on some images, so many times each."""
 
-    def __init__(self, deadly: dict[str, int], notes: Path, slow: float) -> None:
+    def __init__(self, deadly: dict[str, int], notes: Path, slow: float, full: bool) -> None:
         super().__init__(slow)
-        self.deadly, self.notes = deadly, notes
+        self.deadly, self.notes, self.full = deadly, notes, full
 
     def candidates(self, source: ImageSource) -> Candidates:
         with (self.notes / f"asked-{os.getpid()}.txt").open("a") as stream:
             stream.write(f"{source.name}\n")
+        if self.full:
+            raise OutputError("no space is left") from OSError(errno.ENOSPC, "no space")
         deaths = len(list(self.notes.glob(f"died-{source.name}-*")))
         if deaths < self.deadly.get(source.name, 0):
             (self.notes / f"died-{source.name}-{os.getpid()}").touch()
@@ -44,28 +48,29 @@ class SquaresLoading(Loading):
 
     Attributes:
         deadly: image ids, and how many processes each of them kills; notes: where that is noted,
-            and every start of a model.
+            and every start of a model; full: the disk is.
     """
 
     deadly: tuple[tuple[str, int], ...] = ()
     notes: Path = Path()
     slow: float = 0.0
+    full: bool = False
 
     def load(self) -> tuple[Predictor, ModelCard]:
         (self.notes / f"loaded-{os.getpid()}-{time.monotonic_ns()}").touch()
         card = ModelCard(method="compact", settings={}, type_names=NAMES)
-        return Deadly(dict(self.deadly), self.notes, self.slow), card
+        return Deadly(dict(self.deadly), self.notes, self.slow, self.full), card
 
 
 def squares_job(
     out: Path, notes: Path, key: str = "k", deadly: tuple[tuple[str, int], ...] = (),
-    slow: float = 0.0, formats: tuple[str, ...] = FORMATS,
+    slow: float = 0.0, full: bool = False,
 ) -> Job:  # fmt: skip
     """A run of all formats; `notes` is a folder that its processes write into."""
     notes.mkdir(exist_ok=True)
     reading, selection = Reading(), Selection(OperatingPoints())
-    settings = run_settings(key, selection, formats, model="abc123", reading=reading.as_json())
-    loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow)
+    settings = run_settings(key, selection, FORMATS, model="abc123", reading=reading.as_json())
+    loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow, full=full)
     return Job(out, settings, selection, reading, loading)
 
 

@@ -72,11 +72,12 @@ def test_an_image_that_kills_every_process_fails_and_the_others_are_done(
 
 
 def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[Path, str]) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "cells").write_text("in the way")
-    with pytest.raises(OutputError, match="cells"):
-        predict_job(squares_job(out, tmp_path / "n"), files, Sharing(workers=2))
+    job = squares_job(tmp_path / "out", tmp_path / "n", full=True)
+    with pytest.raises(OutputError, match="space"):
+        predict_job(job, files, Sharing(workers=2))
+    # Nobody went on: a unit each was tried.
+    asked = [path.read_text().count("\n") for path in (tmp_path / "n").glob("asked-*")]
+    assert sum(asked) <= 2
 
 
 def test_workers_that_see_another_run_refuse(tmp_path: Path, files: dict[Path, str]) -> None:

@@ -33,8 +33,8 @@ def test_durations_that_are_none_are_refused(text: str) -> None:
 
 
 def test_nothing_is_begun_that_would_not_end_in_time() -> None:
+    assert not Deadline(100).is_due
     deadline = Deadline(100)
-    assert not deadline.is_due
     deadline.note(99)
     assert deadline.is_due
     assert Deadline().left is None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bigkingxxl.data.tracking import Total
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.viewer import contract as wire
@@ -50,9 +51,10 @@ class Applying:
         def open_images(path: Path) -> Sequence[ImageSource]:
             return reading.reopen(path, ids[path])
 
-        def track(items: Iterable[Any], total: int | None, _: str) -> Iterator[Any]:
+        def track(items: Iterable[Any], total: Total, _: str) -> Iterator[Any]:
             for index, item in enumerate(items):
-                report.step(index, total, "selecting cells")
+                count = total() if callable(total) else total
+                report.step(index, count, "selecting cells")
                 yield item
 
         result = predict_folder(
