@@ -62,6 +62,8 @@ class PredictionSettings(Settings):
             network's own; more draws small cells' outlines finer and takes longer. Detectors make
             no maps and disregard it.
         batch_size: tiles at once.
+        diameter: of the cells, in pixels of images about which nothing else is said; None judges
+            image by image how large cells are shown.
     """
 
     scale: float = Field(1.0, ge=0.01, le=100)
@@ -70,6 +72,7 @@ class PredictionSettings(Settings):
     flips: Literal[1, 2, 4] = 1
     decode_scale: float = Field(1.0, ge=1, le=100)
     batch_size: int = Field(4, ge=1, le=4096)
+    diameter: Positive | None = None
 
 
 class ModelCard(Settings):
@@ -122,17 +125,26 @@ class Model:
 def resolve_model(name: str | Path) -> Path:
     """The file of a model: one that is shipped, by its name, or a path.
 
+    A run folder stands for the model in it, an exported one first.
+
     Raises:
         ModelError: neither.
     """
     shipped = shipped_model(str(name))
     if shipped is not None:
         return shipped.path
-    path = Path(name)
+    path = in_folder(Path(name))
     if not path.is_file():
         known = "" if path.suffix else f" (shipped models: {', '.join(SHIPPED)})"
         raise ModelError(f"{path}: no such model file{known}")
     return path
+
+
+def in_folder(path: Path) -> Path:
+    """The model of a run folder; any other path as it is."""
+    names = (f"model{ending}" for ending in (ONNX_SUFFIX, ".safetensors"))
+    found = [path / name for name in names if (path / name).is_file()]
+    return found[0] if found else path
 
 
 def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:

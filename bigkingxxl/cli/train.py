@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad, say_of
 from bigkingxxl.settings import LARGEST_SEED
+
+if TYPE_CHECKING:
+    from bigkingxxl.data.base import Dataset
+    from bigkingxxl.training.recipe import Recipe
 
 DEFAULT_DATA = [Path("dataset")]
 
@@ -52,6 +56,17 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")
     ] = None,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(help="Annotated images of old cells, not to be forgotten; repeatable."),
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Of finetune: 'settings' alone, in seconds and without torch, or 'all'."),
+    ] = None,
+    json_lines: Annotated[
+        bool, typer.Option("--json-lines", help="Of finetune: progress and result, a JSON a line.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
@@ -59,18 +74,31 @@ def train(
 ) -> None:
     """Train a model on a data set and write it to RUN/model.safetensors.
 
-    The checkpoint that is best on the validation fold is kept. `bigkingxxl train finetune` turns
-    the bundled model into one for your own cells; five annotated images are enough. So few are all
-    used for training, and the last checkpoint is kept. The progress is in RUN/lightning_logs
-    (tensorboard --logdir RUN).
+    The checkpoint that is best on the validation fold is kept. The progress is in
+    RUN/lightning_logs (tensorboard --logdir RUN).
+
+    `bigkingxxl train finetune` turns the bundled model into one for your own cells; five annotated
+    images are enough. Size and thresholds are chosen first; then models are trained without a part
+    of the images, to see on it whether training helps; at last one learns from all of them. Unless
+    that is better on images that were kept back, the starting model stays. RUN holds the model
+    that was kept (predict --model RUN), and run.json says what was found.
     """
     from bigkingxxl.data.joined import open_datasets
-    from bigkingxxl.training import run
     from bigkingxxl.training.recipe import load_recipe
 
     recipe = load_recipe(config, settings or (), seed, init)
     recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
+    recipe = recipe.with_replay(replay or ())
     folder = out or Path("runs") / Path(config).stem
+    if recipe.finetune is not None:
+        check_finetune(fold, folds, leave_out, stage)
+        annotated = say_of(open_datasets(data, skip_bad=skip_bad))
+        tune(recipe, annotated, folder, stage=stage, resume=resume, device=device,
+             as_json=as_json, json_lines=json_lines, quiet=quiet)  # fmt: skip
+        return
+    refuse_finetune(config, stage, json_lines)
+    from bigkingxxl.training import run
+
     result = run.train(
         recipe, say_of(open_datasets(data, leave_out or (), skip_bad=skip_bad)), folder,
         fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
@@ -90,3 +118,56 @@ def train(
         f"{result.model}: {result.epochs} epochs, {result.minutes:.1f} minutes, "
         f"mAP {result.score:.3f} {meaning}"
     )
+
+
+def check_finetune(
+    fold: int | None, folds: Path | None, leave_out: list[str] | None, stage: str | None
+) -> None:
+    """Refuse what a fine-tuning decides by itself.
+
+    Raises:
+        InputError: the first of it.
+    """
+    from bigkingxxl.errors import InputError
+
+    given = {"--fold": fold, "--folds": folds, "--leave-out": leave_out or None}
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"{name} is given, but a fine-tuning keeps images back in turn by itself: leave it "
+                "out"
+            )
+    if stage not in (None, "all", "settings"):
+        raise InputError(f"--stage is '{stage}', expected 'settings' or 'all'")
+
+
+def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:
+    """Refuse options of fine-tunings where a recipe is none.
+
+    Raises:
+        InputError: one is given.
+    """
+    from bigkingxxl.errors import InputError
+
+    given = "--stage" if stage is not None else "--json-lines" if json_lines else None
+    if given is not None:
+        raise InputError(f"{given} is for fine-tunings (the recipe finetune), not for '{config}'")
+
+
+def tune(
+    recipe: Recipe, annotated: Dataset, folder: Path, *, stage: str | None, resume: bool,
+    device: str, as_json: bool, json_lines: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """Fine-tune, and say where it stands and what was found."""
+    from bigkingxxl.cli.finetune_report import reporter, result_text
+    from bigkingxxl.training.finetune.run import finetune
+
+    with reporter(json_lines=json_lines, quiet=quiet) as report:
+        result = finetune(
+            recipe, annotated, folder, stage="settings" if stage == "settings" else "all",
+            resume=resume, device=device, report=report,
+        )  # fmt: skip
+    if as_json and not json_lines:
+        print_json(result)
+    elif not json_lines:
+        typer.echo(result_text(result))

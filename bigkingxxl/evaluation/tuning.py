@@ -66,7 +66,7 @@ class Tuner:
         """Operating points whose knobs surely raised the score of these images, type by type."""
         by_type = dict(start.by_type)
         for name, own in self.by_type(ids).items():
-            found = self._search(own, start.of(name))
+            found = self.search(own, start.of(name))
             if found != start.of(name):
                 by_type[name] = found
         return start.changed(
@@ -112,7 +112,8 @@ class Tuner:
         low = np.percentile(every, AREA_PERCENTILES).round().tolist()
         return tuple(sorted({0.0, *low}))
 
-    def _search(self, ids: tuple[str, ...], start: OperatingPoint) -> OperatingPoint:
+    def search(self, ids: Sequence[str], start: OperatingPoint) -> OperatingPoint:
+        """The operating point whose knobs surely raised the score of these images."""
         best, best_scores = start, self.scores(ids, start)
         for _ in range(PASSES):
             before = best

@@ -122,6 +122,7 @@ class DensePredictor(NetworkPredictor):
     def zoom(self, source: ImageSource, knobs: Mapping[str, Any]) -> float:
         """How many times larger these knobs want the image seen; 1 where a user says how large."""
         is_said = self.scale is not None or source.cell_diameter is not None
+        is_said |= self.training.usual_diameter is not None
         return 1.0 if is_said else float(knobs.get(ZOOM, 1.0))
 
     def decode(

@@ -19,13 +19,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import CANNOT_WRITE, make_folder, whole_file
 from bigkingxxl.training.interrupt import StopRequest
+from bigkingxxl.training.run_folder import last_checkpoint
 
 NEEDED = ("state_dict", "loops", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-
-
-def last_checkpoint(run: Path) -> Path:
-    """Where a run folder's training goes on."""
-    return run / "checkpoints" / "last.ckpt"
 
 
 def best_checkpoint(run: Path) -> Path:

@@ -24,6 +24,7 @@ from bigkingxxl.settings import (
     override,
     read_values,
 )
+from bigkingxxl.training.finetune.settings import FinetuneSettings
 
 
 class TrainingSettings(Settings):
@@ -47,11 +48,13 @@ class TrainingSettings(Settings):
         untyped: what cells of data sets without types are taken for: of an 'unknown' type, or of
             'none' of the types that other sets name.
         label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
-        varied_share: share of crops from simulated images of cells of any kind, where the recipe
-            has such.
+        varied_share: share of crops from simulated images of cells of any kind, and from data sets
+            that are learnt again (`replay`), where the recipe has such.
         validation_images: how many images of the fold are predicted after each epoch.
         patience: epochs without a better validation mAP before training ends.
         small_set: data sets of fewer images train on all of them: no fold chooses the checkpoint.
+        pull: how strongly weights are drawn back to those of the model that training starts from:
+            the share of their distance that each step of the full learning rate takes away.
         freeze_statistics: batch norms keep the statistics they start with.
         workers: processes that prepare crops.
         feed: 'processes' make crops and their targets; 'device' draws views there alone and makes
@@ -82,6 +85,7 @@ class TrainingSettings(Settings):
     validation_images: int = Field(24, ge=1)
     patience: int = Field(20, ge=1)
     small_set: int = Field(5, ge=1)
+    pull: float = Field(0.0, ge=0, le=1)
     freeze_statistics: bool = False
     workers: int = Field(1, ge=0, le=1024)
     feed: Literal["processes", "device"] = "processes"
@@ -187,10 +191,14 @@ class Recipe(Settings):
             those it knows; `augment.zoom` is then relative to the network's scale.
         varied_images: simulated images of cells of any kind, made in the run folder, that a share
             of the crops is drawn from (`training.varied_share`); their cells have no type.
+        replay: annotated data sets of other cells, by folder or file, that crops are drawn from as
+            from `varied_images`, so that what the starting model knows is not forgotten.
         adversarial: a critic that judges the predicted masks, of images without annotation too.
         teacher: a trained model that is learned from beside the annotations, on images without
             annotation too. It sees whole images where `training.feed` is 'device', else crops.
         finish: what follows the training.
+        finetune: the starting model is kept unless the new one is better on images that were kept
+            back; see `bigkingxxl.training.finetune`.
         pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
             first one's file says.
         seed: of everything random.
@@ -207,9 +215,11 @@ class Recipe(Settings):
     normalisation: Normalisation = Normalisation()
     operating_points: OperatingPoints = OperatingPoints()
     varied_images: int = Field(0, ge=0)
+    replay: tuple[str, ...] = ()
     adversarial: AdversarialSettings | None = None
     teacher: TeacherSettings | None = None
     finish: FinishSettings = FinishSettings()
+    finetune: FinetuneSettings | None = None
     pixel_size_um: tuple[Positive, Positive] | None = None
     seed: Seed = 0
 
@@ -236,10 +246,21 @@ class Recipe(Settings):
         return names
 
     @model_validator(mode="after")
+    def _has_what_it_keeps(self) -> Self:
+        if self.finetune is not None and self.init is None:
+            raise ValueError("'finetune' needs a model to start from: name one in 'init'")
+        return self
+
+    @model_validator(mode="after")
     def _has_what_it_adapts(self) -> Self:
         if self.adapt and self.init is None:
             raise ValueError("'adapt' needs a model to start from: name one in 'init'")
         return self
+
+    def with_replay(self, places: Iterable[str]) -> Recipe:
+        """The recipe with further data sets that are learnt again."""
+        named = tuple(places)
+        return self if not named else self.model_copy(update={"replay": (*self.replay, *named)})
 
     def with_unlabelled(self, places: Iterable[str], *, use: bool) -> Recipe:
         """The recipe with other images without annotation; without `use` with none.

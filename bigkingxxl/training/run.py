@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
-from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
+from bigkingxxl.data.dataset import Dataset, fingerprint
+from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.data.of_types import of_types
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
@@ -31,7 +33,6 @@ from bigkingxxl.training.card import make_card
 from bigkingxxl.training.checkpoints import (
     best_checkpoint,
     crops_done,
-    last_checkpoint,
     load_checkpoint,
     sentences_of_disks,
 )
@@ -44,8 +45,9 @@ from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.phases import finish_model, mean_with_start
+from bigkingxxl.training.pull import Pull
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import alone_in_folder, check_same_run
+from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
 from bigkingxxl.training.sizes import sized
 from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.taught_crops import (
@@ -92,6 +94,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Train a model and write it to `out`/model.safetensors.
 
@@ -102,6 +105,7 @@ def train(
             `small_set`.
         resume: go on from `out`/checkpoints/last.ckpt, losing at most a few minutes; the result is
             that of a run that was never broken off.
+        callbacks: Lightning's, that watch or change the training.
     Raises:
         InputError: no annotated cells, images of other channels, a model to start from that does
             not fit, a run folder in use, nothing to resume, other settings than the run began with.
@@ -135,7 +139,8 @@ def train(
     module = kind(method, recipe, card, data, images.shown, start, pool, budget)
     if taught is not None:
         module.teacher = CropTeacher.of(taught.teacher, method, device)
-    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop)
+    pull = [Pull(recipe.training.pull)] if start and recipe.training.pull > 0 else []
+    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, [*pull, *callbacks])
     fit(trainer, module, batches(taught or crops, unlabelled, pool), out, resume, stop)
     return finish(module, out, images, start, device)
 
@@ -176,24 +181,28 @@ def complete(
 def training_crops(
     recipe: Recipe, data: Dataset, images: RunImages, method: Method, out: Path
 ) -> CropDataset | MixedCrops:
-    """The crops of a run, those of simulated cells of any kind among them.
+    """The crops of a run, those of simulated cells and of cells learnt again among them.
 
     Raises:
         InputError: the method cannot learn from cells without a type.
     """
     crops = CropDataset(data, images.training, method, recipe)
-    if recipe.varied_images == 0:
+    if recipe.varied_images == 0 and not recipe.replay:
         return crops
     if not method.learns_untyped:
+        key, value = ("replay", recipe.replay) if recipe.replay else (
+            "varied_images", recipe.varied_images)  # fmt: skip
         raise InputError(
-            f"varied_images is {recipe.varied_images}, but the method '{method.name}' with these "
-            "settings learns no cells without a type, expected 0 or the representation 'flows'"
+            f"{key} is {value}, but the method '{method.name}' with these settings learns no cells "
+            "without a type, expected none or the representation 'flows'"
         )
-    folder = out / "varied"
-    if not (folder / ANNOTATIONS).is_file():
-        synthesize(folder, SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
-    varied = open_dataset(folder)
-    return MixedCrops(crops, CropDataset(varied, varied.ids, method, recipe),
+    places = [Path(each) for each in recipe.replay]
+    if recipe.varied_images:
+        places.append(out / "varied")
+        if not (places[-1] / ANNOTATIONS).is_file():
+            synthesize(places[-1], SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
+    others = open_datasets(places)
+    return MixedCrops(crops, CropDataset(others, others.ids, method, recipe),
                       recipe.training.varied_share)  # fmt: skip
 
 

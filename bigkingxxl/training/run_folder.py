@@ -15,7 +15,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from bigkingxxl.errors import InputError, Interrupted, OutputError
 from bigkingxxl.files import clear_temporaries, make_folder
 from bigkingxxl.processes import is_alive
-from bigkingxxl.training.checkpoints import last_checkpoint
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -55,6 +54,11 @@ def alone_in_folder(
                 raise Interrupted(advice=advice, **number) from None
 
     return alone
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Where a run folder's training goes on."""
+    return run / "checkpoints" / "last.ckpt"
 
 
 @contextmanager

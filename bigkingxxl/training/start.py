@@ -80,6 +80,8 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     Prediction and zooms are scaled so that the network sees cells of a size it knows.
     """
     card = model.card
+    if measures_size(model):
+        return adapted_by_size(recipe, card)
     ratio = known_diameter(card, sizes.median_diameter) / sizes.median_diameter
     scale = float(np.clip(card.prediction.scale * ratio, *SCALES))
     own = recipe.model_fields_set
@@ -95,6 +97,36 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
         adapt=False,
         prediction=prediction.model_dump(),
         augment=recipe.augment.changed(zoom=zoom).model_dump(),
+        normalisation=(recipe if "normalisation" in own else card).normalisation.model_dump(),
+        operating_points=(
+            recipe.operating_points if "operating_points" in own else points
+        ).model_dump(),
+    )
+
+
+def measures_size(model: Model) -> bool:
+    """Whether a model brings every image to one size of cells, and tells which it shows."""
+    method = model.method
+    has_map = isinstance(method, DenseMethod) and method.representation.size_map is not None
+    return has_map and model.card.median_diameter is not None
+
+
+def adapted_by_size(recipe: Recipe, card: ModelCard) -> Recipe:
+    """The same for a model that knows one size of cells and tells which one an image shows.
+
+    It looks as before; each image is brought to its size by the cells that are annotated there.
+    """
+    own = recipe.model_fields_set
+    prediction = card.prediction.changed(**recipe.prediction.model_dump(exclude_unset=True))
+    diameter = (card.median_diameter or 1.0) * prediction.scale
+    points = card.operating_points.changed(tuned_on=())
+    augment = recipe.augment
+    if augment.diameter is None:
+        augment = augment.changed(diameter=diameter, diameter_of="image")
+    return recipe.changed(
+        adapt=False,
+        prediction=prediction.model_dump(),
+        augment=augment.model_dump(),
         normalisation=(recipe if "normalisation" in own else card).normalisation.model_dump(),
         operating_points=(
             recipe.operating_points if "operating_points" in own else points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,21 @@ from bigkingxxl.training.recipe import Recipe
 
 
 def make_trainer(
-    recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool, stop: StopRequest
-) -> L.Trainer:
+    recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool, stop: StopRequest,
+    more: Sequence[Callback] = (),
+) -> L.Trainer:  # fmt: skip
     """The trainer of a run folder.
 
     Args:
         stop: whether a signal asked for the end.
         chooses: the validation score keeps the best checkpoint and ends the training; else only
             the last checkpoint is kept.
+        more: further callbacks; they come first, so that averages see what they do.
     """
     training = recipe.training
     patience = training.patience if chooses else None
-    callbacks: list[Callback] = [Checkpoints(out, training.checkpoint_minutes, patience, stop)]
+    callbacks: list[Callback] = [*more]
+    callbacks += [Checkpoints(out, training.checkpoint_minutes, patience, stop)]
     if training.averaging > 0:
         callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
     shows_bar = not quiet and sys.stderr.isatty()

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.files import temporary_beside
-from bigkingxxl.training.checkpoints import last_checkpoint, load_checkpoint
+from bigkingxxl.training.checkpoints import load_checkpoint
+from bigkingxxl.training.run_folder import last_checkpoint
 from tests.training.processes import children, is_running, running, wait_until
 
 pytestmark = pytest.mark.skipif(

@@ -37,12 +37,15 @@ class TrainingImages:
         median_diameter: of all cells, in pixels, or None.
         diameters: by cell type, the range of the median diameters of images that hold it.
         appearance: the range of each statistic of `bigkingxxl.inference.domain.appearance`.
+        usual_diameter: of the cells in images about which nothing is said, in their pixels; None:
+            they differ.
     """
 
     pixel_size_um: PixelSize | None = None
     median_diameter: float | None = None
     diameters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     appearance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    usual_diameter: float | None = None
 
     def diameter_range(self, cell_type: str) -> tuple[float, float]:
         """Of images of a type; of all images where the type is not known. Needs `diameters`."""
@@ -54,8 +57,9 @@ class TrainingImages:
 def training_images(card: ModelCard) -> TrainingImages:
     """What a model's card says of them."""
     return TrainingImages(
-        card.pixel_size_um, card.median_diameter, card.image_diameters, card.appearance
-    )
+        card.pixel_size_um, card.median_diameter, card.image_diameters, card.appearance,
+        card.prediction.diameter,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,22 @@ class GivenSize:
         relative = 1.0 if self.scale is not None else known_size(probe, training_images(card))
         if relative is not None:
             check_size(probe, relative, card.prediction.scale * relative)
+            if self.pixel_size_um and not self.scale and not self.diameter:
+                self._warn_of_usual(card, dashes)
         elif self.pixel_size_um is not None:
             log.warning(
                 "the model does not know the pixel size of its training images, so that "
                 "%spixel-size gives results their unit, but not cells their size: say it with "
                 "%sdiameter", dashes, dashes,
+            )  # fmt: skip
+
+    def _warn_of_usual(self, card: ModelCard, dashes: str) -> None:
+        usual = card.prediction.diameter
+        if usual is not None:
+            log.warning(
+                "the model is set to images whose cells are %.4g pixels large: %spixel-size gives "
+                "results their unit, but not cells their size: say it with %sdiameter", usual,
+                dashes, dashes,
             )  # fmt: skip
 
     def told(self, source: ImageSource) -> ImageSource:
@@ -131,18 +146,20 @@ def relative_size(pixel_size: PixelSize, training: PixelSize) -> float:
 def known_size(source: ImageSource, training: TrainingImages) -> float | None:
     """The relative size of an image by what is known of it, None where nothing says.
 
-    The diameter of its cells comes before its pixel size.
+    The diameter of its cells comes before that of the images a model is set to, and that before its
+    pixel size.
 
     Raises:
         ImageError: a diameter is given, but the model does not know that of its training.
     """
-    if source.cell_diameter is not None:
+    diameter = source.cell_diameter or training.usual_diameter
+    if diameter is not None:
         if training.median_diameter is None:
             raise ImageError(
-                f"{source.name}: a diameter of {source.cell_diameter:g} pixels is given, but the "
+                f"{source.name}: a diameter of {diameter:g} pixels is given, but the "
                 "model does not know the diameter of the cells it was trained on: give a scale"
             )
-        return training.median_diameter / source.cell_diameter
+        return training.median_diameter / diameter
     if source.pixel_size_um is None or training.pixel_size_um is None:
         return None
     return relative_size(source.pixel_size_um, training.pixel_size_um)

@@ -1,0 +1,110 @@
+"""A fine-tuning on the terminal: where it stands, and what was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from bigkingxxl.cli.answer import plain
+
+SECONDS_BETWEEN_LINES = 10.0
+Event = dict[str, Any]
+
+
+@contextmanager
+def reporter(*, json_lines: bool, quiet: bool) -> Iterator[Callable[[Event], None]]:
+    """What is told each event of a fine-tuning: JSON on stdout, a bar or lines on stderr."""
+    if json_lines:
+        yield json_line
+    elif quiet:
+        yield note_line
+    elif sys.stderr.isatty():
+        with bar() as told:
+            yield told
+    else:
+        yield lines()
+
+
+def json_line(event: Event) -> None:
+    """The event on stdout, at once."""
+    sys.stdout.write(json.dumps(plain(event), allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def note_line(event: Event) -> None:
+    """Sentences that a user should read, on stderr."""
+    if event["event"] == "note":
+        typer.echo(f"note: {event['text']}", err=True)
+
+
+def lines() -> Callable[[Event], None]:
+    """A line on stderr with each new step, and every ten seconds."""
+    last: dict[str, Any] = {"text": "", "at": 0.0}
+
+    def told(event: Event) -> None:
+        note_line(event)
+        if event["event"] != "progress":
+            return
+        now = time.monotonic()
+        if event["stage"] == last["text"] and now - last["at"] < SECONDS_BETWEEN_LINES:
+            return
+        last.update(text=event["stage"], at=now)
+        typer.echo(f"{100 * event['overall']:3.0f} %  {progress_text(event)}", err=True)
+
+    return told
+
+
+@contextmanager
+def bar() -> Iterator[Callable[[Event], None]]:
+    """A bar over the whole, and what is being done, on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task("", total=1.0)
+
+        def told(event: Event) -> None:
+            if event["event"] == "note":
+                shown.console.print(f"note: {event['text']}", markup=False, highlight=False)
+            elif event["event"] == "progress":
+                shown.update(task, completed=event["overall"], description=progress_text(event))
+
+        yield told
+
+
+def progress_text(event: Event) -> str:
+    """What is being done, and how long it still takes."""
+    left = event.get("minutes_left")
+    return event["text"] if left is None else f"{event['text']}, {left:.1f} minutes left"
+
+
+def result_text(result: Mapping[str, Any]) -> str:
+    """What was found, in plain words, and how to go on."""
+    found = [result["sentence"]]
+    if result["kept"] != "start":
+        size = result["size"]
+        if size["diameter"] != size["before"]:
+            how = (
+                "judged image by image" if size["diameter"] is None
+                else f"taken to be {size['diameter']:.1f} pixels in every image"
+            )  # fmt: skip
+            found.append(f"Cells are {how}.")
+        if result["moved"]:
+            knobs = ", ".join(
+                f"{name} {_short(before)} to {_short(now)}"
+                for name, (before, now) in result["moved"].items()
+            )
+            found.append(f"Changed: {knobs}.")
+    found.append(f"{result['model']} ({result['cpu_minutes']:.1f} CPU minutes)")
+    return "\n".join(found)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,188 @@
+"""The first stage: one size for all images or each its own, thresholds and the least area."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.evaluation.partial import Ignored, counted
+from bigkingxxl.evaluation.seen import Seen
+from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner
+from bigkingxxl.geometry import disc_diameter
+from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import ModelCard
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.training.finetune.looks import SeenByOthers, SizedSeen
+from bigkingxxl.training.finetune.units import Units
+
+STEPS_PER_OCTAVE = 16  # of diameters that are tried
+ANY = "any"  # the type of all images where types are not told apart
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a model is to look and decide.
+
+    Attributes:
+        diameter: of the cells in all images, in pixels; None: judged image by image.
+        points: the operating points.
+    """
+
+    diameter: float | None
+    points: OperatingPoints
+
+
+class Truth:
+    """The annotated cells of units, and what is not annotated in them.
+
+    Attributes:
+        cells: by unit, the cells that count; ignored: by unit, bool[H, W] or None.
+        diameters: by unit, the diameter of its median cell in pixels; units without are left out.
+        types: by unit, whose knobs it helps to choose.
+        is_typed: whether these are the types that the model tells apart.
+    """
+
+    def __init__(self, units: Units, type_names: Sequence[str]) -> None:
+        data = units.data
+        self.ignored: dict[str, Ignored | None] = {each: data.ignored(each) for each in data.ids}
+        self.cells = {each: counted(data.instances(each), self.ignored[each]) for each in data.ids}
+        found = {each: disc_diameter(own.areas()) for each, own in self.cells.items()}
+        self.diameters = {each: float(np.median(own)) for each, own in found.items() if len(own)}
+        own = {each: data.cell_type(each) for each in data.ids}
+        shown = {name for name in own.values() if name is not None}
+        self.is_typed = len(type_names) > 1 and bool(shown) and shown <= set(type_names)
+        self.types = own if self.is_typed else dict.fromkeys(data.ids, ANY)
+
+    def counted(self, image_id: str, found: Instances) -> Instances:
+        """The predicted cells of a unit that count."""
+        return counted(found, self.ignored[image_id])
+
+
+class Chooser:
+    """Chooses settings of a model on units, and predicts units under chosen ones.
+
+    Args:
+        predictors: by unit, the model; several where each unit has one that has not learnt it.
+        card: theirs; units: annotated images; truth: their cells.
+        folder: for what it sees.
+        look: told each time that a unit is looked at.
+    """
+
+    def __init__(
+        self,
+        predictors: Mapping[str, NetworkPredictor],
+        card: ModelCard,
+        units: Units,
+        truth: Truth,
+        folder: Path,
+        look: Callable[[str], None] | None = None,
+    ) -> None:
+        self.predictors, self.card, self.units, self.truth = predictors, card, units, truth
+        self.folder, self._look = folder, look
+        self._tuners: dict[float | None, tuple[SeenByOthers, Tuner]] = {}
+
+    @property
+    def start(self) -> Choice:
+        """The model as it is."""
+        return Choice(self.card.prediction.diameter, self.card.operating_points)
+
+    def seen(self, diameter: float | None) -> SeenByOthers:
+        """What the model sees at a diameter."""
+        return self._at(diameter)[0]
+
+    def tuner(self, diameter: float | None) -> Tuner:
+        """Tries knobs on what the model sees at a diameter."""
+        return self._at(diameter)[1]
+
+    def _at(self, diameter: float | None) -> tuple[SeenByOthers, Tuner]:
+        if diameter not in self._tuners:
+            name = "judged" if diameter is None else f"{diameter:.3f}"
+            every = list({id(each): each for each in self.predictors.values()}.values())
+            own = [
+                SizedSeen(each, self.units.data.source, self.folder / name / str(place), diameter)
+                for place, each in enumerate(every)
+            ]
+            seen = SeenByOthers({
+                image_id: own[every.index(each)] for image_id, each in self.predictors.items()
+            })  # fmt: skip
+            self._tuners[diameter] = seen, tuner_of(seen, self.truth, self.units.groups)
+        return self._tuners[diameter]
+
+    def as_predicted(self, image_id: str) -> Instances:
+        """The cells of a unit as the model finds them unchanged."""
+        found = self.seen(self.start.diameter).predicted(image_id)
+        cells = select(found, self.card.operating_points)
+        return self.truth.counted(image_id, cells)
+
+    def predict(self, image_id: str, choice: Choice) -> Instances:
+        """The cells of a unit under chosen settings."""
+        if choice == self.start:
+            return self.as_predicted(image_id)
+        return self.tuner(choice.diameter).predict(image_id, choice.points)
+
+    def choose(self, ids: Sequence[str]) -> Choice:
+        """The settings that are surely better on some units; those of the start where none are."""
+        diameter = self._size(ids)
+        tuner = self.tuner(diameter)
+        return Choice(diameter, tuned_points(tuner, ids, self.start.points, self.truth.is_typed))
+
+    def _size(self, ids: Sequence[str]) -> float | None:
+        """One diameter for all where it is surely better than what the model judges by itself."""
+        now, common = self.start.diameter, common_diameter(self.truth.diameters, ids)
+        if common is None or self.card.median_diameter is None:
+            return now
+        before, after = (self._start_scores(each, ids) for each in (now, common))
+        gain = sure_gain(after - before, ids, self.units.groups)
+        return common if gain > CLEAR_GAIN else now
+
+    def _start_scores(self, diameter: float | None, ids: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+        for image_id in ids:
+            if self._look is not None:
+                self._look(image_id)
+            self.seen(diameter).look(image_id)
+        return self.tuner(diameter).scores(ids, self.start.points.default)
+
+
+def tuner_of(seen: Seen, truth: Truth, groups: Mapping[str, str]) -> Tuner:
+    """A tuner on units."""
+    return Tuner(seen, truth.cells, truth.types, groups, ignored=truth.ignored)
+
+
+def common_diameter(diameters: Mapping[str, float], ids: Sequence[str]) -> float | None:
+    """The median over units of the diameter of their median cells, to a sixteenth of an octave."""
+    known = [diameters[each] for each in ids if each in diameters]
+    if not known:
+        return None
+    octaves = np.round(STEPS_PER_OCTAVE * np.median(np.log2(known))) / STEPS_PER_OCTAVE
+    return float(2.0**octaves)
+
+
+def tuned_points(
+    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, is_typed: bool
+) -> OperatingPoints:
+    """Operating points chosen on some units, of each type or of all alike."""
+    if is_typed:
+        found = tuner.tune(ids, start)
+        same = found.by_type == start.by_type
+        return start if same else found
+    base = start.default
+    point = tuner.search(tuple(ids), base)
+    if point == base:
+        return start
+    return start.changed(default=point.model_dump(), by_type={}, tuned_on=tuple(ids))
+
+
+def crossfitted_cells(chooser: Chooser, folds: Sequence[Sequence[str]]) -> dict[str, Instances]:
+    """The cells of every unit under settings that were chosen on the other folds."""
+    found: dict[str, Instances] = {}
+    for fold in folds:
+        others = [each for other in folds if other is not fold for each in other]
+        choice = chooser.choose(others)
+        found |= {each: chooser.predict(each, choice) for each in fold}
+    return {each: found[each] for each in chooser.units.data.ids}

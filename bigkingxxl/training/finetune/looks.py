@@ -1,0 +1,104 @@
+"""What a model sees in images, each shown as large as the model takes it by itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.evaluation.seen import Knobs, seen_by
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.network import NetworkPredictor
+
+OpenSource = Callable[[str], ImageSource]
+
+
+def with_diameter(predictor: NetworkPredictor, diameter: float | None) -> NetworkPredictor:
+    """The predictor set to images whose cells have a diameter in pixels; None: judged by itself."""
+    return replace(predictor, training=replace(predictor.training, usual_diameter=diameter))
+
+
+class SizedSeen:
+    """See `bigkingxxl.evaluation.seen.Seen`; sizes are those that prediction would take.
+
+    Args:
+        predictor: the model; source: opens an image by its id.
+        folder: for what it sees, of this model and diameter alone.
+        diameter: of the cells in all images, in their pixels; None lets the model judge each.
+    """
+
+    def __init__(
+        self,
+        predictor: NetworkPredictor,
+        source: OpenSource,
+        folder: Path,
+        diameter: float | None = None,
+    ) -> None:
+        self.predictor = with_diameter(predictor, diameter)
+        self.open, self.diameter = source, diameter
+        self._first: dict[str, Candidates] = {}
+        self._seen = seen_by(self.predictor, self.source, folder)
+        self.decode_grid: Mapping[str, Sequence[Any]] = self._seen.decode_grid
+        self.decode_defaults: Knobs = self._seen.decode_defaults
+        # Another zoom is another size: that of the images is chosen once for all of them.
+        self.zooms: Sequence[float] = ()
+
+    def predicted(self, image_id: str) -> Candidates:
+        """The candidates as prediction finds them, kept."""
+        if image_id not in self._first:
+            self._first[image_id] = self.predictor.candidates(self.open(image_id))
+        return self._first[image_id]
+
+    def source(self, image_id: str) -> ImageSource:
+        """The image, told how large it shows its cells where the model judges that."""
+        source, known = self.open(image_id), self.predictor.training.median_diameter
+        if known is None or not self.predictor.is_unknown(source):
+            return source
+        source = copy.copy(source)
+        source.cell_diameter = known / self.predicted(image_id).relative_size
+        return source
+
+    def look(self, image_id: str) -> None:
+        """See `Seen.look`."""
+        self._seen.look(image_id)
+
+    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+        """See `Seen.decode`."""
+        return self._seen.decode(image_id, knobs)
+
+    def voted_type(self, image_id: str) -> str | None:
+        """See `Seen.voted_type`."""
+        return self._seen.voted_type(image_id)
+
+
+class SeenByOthers:
+    """What each image's own model sees in it: one that was trained without it.
+
+    Args:
+        parts: by image id, what its model sees.
+    """
+
+    def __init__(self, parts: Mapping[str, SizedSeen]) -> None:
+        self.parts = parts
+        first = next(iter(parts.values()))
+        self.decode_grid, self.decode_defaults = first.decode_grid, first.decode_defaults
+        self.zooms: Sequence[float] = ()
+
+    def predicted(self, image_id: str) -> Candidates:
+        """See `SizedSeen.predicted`."""
+        return self.parts[image_id].predicted(image_id)
+
+    def look(self, image_id: str) -> None:
+        """See `Seen.look`."""
+        self.parts[image_id].look(image_id)
+
+    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+        """See `Seen.decode`."""
+        return self.parts[image_id].decode(image_id, knobs)
+
+    def voted_type(self, image_id: str) -> str | None:
+        """See `Seen.voted_type`."""
+        return self.parts[image_id].voted_type(image_id)

@@ -1,0 +1,90 @@
+"""The second stage: trainings without the images that are kept back, and one on all of them."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.models import ModelCard, read_card, write_card
+from bigkingxxl.training.finetune.choice import Choice, Chooser, crossfitted_cells
+from bigkingxxl.training.finetune.files import MODEL_STEM, chosen_card, only
+from bigkingxxl.training.finetune.progress import CHECK_STAGE, TRAIN_STAGE
+from bigkingxxl.training.finetune.training import Trainer, share_simulated
+from bigkingxxl.training.finetune.units import fold_units
+from bigkingxxl.training.finetune.verdict import TRAINED
+
+if TYPE_CHECKING:
+    from bigkingxxl.training.finetune.run import Tuning
+
+CHECKS, FINAL = "checks", "final"
+LEAST_MINUTES = 0.05  # of CPU time that a training gets, however little is left
+DEFAULT_MINUTES = 9.5  # of CPU time, where the recipe names no limit
+
+
+def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
+    """The trained model and its settings, or None where it is not surely better.
+
+    Args:
+        folder: for what the models see.
+    """
+    limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
+    looking = work.spent()  # as long as the start took, the trained models are going to take
+    trainer = Trainer(work.recipe, work.card, work.device)
+    folds = fold_units(work.units, work.check.checks, work.recipe.seed)
+    each = (limit - 2 * looking) * work.check.check_share / len(folds)
+    predictors: dict[str, NetworkPredictor] = {}
+    card = work.card
+    for place, fold in enumerate(folds):
+        home = work.out / CHECKS / str(place)
+        share_simulated(work.out / CHECKS / str(place - 1), home)
+        others = [each for each in work.units.data.ids if each not in fold]
+        model = trainer.train(
+            work.units.data, others, home, max(each, LEAST_MINUTES),
+            partial(_watch_check, work, place, len(folds)),
+        )  # fmt: skip
+        predictor, card = trainer.predictor(model)
+        predictors |= dict.fromkeys(fold, predictor)
+    work.progress.at(CHECK_STAGE, 0.95, "Checking on what was kept back", always=True)
+    chooser = Chooser(predictors, card, work.units, work.truth, folder / TRAINED)
+    work.trial.add(TRAINED, crossfitted_cells(chooser, folds))
+    choice = chooser.choose(work.units.data.ids)
+    work.progress.at(CHECK_STAGE, 1, "Training was checked", always=True)
+    if work.trial.kept != TRAINED:
+        shutil.rmtree(work.out / CHECKS, ignore_errors=True)
+        return None
+    return _final(work, trainer, choice, limit), choice
+
+
+def _final(work: Tuning, trainer: Trainer, choice: Choice, limit: float) -> Path:
+    """The model file of a training on all images, for the rest of the time."""
+    home = work.out / FINAL
+    share_simulated(work.out / CHECKS / "0", home)
+    minutes = max(limit - work.spent(), LEAST_MINUTES)
+    made = trainer.train(work.data, work.data.ids, home, minutes, partial(_watch_final, work))
+    target = work.out / f"{MODEL_STEM}.safetensors"
+    card = chosen_card(read_card(made), choice, work.data.ids)
+    write_card(made, with_scores(card, work), target)
+    only(target)
+    shutil.rmtree(work.out / CHECKS, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+    return target
+
+
+def with_scores(card: ModelCard, work: Tuning) -> ModelCard:
+    """The card with what was measured on images kept back, in the place of what is in-sample."""
+    outcomes = {f"kept_back_{name}": one.as_dict() for name, one in work.trial.outcomes.items()}
+    return card.changed(scores={**card.scores, **outcomes})
+
+
+def _watch_check(work: Tuning, place: int, count: int, done: float, minutes: float) -> None:
+    work.progress.at(
+        CHECK_STAGE, 0.95 * (place + done) / count,
+        f"Training without a part of the images, to check on it ({place + 1} of {count})", minutes,
+    )  # fmt: skip
+
+
+def _watch_final(work: Tuning, done: float, minutes: float) -> None:
+    work.progress.at(TRAIN_STAGE, done, "Training on all images", minutes)

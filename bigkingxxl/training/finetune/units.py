@@ -1,0 +1,209 @@
+"""What is kept back in turn: images, or regions of images that are too few or too large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from bigkingxxl.data.base import Dataset, Ignored
+from bigkingxxl.data.groups import Groups, find_groups
+from bigkingxxl.data.split import assign_folds
+from bigkingxxl.geometry import Window
+from bigkingxxl.images import Float32, ImageSource, ImageStatistics
+from bigkingxxl.instances import Instances
+
+FEWEST_IMAGES = 3  # fewer with cells are taken apart into regions
+PARTS = 2  # each way
+LARGEST_SIDE = 2048  # of an image that is looked at as a whole, in pixels
+CELLS_ACROSS = 4.0  # median cells that fit across a region, at least
+FEWEST_CELLS = 5  # of a region
+CUT = 0.3  # of a cell: what a region holds less of is ignored there
+
+Kind = Literal["images", "regions"]
+
+
+class RegionImage(ImageSource):
+    """A window of an image, in the statistics of the whole image, as prediction sees it."""
+
+    def __init__(self, source: ImageSource, window: Window, name: str) -> None:
+        self.source, self.window, self.name = source, window, name
+        self.shape, self.channels = window.size, source.channels
+        self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
+
+    def read_raw(self, window: Window) -> Float32:
+        """See `ImageSource.read_raw`."""
+        row, col = self.window.row0, self.window.col0
+        return self.source.read_raw(
+            Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)
+        )
+
+    @property
+    def statistics(self) -> ImageStatistics:  # type: ignore[override]
+        """Those of the whole image."""
+        return self.source.statistics
+
+
+@dataclass(frozen=True, eq=False)
+class RegionDataset(Dataset):
+    """Windows of a data set's images as images of their own.
+
+    Attributes:
+        whole: the data set; windows: the image and the window of each id.
+    """
+
+    whole: Dataset | None = None
+    windows: Mapping[str, tuple[str, Window]] = field(default_factory=dict, repr=False)
+
+    def source(self, image_id: str) -> ImageSource:
+        """See `Dataset.source`."""
+        assert self.whole is not None
+        own_id, window = self.windows[image_id]
+        return RegionImage(self.whole.source(own_id), window, image_id)
+
+    def instances(self, image_id: str) -> Instances:
+        """See `Dataset.instances`; cells that the window cuts are what it shows of them."""
+        return self.read_instances(image_id)
+
+    def ignored(self, image_id: str) -> Ignored | None:
+        """See `Dataset.ignored`; of cells that hardly reach into the window nothing counts."""
+        return self.read_ignored(image_id)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is kept back in turn.
+
+    Attributes:
+        data: the units as a data set; kind: what they are.
+        groups: the group of each, which is kept back as a whole.
+        note: a sentence on how they were made, or None.
+    """
+
+    data: Dataset
+    kind: Kind
+    groups: Mapping[str, str]
+    note: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How many groups there are: below 2 nothing can be kept back."""
+        return len({self.groups[each] for each in self.data.ids})
+
+
+def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
+    """The units in up to so many parts of about as many cells; groups stay together.
+
+    Raises:
+        InputError: there are fewer than two groups.
+    """
+    of = {each: units.groups[each] for each in units.data.ids}
+    groups = Groups(of, units.kind)
+    folds = min(count, max(groups.count, 2))
+    found = assign_folds(units.data, folds=folds, seed=seed, groups=groups)
+    return tuple(found.validation(fold) for fold in range(folds))
+
+
+def units_of(data: Dataset) -> Units:
+    """Images, kept together where they show one field; regions where these are too few.
+
+    An image too large to be looked at as a whole is taken apart in any case.
+    """
+    with_cells = [each for each in data.ids if len(data.instances(each))]
+    sizes = {each: data.source(each).shape for each in data.ids}
+    large = any(max(size) > LARGEST_SIDE for size in sizes.values())
+    groups = find_groups(data).of
+    fields = len({groups[each] for each in with_cells})
+    if fields >= FEWEST_IMAGES and not large:
+        return Units(data, "images", groups)
+    regions = regions_of(data, sizes)
+    if large and fields >= FEWEST_IMAGES:
+        owner = {each: groups[own] for each, (own, _) in regions.windows.items()}
+        return Units(regions, "regions", owner, "large images are looked at in regions")
+    if len(regions.ids) >= FEWEST_IMAGES and len(regions.ids) > len(data.ids):
+        what = "there is one image" if len(with_cells) == 1 else "the images show few fields"
+        return Units(
+            regions, "regions", {each: each for each in regions.ids},
+            f"{what}: regions of them are kept back, so that the gain holds for images like "
+            "these alone",
+        )  # fmt: skip
+    if fields < 2 and len(with_cells) >= 2:
+        return Units(
+            data, "images", {each: each for each in data.ids},
+            "the images show one field: they are kept back one by one, so that the gain holds for "
+            "images of that field alone",
+        )  # fmt: skip
+    return Units(data, "images", groups)
+
+
+def regions_of(data: Dataset, sizes: Mapping[str, tuple[int, int]]) -> RegionDataset:
+    """Each image in parts that hold some cells each; as it is where they would be too small."""
+    windows: dict[str, tuple[str, Window]] = {}
+    for image_id in data.ids:
+        found = windows_of(data.instances(image_id), sizes[image_id])
+        for place, window in enumerate(found):
+            name = image_id if len(found) == 1 else f"{image_id} region {place + 1}"
+            windows[name] = image_id, window
+    return RegionDataset(
+        layout=data.layout, root=data.root, ids=tuple(windows), type_names=data.type_names,
+        paths={name: data.paths[own] for name, (own, _) in windows.items()},
+        read_instances=partial(_cells, data, windows),
+        read_ignored=partial(_ignored, data, windows), whole=data, windows=windows,
+    )  # fmt: skip
+
+
+def windows_of(cells: Instances, size: tuple[int, int]) -> list[Window]:
+    """Windows that part an image evenly, each with some cells in it; one where they would lack."""
+    areas = cells.areas()
+    across = CELLS_ACROSS * float(np.sqrt(np.median(areas))) if len(areas) else np.inf
+    for parts in ((PARTS, PARTS), (1, PARTS), (PARTS, 1)):
+        counts = [
+            max(part, -(-length // LARGEST_SIDE)) for part, length in zip(parts, size, strict=True)
+        ]
+        if any(length / count < across for length, count in zip(size, counts, strict=True)):
+            continue
+        rows, cols = (
+            np.linspace(0, length, count + 1).round().astype(int).tolist()
+            for length, count in zip(size, counts, strict=True)
+        )
+        found = [
+            Window(top, left, bottom, right)
+            for top, bottom in pairwise(rows)
+            for left, right in pairwise(cols)
+        ]
+        counted = [len(whole_cells(cells, window)) for window in found]
+        is_large = max(size) > LARGEST_SIDE
+        if is_large or min(counted) >= FEWEST_CELLS:
+            return [each for each, count in zip(found, counted, strict=True)
+                    if not is_large or count]  # fmt: skip
+    return [Window(0, 0, *size)]
+
+
+def whole_cells(cells: Instances, window: Window) -> Instances:
+    """The cells of which a window shows more than a little, cut to it."""
+    cut = cells.crop(window)
+    return cut.take(cut.areas() > CUT * cells.areas())
+
+
+def _cells(data: Dataset, windows: Mapping[str, tuple[str, Window]], image_id: str) -> Instances:
+    own_id, window = windows[image_id]
+    return whole_cells(data.instances(own_id), window)
+
+
+def _ignored(
+    data: Dataset, windows: Mapping[str, tuple[str, Window]], image_id: str
+) -> Ignored | None:
+    own_id, window = windows[image_id]
+    ignored, cells = data.ignored(own_id), data.instances(own_id)
+    shown = cells.crop(window)
+    areas = shown.areas()
+    slivers = shown.take((areas > 0) & (areas <= CUT * cells.areas()))
+    part = None if ignored is None else ignored[window.slices]
+    if not len(slivers):
+        return part
+    hidden = slivers.label_map() > 0
+    return hidden if part is None else hidden | part

@@ -1,0 +1,167 @@
+"""Before and after on images that neither had learnt from, and which of them is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.evaluation.bootstrap import RESAMPLES, Interval, interval_of
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.instances import Instances
+
+Float64 = NDArray[np.float64]
+START, SETTINGS, TRAINED = "start", "settings", "trained"
+LEAST_GAIN = 0.002  # below it nothing is changed, however sure
+WORDS = {
+    SETTINGS: "the same network with settings for these images",
+    TRAINED: "the newly trained network",
+}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What units gained against a model before.
+
+    Attributes:
+        mean: of their scores; interval: that holds it in 95 of 100 draws of units.
+        chance: share of the draws in which it is above 0.
+        sure: what the mean of units alike is at least, with the confidence that was asked for.
+    """
+
+    mean: float
+    interval: Interval
+    chance: float
+    sure: float
+
+    @classmethod
+    def of(
+        cls, gains: Float64, ids: Sequence[str], groups: Mapping[str, str], confidence: float
+    ) -> Gain:
+        """Of float64[N] gains of units, drawn group by group (Efron 1979)."""
+        means = group_bootstrap(gains, ids, groups)
+        return cls(
+            float(gains.mean()), interval_of(means), float((means > 0).mean()),
+            sure_gain(gains, ids, groups, confidence),
+        )  # fmt: skip
+
+
+def group_bootstrap(
+    values: Float64, ids: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
+) -> Float64:
+    """float64[R]: means of values of units whose groups are drawn anew with replacement."""
+    _, member = np.unique([groups[each] for each in ids], return_inverse=True)
+    sums, counts = np.bincount(member, values), np.bincount(member)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    found: Float64 = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """How one model did on units it had not learnt from.
+
+    Attributes:
+        name: 'start', 'settings' or 'trained'; score: of the units; gain: against the start.
+    """
+
+    name: str
+    score: CompetitionScore
+    gain: Gain | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        found: dict[str, Any] = {
+            "map": self.score.mean,
+            "interval_95": list(self.score.interval),
+            "ap50": self.score.by_threshold[50],
+        }
+        if self.gain is not None:
+            found |= {
+                "gain": self.gain.mean,
+                "gain_interval_95": list(self.gain.interval),
+                "chance_better": self.gain.chance,
+            }
+        return found
+
+
+class Trial:
+    """Scores models on the same units, one after the other, and keeps the best of the sure ones.
+
+    Args:
+        truth: annotated cells by unit; groups: of each unit.
+        confidence: that a gain is above 0, before a model is kept.
+    """
+
+    def __init__(
+        self, truth: Mapping[str, Instances], groups: Mapping[str, str], confidence: float
+    ) -> None:
+        self.truth, self.groups, self.confidence = truth, groups, confidence
+        self.outcomes: dict[str, Outcome] = {}
+        self.kept = START
+
+    def add(self, name: str, cells: Mapping[str, Instances]) -> Outcome:
+        """Score a model's cells of every unit; it is kept if it is surely better than the best.
+
+        The start comes first.
+        """
+        score = competition_map(self.truth, cells, {})
+        gain = None if name == START else self._gain(score, START)
+        self.outcomes[name] = Outcome(name, score, gain)
+        if name != START:
+            against = self._gain(score, self.kept)
+            if against.mean > LEAST_GAIN and against.sure > 0:
+                self.kept = name
+        return self.outcomes[name]
+
+    def _gain(self, score: CompetitionScore, before: str) -> Gain:
+        ids = list(self.truth)
+        old = self.outcomes[before].score.scores
+        gains = np.array([score.scores[each] - old[each] for each in ids])
+        return Gain.of(gains, ids, self.groups, self.confidence)
+
+    @property
+    def per_unit(self) -> dict[str, dict[str, float]]:
+        """By unit, the score of each model."""
+        return {
+            each: {name: one.score.scores[each] for name, one in self.outcomes.items()}
+            for each in self.truth
+        }
+
+    def sentence(self, kind: str) -> str:
+        """What was found, in plain words.
+
+        Args:
+            kind: of the units: 'images' or 'regions'.
+        """
+        start, count = self.outcomes[START].score.mean, len(self.truth)
+        where = f"On {count} {kind} that the models had not learnt from"
+        if self.kept != START:
+            gain = self.outcomes[self.kept].gain
+            return (
+                f"{where}, {WORDS[self.kept]} scores {self.outcomes[self.kept].score.mean:.3f} and "
+                f"the starting model {start:.3f} ({_gain_text(gain)}): the new one is kept."
+            )
+        rest = [each for name, each in self.outcomes.items() if name != START]
+        best = max(rest, key=lambda each: each.score.mean, default=None)
+        if best is None or best.gain is None or best.gain.mean == 0:
+            return (
+                f"{where}, nothing new was found to be better than the starting model "
+                f"({start:.3f}): it is kept as it was."
+            )
+        return (
+            f"{where}, {WORDS[best.name]} scores {best.score.mean:.3f} and the starting model "
+            f"{start:.3f} ({_gain_text(best.gain)}), which is not surely better: the starting "
+            "model is kept as it was."
+        )
+
+
+def _gain_text(gain: Gain | None) -> str:
+    if gain is None:
+        return "no gain is known"
+    low, high = gain.interval
+    return f"gain {gain.mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"

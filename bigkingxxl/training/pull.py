@@ -1,0 +1,44 @@
+"""Weights that are drawn back to where a training starts, so that less of it is forgotten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+
+class Pull(Callback):
+    """After each step the weights go back a share of the way to the first ones.
+
+    The share is `strength` at the full learning rate and falls with it, so that the end of a
+    training is not the start again.
+
+    Source: Li et al. 2018, "Explicit inductive bias for transfer learning with convolutional
+    networks" (L2-SP), apart from the gradient as in AdamW.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+        self.first: dict[str, Tensor] = {}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Go back a little."""
+        module: Any = pl_module
+        rate = trainer.optimizers[0].param_groups[0]["lr"] / module.recipe.training.learning_rate
+        with torch.no_grad():
+            for name, weight in module.network.named_parameters():
+                weight.lerp_(self.first[name].to(weight.device), self.strength * rate)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Remember the start, before a checkpoint that a run goes on from is read."""
+        module: Any = pl_module
+        if not self.first:
+            self.first = {
+                name: weight.detach().clone() for name, weight in module.network.named_parameters()
+            }
