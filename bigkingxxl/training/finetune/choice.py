@@ -141,7 +141,7 @@ class Chooser:
         gain = sure_gain(after - before, ids, self.units.groups)
         return common if gain > CLEAR_GAIN else now
 
-    def _start_scores(self, diameter: float | None, ids: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+    def _start_scores(self, diameter: float | None, ids: Sequence[str]) -> np.ndarray:
         for image_id in ids:
             if self._look is not None:
                 self._look(image_id)

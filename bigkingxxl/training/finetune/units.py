@@ -43,7 +43,7 @@ class RegionImage(ImageSource):
         )
 
     @property
-    def statistics(self) -> ImageStatistics:  # type: ignore[override]
+    def statistics(self) -> ImageStatistics:
         """Those of the whole image."""
         return self.source.statistics
 
@@ -109,42 +109,50 @@ def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ..
 
 
 def units_of(data: Dataset) -> Units:
-    """Images, kept together where they show one field; regions where these are too few.
+    """Images, kept together where they show one field; regions where images are too few.
 
     An image too large to be looked at as a whole is taken apart in any case.
     """
     with_cells = [each for each in data.ids if len(data.instances(each))]
     sizes = {each: data.source(each).shape for each in data.ids}
-    large = any(max(size) > LARGEST_SIDE for size in sizes.values())
-    groups = find_groups(data).of
-    fields = len({groups[each] for each in with_cells})
-    if fields >= FEWEST_IMAGES and not large:
-        return Units(data, "images", groups)
-    regions = regions_of(data, sizes)
-    if large and fields >= FEWEST_IMAGES:
-        owner = {each: groups[own] for each, (own, _) in regions.windows.items()}
-        return Units(regions, "regions", owner, "large images are looked at in regions")
-    if len(regions.ids) >= FEWEST_IMAGES and len(regions.ids) > len(data.ids):
-        what = "there is one image" if len(with_cells) == 1 else "the images show few fields"
-        return Units(
-            regions, "regions", {each: each for each in regions.ids},
-            f"{what}: regions of them are kept back, so that the gain holds for images like "
-            "these alone",
-        )  # fmt: skip
-    if fields < 2 and len(with_cells) >= 2:
-        return Units(
-            data, "images", {each: each for each in data.ids},
-            "the images show one field: they are kept back one by one, so that the gain holds for "
-            "images of that field alone",
-        )  # fmt: skip
-    return Units(data, "images", groups)
+    fields = find_groups(data).of
+    if len(with_cells) < FEWEST_IMAGES:
+        regions = regions_of(data, sizes)
+        if len(regions.ids) >= FEWEST_IMAGES and len(regions.ids) > len(data.ids):
+            what = "there is one image" if len(with_cells) == 1 else "there are two images"
+            return Units(
+                regions, "regions", {each: each for each in regions.ids},
+                f"{what} with cells: regions are kept back in turn, so that the gain holds for "
+                "images like these alone",
+            )  # fmt: skip
+    groups, note = fields, None
+    if len({fields[each] for each in with_cells}) < min(FEWEST_IMAGES, len(with_cells)):
+        groups = {each: each for each in data.ids}
+        note = (
+            "the images seem to show one or two fields: they are kept back one by one all the "
+            "same, so that the gain holds for images of these fields alone"
+        )
+    if not any(max(size) > LARGEST_SIDE for size in sizes.values()):
+        return Units(data, "images", groups, note)
+    regions = regions_of(data, sizes, large_alone=True)
+    owner = {each: groups[own] for each, (own, _) in regions.windows.items()}
+    return Units(regions, "regions", owner, note)
 
 
-def regions_of(data: Dataset, sizes: Mapping[str, tuple[int, int]]) -> RegionDataset:
-    """Each image in parts that hold some cells each; as it is where they would be too small."""
+def regions_of(
+    data: Dataset, sizes: Mapping[str, tuple[int, int]], *, large_alone: bool = False
+) -> RegionDataset:
+    """Each image in parts that hold some cells each; as it is where they would be too small.
+
+    Args:
+        large_alone: take only images apart that are too large to be looked at as a whole.
+    """
     windows: dict[str, tuple[str, Window]] = {}
     for image_id in data.ids:
-        found = windows_of(data.instances(image_id), sizes[image_id])
+        size = sizes[image_id]
+        found = [Window(0, 0, *size)]
+        if not large_alone or max(size) > LARGEST_SIDE:
+            found = windows_of(data.instances(image_id), size)
         for place, window in enumerate(found):
             name = image_id if len(found) == 1 else f"{image_id} region {place + 1}"
             windows[name] = image_id, window
