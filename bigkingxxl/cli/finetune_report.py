@@ -52,7 +52,8 @@ def lines() -> Callable[[Event], None]:
         if event["event"] != "progress":
             return
         now = time.monotonic()
-        if event["stage"] == last["text"] and now - last["at"] < SECONDS_BETWEEN_LINES:
+        is_new = event["stage"] != last["text"] or event["overall"] >= 1
+        if not is_new and now - last["at"] < SECONDS_BETWEEN_LINES:
             return
         last.update(text=event["stage"], at=now)
         typer.echo(f"{100 * event['overall']:3.0f} %  {progress_text(event)}", err=True)

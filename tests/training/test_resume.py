@@ -14,10 +14,10 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.training.checkpoints import best_checkpoint, load_checkpoint
-from bigkingxxl.training.run_folder import last_checkpoint
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
+from bigkingxxl.training.run_folder import last_checkpoint
 
 EVERY_BATCH = 1e-9
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigkingxxl.inference.network import NetworkPredictor
-from bigkingxxl.models import ModelCard, read_card, write_card
+from bigkingxxl.methods.base import DenseMethod
+from bigkingxxl.models import ONNX_SUFFIX, ModelCard, load_model, read_card, write_card
 from bigkingxxl.training.finetune.choice import Choice, Chooser, crossfitted_cells
 from bigkingxxl.training.finetune.files import MODEL_STEM, chosen_card, only
 from bigkingxxl.training.finetune.progress import CHECK_STAGE, TRAIN_STAGE
@@ -67,9 +68,22 @@ def _final(work: Tuning, trainer: Trainer, choice: Choice, limit: float) -> Path
     target = work.out / f"{MODEL_STEM}.safetensors"
     card = chosen_card(read_card(made), choice, work.data.ids)
     write_card(made, with_scores(card, work), target)
-    only(target)
+    exported = export_beside(target)
+    only(target, *([exported] if exported else []))
     shutil.rmtree(work.out / CHECKS, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
+    return target
+
+
+def export_beside(model: Path) -> Path | None:
+    """The same model as one that predicts without torch, or None where its method has none."""
+    from bigkingxxl.training.export import export
+
+    method = load_model(model).method
+    if not (isinstance(method, DenseMethod) and method.any_size):
+        return None
+    target = model.with_suffix(ONNX_SUFFIX)
+    export(model, target, half=True)
     return target
 
 

@@ -1,0 +1,245 @@
+"""A fine-tuning as users run it; the first stage needs no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bigkingxxl.cli.main import app
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.training.finetune.run import finetune
+from bigkingxxl.training.recipe import Recipe, load_recipe
+from tests.training.finetune.data import bright_model, field, fields, save
+
+EVENTS = ("begin", "progress", "note", "result")
+
+
+def recipe(model: Path) -> Recipe:
+    return load_recipe("finetune", ["method=unetr"], init=str(model))
+
+
+def settings(model: Path, folder: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """The result of the first stage."""
+    return finetune(recipe(model), open_dataset(folder), out, stage="settings", **options)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return bright_model(tmp_path / "start.onnx")
+
+
+def test_settings_that_help_on_images_kept_back_are_kept(model: Path, tmp_path: Path) -> None:
+    events: list[dict[str, Any]] = []
+    folder = save(tmp_path / "d", fields(5))
+    result = settings(model, folder, tmp_path / "run", report=events.append)
+    assert (result["kept"], result["checked"], result["units"]) == ("settings", True, "images")
+    assert result["settings"]["map"] > result["start"]["map"] + 0.3
+    low, high = result["settings"]["gain_interval_95"]
+    assert 0 < low <= result["settings"]["gain"] <= high
+    assert result["moved"]["minimum_area"][1] > 25
+    found = tmp_path / "run" / "model.onnx"
+    assert result["model"] == str(found)
+    assert resolve_model(tmp_path / "run") == found
+    predictor, card = load_predictor(found, "cpu")
+    assert set(card.operating_points.tuned_on) == set(open_dataset(folder).ids)
+    new = save(tmp_path / "new", {"x": field(77)})
+    cells = select(predictor.candidates(open_dataset(new).source("x")), card.operating_points)
+    assert len(cells) == 9
+    assert {each["event"] for each in events} <= set(EVENTS)
+    assert (events[0]["event"], events[-1]["event"]) == ("begin", "result")
+    overall = [each["overall"] for each in events if each["event"] == "progress"]
+    assert overall == sorted(overall)
+    assert overall[-1] == 1
+    lines = (tmp_path / "run" / "progress.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == [each["event"] for each in events]
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored["finetune"] == json.loads(json.dumps(result))
+
+
+def test_the_start_stays_bit_for_bit_where_nothing_helps(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(4, flecks=0))
+    result = settings(model, folder, tmp_path / "run")
+    assert result["kept"] == "start"
+    assert result["moved"] == {}
+    assert (tmp_path / "run" / "model.onnx").read_bytes() == model.read_bytes()
+
+
+def test_a_single_image_is_checked_on_its_regions(model: Path, tmp_path: Path) -> None:
+    image, labels = (np.block([[field(s)[place] for s in row] for row in ((0, 1, 2), (3, 4, 5))])
+                     for place in (0, 1))  # fmt: skip
+    for number, (row, col) in enumerate((r, c) for r in (0, 96) for c in (0, 96, 192)):
+        part = labels[row : row + 96, col : col + 96]
+        part[part > 0] += 9 * number
+    result = settings(model, save(tmp_path / "d", {"only": (image, labels)}), tmp_path / "run")
+    assert result["units"] == "regions"
+    assert result["kept"] == "settings"
+    assert len(result["per_unit"]) == 4
+    assert read_card(tmp_path / "run" / "model.onnx").operating_points.tuned_on == ("only",)
+    assert any("one image" in note for note in result["notes"])
+
+
+def test_too_little_to_check_keeps_the_start_and_says_so(model: Path, tmp_path: Path) -> None:
+    result = settings(model, save(tmp_path / "d", {"x": field(0, cells=2)}), tmp_path / "run")
+    assert (result["checked"], result["kept"], result["settings"]) == (False, "start", None)
+    assert "nothing could be checked" in result["sentence"]
+    assert (tmp_path / "run" / "model.onnx").read_bytes() == model.read_bytes()
+
+
+def test_images_without_cells_and_partial_annotation_take_part(model: Path, tmp_path: Path) -> None:
+    given = {**fields(4), "none": field(9, cells=0)}
+    folder = save(tmp_path / "d", given)
+    mask = np.zeros((96, 96), np.uint8)
+    mask[:, 50:] = 255
+    (folder / "ignore").mkdir()
+    Image.fromarray(mask).save(folder / "ignore" / "f0.png")
+    result = settings(model, folder, tmp_path / "run")
+    assert result["kept"] == "settings"
+    assert result["per_unit"]["none"]["start"] == 0
+    assert result["per_unit"]["none"]["settings"] == 1
+
+
+def test_a_speck_leads_no_least_area(model: Path, tmp_path: Path) -> None:
+    given = fields(4)
+    for _, labels in given.values():
+        labels[0, 0], labels[0, 95] = 70, 71
+    result = settings(model, save(tmp_path / "d", given), tmp_path / "run")
+    assert any("8 annotated cells" in note for note in result["notes"])
+    assert result["moved"]["minimum_area"][1] > 25
+
+
+def test_a_diameter_that_suits_all_images_is_stored_and_used(tmp_path: Path) -> None:
+    start = bright_model(tmp_path / "start.onnx", median_diameter=12.0)
+    folder = save(tmp_path / "d", fields(4))
+    from bigkingxxl.training.finetune.choice import common_diameter
+    from bigkingxxl.training.finetune.files import Choice, write_start
+
+    true = {each: float(np.sqrt(4 * 144 / np.pi)) for each in open_dataset(folder).ids}
+    diameter = common_diameter(true, list(true))
+    assert diameter == pytest.approx(13.54, rel=0.05)
+    points = read_card(start).operating_points
+    made = write_start(start, tmp_path, Choice(diameter, points), ("f0",))
+    predictor, card = load_predictor(made, "cpu")
+    source = open_dataset(folder).source("f0")
+    assert predictor.candidates(source).relative_size == pytest.approx(12 / diameter)
+    assert not predictor.is_unknown(source)
+    source.cell_diameter = 24.0
+    assert predictor.candidates(source).relative_size == pytest.approx(0.5)
+    assert card.prediction.diameter == diameter
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+
+
+def test_no_cells_at_all_is_said(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(2, cells=0))
+    with pytest.raises(InputError, match="no annotated cells"):
+        settings(model, folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_ignore_mask_of_another_size_is_said(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(3))
+    (folder / "ignore").mkdir()
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(folder / "ignore" / "f1.png")
+    with pytest.raises(FormatError, match="f1"):
+        settings(model, folder, tmp_path / "run")
+
+
+def test_images_of_other_channels_are_said(tmp_path: Path) -> None:
+    start = bright_model(tmp_path / "start.onnx", image_channels=3)
+    with pytest.raises(InputError, match=r"1 channels.*takes 3"):
+        settings(start, save(tmp_path / "d", fields(3)), tmp_path / "run")
+
+
+def test_a_finished_run_is_not_overwritten(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(3, flecks=0))
+    settings(model, folder, tmp_path / "run")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="finished run"):
+            settings(model, folder, tmp_path / "run", resume=resume)
+    with pytest.raises(InputError, match="nothing to resume"):
+        settings(model, folder, tmp_path / "other", resume=True)
+
+
+def test_a_start_of_another_method_is_said_before_anything_is_done(
+    model: Path, tmp_path: Path
+) -> None:
+    own = load_recipe("finetune", init=str(model))
+    with pytest.raises(InputError, match="method 'unetr'"):
+        finetune(own, open_dataset(save(tmp_path / "d", fields(3))), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def command(model: Path, folder: Path, out: Path, *more: str) -> list[str]:
+    return ["train", "finetune", "--data", str(folder), "--out", str(out), "--init", str(model),
+            "--set", "method=unetr", "--stage", "settings", *more]  # fmt: skip
+
+
+def test_the_first_stage_imports_no_torch(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(3))
+    arguments = ["bigkingxxl", *command(model, folder, tmp_path / "run", "--json-lines")]
+    heavy = ["torch", "torchvision", "timm", "lightning", "monai", "onnx"]
+    code = (
+        "import sys\nfrom bigkingxxl.cli.main import main\n"
+        f"sys.argv = {arguments!r}\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"assert not set({heavy!r}) & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (lines[0]["event"], lines[-1]["event"]) == ("begin", "result")
+    assert lines[-1]["kept"] == "settings"
+
+
+def test_the_command_says_what_was_found(model: Path, tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(4))
+    plain = CliRunner().invoke(app, command(model, folder, tmp_path / "a"))
+    assert plain.exit_code == 0, plain.output
+    assert "gain +" in plain.stdout
+    assert str(tmp_path / "a" / "model.onnx") in plain.stdout
+    assert "100 %" in plain.stderr
+    as_json = CliRunner().invoke(app, command(model, folder, tmp_path / "b", "--json", "--quiet"))
+    assert json.loads(as_json.stdout)["kept"] == "settings"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--fold", "0"], "--fold is given"),
+        (["--stage", "both"], "--stage is 'both'"),
+        (["--leave-out", "x"], "--leave-out is given"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    more: list[str], words: str, model: Path, tmp_path: Path
+) -> None:
+    folder = save(tmp_path / "d", fields(3))
+    result = CliRunner().invoke(app, [*command(model, folder, tmp_path / "run"), *more])
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_options_of_fine_tunings_are_refused_elsewhere(tmp_path: Path) -> None:
+    folder = save(tmp_path / "d", fields(3))
+    result = CliRunner().invoke(
+        app,
+        ["train", "compact", "--data", str(folder), "--json-lines", "--out", str(tmp_path / "o")],
+    )
+    assert result.exit_code == 2
+    assert "--json-lines is for fine-tunings" in result.stderr
