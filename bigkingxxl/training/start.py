@@ -81,7 +81,7 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     """
     card = model.card
     if measures_size(model):
-        return adapted_by_size(recipe, card)
+        return adapted_by_size(recipe, model)
     ratio = known_diameter(card, sizes.median_diameter) / sizes.median_diameter
     scale = float(np.clip(card.prediction.scale * ratio, *SCALES))
     own = recipe.model_fields_set
@@ -111,18 +111,22 @@ def measures_size(model: Model) -> bool:
     return has_map and model.card.median_diameter is not None
 
 
-def adapted_by_size(recipe: Recipe, card: ModelCard) -> Recipe:
+def adapted_by_size(recipe: Recipe, model: Model) -> Recipe:
     """The same for a model that knows one size of cells and tells which one an image shows.
 
     It looks as before; each image is brought to its size by the cells that are annotated there.
     """
-    own = recipe.model_fields_set
+    card, own = model.card, recipe.model_fields_set
     prediction = card.prediction.changed(**recipe.prediction.model_dump(exclude_unset=True))
     diameter = (card.median_diameter or 1.0) * prediction.scale
     points = card.operating_points.changed(tuned_on=())
     augment = recipe.augment
     if augment.diameter is None:
-        augment = augment.changed(diameter=diameter, diameter_of="image")
+        by_width = isinstance(model.method, DenseMethod) and (
+            model.method.representation.width_map is not None
+        )
+        how = "width" if by_width else "image"
+        augment = augment.changed(diameter=diameter, diameter_of=how)
     return recipe.changed(
         adapt=False,
         prediction=prediction.model_dump(),

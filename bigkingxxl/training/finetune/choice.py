@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from bigkingxxl.evaluation.gain import sure_gain
 from bigkingxxl.evaluation.partial import Ignored, counted
 from bigkingxxl.evaluation.seen import Seen
 from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner
-from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
@@ -20,6 +19,7 @@ from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.training.finetune.looks import SeenByOthers, SizedSeen
 from bigkingxxl.training.finetune.units import Units
+from bigkingxxl.widths import typical_size
 
 STEPS_PER_OCTAVE = 16  # of diameters that are tried
 ANY = "any"  # the type of all images where types are not told apart
@@ -30,7 +30,8 @@ class Choice:
     """How a model is to look and decide.
 
     Attributes:
-        diameter: of the cells in all images, in pixels; None: judged image by image.
+        diameter: of the cells in all images, in pixels (their width, where the model goes by
+            that); None: judged image by image.
         points: the operating points.
     """
 
@@ -43,7 +44,6 @@ class Truth:
 
     Attributes:
         cells: by unit, the cells that count; ignored: by unit, bool[H, W] or None.
-        diameters: by unit, the diameter of its median cell in pixels; units without are left out.
         types: by unit, whose knobs it helps to choose.
         is_typed: whether these are the types that the model tells apart.
     """
@@ -52,12 +52,15 @@ class Truth:
         data = units.data
         self.ignored: dict[str, Ignored | None] = {each: data.ignored(each) for each in data.ids}
         self.cells = {each: counted(data.instances(each), self.ignored[each]) for each in data.ids}
-        found = {each: disc_diameter(own.areas()) for each, own in self.cells.items()}
-        self.diameters = {each: float(np.median(own)) for each, own in found.items() if len(own)}
         own = {each: data.cell_type(each) for each in data.ids}
         shown = {name for name in own.values() if name is not None}
         self.is_typed = len(type_names) > 1 and bool(shown) and shown <= set(type_names)
         self.types = own if self.is_typed else dict.fromkeys(data.ids, ANY)
+
+    def sizes(self, ids: Iterable[str], *, by_width: bool) -> list[float]:
+        """The median size of each unit's cells in pixels; units without cells are left out."""
+        found = (typical_size(self.cells[each], by_width=by_width) for each in ids)
+        return [size for size in found if size is not None]
 
     def counted(self, image_id: str, found: Instances) -> Instances:
         """The predicted cells of a unit that count."""
@@ -134,9 +137,12 @@ class Chooser:
 
     def _size(self, ids: Sequence[str]) -> float | None:
         """One diameter for all where it is surely better than what the model judges by itself."""
-        now, common = self.start.diameter, common_diameter(self.truth.diameters, ids)
-        if common is None or self.card.median_diameter is None:
+        now = self.start.diameter
+        by_width = next(iter(self.predictors.values())).measures_width
+        sizes = self.truth.sizes(ids, by_width=by_width)
+        if not sizes or self.card.median_diameter is None:
             return now
+        common = common_size(sizes)
         before, after = (self._start_scores(each, ids) for each in (now, common))
         gain = sure_gain(after - before, ids, self.units.groups)
         return common if gain > CLEAR_GAIN else now
@@ -154,12 +160,9 @@ def tuner_of(seen: Seen, truth: Truth, groups: Mapping[str, str]) -> Tuner:
     return Tuner(seen, truth.cells, truth.types, groups, ignored=truth.ignored)
 
 
-def common_diameter(diameters: Mapping[str, float], ids: Sequence[str]) -> float | None:
-    """The median over units of the diameter of their median cells, to a sixteenth of an octave."""
-    known = [diameters[each] for each in ids if each in diameters]
-    if not known:
-        return None
-    octaves = np.round(STEPS_PER_OCTAVE * np.median(np.log2(known))) / STEPS_PER_OCTAVE
+def common_size(sizes: Sequence[float]) -> float:
+    """The median of sizes in pixels, to a sixteenth of an octave."""
+    octaves = np.round(STEPS_PER_OCTAVE * np.median(np.log2(sizes))) / STEPS_PER_OCTAVE
     return float(2.0**octaves)
 
 

@@ -19,6 +19,8 @@ from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.training.finetune.choice import Choice, common_size
+from bigkingxxl.training.finetune.files import write_start
 from bigkingxxl.training.finetune.run import finetune
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from tests.training.finetune.data import bright_model, field, fields, save
@@ -122,11 +124,7 @@ def test_a_speck_leads_no_least_area(model: Path, tmp_path: Path) -> None:
 def test_a_diameter_that_suits_all_images_is_stored_and_used(tmp_path: Path) -> None:
     start = bright_model(tmp_path / "start.onnx", median_diameter=12.0)
     folder = save(tmp_path / "d", fields(4))
-    from bigkingxxl.training.finetune.choice import common_diameter
-    from bigkingxxl.training.finetune.files import Choice, write_start
-
-    true = {each: float(np.sqrt(4 * 144 / np.pi)) for each in open_dataset(folder).ids}
-    diameter = common_diameter(true, list(true))
+    diameter = common_size(4 * [float(np.sqrt(4 * 144 / np.pi))])
     assert diameter == pytest.approx(13.54, rel=0.05)
     points = read_card(start).operating_points
     made = write_start(start, tmp_path, Choice(diameter, points), ("f0",))

@@ -174,11 +174,10 @@ def test_a_training_learns_some_images_alone_and_keeps_what_scores_mean(
     small: Path, tmp_path: Path
 ) -> None:
     data = open_dataset(save(tmp_path / "d", fields(3)))
+    own = data.ids[:2]
     trainer = Trainer(few_steps(small), read_card(small), "cpu")
     told: list[float] = []
-    made = trainer.train(
-        data, data.ids[:2], tmp_path / "t", 1.0, lambda done, left: told.append(done)
-    )
+    made = trainer.train(data, own, tmp_path / "t", 1.0, lambda done, left: told.append(done))
     card = read_card(made)
     assert card.trained_on == own
     assert card.type_names == ("cell",)

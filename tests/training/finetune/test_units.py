@@ -23,11 +23,11 @@ def test_several_images_are_kept_back_as_they_are(tmp_path: Path) -> None:
 
 
 def test_one_image_is_parted_into_regions_that_show_it_whole(tmp_path: Path) -> None:
-    rows = [np.hstack([field(seed)[place] for seed in (0, 1)]) for place in (0, 1)]
-    labels = rows[1].copy()
-    labels[:, 96:][labels[:, 96:] > 0] += 9
-    image = np.vstack([rows[0], rows[0][::-1]])
-    labels = np.vstack([labels, np.where(labels[::-1] > 0, labels[::-1] + 18, 0)])
+    left, right = field(0), field(1)
+    upper = np.hstack([left[1], np.where(right[1] > 0, right[1] + 9, 0)])
+    labels = np.vstack([upper, np.where(upper[::-1] > 0, upper[::-1] + 18, 0)])
+    image = np.hstack([left[0], right[0]])
+    image = np.vstack([image, image[::-1]])
     data = open_dataset(save(tmp_path / "d", {"only": (image, labels)}))
     found = units_of(data)
     assert found.kind == "regions"
