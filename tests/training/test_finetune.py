@@ -250,7 +250,7 @@ def test_a_model_of_another_method_ends_in_one_sentence(tmp_path: Path) -> None:
 def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
     folder = pairs(tmp_path / "data", {"x": discs((80, 80), 20, 60)})
     still = ["augment.size=64", "training.epochs=1", "training.crops_per_epoch=2",
-             "training.batch_size=2", "training.workers=0",
+             "training.batch_size=2", "training.workers=0", "varied_images=0",
              "training.learning_rate=1e-9"]  # fmt: skip
     own = load_recipe("finetune", still, init="open")
     card, before = read_card(resolve_model("open")), load_start(own)
