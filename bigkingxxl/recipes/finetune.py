@@ -32,4 +32,4 @@ training = {
 }
 varied_images = 12
 finish = {"start_share": 0.3}
-finetune = {}
+finetune = {"checks": 2, "check_share": 0.5}
