@@ -32,7 +32,8 @@ Size = tuple[int, int]
 Ids = tuple[str, ...]
 Ignored = NDArray[np.bool_]
 # Layouts of cells and their images.
-WITH_IMAGES = ("kaggle", "ctc", "pairs", "masks", "coco", "submission", "nested pairs")
+WITH_IMAGES = ("kaggle", "ctc", "pairs", "masks", "coco", "submission", "nested pairs",
+               "corrections")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,6 +236,10 @@ def _run_predictions(folder: Path, truth: Truth) -> Predictions:
     changed = sum(bool(images[own].changed) for own in names)
     if changed:
         notes.append(f"{changed} images of {folder} were corrected by a person: these are scored")
+    viewed = sum(images[own].viewed is not None for own in names)
+    if viewed:
+        notes.append(f"{viewed} images of {folder} were corrected in the viewer: their cells as "
+                     "predicted are scored (corrections/ holds the others)")  # fmt: skip
     if len(names) < len(images):
         unknown = [own for own in images if own not in names]
         notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")

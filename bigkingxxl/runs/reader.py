@@ -29,6 +29,7 @@ from bigkingxxl.runs.store import (
     RunStore,
     State,
 )
+from bigkingxxl.runs.viewed import viewed_image
 
 if TYPE_CHECKING:
     from bigkingxxl.io.tables.measurements import Table
@@ -86,14 +87,15 @@ class ImageResult:
         row = dict(self.record.details["row"])
         return ImageSummary(**{**row, "warnings": tuple(row["warnings"])})
 
-    @property
+    @cached_property
     def numbered_cells(self) -> NumberedCells:
-        """The cells and their numbers in the label image, as that is now.
+        """The cells and their numbers, as a person corrected them in the viewer or by hand.
 
         Raises:
             InputError, FormatError: they are not there, or damaged.
         """
-        return self.predicted_cells
+        viewed = viewed_image(self.store, self.name)
+        return self.predicted_cells if viewed is None else viewed.cells()
 
     @cached_property
     def predicted_cells(self) -> NumberedCells:

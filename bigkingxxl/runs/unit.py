@@ -19,6 +19,7 @@ from bigkingxxl.errors import FormatError, ImageError, InputError, OutputError, 
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.corrections import CorrectedImage
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.run_cells import (
     NumberedCells,
@@ -43,6 +44,7 @@ from bigkingxxl.runs.store import (
     belongs,
     format_key,
 )
+from bigkingxxl.runs.viewed import check_same_image, identity_of, viewed_image
 
 log = logging.getLogger(__name__)
 
@@ -196,9 +198,10 @@ class _Unit:
             self._write(to_write, found)
             summary = self._summarise()
         self.store.forget(FAILURE, self.image.name)
+        is_corrected = self.correction is not None or self.viewed is not None
         return Outcome(
             self.image.name, summary.details["row"]["cells"], bool(to_write) or not is_summed,
-            "", summary.warnings, kept, self.correction is not None, self._replaced(before),
+            "", summary.warnings, kept, is_corrected, self._replaced(before),
         )  # fmt: skip
 
     def _replaced(self, before: Record | None) -> Path | None:
@@ -215,6 +218,11 @@ class _Unit:
         return self.store.stamp(self.image.path, None if known is None else known.seen)
 
     @cached_property
+    def viewed(self) -> CorrectedImage | None:
+        """What a person corrected in the viewer; the run's own label image stays as it is."""
+        return viewed_image(self.store, self.image.name)
+
+    @cached_property
     def correction(self) -> Found | None:
         """The label image, where a person changed it since it was written."""
         labels = self._find("labels")
@@ -228,6 +236,8 @@ class _Unit:
     @cached_property
     def identity(self) -> str:
         """The fingerprint of what the cells are."""
+        if self.viewed is not None:
+            return identity_of(self.viewed, self.work.settings.run)
         if self.correction is None or self.correction.stamp is None:
             return self.work.settings.run
         return fingerprint([self.work.settings.run, self.correction.stamp.sha256])
@@ -235,6 +245,8 @@ class _Unit:
     def _key(self, kind: str) -> str:
         if kind in IMAGE_FORMATS and IMAGE_FORMATS[kind].of_candidates:
             return format_key(self.work.settings.key, kind)
+        if kind == "labels" and self.viewed is not None:
+            return format_key(self.work.settings.run, kind)
         return format_key(self.identity, kind)
 
     def _find(self, kind: str) -> Found:
@@ -289,7 +301,10 @@ class _Unit:
 
     @cached_property
     def cells(self) -> NumberedCells:
-        """The cells of the image: those selected, or those of a label image that was corrected."""
+        """The cells of the image: those selected, or those that a person corrected."""
+        if self.viewed is not None:
+            check_same_image(self.viewed, self.seen)
+            return self.viewed.cells()
         if self.correction is None:
             return NumberedCells.of(self.selected)
         place = self.store.place("labels", self.image.name)
@@ -323,7 +338,10 @@ class _Unit:
             lambda: self.candidates, self.image.frame,
         )  # fmt: skip
         for kind in kinds:
-            write = partial(_write_format, kind, image)
+            shown = image
+            if kind == "labels" and self.viewed is not None:  # corrected ones lie elsewhere
+                shown = replace(image, cells=NumberedCells.of(self.selected))
+            write = partial(_write_format, kind, shown)
             record = self._record(kind, self._key(kind), **details_of(kind, image))
             self.store.write(record, found[kind], write)
 

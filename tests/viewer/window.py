@@ -30,7 +30,7 @@ _names = itertools.count(1)
 class Server:
     """A server without a socket, for one folder."""
 
-    def __init__(self, folder: Path, *, annotate: bool = False, model: str = "synthetic") -> None:
+    def __init__(self, folder: Path, *, annotate: bool = False, model: str = "open") -> None:
         self.session = Session(open_workspace(folder, annotate=annotate))
         self.jobs = Jobs(self.session, model)
         app = App(self.session, self.jobs, TOKEN, PORT)

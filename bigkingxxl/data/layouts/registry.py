@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.layouts.coco import annotation_files, open_coco
+from bigkingxxl.data.layouts.corrections import open_corrections
 from bigkingxxl.data.layouts.ctc import is_ctc, open_ctc
 from bigkingxxl.data.layouts.files import is_files, is_nested_files, open_files, open_nested_files
 from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle, open_kaggle
@@ -18,6 +19,7 @@ from bigkingxxl.data.layouts.masks import is_masks, open_masks
 from bigkingxxl.data.layouts.run import is_run, open_run_folder
 from bigkingxxl.data.layouts.submission import is_submission, open_submission
 from bigkingxxl.data.layouts.zarr import is_zarr_set, open_zarr_set
+from bigkingxxl.io.annotations.corrections import is_corrections
 from bigkingxxl.io.annotations.registry import json_kind
 
 
@@ -51,6 +53,7 @@ def _is_coco_file(path: Path) -> bool:
 
 FOLDERS: dict[str, Layout] = {
     "run": Layout("a folder of `bigkingxxl predict`", is_run, open_run_folder),
+    "corrections": Layout("corrections of `bigkingxxl view`", is_corrections, open_corrections),
     "zarr": Layout("x.zarr with labels/ in it (OME-Zarr)", is_zarr_set, open_zarr_set),
     "kaggle": Layout("train.csv beside train/", is_kaggle, open_kaggle),
     "ctc": Layout("01/ beside 01_GT/SEG/ or 01_ST/SEG/", is_ctc, open_ctc),

@@ -1,7 +1,7 @@
 """The folder that `bigkingxxl predict` wrote, as a data set: its cells as they are now.
 
-Where a person changed a label image, `_seg.npy`, ROIs or GeoJSON in it, what they made of the cells
-counts; of other images the cells are those that were found.
+Where a person corrected cells in the viewer, or changed a label image, `_seg.npy`, ROIs or GeoJSON,
+what they made of the cells counts; of other images the cells are those that were found.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.layouts.annotated_files import check_agreement, types_in, with_types
-from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError
+from bigkingxxl.data.layouts.corrections import annotated
+from bigkingxxl.data.layouts.reading import OPTIONS, opened
+from bigkingxxl.errors import BigKingXXLError, FormatError
 from bigkingxxl.files import file_hash
-from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.corrections import CORRECTIONS, CorrectedImage, corrected_image
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
 from bigkingxxl.io.annotations.run_cells import corrected_cells, load_cells
-from bigkingxxl.io.images.image_files import open_images
 from bigkingxxl.io.tables.csv_table import BadRows
 
 RUN_FILE, RECORDS, CELLS, SUMMARY = "run.json", "records", "cells", "summary"
-OPTIONS = ("channel", "frames", "z", "position")  # of opening images, as `run.json` keeps them
 # Folder and ending of the files that programs for images read, correct and write again.
 CORRECTABLE = {
     "labels": ("labels", ".tif"),
@@ -45,6 +45,7 @@ class RunImage:
         image_id: its id; path: its file; place: of its results in each of the run's folders.
         is_plane: True for one of several images of a file.
         changed: the files of its cells that a person changed.
+        viewed: what a person corrected in the viewer, where that is anything.
     """
 
     image_id: str
@@ -52,6 +53,12 @@ class RunImage:
     place: str
     is_plane: bool = False
     changed: tuple[AnnotationFile, ...] = ()
+    viewed: CorrectedImage | None = None
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a person corrected its cells, here or there."""
+        return bool(self.changed) or self.viewed is not None
 
 
 def is_run(folder: Path) -> bool:
@@ -76,25 +83,30 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         raise FormatError(f"{folder} holds no cells of images that are still there")
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
-    corrected = sum(bool(images[image_id].changed) for image_id in kept)
+    corrected = sum(images[image_id].is_corrected for image_id in kept)
     sentence = (
         f"{corrected} of {len(kept)} images in {folder} were corrected by a person; the cells of "
         "the others are those that the model found"
     )
+    notes = [sentence]
+    if any(images[image_id].viewed for image_id in kept):
+        notes.append(f"{folder / CORRECTIONS} holds what was reviewed alone")
     reading = _mapping(_json(folder / RUN_FILE).get("reading"))
     options = {name: reading.get(name) for name in OPTIONS if reading.get(name) is not None}
     parts = {image_id for image_id in kept if options or images[image_id].is_plane}
+    paths = {image_id: images[image_id].path for image_id in kept}
     return Dataset(
         layout="run",
         root=folder,
         ids=tuple(kept),
         type_names=names,
-        paths={image_id: images[image_id].path for image_id in kept},
+        paths=paths,
         read_instances=reader.instances,
-        read_source=partial(_source, images, options) if parts else None,
+        read_ignored=reader.ignored,
+        read_source=partial(opened, paths, options) if parts else None,
         is_part=parts.__contains__,
         skipped=tuple(bad.messages),
-        notes=(sentence,),
+        notes=tuple(notes),
     )
 
 
@@ -106,11 +118,21 @@ class _RunCells:
 
     def instances(self, image_id: str) -> Instances:
         """The cells of an image, types among `type_names`."""
-        return with_types(cells_now(self.folder, self.images[image_id]), self.type_names)
+        return with_types(_annotated(self.folder, self.images[image_id]), self.type_names)
+
+    def ignored(self, image_id: str) -> Ignored | None:
+        """What nobody reviewed of an image that was corrected in the viewer."""
+        viewed = self.images[image_id].viewed
+        return None if viewed is None else viewed.ignored()
+
+
+def _annotated(folder: Path, image: RunImage) -> Instances:
+    """The cells of an image as a person left them, in the viewer or elsewhere."""
+    return cells_now(folder, image) if image.viewed is None else annotated(image.viewed)
 
 
 def cells_now(folder: Path, image: RunImage) -> Instances:
-    """The cells of an image as a person left them, or as they were found.
+    """The cells of an image as a person left them in the run's files, or as they were found.
 
     What was corrected in a format without types keeps the types of the cells that were found.
 
@@ -151,6 +173,7 @@ def run_images(folder: Path) -> list[RunImage]:
                 RunImage(
                     str(record.get("image", place)), Path(str(record["path"])), place,
                     record.get("frame") is not None, tuple(_changed(folder, place)),
+                    corrected_image(folder / CORRECTIONS, place),
                 )
             )  # fmt: skip
     return images
@@ -176,28 +199,15 @@ def _type_names(
     kept = []
     for image_id, image in images.items():
         try:
-            cells = cells_now(folder, image)
+            cells = _annotated(folder, image)
         except BigKingXXLError as error:
             bad.add_text(str(error))
             continue
-        names.update(dict.fromkeys(types_in(cells) if image.changed else cells.type_names))
+        names.update(dict.fromkeys(types_in(cells) if image.is_corrected else cells.type_names))
         kept.append(image_id)
     if not kept:
         raise FormatError(f"{folder} holds no cells that can be read")
     return tuple(names), kept
-
-
-def _source(
-    images: Mapping[str, RunImage], options: Mapping[str, Any], image_id: str
-) -> ImageSource:
-    """An image as the run opened it: its channel, and its plane of a series."""
-    path = images[image_id].path
-    # Without a name a source is called as the mark of its plane, such as `_t003`.
-    planes = [each for each in open_images(path, **options, name="")
-              if image_id.endswith(each.name)]  # fmt: skip
-    if not planes:
-        raise ImageError(f"{path} no longer holds the image '{image_id}'")
-    return max(planes, key=lambda each: len(each.name))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from bigkingxxl.files import write_bytes, write_text
 from bigkingxxl.instances import NO_TYPE, Instances, PixelSize
 from bigkingxxl.io.annotations.label_images import read_label_image, write_labels
 from bigkingxxl.io.annotations.run_cells import NumberedCells
+from bigkingxxl.io.images.folders import CORRECTIONS_FILE
 
-CORRECTIONS, CORRECTIONS_FILE = "corrections", "corrections.json"
+CORRECTIONS = "corrections"
 FORMAT = "bigkingxxl-corrections-1"
 LABELS, CELLS, REVIEWED, JOURNAL = "labels", "cells", "reviewed", "journal"
 WHITE = 255
@@ -61,6 +62,7 @@ class CorrectedImage:
         reviewed: the share of its pixels that a person reviewed.
         notes: of each cell, by its number.
         before: SHA-256 of the run's label image that the corrections began with, "" where none.
+        seen: SHA-256 of the image's file when they began.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class CorrectedImage:
     reviewed: float = 0.0
     notes: Mapping[int, CellNote] = field(default_factory=dict, repr=False)
     before: str = ""
+    seen: str = ""
 
     @property
     def labels_path(self) -> Path:
@@ -85,6 +88,11 @@ class CorrectedImage:
     def type_names(self) -> tuple[str, ...]:
         """The types that occur, sorted; one at least."""
         return tuple(sorted({note.type for note in self.notes.values()})) or (NO_TYPE,)
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether any of it is reviewed."""
+        return self.done or self.reviewed > 0
 
     @property
     def is_whole(self) -> bool:
@@ -210,7 +218,7 @@ def _loaded(folder: Path, place: str, path: Path) -> CorrectedImage:
             (int(size[0]), int(size[1])),
             None if pixel_size is None else (float(pixel_size[0]), float(pixel_size[1])),
             int(values["revision"]), bool(values["done"]), float(values["reviewed"]), notes,
-            str(values["before"]),
+            str(values["before"]), str(values["seen"]),
         )  # fmt: skip
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         raise FormatError(f"{path} is damaged: {error}") from error
@@ -233,16 +241,15 @@ def write_corrected(
     Raises:
         OutputError: a file cannot be written.
     """
-    write_labels(
-        image.labels_path, labels, image.pixel_size_um, is_single=len(image.notes) == 1
-    )
-    _write_reviewed(place_in(image.folder, REVIEWED, image.place), reviewed)
+    write_labels(image.labels_path, labels, image.pixel_size_um, is_single=len(image.notes) == 1)
+    shown = np.ones_like(reviewed) if image.done else reviewed
+    _write_reviewed(place_in(image.folder, REVIEWED, image.place), shown)
     notes = sorted(image.notes.items())
     values = {
         "image": image.image, "path": str(image.path), "beside": _beside(image),
         "frame": image.frame, "size": image.size, "pixel_size_um": image.pixel_size_um,
         "revision": image.revision, "done": image.done, "reviewed": image.reviewed,
-        "before": image.before,
+        "before": image.before, "seen": image.seen,
         "cells": {
             "id": [number for number, _ in notes],
             "origin": [note.origin for _, note in notes],
@@ -268,5 +275,3 @@ def _write_reviewed(path: Path, reviewed: NDArray[np.bool_]) -> None:
     content = BytesIO()
     Image.fromarray(reviewed.astype(np.uint8) * WHITE).save(content, "PNG", compress_level=1)
     write_bytes(path, content.getvalue())
-
-

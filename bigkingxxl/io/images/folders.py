@@ -32,6 +32,7 @@ TRACKING_ENDINGS = ("_GT", "_ST", "_RES", "_ERR_SEG")
 RUN_FOLDERS = frozenset(("candidates", "labels", "overlays", "measurements", "thumbnails",
                          "imagej", "qupath", "cellpose", "records", "cells"))  # fmt: skip
 RUN_FILES = frozenset(("contact_sheet.png", "report.html"))
+CORRECTIONS_FILE = "corrections.json"  # in a folder that the viewer wrote
 OME = ".ome"
 
 LABELS, RESULTS, LINKS, OTHERS, TWICE, UNREADABLE, PARTS = (
@@ -224,6 +225,8 @@ def _is_run(names: Collection[str]) -> bool:
 def _reason(folder: Path, beside: Collection[str], is_run: bool) -> str | None:
     """Why a sub-folder is not searched, None where it is."""
     if is_run and folder.name in RUN_FOLDERS:
+        return RESULTS
+    if (folder / CORRECTIONS_FILE).is_file():
         return RESULTS
     has_images = any(name.lower() in IMAGE_FOLDERS for name in beside)
     if folder.name.lower() in LABEL_FOLDERS and has_images:

@@ -82,15 +82,18 @@ class Journal:
 
     # ---- writing --------------------------------------------------------------------------------
 
-    def begin(self, document: Document, image: str) -> None:
+    def begin(self, document: Document, head: dict[str, str]) -> None:
         """Begin with a document that no edit has changed.
+
+        Args:
+            head: what is to be known of the image.
 
         Raises:
             OutputError: it cannot be written.
         """
         self.state_path.unlink(missing_ok=True)
-        self._write(self.start_path, document, image)
-        line = _line({"format": FORMAT, "image": image})
+        self._write(self.start_path, document)
+        line = _line({"format": FORMAT, **head})
         write_durably(self.path, line)
         self.lines = len(line)
 
@@ -105,18 +108,18 @@ class Journal:
         append_whole(self.path, line, durable=True)
         self.lines += len(line)
 
-    def write_state(self, document: Document, image: str) -> None:
+    def write_state(self, document: Document) -> None:
         """Write the state with all edits so far.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self._write(self.state_path, document, image)
+        self._write(self.state_path, document)
         self.state_at = document.revision
 
-    def _write(self, path: Path, document: Document, image: str) -> None:
+    def _write(self, path: Path, document: Document) -> None:
         header = {
-            "format": FORMAT, "image": image, "revision": document.revision,
+            "format": FORMAT, "revision": document.revision,
             "next_cell": document.next_cell, "done": document.done, "lines": self.lines,
             "last_window": document.last_window,
             "windows": {name: vars(last) for name, last in document.windows.items()},
@@ -154,7 +157,7 @@ class Journal:
             with self.path.open("r+b") as stream:
                 stream.truncate(whole)
         self.lines = whole
-        self._check_head(content)
+        self._head(content)
         for past in self._edits(content[offset or content.find(b"\n") + 1 : whole]):
             try:
                 document.check(past.edit)
@@ -193,13 +196,24 @@ class Journal:
             except ValidationError as error:
                 raise FormatError(f"{self.path} is damaged: a line is no edit") from error
 
-    def _check_head(self, content: bytes) -> None:
+    def head(self) -> dict[str, Any]:
+        """What is to be known of the image.
+
+        Raises:
+            FormatError: the file is damaged, or a newer version wrote it.
+        """
+        with self.path.open("rb") as stream:
+            return self._head(stream.readline())
+
+    def _head(self, content: bytes) -> dict[str, Any]:
         try:
-            found = json.loads(content[: content.find(b"\n") + 1])["format"]
+            head: dict[str, Any] = json.loads(content[: content.find(b"\n") + 1])
+            found = head["format"]
         except (ValueError, LookupError, TypeError) as error:
             raise FormatError(f"{self.path} is damaged: it does not begin as a journal") from error
         if found != FORMAT:
             raise FormatError(f"{self.path} was written by another version ({found})")
+        return head
 
     def _newest_state(self) -> tuple[Document, int]:
         if self.state_path.is_file():

@@ -120,9 +120,19 @@ class Predicting:
         with store.at_work(settings.run):
             store.check_alone(settings.run)
             workspace.reload()
+            self._note_failed(workspace, store, settings)
             work = Work(settings, selection, predictor, partial(warnings_for, card))
             yield partial(self._predict, workspace, store, work)
             make_tables(store, settings)
+
+    def _note_failed(self, workspace: ImagesWorkspace, store: Any, settings: Any) -> None:
+        """Have the run's summary tell of files that cannot be opened, as that of `predict`."""
+        from bigkingxxl.runs.unit import fail
+
+        for image in workspace.images().values():
+            if image.state == "failed" and (workspace.done is None or image.name not in
+                                            workspace.done.run):  # fmt: skip
+                fail(store, settings, image.name, image.path, BigKingXXLError(image.failure))
 
     def _predict(
         self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigkingxxl.errors import BigKingXXLError, OutputError
+from bigkingxxl.errors import BigKingXXLError, FormatError, OutputError
 from bigkingxxl.files import clear_temporaries
 from bigkingxxl.io.annotations.corrections import (
     JOURNAL,
@@ -25,6 +25,7 @@ from bigkingxxl.io.annotations.corrections import (
 )
 from bigkingxxl.locks import locked
 from bigkingxxl.runs.names import place_of
+from bigkingxxl.runs.records import Stamp
 from bigkingxxl.viewer.contract import Cell, Edit
 from bigkingxxl.viewer.server.document import Document
 from bigkingxxl.viewer.server.journal import STATE_EVERY, Journal
@@ -55,6 +56,7 @@ class Held:
     document: Document
     journal: Journal
     before: str
+    seen: str
     pixel_size_um: tuple[float, float] | None
     dirty: float | None = None
     cost: float = 0.0
@@ -173,8 +175,10 @@ class Shelf:
         if journal.exists():
             document = journal.load(repair=self._is_claimed)
             on_disk = self.corrected(image)
-            held = Held(image, document, journal, "" if on_disk is None else on_disk.before,
-                        source.pixel_size_um)  # fmt: skip
+            head = journal.head()
+            held = Held(image, document, journal, str(head.get("before", "")),
+                        str(head.get("seen", "")), source.pixel_size_um)  # fmt: skip
+            _check_same(image, held)
             _check_size(image, document, source.shape)
             if on_disk is None or on_disk.revision != document.revision:
                 held.dirty = time.monotonic()
@@ -182,7 +186,7 @@ class Shelf:
         start = self.workspace.start(image)
         document = Document(start.labels, dict(start.cells), start.reviewed.copy())
         _check_size(image, document, source.shape)
-        return Held(image, document, journal, start.before, source.pixel_size_um)
+        return Held(image, document, journal, start.before, "", source.pixel_size_um)
 
     def _make_room(self, but: str) -> None:
         total = sum(held.weight for held in self._held.values())
@@ -227,7 +231,9 @@ class Shelf:
                 if self.claim():
                     continue  # what another process wrote before is to be read first
                 if document.revision == 0 and not held.journal.exists():
-                    held.journal.begin(document, image.name)
+                    held.seen = Stamp.of(image.path).sha256
+                    head = {"image": image.name, "before": held.before, "seen": held.seen}
+                    held.journal.begin(document, head)
                 held.journal.append(edit)
                 try:
                     document.apply(edit)
@@ -265,7 +271,7 @@ class Shelf:
                 corrected_of(self.folder, held), held.document.labels, held.document.reviewed
             )
             if held.document.revision - held.journal.state_at >= STATE_EVERY:
-                held.journal.write_state(held.document, held.image.name)
+                held.journal.write_state(held.document)
             held.dirty, held.cost = None, time.monotonic() - began
 
     def _flush_on(self) -> None:
@@ -314,13 +320,22 @@ def corrected_of(folder: Path, held: Held) -> CorrectedImage:
     return CorrectedImage(
         folder, held.journal.place, image.name, image.path.absolute(), image.frame, document.size,
         held.pixel_size_um, document.revision, document.done, document.reviewed_share,
-        notes_of(document.cells), held.before,
+        notes_of(document.cells), held.before, held.seen,
     )  # fmt: skip
 
 
 def notes_of(cells: dict[int, Cell]) -> dict[int, CellNote]:
     """Attributes as they are stored."""
     return {number: CellNote(cell.origin, cell.type, cell.score) for number, cell in cells.items()}
+
+
+def _check_same(image: KnownImage, held: Held) -> None:
+    """Refuse corrections of what was another image then."""
+    if held.seen and Stamp.of(image.path).sha256 != held.seen:
+        raise FormatError(
+            f"{image.path} changed since its cells were corrected: bring it back, or move "
+            f"{held.journal.path} away and correct the new one"
+        )
 
 
 def _check_size(image: KnownImage, document: Document, size: tuple[int, int]) -> None:

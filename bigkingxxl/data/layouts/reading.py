@@ -1,0 +1,28 @@
+"""Images opened as a run opened them: its channel, and their planes of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import ImageError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.io.images.image_files import open_images
+
+OPTIONS = ("channel", "frames", "z", "position")  # of opening images, as `run.json` keeps them
+
+
+def opened(paths: Mapping[str, Path], options: Mapping[str, Any], image_id: str) -> ImageSource:
+    """An image by its id.
+
+    Raises:
+        ImageError: it cannot be read, or its file no longer holds it.
+    """
+    path = paths[image_id]
+    # Without a name a source is called as the mark of its plane, such as `_t003`.
+    planes = [each for each in open_images(path, **options, name="")
+              if image_id.endswith(each.name)]  # fmt: skip
+    if not planes:
+        raise ImageError(f"{path} no longer holds the image '{image_id}'")
+    return max(planes, key=lambda each: len(each.name))
