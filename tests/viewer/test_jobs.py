@@ -64,8 +64,8 @@ def test_a_folder_of_images_is_predicted_what_is_looked_at_first(
     with Server(photos, model=str(model)) as server:  # what is done is done
         server.jobs.begin()
         assert Window(server, window.key).revision == 1
-        states = {each["state"] for each in server.get("/api/images")["images"]}
-        assert states == {"ready", "failed"}
+        kinds = {each["state"] for each in server.get("/api/images")["images"]}
+        assert kinds == {"ready", "failed"}
 
 
 def test_other_thresholds_spare_what_was_corrected(run_folder: Path) -> None:
