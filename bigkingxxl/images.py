@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -19,6 +20,7 @@ Float32 = NDArray[np.float32]
 LEVELS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9,
           100.0)  # fmt: skip
 SUBSAMPLE_ABOVE = 16_000_000
+SAMPLED_PLACES = 4  # each way, of which a sample is chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,23 @@ class ImageStatistics:
     def percentile(self, level: float) -> Float32:
         """float32[C]: interpolated between the levels kept."""
         return np.array([np.interp(level, LEVELS, row) for row in self.percentiles], np.float32)
+
+    def negated(self) -> ImageStatistics:
+        """Those of the image with bright and dark exchanged."""
+        return ImageStatistics(
+            -self.percentiles[:, ::-1], -self.mean, self.std, self.finite_fraction
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers that give the same statistics back, see `of_json`."""
+        return {name: np.asarray(value, np.float64).tolist() for name, value in vars(self).items()}
+
+    @classmethod
+    def of_json(cls, values: Mapping[str, Any]) -> ImageStatistics:
+        """What `as_json` gave."""
+        arrays = (np.array(values[name], np.float32) for name in ("percentiles", "mean", "std"))
+        percentiles, mean, std = arrays
+        return cls(percentiles, mean, std, float(values["finite_fraction"]))
 
     @property
     def is_blank(self) -> bool:
@@ -104,6 +123,39 @@ class ImageSource(ABC):
         return measure(np.concatenate(parts, axis=1)[:, :, None])
 
 
+def busy_windows(source: ImageSource, side: int) -> list[Window]:
+    """Up to four windows of an image, spread over it: in each quarter one with much contrast.
+
+    Where an image is judged by a sample, these are it: cells are seldom spread evenly, and what
+    lies between them tells nothing of them.
+
+    Args:
+        side: of a window, in pixels.
+    """
+    rows, cols = (
+        np.linspace(0, max(length - side, 0), SAMPLED_PLACES).astype(int).tolist()
+        for length in source.shape
+    )
+    half = SAMPLED_PLACES // 2
+    found: list[Window] = []
+    for some_rows in (rows[:half], rows[half:]):
+        for some_cols in (cols[:half], cols[half:]):
+            corners = [(row, col) for row in some_rows for col in some_cols]
+            windows = [Window(r, c, r + side, c + side).clipped(source.shape) for r, c in corners]
+            found.append(max(windows, key=lambda window: _contrast(source, window)))
+    return list(dict.fromkeys(found))
+
+
+def _contrast(source: ImageSource, window: Window) -> float:
+    """The standard deviation of the middle of a window, in spreads of the whole image."""
+    (height, width), (row, col) = window.size, (window.row0, window.col0)
+    top, left = row + height // 4, col + width // 4
+    middle = Window(top, left, top + max(height // 2, 1), left + max(width // 2, 1))
+    pixels = source.read(middle)
+    spread = np.maximum(source.statistics.std, np.float32(1e-30))
+    return float((pixels.std(axis=(1, 2), dtype=np.float64) / spread).mean())
+
+
 def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
     """Pixels start .. stop - 1 of a side, reflected at its ends (the last pixel is repeated)."""
     index = np.arange(start, stop, dtype=np.int64) % (2 * length)
@@ -154,6 +206,29 @@ class ArrayImage(ImageSource):
         """See `ImageSource.read_raw`."""
         rows, cols = window.slices
         return self.pixels[:, rows, cols].astype(np.float32)
+
+
+class PartOfImage(ImageSource):
+    """A window of another image, seen as it would be seen in the whole of it.
+
+    Its statistics are those of the whole image, so that every part is normalised alike.
+
+    Args:
+        source: the image; window: inside it.
+    """
+
+    def __init__(self, source: ImageSource, window: Window) -> None:
+        self.source, self.window = source, window
+        self.name, self.channels, self.shape = source.name, source.channels, window.size
+        self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
+        self.statistics = source.statistics
+
+    def read_raw(self, window: Window) -> Float32:
+        """See `ImageSource.read_raw`."""
+        row, col = self.window.row0, self.window.col0
+        return self.source.read_raw(
+            Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)
+        )
 
 
 class OneChannel(ImageSource):

@@ -71,10 +71,15 @@ class DensePredictor(NetworkPredictor):
         super().__post_init__()
         self.type_names = self.representation.type_names
 
-    def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+    def look(
+        self, source: ImageSource, window: Window, relative: float, cell_type: str | None = None
+    ) -> Candidates:
         """The candidates of a window, in its frame, as at a relative size.
 
         Where the type that it shows is to be seen larger or smaller, it is looked at once more.
+
+        Args:
+            cell_type: whose knobs are taken; by default that which is known, or which it shows.
         """
         looked: list[Float32] = []
 
@@ -82,7 +87,7 @@ class DensePredictor(NetworkPredictor):
             looked.append(self.maps(source, window, relative))
             return self.representation.type_weights(looked[0])
 
-        knobs = self._knobs(vote)
+        knobs = self._knobs(vote, cell_type)
         zoom = self.zoom(source, knobs)
         maps = looked[0] if looked and zoom == 1 else self.maps(source, window, relative, zoom)
         return self.decode(maps, window.size, relative, knobs)
@@ -106,12 +111,14 @@ class DensePredictor(NetworkPredictor):
         found = sizes_of_cells(self._maps_at, source, self.normalisation, known, SIZE_UNIT)
         return None if found is None else MeasuredSize(found[0], found[-1])
 
-    def seen(self, source: ImageSource, relative: float) -> Candidates:
-        """The candidates of an image whose pixels are `relative` training pixels long."""
+    def seen(
+        self, source: ImageSource, relative: float, cell_type: str | None = None
+    ) -> Candidates:
+        """See `NetworkPredictor.seen`."""
         blocks = self._blocks(source, relative)
         if len(blocks) == 1:
-            return self.look(source, blocks[0], relative)
-        knobs = self._knobs(lambda: self._spread_type_weights(source, relative))
+            return self.look(source, blocks[0], relative, cell_type)
+        knobs = self._knobs(lambda: self._spread_type_weights(source, relative), cell_type)
         zoom = self.zoom(source, knobs)
         parts = [
             self.decode(self.maps(source, block, relative, zoom), block.size, relative, knobs)
@@ -193,13 +200,22 @@ class DensePredictor(NetworkPredictor):
         found = tiles(source.shape, (side, side), min(BLOCK_OVERLAP, side // 4))
         return [window.clipped(source.shape) for window in found]
 
-    def _knobs(self, type_weights: Callable[[], Float32 | None]) -> Mapping[str, Any]:
-        """The decode knobs of the images' type; the vote is held only where it decides anything."""
-        names, cell_type = self.representation.type_names, self.cell_type
-        if cell_type is None and self.points.by_type:
-            weights = type_weights()
-            cell_type = None if weights is None else names[int(weights.argmax())]
-        return self.points.of(cell_type).decode
+    def voted_type(self, source: ImageSource, relative: float) -> str | None:
+        """See `NetworkPredictor.voted_type`."""
+        return self._type(lambda: self._spread_type_weights(source, relative))
+
+    def _knobs(
+        self, type_weights: Callable[[], Float32 | None], cell_type: str | None = None
+    ) -> Mapping[str, Any]:
+        """The decode knobs of the images' type."""
+        return self.points.of(cell_type or self._type(type_weights)).decode
+
+    def _type(self, type_weights: Callable[[], Float32 | None]) -> str | None:
+        """The images' type; the vote is held only where it decides anything."""
+        if self.cell_type is not None or not self.points.by_type:
+            return self.cell_type
+        weights = type_weights()
+        return None if weights is None else self.representation.type_names[int(weights.argmax())]
 
     def _spread_type_weights(self, source: ImageSource, relative: float) -> Float32 | None:
         """float32[T]: the sum over windows of a tile's size, spread evenly over a large image."""

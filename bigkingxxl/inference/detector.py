@@ -31,6 +31,7 @@ from bigkingxxl.geometry import (
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.predictor import Sight
 from bigkingxxl.inference.stitching import stitch
 
 Float32 = NDArray[np.float32]
@@ -87,12 +88,22 @@ class DetectorPredictor(NetworkPredictor):
         super().__post_init__()
         # By result, so that a warning speaks of the look that was kept, whatever thread took it.
         self._fullest: WeakKeyDictionary[Candidates, int] = WeakKeyDictionary()
+        self._warned_of = set[str]()
 
     def candidates(self, source: ImageSource) -> Candidates:
         """See `NetworkPredictor.candidates`; a window with too many cells is warned of."""
-        found = super().candidates(source)
+        return self._warned(source, super().candidates(source))
+
+    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+        """See `candidates`; of the parts of an image one warning is enough."""
+        return self._warned(source, super().candidates_as(source, sight), once=True)
+
+    def _warned(self, source: ImageSource, found: Candidates, *, once: bool = False) -> Candidates:
         fullest = self._fullest.pop(found, 0)
+        if once and source.name in self._warned_of:
+            return found
         if self.limit is not None and fullest >= self.limit:
+            self._warned_of.add(source.name)
             log.warning(
                 "%s: more cells than the detection limit: %d in one of its windows, of at most %d; "
                 "some may be missing, and a larger scale would find them",
@@ -100,8 +111,10 @@ class DetectorPredictor(NetworkPredictor):
             )  # fmt: skip
         return found
 
-    def seen(self, source: ImageSource, relative: float) -> Candidates:
-        """See `NetworkPredictor.seen`."""
+    def seen(
+        self, source: ImageSource, relative: float, cell_type: str | None = None  # noqa: ARG002
+    ) -> Candidates:  # fmt: skip
+        """See `NetworkPredictor.seen`; a detector has no decode knobs."""
         return self.look(source, whole(source.shape), relative)
 
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:

@@ -24,14 +24,15 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.images import ImageSource
+from bigkingxxl.images import ImageSource, PartOfImage, busy_windows
 from bigkingxxl.inference.fusion import checked_weights, fuse
-from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.predictor import Predictor, Sight, seen_as, sight_of
 from bigkingxxl.inference.selection import image_type, select
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 
 UNTYPED = ("cell",)
+SAMPLE_SIDE = 1024  # of the windows of a large image that vote for its type
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +99,55 @@ class Ensemble:
         def look(member: Member) -> Candidates:
             return self._look(member, source)
 
+        chosen = self.cell_type or (self._voted(look) if self._votes else None)
+        return self._joined(look, chosen)
+
+    @property
+    def _votes(self) -> bool:
+        """Whether what is seen of an image decides which models count."""
+        return self.is_by_type and self.type_vote == "image" and self.cell_type is None
+
+    def sight(self, source: ImageSource) -> Sight:
+        """See `PartwisePredictor.sight`: of each model, and the type that a sample shows."""
+        sights = [sight_of(member.predictor, source) for member in self.members]
+        chosen = self.cell_type
+        if self._votes:
+            parts = [PartOfImage(source, place) for place in busy_windows(source, SAMPLE_SIDE)]
+
+            @cache
+            def look(member: Member) -> Candidates:
+                sight = sights[self.members.index(member)]
+                found = [
+                    self._own(member, seen_as(member.predictor, part, sight)).shift(
+                        part.window.row0, part.window.col0, source.shape
+                    )
+                    for part in parts
+                ]
+                return Candidates.concatenate(found)
+
+            chosen = self._voted(look)
+        return {"members": sights, "cell_type": chosen}
+
+    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+        """See `PartwisePredictor.candidates_as`."""
+
+        @cache
+        def look(member: Member) -> Candidates:
+            own = sight["members"][self.members.index(member)]
+            return self._own(member, seen_as(member.predictor, source, own))
+
+        return self._joined(look, sight["cell_type"])
+
+    def _joined(self, look: Callable[[Member], Candidates], chosen: str | None) -> Candidates:
+        """What all models see together.
+
+        Args:
+            chosen: the image's type, where it decides which models count.
+        """
         if not self.is_by_type:
             return self._fused(self.members, look)
-        if self.type_vote == "cell" and self.cell_type is None:
+        if chosen is None:
             return self._cell_by_cell(look)
-        chosen = self.cell_type or self._voted(look)
         members = [each for each in self.members if self._only_type(each) in (None, chosen)]
         first = next(each for each in members if chosen in each.type_names)
         fused = self._typed(self._fused(members, look), chosen)
@@ -118,7 +163,10 @@ class Ensemble:
 
     def _look(self, member: Member, source: ImageSource) -> Candidates:
         """What a model sees; of types only what a model of all of them says."""
-        found = member.predictor.candidates(source)
+        return self._own(member, member.predictor.candidates(source))
+
+    def _own(self, member: Member, found: Candidates) -> Candidates:
+        """What a model says of what it saw."""
         if self._knows_all(member):
             return found
         return replace(found, type_probability=None, type_names=())

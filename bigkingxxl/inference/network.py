@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,12 +15,19 @@ from bigkingxxl.geometry import Window, multiple
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.domain.appearance import appearance
 from bigkingxxl.inference.domain.inversion import Negative, is_inverted, may_be_inverted
+from bigkingxxl.inference.predictor import Sight
 from bigkingxxl.inference.size.size_estimate import (
     estimate_size,
     is_plausible,
     sizes_in_question,
 )
-from bigkingxxl.inference.size.sizing import SCALES, TrainingImages, check_size, known_size
+from bigkingxxl.inference.size.sizing import (
+    SCALES,
+    TrainingImages,
+    check_scale,
+    check_size,
+    known_size,
+)
 from bigkingxxl.models import PredictionSettings
 
 BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
@@ -75,8 +83,18 @@ class NetworkPredictor(ABC):
         self.overlap = min(self.settings.overlap, self.tile // 2)
 
     @abstractmethod
-    def seen(self, source: ImageSource, relative: float) -> Candidates:
-        """The candidates of an image whose pixels are `relative` training pixels long."""
+    def seen(
+        self, source: ImageSource, relative: float, cell_type: str | None = None
+    ) -> Candidates:
+        """The candidates of an image whose pixels are `relative` training pixels long.
+
+        Args:
+            cell_type: whose decode knobs are taken; by default as is known, or seen.
+        """
+
+    def voted_type(self, source: ImageSource, relative: float) -> str | None:  # noqa: ARG002
+        """The type whose decode knobs an image wants, where any are chosen by what is seen."""
+        return None
 
     def scored(self, candidates: Candidates) -> Candidates:
         """The candidates under the scores that they go by."""
@@ -103,6 +121,40 @@ class NetworkPredictor(ABC):
         if self.estimate and (self.training.diameters or self.training.appearance):
             return self._judged(source)
         return self.seen(source, relative)
+
+    def sight(self, source: ImageSource) -> Sight:
+        """See `PartwisePredictor.sight`: size, sense of brightness and type of a large image.
+
+        Raises:
+            ImageError: as in `candidates`, but for the size of the image.
+        """
+        self._check_channels(source)
+        relative = self.relative_size(source)
+        check_scale(source, self.settings.scale * relative)
+        if source.statistics.is_blank:
+            return {"relative_size": relative, "is_negative": False, "cell_type": None}
+        turned = False
+        if self.estimate and self.measures_size:
+            relative = self._measured_size(source)
+        elif self.estimate and (self.training.diameters or self.training.appearance):
+            looks = appearance(source, self.normalisation, relative)
+            turned = self._is_turned(source, looks)
+            if self.training.diameters and self.is_unknown(source):
+                upright = _negative(source) if turned else source
+                sizes = sizes_in_question(looks, self.training)
+                relative = estimate_size(self.look, upright, self.normalisation, None, sizes)
+        upright = _negative(source) if turned else source
+        return {
+            "relative_size": relative, "is_negative": turned,
+            "cell_type": self.voted_type(upright, relative),
+        }  # fmt: skip
+
+    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+        """See `PartwisePredictor.candidates_as`."""
+        if source.statistics.is_blank:
+            return Candidates.empty(source.shape, self.type_names)
+        source = _negative(source) if sight["is_negative"] else source
+        return self.seen(source, sight["relative_size"], sight["cell_type"])
 
     @property
     def measures_size(self) -> bool:
@@ -164,10 +216,7 @@ class NetworkPredictor(ABC):
     def _judged(self, source: ImageSource) -> Candidates:
         """The candidates where size and sense of brightness are judged by what is seen."""
         looks = appearance(source, self.normalisation, self.relative_size(source))
-        if may_be_inverted(looks, self.training.appearance) and is_inverted(
-            self.look, source, self.normalisation, self.relative_size(source)
-        ):
-            source = Negative(source)
+        source = Negative(source) if self._is_turned(source, looks) else source
         if not self.training.diameters or not self.is_unknown(source):
             return self.seen(source, self.relative_size(source))
         first = self.seen(source, 1.0) if self.is_one_block(source, 1.0) else None
@@ -176,6 +225,13 @@ class NetworkPredictor(ABC):
         sizes = sizes_in_question(looks, self.training)
         relative = estimate_size(self.look, source, self.normalisation, first, sizes)
         return first if first is not None and relative == 1 else self.seen(source, relative)
+
+    def _is_turned(self, source: ImageSource, looks: Mapping[str, float]) -> bool:
+        """Whether bright and dark are exchanged."""
+        relative = self.relative_size(source)
+        return may_be_inverted(looks, self.training.appearance) and is_inverted(
+            self.look, source, self.normalisation, relative
+        )
 
     def _check_channels(self, source: ImageSource) -> None:
         expected = self.image_channels
@@ -187,3 +243,10 @@ class NetworkPredictor(ABC):
                 f"{source.name} has {source.channels} channels, but the model was trained on "
                 f"images of {expected}{advice}"
             )
+
+
+def _negative(source: ImageSource) -> ImageSource:
+    """A large image, or a part of one, with bright and dark exchanged: its statistics are known."""
+    turned = Negative(source)
+    turned.statistics = source.statistics.negated()
+    return turned

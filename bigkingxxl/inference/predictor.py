@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ImageSource
@@ -15,3 +16,33 @@ class Predictor(Protocol):
     def candidates(self, source: ImageSource) -> Candidates:
         """Everything seen in the image, in its own frame, before any threshold."""
         ...
+
+
+# How an image is looked at, in JSON's types: its cells' size, their type, the sense of brightness.
+# It is judged once for the whole image, and each of its parts is seen so by whoever looks at it.
+Sight = Mapping[str, Any]
+
+
+@runtime_checkable
+class PartwisePredictor(Predictor, Protocol):
+    """A predictor that can look at the parts of an image one by one, all of them alike."""
+
+    def sight(self, source: ImageSource) -> Sight:
+        """How an image is to be looked at, judged by a sample spread over it."""
+        ...
+
+    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+        """Everything seen in an image, or in a part of it, in its own frame."""
+        ...
+
+
+def sight_of(predictor: Predictor, source: ImageSource) -> Sight:
+    """How an image is looked at; nothing where the predictor judges nothing."""
+    return predictor.sight(source) if isinstance(predictor, PartwisePredictor) else {}
+
+
+def seen_as(predictor: Predictor, source: ImageSource, sight: Sight) -> Candidates:
+    """What a predictor sees in an image, or in a part of it, so looked at."""
+    if isinstance(predictor, PartwisePredictor):
+        return predictor.candidates_as(source, sight)
+    return predictor.candidates(source)

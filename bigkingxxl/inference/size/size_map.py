@@ -13,10 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from bigkingxxl.geometry import Window, whole
-from bigkingxxl.images import Float32, ImageSource, Normalisation
+from bigkingxxl.images import (
+    SUBSAMPLE_ABOVE,
+    Float32,
+    ImageSource,
+    Normalisation,
+    PartOfImage,
+    busy_windows,
+)
 from bigkingxxl.inference.size.size_estimate import busiest, window_around
 
 SIDE = 256  # network pixels of one look, each way
+SAMPLE_SIDE = 1024  # image pixels, of a window of a large image
 FINEST = 2.0  # network pixels per image pixel of the finest level
 TRUST = 1.0  # octaves from the size of training within which the map is trusted most
 FEWEST_PIXELS = 30  # of foreground; below it nothing is read
@@ -71,7 +79,18 @@ def weighted_median(values: Float32, weights: Float32) -> float:
 
 
 def looks(source: ImageSource, normalisation: Normalisation) -> Iterator[tuple[Window, float]]:
-    """Windows and scales: the whole image, then windows of half the extent and double the scale."""
+    """Windows and scales: the whole image, then windows of half the extent and double the scale.
+
+    Of a large image the same in windows spread over it: it is neither read nor seen as a whole.
+    """
+    if source.shape[0] * source.shape[1] > SUBSAMPLE_ABOVE:
+        for place in busy_windows(source, SAMPLE_SIDE):
+            for window, scale in looks(PartOfImage(source, place), normalisation):
+                row, col = place.row0, place.col0
+                moved = Window(window.row0 + row, window.col0 + col, window.row1 + row,
+                               window.col1 + col)  # fmt: skip
+                yield moved, scale
+        return
     scale = SIDE / float(np.sqrt(source.shape[0] * source.shape[1]))
     yield whole(source.shape), min(scale, FINEST)
     middle = None

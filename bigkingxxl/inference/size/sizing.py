@@ -174,19 +174,35 @@ def check_size(source: ImageSource, relative: float, scale: float) -> None:
     Raises:
         ImageError: beyond 0.01 to 100 network pixels per image pixel, or a thousand million pixels.
     """
-    reason = "its size"
-    if source.cell_diameter is not None:
-        reason = f"a cell diameter of {source.cell_diameter:g} pixels"
-    elif source.pixel_size_um is not None:
-        reason = "a pixel size of {:g} x {:g} um".format(*source.pixel_size_um)
-    if not SCALES[0] <= scale <= SCALES[1]:
-        raise ImageError(
-            f"{source.name}: {reason} asks for {scale:.3g} network pixels per image pixel, "
-            "expected 0.01 to 100"
-        )
+    check_scale(source, scale)
     pixels = source.shape[0] * source.shape[1] * relative**2
     if relative > 1 and pixels > LARGEST_IMAGE:
         raise ImageError(
-            f"{source.name}: {reason} asks for an image of {pixels:,.0f} pixels, more than the "
-            f"limit of {LARGEST_IMAGE:,}"
+            f"{source.name}: {_reason(source)} asks for an image of {pixels:,.0f} pixels, more "
+            f"than the limit of {LARGEST_IMAGE:,}"
         )
+
+
+def check_scale(source: ImageSource, scale: float) -> None:
+    """Refuse to see an image far too large or too small.
+
+    Args:
+        scale: pixels of the network that an image pixel is long.
+
+    Raises:
+        ImageError: beyond 0.01 to 100.
+    """
+    if not SCALES[0] <= scale <= SCALES[1]:
+        raise ImageError(
+            f"{source.name}: {_reason(source)} asks for {scale:.3g} network pixels per image "
+            "pixel, expected 0.01 to 100"
+        )
+
+
+def _reason(source: ImageSource) -> str:
+    """What says how large an image shows its cells."""
+    if source.cell_diameter is not None:
+        return f"a cell diameter of {source.cell_diameter:g} pixels"
+    if source.pixel_size_um is not None:
+        return "a pixel size of {:g} x {:g} um".format(*source.pixel_size_um)
+    return "its size"
