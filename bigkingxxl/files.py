@@ -36,6 +36,8 @@ CANNOT_WRITE = frozenset((
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`; moved into place when the block succeeds, else removed.
 
+    A folder may be written there as well, and takes the place of another.
+
     Raises:
         OutputError: the disk is full, the folder cannot be written, or what is there is no file
             that may be replaced (a device, a pipe, a link to a folder).
@@ -47,6 +49,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         check_replaceable(path)
         yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)  # a folder takes no other's place
         temporary.replace(path)
     except OSError as error:
         if error.errno not in CANNOT_WRITE:

@@ -68,7 +68,10 @@ def predict(
     recursive: Annotated[
         bool, typer.Option("--recursive/--no-recursive", help="Search folders in folders.")
     ] = True,
-    pixel_limit: Annotated[int, typer.Option(min=1, help="Largest image, in pixels.")] = 10**9,
+    pixel_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest image, in pixels (default: any that is read by window)."),
+    ] = None,
     as_json: AsJson = False,
     min_score: Annotated[
         float | None, typer.Option(help="Least score of a cell, in place of the model's own.")

@@ -13,7 +13,7 @@ RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"\\|?*]|%(?=[0-9A-Fa-f]{2})")
 
 # The dot before an ending that files of results and records have.
-DOT = re.compile(r"(?i)\.(?=(tif|png|csv|zip|geojson|npy|npz|json)$)")
+DOT = re.compile(r"(?i)\.(?=(tif|png|csv|zip|geojson|npy|npz|json|zarr|blocks)$)")
 
 
 def place_of(image_id: str) -> PurePosixPath:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigkingxxl.io.tables.summary import ImageSummary
 
 ALL = "all"
+OF_AN_EXTRA = ("zarr", "zarr-0.5")  # written by a package that is to be installed
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,15 @@ def _labels(path: Path, image: PredictedImage) -> None:
     write_label_image(path, image.instances)
 
 
+def _zarr(version: str) -> Callable[[Path, PredictedImage], None]:
+    def write(path: Path, image: PredictedImage) -> None:
+        from bigkingxxl.io.annotations.zarr_labels import write_zarr_labels
+
+        write_zarr_labels(path, image.instances, version)
+
+    return write
+
+
 def _overlay(path: Path, image: PredictedImage) -> None:
     from bigkingxxl.io.pictures.overlay import write_overlay
 
@@ -138,6 +148,8 @@ def _coco_results(path: Path, image: PredictedImage) -> None:
 
 IMAGE_FORMATS = {
     "labels": ImageFormat("labels", ".tif", _labels),
+    "zarr": ImageFormat("labels", ".zarr", _zarr("0.4")),
+    "zarr-0.5": ImageFormat("labels", ".0.5.zarr", _zarr("0.5")),
     "overlay": ImageFormat("overlays", ".png", _overlay),
     "measurements": ImageFormat("measurements", ".csv", _measurements),
     "contact_sheet": ImageFormat("thumbnails", ".png", _thumbnail),
@@ -234,7 +246,9 @@ FORMATS = tuple(dict.fromkeys([*IMAGE_FORMATS, *RUN_FORMATS]))
 
 
 def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats that some names stand for, in the order of the registry; 'all' is every one.
+    """The formats that some names stand for, in the order of the registry.
+
+    'all' is every one that the base install writes.
 
     Raises:
         InputError: there is none of that name.
@@ -242,7 +256,9 @@ def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name != ALL and name not in FORMATS:
             raise InputError(f"there is no format '{name}'{nearest(name, (*FORMATS, ALL))}")
-    return FORMATS if ALL in names else tuple(name for name in FORMATS if name in names)
+    if ALL in names:
+        return tuple(name for name in FORMATS if name in names or name not in OF_AN_EXTRA)
+    return tuple(name for name in FORMATS if name in names)
 
 
 def details_of(name: str, image: PredictedImage) -> dict[str, Any]:

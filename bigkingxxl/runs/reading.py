@@ -11,7 +11,7 @@ from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.size.sizing import GivenSize
 from bigkingxxl.instances import PixelSize
-from bigkingxxl.io.images import DEFAULT_PIXEL_LIMIT, open_images
+from bigkingxxl.io.images import open_images
 from bigkingxxl.io.images.series import PlaneChoice
 
 
@@ -23,7 +23,7 @@ class Reading:
         channel, frames, z, position: see `bigkingxxl.io.images.open_images`.
         pixel_size_um: micrometres (row, column) in the place of what the file says.
         diameter: of the cells, in pixels, where the user says it.
-        pixel_limit: larger images are refused.
+        pixel_limit: larger images are refused; None refuses none that is read by window.
     """
 
     channel: int | None = None
@@ -32,7 +32,7 @@ class Reading:
     position: int | None = None
     pixel_size_um: PixelSize | None = None
     diameter: float | None = None
-    pixel_limit: int = DEFAULT_PIXEL_LIMIT
+    pixel_limit: int | None = None
 
     def check(self) -> None:
         """Refuse what no file could answer.

@@ -48,10 +48,33 @@ class Stamp:
             return known
         return cls(found.st_size, found.st_mtime_ns, file_hash(path))
 
+    @classmethod
+    def of_result(cls, path: Path, known: Stamp | None = None) -> Stamp:
+        """Of a file or folder that a run wrote, by what it holds: a copy has the same hash.
+
+        Raises:
+            OSError: it is not there or cannot be read.
+        """
+        if not path.is_dir():
+            return cls.of(path, known)
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        size = sum(each.stat().st_size for each in files)
+        modified = max((each.stat().st_mtime_ns for each in files), default=0)
+        if known is not None and (size, modified) == (known.size, known.modified):
+            return known
+        digest = hashlib.sha256()
+        for each in files:
+            name = each.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
+            digest.update(name + b"\0" + file_hash(each).encode() + b"\n")
+        return cls(size, modified, digest.hexdigest())
+
 
 def _folder_stamp(folder: Path) -> Stamp:
     digest, size, modified = hashlib.sha256(), 0, 0
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    # Labels inside an OME-Zarr are results, maybe our own; the image is the same without them.
+    labels = folder / "labels"
+    files = (each for each in folder.rglob("*") if each.is_file())
+    for path in sorted(each for each in files if labels not in each.parents):
         found = path.stat()
         line = f"{path.relative_to(folder).as_posix()}\0{found.st_size}\0{found.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))

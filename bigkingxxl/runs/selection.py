@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
@@ -46,15 +47,23 @@ class Selection:
 
     def instances(self, candidates: Candidates, pixel_size: PixelSize | None) -> Instances:
         """The cells of one image."""
-        points = self.points
-        if self.min_score is not None or self.min_area is not None:
-            points = points.each(lambda point: self._changed(point, candidates.relative_size))
+        points = self._points(candidates.relative_size)
         cells = select(candidates, points, cell_type=self.cell_type, pixel_size_um=pixel_size)
         if not self.exclude_border:
             return cells
-        boxes = cells.boxes()
-        inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < np.array(cells.size)).all(axis=1)
-        return cells.take(np.flatnonzero(inside))
+        return cells.take(inside_border(cells))
+
+    def minimum_areas(self, cells: Instances, relative: float) -> NDArray[np.float64]:
+        """float64[N]: the area in pixels of the image below which each of some cells is dropped."""
+        points = self._points(relative)
+        areas = [points.of(name).select.minimum_area / relative**2 for name in cells.type_names]
+        return np.maximum(np.array(areas, np.float64), 1)[cells.cell_type]
+
+    def _points(self, relative: float) -> OperatingPoints:
+        """The operating points, changed as is asked for."""
+        if self.min_score is None and self.min_area is None:
+            return self.points
+        return self.points.each(lambda point: self._changed(point, relative))
 
     def _changed(self, point: OperatingPoint, relative: float) -> OperatingPoint:
         changes = {}
@@ -65,3 +74,10 @@ class Selection:
             least = max(math.ceil(self.min_area) - 0.5, 0.0)
             changes["minimum_area"] = least * relative**2
         return point.changed(select=point.select.changed(**changes).model_dump())
+
+
+def inside_border(cells: Instances) -> NDArray[np.int64]:
+    """The indices of the cells that do not touch the border of the image."""
+    boxes = cells.boxes()
+    inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < np.array(cells.size)).all(axis=1)
+    return np.flatnonzero(inside)

@@ -4,6 +4,7 @@
     records/<kind>/<image>.json     one record per image and kind of result; see `records`
     candidates/<image>.npz      everything the model saw in an image
     cells/<image>.npz           the cells selected from it
+    blocks/<image>.blocks/      both of a large image, block by block; see `large.image`
     labels/<image>.tif ...      the formats asked for; see `outputs`
     measurements.csv ...        tables of the whole run, made from the records alone
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -34,7 +36,7 @@ from bigkingxxl.runs.records import Record, Stamp
 CANDIDATES, CELLS, SUMMARY, FAILURE, TABLES = "candidates", "cells", "summary", "failure", "tables"
 KINDS = (CANDIDATES, CELLS, SUMMARY, *IMAGE_FORMATS)
 STORED = {CANDIDATES: "candidates", CELLS: "cells"}
-RECORDS, LOCKS, RUN_FILE = "records", ".locks", "run.json"
+RECORDS, LOCKS, RUN_FILE, BLOCKS = "records", ".locks", "run.json", "blocks"
 
 
 class State(Enum):
@@ -118,6 +120,11 @@ class RunStore:
             return self.folder / STORED[kind] / place.with_name(f"{place.name}.npz")
         return IMAGE_FORMATS[kind].place(self.folder, image_id)
 
+    def blocks(self, image_id: str) -> Path:
+        """The folder of the blocks of a large image."""
+        place = place_of(image_id)
+        return self.folder / BLOCKS / place.with_name(f"{place.name}.{BLOCKS}")
+
     def record_place(self, kind: str, image_id: str) -> Path:
         """The file of a record."""
         place = place_of(image_id)
@@ -174,7 +181,9 @@ class RunStore:
         if found.is_somebodys:
             return False
         if found.state is State.OURS:
-            self.place(kind, image_id).unlink(missing_ok=True)
+            _removed(self.place(kind, image_id))
+        if kind == CANDIDATES:
+            shutil.rmtree(self.blocks(image_id), ignore_errors=True)
         self.forget(kind, image_id)
         return found.state is State.OURS
 
@@ -257,7 +266,7 @@ class RunStore:
     def clear(self) -> int:
         """Remove the temporary files of runs that died; how many there were."""
         ours = {each.folder.split("/")[0] for each in IMAGE_FORMATS.values()}
-        folders = (RECORDS, *STORED.values(), *sorted(ours))
+        folders = (RECORDS, BLOCKS, *STORED.values(), *sorted(ours))
         cleared = sum(clear_temporaries(self.folder / each, recursive=True) for each in folders)
         return cleared + clear_temporaries(self.folder)
 
@@ -297,15 +306,23 @@ def format_key(identity: str, kind: str) -> str:
 
 
 def _found(record: Record | None, place: Path) -> Found:
-    if not place.is_file():
+    if not place.exists():
         return Found(record, None, State.MISSING)
     try:
-        stamp = Stamp.of(place, None if record is None else record.output)
+        stamp = Stamp.of_result(place, None if record is None else record.output)
     except OSError:
         return Found(record, None, State.MISSING)
     if record is None:
         return Found(None, stamp, State.FOREIGN)
     return Found(record, stamp, State.OURS if record.wrote(stamp) else State.CHANGED)
+
+
+def _removed(place: Path) -> None:
+    """Remove the file or folder of a result."""
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _written(
@@ -315,7 +332,7 @@ def _written(
         write(temporary)
         ours = found.stamp is not None and found.state is State.OURS
         before = (found.stamp.sha256,) if ours and found.stamp is not None else ()
-        record = replace(record, output=Stamp.of(temporary), replaced=before)
+        record = replace(record, output=Stamp.of_result(temporary), replaced=before)
         # Before the file is moved into place: killed in between, both hashes are known.
         record.save(record_place)
     return record

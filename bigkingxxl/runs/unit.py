@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, ImageError, InputError, OutputError, reason_of
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
@@ -79,6 +80,7 @@ class Work:
     Attributes:
         predictor: None where only label images are measured again.
         overwrite: also files that a person changed or made.
+        track: shows how far a large image is done.
     """
 
     settings: RunSettings
@@ -86,6 +88,7 @@ class Work:
     predictor: Predictor | None = None
     warn: Warn | None = None
     overwrite: bool = False
+    track: Track = untracked
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class Outcome:
         kept: files that a person changed or made, and which were left alone; is_corrected: among
             them the label image, of which the others are made.
         replaced: another image's file, still there, whose results were under this id.
+        remarks: sentences on what is not as a user may think; damage: on what of it could not be
+            read, while the rest is done, or "".
     """
 
     image: str
@@ -108,6 +113,8 @@ class Outcome:
     kept: tuple[Path, ...] = ()
     is_corrected: bool = False
     replaced: Path | None = None
+    remarks: tuple[str, ...] = ()
+    damage: str = ""
 
 
 def predict_one(
@@ -127,10 +134,15 @@ def predict_one(
         try:
             return _Unit(store, work, image).done()
         except Exception as error:
-            if is_for_all(error):
-                raise
-            log.debug("%s failed", image.name, exc_info=True)
-            return fail(store, work.settings, image.name, image.path, error, image.frame)
+            return failed_or_for_all(store, work, image, error)
+
+
+def failed_or_for_all(store: RunStore, work: Work, image: RunImage, error: Exception) -> Outcome:
+    """The outcome of an image that failed; an error that would meet every other one goes on."""
+    if is_for_all(error):
+        raise error
+    log.debug("%s failed", image.name, exc_info=error)
+    return fail(store, work.settings, image.name, image.path, error, image.frame)
 
 
 def is_for_all(error: Exception) -> bool:

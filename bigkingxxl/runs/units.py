@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bigkingxxl.runs.large.grid import Grid, is_large
+from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.unit import Outcome, RunImage, Work, predict_one
+from bigkingxxl.runs.unit import Outcome, RunImage, Work, failed_or_for_all, predict_one
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,11 @@ class Unit:
         return self.image if self.block is None else f"{self.image}#{self.block}"
 
 
-def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:  # noqa: ARG001
+def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:
     """The units of an image of (H, W) pixels."""
-    return [Unit(image_id)]
+    if not is_large(shape):
+        return [Unit(image_id)]
+    return [Unit(image_id, block) for block in range(len(Grid.of(shape)))]
 
 
 def do_unit(
@@ -59,7 +63,18 @@ def do_unit(
     """
     if unit.image != image.name:
         raise ValueError(f"a unit of '{unit.image}' is not one of '{image.name}'")
-    return predict_one(store, work, image, wait=wait)
+    if unit.block is None:
+        return predict_one(store, work, image, wait=wait)
+    try:
+        LargeImage(store, work, image).do_block(unit.block, wait=wait)
+    except Exception as error:
+        return failed_or_for_all(store, work, image, error)
+    return None
+
+
+def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
+    """Whether all units of a large image are done, so that it can be finished."""
+    return not LargeImage(store, work, image).missing()
 
 
 def finish_image(
@@ -73,4 +88,28 @@ def finish_image(
     Raises:
         OutputError: nothing can be written into the folder any more.
     """
-    return predict_one(store, work, image, wait=wait)
+    if not is_large(image.source.shape):
+        return predict_one(store, work, image, wait=wait)
+    try:
+        return LargeImage(store, work, image).finish(wait=wait)
+    except Exception as error:
+        return failed_or_for_all(store, work, image, error)
+
+
+def predict_image(
+    store: RunStore, work: Work, image: RunImage, *, wait: bool = True
+) -> Outcome | None:
+    """Do all units of an image that nobody else is at, and finish it.
+
+    Args:
+        wait: for other processes that are at work on it; else that gives None.
+
+    Raises:
+        OutputError: nothing can be written into the folder any more.
+    """
+    if not is_large(image.source.shape):
+        return predict_one(store, work, image, wait=wait)
+    try:
+        return LargeImage(store, work, image).done(wait=wait)
+    except Exception as error:
+        return failed_or_for_all(store, work, image, error)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from bigkingxxl.overlaps import iou_pairs
 SAME_CELL = 0.5  # IoU from which a corrected cell is the one that was found
 UNKNOWN_TYPE = "unknown"
 FORMAT = "bigkingxxl-cells-1"
+EXTRA = "extra_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +41,13 @@ class NumberedCells:
         return cls(instances, np.arange(1, len(instances) + 1))
 
 
-def save_cells(path: Path, cells: Instances) -> None:
+def save_cells(
+    path: Path, cells: Instances, extra: Mapping[str, NDArray[Any]] | None = None
+) -> None:
     """Write one `.npz` (no pickles), whole or not at all; same cells, same bytes.
+
+    Args:
+        extra: further arrays by name, which `load_cells_and` gives back.
 
     Raises:
         OutputError: it cannot be written.
@@ -50,6 +58,7 @@ def save_cells(path: Path, cells: Instances) -> None:
               "splits": cells.splits, "cell_type": cells.cell_type}  # fmt: skip
     if cells.score is not None:
         arrays["score"] = cells.score
+    arrays |= {f"{EXTRA}{name}": array for name, array in (extra or {}).items()}
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
@@ -64,15 +73,22 @@ def load_cells(path: Path) -> Instances:
     Raises:
         FormatError: the file is gone or is no such archive.
     """
+    return load_cells_and(path)[0]
+
+
+def load_cells_and(path: Path) -> tuple[Instances, dict[str, NDArray[Any]]]:
+    """What `save_cells` wrote, and the further arrays that it was given; raises as `load_cells`."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             size, pixel_size = header["size"], header["pixel_size_um"]
-            return Instances(
+            cells = Instances(
                 archive["runs"], archive["splits"], (int(size[0]), int(size[1])),
                 archive["cell_type"], tuple(header["type_names"]), archive.get("score"),
                 None if pixel_size is None else (float(pixel_size[0]), float(pixel_size[1])),
             )  # fmt: skip
+            further = [name for name in archive.files if name.startswith(EXTRA)]
+            return cells, {name.removeprefix(EXTRA): archive[name] for name in further}
     # A broken archive makes zipfile, zlib and numpy raise nearly anything.
     except Exception as error:
         raise FormatError(f"{path} is not a file of cells ({error})") from error

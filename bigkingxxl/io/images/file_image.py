@@ -156,5 +156,6 @@ def check_size(path: Path, size: tuple[int, int], pixel_limit: int) -> None:
         raise ImageError(f"{path} has no pixels: it is {width} x {height}")
     if height * width > pixel_limit:
         raise ImageError(
-            f"{path} has {width} x {height} pixels, more than the limit of {pixel_limit:,}"
+            f"{path} has {width} x {height} pixels, more than the limit of {pixel_limit:,}: "
+            "`bigkingxxl predict` takes images of any size as tiled TIFF or OME-Zarr"
         )

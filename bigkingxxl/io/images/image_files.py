@@ -43,7 +43,7 @@ def open_images(
     frames: Index | None = None,
     z: Index | None = None,
     position: int | None = None,
-    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
     name: str | None = None,
 ) -> Sequence[ImageSource]:
     """The images of a file: one, or one for each frame, position and depth chosen.
@@ -57,7 +57,8 @@ def open_images(
         frames: None for all, a number, or a range like '0:10' that leaves out its end.
         z: of a z-stack: 'max' (the maximum projection), 'mid', 'all', a number or a range.
         position: a number; all by default.
-        pixel_limit: H x W above it is refused.
+        pixel_limit: H x W above it is refused; None refuses only what would have to be decoded as
+            a whole, for who reads by window alone.
         name: what the results call the file; its own name without ending by default.
 
     Raises:

@@ -39,4 +39,6 @@ def open_npy(path: Path, pixel_limit: int) -> list[ImageSeries]:
                         channels=3 if is_colour else count, is_colour=is_colour)]  # fmt: skip
 
 
-READER = ImageReader("NumPy", (".npy",), open_npy, begins=lambda start: start.startswith(START))
+READER = ImageReader(
+    "NumPy", (".npy",), open_npy, begins=lambda start: start.startswith(START), by_window=True
+)

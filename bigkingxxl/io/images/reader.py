@@ -19,6 +19,7 @@ class ImageReader:
         open: gives the series of a file, at a limit of pixels a plane; raises `ImageError`.
         begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
         is_folder: true for a folder that is one image; None where images are files.
+        by_window: no more of a plane is decoded than is asked for, so that it may be of any size.
         packages: modules that it needs beside the base install; extra: what brings them; python:
             the least version that they run on.
     """
@@ -28,6 +29,7 @@ class ImageReader:
     open: Callable[[Path, int], Sequence[ImageSeries]]
     begins: Callable[[bytes], bool] | None = None
     is_folder: Callable[[Path], bool] | None = None
+    by_window: bool = False
     packages: tuple[str, ...] = ()
     extra: str = ""
     python: tuple[int, ...] = (3, 11)

@@ -61,6 +61,10 @@ def _plugins() -> list[ImageReader]:
     return found
 
 
+LARGEST_WHOLE = 10**9  # pixels of a plane that is decoded in one piece
+LARGEST_BY_WINDOW = 10**13  # beyond any microscope's: a damaged header
+
+
 @lru_cache(maxsize=1)
 def image_suffixes() -> tuple[str, ...]:
     """The endings of all formats, those that only another program reads included."""
@@ -122,8 +126,11 @@ def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
     return start
 
 
-def series_of(path: Path, pixel_limit: int) -> Sequence[ImageSeries]:
+def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
     """All series of a file, none of its pixels read yet where its format allows it.
+
+    Args:
+        pixel_limit: larger planes are refused; by default those that would be decoded as a whole.
 
     Raises:
         ImageError: see `reader_of`; damaged, or its format needs a package that is not installed.
@@ -135,6 +142,8 @@ def series_of(path: Path, pixel_limit: int) -> Sequence[ImageSeries]:
             needs = f"use Python {'.'.join(map(str, reader.python))} or newer and {needs}"
         raise ImageError(f"{path} is {reader.title}: to read it, {needs}, or save it as OME-TIFF")
     try:
+        if pixel_limit is None:
+            pixel_limit = LARGEST_BY_WINDOW if reader.by_window else LARGEST_WHOLE
         series = reader.open(path, pixel_limit)
     except BigKingXXLError:
         raise

@@ -378,4 +378,4 @@ def _is_channels_last(axes: str, shape: Sequence[int], stored: tuple[int, int, i
     return axes[-3:] == "QYX" and shape[-1] <= NARROWEST < min(shape[-3:-1])
 
 
-READER = ImageReader("TIFF", SUFFIXES, open_tiff, begins=is_tiff)
+READER = ImageReader("TIFF", SUFFIXES, open_tiff, begins=is_tiff, by_window=True)

@@ -17,6 +17,7 @@ from bigkingxxl.io.images.file_image import Samples
 from bigkingxxl.io.images.recent import Recent
 from bigkingxxl.io.images.tiff_checks import check_codestream
 
+LARGEST_SEGMENT = 1 << 31  # bytes of a strip or tile, decoded
 JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the page's tables
 
 
@@ -80,6 +81,11 @@ class SegmentedPlane:
         tall, wide = self._segment
         if min(tall, wide) < 1:
             raise ImageError(f"{path} is damaged: its strips or tiles have no pixels")
+        if tall * wide * interleaved * self.dtype.itemsize > LARGEST_SEGMENT:
+            raise ImageError(
+                f"{path} is compressed in pieces of {wide} x {tall} pixels, too large to be "
+                "decoded one by one: save it in tiles, or as OME-Zarr"
+            )
         needed = separate * -(-height // tall) * -(-width // wide)
         if min(len(self._offsets), len(self._counts)) < needed:
             raise ImageError(f"{path} is damaged: some of its strips or tiles are not listed")

@@ -187,5 +187,5 @@ def _plane(path: Path, array: Any, roles: Sequence[str], frame: int, depth: int)
 
 READER = ImageReader(
     "OME-Zarr", (".zarr",), open_zarr, is_folder=is_zarr, packages=("zarr", "yaozarrs"),
-    extra="zarr",
+    extra="zarr", by_window=True,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -107,6 +108,26 @@ def overlay_picture(
     _check_same_size(source, instances)
     size = _shown_size(source.shape, longest_side)
     return _painted(source, _shrunk(instances, size), by)
+
+
+def picture_of_parts(
+    source: ImageSource, parts: Iterable[Instances], longest_side: int = LONGEST_SIDE
+) -> Picture:
+    """An overlay of a large image whose cells come in parts, which are held as they are shown.
+
+    Args:
+        parts: cells in the image's frame; colours follow their order.
+
+    Raises:
+        ValueError: image and cells are of different sizes.
+    """
+    size = _shown_size(source.shape, longest_side)
+    shown = list[Instances]()
+    for part in parts:
+        _check_same_size(source, part)
+        shown.append(_shrunk(part, size))
+    cells = Instances.concatenate(shown) if shown else Instances.empty(size)
+    return _painted(source, cells, None)
 
 
 def write_overlay(

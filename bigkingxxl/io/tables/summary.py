@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.instances import NO_TYPE, Instances
+from bigkingxxl.instances import NO_TYPE, Instances, PixelSize
 from bigkingxxl.io.tables.csv_table import write_table
 
 SQUARE_UM_A_SQUARE_MM = 1e6
@@ -56,28 +57,65 @@ def summarise(
     Args:
         model: hash of the model file; scale: network pixels per image pixel.
     """
-    pixels = instances.size[0] * instances.size[1]
-    counts = np.bincount(instances.cell_type, minlength=len(instances.type_names)).tolist()
     # Where annotated cells overlap, a pixel still counts once.
     everything = np.zeros(len(instances.runs), np.int64)
     covered = Instances.from_runs(instances.runs, everything, 1, instances.size).areas()
-    area = float(np.median(instances.areas())) if len(instances) else None
-    score = instances.score
-    size = instances.pixel_size_um
-    pixel_um2 = None if size is None else size[0] * size[1]
+    cells = CellNumbers(
+        instances.type_names, instances.cell_type, instances.areas(), instances.score
+    )
+    return summary_of(
+        image, cells, int(covered[0]), instances.size, instances.pixel_size_um, model=model,
+        scale=scale, warnings=warnings,
+    )  # fmt: skip
+
+
+class CellNumbers(NamedTuple):
+    """What a summary needs of N cells.
+
+    Attributes:
+        type_names: of T types; cell_type: int16[N], which each cell has.
+        areas: int64[N] pixels; score: float32[N], or None.
+    """
+
+    type_names: tuple[str, ...]
+    cell_type: NDArray[np.int16]
+    areas: NDArray[np.int64]
+    score: NDArray[np.float32] | None
+
+
+def summary_of(
+    image: str,
+    cells: CellNumbers,
+    covered: int,
+    size: tuple[int, int],
+    pixel_size_um: PixelSize | None,
+    *,
+    model: str = "",
+    scale: float | None = None,
+    warnings: Sequence[str] = (),
+) -> ImageSummary:
+    """The row of one image, see `summarise`.
+
+    Args:
+        covered: pixels of the image that lie in any cell; size: (H, W) of the image.
+    """
+    pixels, count = size[0] * size[1], len(cells.areas)
+    counts = np.bincount(cells.cell_type, minlength=len(cells.type_names)).tolist()
+    area = float(np.median(cells.areas)) if count else None
+    pixel_um2 = None if pixel_size_um is None else pixel_size_um[0] * pixel_size_um[1]
     return ImageSummary(
         image=image,
-        cells=len(instances),
-        by_type={name: count for name, count in zip(instances.type_names, counts, strict=True)
+        cells=count,
+        by_type={name: count for name, count in zip(cells.type_names, counts, strict=True)
                  if name != NO_TYPE},
-        confluence_percent=100 * int(covered[0]) / pixels,
+        confluence_percent=100 * covered / pixels,
         median_area=area,
         median_area_um2=None if area is None or pixel_um2 is None else area * pixel_um2,
         density_per_mm2=(
             None if pixel_um2 is None
-            else len(instances) / (pixels * pixel_um2) * SQUARE_UM_A_SQUARE_MM
+            else count / (pixels * pixel_um2) * SQUARE_UM_A_SQUARE_MM
         ),
-        mean_score=_mean(score),
+        mean_score=_mean(cells.score),
         model=model,
         scale=scale,
         warnings=tuple(warnings),

@@ -1,0 +1,38 @@
+"""Simulated images of any size: one field, repeated; made and written in strips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.simulate import simulate_field
+
+FIELD = 1500  # pixels; seams of blocks fall in another place of every copy
+TILE = 512
+
+
+def field(cell_type: str = "cort", side: int = FIELD, seed: int = 3) -> NDArray[np.uint8]:
+    """uint8[side, side]: one simulated field."""
+    return np.asarray(simulate_field(cell_type, size=(side, side), seed=seed).image, np.uint8)
+
+
+def write_mosaic(path: Path, side: int, pixels: NDArray[np.uint8]) -> None:
+    """Write side x side pixels as a tiled, compressed BigTIFF; a row of tiles is held."""
+    import tifffile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(
+        path, _tiles(side, pixels), shape=(side, side), dtype=np.uint8, tile=(TILE, TILE),
+        compression="deflate", photometric="minisblack", bigtiff=True, metadata=None,
+    )  # fmt: skip
+
+
+def _tiles(side: int, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    period = len(pixels)
+    for top in range(0, side, TILE):
+        rows = np.arange(top, top + TILE) % period
+        for left in range(0, side, TILE):
+            yield pixels[rows[:, None], np.arange(left, left + TILE) % period]

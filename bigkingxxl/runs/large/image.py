@@ -1,0 +1,545 @@
+"""A large image of a run, from its pixels to its files: each block is done once, by anybody.
+
+    blocks/<image>.blocks/plan.json         what is fixed of the image, see `plan`
+                          sample.npz        what was seen in a sample of it
+                          candidates/N.npz  everything that the model saw in block N
+                          <run>/found/N.npz     the cells of block N, its neighbours not asked yet
+                          <run>/settled/N.npz   the cells that are block N's own
+                          <run>/parts/<format>/N    its part of a format, until all are joined
+
+Blocks need nothing of each other until all cells are found. What follows (`finish`) needs no
+network, goes block by block too, and begins again where it was broken off.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.files import make_folder, write_text
+from bigkingxxl.geometry import Window
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.ordered import Task, in_order
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.tables.summary import CellNumbers, summary_of
+from bigkingxxl.provenance import own_version
+from bigkingxxl.runs.large.damage import MendedImage
+from bigkingxxl.runs.large.formats import (
+    LARGE_FORMATS,
+    BlockImage,
+    WholeImage,
+    numbered,
+    part_of,
+)
+from bigkingxxl.runs.large.grid import Grid
+from bigkingxxl.runs.large.looking import (
+    cells_of,
+    found_in_block,
+    load_block,
+    look_at,
+    save_block,
+)
+from bigkingxxl.runs.large.plan import Plan, make_plan
+from bigkingxxl.runs.large.seams import BlockCells, settled
+from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
+from bigkingxxl.runs.records import Record, Stamp
+from bigkingxxl.runs.selection import inside_border
+from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, RunStore, State, format_key
+from bigkingxxl.runs.unit import BLANK, Outcome, RunImage, Work
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2  # blocks worked on at once: the network sees one while another's maps are decoded
+CACHED_BLOCKS = 128  # whose cells are held: those of a few rows
+MOST_NAMED = 3
+
+
+class LargeImage:
+    """An image of a run that is worked on block by block.
+
+    Args:
+        store: the run's folder; work: what is done with every image; image: this one.
+    """
+
+    def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
+        self.store, self.work, self.image = store, work, image
+        self.grid = Grid.of(image.source.shape)
+        self.folder = store.blocks(image.name)
+        self.run = self.folder / work.settings.run
+        self.source = MendedImage(image.source)
+        self._load_settled = lru_cache(CACHED_BLOCKS)(self._settled)
+
+    # ---- what is fixed ------------------------------------------------------------------------
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What is fixed of the image: as it is stored, or judged now.
+
+        Raises:
+            ImageError: it cannot be read, or its cells were never sought and nobody seeks them.
+        """
+        key, place = self.work.settings.key, self.folder / "plan.json"
+        with self.store.locked(f"plan of {self.image.name}"):
+            plan = Plan.load(place)
+            seen = self.store.stamp(self.image.path, None if plan is None else plan.seen)
+            if plan is None or (plan.key, plan.seen.sha256, plan.grid) != (
+                key, seen.sha256, self.grid
+            ):  # fmt: skip
+                plan = self._new_plan(key, seen, place)
+        self.source.statistics = plan.statistics
+        return plan
+
+    def _new_plan(self, key: str, seen: Stamp, place: Path) -> Plan:
+        if self.work.predictor is None:
+            raise ImageError(
+                f"{self.image.path} has no blocks of this run any more: predict it again"
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.source.taken_missing()
+        plan, sample = make_plan(self.work.predictor, self.source, key, seen)
+        if self.source.reason and plan.statistics.finite_fraction == 0:
+            raise ImageError(self.source.reason)
+        self.source.taken_missing()
+        make_folder(self.folder)
+        sample.save(self.folder / "sample.npz")
+        plan.save(place)  # the last: what has a plan has all of it
+        return plan
+
+    # ---- blocks -------------------------------------------------------------------------------
+
+    def missing(self) -> list[int]:
+        """The blocks whose cells were not found yet, in order."""
+        _ = self.plan
+        return [block for block in range(len(self.grid)) if not self._found(block).is_file()]
+
+    def _found(self, block: int) -> Path:
+        return part_of(self.run / "found", block).with_suffix(".npz")
+
+    def do_block(self, block: int, *, wait: bool = True) -> bool:
+        """Find the cells of a block, unless that is done; False where another is at it.
+
+        Raises:
+            ImageError: the image cannot be read, or changed; OutputError: nothing can be written.
+        """
+        plan, place = self.plan, self._found(block)
+        if place.is_file():
+            return True
+        with self.store.locked(f"image {self.image.name}#{block}", wait=wait) as is_mine:
+            if not is_mine:
+                return False
+            if not place.is_file():
+                select = partial(self._select, block)
+                found, missing = found_in_block(
+                    partial(self._look, block), select, plan, self._seen_before(block)
+                )
+                save_block(place, found, missing)
+        return True
+
+    def _select(self, block: int, candidates: Candidates, margin: int) -> BlockCells:
+        size = self.image.source.pixel_size_um
+        return cells_of(candidates, self.work.selection, self.plan, block, margin, size)
+
+    def _look(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
+        if self.work.predictor is None:
+            raise ImageError(f"{self.image.path} was not predicted to the end: predict it again")
+        candidates, missing = look_at(self.work.predictor, self.source, self.plan, block, margin)
+        self._check_unchanged()
+        place = self._candidates(block)
+        candidates.save(place)
+        # The last: candidates without it are not taken for seen.
+        write_text(place.with_suffix(".json"), json.dumps({"margin": margin, "missing": missing}))
+        return candidates, missing
+
+    def _candidates(self, block: int) -> Path:
+        return part_of(self.folder / "candidates", block).with_suffix(".npz")
+
+    def _seen_before(self, block: int) -> tuple[Candidates, list[Window], int] | None:
+        """What another selection of the same model saw in a block."""
+        place = self._candidates(block)
+        try:
+            known = json.loads(place.with_suffix(".json").read_bytes())
+            margin, missing = int(known["margin"]), [Window(*each) for each in known["missing"]]
+            candidates = Candidates.load(place)
+        except (OSError, ValueError, LookupError, TypeError, FormatError):
+            return None
+        is_this = candidates.size == self.grid.around(block, margin).size
+        return (candidates, missing, margin) if is_this else None
+
+    def _check_unchanged(self) -> None:
+        """Refuse to go on with an image that is being written.
+
+        Raises:
+            ImageError: its file is another than it was.
+        """
+        path, seen = self.image.path, self.plan.seen
+        try:
+            is_same = Stamp.of(path, seen).sha256 == seen.sha256
+        except OSError as error:
+            raise ImageError(f"{path} cannot be read any more: {os.strerror(error.errno or 0)}") \
+                from error  # fmt: skip
+        if not is_same:
+            raise ImageError(
+                f"{path} changed while it was read: predict it again when it is complete"
+            )
+
+    # ---- the whole ----------------------------------------------------------------------------
+
+    def done(self, *, wait: bool = True) -> Outcome | None:
+        """All blocks and the files; None where others are at work on it and nobody waits."""
+        left = self.missing()
+        before = len(self.grid) - len(left)
+        label = self.image.name if before == 0 else f"{self.image.name} ({before} done before)"
+        busy = []
+        if left:
+            with closing(in_order(self._tasks(left), AHEAD)) as outcomes:
+                for block, outcome in self.work.track(outcomes, len(left), f"{label}, blocks"):
+                    if not outcome.result():
+                        busy.append(block)
+        if busy and not wait:
+            return None
+        for block in busy:
+            self.do_block(block)
+        return self.finish(wait=wait)
+
+    def _tasks(self, blocks: Iterable[int]) -> Iterator[Task[int, bool]]:
+        for block in blocks:
+            yield Task(block, partial(self.do_block, block, wait=False))
+
+    def finish(self, *, wait: bool = True) -> Outcome | None:
+        """Settle the seams, number the cells, write what is missing; blocks are done where need be.
+
+        Returns:
+            None where another process is at it and nobody waits.
+
+        Raises:
+            ImageError: the image cannot be read; OutputError: nothing can be written.
+        """
+        with self.store.locked(f"image {self.image.name}", wait=wait) as is_mine:
+            if not is_mine:
+                return None
+            for block in self.missing():
+                self.do_block(block)
+            return _Finish(self).outcome()
+
+    # ---- settled cells ------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Decide over the cells at the seams, block by block."""
+        blocks = range(len(self.grid))
+        left = [block for block in blocks if not self._settled_place(block).is_file()]
+        for block in self._tracked(left, "seams"):
+            around = [self._found_cells(other) for other in self.grid.neighbours(block)]
+            found = settled(self._found_cells(block), around)
+            if self.work.selection.exclude_border:
+                found = found.take(inside_border(found.cells))
+            save_block(self._settled_place(block), found, self._missing_in(block))
+        self._found_cells_cached.cache_clear()
+
+    def _tracked(self, blocks: list[int], what: str) -> Iterable[int]:
+        return self.work.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
+
+    def _settled_place(self, block: int) -> Path:
+        return part_of(self.run / "settled", block).with_suffix(".npz")
+
+    def _found_cells(self, block: int) -> BlockCells:
+        found: BlockCells = self._found_cells_cached(block)[0]
+        return found
+
+    def _missing_in(self, block: int) -> list[Window]:
+        """Windows of a block's core that could not be read."""
+        core = self.grid.core_of(block)
+        inside = [_common(window, core) for window in self._found_cells_cached(block)[1]]
+        return [window for window in inside if window is not None]
+
+    @cached_property
+    def _found_cells_cached(self) -> Any:
+        return lru_cache(CACHED_BLOCKS)(self._load_found)
+
+    def _load_found(self, block: int) -> tuple[BlockCells, list[Window]]:
+        found = load_block(self._found(block))
+        if found is None:  # damaged: it is made again
+            self._found(block).unlink(missing_ok=True)
+            self.do_block(block)
+            found = load_block(self._found(block))
+        if found is None:
+            raise ImageError(f"{self._found(block)} cannot be read")
+        return found
+
+    def settled_block(self, block: int) -> tuple[BlockCells, list[Window]]:
+        """The cells that are a block's own, and what of its core could not be read."""
+        found: tuple[BlockCells, list[Window]] = self._load_settled(block)
+        return found
+
+    def _settled(self, block: int) -> tuple[BlockCells, list[Window]]:
+        found = load_block(self._settled_place(block))
+        if found is None:
+            self._settled_place(block).unlink(missing_ok=True)
+            raise ImageError(f"{self._settled_place(block)} is damaged: run again to make it anew")
+        return found
+
+    def all_cells(self) -> Iterator[Instances]:
+        """The cells of each block in order: those of the image, in the order of their numbers."""
+        for block in range(len(self.grid)):
+            yield self.settled_block(block)[0].cells
+
+
+def _common(one: Window, two: Window) -> Window | None:
+    both = Window(max(one.row0, two.row0), max(one.col0, two.col0), min(one.row1, two.row1),
+                  min(one.col1, two.col1))  # fmt: skip
+    return both if both.row0 < both.row1 and both.col0 < both.col1 else None
+
+
+class _Finish:
+    """The files and records of a large image whose blocks are all done."""
+
+    def __init__(self, large: LargeImage) -> None:
+        self.large, self.store, self.work = large, large.store, large.work
+        self.image, self.plan = large.image, large.plan
+        self.run = self.work.settings.run
+        self.kept: list[Path] = []
+        large.settle()
+
+    def outcome(self) -> Outcome:
+        """Make what is missing."""
+        wanted = [kind for kind in self.work.settings.formats if kind in IMAGE_FORMATS]
+        found = {kind: self.store.find(kind, self.image.name) for kind in wanted}
+        left = [kind for kind in wanted if found[kind].is_somebodys and not self.work.overwrite]
+        missing = [
+            kind for kind in wanted if kind in LARGE_FORMATS and kind not in left
+            and not found[kind].is_done(self._key(kind), self.plan.seen)
+        ]  # fmt: skip
+        before = self.store.record(SUMMARY, self.image.name)
+        is_summed = (
+            before is not None and before.key == self._key(SUMMARY) and before.seen is not None
+            and before.seen.sha256 == self.plan.seen.sha256
+            and before.path == str(self.image.path.absolute())
+        )  # fmt: skip
+        if missing:
+            self._write(missing, found)
+        summary = before
+        if summary is None or not is_summed or missing:
+            summary = self._summarise(
+                [kind for kind in wanted if kind not in LARGE_FORMATS],
+                is_corrected="labels" in left and found["labels"].state is State.CHANGED,
+            )
+        self._clear()
+        self.store.forget(FAILURE, self.image.name)
+        return Outcome(
+            self.image.name, summary.details["row"]["cells"], bool(missing) or not is_summed, "",
+            tuple(summary.details["warnings"]),
+            tuple(self.store.place(kind, self.image.name) for kind in left),
+            replaced=self._replaced(before), remarks=tuple(summary.details["remarks"]),
+            damage=str(summary.details["damage"]),
+        )  # fmt: skip
+
+    def _replaced(self, before: Record | None) -> Path | None:
+        """Another image's file, whose results were under this name before."""
+        if before is None or before.seen is None or before.seen.sha256 == self.plan.seen.sha256:
+            return None
+        is_other = before.path != str(self.image.path.absolute()) and not before.is_gone()
+        return before.file if is_other else None
+
+    def _key(self, kind: str) -> str:
+        return format_key(self.run, kind)
+
+    # ---- files --------------------------------------------------------------------------------
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """int64[blocks]: the cells of each."""
+        return np.array([len(cells) for cells in self.large.all_cells()], np.int64)
+
+    @cached_property
+    def first(self) -> NDArray[np.int64]:
+        """int64[blocks]: how many cells come before those of each."""
+        counts: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
+        return counts
+
+    def _parts(self, kind: str) -> Path:
+        return self.large.run / "parts" / kind
+
+    def _write(self, kinds: list[str], found: dict[str, Found]) -> None:
+        in_parts = [kind for kind in kinds if LARGE_FORMATS[kind].part is not None]
+        for kind in in_parts:
+            make_folder(self._parts(kind))
+        left = [
+            block for block in range(len(self.plan.grid))
+            if not all(part_of(self._parts(kind), block).is_file() for kind in in_parts)
+        ]  # fmt: skip
+        for block in self.large._tracked(left, "files"):
+            image = self._block_image(block)
+            for kind in in_parts:
+                place, write = part_of(self._parts(kind), block), LARGE_FORMATS[kind].part
+                if write is not None and not place.is_file():
+                    write(place, image)
+        for kind in kinds:
+            self._join(kind, found[kind])
+
+    def _join(self, kind: str, found: Found) -> None:
+        whole = WholeImage(
+            self.large.source, self.plan.grid, self.counts, self.large.all_cells,
+            self._parts(kind), self.image.source.pixel_size_um,
+        )  # fmt: skip
+        details = details_of(kind, self._block_image(0)) if kind == "measurements" else {}
+        record = Record(
+            self.image.name, kind, str(self.image.path.absolute()), self.image.frame,
+            self.plan.seen, self._key(kind), self.work.settings.model, own_version(),
+            details={"run": self.run, **details},
+        )  # fmt: skip
+        self.store.write(record, found, lambda path: LARGE_FORMATS[kind].join(path, whole))
+        shutil.rmtree(self._parts(kind), ignore_errors=True)
+
+    def _block_image(self, block: int) -> BlockImage:
+        cells = self.large.settled_block(block)[0].cells
+        return BlockImage(
+            self.large.source, numbered(cells, int(self.first[block])), self.image.path,
+            self.image.name, _no_candidates, self.image.frame, block=block, grid=self.plan.grid,
+            cells_in_all=int(self.counts.sum()), load_labels=partial(self._labels, block),
+        )  # fmt: skip
+
+    def _labels(self, block: int) -> NDArray[np.int64]:
+        """int64[h, w]: the numbers of all cells in a block's core."""
+        grid = self.plan.grid
+        core = grid.core_of(block)
+        labels = np.zeros(core.size, np.int64)
+        for other in sorted([block, *grid.neighbours(block)]):
+            cells = self.large.settled_block(other)[0].cells
+            boxes = cells.boxes()
+            inside = (boxes[:, 0] < core.row1) & (boxes[:, 2] > core.row0)
+            inside &= (boxes[:, 1] < core.col1) & (boxes[:, 3] > core.col0)
+            index = np.flatnonzero(inside)
+            if len(index):
+                here = cells.take(index).crop(core).label_map()
+                number = np.concatenate(([0], self.first[other] + 1 + index))
+                labels = np.where(here > 0, number[here], labels)
+        return labels
+
+    def _clear(self) -> None:
+        """Remove what is of no use any more: what other selections found, and parts."""
+        for path in self.large.folder.iterdir():
+            if path.is_dir() and path.name not in ("candidates", self.run):
+                shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self.large.run / "parts", ignore_errors=True)
+        # An image of this name may have been small before.
+        for stored in (self.store.place(kind, self.image.name) for kind in ("candidates", CELLS)):
+            stored.unlink(missing_ok=True)
+
+    # ---- what is told of it ---------------------------------------------------------------------
+
+    def _summarise(self, left_out: list[str], *, is_corrected: bool) -> Record:
+        warnings = self._warnings()
+        remarks = [*self._cut_cells(), *_left_out(left_out, is_corrected=is_corrected)]
+        damage = self._damage()
+        told = [*warnings, *remarks, *([damage] if damage else [])]
+        areas, kinds, scores = list[Any](), list[Any](), list[Any]()
+        names: tuple[str, ...] = ("cell",)
+        for cells in self.large.all_cells():
+            areas.append(cells.areas())
+            kinds.append(cells.cell_type)
+            scores.append(np.zeros(0, np.float32) if cells.score is None else cells.score)
+            names = cells.type_names
+        area = np.concatenate(areas)
+        row = summary_of(
+            self.image.name,
+            CellNumbers(names, np.concatenate(kinds), area, np.concatenate(scores)),
+            int(area.sum()), self.plan.grid.shape, self.image.source.pixel_size_um,
+            model=self.work.settings.model, scale=self.plan.scale, warnings=told,
+        )  # fmt: skip
+        path, seen = str(self.image.path.absolute()), self.plan.seen
+        record = Record(
+            self.image.name, SUMMARY, path, self.image.frame, seen, self._key(SUMMARY),
+            self.work.settings.model, own_version(), warnings=tuple(told),
+            details={
+                "run": self.run, "identity": self.run, "row": asdict(row), "warnings": warnings,
+                "remarks": remarks, "damage": damage, "in_blocks": True,
+            },
+        )  # fmt: skip
+        self.store.keep(record)
+        self.store.keep(replace(
+            record, kind=CELLS, key=self.run, details={"run": self.run, "in_blocks": True}
+        ))  # fmt: skip
+        return record
+
+    def _warnings(self) -> list[str]:
+        """What the user should know of how the image looks, by the sample of it."""
+        if self.plan.statistics.is_blank:
+            return [BLANK]
+        if self.work.warn is None:
+            return []
+        sample = Candidates.load(self.large.folder / "sample.npz")
+        # Painted in the frame of what was sampled, which is all that is held.
+        cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
+        return list(self.work.warn(self.large.source, sample, cells))
+
+    def _cut_cells(self) -> list[str]:
+        """A sentence on cells that were not seen whole."""
+        blocks = (self.large.settled_block(block)[0] for block in range(len(self.plan.grid)))
+        boxes = (box for each in blocks for box in each.cells.take(each.is_cut).boxes().tolist())
+        places = [
+            f"row {(top + bottom) // 2}, column {(left + right) // 2}"
+            for top, left, bottom, right in boxes
+        ]
+        if not places:
+            return []
+        more = len(places) - MOST_NAMED
+        shown = "; ".join(places[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        count = "1 cell is" if len(places) == 1 else f"{len(places)} cells are"
+        seen = f"what is seen at once ({self.plan.widest} pixels around a block)"
+        return [f"{count} larger than {seen} and may be cut there: near {shown}"]
+
+    def _damage(self) -> str:
+        """A sentence on what could not be read, or ""."""
+        windows = [
+            window for block in range(len(self.plan.grid))
+            for window in self.large.settled_block(block)[1]
+        ]  # fmt: skip
+        if not windows:
+            return ""
+        area = sum(window.size[0] * window.size[1] for window in windows)
+        first = windows[0]
+        share = 100 * area / (self.plan.grid.shape[0] * self.plan.grid.shape[1])
+        return (
+            f"{self.image.path}: {area:,} pixels ({share:.2g} %) cannot be read, so no cells are "
+            f"sought there: first rows {first.row0} to {first.row1 - 1}, columns {first.col0} to "
+            f"{first.col1 - 1}{self._reason(first)}"
+        )
+
+    def _reason(self, window: Window) -> str:
+        """Why a window cannot be read, as the file says it now."""
+        source: ImageSource = self.image.source
+        try:
+            source.read_raw(window)
+        except ImageError as error:
+            return f" ({error})"
+        return ""
+
+
+def _left_out(kinds: list[str], *, is_corrected: bool) -> list[str]:
+    """Sentences on what is not made of large images."""
+    found = []
+    if kinds:
+        named = " and ".join(f"'{kind}'" for kind in kinds)
+        found.append(f"the image is too large for the format {named}, which is not written of it")
+    if is_corrected:
+        found.append(
+            "its label image was changed by hand; of an image this large the other results do not "
+            "follow it"
+        )
+    return found
+
+
+def _no_candidates() -> Candidates:
+    raise FormatError("the candidates of a large image lie in its blocks")

@@ -1,0 +1,131 @@
+"""The files of blocks as one file of the image: copied one after the other, none held whole."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from bigkingxxl.errors import FormatError, OutputError
+from bigkingxxl.files import whole_file
+
+BUFFER = 1 << 20
+# Of zip archives (PKWARE's APPNOTE): signatures and lengths of their records.
+CENTRAL, END, END_64, LOCATOR_64 = b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\6\7"
+CENTRAL_LENGTH, END_LENGTH = 46, 22
+MOST_ENTRIES, MOST_BYTES = 0xFFFF, 0xFFFFFFFF
+
+
+def join_tables(path: Path, parts: Sequence[Path]) -> None:
+    """Join CSV files with one and the same first line.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        for number, part in enumerate(parts):
+            with part.open("rb") as stream:
+                header = stream.readline()
+                if number == 0:
+                    out.write(header)
+                shutil.copyfileobj(stream, out, BUFFER)
+
+
+def join_geojson(path: Path, parts: Sequence[Path]) -> None:
+    """Join FeatureCollections of a feature a line, as `qupath.write_geojson` writes them.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as out:
+        before = b""
+        for part in parts:
+            with part.open("rb") as stream:
+                first = stream.readline()
+                if not before:
+                    out.write(first.rstrip(b"\n"))
+                    before = b"\n"
+                for line in stream:
+                    if line != b"]}\n":
+                        out.write(before + line.rstrip(b",\n"))
+                        before = b",\n"
+        out.write(b"\n]}\n")
+
+
+def join_archives(path: Path, parts: Sequence[Path]) -> None:
+    """Join zip archives as `zipfile` writes them; nothing is unpacked, no list of entries held.
+
+    Raises:
+        OutputError: it cannot be written, or would be larger than 4 GiB.
+    """
+    entries = 0
+    with whole_file(path) as temporary, temporary.open("wb") as out, TemporaryFile() as directory:
+        for part in parts:
+            with part.open("rb") as stream:
+                count, size, start = _directory(part, stream)
+                moved = out.tell()
+                stream.seek(0)
+                _copy(stream, out, start)
+                if out.tell() > MOST_BYTES:
+                    raise OutputError(
+                        f"{path} is not written: it would be larger than 4 GiB, the most that "
+                        "ImageJ reads; take the format 'qupath' or 'labels'"
+                    )
+                _move(stream.read(size), moved, directory.write)
+                entries += count
+        begin, length = out.tell(), directory.tell()
+        directory.seek(0)
+        shutil.copyfileobj(directory, out, BUFFER)
+        out.write(_end(entries, length, begin))
+
+
+def _directory(path: Path, stream: IO[bytes]) -> tuple[int, int, int]:
+    """Entries, bytes and start of an archive's central directory."""
+    stream.seek(0, 2)
+    length = stream.tell()
+    stream.seek(max(length - END_LENGTH, 0))
+    record = stream.read()
+    if len(record) != END_LENGTH or record[:4] != END:
+        raise FormatError(f"{path} is damaged, expected a zip archive")
+    _, _, _, _, count, size, start, _ = struct.unpack("<4sHHHHIIH", record)
+    return count, size, start
+
+
+def _copy(stream: IO[bytes], out: IO[bytes], length: int) -> None:
+    while length > 0:
+        content = stream.read(min(BUFFER, length))
+        out.write(content)
+        length -= len(content)
+
+
+def _move(directory: bytes, by: int, write: Callable[[bytes], Any]) -> None:
+    """Write the entries of a central directory, the files of which lie so many bytes further."""
+    for start, length in _records(directory):
+        record = bytearray(directory[start : start + length])
+        (offset,) = struct.unpack_from("<I", record, 42)
+        struct.pack_into("<I", record, 42, offset + by)
+        write(bytes(record))
+
+
+def _records(directory: bytes) -> Iterator[tuple[int, int]]:
+    start = 0
+    while start < len(directory):
+        name, extra, comment = struct.unpack_from("<HHH", directory, start + 28)
+        length = CENTRAL_LENGTH + name + extra + comment
+        yield start, length
+        start += length
+
+
+def _end(entries: int, length: int, start: int) -> bytes:
+    """What ends an archive: in the large form too where there are very many entries."""
+    large = b""
+    if entries >= MOST_ENTRIES or start + length > MOST_BYTES:
+        large = struct.pack("<4sQHHIIQQQQ", END_64, 44, 45, 45, 0, 0, entries, entries, length,
+                            start)  # fmt: skip
+        large += struct.pack("<4sIQI", LOCATOR_64, 0, start + length, 1)
+    count = min(entries, MOST_ENTRIES)
+    return large + struct.pack("<4sHHHHIIH", END, 0, 0, count, count, min(length, MOST_BYTES),
+                               min(start, MOST_BYTES), 0)  # fmt: skip

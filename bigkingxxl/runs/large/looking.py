@@ -1,0 +1,135 @@
+"""One block of a large image: what the model sees in it, and the cells selected from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import FormatError
+from bigkingxxl.geometry import Window
+from bigkingxxl.images import PartOfImage
+from bigkingxxl.inference.predictor import Predictor, seen_as
+from bigkingxxl.io.annotations.run_cells import load_cells_and, save_cells
+from bigkingxxl.io.tables.shape_descriptors import centroids
+from bigkingxxl.runs.large.damage import MendedImage
+from bigkingxxl.runs.large.plan import Plan
+from bigkingxxl.runs.large.seams import BlockCells
+from bigkingxxl.runs.selection import Selection
+
+EDGE = 2  # pixels by which a detector may miss the edge that cuts a cell
+WIDER = 4  # times the margin, where a cell is cut
+Windows = NDArray[np.int64]
+
+
+def look_at(
+    predictor: Predictor, source: MendedImage, plan: Plan, block: int, margin: int
+) -> tuple[Candidates, list[Window]]:
+    """What a predictor sees in a block, in the frame of what it sees of it.
+
+    Args:
+        margin: pixels around the core.
+
+    Returns:
+        The candidates, and the windows of the image that could not be read.
+    """
+    source.taken_missing()
+    part = PartOfImage(source, plan.grid.around(block, margin))
+    return seen_as(predictor, part, plan.sight), source.taken_missing()
+
+
+def cells_of(
+    candidates: Candidates, selection: Selection, plan: Plan, block: int, margin: int,
+    pixel_size: tuple[float, float] | None,
+) -> BlockCells:  # fmt: skip
+    """The cells of a block, in the image's frame.
+
+    They are selected as those of a small image are. Those are kept whose centre lies in the core or
+    by the slack outside, and those that reach into the core and are cut by the end of what is seen.
+    """
+    grid = plan.grid
+    frame, core = grid.around(block, margin), grid.core_of(block)
+    chosen = replace(selection, exclude_border=False)
+    if selection.points.type_vote == "image" and candidates.type_probability is not None:
+        chosen = replace(chosen, cell_type=selection.cell_type or plan.cell_type)
+    cells = chosen.instances(candidates, pixel_size)
+    cells = cells.shift(frame.row0, frame.col0, grid.shape)
+    is_cut = _is_cut(cells.boxes(), frame, grid.shape) & (cells.crop(core).areas() > 0)
+    outside = _distance(centroids(cells), core)
+    found = BlockCells(
+        block, cells, outside <= 0, is_cut, selection.minimum_areas(cells, plan.relative_size),
+        margin,
+    )  # fmt: skip
+    # What is cut and does not reach into the core is another block's cell.
+    away = _is_cut(cells.boxes(), frame, grid.shape) & ~is_cut
+    return found.take(np.flatnonzero((outside <= plan.slack) & ~away | is_cut))
+
+
+def _is_cut(boxes: NDArray[np.int32], frame: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """bool[N]: the cell ends at a side of what was seen that is not a side of the image."""
+    low = [edge + EDGE if edge > 0 else -1 for edge in (frame.row0, frame.col0)]
+    high = [
+        edge - EDGE if edge < length else length + 1
+        for edge, length in zip((frame.row1, frame.col1), size, strict=True)
+    ]
+    return np.asarray(((boxes[:, :2] <= low) | (boxes[:, 2:] >= high)).any(axis=1))
+
+
+def _distance(points: NDArray[np.float64], core: Window) -> NDArray[np.float64]:
+    """float64[N]: pixels that points (row, column) lie outside a core; 0 or less within it.
+
+    A core reaches from half a pixel before its first pixel's centre; the end belongs to the next.
+    """
+    low = np.array([core.row0, core.col0]) - 0.5
+    high = np.array([core.row1, core.col1]) - 0.5
+    after = points - high
+    after[after == 0] = np.finfo(np.float64).tiny
+    result: NDArray[np.float64] = np.maximum(low - points, after).max(axis=1)
+    return result
+
+
+def found_in_block(
+    look: Callable[[int], tuple[Candidates, list[Window]]],
+    select: Callable[[Candidates, int], BlockCells],
+    plan: Plan,
+    known: tuple[Candidates, list[Window], int] | None = None,
+) -> tuple[BlockCells, list[Window]]:
+    """The cells of a block: looked at again with a wider margin as long as one of them is cut.
+
+    Args:
+        look: at a block with a margin; select: cells from what was seen with one.
+        known: what was seen before, and its margin.
+    """
+    margin = plan.margin if known is None else known[2]
+    while True:
+        candidates, missing = look(margin) if known is None else known[:2]
+        cells = select(candidates, margin)
+        if not cells.is_cut.any() or margin >= plan.widest:
+            return cells, missing
+        margin, known = min(WIDER * margin, plan.widest), None
+
+
+def save_block(path: Path, found: BlockCells, missing: list[Window]) -> None:
+    """Write the cells of a block, whole or not at all; same cells, same bytes."""
+    save_cells(path, found.cells, {
+        "block": np.array([found.block, found.margin], np.int64), "is_owned": found.is_owned,
+        "is_cut": found.is_cut, "minimum": found.minimum,
+        "missing": np.array(missing, np.int64).reshape(-1, 4),
+    })  # fmt: skip
+
+
+def load_block(path: Path) -> tuple[BlockCells, list[Window]] | None:
+    """What `save_block` wrote; None where it is gone or damaged."""
+    try:
+        cells, extra = load_cells_and(path)
+        number, margin = extra["block"].tolist()
+        missing = [Window(*row) for row in extra["missing"].tolist()]
+        return BlockCells(
+            number, cells, extra["is_owned"], extra["is_cut"], extra["minimum"], margin
+        ), missing
+    except (FormatError, LookupError, ValueError):
+        return None

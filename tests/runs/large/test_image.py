@@ -1,0 +1,112 @@
+"""A large image comes out whole: nothing is cut at seams, lost, doubled or numbered twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from bigkingxxl.geometry import Window
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.imagej import read_rois
+from bigkingxxl.io.annotations.qupath import read_geojson
+from bigkingxxl.io.images import open_image
+from bigkingxxl.overlaps import iou_pairs
+from tests.runs.large.blobs import contents, field, image_of, predict, small_blocks
+
+SIZE = (300, 350)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return field(SIZE, 500)
+
+
+@pytest.fixture
+def image(tmp_path: Path, labels: np.ndarray) -> Path:
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, image_of(labels), tile=(16, 16), compression="deflate",
+                     resolution=(20_000, 20_000), resolutionunit="CENTIMETER")  # fmt: skip
+    return path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def same_cells(found: Instances, true: Instances) -> int:
+    """How many of the cells are pixel for pixel the same."""
+    _, _, overlap = iou_pairs(found, true)
+    return int((overlap == 1).sum())
+
+
+def test_all_formats_hold_the_cells_of_the_unsplit_image(
+    tmp_path: Path, image: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    out = tmp_path / "out"
+    result = predict(image, out)
+    assert not result.failed
+    true = Instances.from_label_map(labels)
+    count = len(true)
+    assert result.cells == {"large": count}
+    found = tifffile.imread(out / "labels" / "large.tif")
+    assert same_cells(Instances.from_label_map(found), true) == count
+    # Dense: 1 .. N, each once.
+    assert np.array_equal(np.unique(found), np.arange(count + 1))
+    for name in ("large.zarr", "large.0.5.zarr"):
+        source = open_image(out / "labels" / name)
+        assert np.array_equal(source.read()[0], found)
+        assert source.pixel_size_um == pytest.approx((0.5, 0.5))
+    qupath = read_geojson(out / "qupath" / "large.geojson", SIZE)
+    rois = read_rois(out / "imagej" / "large.zip", SIZE)
+    for cells in (qupath, rois):
+        assert same_cells(cells, Instances.from_label_map(found)) == len(cells) == count
+    rows = rows_of(out / "measurements" / "large.csv")
+    assert [int(row["id"]) for row in rows] == list(range(1, count + 1))
+    areas = np.bincount(found.ravel())[1:]
+    assert [int(row["area"]) for row in rows] == areas.tolist()
+    centre = np.argwhere(found == 7).mean(axis=0)
+    assert float(rows[6]["centroid_row"]) == pytest.approx(centre[0], abs=1e-4)
+    assert float(rows[6]["centroid_col_um"]) == pytest.approx(centre[1] / 2, abs=1e-4)
+    pixels = tifffile.imread(image)
+    assert float(rows[6]["intensity_mean"]) == pytest.approx(pixels[found == 7].mean(), rel=1e-5)
+    summary = rows_of(out / "summary.csv")[0]
+    assert int(summary["cells"]) == count
+    assert float(summary["median_area"]) == np.median(areas)
+    assert float(summary["confluence_percent"]) == pytest.approx(100 * (found > 0).mean(), rel=1e-4)
+    names = [feature["properties"]["name"] for feature in
+             json.loads((out / "qupath" / "large.geojson").read_text())["features"]]  # fmt: skip
+    assert names == [str(number) for number in range(1, count + 1)]
+    assert (out / "overlays" / "large.png").is_file()
+    assert len((out / "submission.csv").read_text().splitlines()) == count + 1
+
+
+def test_the_same_bytes_in_smaller_looks_again(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    predict(image, tmp_path / "one")
+    predict(image, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    again = predict(image, tmp_path / "two")
+    assert again.skipped == 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_windows_of_labels_are_read_alone(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    predict(image, tmp_path / "out", formats=("labels",))
+    with tifffile.TiffFile(tmp_path / "out" / "labels" / "large.tif") as tiff:
+        assert tiff.is_bigtiff
+        assert tiff.pages[0].tile == (16, 16)
+    part = open_image(tmp_path / "out" / "labels" / "large.tif").read(Window(100, 50, 120, 90))
+    whole = tifffile.imread(tmp_path / "out" / "labels" / "large.tif")
+    assert np.array_equal(part[0], whole[100:120, 50:90])
