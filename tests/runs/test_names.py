@@ -71,7 +71,7 @@ def test_folders_that_are_called_like_files_are_in_nobodys_way(tmp_path: Path) -
         result = run(order, out, names=paths)
         assert result.failed == {}
         assert set(open_run(out)) == set(names)
-        assert len(list((out / "labels").rglob("*.*"))) == len(names)
+        assert len(list((out / "labels").rglob("*.tif"))) == len(names)
 
 
 def test_names_of_any_letters_are_written_on_all_tables(tmp_path: Path) -> None:
