@@ -7,14 +7,19 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from bigkingxxl.data.tracking import Total
 from bigkingxxl.errors import Interrupted
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 T = TypeVar("T")
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES_OF_LONG = 10.0, 60.0
+LONG = 120.0  # seconds
 GOES_ON = "run again to go on"
+_bars = list["Progress"]()  # that are shown now, in whatever thread the work within them is done
 
 
 @contextmanager
@@ -45,7 +50,8 @@ def track(
         label: what is being done, in a word or two.
         quiet: show nothing.
 
-    A terminal gets a bar; a log gets a plain line every ten seconds and one at the end. An item
+    A terminal gets a bar; work within that work a line of its own under it. A log gets a plain line
+    every ten seconds, after two minutes every minute, and one at the end. An item
     counts as done when the next one is asked for, so an error leaves the count true.
     """
     if quiet:
@@ -54,7 +60,21 @@ def track(
     if total is None and isinstance(items, Sized):
         total = len(items)
     show = _bar if sys.stderr.isatty() else _lines
+    if sys.stderr.isatty() and _bars:
+        yield from _further(_bars[-1], items, total, label)
+        return
     yield from show(items, total, label)
+
+
+def _further(bar: Progress, items: Iterable[T], total: Total, label: str) -> Iterator[T]:
+    """A further line under a bar that is shown, for the length of some work within its own."""
+    task = bar.add_task(label, total=_now(total))
+    try:
+        for item in items:
+            yield item
+            bar.update(task, advance=1, total=_now(total))
+    finally:
+        bar.remove_task(task)
 
 
 def _bar(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
@@ -80,9 +100,13 @@ def _bar(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(label, total=_now(total))
-        for item in items:
-            yield item
-            progress.update(task, advance=1, total=_now(total))
+        _bars.append(progress)
+        try:
+            for item in items:
+                yield item
+                progress.update(task, advance=1, total=_now(total))
+        finally:
+            _bars.remove(progress)
 
 
 def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
@@ -92,10 +116,15 @@ def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
         yield item
         done += 1
         now = time.monotonic()
-        if now - shown >= SECONDS_BETWEEN_LINES and done != _now(total):
+        if now - shown >= _between(now - began) and done != _now(total):
             _write(sys.stderr, label, done, _now(total), now - began)
             shown = now
     _write(sys.stderr, label, done, _now(total), time.monotonic() - began)
+
+
+def _between(seconds: float) -> float:
+    """Seconds from one line to the next, after so many: a long log gets one a minute."""
+    return SECONDS_BETWEEN_LINES if seconds <= LONG else SECONDS_BETWEEN_LINES_OF_LONG
 
 
 def _now(total: Total) -> int | None:

@@ -23,7 +23,7 @@ EXIT_SOME_FAILED = 1
 def show(
     out: Path, result: FolderResult, advice: str = "", *, quiet: bool = False, as_json: bool = False
 ) -> None:
-    """Print what a run did; ends with exit code 1 where images failed, 75 where it has to go on.
+    """Print what a run did; ends with exit code 1 where an image failed, 75 where it has to go on.
 
     Args:
         advice: on images that look unlike those of training, left out where quiet.
@@ -33,7 +33,7 @@ def show(
         print_json({
             "folder": out, "cells": result.cells, "done_before": result.skipped,
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
-            "replaced": result.replaced,
+            "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
             "stopped": result.stopped, "files_left": result.left,
             "shards_missing": result.tables.unfinished.numbers,
@@ -44,7 +44,7 @@ def show(
         _tell(sentence)
     if advice and not quiet:
         _tell(advice)
-    failed = list(result.failed.values())
+    failed = [*result.failed.values(), *result.damaged.values()]
     for sentence in failed[:MOST_LINES]:
         _tell(sentence)
     if len(failed) > MOST_LINES:
@@ -92,6 +92,10 @@ def notes(out: Path, result: FolderResult) -> list[str]:
         )
     if result.is_part and not result.stopped:
         found.append(f"when all shards are done, `bigkingxxl tables {out}` makes the tables")
+    for name, remarks in list(result.remarks.items())[:MOST_LINES]:
+        found += [f"{name}: {remark}" for remark in remarks]
+    if len(result.remarks) > MOST_LINES:
+        found.append(f"{len(result.remarks) - MOST_LINES} more images have remarks of such kind")
     if result.replaced:
         folders = sorted({str(path.parent) for path in result.replaced.values()})
         found.append(

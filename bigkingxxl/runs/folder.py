@@ -29,7 +29,7 @@ from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
 from bigkingxxl.runs.unit import Outcome, RunImage, Warn, Work, fail, is_for_all
-from bigkingxxl.runs.units import Unit, do_unit, finish_image, units_of
+from bigkingxxl.runs.units import Unit, do_unit, finish_image, is_ready, units_of
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def predict_folder(
     with store.at_work(settings.run):
         store.check_alone(settings.run)
         begin_shard(store, settings.run, shard)
-        work = Work(settings, selection, predictor, warn, overwrite)
+        work = Work(settings, selection, predictor, warn, overwrite, track)
         run = _Run(store, work, name_of, shard, deadline, list(paths))
         for _ in track(run.finished(open_images, ahead), run.total, label):
             pass
@@ -206,8 +206,9 @@ class _Run:
         self, image: RunImage, units: Sequence[Unit]
     ) -> Iterator[Task[Path, Outcome | None]]:
         """Units of an image, and what finishes a large one."""
-        alone = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
+        is_large = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
         for unit in units:
+            alone = is_large and unit.block is None  # blocks are small whatever their image
             yield Task(image.path, partial(self._timed, partial(self._unit, image, unit)), alone)
         if any(unit.block is not None for unit in units):
             yield Task(image.path, partial(self._finish, image), alone=True)
@@ -231,6 +232,8 @@ class _Run:
 
     def _finish(self, image: RunImage) -> Outcome | None:
         """What follows the blocks of a large image; of several shards the last one does it."""
+        if not self.shard.is_whole and not is_ready(self.store, self.work, image):
+            return None
         outcome = finish_image(self.store, self.work, image, wait=False)
         if outcome is None:
             self.busy.append(partial(finish_image, self.store, self.work, image))

@@ -27,6 +27,8 @@ class FolderResult:
         tables: what became of the tables.
         stopped: why the run ended before it was done, or ""; left: how many files were left then.
         is_part: the run is a shard, which leaves the tables to whoever comes last.
+        remarks: by image id, sentences on what is not as a user may think; damaged: by image id,
+            a sentence on what of it could not be read, while the rest is done.
     """
 
     cells: dict[str, int] = field(default_factory=dict)
@@ -41,6 +43,8 @@ class FolderResult:
     stopped: str = ""
     left: int = 0
     is_part: bool = False
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
 
     def note(self, outcome: Outcome) -> None:
         """Take in what became of an image."""
@@ -48,7 +52,12 @@ class FolderResult:
         if outcome.failure:
             self.failed[outcome.image] = outcome.failure
             return
+        self.failed.pop(outcome.image, None)  # a block may have failed that was done later
         self.cells[outcome.image] = outcome.cells or 0
+        if outcome.remarks:
+            self.remarks[outcome.image] = outcome.remarks
+        if outcome.damage:
+            self.damaged[outcome.image] = outcome.damage
         self.skipped += not outcome.is_new
         if outcome.is_corrected:
             self.corrected.append(outcome.image)

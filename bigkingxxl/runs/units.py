@@ -80,7 +80,7 @@ def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
 def finish_image(
     store: RunStore, work: Work, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
-    """Make the files and records of an image whose units are all done; does what is left of them.
+    """Make the files and records of an image; units that are not done are done first.
 
     Args:
         wait: for another process that is at work on it; else that gives None.
@@ -92,24 +92,5 @@ def finish_image(
         return predict_one(store, work, image, wait=wait)
     try:
         return LargeImage(store, work, image).finish(wait=wait)
-    except Exception as error:
-        return failed_or_for_all(store, work, image, error)
-
-
-def predict_image(
-    store: RunStore, work: Work, image: RunImage, *, wait: bool = True
-) -> Outcome | None:
-    """Do all units of an image that nobody else is at, and finish it.
-
-    Args:
-        wait: for other processes that are at work on it; else that gives None.
-
-    Raises:
-        OutputError: nothing can be written into the folder any more.
-    """
-    if not is_large(image.source.shape):
-        return predict_one(store, work, image, wait=wait)
-    try:
-        return LargeImage(store, work, image).done(wait=wait)
     except Exception as error:
         return failed_or_for_all(store, work, image, error)

@@ -75,3 +75,24 @@ def test_rates_read_well(speed: float, text: str) -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert progress.clock(seconds) == text
+
+
+def test_work_within_work_has_a_line_of_its_own_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    seen = []
+    for image in progress.track(["a", "b"], label="images"):
+        seen += [image + block for block in progress.track(["1", "2"], label=f"{image}, blocks")]
+    assert seen == ["a1", "a2", "b1", "b2"]
+    assert list(progress.track([1], label="again")) == [1]
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_a_long_log_gets_a_line_a_minute(clock: None, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in progress.track(range(400), label="blocks"):
+        pass
+    lines = capsys.readouterr().err.splitlines()
+    done = [int(line.split(": ")[1].split("/")[0]) for line in lines]
+    assert done[:13] == [*range(10, 130, 10), 180]
+    assert {after - before for before, after in zip(done[12:-1], done[13:-1], strict=False)} == {60}

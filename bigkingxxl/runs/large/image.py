@@ -18,7 +18,6 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -32,7 +31,6 @@ from bigkingxxl.errors import FormatError, ImageError
 from bigkingxxl.files import make_folder, write_text
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.ordered import Task, in_order
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
 from bigkingxxl.provenance import own_version
@@ -62,7 +60,6 @@ from bigkingxxl.runs.unit import BLANK, Outcome, RunImage, Work
 
 log = logging.getLogger(__name__)
 
-AHEAD = 2  # blocks worked on at once: the network sees one while another's maps are decoded
 CACHED_BLOCKS = 128  # whose cells are held: those of a few rows
 MOST_NAMED = 3
 
@@ -197,27 +194,6 @@ class LargeImage:
 
     # ---- the whole ----------------------------------------------------------------------------
 
-    def done(self, *, wait: bool = True) -> Outcome | None:
-        """All blocks and the files; None where others are at work on it and nobody waits."""
-        left = self.missing()
-        before = len(self.grid) - len(left)
-        label = self.image.name if before == 0 else f"{self.image.name} ({before} done before)"
-        busy = []
-        if left:
-            with closing(in_order(self._tasks(left), AHEAD)) as outcomes:
-                for block, outcome in self.work.track(outcomes, len(left), f"{label}, blocks"):
-                    if not outcome.result():
-                        busy.append(block)
-        if busy and not wait:
-            return None
-        for block in busy:
-            self.do_block(block)
-        return self.finish(wait=wait)
-
-    def _tasks(self, blocks: Iterable[int]) -> Iterator[Task[int, bool]]:
-        for block in blocks:
-            yield Task(block, partial(self.do_block, block, wait=False))
-
     def finish(self, *, wait: bool = True) -> Outcome | None:
         """Settle the seams, number the cells, write what is missing; blocks are done where need be.
 
@@ -230,7 +206,7 @@ class LargeImage:
         with self.store.locked(f"image {self.image.name}", wait=wait) as is_mine:
             if not is_mine:
                 return None
-            for block in self.missing():
+            for block in self.tracked(self.missing(), "blocks"):
                 self.do_block(block)
             return _Finish(self).outcome()
 
@@ -240,7 +216,7 @@ class LargeImage:
         """Decide over the cells at the seams, block by block."""
         blocks = range(len(self.grid))
         left = [block for block in blocks if not self._settled_place(block).is_file()]
-        for block in self._tracked(left, "seams"):
+        for block in self.tracked(left, "seams"):
             around = [self._found_cells(other) for other in self.grid.neighbours(block)]
             found = settled(self._found_cells(block), around)
             if self.work.selection.exclude_border:
@@ -248,7 +224,8 @@ class LargeImage:
             save_block(self._settled_place(block), found, self._missing_in(block))
         self._found_cells_cached.cache_clear()
 
-    def _tracked(self, blocks: list[int], what: str) -> Iterable[int]:
+    def tracked(self, blocks: list[int], what: str) -> Iterable[int]:
+        """Some blocks, one by one, while the run shows how far they are."""
         return self.work.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
 
     def _settled_place(self, block: int) -> Path:
@@ -379,7 +356,7 @@ class _Finish:
             block for block in range(len(self.plan.grid))
             if not all(part_of(self._parts(kind), block).is_file() for kind in in_parts)
         ]  # fmt: skip
-        for block in self.large._tracked(left, "files"):
+        for block in self.large.tracked(left, "files"):
             image = self._block_image(block)
             for kind in in_parts:
                 place, write = part_of(self._parts(kind), block), LARGE_FORMATS[kind].part

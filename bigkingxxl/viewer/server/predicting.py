@@ -137,13 +137,14 @@ class Predicting:
     def _predict(
         self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage
     ) -> None:
-        from bigkingxxl.runs.unit import RunImage, fail, predict_one
+        from bigkingxxl.runs.unit import RunImage, fail
+        from bigkingxxl.runs.units import finish_image
 
         try:
             sources = workspace.chosen.reopen(image.path, [image.name])
             if not sources:
                 raise BigKingXXLError(f"{image.path} no longer holds '{image.name}'")
-            predict_one(store, work, RunImage(sources[0], image.path, image.frame))
+            finish_image(store, work, RunImage(sources[0], image.path, image.frame))
         except BigKingXXLError as error:
             fail(store, work.settings, image.name, image.path, error, image.frame)
         workspace.refresh(image.name)
