@@ -24,8 +24,9 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Sight
 from bigkingxxl.io.images import open_images
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.runs.folder import FolderResult, predict_folder, run_settings
+from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.large import grid, plan
+from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.selection import Selection
 
 NAMES = ("astro", "cort")
