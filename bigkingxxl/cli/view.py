@@ -28,8 +28,12 @@ def view(
     folder: Folder,
     port: Port = None,
     model: Annotated[
-        str, typer.Option(help="The model that predicts a folder of images, as for predict.")
-    ] = "bundled",
+        str | None,
+        typer.Option(
+            help="The model that predicts a folder of images, and that learning begins with "
+            "(default: the run's own, else bundled)."
+        ),
+    ] = None,
     browser: Browser = True,
     as_json: AsJson = False,
 ) -> None:
@@ -55,11 +59,17 @@ def annotate(
 
     What you draw lies in DIR/corrections, from which `train --data DIR/corrections` learns.
     """
-    _serve(folder, annotate=True, port=port, model="bundled", browser=browser, as_json=as_json)
+    _serve(folder, annotate=True, port=port, model=None, browser=browser, as_json=as_json)
 
 
 def _serve(
-    folder: Path, *, annotate: bool, port: int | None, model: str, browser: bool, as_json: bool
+    folder: Path,
+    *,
+    annotate: bool,
+    port: int | None,
+    model: str | None,
+    browser: bool,
+    as_json: bool,
 ) -> None:
     from bigkingxxl.viewer.server.serve import Running, serve
     from bigkingxxl.viewer.server.session import Session

@@ -465,7 +465,7 @@ class Job(Wire):
     """Work in the background.
 
     Attributes:
-        state: 'asking': done, and waits to be accepted or rejected (learn).
+        state: 'asking': done, and waits to be accepted or rejected (learn, where it is better).
         done, total: steps, where known; message: what is being done; seconds_left: expected.
         error: why it failed; files: that it made, within the folder.
         can_cancel, can_resume: what may be asked of it now.

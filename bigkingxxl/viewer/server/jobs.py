@@ -11,12 +11,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 from bigkingxxl.errors import BigKingXXLError, InputError, OutputError
 from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.document import compact
+from bigkingxxl.viewer.server.pixels import strided
 from bigkingxxl.viewer.server.session import Raster, Session
+
+if TYPE_CHECKING:
+    from bigkingxxl.viewer.server.learning import Learning
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_EVENTS = 0.2
@@ -38,8 +43,14 @@ class Report:
         self._task, self._tell = task, tell
         self._began, self._told = time.monotonic(), 0.0
 
-    def step(self, done: float, total: float | None, message: str = "") -> None:
+    def step(
+        self, done: float, total: float | None, message: str = "",
+        minutes_left: float | None = None,
+    ) -> None:  # fmt: skip
         """Where the job stands.
+
+        Args:
+            minutes_left: where the job knows better than by what it has done so far.
 
         Raises:
             CancelledError: it is to stop.
@@ -50,6 +61,8 @@ class Report:
         task.seconds_left = (
             None if not total or done <= 0 else max(seconds / done * (total - done), 0.0)
         )
+        if minutes_left is not None:
+            task.seconds_left = 60 * max(minutes_left, 0.0)
         if time.monotonic() - self._told >= SECONDS_BETWEEN_EVENTS:
             self._told = time.monotonic()
             self._tell(task)
@@ -124,25 +137,34 @@ class Jobs:
     """All jobs of a session.
 
     Args:
-        model: name or file of the model that predicts a folder of images.
+        model: name or file of the model that predicts a folder of images, and that learning begins
+            with; None takes the run's own, else 'bundled'.
     """
 
-    def __init__(self, session: Session, model: str = "bundled") -> None:
+    def __init__(self, session: Session, model: str | None = None) -> None:
+        from bigkingxxl.viewer.server.history import History
         from bigkingxxl.viewer.server.predicting import Predicting
 
         self.session = session
+        start = model or session.workspace.model or "bundled"
+        self.history = History.load(session.shelf.folder, start)
+        if model is not None and self.history.start != model:
+            self.history = replace(self.history, start=model)
         self._tasks: dict[str, Task] = {}
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
-        self.predicting = Predicting(session, model)
+        self.predicting = Predicting(session, self.history.model)
 
     # ---- asking ---------------------------------------------------------------------------------
 
     def told(self, folder: wire.Folder) -> wire.Folder:
         """The folder with what jobs know of it."""
-        return folder
+        from bigkingxxl.viewer.server.learning import what_is_missing
+
+        extra = wire.Extra(install=what_is_missing())
+        return folder.model_copy(update={"models": self.history.infos(), "learn": extra})
 
     def all(self) -> wire.JobList:
         """All jobs, the newest first."""
@@ -199,8 +221,17 @@ class Jobs:
         return self._add(Exporting(self.session, formats)).shown()
 
     def learn(self, request: wire.LearnRequest) -> wire.Job:
-        """Learn from what was reviewed."""
-        raise InputError(f"stage {request.stage} of learning is not there yet")
+        """Learn from what was reviewed.
+
+        Raises:
+            InputError: nothing was reviewed, the model is gone, or what it needs is missing.
+        """
+        from bigkingxxl.viewer.server.learning import Learning
+
+        self._check_writable()
+        work = Learning(self.session, request, self.history)
+        work.check()
+        return self._add(work).shown()
 
     def _check_writable(self) -> None:
         from bigkingxxl.viewer.server.shelf import ReadOnlyError
@@ -248,9 +279,26 @@ class Jobs:
         return self._add(task.work).shown()
 
     def accept(self, job: str) -> wire.Job:
-        """Take what a job made."""
+        """Take the model that a job made, and predict with it what nobody corrected."""
+        from bigkingxxl.viewer.server.learning import Renewing
+
         task = self._asking(job)
+        learning = self._learning(task)
+        if learning.model is None or learning.result is None:
+            raise InputError("this job made no model")
+        self.history = self.history.taken(learning.model, learning.result)
+        self.predicting.model = self.history.model
+        task.state = "done"
+        self._tell(task)
+        self._add(Renewing(self.session, self.history.model))
         return task.shown()
+
+    def _learning(self, task: Task) -> Learning:
+        from bigkingxxl.viewer.server.learning import Learning
+
+        if not isinstance(task.work, Learning):
+            raise InputError("this job does not learn")
+        return task.work
 
     def reject(self, job: str) -> wire.Job:
         """Leave what a job made."""
@@ -268,9 +316,14 @@ class Jobs:
     def compared(
         self, job: str, which: str, key: str, level: int, row: int | None, col: int | None
     ) -> Raster:
-        """Cells before or after learning."""
-        self._asking(job)
-        raise InputError(f"there is no '{which}' of {key} at level {level}, {row}, {col}")
+        """Cells before or after learning.
+
+        Raises:
+            InputError: the job compared no such image; BadTileError: there is no such tile.
+        """
+        learning = self._learning(self._task(job))
+        labels = compact(learning.labels(which, self.session.image(key)))
+        return Raster(strided(labels, level, row, col), 0)
 
     def archive(self, job: str) -> bytes:
         """All files that an export made, as a zip archive.
@@ -339,7 +392,8 @@ class Jobs:
             task.error = f"an unexpected error, {type(error).__name__}: {error}"
             return "failed"
         task.message, task.files, task.result = finished.message, finished.files, finished.result
-        return "done" if finished.result is None else "asking"
+        asks = finished.result is not None and finished.result.is_better
+        return "asking" if asks else "done"
 
 
 def _sentence(error: Exception) -> str:

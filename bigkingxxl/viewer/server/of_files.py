@@ -190,6 +190,11 @@ class ImagesWorkspace(FilesWorkspace):
         return None if run is None else run.preview(image, settings)
 
     @property
+    def model(self) -> str:
+        """See `Workspace.model`."""
+        return "" if self.done is None else self.done.model
+
+    @property
     def settings(self) -> Settings:
         """See `Workspace.settings`."""
         return Settings() if self.done is None else self.done.settings

@@ -110,6 +110,12 @@ class RunWorkspace(Workspace):
                 from error  # fmt: skip
 
     @property
+    def model(self) -> str:
+        """See `Workspace.model`; of several the first."""
+        names = self.run_settings.selection.get("models") or [""]
+        return str(names[0])
+
+    @property
     def settings(self) -> Settings:
         """See `Workspace.settings`."""
         chosen = self.run_settings.selection

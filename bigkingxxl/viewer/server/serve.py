@@ -68,13 +68,13 @@ def bound_socket(port: int | None) -> tuple[socket.socket, bool]:
 
 
 def serve(
-    folder: Path, *, annotate: bool = False, port: int | None = None, model: str = "bundled",
+    folder: Path, *, annotate: bool = False, port: int | None = None, model: str | None = None,
     browser: bool = True, started: Callable[[Running, Session], None] | None = None,
 ) -> None:  # fmt: skip
     """Serve a folder until the process is told to stop (Ctrl-C, SIGTERM).
 
     Args:
-        annotate: nothing is predicted; model: that predicts a folder of images.
+        annotate: nothing is predicted; model: see `Jobs`.
         browser: open the address; started: told the address when requests are answered.
 
     Raises:

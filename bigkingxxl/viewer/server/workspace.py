@@ -135,6 +135,11 @@ class Workspace(ABC):
         return None
 
     @property
+    def model(self) -> str:
+        """Name or file of the model that found the cells, "" where that is not known."""
+        return ""
+
+    @property
     def settings(self) -> Settings:
         """The sliders' values that the cells were selected with."""
         return Settings()

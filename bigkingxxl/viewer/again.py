@@ -1,0 +1,80 @@
+"""A run predicted again with another model, as a process of its own.
+
+python -m bigkingxxl.viewer.again, with a JSON object on stdin: `model` (name or file), `out` (the
+run's folder), `images` ([id, file] of each), `reading` (see `runs.reading`) and `formats`. Prints a
+line of JSON per image: `done`, `total`. Cells that a person corrected stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import BigKingXXLError, Interrupted
+from bigkingxxl.images import ImageSource
+from bigkingxxl.processes import raise_on_sigterm
+from bigkingxxl.provenance import fingerprint
+
+
+def predict_again(given: dict[str, Any]) -> None:
+    """See the module.
+
+    Raises:
+        ModelError, MissingExtraError: the model cannot be loaded; OutputError: nothing can be
+            written.
+    """
+    from bigkingxxl.inference.domain.familiarity import warnings_for
+    from bigkingxxl.inference.load_ensemble import load_ensemble
+    from bigkingxxl.models import model_hash, resolve_model
+    from bigkingxxl.runs.folder import predict_folder, run_settings
+    from bigkingxxl.runs.reading import Reading
+    from bigkingxxl.runs.selection import Selection
+
+    path = resolve_model(given["model"])
+    predictor, card = load_ensemble([path])
+    selection, digest = Selection(card.operating_points), model_hash(path)
+    reading = Reading.of(given["reading"])
+    settings = run_settings(
+        fingerprint([digest, "again", repr(reading)]), selection, given["formats"], model=digest,
+        reading=reading.as_json(), models=[given["model"]],
+    )  # fmt: skip
+    ids: dict[Path, list[str]] = {}
+    for name, file in given["images"]:
+        ids.setdefault(Path(file), []).append(name)
+
+    def open_images(file: Path) -> Sequence[ImageSource]:
+        return reading.reopen(file, ids[file])
+
+    predict_folder(
+        predictor, sorted(ids), open_images, Path(given["out"]), settings, selection,
+        partial(warnings_for, card), name_of=lambda file: ids[file][0], track=_told, ahead=1,
+    )  # fmt: skip
+
+
+def _told(items: Iterable[Any], total: int | Callable[[], int] | None, _: str) -> Iterator[Any]:
+    for done, item in enumerate(items, 1):
+        number = total() if callable(total) else total
+        sys.stdout.write(json.dumps({"done": done, "total": number}) + "\n")
+        sys.stdout.flush()
+        yield item
+
+
+def main() -> int:
+    """The exit code."""
+    raise_on_sigterm()
+    try:
+        predict_again(json.load(sys.stdin))
+    except BigKingXXLError as error:
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
+        return 2
+    except Interrupted as end:
+        return end.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The models of a folder: the one that it began with, and those that were learnt here."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.errors import FormatError
+from bigkingxxl.files import write_json
+from bigkingxxl.viewer.contract import LearnResult, ModelInfo
+
+MODELS = "models"  # within the folder of corrections
+HISTORY = "history.json"
+START = "start"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A model that was learnt here, and taken.
+
+    Attributes:
+        id: of its folder; file: within the folder of models.
+        before, after: scores on images that were not learnt from; images: learnt from.
+    """
+
+    id: str
+    file: str
+    made: str
+    images: int
+    before: float | None = None
+    after: float | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """The models of a folder.
+
+    Attributes:
+        folder: where they lie; known: the oldest first; current: the id of the one in use.
+    """
+
+    folder: Path
+    known: tuple[Known, ...] = ()
+    current: str = START
+    start: str = field(default="", compare=False)
+
+    @classmethod
+    def load(cls, corrections: Path, start: str) -> History:
+        """Those of a folder of corrections.
+
+        Args:
+            start: name of the model that the folder began with.
+
+        Raises:
+            FormatError: the file is damaged.
+        """
+        folder = corrections / MODELS
+        path = folder / HISTORY
+        if not path.is_file():
+            return cls(folder, start=start)
+        try:
+            values = json.loads(path.read_bytes())
+            known = tuple(Known(**each) for each in values["models"])
+            return cls(folder, known, str(values["current"]), str(values["start"]))
+        except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+            raise FormatError(f"{path} is damaged: {error}") from error
+
+    def new_folder(self) -> Path:
+        """A folder for the next model; it is not made."""
+        name = time.strftime("%Y-%m-%d_%H%M%S")
+        taken = {each.id for each in self.known}
+        number = 1
+        while (name_of := name if number == 1 else f"{name}_{number}") in taken or (
+            self.folder / name_of
+        ).exists():
+            number += 1
+        return self.folder / name_of
+
+    def taken(self, file: Path, result: LearnResult) -> History:
+        """With a model that is in use from now on; on disk as well.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        inner = file.relative_to(self.folder)
+        known = Known(
+            inner.parts[0], inner.as_posix(), time.strftime("%Y-%m-%dT%H:%M:%S%z"), result.images,
+            result.before, result.after,
+        )  # fmt: skip
+        found = replace(self, known=(*self.known, known), current=known.id)
+        values: dict[str, Any] = {
+            "start": found.start, "current": found.current,
+            "models": [vars(each) for each in found.known],
+        }  # fmt: skip
+        write_json(self.folder / HISTORY, values)
+        return found
+
+    @property
+    def model(self) -> str:
+        """Name or file of the model in use."""
+        for each in self.known:
+            if each.id == self.current:
+                return str(self.folder / each.file)
+        return self.start
+
+    def infos(self) -> tuple[ModelInfo, ...]:
+        """For the page."""
+        first = ModelInfo(
+            id=START, name=Path(self.start).name or "unknown", is_current=self.current == START
+        )
+        return (first, *(
+            ModelInfo(id=each.id, name=each.id, made=each.made, images=each.images,
+                      before=each.before, after=each.after, is_current=each.id == self.current)
+            for each in self.known))  # fmt: skip

@@ -1,0 +1,233 @@
+"""Learning from what was reviewed: fine-tuning in a process of its own, before and after, a choice.
+
+The process is `bigkingxxl train finetune`, which keeps its state when it is stopped and goes on
+from there. Nothing is taken before the user says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.extras import install
+from bigkingxxl.models import resolve_model
+from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.applying import reload_all
+from bigkingxxl.viewer.server.child import run_child
+from bigkingxxl.viewer.server.history import History
+from bigkingxxl.viewer.server.jobs import Finished, Report
+from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.workspace import KnownImage
+
+TRAIN = ("-m", "bigkingxxl", "train", "finetune")
+AGAIN = ("-m", "bigkingxxl.viewer.again")
+COMPARED = 6  # images that are shown before and after
+SHOWN = "compared"  # the folder of their cells
+LEARNT = 0.95  # the share of progress that learning itself is
+
+
+def what_is_missing() -> str:
+    """What to install for the second stage, one sentence; "" where it is there."""
+    if all(find_spec(name) is not None for name in ("torch", "lightning")):
+        return ""
+    return f"training needs the extra 'train': {install('train')}"
+
+
+class Learning:
+    """Learns, and shows what would change.
+
+    Args:
+        history: names the model to begin with.
+    """
+
+    kind: wire.JobKind = "learn"
+    can_resume = True
+
+    def __init__(self, session: Session, request: wire.LearnRequest, history: History) -> None:
+        self.session, self.request, self.history = session, request, history
+        self.folder = history.new_folder()
+        self.result: wire.LearnResult | None = None
+        self.model: Path | None = None
+
+    def check(self) -> None:
+        """Refuse what cannot succeed.
+
+        Raises:
+            InputError: nothing was reviewed, the model is gone, or what it needs is missing.
+        """
+        if self.request.stage == 2 and (sentence := what_is_missing()):
+            raise InputError(sentence)
+        try:
+            resolve_model(self.history.model)
+        except InputError as error:
+            raise InputError(
+                f"{error}: begin with another one, `bigkingxxl view DIR --model NAME`"
+            ) from error
+        self.session.shelf.flush()
+        open_dataset(self.session.shelf.folder)
+
+    def run(self, report: Report) -> Finished:
+        """See `Work`."""
+        self.session.shelf.flush()
+        found: dict[str, Any] = {}
+
+        def told(line: Mapping[str, Any]) -> None:
+            if line.get("event") == "result":
+                found.update(line)
+            elif line.get("event") == "progress":
+                share = LEARNT * float(line.get("overall", 0.0))
+                report.step(share, 1.0, str(line.get("text", "")), line.get("minutes_left"))
+
+        report.step(0.0, 1.0, "reading what was reviewed")
+        run_child(self._command(), told, report.stop)
+        if "model" not in found:
+            raise InputError("learning ended without a result")
+        self.model = self._file(str(found["model"]))
+        compared = () if found.get("kept") == "start" else self._compare(report, found)
+        self.result = result_of(found, self.request.stage, compared)
+        return Finished(self.result.advice, result=self.result)
+
+    def _command(self) -> list[str]:
+        stage = ["--stage", "settings"] if self.request.stage == 1 else []
+        begun = self.folder.is_dir() and any(self.folder.glob("model.*"))
+        return [
+            *TRAIN, "--data", str(self.session.shelf.folder), "--out", str(self.folder),
+            "--json-lines", "--init", self.history.model, *stage,
+            "--set", f"training.max_cpu_minutes={self.request.minutes}",
+            *(["--resume"] if begun else []),
+        ]  # fmt: skip
+
+    def _file(self, named: str) -> Path:
+        path = Path(named)
+        return path if path.is_absolute() else self.folder / path.name
+
+    # ---- before and after -----------------------------------------------------------------------
+
+    def _compare(self, report: Report, found: Mapping[str, Any]) -> tuple[wire.ComparedImage, ...]:
+        """Images that nobody reviewed, with the cells that the new model finds in them."""
+        images = self._unseen()
+        if not images or self.model is None:
+            return ()
+        report.step(LEARNT, 1.0, "looking at images that were not learnt from")
+        run_child(AGAIN, lambda _: None, report.stop, {
+            "model": str(self.model), "out": str(self.folder / SHOWN), "formats": ["labels"],
+            "images": [[image.name, str(image.path)] for image in images],
+            "reading": self.session.workspace.reading,
+        })  # fmt: skip
+        scores = found.get("per_unit") or {}
+        return tuple(
+            wire.ComparedImage(
+                key=image.key, before=_score(scores, image.name, "start"),
+                after=_score(scores, image.name, str(found.get("kept"))),
+            )
+            for image in images
+        )  # fmt: skip
+
+    def _unseen(self) -> list[KnownImage]:
+        """Those of which nothing was reviewed, the worst first."""
+        if self.session.workspace.run_folder is None:
+            return []
+        entries = [entry for entry in self.session.strip().images
+                   if entry.state == "ready" and entry.reviewed == 0]  # fmt: skip
+        entries.sort(key=lambda entry: -(entry.expected_error or 0.0))
+        return [self.session.image(entry.key) for entry in entries[:COMPARED]]
+
+    def labels(self, which: str, image: KnownImage) -> NDArray[Any]:
+        """Cells of a compared image, 'before' or 'after'.
+
+        Raises:
+            InputError: there are none.
+        """
+        from bigkingxxl.runs.reader import open_run
+
+        shown = self.result is not None and any(
+            each.key == image.key for each in self.result.compared
+        )
+        if not shown or which not in ("before", "after"):
+            raise InputError("these cells are not compared")
+        if which == "before":
+            return self.session.workspace.start(image).labels
+        cells = open_run(self.folder / SHOWN)[image.name].predicted_cells
+        numbers = np.concatenate(([0], cells.numbers))
+        labels: NDArray[Any] = numbers[cells.instances.label_map()]
+        return labels
+
+
+class Renewing:
+    """Predicts all images of a run with another model; what was corrected stays."""
+
+    kind: wire.JobKind = "apply"
+    can_resume = True
+
+    def __init__(self, session: Session, model: str) -> None:
+        self.session, self.model = session, model
+
+    def run(self, report: Report) -> Finished:
+        """See `Work`."""
+        workspace = self.session.workspace
+        folder = workspace.run_folder
+        images = [image for image in self.session.images() if image.state == "ready"]
+        if folder is None or not images:
+            return Finished("the model is kept; there is no run to predict with it")
+        from bigkingxxl.runs.store import RunStore
+
+        before = RunStore(folder).settings()
+
+        def told(line: Mapping[str, Any]) -> None:
+            if "done" in line:
+                report.step(float(line["done"]), line.get("total"), "finding cells anew")
+
+        report.step(0, len(images), "loading the new model")
+        try:
+            run_child(AGAIN, told, report.stop, {
+                "model": self.model, "out": str(folder), "reading": workspace.reading,
+                "formats": ["labels"] if before is None else list(before.formats),
+                "images": [[image.name, str(image.path)] for image in images],
+            })  # fmt: skip
+        finally:
+            reload_all(self.session)
+        return Finished(f"{len(images)} images predicted with the new model")
+
+
+def result_of(
+    found: Mapping[str, Any], stage: int, compared: tuple[wire.ComparedImage, ...]
+) -> wire.LearnResult:
+    """What fine-tuning found, for the page."""
+    kept = str(found.get("kept", "start"))
+    better = found.get(kept) if kept != "start" else None
+    tried = better or found.get("trained") or found.get("settings") or {}
+    interval = tried.get("gain_interval_95") or (None, None)
+    changed = [
+        f"{name.replace('_', ' ')}: {_number(old)} to {_number(new)}"
+        for name, (old, new) in (found.get("moved") or {}).items()
+    ]
+    size = found.get("size") or {}
+    if size.get("diameter") is not None and size.get("diameter") != size.get("before"):
+        changed.insert(0, f"diameter of the cells: {size['diameter']:.1f} pixels")
+    return wire.LearnResult(
+        stage=2 if stage == 2 else 1, images=int(found.get("images", 0)), metric="mAP",
+        before=_of(found.get("start"), "map"), after=_of(tried, "map"), gain=_of(tried, "gain"),
+        gain_low=interval[0], gain_high=interval[1], is_better=kept != "start",
+        advice=str(found.get("sentence", "")), compared=compared,
+        changed=(*changed, *map(str, found.get("notes", ()))),
+    )  # fmt: skip
+
+
+def _of(values: Any, name: str) -> float | None:
+    value = values.get(name) if isinstance(values, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _score(scores: Mapping[str, Any], name: str, which: str) -> float | None:
+    return _of(scores.get(name), which)
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
