@@ -1,6 +1,9 @@
 # Each target works on its own in a fresh checkout; all that is needed is make and Python 3.11+.
 #   make install   .venv with everything
+#   make check     style and the quick tests, under a minute
 #   make test      style, types, import rules, tests and notebooks
+#   make coverage  the quick tests, and the lines that they do not reach [TESTS=paths]
+#   make docs      the documentation as a site, in site/
 #   make fuzz      the property tests, searching freely for an hour or so [SEED=number]
 #   make page      build the page of `bigkingxxl view` from its sources (needs Node.js 20 or newer)
 #   make notebooks run the notebooks on a few simulated images
@@ -14,7 +17,10 @@ STAMP := .venv/.installed
 # cellpose 3.1 holds numpy below 2.1, whose types are others: it has an environment of its own.
 CELLPOSE := .venv-cellpose
 
-.PHONY: install test page fuzz lint notebooks cellpose demo format
+# No networks, no training, no other processes: what these leave out, `make test` runs.
+QUICK := QUICKLIST
+
+.PHONY: install check test coverage docs page fuzz lint notebooks cellpose demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -33,6 +39,24 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(QUICK)
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --cov --cov-report=term-missing \
+		$(or $(TESTS),$(QUICK))
+
+# Offline: nothing is fetched, and a warning is an error.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+
+.venv/.docs: pyproject.toml $(STAMP)
+	VIRTUAL_ENV= $(BIN)/uv pip install --python $(BIN)/python -e '.[docs]' \
+		|| $(BIN)/python -m pip install -e '.[docs]'
+	touch $@
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --durations=15

@@ -23,9 +23,15 @@ def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Print this recipe, to start a config file from.")
     ] = None,
+    as_schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of config files.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the ready-made training settings, or print one of them."""
+    if as_schema:
+        _print_schema(name)
+        return
     found = shipped_recipes()
     if name is not None:
         chosen = _named(name, found)
@@ -40,6 +46,15 @@ def recipes(
         method = max((len(each.method) for each in found), default=0)
         for each in found:
             typer.echo(f"{each.name:{wide}}  {each.method:{method}}  {each.summary}")
+
+
+def _print_schema(name: str | None) -> None:
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.training.recipe_schema import recipe_schema
+
+    if name is not None:
+        raise InputError(f"--schema is that of all recipes: leave '{name}' out")
+    print_json(recipe_schema())
 
 
 def shipped_recipes() -> list[Entry]:

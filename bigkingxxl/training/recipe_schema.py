@@ -1,0 +1,63 @@
+"""The JSON schema of recipes: what editors and other programs may know of settings.
+
+It says of a config file what `load_recipe` says, the settings of each method and representation
+included; what several values must be together is checked by `load_recipe` alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from bigkingxxl.decoding.registry import REPRESENTATIONS
+from bigkingxxl.methods.registry import METHODS, method_class
+from bigkingxxl.settings import Settings
+from bigkingxxl.training.recipe import Recipe
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a recipe in YAML, JSON or Python."""
+    definitions: dict[str, Any] = {}
+    recipe = _schema_of(Recipe, definitions)
+    for name in METHODS:
+        definitions[f"method {name}"] = _method_schema(name, definitions)
+    for name, place in REPRESENTATIONS.items():
+        module, _, kind = place.partition(":")
+        settings = getattr(import_module(module), kind).Settings
+        definitions[f"representation {name}"] = _schema_of(settings, definitions)
+    recipe["properties"]["method"]["enum"] = list(METHODS)
+    recipe["allOf"] = [_choice("method", name, "settings") for name in METHODS]
+    return {"$schema": DIALECT, **recipe, "$defs": definitions}
+
+
+def _method_schema(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    settings = method_class(name).Settings
+    schema = _schema_of(settings, definitions)
+    if "representation" in settings.model_fields:
+        own = settings.model_fields["representation"].default
+        schema["properties"]["representation"]["enum"] = list(REPRESENTATIONS)
+        schema["allOf"] = [
+            _choice("representation", each, "representation_settings", is_default=each == own)
+            for each in REPRESENTATIONS
+        ]
+    return schema
+
+
+def _choice(key: str, name: str, settings: str, *, is_default: bool = False) -> dict[str, Any]:
+    """Where `key` is `name`, or is left out and that is the default, `settings` are its own."""
+    condition: dict[str, Any] = {"properties": {key: {"const": name}}}
+    if not is_default:
+        condition["required"] = [key]
+    return {
+        "if": condition,
+        "then": {"properties": {settings: {"$ref": f"#/$defs/{key} {name}"}}},
+    }
+
+
+def _schema_of(kind: type[Settings], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The schema of settings; those inside it go into `definitions`."""
+    schema = kind.model_json_schema(ref_template="#/$defs/{model}")
+    definitions.update(schema.pop("$defs", {}))
+    return schema

@@ -1,0 +1,93 @@
+"""The papers of the project hold their formats, and what they name is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import bigkingxxl
+
+ROOT = Path(__file__).parents[1]
+WORKFLOW = ROOT / ".github" / "workflows" / "test.yml"
+FORMS = sorted(
+    path for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml") if path.stem != "config"
+)
+PAPERS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "README.md")
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".github").is_dir(), reason="no checkout: .github is not in the archive of sources"
+)
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("github-workflows", [WORKFLOW]),
+        ("github-issue-forms", FORMS),
+        ("github-issue-config", [ROOT / ".github/ISSUE_TEMPLATE/config.yml"]),
+        ("citation-file-format", [ROOT / "CITATION.cff"]),
+    ],
+)
+def test_files_of_the_repository_hold_their_schema(schema: str, files: list[Path]) -> None:
+    assert files
+    program = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    done = subprocess.run([*program, *map(str, files)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def jobs() -> dict[str, Any]:
+    content = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
+    found: dict[str, Any] = content["jobs"]
+    return found
+
+
+def test_all_systems_and_versions_are_tested() -> None:
+    matrix = jobs()["test"]["strategy"]["matrix"]
+    assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    resolutions = jobs()["dependencies"]["strategy"]["matrix"]["include"]
+    assert {each["resolution"] for each in resolutions} == {"lowest-direct", "highest"}
+
+
+def test_what_the_workflow_and_the_papers_call_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    runs = [step.get("run", "") for job in jobs().values() for step in job["steps"]]
+    texts = "\n".join(runs + [(ROOT / name).read_text(encoding="utf-8") for name in PAPERS])
+    called = {
+        word
+        for line in re.findall(r"(?:^|`)make ((?:[a-z]+ ?)+)", texts, re.M)
+        for word in line.split()
+    }
+    assert {"check", "lint", "docs", "coverage", "notebooks", "cellpose"} <= called <= targets
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_links_to_files_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == bigkingxxl.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{bigkingxxl.__version__}]" in changes
+    headings = re.findall(r"^### (.+)$", changes, re.M)
+    assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_licence_of_the_citation_is_that_of_the_code() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"].split()[0] == citation["license"]
+    assert citation["authors"] == project["authors"]
