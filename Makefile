@@ -17,8 +17,13 @@ STAMP := .venv/.installed
 # cellpose 3.1 holds numpy below 2.1, whose types are others: it has an environment of its own.
 CELLPOSE := .venv-cellpose
 
-# No networks, no training, no other processes: what these leave out, `make test` runs.
-QUICK := QUICKLIST
+# No networks and no training: what these leave out, `make test` runs.
+QUICK := tests/io/annotations tests/io/tables tests/runs/test_names.py tests/runs/test_outputs.py \
+	tests/evaluation/metrics tests/evaluation/test_competition_map.py \
+	tests/evaluation/test_crossfit.py tests/decoding/test_holes.py tests/inference/test_ordered.py \
+	tests/training/test_recipe_schema.py tests/cli/test_recipes.py tests/docs/test_commands.py \
+	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
+		model_bytes operating_points overlaps papers provenance rle settings shipped texts widths))
 
 .PHONY: install check test coverage docs page fuzz lint notebooks cellpose demo format
 .DEFAULT_GOAL := test

@@ -31,13 +31,25 @@ Page = tuple[str, str, Path]  # place in docs, text, the folder that its links s
 
 
 def on_config(config: Any) -> Any:
-    """The API's pages in the table of contents: one per room of the package."""
-    pages = [{title: f"reference/api/{place}.md"} for place, title, _ in rooms()]
-    for section in config.nav:
-        for entry in section.get("Reference", []) if isinstance(section, dict) else []:
-            if "API" in entry:
-                entry["API"] = pages
+    """The API's pages in the table of contents, and the pages that `mkdocs.yml` does not place."""
+    for part in config.nav:
+        if "Reference" in part:
+            pages = [{title: f"reference/api/{place}.md"} for place, title, _ in rooms()]
+            part["Reference"].append({"API": pages})
+    pages_of_docs = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    for part in config.nav:
+        if "How to" in part:
+            part["How to"] += sorted(pages_of_docs - set(places(config.nav)))
     return config
+
+
+def places(nav: Any) -> Iterator[str]:
+    """The pages of a table of contents."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for inner in nav.values() if isinstance(nav, dict) else nav:
+            yield from places(inner)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -74,6 +86,8 @@ def with_links(markdown: str, place: str, folder: Path) -> str:
         if not link or "://" in link or link.startswith("mailto:"):
             return match[0]
         target = Path(os.path.normpath(folder / link))
+        if target == DOCS:
+            target = DOCS / "index.md"
         if target in made or target.is_relative_to(DOCS):
             known = made.get(target) or target.relative_to(DOCS).as_posix()
             if target not in made and not target.exists() and known not in made.values():
@@ -182,12 +196,12 @@ def settings_page() -> str:
     from bigkingxxl.training.recipe_schema import recipe_schema
 
     schema = recipe_schema()
-    parts = [
-        "# Settings", "",
+    said = (
         "What a settings file may hold, and what `--set` takes as `key=value`, where dots go "
         "deeper (`--set training.epochs=3`). `bigkingxxl recipes --schema` prints the same as JSON "
-        "Schema.", "",
-    ]  # fmt: skip
+        "Schema."
+    )
+    parts = ["# Settings", "", said, ""]
     parts += section("Recipe", schema)
     for name, part in schema["$defs"].items():
         if "properties" in part:

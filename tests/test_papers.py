@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -54,6 +55,31 @@ def test_all_systems_and_versions_are_tested() -> None:
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     resolutions = jobs()["dependencies"]["strategy"]["matrix"]["include"]
     assert {each["resolution"] for each in resolutions} == {"lowest-direct", "highest"}
+
+
+def quick_files() -> set[Path]:
+    """The files of tests that `make check` runs."""
+    program = "include Makefile\nshown:\n\t@echo $(QUICK)\n"
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-f", "-", "shown"], input=program, cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    named = [ROOT / word for word in done.stdout.split()]
+    assert all(path.exists() for path in named)
+    return {
+        file for path in named for file in (path.rglob("test_*.py") if path.is_dir() else [path])
+    }
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_quick_tests_are_a_part_that_needs_no_torch() -> None:
+    quick, every = quick_files(), set((ROOT / "tests").rglob("test_*.py"))
+    assert quick < every
+    assert len(every) / 6 < len(quick) < len(every) / 2
+    heavy = re.compile(r"^(?:import|from) (?:torch|lightning|timm|monai)\b", re.M)
+    assert not [path for path in quick if heavy.search(path.read_text(encoding="utf-8"))]
+    rooms = {path.relative_to(ROOT / "tests").parts[0] for path in quick}
+    assert {"io", "evaluation", "runs", "docs", "cli"} <= rooms
 
 
 def test_what_the_workflow_and_the_papers_call_exists() -> None:

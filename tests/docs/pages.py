@@ -53,9 +53,8 @@ def commands(page: Path) -> list[Line]:
         joined = re.sub(r"\\\n", lambda _: " \0", block)
         number = first
         for line in joined.splitlines():
-            for part in re.split(r" && |\|\|", line.replace("\0", "")):
-                if words := _words(part):
-                    found.append(Line(name, number, words))
+            parts = map(_words, re.split(r" && |\|\|", line.replace("\0", "")))
+            found += [Line(name, number, words) for words in parts if words]
             number += 1 + line.count("\0")
     text = re.sub(r"^```.*?^```", lambda m: re.sub(r"[^\n]", "", m[0]),
                   page.read_text(encoding="utf-8"), flags=re.M | re.S)  # fmt: skip

@@ -1,0 +1,111 @@
+"""The worked examples of docs/architecture.md do what the page says of them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bigkingxxl as bk
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.errors import ImageError, SettingsError
+from bigkingxxl.geometry import whole
+from bigkingxxl.images import ArrayImage
+from bigkingxxl.instances import Instances
+from tests.docs.pages import ROOT
+
+PAGE = ROOT / "docs" / "architecture.md"
+LABELS = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2], [0, 0, 0, 2, 2]], np.int32)
+
+
+def example(name: str) -> ModuleType:
+    """The module that a block of the page is."""
+    text = PAGE.read_text(encoding="utf-8")
+    found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)^```", text, re.M | re.S)
+    assert found, f"the page has no example '{name}'"
+    module = ModuleType(f"example_{name}")
+    code = compile(found[1], f"{PAGE.name}:{name}", "exec", dont_inherit=True)
+    exec(code, module.__dict__)  # noqa: S102
+    return module
+
+
+def test_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bigkingxxl.io.images import open_image, registry
+
+    reader = example("reader").READER
+    ours = registry.readers()
+    monkeypatch.setattr(registry, "readers", lambda: (reader, *ours))
+    path = tmp_path / "a.txtimage"
+    path.write_text("TEXTIMAGE 2x3\n1 2 3\n4 5 6\n", encoding="utf-8")
+    image = open_image(path)
+    assert image.read_raw(whole(image.shape)).tolist() == [[[1, 2, 3], [4, 5, 6]]]
+    path.write_text("TEXTIMAGE 2x3\n1 2 3\n", encoding="utf-8")
+    with pytest.raises(ImageError):
+        open_image(path)
+    path.write_text("TEXTIMAGE 2xthree\n1 2 3\n", encoding="utf-8")
+    with pytest.raises(ImageError):
+        open_image(path)
+    path.write_text(f"TEXTIMAGE {10**6}x{10**6}\n", encoding="utf-8")
+    with pytest.raises(ImageError):
+        open_image(path)
+
+
+def test_a_format_of_annotations(tmp_path: Path) -> None:
+    from bigkingxxl.errors import FormatError
+
+    runs = example("annotations").RUNS
+    cells = Instances.from_label_map(LABELS)
+    path = tmp_path / f"a{runs.ending}"
+    runs.write(path, cells, None)
+    assert np.array_equal(runs.read(path, cells.size).label_map(), LABELS)
+    with pytest.raises(FormatError):
+        runs.read(path, (2, 5))
+    path.write_text("cell,row,start,stop\n0,0,zero,2\n", encoding="utf-8")
+    with pytest.raises(FormatError):
+        runs.read(path, cells.size)
+    runs.write(path, Instances.empty((3, 5)), None)
+    assert len(runs.read(path, (3, 5))) == 0
+
+
+def test_a_format_of_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bigkingxxl.runs import outputs
+
+    monkeypatch.setitem(outputs.IMAGE_FORMATS, "centres", example("results").CENTRES)
+    cells = bk.Cells(
+        Instances.from_label_map(LABELS), Candidates.empty((3, 5)), ArrayImage(LABELS, "a")
+    )
+    path = cells.save(tmp_path / "a.csv", "centres")
+    assert path.read_text(encoding="utf-8").splitlines() == ["id,row,col", "1,0.5,0.5", "2,1.0,3.5"]
+
+
+def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bigkingxxl.evaluation.metrics import registry
+
+    name = "bigkingxxl.evaluation.metrics.median_area"
+    monkeypatch.setitem(sys.modules, name, example("metric"))
+    monkeypatch.setitem(registry.METRICS, "median-area", "median_area:MedianArea")
+    found = np.where(LABELS == 2, 0, LABELS)
+    assert bk.score(LABELS, found, "median-area")["median-area"] == 4 / 5
+    assert bk.score(LABELS, np.zeros_like(LABELS), "median-area")["median-area"] is None
+
+
+def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from bigkingxxl.methods import registry
+
+    module: Any = example("network")
+    place = "bigkingxxl.methods.plain_example"
+    monkeypatch.setitem(sys.modules, place, module)
+    monkeypatch.setitem(registry.METHODS, "plain", f"{place}:Plain")
+    method = registry.make_method("plain", {"width": 4}, ("cell",))
+    network = method.build()
+    assert any(name.startswith(module.Plain.output_layer) for name in network.state_dict())
+    (found,) = method.detect(network, torch.zeros(1, 1, 24, 32))
+    assert found.size == (24, 32)
+    with pytest.raises(SettingsError):
+        registry.make_method("plain", {"widht": 4}, ("cell",))
