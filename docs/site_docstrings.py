@@ -1,0 +1,27 @@
+"""Examples in docstrings as blocks of code: an extension of griffe, which reads the docstrings.
+
+Without it `>>>` would be a quotation and `a[0][1]` a link.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from griffe import Extension
+
+EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.M)
+
+
+def fenced(text: str) -> str:
+    """A docstring with each example, up to the next empty line, between fences."""
+    return EXAMPLE.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
+
+
+class Examples(Extension):
+    """Fences the examples of all docstrings."""
+
+    def on_object(self, *, obj: Any, **_: Any) -> None:
+        """Called for every module, class, function and attribute that is read."""
+        if obj.docstring is not None:
+            obj.docstring.value = fenced(obj.docstring.value)
