@@ -16,7 +16,7 @@ from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
-from bigkingxxl.evaluation.report import write_report
+from bigkingxxl.evaluation.report.run_page import write_report
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.models import model_hash, read_card, resolve_model
@@ -147,7 +147,7 @@ def write_demo_report(
         competition=competition,
         coco=coco,
         overlays=pictures,
-        figures={"Learning curves": plot_curves(run / "training")},
+        pictures={"Learning curves": plot_curves(run / "training")},
         facts={"data": "simulated (seed 0)" if synthetic else str(dataset.root),
                "images": len(dataset), "validated on": len(ids), "method": "compact, flows"},
     )  # fmt: skip

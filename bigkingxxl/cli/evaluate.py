@@ -94,11 +94,14 @@ def evaluate(
     result = evaluate_predictions(annotated, found, chosen, groups_of(annotated, groups), wanted)
     write_tables(result, per_image, per_cell, matches)
     if report is not None:
-        from bigkingxxl.evaluation.report import write_report
+        from bigkingxxl.evaluation.report.evaluation_report import (
+            sources_of,
+            write_evaluation_report,
+        )
 
-        facts = {"predictions": predictions, "truth": truth, "images": len(chosen)}
-        write_report(report, title=predictions.name, competition=result.competition,
-                     coco=result.coco, facts=facts)  # fmt: skip
+        facts = {"predictions": predictions, "truth": truth}
+        write_evaluation_report(report, result, sources_of(annotated), title=predictions.name,
+                                facts=facts, notes=result.notes)  # fmt: skip
     show(result, predictions, truth, as_json=as_json, only_metrics=metrics is not None)
 
 

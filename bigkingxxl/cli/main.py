@@ -65,6 +65,7 @@ COMMANDS: dict[str, Target] = {
     ),
     "annotate": Target("bigkingxxl.cli.view:annotate", "Draw the cells of images in the browser."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
+    "compare": Target("bigkingxxl.cli.compare:compare", "Compare models and other tools' results."),
     "calibrate": Target(
         "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
     ),

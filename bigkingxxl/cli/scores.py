@@ -85,7 +85,7 @@ def metrics_table(result: Evaluation) -> Table:
     what = f"{result.scores.groups} groups by {result.groups.grouped_by}"
     if result.scores.groups == len(result.pairs):
         what = "over images"
-    table = _table("", "value", f"95 %, {what}", *types)
+    table = plain_table("", "value", f"95 %, {what}", *types)
     for estimate in result.scores.estimates:
         if estimate.value is None and "recall-" in estimate.what.key:
             continue  # a class without cells
@@ -120,7 +120,9 @@ def competition_table(score: CompetitionScore) -> Table:
     """The mAP and the score at each threshold, for all images and by cell type."""
     from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 
-    table = _table("", "images", "cells", "mAP", *(f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT))
+    table = plain_table(
+        "", "images", "cells", "mAP", *(f"{t / 100:.2f}" for t in THRESHOLDS_PERCENT)
+    )
     parts: dict[str, list[Any]] = {"all": list(score.per_image.values()), **score.parts_by_type}
     means = {"all": score.by_threshold, **score.by_type_and_threshold}
     maps = {"all": score.mean, **score.by_type}
@@ -136,7 +138,7 @@ def coco_table(coco: CocoTable) -> Table:
     from bigkingxxl.evaluation.average_precision import LAYOUT, MAX_DETECTIONS, label
 
     values = {row[:4]: row.value for row in coco.rows}
-    table = _table("COCO, detections per image", *(f"{most:,}" for most in MAX_DETECTIONS))
+    table = plain_table("COCO, detections per image", *(f"{most:,}" for most in MAX_DETECTIONS))
     for line in LAYOUT:
         cells = [
             _number(values[*line, most]) if (*line, most) in values else ""
@@ -153,7 +155,8 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _table(first: str, *columns: str) -> Table:
+def plain_table(first: str, *columns: str) -> Table:
+    """A table without lines, numbers to the right."""
     from rich import box
     from rich.table import Table
 

@@ -58,6 +58,7 @@ def evaluate_predictions(
     groups: Groups,
     metrics: Sequence[str] = STANDARD,
     *,
+    types: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Score predictions on some images of the truth.
@@ -65,20 +66,22 @@ def evaluate_predictions(
     Args:
         chosen: the images; one that the predictions do not name has no predicted cells.
         metrics: names, see `metrics.registry.find_metrics`.
+        types: cell types that are told apart; by default those that truth and predictions tell.
 
     Raises:
         InputError: no image is chosen, a metric is unknown, an image's cells are of two sizes, or
             predicted cells overlap where a metric forbids it.
     """
     cells = {image_id: annotated.instances(image_id) for image_id in chosen}
-    types = {image_id: majority_type(each) for image_id, each in cells.items()}
+    shown = {image_id: majority_type(each) for image_id, each in cells.items()}
     cells, disjoint, note = without_ignored(cells, found.cells, annotated.ignored)
     masks = disjoint
     if found.masks is not found.cells:
         masks = without_ignored(cells, found.masks, annotated.ignored)[1]
-    told = told_types(cells, {name: masks[name] for name in cells if name in masks})
-    wanted = find_metrics(metrics, told)
-    pairs = pairs_of(cells, disjoint, types, masks=masks, ignored_of=annotated.ignored)
+    if types is None:
+        types = told_types(cells, {name: masks[name] for name in cells if name in masks})
+    wanted = find_metrics(metrics, types)
+    pairs = pairs_of(cells, disjoint, shown, masks=masks, ignored_of=annotated.ignored)
     scores = score_pairs(pairs, wanted, groups.of, seed=seed)
     notes = [*annotated.notes, *found.notes, *([note] if note else [])]
     if scores.groups < 2 < len(pairs):

@@ -168,11 +168,20 @@ def majority_type(cells: Instances) -> str | None:
     return cells.type_names[int(np.bincount(cells.cell_type).argmax())]
 
 
-def read_predictions(path: Path, truth: Truth, *, skip_bad: bool = False) -> Predictions:
+def read_predictions(
+    path: Path,
+    truth: Truth,
+    *,
+    skip_bad: bool = False,
+    numbering: Path | None = None,
+    categories: Mapping[int, str] | None = None,
+) -> Predictions:
     """A submission csv, COCO results or annotations, or a folder of files of cells of any format.
 
     Args:
         skip_bad: leave out files of cells that cannot be read or do not fit their image.
+        numbering: the COCO file by which a tool numbered the images and types of its results.
+        categories: the type of each category id of COCO results.
 
     Raises:
         InputError: nothing is there; FormatError: what is there breaks its format's rules.
@@ -185,7 +194,7 @@ def read_predictions(path: Path, truth: Truth, *, skip_bad: bool = False) -> Pre
     if path.suffix.lower() == ".json":
         if path.is_file() and json_kind(path) == "coco":
             return _coco_cells(path, truth)
-        return _coco_predictions(path, truth)
+        return _coco_predictions(path, truth, numbering, categories)
     if not path.exists():
         raise InputError(f"there are no predictions at {path}")
     raise InputError(
@@ -294,8 +303,17 @@ def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
     return Predictions(cells, masks, tuple(notes))
 
 
-def _coco_predictions(path: Path, truth: Truth) -> Predictions:
-    masks = read_results(path, truth.known, truth.type_names)
+def _coco_predictions(
+    path: Path, truth: Truth, numbering: Path | None, categories: Mapping[int, str] | None
+) -> Predictions:
+    if numbering is None:
+        masks = read_results(path, truth.known, truth.type_names, categories=categories)
+    else:
+        coco = read_coco(numbering)
+        found = read_results(path, coco, categories=categories)
+        names = same_names(coco.ids, truth.ids)
+        _check_any(numbering, coco.ids, names, truth)
+        masks = {names[own]: each for own, each in found.items() if own in names}
     knobs = SelectKnobs()
     cells = {image_id: disjoint_by_score(found, knobs) for image_id, found in masks.items()}
     note = (

@@ -100,7 +100,7 @@ class Scores:
         return result
 
     def _of_metric(self, metric: Metric) -> list[Estimate]:
-        value = self._pooled(metric, np.ones((1, len(self.ids))))[0]
+        value = self.value(metric)
         samples = self.resampled(metric)
         types = sorted({kind for kind in self.cell_types if kind})
         shown = np.array([[kind == each for each in self.cell_types] for kind in types], np.float64)
@@ -114,6 +114,10 @@ class Scores:
             )
             for k, what in enumerate(metric.values)
         ]
+
+    def value(self, metric: Metric) -> Float64:
+        """float64[V]: the values of a metric over all images, NaN where there is nothing."""
+        return self._pooled(metric, np.ones((1, len(self.ids))))[0]
 
     def resampled(self, metric: Metric) -> Float64:
         """float64[R, V]: the values of the bootstrap's resamples, R = 0 of a single group."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,13 @@ def read_results(
     json_path: Path,
     known: CocoSet | Mapping[str, Size],
     type_names: Sequence[str] | None = None,
+    *,
+    categories: Mapping[int, str] | None = None,
 ) -> dict[str, Instances]:
     """Read a COCO results file: scored masks by image id, which may overlap.
 
-    Images are named by COCO's own ids where `known` is a `CocoSet`, or by their ids as text. A
+    Images are named by COCO's own ids where `known` is a `CocoSet`, or by their ids as text, with
+    an ending or a folder or without, or as the number that the id is. A
     category is known by its `category_name` where there is one, else by its number: that of the
     `CocoSet`, or counted from 1 in the order of `type_names`. Names that are not among the expected
     types follow them; where no name is, the file's own stand alone (a model of other types).
@@ -119,6 +123,7 @@ def read_results(
     Args:
         known: the annotated images, or their sizes (H, W).
         type_names: the expected types; by default the `CocoSet`'s, else those the file names.
+        categories: the type of each category id, in the place of what else is known of them.
 
     Raises:
         InputError: there is no such file.
@@ -129,7 +134,7 @@ def read_results(
     results = read_json(path)
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         raise FormatError(f"{path} is not a list of COCO results")
-    reader = _ResultReader(path, known, type_names, results)
+    reader = _ResultReader(path, known, type_names, results, categories)
     by_image: dict[str, list[int]] = {}
     for place, result in enumerate(results):
         by_image.setdefault(reader.image(result, place), []).append(place)
@@ -145,6 +150,7 @@ class _ResultReader:
         known: CocoSet | Mapping[str, Size],
         type_names: Sequence[str] | None,
         results: list[dict[str, Any]],
+        categories: Mapping[int, str] | None = None,
     ) -> None:
         self.path, self.results = path, results
         if isinstance(known, CocoSet):
@@ -153,8 +159,13 @@ class _ResultReader:
             expected, numbered = known.type_names, known.type_of
         else:
             self.sizes, self.names = known, {}
-            expected = tuple(type_names or _numbered_types(path, results))
+            expected = tuple(type_names or ())
+            if not expected and categories is None:
+                expected = _numbered_types(path, results)
             numbered = {place + 1: place for place in range(len(expected))}
+        if categories is not None:
+            expected = tuple(dict.fromkeys(categories.values()))
+            numbered = {number: expected.index(name) for number, name in categories.items()}
         self.type_names = _all_types(expected, results)
         self.by_name = {name: place for place, name in enumerate(self.type_names)}
         self.places = {
@@ -166,11 +177,33 @@ class _ResultReader:
     def image(self, result: dict[str, Any], place: int) -> str:
         """The id of a result's image."""
         number = result.get("image_id")
-        if isinstance(number, int | str):
-            name = self.names.get(number, str(number))
+        if isinstance(number, int | str) and not isinstance(number, bool):
+            name = self.names.get(number, self._known_as(number))
+            if name is not None and name in self.sizes:
+                return name
+        example = next(iter(self.names or self.sizes), "")
+        raise FormatError(
+            f"{self.path}: result {place} names the image {number!r}, which is unknown, expected "
+            f"one such as {example!r}"
+        )
+
+    def _known_as(self, number: int | str) -> str | None:
+        """The image that a result without a COCO file to number images means."""
+        text = str(number)
+        within = PurePosixPath(text.replace("\\", "/"))
+        for name in (text, str(within.with_suffix("")) if within.name else text, within.stem):
             if name in self.sizes:
                 return name
-        raise FormatError(f"{self.path}: result {place} names the image {number}, which is unknown")
+        # Tools that take a name of digits for a number lose its leading zeros.
+        return self._by_number.get(number) if isinstance(number, int) else None
+
+    @cached_property
+    def _by_number(self) -> dict[int, str]:
+        found: dict[int, list[str]] = {}
+        for name in self.sizes:
+            if name.isdecimal():
+                found.setdefault(int(name), []).append(name)
+        return {number: names[0] for number, names in found.items() if len(names) == 1}
 
     def instances(self, image_id: str, places: Sequence[int]) -> Instances:
         """The scored masks of one image."""

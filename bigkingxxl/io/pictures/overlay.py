@@ -106,8 +106,8 @@ def overlay_picture(
 ) -> Picture:
     """What `draw_overlay` draws, as a picture of few colours."""
     _check_same_size(source, instances)
-    size = _shown_size(source.shape, longest_side)
-    return _painted(source, _shrunk(instances, size), by)
+    size = shown_size(source.shape, longest_side)
+    return _painted(source, shrunk(instances, size), by)
 
 
 def picture_of_parts(
@@ -156,12 +156,13 @@ def _check_same_size(source: ImageSource, instances: Instances) -> None:
         raise ValueError(f"cells of {instances.size} pixels over an image of {source.shape}")
 
 
-def _shown_size(size: Size, longest_side: int) -> Size:
+def shown_size(size: Size, longest_side: int) -> Size:
+    """The size (H, W) at which an image is shown."""
     factor = min(1.0, longest_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _gray(source: ImageSource, size: Size, levels: int) -> UInt8:
+def gray(source: ImageSource, size: Size, levels: int) -> UInt8:
     """uint8[h, w] below `levels`: the channels' mean, contrast by percentiles, read in bands."""
     statistics = source.statistics
     low = float(statistics.percentile(DARKEST).mean())
@@ -181,7 +182,7 @@ def _gray(source: ImageSource, size: Size, levels: int) -> UInt8:
     return result
 
 
-def _shrunk(instances: Instances, size: Size) -> Instances:
+def shrunk(instances: Instances, size: Size) -> Instances:
     """The cells in an image shrunk to `size`; a cell keeps at least one pixel."""
     if size == instances.size:
         return instances
@@ -214,9 +215,16 @@ def _painted(
     colour_of, colours = _colours(instances, by)
     levels = PALETTE - len(colours)
     grays = np.linspace(0, 255, levels).round().astype(np.uint8)
-    index = _gray(source, instances.size, levels)
+    index = gray(source, instances.size, levels)
     index += np.uint8(len(colours))
     labels = instances.label_map()
+    edge = outlines(labels)
+    index[edge] = colour_of[labels[edge] - 1]
+    return Picture(index, np.concatenate((colours, np.repeat(grays[:, None], 3, axis=1))))
+
+
+def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool[H, W]: the pixels of cells that touch another label, one pixel wide."""
     edge = np.zeros(labels.shape, bool)
     differs = labels[1:] != labels[:-1]
     edge[1:] |= differs
@@ -225,8 +233,7 @@ def _painted(
     edge[:, 1:] |= differs
     edge[:, :-1] |= differs
     edge &= labels > 0
-    index[edge] = colour_of[labels[edge] - 1]
-    return Picture(index, np.concatenate((colours, np.repeat(grays[:, None], 3, axis=1))))
+    return edge
 
 
 def _tells_types(instances: Instances) -> bool:

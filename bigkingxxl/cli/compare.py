@@ -1,0 +1,224 @@
+"""`bigkingxxl compare`: models, ensembles, runs and other tools' results on the same images."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.opening import SkipBad
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bigkingxxl.evaluation.comparison import Comparison
+    from bigkingxxl.evaluation.contestants import Contestant, Taken
+    from bigkingxxl.evaluation.inputs import Truth
+
+
+def compare(
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models, models joined by '+', runs, or results; NAME=PLACE names one."
+        ),
+    ],
+    truth: Annotated[
+        Path,
+        typer.Option(help="A data set of any layout, a COCO json or a folder of label images."),
+    ],
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(help="Such as f1@0.5,pq,seg; 'all' is every one (see `evaluate --help`)."),
+    ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write the table to this .csv, .md or .tex file; may be repeated."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write one HTML page of scores and plots to this file.")
+    ] = None,
+    as_json: AsJson = False,
+    fold: Annotated[
+        int | None, typer.Option(min=0, help="Compare on the images that this fold validates.")
+    ] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="The split of --fold, if not the truth's own folds.csv.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Compare on the images named in this file, one per line.")
+    ] = None,
+    only_common: Annotated[
+        bool, typer.Option("--only-common", help="Only images that all results name.")
+    ] = False,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="A csv of id,group: images of one field or well, for the intervals."),
+    ] = None,
+    coco_file: Annotated[
+        Path | None,
+        typer.Option(help="The COCO file by which a tool numbered its results' images and types."),
+    ] = None,
+    categories: Annotated[
+        str | None,
+        typer.Option(help="The types of results' category ids, such as 0=astro,1=cort."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep what models predict here, for a later call.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    skip_bad: SkipBad = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what is being done.")] = False,
+) -> None:
+    """Compare methods on the same images by the same metrics, with paired differences.
+
+    A method is a model (a file or a shipped name), an ensemble (models joined by '+'), the folder
+    of a run, or results of another tool: Cellpose's _seg.npy or _cp_masks, StarDist's label images,
+    COCO results of MMDetection, Detectron2 and Ultralytics, a submission csv. Models are run here,
+    each in a process of its own, and their seconds and memory are part of the table.
+
+    The first method is what the others are held against. Differences are paired: every resample of
+    the bootstrap draws the same fields or wells for both.
+
+    Images are the whole truth unless --fold, --images or --only-common narrows it; an image that
+    results do not name counts as if nothing was found in it.
+    """
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.comparison import STANDARD, compare
+    from bigkingxxl.evaluation.comparison_table import check_suffix, write_comparison
+    from bigkingxxl.evaluation.contestants import find_contestants, take_results
+    from bigkingxxl.evaluation.grouping import groups_of
+    from bigkingxxl.evaluation.inputs import read_truth
+    from bigkingxxl.evaluation.metrics.registry import find_metrics
+
+    if len(methods) < 2:
+        raise InputError("one method alone is scored by `bigkingxxl evaluate`: name two or more")
+    for path in table or ():
+        check_suffix(path)
+    wanted = STANDARD if metrics is None else metrics
+    find_metrics(wanted)
+    named = named_categories(categories)
+    contestants = find_contestants(methods)
+    annotated = read_truth(truth, skip_bad=skip_bad)
+    taken: dict[str, Taken] = {
+        each.name: take_results(
+            each, annotated, skip_bad=skip_bad, numbering=coco_file, categories=named
+        )
+        for each in contestants if not each.models
+    }  # fmt: skip
+    ids = chosen(annotated, taken, fold, folds, images, only_common)
+    run_models(contestants, annotated.path, ids, taken, out, device, quiet)
+    result = compare(
+        {each.name: taken[each.name] for each in contestants}, annotated, ids,
+        groups_of(annotated, groups), wanted,
+    )  # fmt: skip
+    for path in table or ():
+        write_comparison(path, result)
+    if report is not None:
+        from bigkingxxl.evaluation.report.evaluation_report import write_comparison_report
+
+        write_comparison_report(report, result, annotated)
+    show(result, as_json=as_json)
+
+
+def named_categories(text: str | None) -> dict[int, str] | None:
+    """The types that a text gives to category ids: '0=astro,1=cort'.
+
+    Raises:
+        InputError: it is written otherwise, or names an id twice.
+    """
+    from bigkingxxl.errors import InputError
+
+    if text is None:
+        return None
+    found: dict[int, str] = {}
+    for part in text.split(","):
+        number, _, name = (each.strip() for each in part.partition("="))
+        if not number.isdecimal() or not name or int(number) in found:
+            raise InputError(
+                f"--categories is '{text}', expected each id once and its type, as in "
+                "0=astro,1=cort"
+            )
+        found[int(number)] = name
+    return found
+
+
+def chosen(
+    annotated: Truth,
+    taken: dict[str, Taken],
+    fold: int | None,
+    folds: Path | None,
+    images: Path | None,
+    only_common: bool,
+) -> tuple[str, ...]:
+    """The images of the truth that are compared."""
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
+
+    if folds is not None and fold is None:
+        raise InputError("--folds names a split: say which --fold of it is to be compared on")
+    if (fold is not None) + (images is not None) + only_common > 1:
+        raise InputError("--fold, --images and --only-common exclude each other")
+    if fold is not None:
+        return ids_of_fold(annotated, fold, folds)
+    if images is not None:
+        return ids_of_file(images, annotated.sizes)
+    if not only_common:
+        return annotated.ids
+    common = tuple(
+        image_id for image_id in annotated.ids
+        if all(image_id in each.predictions.cells for each in taken.values())
+    )  # fmt: skip
+    if not common:
+        raise InputError(f"no image of {annotated.path} is named by all results")
+    return common
+
+
+def run_models(
+    contestants: Sequence[Contestant],
+    truth: Path,
+    ids: Sequence[str],
+    taken: dict[str, Taken],
+    out: Path | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Predict with every model among those that are compared, and add what it found."""
+    from bigkingxxl.data.dataset import open_dataset
+    from bigkingxxl.evaluation.contestants import run_model
+
+    models = [each for each in contestants if each.models]
+    if not models:
+        return
+    dataset = open_dataset(truth)
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for each in models:
+            if not quiet:
+                typer.echo(f"predicting {len(ids)} images with {each.name}", err=True)
+            taken[each.name] = run_model(each, dataset, ids, folder, device)
+
+
+def show(result: Comparison, *, as_json: bool) -> None:
+    """The table on stdout."""
+    if as_json:
+        print_json(result.as_dict())
+        return
+    from rich.console import Console
+
+    from bigkingxxl.cli.scores import plain_table, print_wide
+    from bigkingxxl.evaluation.comparison_table import table_cells
+
+    cells = table_cells(result)
+    table = plain_table(*cells.header)
+    for row in cells.rows:
+        table.add_row(*row)
+    print_wide(table)
+    console = Console(highlight=False, markup=False)
+    console.print(f"{cells.caption}.")
+    for note in result.notes:
+        console.print(f"Note: {note}.")

@@ -1,0 +1,138 @@
+"""Several methods on the same images: scores side by side, and their paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bigkingxxl.data.groups import Groups
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.average_precision import told_types
+from bigkingxxl.evaluation.contestants import Cost, Taken
+from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
+from bigkingxxl.evaluation.inputs import Truth
+from bigkingxxl.evaluation.scoring import Difference, difference
+
+STANDARD = ("map", "coco", "f1@0.5", "pq", "aji+", "counts")  # what is compared unasked
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One method's part.
+
+    Attributes:
+        name: the method; evaluation: its scores; cost: of predicting, None where others did.
+        seen: images that it was trained, selected or tuned on.
+    """
+
+    name: str
+    evaluation: Evaluation
+    cost: Cost | None
+    seen: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Methods on the same images; the first is what the others are held against.
+
+    Attributes:
+        entries: the methods; ids: the images; notes: sentences that a reader should know.
+    """
+
+    entries: tuple[Entry, ...]
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def differences(self) -> dict[str, list[Difference]]:
+        """Of each method but the first, how much more it has than the first."""
+        first = self.entries[0].evaluation.scores
+        return {
+            entry.name: difference(entry.evaluation.scores, first) for entry in self.entries[1:]
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        groups = self.entries[0].evaluation
+        return {
+            "images": len(self.ids),
+            "groups": groups.scores.groups,
+            "grouped_by": groups.groups.grouped_by,
+            "methods": {entry.name: _entry(entry) for entry in self.entries},
+            "differences_from": self.entries[0].name,
+            "differences": {
+                name: {
+                    each.what.key: {"value": each.value, "interval_95": each.interval}
+                    for each in found
+                }
+                for name, found in self.differences.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    cost = entry.cost
+    return {
+        "metrics": entry.evaluation.scores.as_dict(),
+        "missing": list(entry.evaluation.competition.missing),
+        "seconds_per_image": None if cost is None else cost.seconds,
+        "cpu_seconds_per_image": None if cost is None else cost.cpu_seconds,
+        "memory_bytes": None if cost is None else cost.memory,
+        "in_sample": sorted(entry.seen),
+    }
+
+
+def compare(
+    taken: Mapping[str, Taken],
+    truth: Truth,
+    ids: Sequence[str],
+    groups: Groups,
+    metrics: Sequence[str] = STANDARD,
+) -> Comparison:
+    """Score every method on the same images by the same metrics.
+
+    Cell types count only where the truth and every method tell them.
+
+    Args:
+        taken: the predictions of each method by its name, two at least.
+
+    Raises:
+        InputError: as `evaluate_predictions`; the sentence names the method.
+    """
+    cells = {image_id: truth.instances(image_id) for image_id in ids}
+    masks = [each.predictions.masks for each in taken.values()]
+    told = [told_types(cells, {k: each[k] for k in ids if k in each}) for each in masks]
+    types = told[0] if all(told) else ()
+    entries, notes = [], list(truth.notes)
+    for name, each in taken.items():
+        try:
+            found = evaluate_predictions(truth, each.predictions, ids, groups, metrics, types=types)
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        entries.append(Entry(name, found, each.cost, each.seen))
+        notes += [f"{name}: {note}" for note in found.notes if note not in truth.notes]
+        notes += _notes(entries[-1], len(ids))
+    if any(told) and not types:
+        untold = [name for name, each in zip(taken, told, strict=True) if not each]
+        tell = "tells" if len(untold) == 1 else "tell"
+        notes.append(f"types are disregarded: {', '.join(untold)} {tell} none")
+    return Comparison(tuple(entries), tuple(ids), tuple(dict.fromkeys(notes)))
+
+
+def _notes(entry: Entry, images: int) -> list[str]:
+    notes = []
+    if entry.seen:
+        notes.append(
+            f"{entry.name}: in-sample, {len(entry.seen)} of {images} images were used to train, "
+            "select or tune it"
+        )
+    missing = len(entry.evaluation.competition.missing)
+    if missing:
+        notes.append(
+            f"{entry.name}: {missing} of {images} images are not among its results and count as "
+            "if it had found nothing"
+        )
+    return notes

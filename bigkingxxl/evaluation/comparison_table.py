@@ -1,0 +1,176 @@
+"""The one table of a comparison: for the terminal, as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.bootstrap import Interval
+from bigkingxxl.evaluation.comparison import Comparison, Entry
+from bigkingxxl.evaluation.metrics.base import Value
+from bigkingxxl.files import write_text
+from bigkingxxl.io.tables.csv_table import write_table
+
+MEGABYTE = 1e6
+SUFFIXES = {".csv": "csv", ".md": "Markdown", ".tex": "LaTeX"}
+CSV_COLUMNS = (
+    "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
+    "difference_low_95", "difference_high_95",
+)  # fmt: skip
+LATEX = str.maketrans({
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+})  # fmt: skip
+
+
+class Cells(NamedTuple):
+    """A table as texts.
+
+    Attributes:
+        header: of the columns; rows: methods, and below each but the first how much more it has.
+        caption: what the table shows, in a sentence.
+    """
+
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    caption: str
+
+
+def table_cells(comparison: Comparison) -> Cells:
+    """One row a method with the first number of each metric, and one for its difference."""
+    shown = main_values(comparison)
+    timed = any(entry.cost is not None for entry in comparison.entries)
+    header = ("method", *(value.name for value in shown))
+    header += ("s per image", "memory, MB") if timed else ()
+    rows = []
+    for entry in comparison.entries:
+        scores = entry.evaluation.scores.by_key
+        numbers = [
+            _with_interval(value, scores[value.key].value, scores[value.key].interval)
+            for value in shown
+        ]
+        rows.append((entry.name, *numbers, *(_cost(entry) if timed else ())))
+        if entry.name in comparison.differences:
+            rows.append(_difference_row(comparison, entry.name, shown, timed))
+    first = comparison.entries[0]
+    caption = (
+        f"{len(comparison.ids)} images; in brackets 95 % bootstrap intervals over "
+        f"{first.evaluation.scores.groups} groups ({first.evaluation.groups.grouped_by}); "
+        f"differences from {first.name} are paired, * marks those whose interval leaves out 0"
+    )
+    return Cells(header, rows, caption)
+
+
+def main_values(comparison: Comparison) -> list[Value]:
+    """The first number of each metric."""
+    return [metric.values[0] for metric in comparison.entries[0].evaluation.scores.metrics]
+
+
+def _difference_row(
+    comparison: Comparison, name: str, shown: Sequence[Value], timed: bool
+) -> tuple[str, ...]:
+    found = {each.what.key: each for each in comparison.differences[name]}
+    texts = []
+    for value in shown:
+        gap = found[value.key]
+        signed = value._replace(better=0)  # with its sign
+        clear = "*" if gap.is_clear else ""
+        texts.append(_with_interval(signed, gap.value, gap.interval) + clear)
+    return (f"  - {comparison.entries[0].name}", *texts, *(("", "") if timed else ()))
+
+
+def _with_interval(value: Value, number: float | None, interval: Interval | None) -> str:
+    text = value.text(number)
+    if interval is None or number is None:
+        return text
+    return f"{text} ({value.text(interval[0])} to {value.text(interval[1])})"
+
+
+def _cost(entry: Entry) -> tuple[str, str]:
+    if entry.cost is None:
+        return "-", "-"
+    memory = entry.cost.memory
+    return f"{entry.cost.seconds:.2f}", "-" if memory is None else f"{memory / MEGABYTE:.0f}"
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """The table as the ending says: .csv (every number), .md or .tex.
+
+    Raises:
+        InputError: another ending; OutputError: the file cannot be written.
+    """
+    check_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        write_table(path, CSV_COLUMNS, _csv_rows(comparison))
+        return
+    cells = table_cells(comparison)
+    write_text(path, markdown(cells) if suffix == ".md" else latex(cells))
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse an ending that is no kind of table.
+
+    Raises:
+        InputError: naming those that are.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
+        raise InputError(f"{path}: a table is written as {known}")
+
+
+def _csv_rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
+    for entry in comparison.entries:
+        gaps = {each.what.key: each for each in comparison.differences.get(entry.name, [])}
+        for estimate in entry.evaluation.scores.estimates:
+            gap = gaps.get(estimate.what.key)
+            yield (
+                entry.name, estimate.what.key, estimate.what.label, estimate.what.unit,
+                _digits(estimate.value), *_ends(estimate.interval),
+                *(("", "", "") if gap is None else (_digits(gap.value), *_ends(gap.interval))),
+            )  # fmt: skip
+        if entry.cost is not None:
+            costs: Mapping[str, tuple[str, float | None]] = {
+                "seconds": ("seconds per image", entry.cost.seconds),
+                "cpu_seconds": ("processor seconds per image", entry.cost.cpu_seconds),
+                "memory": ("highest memory in bytes", entry.cost.memory),
+            }
+            for key, (label, number) in costs.items():
+                yield entry.name, key, label, "", _digits(number), "", "", "", "", ""
+
+
+def _digits(number: float | None) -> str:
+    return "" if number is None else f"{number:.6g}"
+
+
+def _ends(interval: Interval | None) -> tuple[str, str]:
+    return ("", "") if interval is None else (_digits(interval[0]), _digits(interval[1]))
+
+
+def markdown(cells: Cells) -> str:
+    """A table of GitHub's Markdown and its caption."""
+    lines = [cells.header, ("---",) * len(cells.header), *cells.rows]
+    text = "\n".join(
+        "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
+    return f"{text}\n\n{cells.caption.replace('*', chr(92) + '*')}.\n"
+
+
+def latex(cells: Cells) -> str:
+    """A table for the package booktabs, with its caption."""
+    lines = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in cells.rows]
+    head = " & ".join(cell.translate(LATEX) for cell in cells.header) + r" \\"
+    return "\n".join([
+        r"\begin{table}", rf"\caption{{{cells.caption.translate(LATEX)}.}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(cells.header) - 1)}}}", r"\toprule", head, r"\midrule",
+        *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _latex_cell(cell: str) -> str:
+    indent = r"\quad " if cell.startswith("  ") else ""
+    return indent + cell.strip().translate(LATEX)

@@ -1,0 +1,264 @@
+"""The report of one method against the truth, and of several beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.comparison import Comparison
+from bigkingxxl.evaluation.comparison_table import table_cells
+from bigkingxxl.evaluation.evaluation import Evaluation
+from bigkingxxl.evaluation.inputs import Truth
+from bigkingxxl.evaluation.kinds import FOUND, INEXACT, MERGED, MISSED, SPLIT, SPURIOUS
+from bigkingxxl.evaluation.report.gallery import (
+    ANNOTATED,
+    LONGEST_SIDE,
+    SourceOf,
+    colour_key,
+    error_picture,
+    opened,
+)
+from bigkingxxl.evaluation.report.page import (
+    heading,
+    paragraph,
+    picture,
+    table,
+    write_page,
+)
+from bigkingxxl.evaluation.report.run_page import coco_section, competition_section
+from bigkingxxl.evaluation.report.sections import (
+    Shown,
+    calibration_section,
+    counts_section,
+    curves_section,
+    formulas_section,
+    images_section,
+    precision_recall_section,
+    recall_section,
+    scores_section,
+    types_section,
+)
+from bigkingxxl.evaluation.report.sentences import three_sentences
+from bigkingxxl.images import ImageSource
+
+BY_TYPE = ("map", "f1@0.5", "precision@0.5", "recall@0.5", "pq", "counts.bias", "errors.missed")
+MOST_PICTURES = 100
+EACH_GALLERY = 4  # worst, typical and best images
+MOST_BYTES = 9_000_000  # of pictures; with text around them a page stays below 15 MB
+
+
+def sources_of(truth: Truth) -> SourceOf:
+    """Opens the images of the truth; a truth without images has none."""
+    from bigkingxxl.data.dataset import open_dataset
+
+    try:
+        dataset = open_dataset(truth.path)
+    except InputError:
+        return no_source
+    known = frozenset(dataset.ids)
+    return lambda image_id: dataset.source(image_id) if image_id in known else None
+
+
+def no_source(image_id: str) -> ImageSource | None:  # noqa: ARG001
+    """No image."""
+    return None
+
+
+def write_evaluation_report(
+    path: Path,
+    evaluation: Evaluation,
+    source_of: SourceOf,
+    *,
+    title: str,
+    facts: Mapping[str, object] | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write the page of one method whole or not at all.
+
+    Args:
+        source_of: opens an image; None where there is none.
+        facts: what was compared; notes: sentences that a reader should know.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    shown = Shown(title, evaluation)
+    cells = sum(len(pair.truth_areas) for pair in evaluation.pairs.values())
+    pictures = _pictures(evaluation, source_of, order_by_f1(shown))
+    write_page(path, title, [
+        paragraph(" ".join(three_sentences(shown.scores, cells)), "lead"),
+        table(("", ""), ((name, str(value)) for name, value in (facts or {}).items())),
+        *(paragraph(f"Note: {note}.", "note") for note in notes),
+        *scores_section([shown]),
+        *curves_section([shown]),
+        *precision_recall_section([shown]),
+        *counts_section([shown]),
+        *recall_section([shown]),
+        *calibration_section([shown]),
+        *types_section(shown, BY_TYPE),
+        *_gallery(shown, pictures),
+        *images_section([shown], pictures),
+        *(competition_section(evaluation.competition) if _disjoint(evaluation) else []),
+        *coco_section(evaluation.coco),
+        *formulas_section([shown]),
+    ])  # fmt: skip
+
+
+def _disjoint(evaluation: Evaluation) -> bool:
+    return all(pair.clash is None for pair in evaluation.pairs.values())
+
+
+def order_by_f1(shown: Shown) -> list[str]:
+    """The images, the worst first; those without any cells last."""
+    f1 = shown.scores.per_image["f1@0.5"]
+    order = np.argsort(np.where(np.isnan(f1), 2, f1), kind="stable")
+    return [shown.scores.ids[place] for place in order.tolist()]
+
+
+def _pictures(evaluation: Evaluation, source_of: SourceOf, order: Sequence[str]) -> dict[str, str]:
+    """HTML pictures by the id of their image: as many as a page may hold, the gallery first."""
+    chosen = _featured(order)
+    chosen += [name for name in order if name not in set(chosen)]
+    found: dict[str, str] = {}
+    spent = 0
+    for name in chosen[:MOST_PICTURES]:
+        pair = evaluation.pairs[name]
+        # What is left is shared among the pictures that are still to come.
+        left = (MOST_BYTES - spent) / (min(len(chosen), MOST_PICTURES) - len(found))
+        content = error_picture(pair, opened(source_of, name))
+        if len(content) > 1.5 * left:
+            side = int(LONGEST_SIDE * np.sqrt(left / len(content)))
+            content = error_picture(pair, opened(source_of, name), max(side, 160))
+        spent += len(content)
+        f1 = evaluation_caption(evaluation, name)
+        found[name] = picture(f"{name}: {f1}", content, name=name, kind="webp")
+    return found
+
+
+def evaluation_caption(evaluation: Evaluation, name: str) -> str:
+    """Annotated, found and predicted cells of an image in a few words."""
+    pair = evaluation.pairs[name]
+    if not pair.named:
+        return f"{len(pair.truth_areas)} cells annotated, the predictions leave the image out"
+    return (
+        f"{len(pair.hits().pair)} of {len(pair.truth_areas)} annotated cells found, "
+        f"{len(pair.predicted_areas)} predicted"
+    )
+
+
+def _featured(order: Sequence[str]) -> list[str]:
+    """The worst, the typical and the best images of those sorted from worst to best."""
+    groups = featured(order)
+    return [name for names in groups.values() for name in names]
+
+
+def featured(order: Sequence[str]) -> dict[str, list[str]]:
+    """The images of the gallery by what they stand for, none twice."""
+    if len(order) <= 3 * EACH_GALLERY:
+        return {"From worst to best": list(order)}
+    middle = (len(order) - EACH_GALLERY) // 2
+    return {
+        "Worst": list(order[:EACH_GALLERY]),
+        "Typical": list(order[middle : middle + EACH_GALLERY]),
+        "Best": list(order[-EACH_GALLERY:][::-1]),
+    }
+
+
+def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
+    """Worst, typical and best images by F1, then the others after a click."""
+    groups = featured(order_by_f1(shown))
+    parts = [
+        heading("Gallery: what is found, missed, merged, split and spurious"),
+        colour_key(ANNOTATED, FOUND, MISSED, SPURIOUS, MERGED, SPLIT, INEXACT),
+    ]
+    inside = set()
+    for name, images in groups.items():
+        parts.append(f"<h3>{escape(name)}</h3>")
+        parts += [pictures[image] for image in images if image in pictures]
+        inside |= set(images)
+    others = [html for image, html in pictures.items() if image not in inside]
+    left = len(shown.scores.ids) - len(pictures)
+    # A link cannot open what is folded in: they stand in the open.
+    parts += ["<h3>The other images</h3>", *others] if others else []
+    if left:
+        parts.append(paragraph(f"{left} more images have no picture here.", "note"))
+    return parts
+
+
+def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) -> None:
+    """Write the page of several methods whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    shown = [Shown(entry.name, entry.evaluation) for entry in comparison.entries]
+    cells = table_cells(comparison)
+    source_of = sources_of(truth)
+    pictures = _side_by_side(shown, source_of)
+    write_page(path, " against ".join(entry.name for entry in comparison.entries[:4]), [
+        paragraph(" ".join(_comparison_sentences(comparison)), "lead"),
+        table(cells.header, cells.rows),
+        paragraph(f"{cells.caption}.", "note"),
+        *(paragraph(f"Note: {note}.", "note") for note in comparison.notes),
+        *scores_section(shown),
+        *curves_section(shown),
+        *precision_recall_section(shown),
+        *counts_section(shown),
+        *recall_section(shown),
+        *calibration_section(shown),
+        *(part for each in shown for part in _named_types(each)),
+        heading("Where they differ most"),
+        colour_key(ANNOTATED, FOUND, MISSED, SPURIOUS, MERGED, SPLIT, INEXACT),
+        *pictures.values(),
+        *images_section(shown, pictures),
+    ])  # fmt: skip
+
+
+def _named_types(each: Shown) -> list[str]:
+    return [part.replace("By cell type", escape(f"{each.name} by cell type"), 1)
+            for part in types_section(each, BY_TYPE)]  # fmt: skip
+
+
+def _comparison_sentences(comparison: Comparison) -> list[str]:
+    """Who is ahead, by how much, and whether the difference is clear."""
+    metric = comparison.entries[0].evaluation.scores.metrics[0].values[0]
+    values = {
+        entry.name: entry.evaluation.scores.by_key[metric.key].value for entry in comparison.entries
+    }
+    told = ", ".join(f"{name} {metric.text(value)}" for name, value in values.items())
+    sentences = [f"On {len(comparison.ids)} images the {metric.label} is: {told}."]
+    first = comparison.entries[0].name
+    for name, gaps in comparison.differences.items():
+        gap = next(each for each in gaps if each.what.key == metric.key)
+        if gap.value is None:
+            continue
+        sign = metric._replace(better=0).text
+        ends = gap.interval
+        far = "" if ends is None else f" (95 %: {sign(ends[0])} to {sign(ends[1])})"
+        clear = "a clear difference" if gap.is_clear else "which may be chance"
+        sentences.append(f"{name} differs from {first} by {sign(gap.value)}{far}, {clear}.")
+    return sentences
+
+
+def _side_by_side(shown: Sequence[Shown], source_of: SourceOf) -> dict[str, str]:
+    """Pictures of every method of the images on which their F1 lies farthest apart."""
+    f1 = np.array([each.scores.per_image["f1@0.5"] for each in shown])
+    gap = np.nanmax(np.where(np.isnan(f1), 0, f1), axis=0) - np.nanmin(
+        np.where(np.isnan(f1), 0, f1), axis=0
+    )
+    found = {}
+    for place in np.argsort(-gap, kind="stable")[: 2 * EACH_GALLERY].tolist():
+        name = shown[0].scores.ids[place]
+        source = opened(source_of, name)
+        parts = []
+        for number, each in enumerate(shown):
+            pair = each.evaluation.pairs[name]
+            content = error_picture(pair, source, LONGEST_SIDE * 2 // 3)
+            caption = f"{name}, {each.name}: {evaluation_caption(each.evaluation, name)}"
+            parts.append(picture(caption, content, name="" if number else name, kind="webp"))
+        found[name] = f"<div>{''.join(parts)}</div>"
+    return found

@@ -1,0 +1,105 @@
+"""Pictures of images with the outlines of annotated and predicted cells, coloured by error."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.evaluation.kinds import (
+    FOUND,
+    INEXACT,
+    MERGED,
+    MISSED,
+    SPLIT,
+    SPURIOUS,
+    kinds_of,
+)
+from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.pictures.overlay import gray, outlines, shown_size, shrunk
+
+UInt8 = NDArray[np.uint8]
+SourceOf = Callable[[str], ImageSource | None]
+LONGEST_SIDE = 704
+QUALITY = 60
+ANNOTATED, DOUBTFUL = "annotated", "doubtful"
+# Light enough over gray, and told apart by colour-blind eyes.
+COLOURS: Mapping[str, tuple[int, int, int]] = {
+    FOUND: (0, 200, 120),
+    MISSED: (255, 60, 40),
+    SPURIOUS: (86, 180, 255),
+    MERGED: (235, 120, 235),
+    SPLIT: (255, 165, 0),
+    INEXACT: (245, 235, 60),
+    ANNOTATED: (255, 255, 255),
+    DOUBTFUL: (255, 165, 0),
+}
+MEANINGS = {
+    FOUND: "found", MISSED: "missed", SPURIOUS: "spurious", MERGED: "merged with another",
+    SPLIT: "split, or a part", INEXACT: "inexact outline", ANNOTATED: "annotated outline of a "
+    "found cell", DOUBTFUL: "doubtful: its score is near the threshold",
+}  # fmt: skip
+
+
+def error_picture(pair: ImagePair, source: ImageSource | None, side: int = LONGEST_SIDE) -> bytes:
+    """A WebP file of one compared image: annotated outlines first, predicted ones over them.
+
+    Args:
+        source: the image; None where there is none, which shows outlines on black.
+        side: the longest one of the picture.
+    """
+    kinds = kinds_of(pair)
+    truth = np.where(kinds.truth == FOUND, ANNOTATED, kinds.truth)
+    layers = ((pair.truth, truth), (pair.predicted, kinds.predicted))
+    return _picture(pair.size, layers, source, side)
+
+
+def cells_picture(
+    cells: Instances, doubtful: NDArray[np.bool_], source: ImageSource | None,
+    side: int = LONGEST_SIDE,
+) -> bytes:  # fmt: skip
+    """A WebP file of predicted cells alone; doubtful: bool[N]."""
+    names = np.where(doubtful, DOUBTFUL, FOUND)
+    return _picture(cells.size, ((cells, names),), source, side)
+
+
+def _picture(
+    size: tuple[int, int], layers: tuple[tuple[Instances, NDArray[np.str_]], ...],
+    source: ImageSource | None, side: int,
+) -> bytes:  # fmt: skip
+    from PIL import Image
+
+    shown = shown_size(size, side)
+    pixels = np.zeros((*shown, 3), np.uint8)
+    if source is not None and source.shape == size:
+        pixels[:] = gray(source, shown, 256)[..., None]
+    for cells, names in layers:
+        if len(cells):
+            labels = shrunk(cells, shown).label_map()
+            edge = outlines(labels)
+            colours = np.array([COLOURS[str(name)] for name in names], np.uint8)
+            pixels[edge] = colours[labels[edge] - 1]
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="WEBP", quality=QUALITY, method=1)
+    return stream.getvalue()
+
+
+def colour_key(*kinds: str) -> str:
+    """The key of the colours, as HTML."""
+    return "<p>" + "".join(
+        f'<span class="key" style="background: rgb{COLOURS[kind]}"></span>{MEANINGS[kind]}'
+        for kind in kinds
+    ) + "</p>"  # fmt: skip
+
+
+def opened(source_of: SourceOf, image_id: str) -> ImageSource | None:
+    """The image; None where it cannot be read: a report shows the cells all the same."""
+    try:
+        return source_of(image_id)
+    except BigKingXXLError:
+        return None
