@@ -66,6 +66,9 @@ COMMANDS: dict[str, Target] = {
     "annotate": Target("bigkingxxl.cli.view:annotate", "Draw the cells of images in the browser."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
     "compare": Target("bigkingxxl.cli.compare:compare", "Compare models and other tools' results."),
+    "report": Target(
+        "bigkingxxl.cli.report:report", "One page on the cells of a run: counts, sizes, doubts."
+    ),
     "calibrate": Target(
         "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
     ),

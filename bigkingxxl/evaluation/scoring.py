@@ -117,7 +117,8 @@ class Scores:
 
     def value(self, metric: Metric) -> Float64:
         """float64[V]: the values of a metric over all images, NaN where there is nothing."""
-        return self._pooled(metric, np.ones((1, len(self.ids))))[0]
+        values: Float64 = self._pooled(metric, np.ones((1, len(self.ids))))[0]
+        return values
 
     def resampled(self, metric: Metric) -> Float64:
         """float64[R, V]: the values of the bootstrap's resamples, R = 0 of a single group."""

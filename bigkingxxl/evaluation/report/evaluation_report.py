@@ -215,6 +215,7 @@ def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) ->
         colour_key(ANNOTATED, FOUND, MISSED, SPURIOUS, MERGED, SPLIT, INEXACT),
         *pictures.values(),
         *images_section(shown, pictures),
+        *formulas_section(shown),
     ])  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from bigkingxxl.evaluation.kinds import (
 from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.pictures.overlay import gray, outlines, shown_size, shrunk
+from bigkingxxl.io.pictures.overlay import doubled, gray, outlines, shown_size, shrunk
 
 UInt8 = NDArray[np.uint8]
 SourceOf = Callable[[str], ImageSource | None]
@@ -42,7 +42,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 MEANINGS = {
     FOUND: "found", MISSED: "missed", SPURIOUS: "spurious", MERGED: "merged with another",
     SPLIT: "split, or a part", INEXACT: "inexact outline", ANNOTATED: "annotated outline of a "
-    "found cell", DOUBTFUL: "doubtful: its score is near the threshold",
+    "found cell", DOUBTFUL: "doubtful: a score below 0.5",
 }  # fmt: skip
 
 
@@ -74,13 +74,15 @@ def _picture(
 ) -> bytes:  # fmt: skip
     from PIL import Image
 
-    shown = shown_size(size, side)
+    # On small images outlines of one pixel would hide small cells.
+    twice = 2 * max(size) <= side
+    shown = (2 * size[0], 2 * size[1]) if twice else shown_size(size, side)
     pixels = np.zeros((*shown, 3), np.uint8)
     if source is not None and source.shape == size:
         pixels[:] = gray(source, shown, 256)[..., None]
     for cells, names in layers:
         if len(cells):
-            labels = shrunk(cells, shown).label_map()
+            labels = (doubled(cells) if twice else shrunk(cells, shown)).label_map()
             edge = outlines(labels)
             colours = np.array([COLOURS[str(name)] for name in names], np.uint8)
             pixels[edge] = colours[labels[edge] - 1]

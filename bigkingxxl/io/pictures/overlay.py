@@ -145,7 +145,7 @@ def write_overlay(
     """
     _check_same_size(source, instances)
     if max(source.shape) < ENLARGED_BELOW:
-        picture = _painted(source, _doubled(instances), by)
+        picture = _painted(source, doubled(instances), by)
     else:
         picture = overlay_picture(source, instances, by=by)
     picture.save(path)
@@ -197,7 +197,7 @@ def shrunk(instances: Instances, size: Size) -> Instances:
     )  # fmt: skip
 
 
-def _doubled(instances: Instances) -> Instances:
+def doubled(instances: Instances) -> Instances:
     """The cells at twice the size."""
     runs = np.repeat(instances.runs * 2, 2, axis=0)
     runs[1::2, 0] += 1

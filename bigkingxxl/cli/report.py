@@ -1,0 +1,59 @@
+"""`bigkingxxl report`: one page on a run, with or without truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bigkingxxl.cli.opening import SkipBad
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of `bigkingxxl predict`.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page (default: report.html in the run's folder).")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Annotated images: score the run against them.")
+    ] = None,
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write one HTML page on a run: it needs no other file, no network, and prints well.
+
+    Without truth: how many cells there are, how large, which of them are doubtful, and a picture of
+    every image with their outlines, the most doubtful images first. With --truth, what `evaluate
+    --report` writes, over the images that the run has.
+    """
+    from bigkingxxl.runs.reader import open_run
+
+    place = out or run / "report.html"
+    found = open_run(run)
+    name = run.resolve().name
+    if truth is None:
+        from bigkingxxl.evaluation.report.without_truth import write_run_report
+
+        write_run_report(place, found, title=name)
+    else:
+        _scored(place, run, truth, name, skip_bad)
+    typer.echo(str(place))
+
+
+def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> None:
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.evaluation import evaluate_predictions
+    from bigkingxxl.evaluation.grouping import groups_of
+    from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+    from bigkingxxl.evaluation.report.evaluation_report import sources_of, write_evaluation_report
+
+    annotated = read_truth(truth, skip_bad=skip_bad)
+    predictions = read_predictions(run, annotated, skip_bad=skip_bad)
+    ids = tuple(image_id for image_id in annotated.ids if image_id in predictions.cells)
+    if not ids:
+        raise InputError(f"{run} has no image of {truth}")
+    result = evaluate_predictions(annotated, predictions, ids, groups_of(annotated))
+    write_evaluation_report(
+        place, result, sources_of(annotated), title=title,
+        facts={"run": run, "truth": truth}, notes=result.notes,
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""The report of a run whose images nobody annotated: counts, sizes, quality, doubtful cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.evaluation.kinds import FOUND
+from bigkingxxl.evaluation.report.charts import Axis, Chart
+from bigkingxxl.evaluation.report.evaluation_report import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    featured,
+)
+from bigkingxxl.evaluation.report.gallery import DOUBTFUL, LONGEST_SIDE, cells_picture, colour_key
+from bigkingxxl.evaluation.report.page import (
+    chart,
+    heading,
+    link,
+    paragraph,
+    picture,
+    table,
+    write_page,
+)
+from bigkingxxl.evaluation.report.sentences import counted, share
+from bigkingxxl.images import ImageSource
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.tables.summary import ImageSummary
+from bigkingxxl.runs.reader import ImageResult, Run
+
+DOUBT = 0.5  # the score below which a cell is doubtful
+BINS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Reported:
+    """One image of a run.
+
+    Attributes:
+        result: where it is read from; cells: as they are now; summary: the row of `summary.csv`.
+    """
+
+    result: ImageResult
+    cells: Instances
+    summary: ImageSummary
+
+    @property
+    def name(self) -> str:
+        """The image's id."""
+        return self.result.name
+
+    @property
+    def doubtful(self) -> NDArray[np.bool_]:
+        """bool[N]: cells of a score below a half; none where cells have no scores."""
+        score = self.cells.score
+        # A cell that a person drew has no score: NaN is not below anything.
+        return np.zeros(len(self.cells), bool) if score is None else score < DOUBT
+
+    @property
+    def doubt(self) -> float:
+        """The share of doubtful cells, 0 without cells."""
+        return float(self.doubtful.mean()) if len(self.cells) else 0.0
+
+    @property
+    def quality(self) -> float | None:
+        """The quality to be expected of the image, where the model foretells it."""
+        value: float | None = getattr(self.summary, "expected_quality", None)
+        return value
+
+
+def write_run_report(path: Path, run: Run, *, title: str) -> None:
+    """Write the page of a run whole or not at all.
+
+    Raises:
+        InputError: the run has no image with cells' records; OutputError: it cannot be written.
+    """
+    images = [
+        Reported(result, result.cells, result.summary) for result in run.values()
+        if not result.failure
+    ]  # fmt: skip
+    if not images:
+        raise InputError(f"{run.folder} has no image whose cells could be reported")
+    order = sorted(images, key=_trust)
+    pictures = _pictures(order)
+    failed = [(name, why) for name, why in run.failed.items()]
+    write_page(path, title, [
+        paragraph(" ".join(_sentences(images)), "lead"),
+        *_sizes(images),
+        *_counts(images),
+        *_scores(images),
+        heading("Gallery, the most doubtful images first"),
+        colour_key(FOUND, DOUBTFUL),
+        *_gallery(order, pictures),
+        heading("Every image"),
+        _table(order, pictures),
+        *([heading("Images without result"), table(("image", "why"), failed)] if failed else []),
+    ])  # fmt: skip
+
+
+def _trust(image: Reported) -> tuple[float, float, str]:
+    """Sorts the images that deserve a look first."""
+    return (1.0 if image.quality is None else image.quality, -image.doubt, image.name)
+
+
+def _sentences(images: Sequence[Reported]) -> list[str]:
+    counts = np.array([len(image.cells) for image in images])
+    areas = np.concatenate([np.zeros(0, np.int64), *(image.cells.areas() for image in images)])
+    text = (
+        f"{counts.sum():,} cells were found in {counted(len(images), 'image')}, between "
+        f"{counts.min():,} and {counts.max():,} per image, {np.median(counts):.0f} in the middle."
+    )
+    if not len(areas):
+        return [text, "No cell was found, so there are no sizes.", "Look at the images below."]
+    low, middle, high = np.percentile(areas, (10, 50, 90))
+    sizes = (
+        f"Half of the cells are larger than {middle:.0f} pixels, and most lie between {low:.0f} "
+        f"and {high:.0f}."
+    )
+    doubtful = sum(int(image.doubtful.sum()) for image in images)
+    worst = min(images, key=_trust)
+    warned = sum(bool(image.summary.warnings) for image in images)
+    look = f"{share(doubtful / len(areas))} of them are doubtful (a score below {DOUBT:g})"
+    if warned:
+        look += f", and {counted(warned, 'image')} came with a warning"
+    return [text, sizes, f"{look}: look at {worst.name} first."]
+
+
+def _sizes(images: Sequence[Reported]) -> list[str]:
+    areas = np.concatenate([np.zeros(0, np.int64), *(image.cells.areas() for image in images)])
+    if not len(areas):
+        return []
+    counts, edges = np.histogram(np.log2(areas), bins=BINS)
+    middle, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
+    first, last = int(np.floor(edges[0])), int(np.ceil(edges[-1]))
+    step = max(1, (last - first) // 7)
+    plot = Chart(
+        Axis("area of a cell, pixels", first, max(last, first + 1)),
+        Axis("cells", 0, 1.08 * counts.max()),
+        names={float(k): f"{2.0**k:g}" for k in range(first, last + 1, step)},
+    )
+    plot.bars(list(zip(middle.tolist(), counts.tolist(), strict=True)), 0.9 * width)
+    told = "Areas of all cells; every step is twice as large."
+    return [heading("How large are the cells?"), chart(plot.svg(), told)]
+
+
+def _counts(images: Sequence[Reported]) -> list[str]:
+    counts = [len(image.cells) for image in images]
+    covered = [image.summary.confluence_percent or 0.0 for image in images]
+    plot = Chart(
+        Axis.around("cells per image", counts, zero=True),
+        Axis.around("confluence, %", covered, zero=True),
+    )
+    points = list(zip(map(float, counts), covered, strict=True))
+    plot.points(points, ids=[image.name for image in images])
+    told = "Cells and the share of the image that they cover; every dot is an image, and a link."
+    return [heading("How many are there?"), chart(plot.svg(), told)]
+
+
+def _scores(images: Sequence[Reported]) -> list[str]:
+    known = [np.asarray(image.cells.score) for image in images if image.cells.score is not None]
+    scores = np.concatenate([np.zeros(0), *known])
+    scores = scores[np.isfinite(scores)]
+    if not len(scores):
+        return []
+    counts, edges = np.histogram(scores, bins=BINS, range=(0, 1))
+    plot = Chart(Axis("score of a cell"), Axis("cells", 0, 1.08 * counts.max()))
+    middle = (edges[1:] + edges[:-1]) / 2
+    plot.bars(list(zip(middle.tolist(), counts.tolist(), strict=True)), 0.9 / BINS)
+    told = f"Scores of all cells; below {DOUBT:g} they are doubtful."
+    return [heading("How sure is the model?"), chart(plot.svg(), told)]
+
+
+def _pictures(order: Sequence[Reported]) -> dict[str, str]:
+    """HTML pictures by the id of their image, as many as a page may hold."""
+    chosen = list(order)
+    if len(order) > MOST_PICTURES:
+        names = {name for group in featured([each.name for each in order]).values()
+                 for name in group}  # fmt: skip
+        chosen = sorted(order, key=lambda image: image.name not in names)[:MOST_PICTURES]
+    found, spent = {}, 0
+    for image in chosen:
+        source = _source(image.result)
+        content = cells_picture(image.cells, image.doubtful, source)
+        left = (MOST_BYTES - spent) / (len(chosen) - len(found))
+        if len(content) > 1.5 * left:
+            side = max(int(LONGEST_SIDE * np.sqrt(left / len(content))), 160)
+            content = cells_picture(image.cells, image.doubtful, source, side)
+        spent += len(content)
+        caption = (
+            f"{image.name}: {counted(len(image.cells), 'cell')}, {share(image.doubt)} doubtful"
+        )
+        found[image.name] = picture(caption, content, name=image.name, kind="webp")
+    return found
+
+
+def _source(result: ImageResult) -> ImageSource | None:
+    try:
+        return result.source
+    except BigKingXXLError:
+        return None
+
+
+def _gallery(order: Sequence[Reported], pictures: dict[str, str]) -> list[str]:
+    shown = [pictures[image.name] for image in order if image.name in pictures]
+    left = len(order) - len(shown)
+    more = [paragraph(f"{left} more images have no picture here.", "note")] if left else []
+    return [*shown, *more]
+
+
+def _table(order: Sequence[Reported], pictures: dict[str, str]) -> str:
+    rows = [
+        (
+            link(image.name) if image.name in pictures else image.name,
+            str(len(image.cells)), share(image.doubt), _number(image.quality, 2),
+            _number(image.summary.confluence_percent, 1), _number(image.summary.median_area, 0),
+            "; ".join(image.summary.warnings),
+        )
+        for image in order
+    ]  # fmt: skip
+    header = ("image", "cells", "doubtful", "expected quality", "confluence, %",
+              "median area, pixels", "warnings")  # fmt: skip
+    return table(header, rows, raw=(0,))
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
