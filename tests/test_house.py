@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "lightning", "pytorch_lightning", "monai", "cellpose",
          "numba")  # fmt: skip
-COMMANDS = ("data", "train", "predict", "tables", "measure", "evaluate", "tune", "export",
+COMMANDS = ("data", "train", "predict", "tables", "measure", "evaluate", "compare", "report",
+            "tune", "export",
             "import-weights", "demo", "models", "recipes")  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad
 
 
@@ -18,6 +19,7 @@ def report(
     truth: Annotated[
         Path | None, typer.Option(help="Annotated images: score the run against them.")
     ] = None,
+    as_json: AsJson = False,
     skip_bad: SkipBad = False,
 ) -> None:
     """Write one HTML page on a run: it needs no other file, no network, and prints well.
@@ -37,7 +39,10 @@ def report(
         write_run_report(place, found, title=name)
     else:
         _scored(place, run, truth, name, skip_bad)
-    typer.echo(str(place))
+    if as_json:
+        print_json({"report": place, "run": run, "truth": truth, "images": len(found)})
+    else:
+        typer.echo(str(place))
 
 
 def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> None:

@@ -308,3 +308,137 @@ def test_a_model_of_one_type_earns_nothing_on_images_of_others(
     write_submission(tmp_path / "nothing.csv", dict.fromkeys(TRUTH, cells(0)))
     told = answer(evaluate(tmp_path / "nothing.csv", truths["train.csv"], "--json"))
     assert told["competition_map"] == told["challenge_mix"] == told["nothing_predicted"] == 0
+
+
+# ---- any metric, and tables to compute one's own -------------------------------------------------
+
+
+def test_metrics_that_are_asked_for(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    asked = ("--metrics", "f1@0.5,recall@0.75,counts")
+    found = answer(evaluate(predictions["submission"], truths["train.csv"], *asked, "--json"))
+    # 3 + 2 + 1 of 12 bars are found at 0.5; that of IoU 0.6 is not at 0.75. 7 are predicted.
+    values = {key: each["value"] for key, each in found["metrics"].items()}
+    assert values["f1@0.5"] == pytest.approx(2 * 6 / (12 + 7))
+    assert values["recall@0.75"] == pytest.approx(5 / 12)
+    assert values["counts.bias"] == pytest.approx((0 + 0 + 0 - 5) / 4)
+    assert found["competition_map"] == pytest.approx(PLAIN)
+    assert found["metrics"]["f1@0.5"]["by_type"]["cort"] == 1.0
+    text = evaluate(predictions["submission"], truths["train.csv"], *asked).stdout
+    assert f"{12 / 19:.3f}" in text
+    assert "COCO" not in text
+
+
+def test_the_standard_metrics_are_printed_unasked(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    text = evaluate(predictions["submission"], truths["train.csv"]).stdout
+    assert f"F1 at IoU 0.5 {12 / 19:.3f}" in " ".join(text.split())
+
+
+def test_all_metrics_of_every_format_of_truth(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    found = [
+        answer(evaluate(predictions["labels"], truths[name], "--metrics", "all", "--json"))
+        for name in ("train.csv", "coco", "labels")
+    ]
+    first = {key: each["value"] for key, each in found[0]["metrics"].items()}
+    assert {"seg", "det", "aji", "boundary.mean", "recall-size@0.5.128"} <= set(first)
+    for other in found[1:]:
+        values = {key: each["value"] for key, each in other["metrics"].items()}
+        assert values == pytest.approx(first)
+
+
+def test_fields_are_drawn_together(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    (truths["data folder"] / "fields.csv").write_text("id,field\na1,x\nc1,x\nc2,y\ns1,y\n")
+    both = (predictions["submission"], truths["data folder"], "--json")
+    found = answer(evaluate(*both))
+    assert (found["groups"], found["grouped_by"]) == (2, "fields.csv")
+    # Two fields: each resample is one of three means.
+    low, high = found["interval_95"]
+    assert {round(low, 9), round(high, 9)} == {0.1, 0.8}
+    (tmp_path / "own.csv").write_text("id,group\na1,w\nc1,w\nc2,w\ns1,w\n")
+    one = answer(evaluate(*both, "--groups", tmp_path / "own.csv"))
+    assert one["groups"] == 1
+    assert one["interval_95"] == [None, None]
+    assert one["metrics"]["f1@0.5"]["interval_95"] is None
+    assert any("no intervals" in note for note in one["notes"])
+
+
+def test_tables_of_cells_and_matches_hold_what_scores_are_made_of(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    result = evaluate(predictions["submission"], truths["train.csv"], "--per-cell",
+                      tmp_path / "cells.csv", "--matches", tmp_path / "matches.csv",
+                      "--per-image", tmp_path / "images.csv")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    tables = {
+        name: list(csv.DictReader((tmp_path / f"{name}.csv").read_text().splitlines()))
+        for name in ("cells", "matches", "images")
+    }
+    matches = tables["matches"]
+    hits = [row for row in matches if row["match_at_0.5"] == "1"]
+    missed = [row for row in matches if not row["predicted_cell"]]
+    false = [row for row in matches if not row["truth_cell"]]
+    assert (len(hits), len(missed), len(false)) == (6, 6, 1)
+    shorter = next(row for row in matches if row["image"] == "c2")
+    assert (shorter["intersection"], shorter["truth_area"], shorter["iou"]) == (
+        "90", "150", "0.600000",
+    )  # fmt: skip
+    cells = tables["cells"]
+    kinds = {(row["set"], row["kind"]) for row in cells}
+    assert kinds == {("truth", "found"), ("truth", "missed"), ("predicted", "found"),
+                     ("predicted", "spurious")}  # fmt: skip
+    assert sum(row["set"] == "truth" for row in cells) == 12
+    assert {row["type"] for row in cells if row["image"] == "s1"} == {"shsy5y"}
+    # Twenty columns of fifty are gone on one side: no boundary is farther away.
+    of_c2 = [row for row in cells if row["image"] == "c2" and row["set"] == "truth"]
+    assert 0 < float(of_c2[0]["boundary_mean"]) < float(of_c2[0]["boundary_p95"]) <= 20
+    images = {row["id"]: row for row in tables["images"]}
+    assert float(images["a1"]["f1@0.5"]) == pytest.approx(0.75)
+    assert images["s1"]["pq.sq"] == ""
+
+
+def test_partial_annotations_hold_for_every_metric(
+    truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    """A crowd in COCO is an area nobody annotated: cells found there are neither hit nor miss."""
+    content = json.loads(truths["coco"].read_text())
+    number = next(i["id"] for i in content["images"] if "c1" in i["file_name"])
+    crowd = {"size": list(SIZE), "counts": crowd_counts(cells(1, 5, 6))}
+    content["annotations"].append(
+        {"id": 999, "image_id": number, "category_id": 2, "iscrowd": 1, "segmentation": crowd,
+         "area": 1, "bbox": [0, 0, 1, 1]}
+    )  # fmt: skip
+    truths["coco"].write_text(json.dumps(content))
+    # Two true cells, and two more within the crowd.
+    write_submission(tmp_path / "more.csv", {"c1": cells(1, 0, 1, 5, 6)})
+    write_submission(tmp_path / "fewer.csv", {"c1": cells(1, 0, 1)})
+    (tmp_path / "c1.txt").write_text("c1\n")
+    values = [
+        answer(evaluate(tmp_path / f"{name}.csv", truths["coco"], "--images", tmp_path / "c1.txt",
+                        "--metrics", "all", "--json"))["metrics"]
+        for name in ("more", "fewer")
+    ]  # fmt: skip
+    numbers = [{key: each["value"] for key, each in of.items()} for of in values]
+    assert numbers[0] == numbers[1]
+    assert numbers[0]["pq"] == 1.0
+    assert numbers[0]["confluence.bias"] == 0
+
+
+def crowd_counts(area: Instances) -> list[int]:
+    """COCO's uncompressed, column-major counts of a mask."""
+    mask = area.label_map().T.ravel() > 0
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(int)))
+    counts: list[int] = np.diff(np.concatenate(([0], edges, [mask.size]))).tolist()
+    return counts
+
+
+def test_an_unknown_metric_is_named_before_anything_is_read(evaluate: Evaluate) -> None:
+    result = evaluate("nowhere.csv", "nowhere", "--metrics", "f2")
+    assert result.exit_code == 2
+    assert "'f2'" in result.stderr

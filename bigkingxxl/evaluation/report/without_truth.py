@@ -182,7 +182,8 @@ def _pictures(order: Sequence[Reported]) -> dict[str, str]:
         names = {name for group in featured([each.name for each in order]).values()
                  for name in group}  # fmt: skip
         chosen = sorted(order, key=lambda image: image.name not in names)[:MOST_PICTURES]
-    found, spent = {}, 0
+    found: dict[str, str] = {}
+    spent = 0
     for image in chosen:
         source = _source(image.result)
         content = cells_picture(image.cells, image.doubtful, source)

@@ -121,11 +121,11 @@ def picture_of_parts(
     Raises:
         ValueError: image and cells are of different sizes.
     """
-    size = _shown_size(source.shape, longest_side)
+    size = shown_size(source.shape, longest_side)
     shown = list[Instances]()
     for part in parts:
         _check_same_size(source, part)
-        shown.append(_shrunk(part, size))
+        shown.append(shrunk(part, size))
     cells = Instances.concatenate(shown) if shown else Instances.empty(size)
     return _painted(source, cells, None)
 

@@ -147,7 +147,8 @@ def test_outlines_have_the_colour_of_the_error() -> None:
 
     def channels(row: int, col: int) -> list[int]:
         """Red, green and blue, the strongest first; colours blur a little."""
-        return np.argsort(-pixels[2 * row, 2 * col]).tolist()
+        order: list[int] = np.argsort(-pixels[2 * row, 2 * col]).tolist()
+        return order
 
     assert channels(25, 10)[0] == 1  # found: green
     assert channels(50, 80)[0] == 0  # missed: red
