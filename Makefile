@@ -6,6 +6,7 @@
 #   make docs      the documentation as a site, in site/
 #   make fuzz      the property tests, searching freely for an hour or so [SEED=number]
 #   make page      build the page of `bigkingxxl view` from its sources (needs Node.js 20 or newer)
+#   make page-long tests of the page that take minutes (needs Chromium)
 #   make notebooks run the notebooks on a few simulated images
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
 #   make demo      the whole road once [DATA=a folder of data]
@@ -25,7 +26,7 @@ QUICK := tests/io/annotations tests/io/tables tests/runs/test_names.py tests/run
 	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
 		model_bytes operating_points overlaps papers provenance rle settings shipped texts widths))
 
-.PHONY: install check test coverage docs page fuzz lint notebooks cellpose demo format
+.PHONY: install check test coverage docs page page-long fuzz lint notebooks cellpose demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -77,6 +78,10 @@ PAGE := bigkingxxl/viewer/page
 page: $(STAMP)
 	$(BIN)/python -m bigkingxxl.viewer.page.generate_types
 	cd $(PAGE) && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+
+# Random walks of thousands of edits, large images, thousands of cells, in a real Chromium.
+page-long: $(STAMP)
+	$(BIN)/python -m pytest -m long tests/viewer/page
 
 # Executed copies are thrown away: what a notebook shows is made by who reads it.
 notebooks: $(STAMP)

@@ -14,7 +14,7 @@ import { LookPanel } from "./panels/look_panel.tsx";
 import { MessageList } from "./panels/messages.tsx";
 import { StatusLine } from "./panels/status_line.tsx";
 import { Strip } from "./panels/strip.tsx";
-import { ToolOptions, ToolRail } from "./panels/tool_rail.tsx";
+import { SelectionBar, ToolOptions, ToolRail } from "./panels/tool_rail.tsx";
 import { TopBar } from "./panels/top_bar.tsx";
 import { App, errorText } from "./state/app.ts";
 import { followEvents, tellPresence } from "./state/events.ts";
@@ -53,6 +53,7 @@ function Page({ app }: { app: App }): JSX.Element {
         <ToolOptions app={app} />
         <div class="canvas-box">
           <canvas ref={canvas} class={`image ${app.tool.value}`} tabIndex={0} aria-label={label(app)} />
+          <SelectionBar app={app} />
           <Notices app={app} />
           <MessageList app={app} />
         </div>

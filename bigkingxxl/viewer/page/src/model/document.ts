@@ -44,7 +44,7 @@ export class Document implements Cells {
     this.overviews = further.map((level) => new Raster(level.height, level.width, tileSide));
     this.book = CellBook.of(table, info.next_cell);
     this.done = info.entry.done;
-    this.reviewedPixels = Math.round(info.entry.reviewed * full.height * full.width);
+    this.reviewedPixels = info.entry.done ? 0 : Math.round(info.entry.reviewed * full.height * full.width);
     this.revision = table.revision;
   }
 
@@ -56,7 +56,9 @@ export class Document implements Cells {
     return { height: this.labels.height, width: this.labels.width };
   }
 
+  /** Of an image that is done all is reviewed. */
   get reviewedShare(): number {
+    if (this.done) return 1;
     return this.reviewedPixels / (this.labels.height * this.labels.width);
   }
 
@@ -121,6 +123,7 @@ export class Document implements Cells {
         if (values.length !== height(box) * width(box))
           throw new Error(`The cells of this image are not of its size (${width(box)} x ${height(box)} pixels).`);
         raster.load(box, values);
+        if (what === "reviewed" && !place) this.reviewedPixels = countOnes(values);
         // The server may or may not have these already: painting them once more is the same.
         for (const change of this.session) this.paint(change, raster, what, level);
         this.tell(what === "labels" ? scaled(box, 2 ** level) : box, null);
@@ -191,6 +194,12 @@ export class Document implements Cells {
 export function changeOf(edit: Edit): Change {
   const { tool, runs, cells, reviewed, done } = edit;
   return { tool, runs, cells, reviewed, done };
+}
+
+function countOnes(values: ArrayLike<number>): number {
+  let ones = 0;
+  for (let i = 0; i < values.length; i++) ones += values[i];
+  return ones;
 }
 
 /** The runs as seen by a raster that holds every `step`-th pixel. */

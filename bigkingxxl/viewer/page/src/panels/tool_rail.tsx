@@ -63,14 +63,13 @@ const ACTIONS = [
   { name: "Delete", key: "Delete", least: 1, act: tools.remove },
 ] as const;
 
-/** What the tool in use may be told, and what may be done with the selected cells. */
+/** What the tool in use may be told. */
 export function ToolOptions({ app }: { app: App }): JSX.Element {
   const { look } = app;
   const tool = app.tool.value;
-  const chosen = app.selected.value.size;
   const draws = tool === "brush" || tool === "lasso";
   return (
-    <div class="options" role="toolbar" aria-label="Options of the tool, and selected cells">
+    <div class="options" role="toolbar" aria-label="Options of the tool">
       <span class="hint">{HINTS[tool]}</span>
       {(tool === "brush" || tool === "eraser") && (
         <label class="inline">
@@ -89,17 +88,23 @@ export function ToolOptions({ app }: { app: App }): JSX.Element {
           Paint over other cells
         </label>
       )}
-      {chosen > 0 && !app.readOnly.value && (
-        <span class="chosen">
-          <span class="count">{chosen === 1 ? `Cell ${[...app.selected.value][0]}` : `${chosen} cells`}</span>
-          {ACTIONS.map(({ name, key, least, act }) => (
-            <button key={name} type="button" class="small" disabled={chosen < least} title={`${name} (${key})`} onClick={() => void changeSelected(app, act)}>
-              {name}
-            </button>
-          ))}
-          <TypeMenu app={app} />
-        </span>
-      )}
+    </div>
+  );
+}
+
+/** What may be done with the selected cells. */
+export function SelectionBar({ app }: { app: App }): JSX.Element | null {
+  const chosen = app.selected.value.size;
+  if (!chosen || app.readOnly.value) return null;
+  return (
+    <div class="chosen" role="toolbar" aria-label="Selected cells">
+      <span class="count">{chosen === 1 ? `Cell ${[...app.selected.value][0]}` : `${chosen} cells`}</span>
+      {ACTIONS.map(({ name, key, least, act }) => (
+        <button key={name} type="button" class="small" disabled={chosen < least} title={`${name} (${key})`} onClick={() => void changeSelected(app, act)}>
+          {name}
+        </button>
+      ))}
+      <TypeMenu app={app} />
     </div>
   );
 }

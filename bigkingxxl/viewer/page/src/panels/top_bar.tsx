@@ -31,7 +31,7 @@ export function TopBar({ app }: { app: App }): JSX.Element {
             Accept all
           </button>
           <button type="button" class="primary" title="Image done; open the next that needs eyes (Enter)" onClick={() => void actions.doneNext(app)}>
-            Image done, next
+            {document.reviewedShare > 0 && document.reviewedShare < 1 ? "Part done, next" : "Image done, next"}
           </button>
         </>
       )}

@@ -85,9 +85,10 @@ export async function acceptAll(app: App): Promise<boolean> {
 export async function doneNext(app: App): Promise<void> {
   const document = app.mayEdit();
   if (!document) return;
-  // A part that was marked as reviewed stays all that is.
-  if (document.reviewedPixels === 0) await acceptAll(app);
-  if (!document.done) app.change(tools.setDone({ before: false, after: true }));
+  // Of an image that is done all counts: one of which a part is marked is left as it is.
+  if (document.reviewedShare > 0 && document.reviewedShare < 1)
+    app.messages.tell("Only the marked part counts as reviewed. To review it all, accept all.");
+  else if (!document.done) app.change(tools.setDone({ before: false, after: true }));
   await app.saved();
   try {
     const [next] = (await client.next(document.key)).keys;

@@ -237,6 +237,9 @@ export class App {
   /** Another window edited an image, or the server has another state: join what is unsent to it. */
   private async rejoin(key: string, reason: string): Promise<void> {
     const unsent = await this.outbox.take(key);
+    // The server counts a window's edits: those that it did not take are numbered anew.
+    const own = unsent.filter(({ edit }) => edit.window === this.window).map(({ edit }) => edit.seq);
+    if (own.length) this.seq.set(key, Math.min(...own) - 1);
     if (this.document.value?.key === key) await this.open(key);
     const document =
       this.document.value?.key === key

@@ -37,6 +37,8 @@ export class Outbox {
   private tries = 0;
   private wake: (() => void) | undefined;
   private readonly options: OutboxOptions;
+  /** Edits that are on their way into the store. */
+  private entering = 0;
   /** Additions are written to the store in their order. */
   private writing: Promise<unknown> = Promise.resolve();
 
@@ -45,7 +47,7 @@ export class Outbox {
   }
 
   get state(): OutboxState {
-    return { unsent: this.queue.length, problem: this.problem };
+    return { unsent: this.queue.length + this.entering, problem: this.problem };
   }
 
   /** Unsent edits of an image. */
@@ -55,6 +57,8 @@ export class Outbox {
 
   /** Keep an edit and send it as soon as may be. */
   add(key: string, edit: Edit): Promise<void> {
+    this.entering++;
+    this.tell();
     const kept = this.writing.then(async () => {
       let unsent: UnsentEdit;
       const bare = { folder: this.options.folder, key, edit };
@@ -64,6 +68,7 @@ export class Outbox {
         // A browser without room keeps it in memory, and it is sent all the same.
         unsent = { ...bare, order: -Date.now() };
       }
+      this.entering--;
       this.queue.push(unsent);
       this.tell();
       void this.run();

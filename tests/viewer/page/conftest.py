@@ -1,0 +1,58 @@
+"""One Chromium for all tests of the page; without it they are skipped, and say so."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.viewer.page.browser import CHROMIUM, Viewer, Window, chromium
+from tests.viewer.page.fields import simulated_run
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "long" in str(config.getoption("markexpr")):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: `make page-long`"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium or Chrome on this machine (Debian: apt install chromium)")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (the extra `dev` brings it)")
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def viewer(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
+    """A server of a run over two simulated fields."""
+    found = Viewer(simulated_run(tmp_path_factory.mktemp("fields")))
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def window(browser: Browser, viewer: Viewer) -> Iterator[Window]:
+    """A window of its own, 1,280 pixels wide; the page must not have failed in it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    found = Window(context, viewer)
+    yield found
+    context.close()
+    assert found.problems == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run of one's own, for tests that leave traces."""
+    return simulated_run(tmp_path)
