@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,14 +121,16 @@ def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own:
     until(lambda: np.array_equal(own.raster(one.key), seen))
 
 
-def test_edits_of_two_windows_at_once_are_joined(context: BrowserContext, own: Viewer) -> None:
+def test_edits_of_two_windows_at_once_are_joined(
+    browser: Browser, context: BrowserContext, own: Viewer
+) -> None:
     """The second window does not hear of the first: what it drew is brought onto the new state."""
-    one, two = Window(context, own), Window(context, own)
+    deaf = browser.new_context(viewport={"width": 1280, "height": 800})
+    deaf.route(re.compile(r"/api/events\?after=\d"), lambda route: route.abort())
+    deaf.route("**/api/presence", lambda route: route.abort())
+    one, two = Window(context, own), Window(deaf, own)
     before = one.labels()
     row, col = empty_place(before, 28)
-    two.page.route("**/api/events**", lambda route: route.abort())
-    two.page.route("**/api/presence", lambda route: route.abort())
-    two.page.wait_for_timeout(300)
     one.page.bring_to_front()
     draw(one, row - 6, col)
     one.labels()
@@ -139,6 +142,7 @@ def test_edits_of_two_windows_at_once_are_joined(context: BrowserContext, own: V
     assert 0 not in (first, second)
     assert first != second
     assert (replayed(own, one.key, before) == after).all()
+    deaf.close()
 
 
 def random_step(window: Window, random: np.random.Generator, size: tuple[int, int]) -> None:

@@ -172,7 +172,8 @@ export class Document implements Cells {
 
   /** The edit of a change that is about to be made. */
   edit(change: Change, window: string, seq: number): Edit {
-    return { window, seq, revision: this.revision, ...change };
+    const { tool, runs, cells, reviewed, done } = change;
+    return { window, seq, revision: this.revision, tool, runs, cells, reviewed, done };
   }
 
   /** Follow the journal as it was before this page came. */

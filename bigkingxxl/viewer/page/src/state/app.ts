@@ -2,7 +2,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import type { Box } from "../model/box.ts";
 import { type Change, isEmptyChange, Refusal } from "../model/change.ts";
-import { Document } from "../model/document.ts";
+import { changeOf, type Document } from "../model/document.ts";
 import { client as server, Refused } from "../wire/client.ts";
 import type { Candidate, Folder, ImageEntry, Job } from "../wire/contract.ts";
 import { Outbox, type OutboxState } from "../wire/outbox.ts";
@@ -16,6 +16,8 @@ import { newWindowId, openWindows } from "./window_id.ts";
 export type ToolName = "select" | "brush" | "eraser" | "lasso" | "cut" | "add" | "region";
 
 const REMEMBERED_EDITS = 500;
+/** After so many refusals in a row nothing is joined any more. */
+const REFUSALS = 3;
 
 export class App {
   readonly window = newWindowId();
@@ -59,6 +61,8 @@ export class App {
 
   private outbox!: Outbox;
   private seq = new Map<string, number>();
+  /** How often in a row the server refused what was joined to its state. */
+  private readonly refusals = new Map<string, number>();
   private opened = 0;
   /** Steps of undo and redo are made one after the other. */
   private stepping: Promise<void> = Promise.resolve();
@@ -81,6 +85,7 @@ export class App {
       send: (key, edit) => server.edit(key, edit),
       changed: (state) => (this.saving.value = state),
       accepted: (key, answer) => {
+        this.refusals.delete(key);
         if (this.document.value?.key === key) this.document.value.book.reserve(answer.next_cell - 1);
       },
       conflict: (key, reason) => void this.rejoin(key, reason),
@@ -111,7 +116,7 @@ export class App {
       const { edits } = await server.edits(key, Math.max(0, document.revision - REMEMBERED_EDITS));
       if (turn !== this.opened) return;
       document.remember(edits);
-      for (const edit of unsent) document.make(edit);
+      for (const edit of unsent) document.make(changeOf(edit));
       document.listen(() => this.version.value++);
       batch(() => {
         this.document.value = document;
@@ -249,8 +254,10 @@ export class App {
       for (const { edit } of unsent) await this.outbox.add(key, edit);
       return;
     }
-    let lost = 0;
-    for (const change of rejoined(unsent.map(({ edit }) => edit), document)) {
+    const refusals = (this.refusals.get(key) ?? 0) + 1;
+    this.refusals.set(key, refusals);
+    let lost = refusals > REFUSALS ? unsent.length : 0;
+    for (const change of refusals > REFUSALS ? [] : rejoined(unsent.map(({ edit }) => edit), document)) {
       await document.ensureFor(change);
       if (!document.fits(change)) {
         lost++;
@@ -280,7 +287,7 @@ export class App {
       if (edit.revision !== document.revision) continue;
       await document.ensureFor(edit);
       if (edit.revision !== document.revision || !document.fits(edit)) return void this.open(key);
-      document.make(edit);
+      document.make(changeOf(edit));
     }
     this.selected.value = new Set([...this.selected.value].filter((id) => document.book.get(id)));
     this.messages.tell("Another window changed this image; what it did is shown.");
