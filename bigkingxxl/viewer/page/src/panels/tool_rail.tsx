@@ -115,7 +115,7 @@ const HINTS: Record<ToolName, string> = {
   eraser: "Takes pixels away; only from the selected cells, if there are any.",
   lasso: "Draw around a cell. Shift adds to the selected cell, Ctrl erases.",
   cut: "Draw a line across a cell.",
-  add: "Click a yellow shape: the model saw it, and left it out.",
+  add: "Click a white shape: the model saw it, and left it out.",
   region: "Drag over the part that you have checked. Alt takes it back.",
 };
 

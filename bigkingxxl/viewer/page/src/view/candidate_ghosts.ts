@@ -6,8 +6,8 @@ import { contextOf } from "./image_tiles.ts";
 import { place } from "./overlay_tiles.ts";
 import type { Viewport } from "./viewport.ts";
 
-const PALE = 0x5537d4f2;
-const BORDER = 0xff37d4f2;
+const PALE = 0x66ffffff;
+const BORDER = 0xffffffff;
 
 export class CandidateGhosts {
   private readonly pictures = new WeakMap<Candidate, HTMLCanvasElement>();

@@ -96,7 +96,7 @@ export class CanvasView {
     const inside = box.row0 >= shown.row0 && box.col0 >= shown.col0 && box.row1 <= shown.row1 && box.col1 <= shown.col1;
     const large = Math.max(box.row1 - box.row0, box.col1 - box.col0) * view.zoom;
     if (inside && large > 24) return;
-    const near = views.fitted(padded(box, 2), size, Math.min(size.width, size.height) * 0.35, 16);
+    const near = views.fitted(padded(box, 2), size, Math.min(size.width, size.height) * 0.35, 4);
     const zoom = large > 24 ? view.zoom : near.zoom;
     this.move({
       zoom,
@@ -121,7 +121,7 @@ export class CanvasView {
       effect(() => {
         // Whatever gives cells another look.
         void [look.outlines.value, look.filled.value, look.opacity.value, look.colourBy.value];
-        void [look.minScore.value, look.minArea.value, look.showReviewed.value, app.types.value.join("\n")];
+        void [look.minScore.value, look.minArea.value, look.showReviewed.value, app.types.value.join("\n"), app.tool.value === "add"];
         this.overlay.invalidateAll();
         this.redraw();
       }),
@@ -249,7 +249,8 @@ export class CanvasView {
     const thresholds = { minScore: look.minScore.peek(), minArea: look.minArea.peek() };
     return {
       outlines: look.outlines.peek(),
-      filled: look.filled.peek(),
+      // Candidates are pale shapes: filled cells would hide them.
+      filled: look.filled.peek() && this.app.tool.peek() !== "add",
       fillAlpha: Math.round(255 * look.opacity.peek()),
       dimUnreviewed: look.showReviewed.peek(),
       colour: this.colouring.of(document, look.colourBy.peek(), types.peek(), thresholds),

@@ -72,12 +72,14 @@ export function paintZoomed(
       if (solid === 0) continue;
       if (fill !== 0)
         for (let r = 0; r < zoom; r++) result.fill(fill, corner + r * wide, corner + r * wide + zoom);
-      if (labels[at - across] !== id) result.fill(solid, corner, corner + zoom);
-      if (labels[at + across] !== id)
-        result.fill(solid, corner + (zoom - 1) * wide, corner + (zoom - 1) * wide + zoom);
-      if (labels[at - 1] !== id) for (let r = 0; r < zoom; r++) result[corner + r * wide] = solid;
-      if (labels[at + 1] !== id)
-        for (let r = 0; r < zoom; r++) result[corner + r * wide + zoom - 1] = solid;
+      const thick = solid === SELECTED ? Math.min(zoom, 2) : 1;
+      for (let t = 0; t < thick; t++) {
+        const [top, bottom] = [corner + t * wide, corner + (zoom - 1 - t) * wide];
+        if (labels[at - across] !== id) result.fill(solid, top, top + zoom);
+        if (labels[at + across] !== id) result.fill(solid, bottom, bottom + zoom);
+        if (labels[at - 1] !== id) for (let r = 0; r < zoom; r++) result[corner + r * wide + t] = solid;
+        if (labels[at + 1] !== id) for (let r = 0; r < zoom; r++) result[corner + r * wide + zoom - 1 - t] = solid;
+      }
     }
   return result;
 }
