@@ -1,6 +1,6 @@
 """Draw the first picture of the README: the page of `bigkingxxl view` on simulated fields.
 
-python docs/make_viewer_picture.py docs/images/viewer.png [MODEL]     (needs Chromium and playwright)
+python docs/make_viewer_picture.py docs/images/viewer.png [MODEL]   (needs Chromium, playwright)
 """
 
 from __future__ import annotations
