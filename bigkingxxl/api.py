@@ -92,21 +92,33 @@ class LoadedModel:
         sources, are_several = sources_of(
             image, channel=channel, frames=frames, z=z, position=position
         )
-        found = [
-            self._cells(given.told(source), selection, given.scale is not None)
-            for source in sources
-        ]
+        found = [self._cells(given.told(source), selection) for source in sources]
+        self._tell(found, given.scale is not None or diameter is not None)
         return found if are_several else found[0]
 
-    def _cells(self, source: ImageSource, selection: Selection, scale_given: bool) -> Cells:
-        from bigkingxxl.inference.domain.familiarity import warnings_for
+    def _cells(self, source: ImageSource, selection: Selection) -> Cells:
+        from bigkingxxl.inference.domain.judgement import judge
 
         candidates = self.predictor.candidates(source)
         cells = selection.instances(candidates, source.pixel_size_um)
-        found = warnings_for(self.card, source, candidates, cells, scale_given=scale_given)
-        for warning in found:
-            log.warning("%s: %s", source.name, warning)
-        return Cells(cells, candidates, source)
+        found = judge(self.card, source, candidates, cells)
+        return Cells(cells, candidates, source, found.expected_quality, found.warnings)
+
+    def _tell(self, found: Sequence[Cells], size_given: bool) -> None:
+        """One line on the size that was taken, and one warning, however many images there are."""
+        from bigkingxxl.inference.domain.judgement import Judgement, advice
+        from bigkingxxl.inference.size.sentence import size_sentence
+
+        known = [cells.diameter for cells in found if cells.diameter is not None]
+        if not size_given and known:
+            log.info(size_sentence(known, "predict(diameter=...) changes it"))
+        of_each = [
+            (cells.source.name, Judgement(cells.expected_quality, cells.warnings))
+            for cells in found
+        ]
+        option = "predict(diameter=...)"
+        if sentence := advice(self.card, len(found), of_each, size_given, option):
+            log.warning("%s; `cells.warnings` tells why", sentence)
 
 
 def load(

@@ -39,6 +39,8 @@ class Candidates:
         type_names: T names, or () where there are none.
         relative_size: pixels of the training images a pixel of this one is long; what is counted in
             pixels of training (minimum areas) follows it.
+        cell_diameter: that the image's cells were taken to have, in its pixels; None where nobody
+            knows.
     """
 
     size: tuple[int, int]
@@ -49,6 +51,7 @@ class Candidates:
     type_probability: Float32 | None = None
     type_names: tuple[str, ...] = ()
     relative_size: float = 1.0
+    cell_diameter: float | None = None
 
     def __post_init__(self) -> None:
         heights, widths = self.heights, self.widths
@@ -157,7 +160,7 @@ class Candidates:
         """All candidates of several sets over the same image.
 
         Parts that know types must name the same ones; where some abstain, all abstain. The first
-        part's relative size holds.
+        part's relative size and cell diameter hold.
         """
         first = parts[0]
         types = [part.type_probability for part in parts if part.type_probability is not None]
@@ -174,6 +177,7 @@ class Candidates:
             np.concatenate(types) if known else None,
             names[0] if names else (),
             first.relative_size,
+            first.cell_diameter,
         )
 
     # ---- reading ------------------------------------------------------------------------------
@@ -281,7 +285,8 @@ class Candidates:
         widths = sides[1][1].astype(np.int64) - sides[1][0]
         values = _along(values, widths, old[0], sides[0], (self.size[0], size[0]))
         resized = self._rebuilt(size, boxes, np.rint(values).astype(np.uint8))
-        return replace(resized, relative_size=self.relative_size * shrunk)
+        diameter = None if self.cell_diameter is None else self.cell_diameter / shrunk
+        return replace(resized, relative_size=self.relative_size * shrunk, cell_diameter=diameter)
 
     # ---- keeping ------------------------------------------------------------------------------
 
@@ -296,6 +301,7 @@ class Candidates:
             "size": list(self.size),
             "type_names": list(self.type_names),
             "relative_size": self.relative_size,
+            "cell_diameter": self.cell_diameter,
         }
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
         arrays = {"boxes": self.boxes, "probability": self.probability, "offsets": self.offsets,
@@ -320,12 +326,14 @@ class Candidates:
             # numpy leaves a file open that it opened itself and then could not read.
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
+                diameter = header.get("cell_diameter")
                 return cls(
                     (int(header["size"][0]), int(header["size"][1])),
                     archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
                     archive.get("type_probability"),
                     tuple(header["type_names"]),
                     float(header.get("relative_size", 1.0)),
+                    None if diameter is None else float(diameter),
                 )  # fmt: skip
         # A broken archive makes zipfile, zlib and numpy raise nearly anything.
         except Exception as error:

@@ -48,11 +48,21 @@ class Cells:
     Attributes:
         instances: disjoint, scored cells; candidates: everything the model saw.
         source: the image they were found in.
+        expected_quality: the segmentation accuracy to be expected, in [0, 1], where the model
+            foretells it; see `bigkingxxl.quality`.
+        warnings: sentences on what is to be known of the image.
     """
 
     instances: Instances
     candidates: Candidates
     source: ImageSource
+    expected_quality: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def diameter(self) -> float | None:
+        """The diameter that the image's cells were taken to have, in pixels, where it is known."""
+        return self.candidates.cell_diameter
 
     def __len__(self) -> int:
         return len(self.instances)

@@ -25,6 +25,7 @@ from bigkingxxl.files import file_hash, write_bytes
 from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.quality import ExpectedQuality
 from bigkingxxl.settings import (
     MOST_PIXELS_ALONG_A_SIDE,
     Channels,
@@ -82,6 +83,7 @@ class ModelCard(Settings):
         method, settings: which network; type_names: the cell types, in order.
         normalisation, prediction, operating_points: how it looks and decides.
         calibration: makes of a candidate's score the IoU that is to be expected; None: it stays.
+        quality: foretells an image's segmentation accuracy; None: nobody does.
         pixel_size_um: micrometres a pixel of the training images, or None where unknown.
         median_diameter: of the training cells, in their pixels (of a disc of the median area).
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
@@ -102,6 +104,7 @@ class ModelCard(Settings):
     prediction: PredictionSettings = PredictionSettings()
     operating_points: OperatingPoints = OperatingPoints()
     calibration: Calibration | None = None
+    quality: ExpectedQuality | None = None
     pixel_size_um: tuple[Positive, Positive] | None = None
     median_diameter: Positive | None = None
     image_diameters: dict[str, Diameters] = Field(default_factory=dict)

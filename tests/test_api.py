@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,10 +154,36 @@ def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
         sized.predict(picture(), diameter=9)
 
 
-def test_strange_images_are_named(sized: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
+def test_strange_images_are_named_in_one_line(
+    sized: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level("WARNING"):
-        sized.predict(ArrayImage(picture(), "picture7"))
-    assert "picture7: it looks unlike the training images" in caplog.text
+        found = sized.predict([ArrayImage(picture(), f"picture{k}") for k in range(5)])
+    (line,) = caplog.messages
+    assert line.startswith("5 of 5 images look unlike the training images (picture0, picture1, ")
+    assert all("unlike the training images" in cells.warnings[0] for cells in found)
+    assert [cells.expected_quality for cells in found] == [None] * 5
+
+
+def test_the_size_that_was_taken_is_said_once_and_kept(
+    sized: LoadedModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = sized.predictor.candidates
+    sizes = iter([20.0, 41.0, 30.0])
+    monkeypatch.setattr(
+        sized.predictor,
+        "candidates",
+        lambda source: replace(own(source), cell_diameter=next(sizes)),
+    )
+    with caplog.at_level("INFO"):
+        found = sized.predict([picture(), picture()])
+    assert [cells.diameter for cells in found] == [20.0, 41.0]
+    (line,) = [each for each in caplog.messages if "px across" in each]
+    assert line.startswith("cells taken to be 30 px across (median; 20 to 41): predict(diameter=")
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert sized.predict(picture(), diameter=12).diameter == 30.0
+    assert "px across" not in caplog.text
 
 
 def test_a_missing_model_is_named() -> None:

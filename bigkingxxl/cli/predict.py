@@ -130,7 +130,7 @@ def predict(
     first model.
     """
     from bigkingxxl.cli.progress import resumable, track
-    from bigkingxxl.cli.run_report import show, unlike_training
+    from bigkingxxl.cli.run_report import advice_on, show
     from bigkingxxl.cluster.job import Job, Loading
     from bigkingxxl.cluster.run import Sharing, predict_job
     from bigkingxxl.inference.load_ensemble import ensemble_card
@@ -171,10 +171,10 @@ def predict(
             fingerprint([*loading.hashes, options]), selection, chosen,
             model="+".join(loading.hashes), reading=reading.as_json(), models=model,
         )  # fmt: skip
-        job = Job(out, settings, selection, reading, loading, scale is not None, overwrite)
+        job = Job(out, settings, selection, reading, loading, overwrite)
         result = predict_job(job, names, sharing, partial(track, quiet=quiet))
     size_given = scale is not None or diameter is not None
-    advice = unlike_training(result, card.median_diameter, size_given)
+    advice = advice_on(result, card, size_given)
     show(out, result, advice, quiet=quiet, as_json=as_json)
 
 

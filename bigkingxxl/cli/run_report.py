@@ -13,6 +13,7 @@ from bigkingxxl.runs.deadline import EXIT_GO_ON
 from bigkingxxl.texts import printable
 
 if TYPE_CHECKING:
+    from bigkingxxl.models import ModelCard
     from bigkingxxl.runs.notes import FolderResult
 
 MOST_LINES = 20  # of images that failed; the rest stands in the table
@@ -21,18 +22,20 @@ EXIT_SOME_FAILED = 1
 
 
 def show(
-    out: Path, result: FolderResult, advice: str = "", *, quiet: bool = False, as_json: bool = False
-) -> None:
+    out: Path, result: FolderResult, advice: Sequence[str] = (), *, quiet: bool = False,
+    as_json: bool = False,
+) -> None:  # fmt: skip
     """Print what a run did; ends with exit code 1 where an image failed, 75 where it has to go on.
 
     Args:
-        advice: on images that look unlike those of training, left out where quiet.
+        advice: sentences on the images, left out where quiet; see `advice_on`.
         as_json: print JSON on stdout, for programs.
     """
     if as_json:
         print_json({
             "folder": out, "cells": result.cells, "done_before": result.skipped,
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
+            "diameters": result.diameters, "expected_quality": result.expected_quality,
             "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
             "stopped": result.stopped, "files_left": result.left,
@@ -42,8 +45,8 @@ def show(
         typer.echo(printable(f"{out}: {_counts(result)}"))
     for sentence in notes(out, result):
         _tell(sentence)
-    if advice and not quiet:
-        _tell(advice)
+    for sentence in () if quiet else advice:
+        _tell(sentence)
     failed = [*result.failed.values(), *result.damaged.values()]
     for sentence in failed[:MOST_LINES]:
         _tell(sentence)
@@ -125,24 +128,23 @@ def notes(out: Path, result: FolderResult) -> list[str]:
     return found
 
 
-def unlike_training(result: FolderResult, diameter: float | None, size_given: bool) -> str:
-    """A sentence on the images that look unlike those of training, or "".
+def advice_on(result: FolderResult, card: ModelCard, size_given: bool) -> list[str]:
+    """How large cells were taken to be, and how many images need a look, in a sentence each.
 
     Args:
-        diameter: of the cells that the model was trained on, in pixels, where it knows it.
         size_given: the user said how large the cells are.
     """
-    unlike = [name for name, each in result.warnings.items() if not _is_blank(each)]
-    if not unlike:
-        return ""
-    advice = "fine-tune on five of them (`bigkingxxl train finetune`)"
-    if diameter is not None and not size_given:
-        advice = f"try `--diameter` with the cells' diameter in pixels, or {advice}"
-    looks = "looks" if len(unlike) == 1 else "look"
-    return (
-        f"{len(unlike)} of {counted(len(result.cells), 'image')} {looks} unlike the training "
-        f"images: {advice}; `--format summary` says of each what is unlike"
-    )
+    from bigkingxxl.inference.domain.judgement import Judgement, advice
+    from bigkingxxl.inference.size.sentence import size_sentence
+
+    size = "" if size_given else size_sentence(list(result.diameters.values()))
+    found = []
+    for name in result.cells:
+        warnings = result.warnings.get(name, ())
+        if not _is_blank(warnings):
+            found.append((name, Judgement(result.expected_quality.get(name), warnings)))
+    badly = advice(card, len(result.cells), found, size_given)
+    return [each for each in (size, badly and f"{badly}; `--format summary` tells of each") if each]
 
 
 def counted(count: int, what: str) -> str:

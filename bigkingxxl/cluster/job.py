@@ -84,7 +84,6 @@ class Job:
 
     Attributes:
         out: the run's folder, the same on all machines.
-        scale_given: the user said at which scale the network sees the images.
         version: of this software.
     """
 
@@ -93,7 +92,6 @@ class Job:
     selection: Selection
     reading: Reading
     loading: Loading
-    scale_given: bool = False
     overwrite: bool = False
     version: str = field(default_factory=own_version)
 
@@ -103,11 +101,16 @@ class Job:
         Raises:
             ModelError, InputError: see `Loading.load`.
         """
-        from bigkingxxl.inference.domain.familiarity import warnings_for
+        from bigkingxxl.inference.domain.judgement import judge
 
         predictor, card = self.loading.load()
-        warn = partial(warnings_for, card, scale_given=self.scale_given)
-        return Work(settings or self.settings, self.selection, predictor, warn, self.overwrite)
+        return Work(
+            settings or self.settings,
+            self.selection,
+            predictor,
+            partial(judge, card),
+            self.overwrite,
+        )
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def predict_job(
     work = job.work()
     return predict_folder(
         work.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,
-        job.settings, job.selection, work.warn, name_of=files.__getitem__, track=track,
+        job.settings, job.selection, work.judge, name_of=files.__getitem__, track=track,
         overwrite=job.overwrite, shard=shard, deadline=deadline,
     )  # fmt: skip
 

@@ -151,7 +151,7 @@ class Ensemble:
         members = [each for each in self.members if self._only_type(each) in (None, chosen)]
         first = next(each for each in members if chosen in each.type_names)
         fused = self._typed(self._fused(members, look), chosen)
-        return replace(fused, relative_size=look(first).relative_size)
+        return _sized_as(fused, look(first))
 
     def _only_type(self, member: Member) -> str | None:
         """The type of a model that knows one of several."""
@@ -211,7 +211,12 @@ class Ensemble:
             [Candidates.concatenate(own), *(look(each) for each in others)],
             [together, *(each.weight for each in others)],
         )
-        return replace(fused, relative_size=look(self.members[0]).relative_size)
+        return _sized_as(fused, look(self.members[0]))
+
+
+def _sized_as(found: Candidates, model: Candidates) -> Candidates:
+    """The candidates, seen at the size at which a model saw them."""
+    return replace(found, relative_size=model.relative_size, cell_diameter=model.cell_diameter)
 
 
 def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

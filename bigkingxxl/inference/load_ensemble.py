@@ -136,7 +136,8 @@ def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
     """The first model's card with what is to be known of all of them.
 
     These are the joint types, their operating points, the ids of all images that any model was
-    trained or selected on, and the widest ranges of what training images looked like.
+    trained or selected on, and the widest ranges of what training images looked like. What one
+    model's scores say of an image's quality holds for no other's, so that nothing foretells it.
     """
     first = cards[0]
     if len(cards) == 1:
@@ -147,6 +148,7 @@ def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
         operating_points=joint_points(cards, types).model_dump(),
         image_diameters=_widest([card.image_diameters for card in cards]),
         appearance=_widest([card.appearance for card in cards]),
+        quality=None,
         trained_on=_each_once(card.trained_on for card in cards),
         selected_on=_each_once(card.selected_on for card in cards),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -111,6 +111,22 @@ class NetworkPredictor(ABC):
             ImageError: the image has more or fewer channels than the network takes, or its size
                 asks for too large an image.
         """
+        found = self._found(source)
+        if source.statistics.is_blank:
+            return found
+        return replace(found, cell_diameter=self.diameter_taken(source, found.relative_size))
+
+    def diameter_taken(self, source: ImageSource, relative: float) -> float | None:
+        """The diameter of cells, in pixels of an image, for which it was seen at a relative size.
+
+        None where neither the user nor the model knows any.
+        """
+        if source.cell_diameter is not None and self.scale is None:
+            return source.cell_diameter
+        training = self.training.median_diameter
+        return None if training is None else training / relative
+
+    def _found(self, source: ImageSource) -> Candidates:
         self._check_channels(source)
         relative = self.relative_size(source)
         check_size(source, relative, self.settings.scale * relative)
@@ -133,7 +149,7 @@ class NetworkPredictor(ABC):
         check_scale(source, self.settings.scale * relative)
         if source.statistics.is_blank:
             return {"relative_size": relative, "is_negative": False, "cell_type": None}
-        turned = False
+        turned, diameter = False, None
         if self.estimate and self.measures_size:
             relative = self._measured_size(source)
         elif self.estimate and (self.training.diameters or self.training.appearance):
@@ -147,6 +163,7 @@ class NetworkPredictor(ABC):
         return {
             "relative_size": relative, "is_negative": turned,
             "cell_type": self.voted_type(upright, relative),
+            "cell_diameter": diameter or self.diameter_taken(source, relative),
         }  # fmt: skip
 
     def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
@@ -154,7 +171,8 @@ class NetworkPredictor(ABC):
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         source = _negative(source) if sight["is_negative"] else source
-        return self.seen(source, sight["relative_size"], sight["cell_type"])
+        found = self.seen(source, sight["relative_size"], sight["cell_type"])
+        return replace(found, cell_diameter=sight.get("cell_diameter"))
 
     @property
     def measures_size(self) -> bool:

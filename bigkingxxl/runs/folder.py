@@ -28,7 +28,7 @@ from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import Outcome, RunImage, Warn, Work, fail, is_for_all
+from bigkingxxl.runs.unit import Judge, Outcome, RunImage, Work, fail, is_for_all
 from bigkingxxl.runs.units import Unit, do_unit, finish_image, is_ready, units_of
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def predict_folder(
     out: Path,
     settings: RunSettings,
     selection: Selection,
-    warn: Warn | None = None,
+    judge: Judge | None = None,
     *,
     name_of: Callable[[Path], str] = stem_of,
     overwrite: bool = False,
@@ -93,7 +93,7 @@ def predict_folder(
         predictor: None measures again what is stored.
         open_images: the images of a file (several for a time-lapse).
         settings: see `run_settings`; what other settings made is made anew.
-        warn: sentences on what the user should know of an image.
+        judge: says how good the cells found in an image may be.
         name_of: the id of a file that cannot be opened.
         overwrite: also files that a person changed or made.
         track: shows the progress, file by file; label: what is being done.
@@ -110,7 +110,7 @@ def predict_folder(
     with store.at_work(settings.run):
         store.check_alone(settings.run)
         begin_shard(store, settings.run, shard)
-        work = Work(settings, selection, predictor, warn, overwrite, track)
+        work = Work(settings, selection, predictor, judge, overwrite, track)
         run = _Run(store, work, name_of, shard, deadline, list(paths))
         for _ in track(run.finished(open_images, ahead), run.total, label):
             pass

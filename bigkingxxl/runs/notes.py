@@ -20,6 +20,8 @@ class FolderResult:
         cells: number of cells by image id, in order; skipped: how many images were done before.
         failed: by image id, one sentence for each image that failed.
         warnings: by image id, sentences on what the user should know of it.
+        diameters: by image id, the diameter that its cells were taken to have, in pixels.
+        expected_quality: by image id, where it is known; see `bigkingxxl.quality`.
         kept: files that a person changed or made, and which were left alone.
         corrected: images whose cells are those of a label image that a person changed.
         replaced: by image id, another file whose results were under that id, and are replaced.
@@ -35,6 +37,8 @@ class FolderResult:
     skipped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    diameters: dict[str, float] = field(default_factory=dict)
+    expected_quality: dict[str, float] = field(default_factory=dict)
     kept: list[Path] = field(default_factory=list)
     corrected: list[str] = field(default_factory=list)
     replaced: dict[str, Path] = field(default_factory=dict)
@@ -63,6 +67,10 @@ class FolderResult:
             self.corrected.append(outcome.image)
         if outcome.replaced is not None:
             self.replaced[outcome.image] = outcome.replaced
+        if outcome.diameter is not None:
+            self.diameters[outcome.image] = outcome.diameter
+        if outcome.expected_quality is not None:
+            self.expected_quality[outcome.image] = outcome.expected_quality
         if outcome.warnings:
             self.warnings[outcome.image] = outcome.warnings
 

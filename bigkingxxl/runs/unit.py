@@ -18,6 +18,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, ImageError, InputError, OutputError, reason_of
 from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.judgement import Judgement
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import CorrectedImage
@@ -49,7 +50,7 @@ from bigkingxxl.runs.viewed import check_same_image, identity_of, viewed_image
 
 log = logging.getLogger(__name__)
 
-Warn = Callable[[ImageSource, Candidates, Instances], list[str]]
+Judge = Callable[[ImageSource, Candidates, Instances], Judgement]
 BLANK = "the image is constant or empty, so no cells were sought"
 NOBODY_CAN_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 
@@ -79,6 +80,7 @@ class Work:
 
     Attributes:
         predictor: None where only label images are measured again.
+        judge: says how good the cells found in an image may be.
         overwrite: also files that a person changed or made.
         track: shows how far a large image is done.
     """
@@ -86,7 +88,7 @@ class Work:
     settings: RunSettings
     selection: Selection
     predictor: Predictor | None = None
-    warn: Warn | None = None
+    judge: Judge | None = None
     overwrite: bool = False
     track: Track = untracked
 
@@ -97,6 +99,7 @@ class Outcome:
 
     Attributes:
         image: its id; cells: how many, None where it failed; failure: why, or "".
+        diameter: that the cells were taken to have, in pixels; expected_quality: of the cells.
         is_new: whether anything was made; warnings: sentences on the image.
         kept: files that a person changed or made, and which were left alone; is_corrected: among
             them the label image, of which the others are made.
@@ -115,6 +118,8 @@ class Outcome:
     replaced: Path | None = None
     remarks: tuple[str, ...] = ()
     damage: str = ""
+    diameter: float | None = None
+    expected_quality: float | None = None
 
 
 def predict_one(
@@ -211,9 +216,11 @@ class _Unit:
             summary = self._summarise()
         self.store.forget(FAILURE, self.image.name)
         is_corrected = self.correction is not None or self.viewed is not None
+        row = summary.details["row"]
         return Outcome(
-            self.image.name, summary.details["row"]["cells"], bool(to_write) or not is_summed,
+            self.image.name, row["cells"], bool(to_write) or not is_summed,
             "", summary.warnings, kept, is_corrected, self._replaced(before),
+            diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
         )  # fmt: skip
 
     def _replaced(self, before: Record | None) -> Path | None:
@@ -305,9 +312,13 @@ class _Unit:
                 pass
         source = self.image.source
         cells = self.work.selection.instances(self.candidates, source.pixel_size_um)
-        warnings = [BLANK] if source.statistics.is_blank else []
-        warnings += self.work.warn(source, self.candidates, cells) if self.work.warn else []
-        record = self._record(CELLS, key, warnings)
+        warnings = (BLANK,) if source.statistics.is_blank else ()
+        judge = self.work.judge
+        found_out = Judgement() if judge is None else judge(source, self.candidates, cells)
+        record = self._record(
+            CELLS, key, (*warnings, *found_out.warnings),
+            diameter=self.candidates.cell_diameter, expected_quality=found_out.expected_quality,
+        )  # fmt: skip
         self.store.write(record, _ours(found), lambda path: save_cells(path, cells))
         return cells
 
@@ -363,9 +374,15 @@ class _Unit:
         stored = self.store.record(CANDIDATES, self.image.name)
         of_cells = self.store.record(CELLS, self.image.name)
         warnings = () if of_cells is None else of_cells.warnings
+        known = {} if of_cells is None else of_cells.details
+        is_corrected = self.correction is not None or self.viewed is not None
         row = summarise(
             self.image.name, self.cells.instances, model=self.work.settings.model,
-            scale=None if stored is None else stored.details.get("scale"), warnings=warnings,
+            scale=None if stored is None else stored.details.get("scale"),
+            diameter=known.get("diameter"),
+            # What is expected of the model's cells says nothing of those of a person.
+            expected_quality=None if is_corrected else known.get("expected_quality"),
+            warnings=warnings,
         )  # fmt: skip
         record = self._record(
             SUMMARY, format_key(self.identity, SUMMARY), warnings, identity=self.identity,

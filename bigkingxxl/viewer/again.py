@@ -27,7 +27,7 @@ def predict_again(given: dict[str, Any]) -> None:
         ModelError, MissingExtraError: the model cannot be loaded; OutputError: nothing can be
             written.
     """
-    from bigkingxxl.inference.domain.familiarity import warnings_for
+    from bigkingxxl.inference.domain.judgement import judge
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.models import model_hash, resolve_model
     from bigkingxxl.runs.folder import predict_folder, run_settings
@@ -51,7 +51,7 @@ def predict_again(given: dict[str, Any]) -> None:
 
     predict_folder(
         predictor, sorted(ids), open_images, Path(given["out"]), settings, selection,
-        partial(warnings_for, card), name_of=lambda file: ids[file][0], track=_told, ahead=1,
+        partial(judge, card), name_of=lambda file: ids[file][0], track=_told, ahead=1,
     )  # fmt: skip
 
 

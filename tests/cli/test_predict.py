@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.models import PredictionSettings, save_model
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.reader import open_run
 from tests.small_models import small_card, small_weights
 from tests.support import sentence_of
 
@@ -518,10 +521,63 @@ def test_images_unlike_those_of_training_are_counted_in_a_line(
     assert "2 of 3 images look unlike the training images" in line
     rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
     told = {row.split(",")[0]: "looks unlike the training images" in row for row in rows[1:]}
+    assert "(deep, gray)" in line
     assert told == {"deep": True, "empty": False, "gray": True}
     # Once more, from what is stored; and not where nobody wants to hear of it.
     assert line in predict(images, "--format", "summary", models=(own,)).stderr
     assert "look unlike" not in predict(images, "--quiet", models=(own,)).output
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "summary.csv").open(newline="", encoding="utf-8") as stream:
+        return {row["image"]: row for row in csv.DictReader(stream)}
+
+
+def test_the_size_that_was_taken_is_said_and_kept(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    own = save_tiny(tmp_path / "own.safetensors", median_diameter=16.0)
+    options = (images, "--format", "summary", "--json")
+    for more, diameter in (((), 16.0), (("--diameter", "8"), 8.0), (("--scale", "0.5"), 32.0)):
+        out = tmp_path / "-".join(["out", *more])
+        result = predict(*options, *more, "--out", out, models=(own,))
+        assert result.exit_code == 0, result.output
+        said = "cells taken to be 16 px across: --diameter changes it" in result.stderr
+        assert said == (not more)
+        assert json.loads(result.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
+        rows = rows_of(out)
+        assert float(rows["gray"]["diameter"]) == diameter
+        assert rows["empty"]["diameter"] == ""
+        assert open_run(out)["gray"].summary.diameter == diameter
+        # From what is stored, nothing is seen again.
+        again = predict(*options, *more, "--out", out, models=(own,))
+        assert json.loads(again.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
+    assert "px across" not in predict(images, "--quiet", models=(own,)).stderr
+
+
+def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    terms = {"bare_texture": {"centre": 0.0, "spread": 1.0, "weight": 0.0}}
+    own = save_tiny(
+        tmp_path / "own.safetensors", quality={"terms": terms, "base": 0.25, "low": 0.3}
+    )
+    result = predict(images, "--format", "summary,labels", "--json", models=(own,))
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "outlined badly" in line]
+    assert "2 of 3 images are likely to be outlined badly (deep, gray)" in line
+    out = tmp_path / "out"
+    assert json.loads(result.stdout)["expected_quality"] == {"deep": 0.25, "gray": 0.25}
+    rows = rows_of(out)
+    assert (rows["deep"]["expected_quality"], rows["empty"]["expected_quality"]) == ("0.25", "")
+    assert open_run(out)["deep"].summary.expected_quality == 0.25
+    # Of cells that a person drew nothing is expected.
+    labels = out / "labels" / "deep.tif"
+    tifffile.imwrite(labels, np.pad(np.ones((9, 9), np.uint16), ((3, 28), (4, 43))))
+    assert CliRunner().invoke(main.app, ["measure", str(out)]).exit_code == 0
+    rows = rows_of(out)
+    assert (rows["deep"]["cells"], rows["deep"]["expected_quality"]) == ("1", "")
+    assert rows["gray"]["expected_quality"] == "0.25"
 
 
 def test_help_names_what_can_be_asked_for() -> None:

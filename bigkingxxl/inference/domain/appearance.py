@@ -32,7 +32,7 @@ def appearance(
     """
     found = [
         _appearance(normalisation.apply(source.read(window), source.statistics), relative)
-        for window in _sample(source, relative)
+        for window in sample_windows(source.shape, max(int(WINDOW / relative), BLOCK))
     ]
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
@@ -58,11 +58,10 @@ def strange(
     return outside
 
 
-def _sample(source: ImageSource, relative: float) -> list[Window]:
-    """The image, or windows spread evenly over a large one."""
-    side = max(int(WINDOW / relative), BLOCK)
+def sample_windows(shape: tuple[int, int], side: int) -> list[Window]:
+    """The whole of an image, or windows of a side spread evenly over a large one."""
     starts = []
-    for length in source.shape:
+    for length in shape:
         if length <= 2 * side:
             starts.append([(0, length)])
         else:

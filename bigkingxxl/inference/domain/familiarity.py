@@ -8,7 +8,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.appearance import appearance, strange
-from bigkingxxl.inference.size.sizing import TrainingImages, known_size, training_images
+from bigkingxxl.inference.size.sizing import TrainingImages, training_images
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 
@@ -32,25 +32,16 @@ def warnings_for(
     source: ImageSource,
     candidates: Candidates,
     instances: Instances,
-    *,
-    scale_given: bool = False,
 ) -> list[str]:
     """A sentence for everything in which an image differs from those a model was trained on.
 
     Args:
         candidates: of the image, with the size it was seen at; instances: the cells made of them.
-        scale_given: the user said at which size, so that nothing was judged by what was seen.
     """
     if source.statistics.is_blank:
         return []
     training, relative = training_images(card), candidates.relative_size
     found: list[str] = []
-    known = scale_given or known_size(source, training) is not None
-    if relative != 1 and card.image_diameters and not known:
-        found.append(
-            f"its cells were taken to be {1 / relative:.2g} times as large as those of training, "
-            "by what was seen of them: give their diameter or the scale where that is wrong"
-        )
     looks = appearance(source, card.normalisation, relative)
     # Where bright and dark are exchanged, prediction turns them back.
     turned = {**looks, "skewness": -looks["skewness"]}

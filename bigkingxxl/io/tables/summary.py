@@ -26,7 +26,9 @@ class ImageSummary:
         median_area: of the cells, in pixels; median_area_um2: in square micrometres.
         density_per_mm2: cells a square millimetre of the image.
         mean_score: of the cells.
+        expected_quality: the segmentation accuracy to be expected, see `bigkingxxl.quality`.
         model: hash of the model file; scale: network pixels per image pixel.
+        diameter: that its cells were taken to have, in pixels.
         warnings: what the user should know of the image; failure: why it has no cells, or "".
     """
 
@@ -38,8 +40,10 @@ class ImageSummary:
     median_area_um2: float | None = None
     density_per_mm2: float | None = None
     mean_score: float | None = None
+    expected_quality: float | None = None
     model: str = ""
     scale: float | None = None
+    diameter: float | None = None
     warnings: tuple[str, ...] = ()
     failure: str = ""
 
@@ -50,12 +54,15 @@ def summarise(
     *,
     model: str = "",
     scale: float | None = None,
+    diameter: float | None = None,
+    expected_quality: float | None = None,
     warnings: Sequence[str] = (),
 ) -> ImageSummary:
     """The row of one image; what is not known, or not defined without cells, is None.
 
     Args:
         model: hash of the model file; scale: network pixels per image pixel.
+        diameter: that the cells were taken to have, in pixels.
     """
     # Where annotated cells overlap, a pixel still counts once.
     everything = np.zeros(len(instances.runs), np.int64)
@@ -92,6 +99,8 @@ def summary_of(
     *,
     model: str = "",
     scale: float | None = None,
+    diameter: float | None = None,
+    expected_quality: float | None = None,
     warnings: Sequence[str] = (),
 ) -> ImageSummary:
     """The row of one image, see `summarise`.
@@ -118,6 +127,8 @@ def summary_of(
         mean_score=_mean(cells.score),
         model=model,
         scale=scale,
+        diameter=diameter,
+        expected_quality=expected_quality,
         warnings=tuple(warnings),
     )  # fmt: skip
 
@@ -134,7 +145,8 @@ def write_summary(
     """Write one row per image, as they come; what is not known is left empty.
 
     Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
-    median_area (px), median_area_um2, density_per_mm2, mean_score, model, scale, warnings, failure.
+    median_area (px), median_area_um2, density_per_mm2, mean_score, expected_quality, model, scale,
+    diameter (px, that the cells were taken to have), warnings, failure.
 
     Args:
         types: that occur in the rows, so that these need not be held.
@@ -146,14 +158,14 @@ def write_summary(
         rows = list(rows)
         types = list(dict.fromkeys(name for row in rows for name in row.by_type))
     numbers = ("confluence_percent", "median_area", "median_area_um2", "density_per_mm2",
-               "mean_score")  # fmt: skip
+               "mean_score", "expected_quality")  # fmt: skip
     header = ["image", "cells", *(f"cells_{name}" for name in types), *numbers,
-              "model", "scale", "warnings", "failure"]  # fmt: skip
+              "model", "scale", "diameter", "warnings", "failure"]  # fmt: skip
     table = (
         [row.image, "" if row.cells is None else row.cells,
          *(row.by_type.get(name, "") for name in types),
          *(_text(getattr(row, name)) for name in numbers),
-         row.model, _text(row.scale), "; ".join(row.warnings), row.failure]
+         row.model, _text(row.scale), _text(row.diameter), "; ".join(row.warnings), row.failure]
         for row in rows
     )  # fmt: skip
     write_table(path, header, table)

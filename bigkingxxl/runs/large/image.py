@@ -31,6 +31,7 @@ from bigkingxxl.errors import FormatError, ImageError
 from bigkingxxl.files import make_folder, write_text
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.judgement import Judgement
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
 from bigkingxxl.provenance import own_version
@@ -314,12 +315,14 @@ class _Finish:
             )
         self._clear()
         self.store.forget(FAILURE, self.image.name)
+        row = summary.details["row"]
         return Outcome(
-            self.image.name, summary.details["row"]["cells"], bool(missing) or not is_summed, "",
+            self.image.name, row["cells"], bool(missing) or not is_summed, "",
             tuple(summary.details["warnings"]),
             tuple(self.store.place(kind, self.image.name) for kind in left),
             replaced=self._replaced(before), remarks=tuple(summary.details["remarks"]),
             damage=str(summary.details["damage"]),
+            diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
         )  # fmt: skip
 
     def _replaced(self, before: Record | None) -> Path | None:
@@ -417,7 +420,8 @@ class _Finish:
     # ---- what is told of it ---------------------------------------------------------------------
 
     def _summarise(self, left_out: list[str], *, is_corrected: bool) -> Record:
-        warnings = self._warnings()
+        judged, diameter = self._judged()
+        warnings = [BLANK] if self.plan.statistics.is_blank else list(judged.warnings)
         remarks = [*self._cut_cells(), *_left_out(left_out, is_corrected=is_corrected)]
         damage = self._damage()
         told = [*warnings, *remarks, *([damage] if damage else [])]
@@ -433,7 +437,8 @@ class _Finish:
             self.image.name,
             CellNumbers(names, np.concatenate(kinds), area, np.concatenate(scores)),
             int(area.sum()), self.plan.grid.shape, self.image.source.pixel_size_um,
-            model=self.work.settings.model, scale=self.plan.scale, warnings=told,
+            model=self.work.settings.model, scale=self.plan.scale, diameter=diameter,
+            expected_quality=None if is_corrected else judged.expected_quality, warnings=told,
         )  # fmt: skip
         path, seen = str(self.image.path.absolute()), self.plan.seen
         record = Record(
@@ -450,16 +455,16 @@ class _Finish:
         ))  # fmt: skip
         return record
 
-    def _warnings(self) -> list[str]:
-        """What the user should know of how the image looks, by the sample of it."""
+    def _judged(self) -> tuple[Judgement, float | None]:
+        """How good its cells may be, and the diameter they were taken to have, by a sample."""
         if self.plan.statistics.is_blank:
-            return [BLANK]
-        if self.work.warn is None:
-            return []
+            return Judgement(), None
         sample = Candidates.load(self.large.folder / "sample.npz")
+        if self.work.judge is None:
+            return Judgement(), sample.cell_diameter
         # Painted in the frame of what was sampled, which is all that is held.
         cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
-        return list(self.work.warn(self.large.source, sample, cells))
+        return self.work.judge(self.large.source, sample, cells), sample.cell_diameter
 
     def _cut_cells(self) -> list[str]:
         """A sentence on cells that were not seen whole."""

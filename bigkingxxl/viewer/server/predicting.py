@@ -94,7 +94,7 @@ class Predicting:
     @contextmanager
     def _predictor(self, workspace: ImagesWorkspace) -> Iterator[Any]:
         """What predicts an image into the run, as `bigkingxxl predict` does."""
-        from bigkingxxl.inference.domain.familiarity import warnings_for
+        from bigkingxxl.inference.domain.judgement import judge
         from bigkingxxl.inference.load_ensemble import load_ensemble
         from bigkingxxl.inference.size.sizing import GivenSize
         from bigkingxxl.models import model_hash, resolve_model
@@ -121,7 +121,7 @@ class Predicting:
             store.check_alone(settings.run)
             workspace.reload()
             self._note_failed(workspace, store, settings)
-            work = Work(settings, selection, predictor, partial(warnings_for, card))
+            work = Work(settings, selection, predictor, partial(judge, card))
             yield partial(self._predict, workspace, store, work)
             make_tables(store, settings)
 

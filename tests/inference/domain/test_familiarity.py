@@ -72,21 +72,3 @@ def test_diameters(side: int, count: int, kind: int, relative: float, odd: bool)
     model = card(image_diameters={"flat": (24.0, 32.0), "round": (10.0, 14.0)}, median_diameter=12)
     sentences = told(model, squares(side, count, kind), relative=relative)
     assert any("median diameter" in each for each in sentences) == odd
-
-
-def test_an_estimate_is_told_and_a_given_size_is_not() -> None:
-    model = card(image_diameters={"round": (10.0, 14.0)}, median_diameter=12.0)
-    (sentence,) = told(model, squares(20, 8), relative=0.5)
-    assert "2 times as large as those of training" in sentence
-    seen = replace(Candidates.empty((120, 160)), relative_size=0.5)
-    image = ArrayImage(PIXELS)
-    image.cell_diameter = 24.0
-    assert warnings_for(model, image, seen, squares(20, 8)) == []
-
-
-def test_a_scale_that_was_given_was_not_judged_by_what_was_seen() -> None:
-    model = card(image_diameters={"round": (10.0, 14.0)}, median_diameter=12.0)
-    seen = replace(Candidates.empty((120, 160)), relative_size=0.5)
-    image, cells = ArrayImage(PIXELS), squares(20, 8)
-    assert len(warnings_for(model, image, seen, cells)) == 1
-    assert warnings_for(model, image, seen, cells, scale_given=True) == []

@@ -33,7 +33,10 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
         cell_type=np.array([1, 0, 1]), type_names=("astro", "cort", "shsy5y"),
         score=np.array([0.5, 0.6, 1.0], np.float32), pixel_size_um=(0.5, 2.0),
     )  # fmt: skip
-    row = summarise("well, A1", cells, model="abc123", scale=1.5, warnings=("dark", "blurred"))
+    row = summarise(
+        "well, A1", cells, model="abc123", scale=1.5, diameter=41.25, expected_quality=0.31,
+        warnings=("dark", "blurred"),
+    )  # fmt: skip
     write_summary(tmp_path / "summary.csv", [row])
     assert rows_of(tmp_path / "summary.csv") == [
         {
@@ -47,8 +50,10 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
             "median_area_um2": "20",
             "density_per_mm2": "3000",  # 3 cells in 1000 square micrometres
             "mean_score": "0.7",
+            "expected_quality": "0.31",
             "model": "abc123",
             "scale": "1.5",
+            "diameter": "41.25",
             "warnings": "dark; blurred",
             "failure": "",
         }
@@ -61,7 +66,8 @@ def test_what_is_not_known_or_not_defined_is_blank(tmp_path: Path) -> None:
     sized = Instances.from_label_map(np.zeros(SIZE, int), pixel_size_um=(1.0, 1.0))
     write_summary(tmp_path / "x.csv", [annotated, none, summarise("c", sized)])
     one, two, three = rows_of(tmp_path / "x.csv")
-    for name in ("median_area_um2", "density_per_mm2", "mean_score", "model", "scale", "warnings"):
+    for name in ("median_area_um2", "density_per_mm2", "mean_score", "expected_quality", "model",
+                 "scale", "diameter", "warnings"):  # fmt: skip
         assert one[name] == ""
     assert (two["cells"], two["confluence_percent"], two["median_area"]) == ("0", "0", "")
     assert (three["density_per_mm2"], three["median_area_um2"]) == ("0", "")

@@ -1,0 +1,76 @@
+"""What is said of an image, and the one sentence on a whole run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bigkingxxl.images import ArrayImage
+from bigkingxxl.inference.domain.judgement import Judgement, advice, judge
+from bigkingxxl.models import ModelCard
+from bigkingxxl.quality import ExpectedQuality, Term
+from tests.inference.domain.test_expected_quality import candidates, cells, textured
+from tests.small_models import small_card
+
+
+def foretelling(base: float) -> ModelCard:
+    """A model that expects the same of every image, and knows no other texture than its own."""
+    quality = ExpectedQuality(
+        terms={"hits": Term(centre=0.0, spread=1.0, weight=0.0)}, base=base, low=0.2
+    )
+    return small_card(("cell",), quality=quality, appearance={"coarse": (0.8, 0.9)})
+
+
+def test_what_is_expected_to_be_bad_is_said_with_what_is_unlike() -> None:
+    found = cells(30)
+    seen, image = candidates(found), textured(100)
+    bad = judge(foretelling(0.1), image, seen, found)
+    assert bad.expected_quality == pytest.approx(0.1)
+    assert len(bad.warnings) == 2
+    assert "0.10" in bad.warnings[0]
+    assert "unlike the training images" in bad.warnings[1]
+    good = judge(foretelling(0.3), image, seen, found)
+    assert good == Judgement(0.3)
+
+
+def test_where_nothing_is_foretold_images_are_compared_with_training() -> None:
+    found, image = cells(30), textured(100)
+    model = foretelling(0.1)
+    for card, own in ((model.changed(quality=None), found), (model, cells(0))):
+        (sentence,) = judge(card, image, candidates(own), own).warnings
+        assert "unlike the training images" in sentence
+
+
+def test_nothing_is_said_of_a_blank_image() -> None:
+    none = cells(0)
+    image = ArrayImage(np.zeros((200, 300)))
+    assert judge(foretelling(0.1), image, candidates(none), none) == Judgement()
+
+
+BAD, GOOD, ODD = Judgement(0.1, ("bad",)), Judgement(0.5), Judgement(None, ("odd",))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"a": GOOD, "b": GOOD}, None),
+        ({"a": GOOD, "b": BAD}, "1 of 2 images is likely to be outlined badly (b): "),
+        ({"a": BAD, "b": BAD, "c": ODD}, "2 of 3 images are likely to be outlined badly (a, b): "),
+        ({"a": ODD, "b": GOOD}, "1 of 2 images looks unlike the training images (a): "),
+        (dict.fromkeys("abcde", ODD), "5 of 5 images look unlike the training images (a, b, c and"),
+        ({"a": BAD}, "1 of 1 image is likely"),
+    ],
+)  # fmt: skip
+def test_the_run_in_a_sentence(found: dict[str, Judgement], expected: str | None) -> None:
+    said = advice(foretelling(0.3), len(found), found.items(), size_given=False)
+    assert said.startswith(expected) if expected else said == ""
+
+
+def test_a_diameter_is_advised_where_it_may_help() -> None:
+    card = foretelling(0.3)
+    sized = card.changed(median_diameter=16.0)
+    assert "--diameter" not in advice(card, 1, [("a", BAD)], size_given=False)
+    assert "--diameter" in advice(sized, 1, [("a", BAD)], size_given=False)
+    assert "--diameter" not in advice(sized, 1, [("a", BAD)], size_given=True)
+    assert "`d=`" in advice(sized, 1, [("a", BAD)], size_given=False, option="d=")
+    assert "finetune" in advice(sized.changed(quality=None), 1, [("a", ODD)], size_given=True)
