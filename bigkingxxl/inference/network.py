@@ -112,7 +112,7 @@ class NetworkPredictor(ABC):
                 asks for too large an image.
         """
         found = self._found(source)
-        if source.statistics.is_blank:
+        if source.statistics.is_blank or found.cell_diameter is not None:
             return found
         return replace(found, cell_diameter=self.diameter_taken(source, found.relative_size))
 
@@ -133,7 +133,8 @@ class NetworkPredictor(ABC):
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         if self.estimate and self.measures_size:
-            return self.seen(source, self._measured_size(source))
+            relative, diameter = self._measured_size(source)
+            return replace(self.seen(source, relative), cell_diameter=diameter)
         if self.estimate and (self.training.diameters or self.training.appearance):
             return self._judged(source)
         return self.seen(source, relative)
@@ -188,24 +189,26 @@ class NetworkPredictor(ABC):
         """How large an image shows its cells, as far as the network tells."""
         return None
 
-    def _measured_size(self, source: ImageSource) -> float:
+    def _measured_size(self, source: ImageSource) -> tuple[float, float | None]:
         """The relative size: what is known, else what the network tells, else that of training.
 
+        With it comes the diameter of the cells in the image's pixels, where anybody knows it.
         Of a given diameter the network tells how closely cells of their shape are to be looked at.
         """
         known, training = self.relative_size(source), self.training.median_diameter
         is_given = self.scale is None and source.cell_diameter is not None
         asks = self.measures_width if is_given else self.is_unknown(source)
         if training is None or not asks:
-            return known
+            return known, self.diameter_taken(source, known)
         measured = self.measured_size(source)
         if measured is None:
-            return known
+            return known, self.diameter_taken(source, known)
         relative = training / measured.width
         if source.cell_diameter is not None:
             relative *= measured.diameter / source.cell_diameter
         low, high = (limit / self.settings.scale for limit in SCALES)
-        return float(np.clip(relative, low, high))
+        diameter = source.cell_diameter or measured.diameter
+        return float(np.clip(relative, low, high)), diameter
 
     def is_unknown(self, source: ImageSource) -> bool:
         """True where no scale is given and nothing says how large the image shows its cells."""

@@ -72,7 +72,7 @@ def summarise(
     )
     return summary_of(
         image, cells, int(covered[0]), instances.size, instances.pixel_size_um, model=model,
-        scale=scale, warnings=warnings,
+        scale=scale, diameter=diameter, expected_quality=expected_quality, warnings=warnings,
     )  # fmt: skip
 
 

@@ -109,6 +109,8 @@ def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
     assert measured.width == pytest.approx(measured.diameter / 2, rel=0.05)
     found = seen.candidates(ArrayImage(discs(30.0)))
     assert found.relative_size == pytest.approx(20 / measured.width, rel=0.01)
+    # What is told is the diameter in its usual meaning.
+    assert found.cell_diameter == pytest.approx(measured.diameter)
 
 
 def test_a_given_diameter_that_was_told_changes_nothing_and_half_of_it_doubles() -> None:
@@ -119,4 +121,6 @@ def test_a_given_diameter_that_was_told_changes_nothing_and_half_of_it_doubles()
     source.cell_diameter = measured.diameter
     assert seen.candidates(source).relative_size == pytest.approx(before)
     source.cell_diameter = measured.diameter / 2
-    assert seen.candidates(source).relative_size == pytest.approx(2 * before)
+    found = seen.candidates(source)
+    assert found.relative_size == pytest.approx(2 * before)
+    assert found.cell_diameter == source.cell_diameter
