@@ -261,14 +261,18 @@ def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
 def calibrated_card(
     card: ModelCard, result: Calibrated, unfiltered: Mapping[str, float]
 ) -> ModelCard:
-    """The card of the model under its new scores; knobs that the old ones needed are opened."""
+    """The card of the model under its new scores; knobs that the old ones needed are opened.
+
+    What the old ones told of an image's quality is forgotten.
+    """
     value = result.score_threshold
     points = with_decode(card.operating_points, unfiltered).each(
         lambda point: changed_knob(point, "select", "score_threshold", value)
     )
     return card.changed(
-        calibration=result.calibration.model_dump(), operating_points=points.model_dump()
-    )
+        calibration=result.calibration.model_dump(), operating_points=points.model_dump(),
+        quality=None,
+    )  # fmt: skip
 
 
 def with_decode(points: OperatingPoints, knobs: Mapping[str, float]) -> OperatingPoints:

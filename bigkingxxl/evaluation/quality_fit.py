@@ -1,0 +1,144 @@
+"""Learning to foretell an image's segmentation accuracy from images whose true cells are known.
+
+Every data set counts by the root of its number of images, and what is learnt is measured on whole
+sets that it was not learnt from: the images of one set are alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.competition_map import match_counts
+from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.inference.domain.expected_quality import quality_values
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import ModelCard
+from bigkingxxl.quality import DIRECTIONS, ExpectedQuality, Term
+
+Float64 = NDArray[np.float64]
+FEWEST = 20  # images; fewer tell nothing that holds elsewhere
+PULL = 0.3  # towards weights of 0, in images
+POOR = 0.15  # a true accuracy below it is worth a warning
+FALSE_ALARMS = 0.05  # of images that are not poor
+LOWS = (0.05, 0.25)
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image whose true cells are known.
+
+    Attributes:
+        set_name: its data set; image: its id there.
+        values: what is seen of its quality, see `quality_values`; true: its segmentation accuracy.
+    """
+
+    set_name: str
+    image: str
+    values: Mapping[str, float]
+    true: float
+
+
+def examples_of(
+    predictor: Predictor, card: ModelCard, name: str, data: Dataset, ids: Iterable[str]
+) -> list[Example]:
+    """Images of a data set as `bigkingxxl predict` sees them, beside their truth.
+
+    An image in which nothing is found tells nothing, and is left out.
+    """
+    found = []
+    for image_id in ids:
+        source = data.source(image_id)
+        candidates = predictor.candidates(source)
+        cells = select(candidates, card.operating_points)
+        if not len(cells):
+            continue
+        values = quality_values(source, candidates, cells, card.normalisation)
+        ignored = data.ignored(image_id)
+        truth = counted(data.instances(image_id), ignored)
+        score = match_counts(truth, counted(cells, ignored)).score
+        found.append(Example(name, image_id, values, score))
+    return found
+
+
+def fit_quality(examples: Sequence[Example]) -> ExpectedQuality:
+    """The linear model that foretells the accuracy of such images best, in least squares.
+
+    Nothing counts the wrong way (`DIRECTIONS`), and what then does not help is left out.
+
+    Raises:
+        InputError: too few examples, or none of them differs from the others.
+    """
+    if len(examples) < FEWEST:
+        raise InputError(
+            f"cells were found in {len(examples)} annotated images, expected {FEWEST} or more to "
+            "learn what is to be expected of others"
+        )
+    weights, centre, spread = _solved(examples)
+    base = float(weights[-1])
+    terms = {
+        name: Term(centre=_short(centre[k]), spread=_short(spread[k]), weight=_short(weights[k]))
+        for k, name in enumerate(DIRECTIONS) if abs(weights[k]) > 1e-4
+    }  # fmt: skip
+    if not terms:
+        raise InputError(
+            "nothing that is seen of these images foretells how well they are outlined"
+        )
+    sets = tuple(sorted({each.set_name for each in examples}))
+    learnt = ExpectedQuality(terms=terms, base=_short(base), images=len(examples), sets=sets)
+    expected = np.array([learnt.of(each.values) for each in examples])
+    return learnt.changed(low=limit_of(expected, np.array([each.true for each in examples])))
+
+
+def cross_fitted(examples: Sequence[Example]) -> Float64:
+    """float64[N]: the expected quality of each by what was learnt from the other sets."""
+    expected = np.zeros(len(examples))
+    for name in {each.set_name for each in examples}:
+        learnt = fit_quality([each for each in examples if each.set_name != name])
+        for place, each in enumerate(examples):
+            if each.set_name == name:
+                expected[place] = learnt.of(each.values)
+    return expected
+
+
+def limit_of(expected: Float64, true: Float64) -> float:
+    """The limit of warnings: one in twenty of the images that are not poor lies below it."""
+    good = expected[true >= POOR]
+    limit = float(np.quantile(good, FALSE_ALARMS)) if len(good) else LOWS[1]
+    return round(min(max(limit, LOWS[0]), LOWS[1]), 3)
+
+
+def _solved(examples: Sequence[Example]) -> tuple[Float64, Float64, Float64]:
+    """Weights of each value in spreads, the base last; the values' centres and spreads."""
+    from scipy.optimize import lsq_linear
+
+    names = list(DIRECTIONS)
+    values = np.array([[each.values[name] for name in names] for each in examples])
+    true = np.array([each.true for each in examples])
+    _, of, count = np.unique(
+        [each.set_name for each in examples], return_inverse=True, return_counts=True
+    )
+    share = np.sqrt(1 / np.sqrt(count[of]))
+    centre, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    scaled = np.column_stack(((values - centre) / spread, np.ones(len(true))))
+    pull = np.sqrt(PULL) * np.eye(len(names), len(names) + 1)
+    signs = np.array(list(DIRECTIONS.values()))
+    bounds = (np.append(np.where(signs > 0, 0, -np.inf), -np.inf),
+              np.append(np.where(signs > 0, np.inf, 0), np.inf))  # fmt: skip
+    found = lsq_linear(
+        np.vstack((scaled * share[:, None], pull)),
+        np.concatenate((true * share, np.zeros(len(names)))),
+        bounds,
+    )  # fmt: skip
+    return found.x, centre, spread
+
+
+def _short(value: float) -> float:
+    """Six digits: as much as is needed, in a file that people may read."""
+    return float(f"{value:.6g}")
