@@ -1,7 +1,7 @@
 """How well an image is likely to be outlined: its segmentation accuracy, foretold without truth.
 
 A model's scores say how well single masks fit; how many cells were missed they do not. A small
-linear model reads both, and what else prediction has at hand, and foretells one number for the
+linear model reads them, and what was too unsure to be a cell, and foretells one number for the
 image: the mean over IoU 0.50 to 0.95 of hits / (hits + false alarms + misses), which an annotation
 would give it. It is part of the model's card, as the numbers mean something else for each model.
 
@@ -20,7 +20,7 @@ from bigkingxxl.settings import Settings
 
 # What may be read of an image, and which way quality goes with it; see
 # `bigkingxxl.inference.domain.expected_quality`.
-DIRECTIONS = {"hits": 1, "sureness": 1, "rejected": -1, "bare_texture": -1, "size_gap": -1}
+DIRECTIONS = {"hits": 1, "sureness": 1, "rejected": -1}
 
 
 class Term(Settings):

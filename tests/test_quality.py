@@ -29,7 +29,7 @@ def test_a_spread_more_adds_a_weight(hits: float, rejected: float, expected: flo
 
 
 def test_it_lives_in_json() -> None:
-    own = model(hits=0.1, size_gap=-0.2)
+    own = model(hits=0.1, rejected=-0.2)
     assert ExpectedQuality.model_validate_json(own.model_dump_json()) == own
 
 

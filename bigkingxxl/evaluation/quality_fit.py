@@ -54,12 +54,11 @@ def examples_of(
     """
     found = []
     for image_id in ids:
-        source = data.source(image_id)
-        candidates = predictor.candidates(source)
+        candidates = predictor.candidates(data.source(image_id))
         cells = select(candidates, card.operating_points)
         if not len(cells):
             continue
-        values = quality_values(source, candidates, cells, card.normalisation)
+        values = quality_values(candidates, cells)
         ignored = data.ignored(image_id)
         truth = counted(data.instances(image_id), ignored)
         score = match_counts(truth, counted(cells, ignored)).score

@@ -152,7 +152,7 @@ class NetworkPredictor(ABC):
             return {"relative_size": relative, "is_negative": False, "cell_type": None}
         turned, diameter = False, None
         if self.estimate and self.measures_size:
-            relative = self._measured_size(source)
+            relative, diameter = self._measured_size(source)
         elif self.estimate and (self.training.diameters or self.training.appearance):
             looks = appearance(source, self.normalisation, relative)
             turned = self._is_turned(source, looks)

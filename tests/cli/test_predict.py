@@ -558,7 +558,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
 def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
-    terms = {"bare_texture": {"centre": 0.0, "spread": 1.0, "weight": 0.0}}
+    terms = {"rejected": {"centre": 0.0, "spread": 1.0, "weight": 0.0}}
     own = save_tiny(
         tmp_path / "own.safetensors", quality={"terms": terms, "base": 0.25, "low": 0.3}
     )

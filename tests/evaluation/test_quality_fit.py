@@ -19,11 +19,10 @@ from bigkingxxl.evaluation.quality_fit import (
     fit_quality,
     limit_of,
 )
-from bigkingxxl.images import ArrayImage
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.quality import DIRECTIONS
-from tests.threshold import Threshold, pixels, squares
+from tests.threshold import Threshold, save_images, squares
 
 Values = dict[str, float]
 
@@ -80,17 +79,17 @@ def test_too_little_to_learn_from_is_refused() -> None:
         fit_quality(examples(lambda _: 0.5))
 
 
-def test_examples_are_images_as_prediction_sees_them() -> None:
-    counts = {"some": 6, "none": 0}
+def test_examples_are_images_as_prediction_sees_them(tmp_path: Path) -> None:
+    counts = (6, 0)
+    paths = {path.stem: path for path in save_images(tmp_path, counts)}
+    annotated = dict(zip(paths, (3, 0), strict=True))
     data = Dataset(
-        layout="test", root=Path(), ids=tuple(counts), type_names=("cell",),
-        paths={name: Path(name) for name in counts},
-        read_instances=lambda name: Instances.from_label_map(squares(counts[name] // 2)),
-        read_source=lambda name: ArrayImage(pixels(counts[name]), name),
+        layout="test", root=tmp_path, ids=tuple(paths), type_names=("cell",), paths=paths,
+        read_instances=lambda name: Instances.from_label_map(squares(annotated[name])),
     )  # fmt: skip
     card = ModelCard(method="none", settings={}, type_names=("cell",))
     (only,) = examples_of(Threshold(), card, "squares", data, data.ids)
-    assert (only.set_name, only.image) == ("squares", "some")
+    assert (only.set_name, only.image) == ("squares", "i00")
     assert only.true == pytest.approx(3 / 6)  # three of six squares are annotated
     assert only.values["rejected"] == 0
     assert only.values["hits"] == pytest.approx((0.75 - 0.475) / 0.5, abs=1e-6)

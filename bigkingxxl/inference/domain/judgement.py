@@ -42,7 +42,7 @@ def judge(
     """
     if source.statistics.is_blank:
         return Judgement()
-    quality = expected_quality(card, source, candidates, cells)
+    quality = expected_quality(card, candidates, cells)
     unlike = warnings_for(card, source, candidates, cells)
     if quality is None or card.quality is None:
         return Judgement(quality, tuple(unlike))
