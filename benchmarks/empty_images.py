@@ -53,7 +53,7 @@ def main() -> None:
         data = open_datasets(options.data)
         ids = spread(data, options.each)
         kinds |= {
-            "background": (found for each in ids if (found := background(data, each))),
+            "background": (window for each in ids if (window := background(data, each))),
             "defocused": (defocused(data, each) for each in ids),
             "as they are": (data.source(each) for each in ids),
         }
@@ -115,7 +115,7 @@ def looked_at(
     predictor: Predictor, card: ModelCard, sources: Iterator[ImageSource]
 ) -> dict[str, Any]:
     """What is found in some images."""
-    per_image = {}
+    per_image: dict[str, dict[str, Any]] = {}
     for source in sources:
         candidates = predictor.candidates(source)
         cells = select(candidates, card.operating_points)
