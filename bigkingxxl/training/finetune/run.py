@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.dataset import fingerprint
-from bigkingxxl.errors import InputError, Interrupted
+from bigkingxxl.errors import InputError, Interrupted, MissingExtraError
+from bigkingxxl.extras import install
 from bigkingxxl.files import clear_temporaries, write_json
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard, read_card, require_torch, resolve_model
+from bigkingxxl.models import ONNX_SUFFIX, ModelCard, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
 from bigkingxxl.training.finetune.choice import (
@@ -140,7 +142,7 @@ def _finetune(
     start = resolve_model(str(recipe.init))
     card = read_card(start)
     if stage == "all":
-        require_torch(start)
+        check_torch()
         check_method(recipe, start, card)
     work = prepared(recipe, data, out, start, card, device, stage, report, began)
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
@@ -153,6 +155,19 @@ def _finetune(
             trained = train_and_check(work, Path(temporary))
             model, choice = trained or (model, choice)
     return finished(work, model, choice)
+
+
+def check_torch() -> None:
+    """Say what a base install lacks for the second stage, and what it can do without.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+    """
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            "training needs torch, which comes with the extra 'train': "
+            f"{install('train')}; or choose size and thresholds alone, without it: --stage settings"
+        )
 
 
 def check_method(recipe: Recipe, start: Path, card: ModelCard) -> None:
@@ -221,7 +236,9 @@ def seen_note(seen: int, images: int) -> str | None:
 def choose_settings(work: Tuning, folder: Path) -> Choice:
     """The first stage: settings chosen on all units, and what such a choice gains on others."""
     work.progress.at(SETTINGS_STAGE, 0, "Loading the model", always=True)
-    predictor, card = load_predictor(work.start, work.device)
+    # An exported model runs on the processor, whatever the trained ones are to run on.
+    device = "cpu" if work.start.suffix == ONNX_SUFFIX else work.device
+    predictor, card = load_predictor(work.start, device)
     ids = work.units.data.ids
     steps, done = 3 * len(ids), 0
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.models import ONNX_SUFFIX, ModelCard, load_model, read_card, write_card
@@ -16,6 +17,7 @@ from bigkingxxl.training.finetune.progress import CHECK_STAGE, TRAIN_STAGE
 from bigkingxxl.training.finetune.training import Trainer, share_simulated
 from bigkingxxl.training.finetune.units import fold_units
 from bigkingxxl.training.finetune.verdict import TRAINED
+from bigkingxxl.training.module import DivergedError
 
 if TYPE_CHECKING:
     from bigkingxxl.training.finetune.run import Tuning
@@ -31,6 +33,20 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     Args:
         folder: for what the models see.
     """
+    before = work.trial.kept
+    try:
+        found = _train_and_check(work, folder)
+    except DivergedError as reason:
+        work.note(f"training failed and is given up: {reason}")
+        found = None
+    if found is None and work.trial.kept == TRAINED:
+        work.trial.kept = before
+    for name in (CHECKS, FINAL):
+        shutil.rmtree(work.out / name, ignore_errors=True)
+    return found
+
+
+def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
     looking = work.spent()  # as long as the start took, the trained models are going to take
     trainer = Trainer(work.recipe, work.card, work.device)
@@ -41,7 +57,7 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     for place, fold in enumerate(folds):
         home = work.out / CHECKS / str(place)
         share_simulated(work.out / CHECKS / str(place - 1), home)
-        others = [each for each in work.units.data.ids if each not in fold]
+        others = [unit for unit in work.units.data.ids if unit not in fold]
         model = trainer.train(
             work.units.data, others, home, max(each, LEAST_MINUTES),
             partial(_watch_check, work, place, len(folds)),
@@ -54,24 +70,39 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     choice = chooser.choose(work.units.data.ids)
     work.progress.at(CHECK_STAGE, 1, "Training was checked", always=True)
     if work.trial.kept != TRAINED:
-        shutil.rmtree(work.out / CHECKS, ignore_errors=True)
         return None
-    return _final(work, trainer, choice, limit), choice
+    share_simulated(work.out / CHECKS / "0", work.out / FINAL)
+    left = max(limit - work.spent() - looking / 2, LEAST_MINUTES)
+    made = trainer.train(
+        work.data, work.data.ids, work.out / FINAL, left, partial(_watch_final, work)
+    )
+    if not _is_sound(work, trainer, made, choice, folder / FINAL):
+        work.note(
+            "the model that learnt from all images finds less on them than the starting model did: "
+            "it is not kept"
+        )
+        return None
+    target = _put(work, made, choice)
+    work.progress.at(TRAIN_STAGE, 1, "The new model is written", always=True)
+    return target, choice
 
 
-def _final(work: Tuning, trainer: Trainer, choice: Choice, limit: float) -> Path:
-    """The model file of a training on all images, for the rest of the time."""
-    home = work.out / FINAL
-    share_simulated(work.out / CHECKS / "0", home)
-    minutes = max(limit - work.spent(), LEAST_MINUTES)
-    made = trainer.train(work.data, work.data.ids, home, minutes, partial(_watch_final, work))
+def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folder: Path) -> bool:
+    """Whether a model does at least as well as the start on what it has learnt from."""
+    predictor, card = trainer.predictor(model)
+    ids = work.units.data.ids
+    chooser = Chooser(dict.fromkeys(ids, predictor), card, work.units, work.truth, folder)
+    cells = {each: chooser.predict(each, choice) for each in ids}
+    return competition_map(work.truth.cells, cells, {}).mean >= work.trial.start.mean
+
+
+def _put(work: Tuning, made: Path, choice: Choice) -> Path:
+    """The trained model in the run folder, in the place of the start, with its settings."""
     target = work.out / f"{MODEL_STEM}.safetensors"
     card = chosen_card(read_card(made), choice, work.data.ids)
     write_card(made, with_scores(card, work), target)
     exported = export_beside(target)
     only(target, *([exported] if exported else []))
-    shutil.rmtree(work.out / CHECKS, ignore_errors=True)
-    shutil.rmtree(home, ignore_errors=True)
     return target
 
 
@@ -101,4 +132,4 @@ def _watch_check(work: Tuning, place: int, count: int, done: float, minutes: flo
 
 
 def _watch_final(work: Tuning, done: float, minutes: float) -> None:
-    work.progress.at(TRAIN_STAGE, done, "Training on all images", minutes)
+    work.progress.at(TRAIN_STAGE, 0.95 * done, "Training on all images", minutes)

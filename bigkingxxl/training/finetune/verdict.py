@@ -77,16 +77,21 @@ class Outcome:
         """Plain values for JSON."""
         found: dict[str, Any] = {
             "map": self.score.mean,
-            "interval_95": list(self.score.interval),
+            "interval_95": known(self.score.interval),
             "ap50": self.score.by_threshold[50],
         }
         if self.gain is not None:
             found |= {
                 "gain": self.gain.mean,
-                "gain_interval_95": list(self.gain.interval),
+                "gain_interval_95": known(self.gain.interval),
                 "chance_better": self.gain.chance,
             }
         return found
+
+
+def known(interval: Interval) -> list[float] | None:
+    """An interval for JSON; None where a single unit tells none."""
+    return list(interval) if np.isfinite(interval).all() else None
 
 
 class Trial:
@@ -118,6 +123,11 @@ class Trial:
                 self.kept = name
         return self.outcomes[name]
 
+    @property
+    def start(self) -> CompetitionScore:
+        """What the start scores."""
+        return self.outcomes[START].score
+
     def _gain(self, score: CompetitionScore, before: str) -> Gain:
         ids = list(self.truth)
         old = self.outcomes[before].score.scores
@@ -138,7 +148,7 @@ class Trial:
         Args:
             kind: of the units: 'images' or 'regions'.
         """
-        start, count = self.outcomes[START].score.mean, len(self.truth)
+        start, count = self.start.mean, len(self.truth)
         where = f"On {count} {kind} that the models had not learnt from"
         if self.kept != START:
             gain = self.outcomes[self.kept].gain

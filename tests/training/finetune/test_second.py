@@ -19,6 +19,7 @@ from bigkingxxl.models import ModelCard, PredictionSettings, read_card, save_mod
 from bigkingxxl.training.finetune import second
 from bigkingxxl.training.finetune.run import finetune
 from bigkingxxl.training.finetune.training import Trainer
+from bigkingxxl.training.module import DivergedError
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from tests.small_models import SMALL_UNETR
 from tests.training.finetune.data import bright_model, fields, save
@@ -102,6 +103,43 @@ def test_a_training_that_does_not_help_is_thrown_away(
     assert len(stand_in.trained) == 2
     assert (tmp_path / "run" / "model.onnx").read_bytes() == start.read_bytes()
     assert not (tmp_path / "run" / "checks").exists()
+
+
+def test_a_training_that_fails_leaves_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Diverging(StandIn):
+        def train(self, *arguments: Any) -> Path:
+            raise DivergedError("the loss became nan")
+
+    monkeypatch.setattr(second, "Trainer", Diverging(8.0))
+    start = bright_model(tmp_path / "start.onnx")
+    result = run(start, save(tmp_path / "d", fields(4)), tmp_path / "run")
+    assert (result["kept"], result["trained"]) == ("settings", None)
+    assert any("the loss became nan" in note for note in result["notes"])
+    assert (tmp_path / "run" / "model.onnx").is_file()
+
+
+def test_a_last_training_that_spoils_what_the_checks_promised_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Spoiling(StandIn):
+        def train(self, *arguments: Any) -> Path:
+            self.gain = 8.0 if len(self.trained) < 2 else 0.0
+            return super().train(*arguments)
+
+    monkeypatch.setattr(second, "Trainer", Spoiling(8.0))
+    # The start sees dark cells, which one image of ten has.
+    start = bright_model(tmp_path / "start.onnx", gain=-8.0)
+    given = fields(10, flecks=0)
+    given["f9"] = (240 - given["f9"][0], given["f9"][1])
+    result = run(start, save(tmp_path / "d", given), tmp_path / "run")
+    assert result["trained"]["map"] > 0.8
+    assert result["start"]["map"] == pytest.approx(0.1)
+    assert result["kept"] == "start"
+    assert any("is not kept" in note for note in result["notes"])
+    assert (tmp_path / "run" / "model.onnx").is_file()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_where_nothing_can_be_kept_back_nothing_is_trained(
