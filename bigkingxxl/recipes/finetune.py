@@ -25,6 +25,8 @@ training = {
     "learning_rate": 1e-3,
     "warmup_steps": 20,
     "averaging": 0.98,
+    # Batch statistics of a few images would make the network forget all others.
+    "freeze_statistics": True,
     "label_policy": "mended",
     "small_set": 20,
     "validation_images": 1,
