@@ -233,8 +233,8 @@ def _paint(raster: NDArray[Any], runs: NDArray[np.int64]) -> None:
 
 def compact(labels: NDArray[Any]) -> Labels:
     """A raster as uint16 where all numbers fit, else as uint32; always one's own, in one piece."""
-    kind = np.uint16 if int(labels.max(initial=0)) <= LARGEST_UINT16 else np.uint32
-    return np.array(labels, kind, order="C")
+    is_small = labels.dtype == np.uint16 or int(labels.max(initial=0)) <= LARGEST_UINT16
+    return np.array(labels, np.uint16 if is_small else np.uint32, order="C")
 
 
 def counts_of(labels: Labels) -> dict[int, int]:

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.data.dataset import open_dataset
@@ -24,7 +23,7 @@ from bigkingxxl.viewer.server.child import run_child
 from bigkingxxl.viewer.server.history import History
 from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.session import Session
-from bigkingxxl.viewer.server.workspace import KnownImage
+from bigkingxxl.viewer.server.workspace import KnownImage, numbered_map
 
 TRAIN = ("-m", "bigkingxxl", "train", "finetune")
 AGAIN = ("-m", "bigkingxxl.viewer.again")
@@ -155,9 +154,7 @@ class Learning:
         if which == "before":
             return self.session.workspace.start(image).labels
         cells = open_run(self.folder / SHOWN)[image.name].predicted_cells
-        numbers = np.concatenate(([0], cells.numbers))
-        labels: NDArray[Any] = numbers[cells.instances.label_map()]
-        return labels
+        return numbered_map(cells)
 
 
 class Renewing:

@@ -61,6 +61,7 @@ class Held:
     dirty: float | None = None
     cost: float = 0.0
     lock: threading.RLock = field(default_factory=threading.RLock)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, now: float) -> bool:
         """Whether its label image is to be written."""
@@ -98,7 +99,10 @@ class Shelf:
     # ---- the folder -----------------------------------------------------------------------------
 
     def claim(self) -> bool:
-        """Make this process the only one that writes corrections here; False where it was before.
+        """Make this process the only one that writes corrections here.
+
+        Returns:
+            Whether documents in memory were let go of, as what is on disk may be newer.
 
         Raises:
             ReadOnlyError: the folder cannot be written, or another viewer has it open.
@@ -119,8 +123,11 @@ class Shelf:
             clear_temporaries(self.folder, recursive=True)
             if not is_corrections(self.folder):
                 begin_corrections(self.folder, self.workspace.reading)
-            self._held.clear()
-            return True
+            # Another process may have written before; what nobody corrected is as it was.
+            stale = [key for key, held in self._held.items() if held.journal.exists()]
+            for key in stale:
+                del self._held[key]
+            return bool(stale)
 
     def journal(self, image: KnownImage) -> Journal:
         """The journal of an image."""
@@ -256,23 +263,29 @@ class Shelf:
             OutputError: one cannot be written.
         """
         with self._lock:
-            dirty = [held for each, held in self._held.items()
-                     if held.dirty is not None and key in (None, each)]  # fmt: skip
-        for held in dirty:
+            chosen = [held for each, held in self._held.items() if key in (None, each)]
+        for held in chosen:
             self._write(held)
 
     def _write(self, held: Held) -> None:
-        with held.lock:
-            if held.dirty is None:
-                return
-            began = time.monotonic()
-            self.claim()
-            write_corrected(
-                corrected_of(self.folder, held), held.document.labels, held.document.reviewed
-            )
-            if held.document.revision - held.journal.state_at >= STATE_EVERY:
-                held.journal.write_state(held.document)
-            held.dirty, held.cost = None, time.monotonic() - began
+        self.claim()
+        with held.writing:  # one at a time, while edits go on
+            with held.lock:
+                if held.dirty is None:
+                    return
+                began, document = time.monotonic(), held.document
+                image = corrected_of(self.folder, held)
+                labels, reviewed = document.labels.copy(), document.reviewed.copy()
+                held.dirty = None
+            try:
+                write_corrected(image, labels, reviewed)
+                with held.lock:
+                    if document.revision - held.journal.state_at >= STATE_EVERY:
+                        held.journal.write_state(document)
+            except BaseException:
+                held.dirty = held.dirty or time.monotonic()
+                raise
+            held.cost = time.monotonic() - began
 
     def _flush_on(self) -> None:
         while not self._stop.wait(0.1):

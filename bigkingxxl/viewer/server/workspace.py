@@ -18,6 +18,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.viewer.contract import Cell, Origin, Settings
+from bigkingxxl.viewer.server.document import LARGEST_UINT16, compact, counts_of
 from bigkingxxl.viewer.server.pixels import ShownImage
 
 Kind = Literal["run", "images", "dataset", "annotate"]
@@ -174,9 +175,8 @@ def start_of(
         reviewed: bool[H, W] (default: nothing).
     """
     found = cells.instances
-    numbers = np.concatenate(([0], cells.numbers)).astype(np.int64)
-    labels = numbers[found.label_map()]
-    there = set(np.unique(labels).tolist())
+    labels = numbered_map(cells)
+    there = counts_of(labels)
     scores = [None] * len(found) if found.score is None else found.score.tolist()
     known: dict[int, Cell] = {}
     for number, kind, score in zip(cells.numbers.tolist(), found.cell_type.tolist(), scores,
@@ -192,6 +192,17 @@ def start_of(
     return Start(
         labels, known, np.zeros(found.size, bool) if reviewed is None else reviewed, before
     )
+
+
+def numbered_map(cells: NumberedCells) -> NDArray[Any]:
+    """uint16 or uint32 [H, W]: each cell its own number."""
+    labels = compact(cells.instances.label_map())
+    if np.array_equal(cells.numbers, np.arange(1, len(cells.numbers) + 1)):
+        return labels
+    numbers = np.concatenate(([0], cells.numbers))
+    kind = np.uint16 if numbers.max() <= LARGEST_UINT16 else np.uint32
+    found: NDArray[Any] = numbers.astype(kind)[labels]
+    return found
 
 
 def shown(sources: Mapping[int | None, Any]) -> ShownImage:
