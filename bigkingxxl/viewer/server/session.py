@@ -28,7 +28,7 @@ from bigkingxxl.viewer.server.pixels import (
     levels_of,
     strided,
 )
-from bigkingxxl.viewer.server.shelf import Shelf, notes_of
+from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, notes_of
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of
 
 log = logging.getLogger(__name__)
@@ -99,14 +99,18 @@ class Session:
 
     def mend(self) -> None:
         """Write the label images that a crash left behind their journals."""
-        if self.shelf.read_only:
-            return
         unfinished = set(self.shelf.unfinished())
+        if not unfinished:
+            return
+        try:
+            self.shelf.claim()
+        except (ReadOnlyError, BigKingXXLError):
+            return  # who writes here mends it
         for image in list(self._images.values()):
-            if unfinished and self.shelf.journal(image).place in unfinished:
+            if self.shelf.journal(image).place in unfinished:
                 try:
-                    with self.shelf.document(image) as held:
-                        held.dirty = held.dirty or time.monotonic()
+                    with self.shelf.document(image):
+                        pass  # opened, it is known to be older
                     self.shelf.flush(image.key)
                 except BigKingXXLError as error:
                     log.warning("%s", error)

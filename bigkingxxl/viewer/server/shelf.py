@@ -187,7 +187,8 @@ class Shelf:
                         str(head.get("seen", "")), source.pixel_size_um)  # fmt: skip
             _check_same(image, held)
             _check_size(image, document, source.shape)
-            if on_disk is None or on_disk.revision != document.revision:
+            is_old = on_disk is None or on_disk.revision != document.revision
+            if is_old and self._is_claimed:
                 held.dirty = time.monotonic()
             return held
         start = self.workspace.start(image)
@@ -268,7 +269,6 @@ class Shelf:
             self._write(held)
 
     def _write(self, held: Held) -> None:
-        self.claim()
         with held.writing:  # one at a time, while edits go on
             with held.lock:
                 if held.dirty is None:
