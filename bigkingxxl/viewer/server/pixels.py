@@ -193,7 +193,9 @@ class ShownImage:
                 return known
             below = self._levels.get((*place[:2], level - 1))
             found = (
-                shrunk(below, 2) if below is not None else self._in_bands(level, source, channel)
+                shrunk(below, 2, covers_at(self.size, level - 1))
+                if below is not None
+                else self._in_bands(level, source, channel)
             )
             self._levels[place] = found
             return found
@@ -208,17 +210,30 @@ class ShownImage:
         return np.concatenate(bands)
 
 
-def shrunk(pixels: Float32, step: int) -> Float32:
-    """Means of blocks of step x step pixels; those at the end are of what there is."""
+def shrunk(pixels: Float32, step: int, covers: tuple[float, float] = (1.0, 1.0)) -> Float32:
+    """Means of blocks of step x step pixels; those at the end are of what there is.
+
+    Args:
+        covers: how much of a pixel those of the last row, and of the last column, stand for.
+    """
     if step == 1:
         return pixels
-    height, width = pixels.shape
-    rows, cols = np.arange(0, height, step), np.arange(0, width, step)
-    total = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0), cols, axis=1)
-    tall = np.diff(np.append(rows, height))[:, None]
-    wide = np.diff(np.append(cols, width))[None]
-    means: Float32 = (total / (tall * wide)).astype(np.float32)
+    weights = [np.ones(length, np.float32) for length in pixels.shape]
+    starts = [np.arange(0, length, step) for length in pixels.shape]
+    for weight, cover in zip(weights, covers, strict=True):
+        weight[-1] = cover
+    total = np.add.reduceat(pixels * weights[0][:, None] * weights[1], starts[0], axis=0)
+    total = np.add.reduceat(total, starts[1], axis=1)
+    tall, wide = (np.add.reduceat(*each) for each in zip(weights, starts, strict=True))
+    means: Float32 = (total / (tall[:, None] * wide)).astype(np.float32)
     return means
+
+
+def covers_at(size: tuple[int, int], level: int) -> tuple[float, float]:
+    """How much of a pixel of a level the last row, and the last column, stand for."""
+    step = 1 << level
+    rows, cols = (((length - 1) % step + 1) / step for length in size)
+    return rows, cols
 
 
 def to_bytes(pixels: Float32, low: float, high: float) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -28,7 +29,7 @@ from bigkingxxl.viewer.server.pixels import (
     levels_of,
     strided,
 )
-from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, notes_of
+from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError, notes_of
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of
 
 log = logging.getLogger(__name__)
@@ -244,10 +245,9 @@ class Session:
         """See `contract.ImageInfo`."""
         image = self.image(key)
         shown = self.shown(image)
-        with self.shelf.document(image) as held:
-            document = held.document
-            dtype = document.labels.dtype.name
-            next_cell = document.next_cell
+        dtype, next_cell = "uint16", 1
+        with suppress(TooLargeImageError), self.shelf.document(image) as held:
+            dtype, next_cell = held.document.labels.dtype.name, held.document.next_cell
         return wire.ImageInfo(
             entry=self.entry(image), channels=shown.channels,
             pixel_size_um=shown.source.pixel_size_um, levels=levels_of(shown.size),

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigkingxxl.errors import BigKingXXLError, FormatError, OutputError
+from bigkingxxl.errors import BigKingXXLError, FormatError, InputError, OutputError
 from bigkingxxl.files import clear_temporaries
 from bigkingxxl.io.annotations.corrections import (
     JOURNAL,
@@ -33,10 +33,15 @@ from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
 
 log = logging.getLogger(__name__)
 
+LARGEST_IMAGE = 2**29  # pixels of an image whose cells are held in memory
 KEPT_BYTES = 2**29  # of documents in memory that are on disk too
 SECONDS_TO_FLUSH = 0.3  # after an edit, until its label image is written
 PATIENCE = 4  # times as long as writing took, until it is written again
 LOCK = ".lock"
+
+
+class TooLargeImageError(InputError):
+    """An image that can be looked at, but whose cells are too much for the memory."""
 
 
 class ReadOnlyError(Exception):
@@ -179,6 +184,11 @@ class Shelf:
     def _opened(self, image: KnownImage) -> Held:
         journal = self.journal(image)
         source = self.workspace.open(image).source
+        if source.shape[0] * source.shape[1] > LARGEST_IMAGE:
+            raise TooLargeImageError(
+                f"{image.path} has {source.shape[1]} x {source.shape[0]} pixels, too many for its "
+                f"cells to be shown and corrected here (at most {LARGEST_IMAGE:,}): correct parts"
+            )
         if journal.exists():
             document = journal.load(repair=self._is_claimed)
             on_disk = self.corrected(image)
@@ -283,7 +293,7 @@ class Shelf:
                     if document.revision - held.journal.state_at >= STATE_EVERY:
                         held.journal.write_state(document)
             except BaseException:
-                held.dirty = held.dirty or time.monotonic()
+                held.dirty = time.monotonic()
                 raise
             held.cost = time.monotonic() - began
 
