@@ -117,3 +117,10 @@ def test_the_licence_of_the_citation_is_that_of_the_code() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["license"].split()[0] == citation["license"]
     assert citation["authors"] == project["authors"]
+
+
+def test_the_archive_of_sources_holds_tests_and_documentation() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    included = build["build"]["targets"]["sdist"]["include"]
+    assert {"/bigkingxxl", "/tests", "/docs", "/LICENSE", "/CHANGELOG.md"} <= set(included)
+    assert not [name for name in included if not (ROOT / name.lstrip("/")).exists()]
