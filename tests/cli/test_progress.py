@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
@@ -95,4 +95,4 @@ def test_a_long_log_gets_a_line_a_minute(clock: None, capsys: pytest.CaptureFixt
     lines = capsys.readouterr().err.splitlines()
     done = [int(line.split(": ")[1].split("/")[0]) for line in lines]
     assert done[:13] == [*range(10, 130, 10), 180]
-    assert {after - before for before, after in zip(done[12:-1], done[13:-1], strict=False)} == {60}
+    assert {after - before for before, after in pairwise(done[12:-1])} == {60}
