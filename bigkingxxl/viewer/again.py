@@ -17,7 +17,6 @@ from typing import Any
 from bigkingxxl.errors import BigKingXXLError, Interrupted
 from bigkingxxl.images import ImageSource
 from bigkingxxl.processes import raise_on_sigterm
-from bigkingxxl.provenance import fingerprint
 
 
 def predict_again(given: dict[str, Any]) -> None:
@@ -29,19 +28,16 @@ def predict_again(given: dict[str, Any]) -> None:
     """
     from bigkingxxl.inference.domain.judgement import judge
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.models import model_hash, resolve_model
-    from bigkingxxl.runs.folder import predict_folder, run_settings
+    from bigkingxxl.models import resolve_model
+    from bigkingxxl.runs.folder import predict_folder
     from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
+    from bigkingxxl.viewer.plain_run import plain_settings
 
     path = resolve_model(given["model"])
     predictor, card = load_ensemble([path])
-    selection, digest = Selection(card.operating_points), model_hash(path)
-    reading = Reading.of(given["reading"])
-    settings = run_settings(
-        fingerprint([digest, "again", repr(reading)]), selection, given["formats"], model=digest,
-        reading=reading.as_json(), models=[given["model"]],
-    )  # fmt: skip
+    selection, reading = Selection(card.operating_points), Reading.of(given["reading"])
+    settings = plain_settings(given["model"], path, selection, given["formats"], reading.as_json())
     ids: dict[Path, list[str]] = {}
     for name, file in given["images"]:
         ids.setdefault(Path(file), []).append(name)

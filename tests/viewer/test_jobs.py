@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.label_images import read_label_image
@@ -61,6 +63,11 @@ def test_a_folder_of_images_is_predicted_what_is_looked_at_first(
         window.delete(1)
     assert len(open_run(photos / "cells")) == 6
     assert (photos / "cells" / "corrections" / "labels" / "movie_t001.tif").is_file()
+    seen = {path: path.stat().st_mtime_ns for path in photos.rglob("candidates/*.npz")}
+    assert len(seen) == 5
+    command = ["predict", str(photos), "--out", str(photos / "cells"), "--model", str(model)]
+    CliRunner().invoke(app, [*command, "--quiet"])
+    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it goes on with that run
     with Server(photos, model=str(model)) as server:  # what is done is done
         server.jobs.begin()
         assert Window(server, window.key).revision == 1
@@ -156,6 +163,9 @@ def test_a_data_set_is_corrected_beside_its_annotations(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         folder = server.get("/api/folder")
         assert (folder["kind"], bool(folder["can_apply"])) == ("dataset", True)
+        server.session.survey()
+        counts = {each["name"]: each["cells"] for each in server.get("/api/images")["images"]}
+        assert counts == {"i00": 3, "i01": 5}
         window = Window(server, server.keys["i01"])
         assert {cell["origin"] for cell in window.cells.values()} == {"drawn"}
         assert window.reviewed.all()

@@ -31,6 +31,7 @@ T = TypeVar("T")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 JSON = "application/json"
 COMPRESS_FROM = 2000  # bytes
+CACHED = "private, max-age=600"  # pictures of the images, which nothing here changes
 MEDIA = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png",
@@ -268,7 +269,7 @@ def _packed(request: Request, response: Response) -> Response:
 
 
 def _png(content: bytes) -> Response:
-    return Response(content, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+    return Response(content, media_type="image/png", headers={"Cache-Control": CACHED})
 
 
 def _raster(raster: Raster) -> Response:

@@ -51,10 +51,15 @@ class Exporting:
         images = [image for image in self.session.images() if image.state == "ready"]
         parts: dict[str, dict[str, Path]] = {}
         rows: dict[str, ImageSummary] = {}
+        failed: list[str] = []
         columns: dict[str, None] = {}
         for index, known in enumerate(images):
             report.step(index, len(images), f"exporting {known.name}")
-            image, document = self._image(known)
+            try:
+                image, document = self._image(known)
+            except InputError as error:
+                failed.append(str(error))
+                continue
             rows[known.name] = _row(known, image)
             for name in self.formats:
                 if name not in IMAGE_FORMATS:
@@ -65,7 +70,7 @@ class Exporting:
                 if name == "measurements":
                     columns.update(dict.fromkeys(image.measurements))
         if not rows:
-            raise InputError("there is no image with cells to export")
+            raise InputError(failed[0] if failed else "there is no image with cells to export")
         types = tuple(dict.fromkeys(name for row in rows.values() for name in row.by_type))
         counts = {name: row.cells or 0 for name, row in rows.items()}
         for name in self.formats:
@@ -77,7 +82,8 @@ class Exporting:
         top = self.session.workspace.folder
         files = tuple(path.relative_to(folder).as_posix() for path in _files(folder))
         shown = folder.relative_to(top).as_posix() if folder.is_relative_to(top) else str(folder)
-        return Finished(f"{len(rows)} images exported into {shown}", files)
+        left = f"; {len(failed)} could not be: {failed[0]}" if failed else ""
+        return Finished(f"{len(rows)} images exported into {shown}{left}", files)
 
     def _image(self, known: KnownImage) -> tuple[PredictedImage, Document]:
         from bigkingxxl.runs.outputs import PredictedImage

@@ -56,6 +56,14 @@ class DatasetWorkspace(Workspace):
             sources |= {index: open_image(image.path, channel=index) for index in (0, 1, 2)}
         return shown(sources)
 
+    def counted(self, image: KnownImage) -> KnownImage:
+        """See `Workspace.counted`."""
+        if image.name in self._bare:
+            return replace(image, cells=0, confluence=0.0)
+        cells = self.dataset.instances(image.name)
+        covered = int(cells.areas().sum()) / max(cells.size[0] * cells.size[1], 1)
+        return replace(image, size=cells.size, cells=len(cells), confluence=min(covered, 1.0))
+
     def start(self, image: KnownImage) -> Start:
         """See `Workspace.start`."""
         if image.name in self._bare:

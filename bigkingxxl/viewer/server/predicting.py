@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.provenance import fingerprint
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.of_files import FilesWorkspace, ImagesWorkspace
@@ -96,25 +95,18 @@ class Predicting:
         """What predicts an image into the run, as `bigkingxxl predict` does."""
         from bigkingxxl.inference.domain.judgement import judge
         from bigkingxxl.inference.load_ensemble import load_ensemble
-        from bigkingxxl.inference.size.sizing import GivenSize
-        from bigkingxxl.models import model_hash, resolve_model
-        from bigkingxxl.runs.folder import run_settings
+        from bigkingxxl.models import resolve_model
         from bigkingxxl.runs.selection import Selection
         from bigkingxxl.runs.store import RunStore
         from bigkingxxl.runs.tables import make_tables
         from bigkingxxl.runs.unit import Work
+        from bigkingxxl.viewer.plain_run import plain_settings
 
         path = resolve_model(self.model)
         predictor, card = load_ensemble([path])
         chosen = workspace.settings
         selection = Selection(card.operating_points, None, chosen.min_score, chosen.min_area, False)
-        # As `predict` without options has it, so that either goes on with what the other began.
-        options = repr(({}, GivenSize(None, None, None), None, None, None, None, None))
-        digest = model_hash(path)
-        settings = run_settings(
-            fingerprint([digest, options]), selection, FORMATS, model=digest,
-            reading=workspace.reading, models=[self.model],
-        )  # fmt: skip
+        settings = plain_settings(self.model, path, selection, FORMATS, workspace.reading)
         store = RunStore(workspace.cells_folder)
         settings = store.begin(settings)
         with store.at_work(settings.run):

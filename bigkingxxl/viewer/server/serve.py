@@ -123,6 +123,7 @@ class _Server(uvicorn.Server):
 def _prepare(session: Session, jobs: Jobs) -> None:
     session.mend()
     jobs.begin()
+    session.survey()
 
 
 def _open_browser(url: str) -> None:

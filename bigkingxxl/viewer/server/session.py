@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,7 @@ LARGEST_BODY = 64 * 2**20
 SHOWN_KEPT = 6  # opened images in memory
 THUMBNAILS_KEPT = 600
 SECONDS_PRESENT = 45.0
+SECONDS_BETWEEN_COUNTS = 2.0
 CANDIDATES_SHOWN = 3000
 SMALLEST_CANDIDATE = 4  # pixels
 COVERED = 0.5  # the share of a candidate that a cell covers, above which it is that cell
@@ -60,20 +61,22 @@ class Session:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.shelf = Shelf(workspace)
         self.events = Events()
+        self.shelf = Shelf(workspace, lambda: self.events.add("folder"))
         self._on_disk: dict[str, _Corrected] = {}
         self._shown: OrderedDict[str, ShownImage] = OrderedDict()
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
         self._previews: OrderedDict[tuple[str, wire.Settings], Start] = OrderedDict()
         self._presence: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
+        self._is_closed = False
         self._images: dict[str, KnownImage] = {}
         self._more_types: dict[str, None] = {}
         self.reload()
 
     def close(self) -> None:
         """Write what is left."""
+        self._is_closed = True
         self.events.close()
         self.shelf.close()
 
@@ -116,6 +119,25 @@ class Session:
                 except BigKingXXLError as error:
                     log.warning("%s", error)
                 self.tell(image)
+
+    def survey(self) -> None:
+        """Count the cells of images that are annotated, so that the strip can say how many."""
+        told = time.monotonic()
+        for image in self.images():
+            if self._is_closed:
+                return
+            try:
+                known = self.workspace.counted(image)
+            except (BigKingXXLError, OSError, MemoryError) as error:
+                known = replace(image, warnings=(*image.warnings, " ".join(str(error).split())))
+            if known is image:
+                continue
+            with self._lock:
+                self._images[image.key] = known
+            if time.monotonic() - told > SECONDS_BETWEEN_COUNTS:
+                told = time.monotonic()
+                self.events.add("folder")
+        self.events.add("folder")
 
     @cached_property
     def _folder_texts(self) -> dict[str, Any]:
@@ -209,7 +231,7 @@ class Session:
             group=self._file_of(image) if is_series else "", frame=image.frame, state=image.state,
             failure=image.failure, warnings=image.warnings,
             width=None if size is None else size[1], height=None if size is None else size[0],
-            expected_error=image.expected_error, thumbnail="1", **values,
+            expected_error=image.expected_error, thumbnail=_version(image), **values,
         )  # fmt: skip
 
     def _file_of(self, image: KnownImage) -> str:
@@ -440,6 +462,15 @@ class _Corrected:
     done: bool
     reviewed: float
     cells: int
+
+
+def _version(image: KnownImage) -> str:
+    """What changes when the image's file does."""
+    try:
+        found = image.path.stat()
+    except OSError:
+        return "0"
+    return f"{found.st_mtime_ns:x}"
 
 
 def _names(attributes: dict[int, wire.Cell]) -> tuple[str, ...]:

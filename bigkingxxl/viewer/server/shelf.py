@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,10 +80,14 @@ class Held:
 
 
 class Shelf:
-    """The documents of a workspace."""
+    """The documents of a workspace.
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    Args:
+        on_trouble: called when label images cannot be written, and when they can be again.
+    """
+
+    def __init__(self, workspace: Workspace, on_trouble: Callable[[], None]) -> None:
+        self.workspace, self._on_trouble = workspace, on_trouble
         self.folder = workspace.corrections_folder
         self.read_only = workspace.why_read_only()
         self.trouble = ""  # why label images cannot be written at present
@@ -305,12 +309,17 @@ class Shelf:
             for held in due:
                 try:
                     self._write(held)
-                    self.trouble = ""
+                    self._note("")
                 except (BigKingXXLError, ReadOnlyError, OSError, MemoryError) as error:
                     held.dirty = time.monotonic() + 2  # the journal has it; try again later
-                    if str(error) != self.trouble:
-                        log.warning("%s (the edits are in the journal)", error)
-                    self.trouble = str(error)
+                    self._note(f"{error} (your changes are in the journal)")
+
+    def _note(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            if trouble:
+                log.warning("%s", trouble)
+            self._on_trouble()
 
     def unfinished(self) -> list[str]:
         """Places of journals whose label image a crash left behind."""

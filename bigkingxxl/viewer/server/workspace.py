@@ -127,6 +127,14 @@ class Workspace(ABC):
             InputError: they are not there, damaged, or of another size than the image.
         """
 
+    def counted(self, image: KnownImage) -> KnownImage:
+        """An image with its cells counted, where that takes to read them.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        return image
+
     def candidates(self, image: KnownImage) -> Candidates | None:  # noqa: ARG002 - of runs alone
         """Everything that the model saw in an image, None where nothing is stored."""
         return None
