@@ -112,10 +112,15 @@ class DensePredictor(NetworkPredictor):
         return None if found is None else MeasuredSize(found[0], found[-1])
 
     def seen(
-        self, source: ImageSource, relative: float, cell_type: str | None = None
+        self,
+        source: ImageSource,
+        relative: float,
+        cell_type: str | None = None,
+        *,
+        is_part: bool = False,
     ) -> Candidates:
         """See `NetworkPredictor.seen`."""
-        blocks = self._blocks(source, relative)
+        blocks = self._blocks(source, relative, is_part=is_part)
         if len(blocks) == 1:
             return self.look(source, blocks[0], relative, cell_type)
         knobs = self._knobs(lambda: self._spread_type_weights(source, relative), cell_type)
@@ -193,11 +198,18 @@ class DensePredictor(NetworkPredictor):
         """float32[K, h, w]: the maps of a window in the network's own frame."""
         return self._tiled_maps(self._scaled(source, window, scale))
 
-    def _blocks(self, source: ImageSource, relative: float) -> list[Window]:
+    def _blocks(
+        self, source: ImageSource, relative: float, *, is_part: bool = False
+    ) -> list[Window]:
         if self.is_one_block(source, relative):
             return [whole(source.shape)]
         side = self.block_side(relative)
-        found = tiles(source.shape, (side, side), min(BLOCK_OVERLAP, side // 4))
+        overlap = min(BLOCK_OVERLAP, side // 4)
+        sides = (side, side)
+        if is_part:  # which is little larger than a block: four whole ones would cover it thrice
+            height, width = (even_tile(length, side, overlap) for length in source.shape)
+            sides = (height, width)
+        found = tiles(source.shape, sides, overlap)
         return [window.clipped(source.shape) for window in found]
 
     def voted_type(self, source: ImageSource, relative: float) -> str | None:

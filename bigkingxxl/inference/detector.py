@@ -112,8 +112,13 @@ class DetectorPredictor(NetworkPredictor):
         return found
 
     def seen(
-        self, source: ImageSource, relative: float, cell_type: str | None = None  # noqa: ARG002
-    ) -> Candidates:  # fmt: skip
+        self,
+        source: ImageSource,
+        relative: float,
+        cell_type: str | None = None,  # noqa: ARG002
+        *,
+        is_part: bool = False,  # noqa: ARG002
+    ) -> Candidates:
         """See `NetworkPredictor.seen`; a detector has no decode knobs."""
         return self.look(source, whole(source.shape), relative)
 

@@ -84,12 +84,18 @@ class NetworkPredictor(ABC):
 
     @abstractmethod
     def seen(
-        self, source: ImageSource, relative: float, cell_type: str | None = None
+        self,
+        source: ImageSource,
+        relative: float,
+        cell_type: str | None = None,
+        *,
+        is_part: bool = False,
     ) -> Candidates:
         """The candidates of an image whose pixels are `relative` training pixels long.
 
         Args:
             cell_type: whose decode knobs are taken; by default as is known, or seen.
+            is_part: the image is a part of a larger one, which is seen in pieces as small as do.
         """
 
     def voted_type(self, source: ImageSource, relative: float) -> str | None:  # noqa: ARG002
@@ -172,7 +178,7 @@ class NetworkPredictor(ABC):
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         source = _negative(source) if sight["is_negative"] else source
-        found = self.seen(source, sight["relative_size"], sight["cell_type"])
+        found = self.seen(source, sight["relative_size"], sight["cell_type"], is_part=True)
         return replace(found, cell_diameter=sight.get("cell_diameter"))
 
     @property

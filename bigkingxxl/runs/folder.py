@@ -225,6 +225,8 @@ class _Run:
         return fail(self.store, self.work.settings, image_id, path, error)
 
     def _unit(self, image: RunImage, unit: Unit) -> Outcome | None:
+        if image.name in self.result.failed:  # with another of its blocks
+            return None
         outcome = do_unit(self.store, self.work, image, unit, wait=False)
         if outcome is None and unit.block is None:  # another process is at work on it
             self.busy.append(partial(do_unit, self.store, self.work, image, unit))
@@ -232,6 +234,8 @@ class _Run:
 
     def _finish(self, image: RunImage) -> Outcome | None:
         """What follows the blocks of a large image; of several shards the last one does it."""
+        if image.name in self.result.failed:
+            return None
         if not self.shard.is_whole and not is_ready(self.store, self.work, image):
             return None
         outcome = finish_image(self.store, self.work, image, wait=False)

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import ImageError, InputError
+from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.run_cells import NumberedCells, corrected_cells, load_cells
+from bigkingxxl.runs.large.stored import stored_cells
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import (
@@ -105,6 +106,8 @@ class ImageResult:
             InputError, FormatError: they are not there, or damaged.
         """
         self._check()
+        if self.is_large:
+            return NumberedCells.of(self._cells_of_blocks())
         found = load_cells(self.store.place(CELLS, self.name))
         if self.store.find("labels", self.name).state is State.CHANGED:
             labels = read_label_image(self.store.place("labels", self.name))
@@ -124,13 +127,27 @@ class ImageResult:
         return labels
 
     @property
+    def is_large(self) -> bool:
+        """Whether it was worked on block by block; its label image may not fit into memory."""
+        return bool(self.record.details.get("in_blocks"))
+
+    def _cells_of_blocks(self) -> Instances:
+        cells = stored_cells(self.store, self.name, self.settings.run)
+        if len(cells) != self.record.details["row"]["cells"]:
+            raise FormatError(f"some cells of '{self.name}' are gone: predict it again")
+        return cells
+
+    @property
     def candidates(self) -> Candidates:
         """Everything that the model saw.
 
         Raises:
-            InputError, FormatError: it is not there, or damaged.
+            InputError, FormatError: it is not there, or damaged; those of a large image lie in its
+                blocks.
         """
         self._check()
+        if self.is_large:
+            raise InputError(f"the candidates of '{self.name}' lie in its blocks: it is too large")
         return Candidates.load(self.store.place(CANDIDATES, self.name))
 
     @property

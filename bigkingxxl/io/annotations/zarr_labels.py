@@ -8,8 +8,6 @@ Source: NGFF 0.4 (Zarr 2) and 0.5 (Zarr 3), https://ngff.openmicroscopy.org.
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import FormatError, MissingExtraError, OutputError
+from bigkingxxl.errors import MissingExtraError
 from bigkingxxl.extras import install
-from bigkingxxl.files import whole_file, write_json
+from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.label_tiles import label_type
 
@@ -145,37 +143,3 @@ def write_zarr_labels(path: Path, instances: Instances, version: str = "0.4") ->
         labels.create()
         labels.write(0, 0, instances.label_map().astype(labels.dtype))
         labels.write_pyramid()
-
-
-def add_to_image(image: Path, labels: Path, name: str) -> Path:
-    """Put a copy of a label image among the `labels` of the OME-Zarr that it belongs to.
-
-    Returns:
-        Where it is.
-
-    Raises:
-        FormatError: the image's metadata are damaged; OutputError: it cannot be written.
-    """
-    is_newer = (image / "zarr.json").is_file()
-    folder = image / LABELS
-    target = folder / name
-    with whole_file(target) as temporary:
-        shutil.copytree(labels, temporary)
-    listing = folder / ("zarr.json" if is_newer else ".zattrs")
-    try:
-        known = json.loads(listing.read_bytes()) if listing.is_file() else {}
-        inner = known.setdefault("attributes", {}).setdefault("ome", {}) if is_newer else known
-        names = inner.setdefault("labels", [])
-        if name not in names:
-            names.append(name)
-    except (ValueError, AttributeError) as error:
-        raise FormatError(f"{listing} is damaged, expected a list of labels") from error
-    except OSError as error:
-        raise OutputError(f"{listing} cannot be read: {error.strerror}") from error
-    if is_newer:
-        known = {"zarr_format": 3, "node_type": "group", **known}
-        inner.setdefault("version", "0.5")
-    else:
-        write_json(folder / ".zgroup", {"zarr_format": 2})
-    write_json(listing, known)
-    return target

@@ -84,6 +84,28 @@ def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) ->
     return CsvTable({name: list(col) for name, col in zip(header, columns, strict=True)}, lines)
 
 
+def stream_table(path: Path, needed: Sequence[str]) -> Iterator[list[str]]:
+    """The names of the columns of a CSV file, then its rows; no more than one is held.
+
+    Raises:
+        InputError, FormatError: as in `read_table`, when the row is asked for.
+    """
+    with _reading(path) as rows:
+        try:
+            header = [name.strip() for name in next(rows, ([], 0))[0]]
+            _check_header(path, header, needed)
+            yield header
+            for values, line in rows:
+                if len(values) == len(header):
+                    yield [from_table_text(value) for value in values]
+                elif values:
+                    BadRows(path).add(
+                        line, f"{len(values)} fields, expected {len(header)} as in the header"
+                    )
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FormatError(f"{path} is not a comma-separated text file ({error})") from error
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[Iterator[tuple[list[str], int]]]:
     if not path.is_file():

@@ -24,7 +24,7 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.tables.csv_table import read_table, write_table
+from bigkingxxl.io.tables.csv_table import read_table, stream_table, write_table
 from bigkingxxl.io.tables.parquet import write_parquet
 from bigkingxxl.io.tables.shape_descriptors import (
     centroids,
@@ -231,10 +231,13 @@ def _rows(parts: Mapping[str, Path], names: Sequence[str]) -> Iterator[Sequence[
     """The rows of all images' tables, the name of the image before each."""
     known = set(names)
     for image, path in parts.items():
-        table = read_table(path, ["id"])
-        strange = next((name for name in table.columns if name not in known), None)
+        rows = stream_table(path, ["id"])
+        header = next(rows)
+        strange = next((name for name in header if name not in known), None)
         if strange is not None:
             raise FormatError(f"{path} has the column '{strange}', expected {', '.join(names[1:])}")
-        blank = [""] * len(table)
-        columns = {"image": [image] * len(table), **table.columns}
-        yield from zip(*(columns.get(name, blank) for name in names), strict=True)
+        # Of a column that the file does not have, the blank after its last one.
+        places = [header.index(name) if name in header else len(header) for name in names[1:]]
+        for row in rows:
+            values = [*row, ""]
+            yield [image, *(values[place] for place in places)]

@@ -53,6 +53,7 @@ from bigkingxxl.runs.large.looking import (
 )
 from bigkingxxl.runs.large.plan import Plan, make_plan
 from bigkingxxl.runs.large.seams import BlockCells, settled
+from bigkingxxl.runs.large.stored import SETTLED
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record, Stamp
 from bigkingxxl.runs.selection import inside_border
@@ -230,7 +231,7 @@ class LargeImage:
         return self.work.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
 
     def _settled_place(self, block: int) -> Path:
-        return part_of(self.run / "settled", block).with_suffix(".npz")
+        return part_of(self.run / SETTLED, block).with_suffix(".npz")
 
     def _found_cells(self, block: int) -> BlockCells:
         found: BlockCells = self._found_cells_cached(block)[0]

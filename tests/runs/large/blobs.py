@@ -99,13 +99,17 @@ def small_blocks(patch: pytest.MonkeyPatch, core: int = 64, margin: int = 16) ->
     patch.setattr(plan, "SLACK", 3)
 
 
+def points() -> OperatingPoints:
+    """Those that keep nearly everything."""
+    return OperatingPoints.model_validate({"default": {"select": {"minimum_area": 5}}})
+
+
 def predict(
     image: Path, out: Path, *, formats: tuple[str, ...] = FORMATS, predictor: Any = None,
     selection: Selection | None = None, key: str = "k", **more: Any,
 ) -> FolderResult:  # fmt: skip
     """A run over one file, or over several of a folder."""
-    points = OperatingPoints.model_validate({"default": {"select": {"minimum_area": 5}}})
-    selection = selection or Selection(points)
+    selection = selection or Selection(points())
     settings = run_settings(key, selection, formats, model="m")
     paths = sorted(image.iterdir()) if image.is_dir() and image.suffix != ".zarr" else [image]
     return predict_folder(
