@@ -58,7 +58,8 @@ def settled(own: BlockCells, neighbours: Sequence[BlockCells]) -> BlockCells:
 
     Of cells of different blocks that are the same (IoU above a half) one stays: one whose centre
     lies in its block's core and that is not cut, before others; of such the earlier block's. A
-    doubtful one (not owned, or cut) goes also where a better one covers most of it.
+    doubtful one (not owned, or cut) goes also where a better one covers most of it; but of two that
+    are cut both stay, each with pixels of its own.
 
     Args:
         neighbours: those of the blocks around it.
@@ -120,6 +121,8 @@ def _kept(
     better, worse = np.where(rank[one] < rank[two], (one, two), (two, one))
     goes = common > SAME_CELL * (areas[better] + areas[worse] - common)
     goes |= (grade[worse] > 0) & (common > MOSTLY * areas[worse])
+    # Of a cell that nobody sees whole every piece is kept: none shows what the others do.
+    goes &= ~(cells.is_cut[better] & cells.is_cut[worse])
     kept = np.zeros(len(areas), bool)
     kept[order[not_suppressed(len(areas), rank[better[goes]], rank[worse[goes]])]] = True
     return kept

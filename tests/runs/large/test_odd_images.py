@@ -106,11 +106,12 @@ class Grows(Blobs):
 
     def __init__(self, path: Path, at: int) -> None:
         super().__init__()
-        self.path, self.at = path, at
+        self.path, self.at, self.grown = path, at, False
 
     def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
         found = super().candidates_as(source, sight)
-        if self.looks == self.at:
+        if self.looks >= self.at and not self.grown:
+            self.grown = True
             with self.path.open("ab") as stream:
                 stream.write(b"more")
         return found

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from bigkingxxl.runs.large import formats
 from bigkingxxl.runs.selection import Selection
 from tests.runs.large.blobs import (
     Blobs,
@@ -74,9 +73,6 @@ def test_files_broken_off_are_written_to_the_end(
     class EndError(BaseException):
         pass
 
-    def end(*_: object) -> None:
-        raise EndError
-
     with monkeypatch.context() as patch:
         calls = {
             "settled": ("bigkingxxl.runs.large.image.settled", 4),
@@ -90,7 +86,9 @@ def test_files_broken_off_are_written_to_the_end(
 
         def counted(*args: object, **more: object) -> object:
             left[0] -= 1
-            return end() if left[0] <= 0 else real(*args, **more)
+            if left[0] <= 0:
+                raise EndError
+            return real(*args, **more)
 
         patch.setattr(name, counted)
         with pytest.raises(EndError):
@@ -138,7 +136,7 @@ def test_a_zarr_whose_chunks_were_moved_away_is_made_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(formats.shutil, "move", end)
+        patch.setattr("shutil.move", end)
         with pytest.raises(KeyboardInterrupt):
             predict(image, tmp_path / "two", formats=("zarr",))
     predict(image, tmp_path / "two", formats=("zarr",))
