@@ -1,7 +1,7 @@
 """Time, memory and seams of large images.
 
-    python -m benchmarks.scale.large_images [--megapixels 1,4,16,64,256] [--model bundled] [--scale S]
-        [--seams SIDE] [--out FILE.json]
+    python -m benchmarks.scale.large_images [--megapixels 1,4,16,64,256] [--model bundled]
+        [--scale S] [--seams SIDE] [--out FILE.json]
 
 Each size is a mosaic of one simulated field, predicted by the command line in a process of its own,
 whose wall time, CPU time and peak memory are kept. With `--seams`, a mosaic of SIDE x SIDE pixels
