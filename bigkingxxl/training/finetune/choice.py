@@ -50,12 +50,13 @@ class Truth:
 
     def __init__(self, units: Units, type_names: Sequence[str]) -> None:
         data = units.data
-        self.ignored: dict[str, Ignored | None] = {each: data.ignored(each) for each in data.ids}
-        self.cells = {each: counted(data.instances(each), self.ignored[each]) for each in data.ids}
-        own = {each: data.cell_type(each) for each in data.ids}
+        ids = units.looked_at
+        self.ignored: dict[str, Ignored | None] = {each: data.ignored(each) for each in ids}
+        self.cells = {each: counted(data.instances(each), self.ignored[each]) for each in ids}
+        own = {each: data.cell_type(each) for each in ids}
         shown = {name for name in own.values() if name is not None}
         self.is_typed = len(type_names) > 1 and bool(shown) and shown <= set(type_names)
-        self.types = own if self.is_typed else dict.fromkeys(data.ids, ANY)
+        self.types = own if self.is_typed else dict.fromkeys(ids, ANY)
 
     def sizes(self, ids: Iterable[str], *, by_width: bool) -> list[float]:
         """The median size of each unit's cells in pixels; units without cells are left out."""
@@ -188,4 +189,4 @@ def crossfitted_cells(chooser: Chooser, folds: Sequence[Sequence[str]]) -> dict[
         others = [each for other in folds if other is not fold for each in other]
         choice = chooser.choose(others)
         found |= {each: chooser.predict(each, choice) for each in fold}
-    return {each: found[each] for each in chooser.units.data.ids}
+    return {each: found[each] for each in chooser.units.looked_at}

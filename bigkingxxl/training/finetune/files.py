@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.files import write_bytes
+from bigkingxxl.files import write_bytes, write_json
 from bigkingxxl.models import ModelCard, read_card, write_card
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.finetune.choice import Choice
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run_folder import check_same_run
 
 MODEL_STEM = "model"
 RUN_FILE = "run.json"
@@ -25,7 +28,7 @@ def check_folder(out: Path, resume: bool) -> None:
     Raises:
         InputError: it is one.
     """
-    if _is_finished(out / RUN_FILE):
+    if KEY in _read(out / RUN_FILE):
         raise InputError(f"{out} holds a finished run already: choose another --out")
     begun = has_begun(out)
     if begun and not resume:
@@ -34,17 +37,42 @@ def check_folder(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: nothing to resume, no fine-tuning has begun there")
 
 
+def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[str, str]) -> None:
+    """Refuse to go on with another run than the one that was begun.
+
+    Args:
+        facts: 'data_fingerprint' and 'init_hash'.
+    Raises:
+        InputError: it names what differs.
+    """
+    check_same_run(out, recipe.model_dump(mode="json"), list(ids))
+    before = _read(out / RUN_FILE)
+    names = {"data_fingerprint": "other images or annotations (--data)",
+             "init_hash": "another starting model (--init)"}  # fmt: skip
+    for key, what in names.items():
+        if before.get(key) != facts[key]:
+            raise InputError(
+                f"{out}: the run began with {what}: go on with those, or choose another --out"
+            )
+
+
+def write_begun(out: Path, recipe: Recipe, about: Mapping[str, Any]) -> None:
+    """Write what a run that goes on must agree with."""
+    write_json(out / "recipe.json", recipe.model_dump())
+    write_json(out / RUN_FILE, dict(about))
+
+
 def has_begun(out: Path) -> bool:
     """Whether a run folder has a model, which the first stage leaves there."""
     return any((out / f"{MODEL_STEM}{ending}").is_file() for ending in ENDINGS)
 
 
-def _is_finished(path: Path) -> bool:
+def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and KEY in found
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_start(start: Path, out: Path, choice: Choice | None, ids: tuple[str, ...]) -> Path:

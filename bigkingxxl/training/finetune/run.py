@@ -17,7 +17,7 @@ from bigkingxxl.extras import install
 from bigkingxxl.files import clear_temporaries, write_json
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ONNX_SUFFIX, ModelCard, read_card, resolve_model
+from bigkingxxl.models import ONNX_SUFFIX, ModelCard, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
 from bigkingxxl.training.finetune.choice import (
@@ -30,7 +30,9 @@ from bigkingxxl.training.finetune.files import (
     KEY,
     RUN_FILE,
     check_folder,
+    check_same,
     has_begun,
+    write_begun,
     write_start,
 )
 from bigkingxxl.training.finetune.progress import (
@@ -126,7 +128,7 @@ def finetune(
         check_folder(out, resume)
         clear_temporaries(out)
         try:
-            return _finetune(recipe, data, out, stage, device, report)
+            return _finetune(recipe, data, out, stage, device, report, resume)
         except KeyboardInterrupt as end:
             begun = has_begun(out)
             advice = "run again with --resume to go on" if begun else "run again to start anew"
@@ -135,8 +137,9 @@ def finetune(
 
 
 def _finetune(
-    recipe: Recipe, data: Dataset, out: Path, stage: Stage, device: str, report: Report
-) -> dict[str, Any]:
+    recipe: Recipe, data: Dataset, out: Path, stage: Stage, device: str, report: Report,
+    resume: bool,
+) -> dict[str, Any]:  # fmt: skip
     """See `finetune`; the folder is held."""
     began = cpu_seconds()
     start = resolve_model(str(recipe.init))
@@ -144,7 +147,13 @@ def _finetune(
     if stage == "all":
         check_torch()
         check_method(recipe, start, card)
+    facts = {"data_fingerprint": fingerprint(data), "init_hash": model_hash(start)}
+    if resume:
+        check_same(out, recipe, data.ids, facts)
     work = prepared(recipe, data, out, start, card, device, stage, report, began)
+    about = {**provenance(recipe.seed), "data": str(data.root), "init": str(recipe.init),
+             "trained_on": list(data.ids), **facts}  # fmt: skip
+    write_begun(out, recipe, about)
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
         choice = choose_settings(work, Path(temporary))
         kept = choice if work.trial.kept == SETTINGS else None
@@ -154,7 +163,7 @@ def _finetune(
 
             trained = train_and_check(work, Path(temporary))
             model, choice = trained or (model, choice)
-    return finished(work, model, choice)
+    return finished(work, model, choice, about)
 
 
 def check_torch() -> None:
@@ -239,7 +248,7 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
     # An exported model runs on the processor, whatever the trained ones are to run on.
     device = "cpu" if work.start.suffix == ONNX_SUFFIX else work.device
     predictor, card = load_predictor(work.start, device)
-    ids = work.units.data.ids
+    ids = work.units.looked_at
     steps, done = 3 * len(ids), 0
 
     def looked(image_id: str) -> None:
@@ -281,8 +290,12 @@ def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
     return found
 
 
-def finished(work: Tuning, model: Path, choice: Choice) -> dict[str, Any]:
-    """Write what was found, and say it."""
+def finished(work: Tuning, model: Path, choice: Choice, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Write what was found, and say it.
+
+    Args:
+        about: what made it.
+    """
     trial, checked = work.trial, work.units.count >= 2
     if checked:
         sentence = trial.sentence(work.units.kind)
@@ -302,10 +315,6 @@ def finished(work: Tuning, model: Path, choice: Choice) -> dict[str, Any]:
         "images": len(work.data), "cells": cells, "cpu_minutes": round(work.spent(), 2),
         "minutes": round(work.progress.minutes(), 2), "notes": work.notes,
     }  # fmt: skip
-    write_json(work.out / RUN_FILE, {
-        **provenance(work.recipe.seed), "data": str(work.data.root),
-        "data_fingerprint": fingerprint(work.data), "init": str(work.recipe.init), KEY: result,
-    })  # fmt: skip
-    write_json(work.out / "recipe.json", work.recipe.model_dump())
+    write_json(work.out / RUN_FILE, {**about, KEY: result})
     work.progress.tell("result", **result)
     return result

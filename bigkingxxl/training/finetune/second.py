@@ -57,9 +57,8 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     for place, fold in enumerate(folds):
         home = work.out / CHECKS / str(place)
         share_simulated(work.out / CHECKS / str(place - 1), home)
-        others = [unit for unit in work.units.data.ids if unit not in fold]
         model = trainer.train(
-            work.units.data, others, home, max(each, LEAST_MINUTES),
+            work.units.data, work.units.without(fold), home, max(each, LEAST_MINUTES),
             partial(_watch_check, work, place, len(folds)),
         )  # fmt: skip
         predictor, card = trainer.predictor(model)
@@ -67,7 +66,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     work.progress.at(CHECK_STAGE, 0.95, "Checking on what was kept back", always=True)
     chooser = Chooser(predictors, card, work.units, work.truth, folder / TRAINED)
     work.trial.add(TRAINED, crossfitted_cells(chooser, folds))
-    choice = chooser.choose(work.units.data.ids)
+    choice = chooser.choose(work.units.looked_at)
     work.progress.at(CHECK_STAGE, 1, "Training was checked", always=True)
     if work.trial.kept != TRAINED:
         return None
@@ -90,7 +89,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
 def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folder: Path) -> bool:
     """Whether a model does at least as well as the start on what it has learnt from."""
     predictor, card = trainer.predictor(model)
-    ids = work.units.data.ids
+    ids = work.units.looked_at
     chooser = Chooser(dict.fromkeys(ids, predictor), card, work.units, work.truth, folder)
     cells = {each: chooser.predict(each, choice) for each in ids}
     return competition_map(work.truth.cells, cells, {}).mean >= work.trial.start.mean

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from typing import Literal
@@ -22,6 +22,7 @@ PARTS = 2  # each way
 LARGEST_SIDE = 2048  # of an image that is looked at as a whole, in pixels
 CELLS_ACROSS = 4.0  # median cells that fit across a region, at least
 FEWEST_CELLS = 5  # of a region
+MOST_LOOKED_AT = 30  # units that settings are chosen and models are checked on
 CUT = 0.3  # of a cell: what a region holds less of is ignored there
 
 Kind = Literal["images", "regions"]
@@ -82,29 +83,45 @@ class Units:
         data: the units as a data set; kind: what they are.
         groups: the group of each, which is kept back as a whole.
         note: a sentence on how they were made, or None.
+        looked_at: those that settings are chosen and models are checked on; by default all, or
+            thirty that are spread evenly.
     """
 
     data: Dataset
     kind: Kind
     groups: Mapping[str, str]
     note: str | None = None
+    looked_at: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.looked_at:
+            count = min(len(self.data.ids), MOST_LOOKED_AT)
+            places = np.linspace(0, len(self.data.ids) - 1, count).round().astype(int)
+            looked_at = tuple(self.data.ids[place] for place in places)
+            object.__setattr__(self, "looked_at", looked_at)
 
     @property
     def count(self) -> int:
-        """How many groups there are: below 2 nothing can be kept back."""
-        return len({self.groups[each] for each in self.data.ids})
+        """How many groups are looked at: below 2 nothing can be kept back."""
+        return len({self.groups[each] for each in self.looked_at})
+
+    def without(self, fold: Sequence[str]) -> tuple[str, ...]:
+        """All units of other groups than those of a fold."""
+        kept_back = {self.groups[each] for each in fold}
+        return tuple(each for each in self.data.ids if self.groups[each] not in kept_back)
 
 
 def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    """The units in up to so many parts of about as many cells; groups stay together.
+    """The units looked at in up to so many parts of about as many cells; groups stay together.
 
     Raises:
         InputError: there are fewer than two groups.
     """
-    of = {each: units.groups[each] for each in units.data.ids}
+    of = {each: units.groups[each] for each in units.looked_at}
     groups = Groups(of, units.kind)
     folds = min(count, max(groups.count, 2))
-    found = assign_folds(units.data, folds=folds, seed=seed, groups=groups)
+    data = replace(units.data, ids=units.looked_at)
+    found = assign_folds(data, folds=folds, seed=seed, groups=groups)
     return tuple(found.validation(fold) for fold in range(folds))
 
 

@@ -70,5 +70,6 @@ def bright_model(path: Path, gain: float = 8.0, **card: Any) -> Path:
         type_names=("cell",), prediction=PredictionSettings(tile=96, overlap=0), **card,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: written.model_dump_json()})
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(model.SerializeToString())
     return path

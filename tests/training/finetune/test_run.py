@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.selection import select
@@ -135,6 +136,18 @@ def test_a_diameter_that_suits_all_images_is_stored_and_used(tmp_path: Path) -> 
     source.cell_diameter = 24.0
     assert predictor.candidates(source).relative_size == pytest.approx(0.5)
     assert card.prediction.diameter == diameter
+
+
+def test_several_data_sets_and_types_the_model_does_not_know(model: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        save(tmp_path / name, fields(2 if name == "one" else 4))
+    rows = "".join(f"f{place},{'ab'[place % 2]}\n" for place in range(4))
+    (tmp_path / "two" / "cell_types.csv").write_text(f"id,cell_type\n{rows}")
+    data = open_datasets([tmp_path / "one", tmp_path / "two"])
+    assert set(data.type_names) >= {"a", "b"}
+    result = finetune(recipe(model), data, tmp_path / "run", stage="settings")
+    assert (result["kept"], result["images"]) == ("settings", 6)
+    assert set(result["per_unit"]) == set(data.ids)
 
 
 # ---- bad input -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.dataset import open_dataset
-from bigkingxxl.errors import Interrupted
+from bigkingxxl.errors import InputError, Interrupted
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.models import ModelCard, PredictionSettings, read_card, save_model
@@ -167,6 +167,13 @@ def test_a_run_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pytest.M
         run(start, folder, tmp_path / "run")
     assert (tmp_path / "run" / "model.onnx").is_file()
     monkeypatch.setattr(second, "Trainer", StandIn(8.0))
+    with pytest.raises(InputError, match=r"began with training\.learning_rate"):
+        run(start, folder, tmp_path / "run", "training.learning_rate=0.5", resume=True)
+    other = bright_model(tmp_path / "other" / "start.onnx", gain=-7.0)
+    other.replace(start)
+    with pytest.raises(InputError, match="another starting model"):
+        run(start, folder, tmp_path / "run", resume=True)
+    bright_model(start, gain=-8.0)
     assert run(start, folder, tmp_path / "run", resume=True)["kept"] == "trained"
 
 

@@ -80,3 +80,16 @@ def test_large_images_are_looked_at_in_regions_of_their_image(
         inside = {each.partition(" ")[0] for each in fold}
         outside = {each.partition(" ")[0] for each in set(found.data.ids) - set(fold)}
         assert not inside & outside
+
+
+def test_of_many_images_some_are_looked_at_and_the_others_are_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "MOST_LOOKED_AT", 4)
+    data = open_dataset(save(tmp_path / "d", fields(7)))
+    found = units_of(data)
+    assert found.looked_at == ("f0", "f2", "f4", "f6")
+    folds = fold_units(found, 2, seed=0)
+    assert sorted(each for fold in folds for each in fold) == list(found.looked_at)
+    for fold in folds:
+        assert set(found.without(fold)) == set(data.ids) - set(fold)
