@@ -7,8 +7,9 @@ time (of all threads) stands beside them, and the load average at the time.
 
     one       a fresh process for one image, labels and overlay: the median of several
     folder    one process for all images: seconds an image
-    stages    of an image in one process, one after the other: read (with statistics), network (with
-              normalising and resizing), decode, select, files (candidates, labels, overlay)
+    stages    of an image in one process, one after the other: read (with statistics), size (how
+              large its cells are), network (with normalising and resizing), decode, select, judge
+              (warnings, expected quality), files (candidates, labels, overlay)
     formats   what each further `--format` costs an image, and the tables what they cost the run
 """
 
@@ -37,11 +38,12 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.domain.judgement import judge
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
-from bigkingxxl.models import model_hash, resolve_model
+from bigkingxxl.models import ModelCard, model_hash, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
@@ -118,18 +120,27 @@ def timed(times: Times, name: str) -> Iterator[None]:
 
 
 def stages(
-    predictor: DensePredictor, selection: Selection, path: Path, out: Path, times: Times
+    predictor: DensePredictor,
+    card: ModelCard,
+    selection: Selection,
+    path: Path,
+    out: Path,
+    times: Times,
 ) -> tuple[ImageSource, PredictedImage]:
     """One image, stage by stage."""
     with timed(times, "read"):
         source = open_image(path)
         _ = source.statistics
+    with timed(times, "size"):
+        relative = predictor.sight(source)["relative_size"]
     with timed(times, "network"):
-        maps = predictor.maps(source)
+        maps = predictor.maps(source, relative=relative)
     with timed(times, "decode"):
-        candidates = predictor.decode(maps, source.shape)
+        candidates = predictor.decode(maps, source.shape, relative)
     with timed(times, "select"):
         cells = selection.instances(candidates, source.pixel_size_um)
+    with timed(times, "judge"):
+        judge(card, source, candidates, cells)
     image = PredictedImage(source, NumberedCells.of(cells), path, source.name, lambda: candidates)
     with timed(times, "files"):
         candidates.save(out / f"{source.name}.npz")
@@ -161,7 +172,7 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         for path in paths[: repeats + 1]:
-            source, image = stages(predictor, selection, path, out, parts)
+            source, image = stages(predictor, card, selection, path, out, parts)
             counts.append(len(image.instances))
             for name, each in IMAGE_FORMATS.items():
                 # Measurements are made once for all formats that hold them; here each pays.

@@ -61,10 +61,12 @@ class FlowField:
     def __init__(self, flows: Float32, foreground: NDArray[np.bool_]) -> None:
         self.size = foreground.shape
         # One more row and column, so that every place has a neighbour below and to the right.
-        padded = np.zeros((2, self.size[0] + 1, self.size[1] + 1), np.float32)
-        np.multiply(flows, foreground, out=padded[:, :-1, :-1])
+        padded = np.zeros((self.size[0] + 1, self.size[1] + 1, 2), np.float32)
+        for axis in (0, 1):
+            np.multiply(flows[axis], foreground, out=padded[:-1, :-1, axis])
         self.width = np.int32(self.size[1] + 1)
-        self.flows = padded.reshape(2, -1)
+        # Both components of a pixel's flow as one item, which is fetched at once.
+        self.flows = padded.view(np.float64).ravel()
         self.ahead = (0, 1, self.width, self.width + 1)
 
     def advance(self, place: Float32, chosen: Int64, steps: int) -> NDArray[np.bool_]:
@@ -83,7 +85,8 @@ class FlowField:
     def follow(self, place: Float32, steps: int) -> None:
         """Move points float32[2, n] (row, column) by Euler steps, in place."""
         limits = [np.float32(length - 1) for length in self.size]
-        room = np.empty_like(place[0])
+        fetched = np.empty(place.shape[1])
+        flow, moved = fetched.view(np.float32).reshape(-1, 2), np.empty_like(place[0])
         for _ in range(steps):
             # int32 is what processors convert many of at once.
             corner = place.astype(np.int32)
@@ -92,12 +95,12 @@ class FlowField:
             both = part[0] * part[1]
             down, right = part[0] - both, part[1] - both
             none = 1 - part[0] - right
+            for ahead, weight in zip(self.ahead, (none, right, down, both), strict=True):
+                np.take(self.flows[ahead:], index, out=fetched, mode="wrap")
+                for axis in (0, 1):
+                    np.multiply(flow[:, axis], weight, out=moved)
+                    place[axis] += moved
             for axis in (0, 1):
-                flow = self.flows[axis]
-                for ahead, weight in zip(self.ahead, (none, right, down, both), strict=True):
-                    np.take(flow[ahead:], index, out=room, mode="wrap")
-                    room *= weight
-                    place[axis] += room
                 np.clip(place[axis], np.float32(0), limits[axis], out=place[axis])
 
 

@@ -1,4 +1,4 @@
-"""What follows a training before its model is finished: averaging, calibration, export.
+"""What follows a training before its model is finished: averaging, calibration, quality, export.
 
 Each phase depends on the files before it alone, so that a run broken off in one is resumed there.
 """
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.quality_fit import examples_of, fit_quality
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.base import Method
 from bigkingxxl.models import write_card
@@ -52,9 +54,14 @@ def mean_with_start(
 def finish_model(
     model: Path, settings: FinishSettings, data: Dataset, training: tuple[str, ...], device: str
 ) -> None:
-    """Calibrate a model file on images of its training, and export it, as the settings ask."""
+    """Calibrate a model file on images of its training, and export it, as the settings ask.
+
+    What quality it is to expect of an image is learnt between the two, from calibrated scores.
+    """
     if settings.calibrate_images:
         _calibrate(model, settings.calibrate_images, data, training, device)
+    if settings.quality_images:
+        _learn_quality(model, settings.quality_images, data, training, device)
     if settings.export:
         from bigkingxxl.training.export import export
 
@@ -74,3 +81,25 @@ def _calibrate(
         log.warning("the scores stay as the method makes them: %s", reason)
         return
     write_card(model, calibrated_card(card, result, unfiltered_knobs(predictor)))
+
+
+def _learn_quality(
+    model: Path, count: int, data: Dataset, training: tuple[str, ...], device: str
+) -> None:
+    predictor, card = load_predictor(model, device)
+    if card.quality is not None:
+        return
+    ids = spread_by({image_id: label(data, image_id) for image_id in training}, count)
+    sets: dict[str, list[str]] = {}
+    for image_id in ids:
+        name = data.set_of(image_id) if isinstance(data, JoinedDataset) else ""
+        sets.setdefault(name, []).append(image_id)
+    try:
+        learnt = fit_quality([
+            example for name, own in sets.items()
+            for example in examples_of(predictor, card, name, data, own)
+        ])  # fmt: skip
+    except InputError as reason:
+        log.warning("no quality is expected of images: %s", reason)
+        return
+    write_card(model, card.changed(quality=learnt.model_dump()))

@@ -170,11 +170,14 @@ class FinishSettings(Settings):
             started from, which count so much.
         calibrate_images: on so many images of the training scores become the IoU that is to be
             expected (`bigkingxxl calibrate`); 0 leaves them.
+        quality_images: from so many images of the training the model learns what segmentation
+            accuracy it is to expect of an image (`bigkingxxl.quality`); 0 expects nothing.
         export: write `model.onnx` beside the model, with weights in 16 bits.
     """
 
     start_share: float = Field(0.0, ge=0, lt=1)
     calibrate_images: int = Field(0, ge=0, le=10**6)
+    quality_images: int = Field(0, ge=0, le=10**6)
     export: bool = False
 
 

@@ -10,16 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset, open_datasets
+from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.instances import NO_TYPE
-from bigkingxxl.models import read_card
+from bigkingxxl.instances import NO_TYPE, Instances
+from bigkingxxl.models import read_card, save_model
+from bigkingxxl.training import phases
 from bigkingxxl.training.images import choose_images
-from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.recipe import FinishSettings, Recipe
 from bigkingxxl.training.run import train
 from tests.data.test_joined import write_pairs
+from tests.small_models import small_card, small_weights
+from tests.threshold import Threshold, save_images, squares
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
@@ -115,3 +120,45 @@ def test_a_finished_run_may_be_resumed_and_stays(
     recipe = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
     trained(recipe, joined, run, resume=True)
     np.testing.assert_array_equal(maps(), before)
+
+
+class Surer(Threshold):
+    """The surer, the later in the alphabet."""
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        self.score = 0.5 + 0.02 * int(source.name[1:])
+        return super().candidates(source)
+
+
+@pytest.fixture
+def tenths(tmp_path: Path) -> Dataset:
+    """Images of ten squares, of which more and more are annotated."""
+    paths = {path.stem: path for path in save_images(tmp_path / "images", [10] * 24)}
+    annotated = {name: index * 10 // 23 for index, name in enumerate(paths)}
+    return Dataset(
+        layout="test", root=tmp_path, ids=tuple(paths), type_names=("cell",), paths=paths,
+        read_instances=lambda name: Instances.from_label_map(squares(annotated[name])),
+    )  # fmt: skip
+
+
+def test_a_model_learns_what_quality_to_expect(
+    tenths: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    model = tmp_path / "model.safetensors"
+    save_model(model, small_card(("cell",)), small_weights(("cell",)))
+    monkeypatch.setattr(phases, "load_predictor", lambda path, _: (Surer(), read_card(path)))
+    few = FinishSettings(quality_images=19)
+    phases.finish_model(model, few, tenths, tenths.ids, "cpu")
+    assert read_card(model).quality is None
+    assert "19 annotated images" in caplog.text
+    phases.finish_model(model, FinishSettings(quality_images=24), tenths, tenths.ids, "cpu")
+    learnt = read_card(model).quality
+    assert learnt is not None
+    assert (learnt.images, set(learnt.terms)) == (24, {"hits"})
+    low, high = (learnt.of({"hits": hits}) for hits in (0.05, 0.97))  # of the first and the last
+    assert low == pytest.approx(0.0, abs=0.1)
+    assert high == pytest.approx(1.0, abs=0.1)
+    before = model.read_bytes()
+    phases.finish_model(model, few, tenths, tenths.ids, "cpu")
+    assert model.read_bytes() == before
