@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.judgement import Judgement
+from bigkingxxl.inference.predictor import Sight
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.qupath import read_geojson
 from bigkingxxl.io.images import open_image
 from bigkingxxl.overlaps import iou_pairs
-from tests.runs.large.blobs import contents, field, image_of, predict, small_blocks
+from tests.runs.large.blobs import Blobs, contents, field, image_of, predict, small_blocks
 
 SIZE = (300, 350)
 
@@ -85,6 +90,38 @@ def test_all_formats_hold_the_cells_of_the_unsplit_image(
     assert names == [str(number) for number in range(1, count + 1)]
     assert (out / "overlays" / "large.png").is_file()
     assert len((out / "submission.csv").read_text().splitlines()) == count + 1
+
+
+class Sized(Blobs):
+    """Tells for which size of cells it looks."""
+
+    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+        return replace(super().candidates_as(source, sight), cell_diameter=11.5)
+
+
+def test_a_large_image_is_judged_by_its_sample(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    seen = []
+
+    def judge(source: ImageSource, candidates: Candidates, cells: Instances) -> Judgement:
+        seen.append((source.shape, candidates.cell_diameter, len(cells)))
+        return Judgement(0.4, ("odd",))
+
+    options = {"formats": ("labels", "summary"), "predictor": Sized(), "judge": judge}
+    result = predict(image, tmp_path / "out", **options)
+    ((shape, diameter, count),) = seen
+    assert (shape, diameter) == (SIZE, 11.5)
+    assert count > 5
+    assert result.diameters == {"large": 11.5}
+    assert result.expected_quality == {"large": 0.4}
+    assert result.warnings == {"large": ("odd",)}
+    (row,) = rows_of(tmp_path / "out" / "summary.csv")
+    assert (row["diameter"], row["expected_quality"], row["warnings"]) == ("11.5", "0.4", "odd")
+    # From what is stored.
+    again = predict(image, tmp_path / "out", **options)
+    assert (again.diameters, again.expected_quality) == ({"large": 11.5}, {"large": 0.4})
 
 
 def test_the_same_bytes_in_smaller_looks_again(
