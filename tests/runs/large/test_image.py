@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,9 @@ def test_a_large_image_is_judged_by_its_sample(
         seen.append((source.shape, candidates.cell_diameter, len(cells)))
         return Judgement(0.4, ("odd",))
 
-    options = {"formats": ("labels", "summary"), "predictor": Sized(), "judge": judge}
+    options: dict[str, Any] = {
+        "formats": ("labels", "summary"), "predictor": Sized(), "judge": judge,
+    }  # fmt: skip
     result = predict(image, tmp_path / "out", **options)
     ((shape, diameter, count),) = seen
     assert (shape, diameter) == (SIZE, 11.5)
