@@ -103,11 +103,15 @@ def predict(
 ) -> None:
     """Find the cells in images.
 
-    Formats of each image: labels (a TIFF of cell numbers), overlay (outlines on the image),
-    measurements (one row per cell: shape, intensity, place), imagej (a zip of ROIs), qupath
-    (GeoJSON), cellpose (_seg.npy). Formats of the whole run: measurements (of all images, CSV and
-    Parquet), summary (one row per image), contact_sheet (thumbnails of all images), submission
-    (Kaggle's CSV of disjoint masks), coco (results.json: all candidates). 'all' is every one.
+    Formats of each image: labels (a TIFF of cell numbers), zarr (the same as OME-Zarr 0.4; zarr-0.5
+    as 0.5), overlay (outlines on the image), measurements (one row per cell: shape, intensity,
+    place), imagej (a zip of ROIs), qupath (GeoJSON), cellpose (_seg.npy). Formats of the whole run:
+    measurements (of all images, CSV and Parquet), summary (one row per image), contact_sheet
+    (thumbnails of all images), submission (Kaggle's CSV of disjoint masks), coco (results.json: all
+    candidates). 'all' is every one but zarr.
+
+    Images above 4096 x 4096 pixels go block by block, and go on at the block where a run was broken
+    off.
 
     A run that was broken off goes on where it stopped, and several processes may work in one
     folder. Formats that the folder has from an earlier run are brought up to date. Results that a
