@@ -21,6 +21,10 @@ def fenced(text: str) -> str:
 class Examples(Extension):
     """Fences the examples of all docstrings."""
 
+    def on_package(self, *, pkg: Any, **_: Any) -> None:
+        """Called for the package itself, for which `on_object` is not."""
+        self.on_object(obj=pkg)
+
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Called for every module, class, function and attribute that is read."""
         if obj.docstring is not None:

@@ -98,3 +98,17 @@ def test_commands_and_settings_are_all_listed() -> None:
     for name in Recipe.model_fields:
         assert f"| `{name}` |" in settings
     assert "method compact" in settings
+
+
+def test_examples_of_the_package_are_code(tmp_path: Path) -> None:
+    griffe = pytest.importorskip("griffe")
+    package = tmp_path / "small"
+    package.mkdir()
+    text = '"""Words.\n\n>>> a[0][1]\n2\n\nMore.\n"""\n'
+    (package / "__init__.py").write_text(text, encoding="utf-8")
+    (package / "inner.py").write_text(text, encoding="utf-8")
+    extensions = griffe.load_extensions(str(DOCS / "site_docstrings.py"))
+    loaded = griffe.load("small", search_paths=[tmp_path], extensions=extensions)
+    expected = "Words.\n\n```pycon\n>>> a[0][1]\n2\n```\n\nMore."
+    assert loaded.docstring.value == expected
+    assert loaded["inner"].docstring.value == expected
