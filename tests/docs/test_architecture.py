@@ -34,6 +34,13 @@ def example(name: str) -> ModuleType:
     return module
 
 
+def test_every_room_has_a_place_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rooms = [path.parent.name for path in (ROOT / "bigkingxxl").glob("*/__init__.py")]
+    assert len(rooms) > 12
+    assert not [room for room in rooms if room != "weights" and f"`{room}/`" not in page]
+
+
 def test_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bigkingxxl.io.images import open_image, registry
 
