@@ -110,11 +110,14 @@ def show(
 ) -> None:
     """The scores on stdout."""
     notes = list(result.notes)
-    if result.competition.nothing_note is not None:
+    # Predictions that overlap have no competition mAP, but every metric that accepts them.
+    with_competition = result.is_disjoint or not only_metrics
+    if with_competition and result.competition.nothing_note is not None:
         notes.append(result.competition.nothing_note)
     if as_json:
         print_json({
-            "predictions": str(predictions), "truth": str(truth), **result.competition.as_dict(),
+            "predictions": str(predictions), "truth": str(truth),
+            **(result.competition.as_dict() if with_competition else {"competition_map": None}),
             "coco": result.coco.as_dict(), "metrics": result.scores.as_dict(),
             "groups": result.scores.groups, "grouped_by": result.groups.grouped_by, "notes": notes,
         })  # fmt: skip

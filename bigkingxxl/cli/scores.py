@@ -29,7 +29,7 @@ def print_scores(
     else:
         mix = _with_interval(competition.challenge_mix, competition.challenge_mix_interval)
         lines.append(f"Challenge-mix mAP   {mix}")
-    lines.append(_images_line(competition))
+    lines.append(_images_line(len(competition.scored), len(competition.missing)))
     console.print("\n".join(lines))
     console.print(competition_table(competition))
     console.print(coco_table(coco))
@@ -42,7 +42,8 @@ def print_scores(
 def print_metrics(result: Evaluation, notes: Sequence[str] = ()) -> None:
     """The metrics that were asked for, how many images were scored and missing, and the notes."""
     console = wide_console()
-    console.print(_images_line(result.competition))
+    missing = len(result.missing)
+    console.print(_images_line(len(result.pairs) - missing, missing))
     print_wide(metrics_table(result))
     for note in notes:
         console.print(f"Note: {note}.")
@@ -72,11 +73,9 @@ def wide_console() -> Console:
     return console
 
 
-def _images_line(competition: CompetitionScore) -> str:
-    missing = len(competition.missing)
-    return f"Images              {len(competition.scored)} scored, {missing} missing" + (
-        " (each counts as 0)" if missing else ""
-    )
+def _images_line(scored: int, missing: int) -> str:
+    told = " (each counts as 0)" if missing else ""
+    return f"Images              {scored} scored, {missing} missing{told}"
 
 
 def metrics_table(result: Evaluation) -> Table:

@@ -11,7 +11,7 @@ from bigkingxxl.data.groups import Groups
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import told_types
 from bigkingxxl.evaluation.contestants import Cost, Taken
-from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
+from bigkingxxl.evaluation.evaluation import UNTOLD, Evaluation, evaluate_predictions
 from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.evaluation.scoring import Difference, difference
 
@@ -77,7 +77,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     cost = entry.cost
     return {
         "metrics": entry.evaluation.scores.as_dict(),
-        "missing": list(entry.evaluation.competition.missing),
+        "missing": list(entry.evaluation.missing),
         "seconds_per_image": None if cost is None else cost.seconds,
         "cpu_seconds_per_image": None if cost is None else cost.cpu_seconds,
         "memory_bytes": None if cost is None else cost.memory,
@@ -113,7 +113,8 @@ def compare(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         entries.append(Entry(name, found, each.cost, each.seen))
-        notes += [f"{name}: {note}" for note in found.notes if note not in truth.notes]
+        known = (*truth.notes, UNTOLD)
+        notes += [f"{name}: {note}" for note in found.notes if note not in known]
         notes += _notes(entries[-1], len(ids))
     if any(told) and not types:
         untold = [name for name, each in zip(taken, told, strict=True) if not each]
@@ -129,7 +130,7 @@ def _notes(entry: Entry, images: int) -> list[str]:
             f"{entry.name}: in-sample, {len(entry.seen)} of {images} images were used to train, "
             "select or tune it"
         )
-    missing = len(entry.evaluation.competition.missing)
+    missing = len(entry.evaluation.missing)
     if missing:
         notes.append(
             f"{entry.name}: {missing} of {images} images are not among its results and count as "

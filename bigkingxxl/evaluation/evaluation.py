@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bigkingxxl.data.groups import Groups
-from bigkingxxl.evaluation.average_precision import CocoTable, table_of, told_types
+from bigkingxxl.evaluation.average_precision import CocoTable, table_of, told_types, type_names
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_score
 from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
 from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
@@ -18,6 +18,11 @@ from bigkingxxl.evaluation.scoring import Scores, score_pairs
 COLLAPSED = (
     "all images are of one field, well or sample, so nothing is known of how scores vary: there "
     "are no intervals"
+)
+TYPED = ("pq-type", "coco")  # metrics that tell cell types apart
+UNTOLD = (
+    "the predictions tell no cell types, or none of the truth's: COCO's AP is of all cells as one, "
+    "and there is no PQ by type"
 )
 
 
@@ -34,6 +39,16 @@ class Evaluation:
     groups: Groups
     scores: Scores
     notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The images that the predictions leave out."""
+        return tuple(name for name, pair in self.pairs.items() if not pair.named)
+
+    @property
+    def is_disjoint(self) -> bool:
+        """Whether no predicted cells overlap, as the competition demands."""
+        return all(pair.clash is None for pair in self.pairs.values())
 
     @cached_property
     def competition(self) -> CompetitionScore:
@@ -86,4 +101,6 @@ def evaluate_predictions(
     notes = [*annotated.notes, *found.notes, *([note] if note else [])]
     if scores.groups < 2 < len(pairs):
         notes.append(COLLAPSED)
+    if not types and len(type_names(cells)) > 1 and any(m.name in TYPED for m in wanted):
+        notes.append(UNTOLD)
     return Evaluation(pairs, groups, scores, tuple(notes))

@@ -438,6 +438,25 @@ def crowd_counts(area: Instances) -> list[int]:
     return counts
 
 
+def test_overlapping_predictions_have_the_metrics_that_accept_them(
+    truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
+) -> None:
+    # Two masks over the first cell, as no submission may have them.
+    (tmp_path / "overlap.csv").write_text("id,predicted\na1,1 50 61 50 121 50\na1,1 50 61 50\n")
+    asked = (tmp_path / "overlap.csv", truths["train.csv"], "--metrics", "precision,coco")
+    found = answer(evaluate(*asked, "--json"))
+    assert found["metrics"]["precision@0.5"]["value"] == 0.5
+    assert found["competition_map"] is None
+    assert any("no cell types" in note for note in found["notes"])
+    assert "0.500" in evaluate(*asked).stdout
+    page = tmp_path / "r.html"
+    assert evaluate(*asked, "--report", page).exit_code == 0
+    assert "Precision at IoU 0.5" in page.read_text(encoding="utf-8")
+    refused = evaluate(tmp_path / "overlap.csv", truths["train.csv"], "--metrics", "pq")
+    assert refused.exit_code == 2
+    assert "panoptic quality" in refused.stderr
+
+
 def test_an_unknown_metric_is_named_before_anything_is_read(evaluate: Evaluate) -> None:
     result = evaluate("nowhere.csv", "nowhere", "--metrics", "f2")
     assert result.exit_code == 2

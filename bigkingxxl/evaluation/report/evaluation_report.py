@@ -102,14 +102,10 @@ def write_evaluation_report(
         *types_section(shown, BY_TYPE),
         *_gallery(shown, pictures),
         *images_section([shown], pictures),
-        *(competition_section(evaluation.competition) if _disjoint(evaluation) else []),
+        *(competition_section(evaluation.competition) if evaluation.is_disjoint else []),
         *coco_section(evaluation.coco),
         *formulas_section([shown]),
     ])  # fmt: skip
-
-
-def _disjoint(evaluation: Evaluation) -> bool:
-    return all(pair.clash is None for pair in evaluation.pairs.values())
 
 
 def order_by_f1(shown: Shown) -> list[str]:

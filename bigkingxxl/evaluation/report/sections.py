@@ -47,7 +47,7 @@ class Shown:
         names = dict.fromkeys([*SHOWN, *(metric.key for metric in asked.metrics)])
         metrics = find_metrics(list(names), types)
         pairs = self.evaluation.pairs
-        if any(pair.clash is not None for pair in pairs.values()):
+        if not self.evaluation.is_disjoint:
             metrics = [metric for metric in metrics if not metric.disjoint]
         return score_pairs(pairs, metrics, self.evaluation.groups.of, seed=asked.seed)
 
