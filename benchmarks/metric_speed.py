@@ -25,8 +25,12 @@ import numpy as np
 
 from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, annotation_table, keep, timed
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, coco_table
-from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.evaluation.competition_map import competition_map, competition_score
+from bigkingxxl.evaluation.metrics.base import Metric
+from bigkingxxl.evaluation.metrics.registry import find_metrics
+from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
+from bigkingxxl.evaluation.scoring import score_pairs
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.kaggle import read_annotations
@@ -84,24 +88,54 @@ def against_cellpose(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[s
     score, fast = timed(lambda: competition_map(disjoint, predicted, {}), 3)
 
     def from_maps() -> float:
-        pairs = zip(truth, true_maps, found_maps, strict=True)
-        cells = {k: (Instances.from_label_map(a), Instances.from_label_map(b)) for k, a, b in pairs}
-        return competition_map(
-            {k: pair[0] for k, pair in cells.items()}, {k: pair[1] for k, pair in cells.items()}, {}
-        ).mean
+        maps = zip(truth, true_maps, found_maps, strict=True)
+        pairs = {k: ImagePair.of_labels(a, b, image_id=k) for k, a, b in maps}
+        return competition_score(pairs).mean
 
     again, whole = timed(from_maps, 3)
     counts = np.array([part.counts.tp for part in score.per_image.values()])
     if not np.array_equal(counts, theirs[1]) or again != score.mean:
         raise AssertionError("the competition mAP differs from cellpose's")
-    goals = [Goal("competition mAP: times faster than cellpose", slow.cpu / fast.cpu, 5)]
+    goals = [
+        Goal("competition mAP: times faster than cellpose", slow.cpu / fast.cpu, 5),
+        Goal("competition mAP of label maps: times faster than cellpose", slow.cpu / whole.cpu, 5),
+    ]
     return goals, {
         "competition_map": score.mean,
         "competition_map_ours": fast.as_dict(),
         "competition_map_ours_from_label_maps": whole.as_dict(),
-        "competition_map_from_label_maps_ratio": round(slow.cpu / whole.cpu, 2),
         "competition_map_cellpose": slow.as_dict(),
         "competition_map_same_hits": "at every image and threshold",
+    }
+
+
+def all_metrics(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, Any]]:
+    """Every metric of the registry, beside the competition mAP alone; intervals left out."""
+    every = find_metrics(["all"], next(iter(truth.values())).type_names)
+    outlines = [metric for metric in every if metric.needs_pixels]
+    overlaps = [metric for metric in every if not metric.needs_pixels]
+
+    def values(metrics: list[Metric]) -> None:
+        scores = score_pairs(pairs_of(truth, predicted), metrics)
+        for metric in metrics:
+            scores.value(metric)
+
+    values(every)  # imports
+    _, alone = timed(lambda: competition_map(truth, predicted, {}).mean, 3)
+    _, most = timed(lambda: values(overlaps), 3)
+    _, all_of_them = timed(lambda: values(every), 3)
+    goals = [
+        Goal("all metrics: times the competition mAP alone", all_of_them.cpu / alone.cpu, 1.5,
+             at_most=True),
+    ]  # fmt: skip
+    return goals, {
+        "metrics": len(every),
+        "all_metrics": all_of_them.as_dict(),
+        "all_but_boundary_distances": most.as_dict(),
+        "all_but_boundary_distances_ratio": round(most.cpu / alone.cpu, 2),
+        "needs_pixels": [metric.key for metric in outlines],
+        "competition_map_alone": alone.as_dict(),
+        "images_per_core_second_compared": round(len(truth) / alone.cpu, 1),
     }
 
 
@@ -175,13 +209,19 @@ def main() -> int:
     predicted = {image_id: imperfect(cells, rng) for image_id, cells in truth.items()}
     goals, details = against_cellpose(truth, predicted)
     more_goals, more = against_pycocotools(truth, predicted)
+    own_goals, own = all_metrics(truth, predicted)
     counted = {
         "data": data,
         "images": len(truth),
         "cells": sum(map(len, truth.values())),
         "predicted_cells": sum(map(len, predicted.values())),
     }
-    return keep(options.out, goals + more_goals, {**counted, **details, **more}, options.seed)
+    return keep(
+        options.out,
+        goals + own_goals + more_goals,
+        {**counted, **details, **own, **more},
+        options.seed,
+    )
 
 
 if __name__ == "__main__":
