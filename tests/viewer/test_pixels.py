@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.viewer.server import pixels
 from bigkingxxl.viewer.server.pixels import ShownImage, levels_of, shrunk, strided
-from tests.viewer.window import Server
+from tests.viewer.window import Server, Window
 
 
 def opened(content: bytes) -> NDArray[Any]:
@@ -73,6 +74,20 @@ def test_colours_and_channels_are_shown(tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened(shown), colours)
         thumbnail = server.client.get(f"{place}/thumbnail").content
         assert opened(thumbnail).shape == (20, 30)
+
+
+def test_a_name_of_any_bytes_is_shown(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xff\n")
+    folder.mkdir()
+    Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(folder / os.fsdecode(b"\xfe.png"))
+    with Server(folder, annotate=True) as server:
+        server.get("/api/folder")
+        ((name, key),) = server.keys.items()
+        assert server.get(f"/api/images/{key}")["entry"]["name"] == name == "\\xfe"
+        window = Window(server, key)
+        window.paint((0, 0, 3, 3), 1)
+    assert len(list(folder.rglob("labels/*.tif"))) == 1
 
 
 def test_what_is_known_of_a_channel_is_that_of_all_pixels(server: Server) -> None:

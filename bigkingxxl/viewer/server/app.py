@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import logging
 from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -257,7 +259,11 @@ def _answered(handler: Handler, request: Request, query: Query, body: Any) -> Re
 
 
 def _json(value: wire.Wire, status: int = 200) -> Response:
-    return Response(value.model_dump_json(), status, media_type=JSON)
+    try:
+        content = value.model_dump_json()
+    except PydanticSerializationError:  # a file's name may be any bytes, which JSON can escape
+        content = json.dumps(value.model_dump())
+    return Response(content, status, media_type=JSON)
 
 
 def _packed(request: Request, response: Response) -> Response:

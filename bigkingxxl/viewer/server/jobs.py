@@ -392,6 +392,7 @@ class Jobs:
             task.error = f"an unexpected error, {type(error).__name__}: {error}"
             return "failed"
         task.message, task.files, task.result = finished.message, finished.files, finished.result
+        task.done = task.done if task.total is None else task.total
         asks = finished.result is not None and finished.result.is_better
         return "asking" if asks else "done"
 

@@ -182,7 +182,9 @@ class ShownImage:
             window.row0 * step, window.col0 * step,
             min(window.row1 * step, self.size[0]), min(window.col1 * step, self.size[1]),
         )  # fmt: skip
-        return shrunk(source.read(inner)[channel], step)
+        with self._lock:  # readers of files are not for several threads at once
+            pixels = source.read(inner)[channel]
+        return shrunk(pixels, step)
 
     def _whole(self, level: int, source: ImageSource, channel: int) -> Float32:
         """float32[h, w]: all of a level, made in bands of rows; kept."""

@@ -19,6 +19,7 @@ from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import numbered
 from bigkingxxl.provenance import own_version
+from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.document import compact
 from bigkingxxl.viewer.server.events import Events
@@ -30,7 +31,7 @@ from bigkingxxl.viewer.server.pixels import (
     strided,
 )
 from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError, notes_of
-from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of
+from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of, type_name
 
 log = logging.getLogger(__name__)
 
@@ -145,19 +146,19 @@ class Session:
 
         return {
             "contract": wire.CONTRACT_VERSION, "version": own_version(),
-            "kind": self.workspace.kind, "path": str(self.workspace.folder),
-            "corrections": str(self.shelf.folder), "tile_side": TILE_SIDE,
+            "kind": self.workspace.kind, "path": printable(str(self.workspace.folder)),
+            "corrections": printable(str(self.shelf.folder)), "tile_side": TILE_SIDE,
             "whole_limit": WHOLE_LIMIT, "max_body": LARGEST_BODY, "export_formats": FORMATS,
         }  # fmt: skip
 
     def folder(self) -> wire.Folder:
         """See `contract.Folder`."""
         run = self.workspace.run_folder
-        names = dict.fromkeys([*self.workspace.type_names, *self._more_types])
+        names = dict.fromkeys(map(type_name, [*self.workspace.type_names, *self._more_types]))
         names.pop("", None)
         trouble = (self.shelf.trouble,) if self.shelf.trouble else ()
         return wire.Folder(
-            **self._folder_texts, run=None if run is None else str(run),
+            **self._folder_texts, run=None if run is None else printable(str(run)),
             read_only=self.shelf.read_only, notices=(*self.workspace.notices, *trouble),
             type_names=tuple(names), settings=self.workspace.settings,
             can_apply=self.workspace.cannot_apply,
@@ -236,9 +237,10 @@ class Session:
 
     def _file_of(self, image: KnownImage) -> str:
         try:
-            return image.path.absolute().relative_to(self.workspace.folder).as_posix()
+            inner = image.path.absolute().relative_to(self.workspace.folder).as_posix()
         except ValueError:
-            return image.path.name
+            inner = image.path.name
+        return printable(inner)
 
     def tell(self, image: KnownImage, window: str = "") -> None:
         """Tell all windows that an image is new."""
@@ -275,7 +277,8 @@ class Session:
             pixel_size_um=shown.source.pixel_size_um, levels=levels_of(shown.size),
             is_rgb=bool(shown.colours), label_dtype=dtype, next_cell=next_cell,
             has_candidates=self._has_candidates(image), windows=self._others(key, ""),
-            label_file=str(self._label_file(image)), image_file=str(image.path),
+            label_file=printable(str(self._label_file(image))),
+            image_file=printable(str(image.path)),
         )  # fmt: skip
 
     def _label_file(self, image: KnownImage) -> Any:

@@ -33,7 +33,7 @@ from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
 
 log = logging.getLogger(__name__)
 
-LARGEST_IMAGE = 2**29  # pixels of an image whose cells are held in memory
+LARGEST_IMAGE = 2**28  # pixels of an image whose cells are held in memory
 KEPT_BYTES = 2**29  # of documents in memory that are on disk too
 SECONDS_TO_FLUSH = 0.3  # after an edit, until its label image is written
 PATIENCE = 4  # times as long as writing took, until it is written again

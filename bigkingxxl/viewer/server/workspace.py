@@ -17,10 +17,12 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.io.annotations.run_cells import NumberedCells
+from bigkingxxl.texts import printable
 from bigkingxxl.viewer.contract import Cell, Origin, Settings
 from bigkingxxl.viewer.server.document import LARGEST_UINT16, compact, counts_of
 from bigkingxxl.viewer.server.pixels import ShownImage
 
+LONGEST_TYPE = 100
 Kind = Literal["run", "images", "dataset", "annotate"]
 
 
@@ -194,12 +196,17 @@ def start_of(
         is_known = score is not None and score == score
         own: Origin = origin if is_known or origin == "drawn" else "edited"
         known[number] = Cell(
-            origin=own, type=found.type_names[kind][:100],
+            origin=own, type=type_name(found.type_names[kind]),
             score=min(max(score, 0.0), 1.0) if is_known and score is not None else None,
         )  # fmt: skip
     return Start(
         labels, known, np.zeros(found.size, bool) if reviewed is None else reviewed, before
     )
+
+
+def type_name(text: str) -> str:
+    """The name of a cell type as it crosses the wire."""
+    return printable(text)[:LONGEST_TYPE]
 
 
 def numbered_map(cells: NumberedCells) -> NDArray[Any]:
