@@ -86,7 +86,9 @@ def test_measure_follows_and_leaves_the_predicted_label_image(corrected: Correct
     after = results(folder)
     assert numbers_of(folder / "measurements.csv", "i00") == [1, 3, 9]
     assert numbers_of(folder / "measurements.csv", "i01") == [*range(1, 13)]
-    unchanged = [name for name in before if name.startswith(("labels", "cells", "candidates"))]
+    kept = ("cells/i00.npz", "candidates/i00.npz", "labels/i00.tif", "labels/i01.tif")
+    unchanged = [name for name in before if name in kept]
+    assert len(unchanged) == len(kept)
     assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
     assert after["overlays/i00.png"] != before["overlays/i00.png"]
     assert remeasure(folder).skipped == 3

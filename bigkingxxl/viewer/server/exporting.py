@@ -118,7 +118,7 @@ class Exporting:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.parts[-1][0] != ".")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _new_folder(top: Path) -> Path:
