@@ -137,7 +137,8 @@ def load(
 
     Args:
         model: the name of a shipped model ("bundled", "sartorius", "open"), or a file
-                (.safetensors or .onnx; the latter needs no torch); or several of these;
+                (.safetensors or .onnx; the latter needs no torch; .ensemble, see
+                `inference.ensemble_file`); or several of these;
         weights: how much each of several models counts (default: all alike);
         device: auto, cpu, cuda or mps; scale: network pixels per image pixel;
         cell_type: the images' type where it is known;
@@ -146,6 +147,7 @@ def load(
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
     """
+    from bigkingxxl.inference.ensemble_file import SUFFIX, members_of
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.size.sizing import GivenSize
     from bigkingxxl.models import resolve_model
@@ -155,7 +157,10 @@ def load(
     if not isinstance(model, Path) and not len(model):
         raise InputError("no model is named, expected bundled, sartorius, open or a model file")
     names = [model] if isinstance(model, str | Path) else model
-    paths = [resolve_model(name) for name in names]
+    if any(Path(name).suffix.lower() == SUFFIX for name in names):
+        paths, weights = members_of(names, weights)
+    else:
+        paths = [resolve_model(name) for name in names]
     predictor, card = load_ensemble(
         paths, device, weights=weights, scale=scale, cell_type=cell_type, tile=tile
     )

@@ -69,6 +69,9 @@ COMMANDS: dict[str, Target] = {
     "report": Target(
         "bigkingxxl.cli.report:report", "One page on the cells of a run: counts, sizes, doubts."
     ),
+    "ensemble": Target(
+        "bigkingxxl.cli.ensemble:ensemble", "Keep several models and their weights as one file."
+    ),
     "calibrate": Target(
         "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
     ),

@@ -137,6 +137,7 @@ def predict(
     from bigkingxxl.cli.run_report import advice_on, show
     from bigkingxxl.cluster.job import Job, Loading
     from bigkingxxl.cluster.run import Sharing, predict_job
+    from bigkingxxl.inference.ensemble_file import expanded
     from bigkingxxl.inference.load_ensemble import ensemble_card
     from bigkingxxl.inference.size.sizing import GivenSize
     from bigkingxxl.models import read_card, resolve_model
@@ -159,6 +160,7 @@ def predict(
     with deadline.listening(), resumable():
         names = found_images(images, recursive=recursive, quiet=quiet)
         chosen = chosen_formats(split_names(formats))
+        model, weight = expanded(model, weight)
         models = [resolve_model(each) for each in model]
         changes = {} if flips is None else {"flips": flips}
         given.check([read_card(path) for path in models], "--")

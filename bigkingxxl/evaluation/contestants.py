@@ -14,15 +14,16 @@ from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions
 from bigkingxxl.files import write_json
+from bigkingxxl.inference.ensemble_file import SUFFIX, members_of
 from bigkingxxl.inference.load_ensemble import joint_card
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
-from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model
+from bigkingxxl.models import ModelCard, model_hash, read_card
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.shipped import shipped_model
 
-MODEL_SUFFIXES = (".onnx", ".safetensors")
+MODEL_SUFFIXES = (".onnx", ".safetensors", SUFFIX)
 TOGETHER = "+"  # joins the members of an ensemble
 NAMED = "="  # between a name and what it names
 COSTS = "costs.json"
@@ -36,11 +37,13 @@ class Contestant:
     Attributes:
         name: what tables call it.
         models: the files of a model or of an ensemble's members; () for results.
+        weights: how much each of them counts.
         place: the results; None for models.
     """
 
     name: str
     models: tuple[Path, ...] = ()
+    weights: tuple[float, ...] = ()
     place: Path | None = None
 
 
@@ -84,15 +87,20 @@ def _contestant(text: str) -> Contestant:
     place = Path(what)
     parts = what.split(TOGETHER)
     if not place.exists() and all(_is_model(part) for part in parts):
-        return Contestant(name or what, tuple(resolve_model(part) for part in parts))
+        return _models(name or what, parts)
     if place.is_file() and place.suffix.lower() in MODEL_SUFFIXES:
-        return Contestant(name or _short(place), (place,))
+        return _models(name or _short(place), [what])
     if not place.exists():
         raise InputError(
             f"there is nothing at {what}, expected a model, several joined by {TOGETHER}, a run's "
             "folder, or results (submission csv, COCO json, a folder of files of cells)"
         )
-    return Contestant(name or _short(place), (), place)
+    return Contestant(name or _short(place), place=place)
+
+
+def _models(name: str, parts: Sequence[str]) -> Contestant:
+    files, weights = members_of(parts)
+    return Contestant(name, tuple(files), tuple(weights))
 
 
 def _is_model(text: str) -> bool:
@@ -148,10 +156,12 @@ def run_model(
         ModelError: the process ended early; what it said is part of the sentence.
     """
     card = joint_card([read_card(path) for path in contestant.models])
-    key = fingerprint([*map(model_hash, contestant.models), str(dataset.root.resolve()), device])
+    parts = [*map(model_hash, contestant.models), *map(repr, contestant.weights)]
+    key = fingerprint([*parts, str(dataset.root.resolve()), device])
     folder = out / key[:16]
     task = {
-        "models": list(map(str, contestant.models)), "data": str(dataset.root), "ids": list(ids),
+        "models": list(map(str, contestant.models)), "weights": list(contestant.weights),
+        "data": str(dataset.root), "ids": list(ids),
         "out": str(folder), "device": device,
     }  # fmt: skip
     write_json(folder / "task.json", task)

@@ -31,7 +31,10 @@ def predict(task: Path) -> None:
     if not todo:
         return
     dataset = open_dataset(Path(settings["data"]))
-    predictor, _ = load_ensemble([Path(each) for each in settings["models"]], settings["device"])
+    predictor, _ = load_ensemble(
+        [Path(each) for each in settings["models"]], settings["device"],
+        weights=settings["weights"],
+    )  # fmt: skip
     # The first image finds nothing warm: it is predicted once before it is timed.
     predictor.candidates(dataset.source(todo[0]))
     for image_id in todo:

@@ -69,8 +69,7 @@ class Reported:
     @property
     def quality(self) -> float | None:
         """The quality to be expected of the image, where the model foretells it."""
-        value: float | None = getattr(self.summary, "expected_quality", None)
-        return value
+        return self.summary.expected_quality
 
 
 def write_run_report(path: Path, run: Run, *, title: str) -> None:

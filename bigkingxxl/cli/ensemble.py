@@ -1,0 +1,38 @@
+"""`bigkingxxl ensemble`: several models and their weights as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bigkingxxl.cli.answer import AsJson, print_json
+
+
+def ensemble(
+    models: Annotated[
+        list[str], typer.Argument(help="Model files, shipped names or other ensembles.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file, such as both.ensemble.")],
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="How much each model counts, in their order (default: all alike)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep several models and their weights as one file.
+
+    The file is named wherever a model is: `predict --model both.ensemble`, `compare both.ensemble
+    ...`, `bk.load("both.ensemble")`. It lists its models by their path seen from its own folder and
+    refuses a model that has changed since. The thresholds are those of the first model.
+    """
+    from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
+
+    write_ensemble(out, models, weight)
+    members = read_ensemble(out)
+    if as_json:
+        print_json({"ensemble": out, "models": [{"model": file, "weight": share}
+                                                for file, share in members]})  # fmt: skip
+    else:
+        typer.echo(f"{out}: " + ", ".join(f"{file} x {share:g}" for file, share in members))
