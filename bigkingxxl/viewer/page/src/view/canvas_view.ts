@@ -34,6 +34,8 @@ export class CanvasView {
   private panning: { x: number; y: number } | null = null;
   private spaceHeld = false;
   private frame = 0;
+  /** Whether image and cells were seen once: how long that takes is measured. */
+  private pictured = false;
   private document: Document | null = null;
   private stopListening: () => void = () => undefined;
   private readonly stops: (() => void)[] = [];
@@ -192,10 +194,12 @@ export class CanvasView {
     if (!document) return;
     const view = this.viewport.peek();
     const shown = views.shownBox(view, this.size, document.size);
-    this.drawImage(document, shown, view, ratio);
+    const seen = this.drawImage(document, shown, view, ratio);
     if (!app.look.hidden.peek()) {
       const complete = this.overlay.draw(context, shown, view, ratio, this.overlayOptions(document), PAINTING);
       if (!complete) this.redraw();
+      else if (seen && !this.pictured) performance.mark("first picture");
+      this.pictured ||= seen && complete;
       if (app.tool.peek() === "add") this.ghosts.draw(context, app.candidates.peek(), document, shown, view, ratio);
     }
     context.save();
@@ -211,16 +215,21 @@ export class CanvasView {
     Object.assign(canvas.dataset, { image: document.key, row: view.row, col: view.col, zoom: view.zoom });
   }
 
-  private drawImage(document: Document, shown: Box, view: Viewport, ratio: number): void {
+  /** False where nothing of the image has come yet. */
+  private drawImage(document: Document, shown: Box, view: Viewport, ratio: number): boolean {
     const { levels } = document.info;
     const wanted = Math.max(0, Math.floor(-Math.log2(view.zoom * ratio)));
     const finest = Math.min(wanted, levels.length - 1);
     this.context.imageSmoothingEnabled = view.zoom * ratio < 3;
     // From the coarsest, so that something is there before the finest has come.
-    for (const index of new Set([levels.length - 1, finest])) this.drawLevel(document, index, shown, view, ratio);
+    let drawn = false;
+    for (const index of new Set([levels.length - 1, finest]))
+      drawn = this.drawLevel(document, index, shown, view, ratio) || drawn;
+    return drawn;
   }
 
-  private drawLevel(document: Document, index: number, shown: Box, view: Viewport, ratio: number): void {
+  private drawLevel(document: Document, index: number, shown: Box, view: Viewport, ratio: number): boolean {
+    let drawn = false;
     const level = document.info.levels[index];
     const { channel, contrast } = this.app.look;
     const span = (this.app.folder.peek()?.tile_side ?? 512) * 2 ** index;
@@ -232,7 +241,9 @@ export class CanvasView {
         const [row0, col0] = [row * span, col * span];
         const box = { row0, col0, row1: row0 + tile.height * 2 ** index, col1: col0 + tile.width * 2 ** index };
         place(this.context, tile, box, view, ratio);
+        drawn = true;
       }
+    return drawn;
   }
 
   /** What the server is asked for: intensities between the channel's own limits, or the user's. */
