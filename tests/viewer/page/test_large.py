@@ -10,11 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.viewer.page import browser as patience
 from tests.viewer.page.browser import Viewer, Window, until
 from tests.viewer.page.grids import grid_dataset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of 10,000 x 10,000 pixels is read as a whole when it is opened."""
+    monkeypatch.setattr(patience, "SECONDS", 240)
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ function Notices({ app }: { app: App }): JSX.Element {
     <div class="notices">
       {app.preview.value && <div class="notice">Trying thresholds: nothing is changed yet.</div>}
       {!document && !app.opening.value && app.folder.value && <div class="notice centre">{app.images.value.length ? "Choose an image on the left." : "There are no images in this folder."}</div>}
+      {app.opening.value && <div class="notice slow">Opening {app.images.value.find((each) => each.key === app.opening.value)?.name ?? "the image"} …</div>}
       {entry?.state === "waiting" && <div class="notice">The cells of this image are still being found.</div>}
       {entry?.state === "failed" && <div class="notice bad">{entry.failure}</div>}
       {entry?.warnings.map((each) => <div key={each} class="notice">{each}</div>)}

@@ -148,6 +148,7 @@ export class App {
   /** Whether the cells may be changed now; says why not. */
   mayEdit(): Document | null {
     const document = this.document.value;
+    if (this.opening.value) this.messages.tell("The image is being opened: one moment.");
     if (!document || this.opening.value) return null;
     const reason =
       this.readOnly.value ||

@@ -196,7 +196,7 @@ export class CanvasView {
     const shown = views.shownBox(view, this.size, document.size);
     const seen = this.drawImage(document, shown, view, ratio);
     if (!app.look.hidden.peek()) {
-      const complete = this.overlay.draw(context, shown, view, ratio, this.overlayOptions(document), PAINTING);
+      const complete = this.overlay.draw(context, shown, view, ratio, () => this.overlayOptions(document), PAINTING);
       if (!complete) this.redraw();
       else if (seen && !this.pictured) performance.mark("first picture");
       this.pictured ||= seen && complete;
@@ -234,13 +234,14 @@ export class CanvasView {
     const { channel, contrast } = this.app.look;
     const span = (this.app.folder.peek()?.tile_side ?? 512) * 2 ** index;
     const feed = this.feed(document, channel.peek());
+    const halvings = Math.max(0, Math.floor(-Math.log2(view.zoom * ratio * 2 ** index)));
     for (let row = Math.floor(shown.row0 / span); row * span < shown.row1 && row < level.rows; row++)
       for (let col = Math.floor(shown.col0 / span); col * span < shown.col1 && col < level.cols; col++) {
-        const tile = this.images.get(feed, level, row, col, contrast.peek());
+        const tile = this.images.get(feed, level, row, col, contrast.peek(), halvings);
         if (!tile) continue;
         const [row0, col0] = [row * span, col * span];
         const box = { row0, col0, row1: row0 + tile.height * 2 ** index, col1: col0 + tile.width * 2 ** index };
-        place(this.context, tile, box, view, ratio);
+        place(this.context, tile.picture, box, view, ratio);
         drawn = true;
       }
     return drawn;

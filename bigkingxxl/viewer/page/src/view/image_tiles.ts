@@ -21,10 +21,20 @@ interface Tile {
   readonly rgb: boolean;
   readonly pixels: ImageData;
   readonly canvas: HTMLCanvasElement;
+  /** The same at half the size, a quarter ...: made when the image is seen from afar. */
+  halves: HTMLCanvasElement[];
   table: string;
 }
 
+export interface ShownTile {
+  readonly picture: HTMLCanvasElement;
+  /** Of the tile at full size. */
+  readonly width: number;
+  readonly height: number;
+}
+
 const LIMIT = 400;
+const SMALLEST = 16;
 
 export class ImageTiles {
   private readonly tiles = new Map<string, Tile | "loading" | "failed">();
@@ -36,21 +46,18 @@ export class ImageTiles {
     this.failed = failed;
   }
 
-  /** A tile ready to be drawn, or undefined while it is under way. */
-  get(feed: Feed, level: Level, row: number, col: number, contrast: Contrast, fetchIt = true): HTMLCanvasElement | undefined {
+  /** A tile ready to be drawn, halved so often, or undefined while it is under way. */
+  get(feed: Feed, level: Level, row: number, col: number, contrast: Contrast, halvings: number): ShownTile | undefined {
     const name = `${feed.key} ${feed.channel} ${feed.low} ${feed.high} ${level.level} ${row} ${col}`;
     const tile = this.tiles.get(name);
-    if (tile === undefined && fetchIt) void this.load(name, feed, level, row, col);
+    if (tile === undefined) void this.load(name, feed, level, row, col);
     if (tile === undefined || typeof tile === "string") return undefined;
     // The newest is last, so that the one not used for longest is forgotten first.
     this.tiles.delete(name);
     this.tiles.set(name, tile);
     shade(tile, feed, contrast);
-    return tile.canvas;
-  }
-
-  get isLoading(): boolean {
-    return [...this.tiles.values()].includes("loading");
+    const { width, height } = tile.canvas;
+    return { picture: halved(tile, halvings), width, height };
   }
 
   private async load(name: string, feed: Feed, level: Level, row: number, col: number): Promise<void> {
@@ -67,7 +74,7 @@ export class ImageTiles {
       context.drawImage(bitmap, 0, 0);
       bitmap.close();
       const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-      this.tiles.set(name, { rgb: channel === "rgb", pixels, canvas, table: "" });
+      this.tiles.set(name, { rgb: channel === "rgb", pixels, canvas, halves: [], table: "" });
       this.forget();
     } catch (error) {
       this.tiles.set(name, "failed");
@@ -91,10 +98,27 @@ export function contextOf(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   return context;
 }
 
+function halved(tile: Tile, halvings: number): HTMLCanvasElement {
+  let picture = tile.canvas;
+  for (let i = 0; i < halvings && Math.min(picture.width, picture.height) > SMALLEST; i++)
+    picture = tile.halves[i] ??= half(picture);
+  return picture;
+}
+
+function half(picture: HTMLCanvasElement): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.ceil(picture.width / 2), Math.ceil(picture.height / 2)];
+  const context = contextOf(canvas);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
 function shade(tile: Tile, feed: Feed, contrast: Contrast): void {
   const name = `${contrast.low} ${contrast.high} ${contrast.gamma}`;
   if (tile.table === name) return;
   tile.table = name;
+  tile.halves = [];
   const table = brightness(feed, contrast);
   const source = new Uint32Array(tile.pixels.data.buffer);
   const shown = new Uint32Array(source.length);

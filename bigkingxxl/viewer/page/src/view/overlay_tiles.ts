@@ -54,7 +54,7 @@ export class OverlayTiles {
     shown: Box,
     view: Viewport,
     ratio: number,
-    options: OverlayOptions,
+    optionsNow: () => OverlayOptions,
     budget: number,
   ): boolean {
     const { document } = this;
@@ -63,13 +63,14 @@ export class OverlayTiles {
     const span = SIDE * 2 ** scale;
     const end = performance.now() + budget;
     let complete = true;
+    let options: OverlayOptions | undefined;
     context.imageSmoothingEnabled = true;
     for (let row = Math.floor(shown.row0 / span); row * span < shown.row1; row++)
       for (let col = Math.floor(shown.col0 / span); col * span < shown.col1; col++) {
         const name = `${scale} ${row} ${col}`;
         let tile = this.tiles.get(name);
         if (!tile || tile.stale || tile.look !== this.look) {
-          if (performance.now() < end) tile = this.paint(name, document, scale, row, col, options, tile);
+          if (performance.now() < end) tile = this.paint(name, document, scale, row, col, (options ??= optionsNow()), tile);
           else complete = false;
         }
         if (tile) place(context, tile.canvas, tile.box, view, ratio);
