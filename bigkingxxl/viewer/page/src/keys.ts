@@ -132,7 +132,7 @@ const byName = new Map(BINDINGS.flatMap((binding) => binding.keys.map((key) => [
 
 function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button"].includes(target.type);
+  if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
   return target.isContentEditable || target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
 }
 
@@ -141,7 +141,7 @@ const OWN_KEYS = new Set(["Enter", "Space", "ArrowUp", "ArrowDown", "ArrowLeft",
 
 function isOwn(event: KeyboardEvent, name: string): boolean {
   const { target } = event;
-  return target instanceof HTMLElement && target.closest("button, summary, [role=row], [role=option], [role=tab], a, dialog") !== null && OWN_KEYS.has(name);
+  return target instanceof HTMLElement && target.closest("button, input, summary, [role=row], [role=option], [role=tab], a, dialog") !== null && OWN_KEYS.has(name);
 }
 
 export function listenToKeys(app: App, view: () => CanvasView | null): () => void {
