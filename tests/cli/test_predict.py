@@ -381,7 +381,7 @@ def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--format", "label"], "no format 'label', did you mean 'labels'?"),
-        (["--format", "labels,tiff"], "no format 'tiff'; known are labels, overlay"),
+        (["--format", "labels,tiff"], "no format 'tiff'; known are labels, "),
         (["--flips", "3"], "--flips is 3, expected 1, 2 or 4"),
         (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
         (["--scale", "nan"], "--scale is nan"),
