@@ -302,7 +302,8 @@ class Candidate(Wire):
     """A cell that the model saw and that was not taken.
 
     Attributes:
-        index: in the stored candidates; box: row0, col0, row1, col1, half-open.
+        index: in the stored candidates, those of a second look behind them.
+        box: row0, col0, row1, col1, half-open.
         runs: place and length of each run of pixels, one after the other.
     """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.reader import ImageResult, Run, open_run
@@ -88,6 +89,14 @@ class RunWorkspace(Workspace):
         if not self.store.place(CANDIDATES, image.name).is_file():
             return None
         return self._result(image).candidates
+
+    def source(self, image: KnownImage) -> ImageSource:
+        """An image as the run opened it.
+
+        Raises:
+            InputError: it is gone or cannot be read.
+        """
+        return self._result(image).source
 
     def _result(self, image: KnownImage) -> ImageResult:
         try:

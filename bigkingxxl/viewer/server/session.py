@@ -23,6 +23,8 @@ from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.document import compact
 from bigkingxxl.viewer.server.events import Events
+from bigkingxxl.viewer.server.faint import Faint
+from bigkingxxl.viewer.server.of_run import RunWorkspace
 from bigkingxxl.viewer.server.pixels import (
     TILE_SIDE,
     WHOLE_LIMIT,
@@ -63,6 +65,7 @@ class Session:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.events = Events()
+        self.faint = Faint()
         self.shelf = Shelf(workspace, lambda: self.events.add("folder"))
         self._on_disk: dict[str, _Corrected] = {}
         self._shown: OrderedDict[str, ShownImage] = OrderedDict()
@@ -378,12 +381,23 @@ class Session:
             return False
         return candidates is not None and len(candidates) > 0
 
+    def _all_candidates(self, image: KnownImage) -> Candidates | None:
+        """Those that are stored, and what a second look shows."""
+        stored = self.workspace.candidates(image)
+        run = getattr(self.workspace, "done", self.workspace)
+        if stored is None or not isinstance(run, RunWorkspace):
+            return stored
+        faint = self.faint.candidates(run, image)
+        if faint is None or faint.type_names != stored.type_names:
+            return stored
+        return Candidates.concatenate([stored, faint])
+
     def candidates(self, key: str) -> wire.CandidateList:
         """See `contract.CandidateList`."""
         from bigkingxxl.inference.selection import mask_nms, masks_above
 
         image = self.image(key)
-        found = self.workspace.candidates(image)
+        found = self._all_candidates(image)
         if found is None or len(found) == 0:
             return wire.CandidateList(candidates=())
         order = np.argsort(-found.score, kind="stable")[: 4 * CANDIDATES_SHOWN]
