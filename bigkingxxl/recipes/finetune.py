@@ -33,5 +33,5 @@ training = {
     "varied_share": 0.15,
 }
 varied_images = 12
-finish = {"start_share": 0.3}
+finish = {"start_share": 0.5}
 finetune = {"checks": 2, "check_share": 0.5}
