@@ -185,7 +185,9 @@ class LargeImage:
         """
         path, seen = self.image.path, self.plan.seen
         try:
-            is_same = Stamp.of(path, seen).sha256 == seen.sha256
+            # A file is read again only where its time or length is another than last time.
+            now = Stamp.of(path) if path.is_dir() else self.store.stamp(path, seen)
+            is_same = now.sha256 == seen.sha256
         except OSError as error:
             raise ImageError(f"{path} cannot be read any more: {os.strerror(error.errno or 0)}") \
                 from error  # fmt: skip
@@ -309,7 +311,8 @@ class _Finish:
         if missing:
             self._write(missing, found)
         summary = before
-        if summary is None or not is_summed or missing:
+        # Who only measures again knows nothing new of how the image looks.
+        if summary is None or not is_summed or (missing and self.work.predictor is not None):
             summary = self._summarise(
                 [kind for kind in wanted if kind not in LARGE_FORMATS],
                 is_corrected="labels" in left and found["labels"].state is State.CHANGED,

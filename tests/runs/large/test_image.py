@@ -22,6 +22,7 @@ from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.qupath import read_geojson
 from bigkingxxl.io.images import open_image
 from bigkingxxl.overlaps import iou_pairs
+from bigkingxxl.runs.remeasure import remeasure
 from tests.runs.large.blobs import Blobs, contents, field, image_of, predict, small_blocks
 
 SIZE = (300, 350)
@@ -150,3 +151,22 @@ def test_windows_of_labels_are_read_alone(
     part = open_image(tmp_path / "out" / "labels" / "large.tif").read(Window(100, 50, 120, 90))
     whole = tifffile.imread(tmp_path / "out" / "labels" / "large.tif")
     assert np.array_equal(part[0], whole[100:120, 50:90])
+
+
+def test_measuring_again_makes_further_formats_and_keeps_the_rest(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    out = tmp_path / "out"
+    predict(
+        image, out, formats=("labels", "measurements"), judge=lambda *_: Judgement(0.5, ("odd",))
+    )
+    before = contents(out)
+    result = remeasure(out, ["qupath"])
+    assert not result.failed
+    after = contents(out)
+    assert {name: after[name] for name in before if name != "run.json"} == {
+        name: content for name, content in before.items() if name != "run.json"
+    }
+    assert (out / "qupath" / "large.geojson").is_file()
+    assert "odd" in rows_of(out / "summary.csv")[0]["warnings"]
