@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -69,6 +69,13 @@ def anchor(name: str) -> str:
 def link(name: str, text: str | None = None) -> str:
     """A link to an image's place in the page."""
     return f'<a href="#{anchor(name)}">{escape(name if text is None else text)}</a>'
+
+
+def image_name(name: str, pictured: Container[str]) -> str:
+    """A link to an image's picture; without one, the name, to which links to the image lead."""
+    if name in pictured:
+        return link(name)
+    return f'<span id="{anchor(name)}">{escape(name)}</span>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: Sequence[int] = ()) -> str:

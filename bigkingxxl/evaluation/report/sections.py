@@ -17,7 +17,7 @@ from bigkingxxl.evaluation.metrics.recall_size import EDGES, RecallBySize
 from bigkingxxl.evaluation.metrics.registry import find_metrics
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked
 from bigkingxxl.evaluation.report.charts import COLOURS, Axis, Chart
-from bigkingxxl.evaluation.report.page import chart, heading, link, paragraph, table
+from bigkingxxl.evaluation.report.page import chart, heading, image_name, paragraph, table
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
 
 # What every report shows, besides the metrics that were asked for.
@@ -266,7 +266,7 @@ def images_section(shown: Sequence[Shown], pictured: Mapping[str, str]) -> list[
     for place in order.tolist():
         name = first.scores.ids[place]
         pair = first.evaluation.pairs[name]
-        cells = [link(name) if name in pictured else name, pair.cell_type or "",
+        cells = [image_name(name, pictured), pair.cell_type or "",
                  str(len(pair.truth_areas))]  # fmt: skip
         for each in shown:
             own = each.evaluation.pairs[name]

@@ -21,7 +21,7 @@ from bigkingxxl.evaluation.report.gallery import DOUBTFUL, LONGEST_SIDE, cells_p
 from bigkingxxl.evaluation.report.page import (
     chart,
     heading,
-    link,
+    image_name,
     paragraph,
     picture,
     table,
@@ -215,7 +215,7 @@ def _gallery(order: Sequence[Reported], pictures: dict[str, str]) -> list[str]:
 def _table(order: Sequence[Reported], pictures: dict[str, str]) -> str:
     rows = [
         (
-            link(image.name) if image.name in pictures else image.name,
+            image_name(image.name, pictures),
             str(len(image.cells)), share(image.doubt), _number(image.quality, 2),
             _number(image.summary.confluence_percent, 1), _number(image.summary.median_area, 0),
             "; ".join(image.summary.warnings),

@@ -181,6 +181,19 @@ def test_a_comparison_is_one_page_too(tmp_path: Path) -> None:
     assert len(page.pictures) == 2 * len(NAMES)
 
 
+def test_images_without_a_picture_are_named_and_led_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluation: Evaluation
+) -> None:
+    monkeypatch.setattr("bigkingxxl.evaluation.report.evaluation_report.MOST_PICTURES", 2)
+    write_evaluation_report(tmp_path / "r.html", evaluation, source, title="t")
+    page = Page(tmp_path / "r.html")
+    assert len(page.pictures) == 2
+    assert page.needs_nothing_else
+    assert "4 more images have no picture here" in page.text
+    assert page.tags.isdisjoint({"b", "i"})
+    assert page.places >= {anchor(name) for name in NAMES}
+
+
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (0.5, 0.95), (-200, 30), (0, 7), (1e-4, 2e-4), (0, 1e6), (3, 3.0001)]
 )
