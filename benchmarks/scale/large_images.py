@@ -108,7 +108,7 @@ def compared(split: Instances, unsplit: Instances, core: int) -> dict[str, Any]:
     for axis, length in enumerate(unsplit.size):
         for line in range(core, length, core):
             at_seam |= (boxes[:, axis] < line + NEAR) & (boxes[:, axis + 2] > line - NEAR)
-    shares = {"cells_unsplit": len(unsplit), "cells_split": len(split)}
+    shares: dict[str, Any] = {"cells_unsplit": len(unsplit), "cells_split": len(split)}
     for name, some in (("seams", at_seam), ("elsewhere", ~at_seam)):
         shares[f"cells_{name}"] = int(some.sum())
         shares[f"share_above_0.9_{name}"] = round(float((best[some] > 0.9).mean()), 4)

@@ -185,7 +185,8 @@ class _Run:
             self.result.removed += forget_alone(self.store, alone, path)
         images = [RunImage(each, path, getattr(each, "frame", None)) for each in sources]
         own = [self._own_units(file, index, image) for index, image in enumerate(images)]
-        self.extra.append(sum(map(len, own)) - 1)
+        finishes = sum(any(unit.block is not None for unit in units) for units in own)
+        self.extra.append(sum(map(len, own)) + finishes - 1)
         for image, units in zip(images, own, strict=True):
             if image.name in self.names:
                 again = f"{path} holds a second image '{image.name}': give it a run of its own"
