@@ -51,7 +51,6 @@ class ImagePair:
         overlaps: the pairs of an annotated and a predicted cell that share pixels.
         truth_areas, predicted_areas: int64[N] and int64[M], pixels of each cell.
         clash: where predicted cells overlap each other (row, column), None where none do.
-        truth_covers, predicted_covers: annotated pixels of the image under cells of either.
         annotated: pixels of the image that are annotated.
         cell_type: the type of most annotated cells, or None.
         named: False where the predictions leave the image out.
@@ -65,8 +64,6 @@ class ImagePair:
     truth_areas: Int64
     predicted_areas: Int64
     clash: tuple[int, int] | None = None
-    truth_covers: int = 0
-    predicted_covers: int = 0
     annotated: int = 0
     cell_type: str | None = None
     named: bool = True
@@ -118,8 +115,6 @@ class ImagePair:
             truth_areas,
             predicted_areas,
             None if clash is None else divmod(clash, truth.size[1]),
-            _covered(one, ignored),
-            _covered(two, ignored),
             pixels if ignored is None else pixels - int(ignored.sum()),
             cell_type,
             named,
@@ -151,7 +146,6 @@ class ImagePair:
         pairs, truth_areas, predicted_areas = label_overlaps(truth, predicted)
         return cls(
             image_id, (truth.shape[0], truth.shape[1]), pairs, truth_areas, predicted_areas,
-            truth_covers=int(truth_areas.sum()), predicted_covers=int(predicted_areas.sum()),
             annotated=truth.size, _source=(truth, predicted),
         )  # fmt: skip
 
@@ -171,6 +165,14 @@ class ImagePair:
     def scored(self) -> Instances:
         """Scored masks, maybe overlapping, where there are any; else the predicted cells."""
         return self.predicted if self._masks is None else self._masks
+
+    @cached_property
+    def covered(self) -> tuple[int, int]:
+        """Annotated pixels of the image under annotated and under predicted cells, each once."""
+        first, second = (
+            _covered(sorted_runs(cells), self.ignored) for cells in (self.truth, self.predicted)
+        )
+        return first, second
 
     @cached_property
     def truth_centres(self) -> Float64:

@@ -37,7 +37,8 @@ class ConfluenceError(Metric):
         """See `Metric.terms`: one, the difference, its square and its size."""
         if not pair.annotated:
             return 0, 0, 0, 0
-        gap = 100 * (pair.predicted_covers - pair.truth_covers) / pair.annotated
+        truth, predicted = pair.covered
+        gap = 100 * (predicted - truth) / pair.annotated
         return 1, gap, gap * gap, abs(gap)
 
     def ratio(self, sums: Float64) -> Float64:
