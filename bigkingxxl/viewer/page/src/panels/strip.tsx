@@ -65,7 +65,7 @@ export function Strip({ app }: { app: App }): JSX.Element {
               event.currentTarget.blur();
             }}
           >
-            <option value="error">what needs eyes most</option>
+            <option value="error">expected error</option>
             <option value="name">name</option>
             <option value="count">number of cells</option>
           </select>

@@ -72,6 +72,12 @@ export function paintZoomed(
       if (solid === 0) continue;
       if (fill !== 0)
         for (let r = 0; r < zoom; r++) result.fill(fill, corner + r * wide, corner + r * wide + zoom);
+      // Where a border turns, its corner belongs to it: else slanted borders look dotted.
+      const [right, below] = [corner + zoom - 1, corner + (zoom - 1) * wide];
+      if (labels[at - across - 1] !== id) result[corner] = solid;
+      if (labels[at - across + 1] !== id) result[right] = solid;
+      if (labels[at + across - 1] !== id) result[below] = solid;
+      if (labels[at + across + 1] !== id) result[below + zoom - 1] = solid;
       const thick = solid === SELECTED ? Math.min(zoom, 2) : 1;
       for (let t = 0; t < thick; t++) {
         const [top, bottom] = [corner + t * wide, corner + (zoom - 1 - t) * wide];
