@@ -60,7 +60,7 @@ def test_cells_are_shown_selected_and_removed(
     # From the cell to the table.
     window.press("Escape")
     window.click(row, col)
-    assert window.selected == "Cell 7"
+    until(lambda: window.selected == "Cell 7")
     assert window.page.locator(".table-row[aria-selected=true]").first.inner_text().startswith("7")
     window.focus()
     window.press("Delete")

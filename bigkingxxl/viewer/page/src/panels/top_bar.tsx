@@ -62,7 +62,7 @@ function Saving({ app }: { app: App }): JSX.Element {
         <button type="button" class="pill bad" title={`${problem} Your changes are kept in this browser and are sent as soon as may be. Click to try now.`} onClick={() => app.retrySaving()}>
           {unsent === 1 ? "1 change is" : `${unsent} changes are`} not saved yet
         </button>
-      ) : unsent ? (
+      ) : unsent || app.working.value ? (
         <span class="quiet">Saving …</span>
       ) : (
         <span class="quiet">Saved</span>

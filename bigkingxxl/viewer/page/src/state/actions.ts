@@ -78,7 +78,7 @@ export function stepImage(app: App, by: 1 | -1): void {
 export async function acceptAll(app: App): Promise<boolean> {
   const document = app.mayEdit();
   if (!document) return false;
-  await document.ensureReviewed(document.labels.bounds);
+  await app.during(document.ensureReviewed(document.labels.bounds));
   return app.change(tools.review(document.reviewed, document.labels.bounds, 1));
 }
 

@@ -43,6 +43,8 @@ export class App {
   readonly hovered = signal(0);
   readonly addedTypes = signal<readonly string[]>([]);
   readonly saving = signal<OutboxState>({ unsent: 0, problem: "" });
+  /** Changes that wait for the part of a large image that they concern. */
+  readonly working = signal(0);
   /** The largest job of its kind that is looked at side by side, or "". */
   readonly comparing = signal("");
   readonly helpOpen = signal(false);
@@ -177,12 +179,22 @@ export class App {
     return true;
   }
 
+  /** Work that ends in a change: until then not all is saved. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    this.working.value++;
+    try {
+      return await work;
+    } finally {
+      this.working.value--;
+    }
+  }
+
   undo(): Promise<void> {
-    return (this.stepping = this.stepping.then(() => this.step("undo")));
+    return (this.stepping = this.stepping.then(() => this.during(this.step("undo"))));
   }
 
   redo(): Promise<void> {
-    return (this.stepping = this.stepping.then(() => this.step("redo")));
+    return (this.stepping = this.stepping.then(() => this.during(this.step("redo"))));
   }
 
   private async step(which: "undo" | "redo"): Promise<void> {

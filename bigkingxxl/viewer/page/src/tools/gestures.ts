@@ -40,7 +40,7 @@ export function cellAt(app: App, { row, col }: Point): number {
 
 /** Load what a change needs, then make it of the cells as they are then. */
 async function change(app: App, document: Document, box: Box, make: () => Change | Refusal): Promise<boolean> {
-  await document.ensure(box);
+  await app.during(document.ensure(box));
   return app.document.value === document && app.change(make());
 }
 
@@ -85,6 +85,15 @@ class SelectGesture implements Gesture {
       this.app.selected.value = new Set([...before, ...inside]);
       return;
     }
+    void this.pick(before);
+  }
+
+  /** The part of a large image that is clicked may still be on its way. */
+  private async pick(before: ReadonlySet<number>): Promise<void> {
+    const [row, col] = [Math.floor(this.start.at.row), Math.floor(this.start.at.col)];
+    const box = { row0: row, col0: col, row1: row + 1, col1: col + 1 };
+    if (this.document.labels.missing(box).length) await this.document.ensure(box);
+    if (this.app.shown.value !== this.document) return;
     const id = cellAt(this.app, this.start.at);
     const selected = new Set(before);
     if (id && !selected.delete(id)) selected.add(id);
@@ -127,7 +136,7 @@ class BrushGesture implements Gesture {
 
   end(press: Press): void {
     this.move(press);
-    this.painting = this.painting.then(() => this.finish());
+    this.painting = this.app.during(this.painting.then(() => this.finish()));
   }
 
   cancel(): void {
