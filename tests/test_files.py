@@ -110,7 +110,7 @@ def test_where_a_file_is_in_the_way_one_sentence_says_so(tmp_path: Path) -> None
         pytest.raises(OutputError, match="cannot be written"),
         whole_file(tmp_path / "folder") as temporary,
     ):
-        temporary.mkdir()
+        temporary.write_text("x", encoding="utf-8")
     assert names(tmp_path) == ["file", "folder"]
     with pytest.raises(OutputError, match="cannot be made a folder"):
         make_folder(tmp_path / "file")
