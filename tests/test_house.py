@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "timm", "lightning", "pytorch_lightning", "monai", "cellpose",
          "numba")  # fmt: skip
 COMMANDS = ("data", "train", "predict", "tables", "measure", "evaluate", "compare", "report",
-            "ensemble", "tune", "export", "import-weights", "demo", "models",
+            "template", "ensemble", "tune", "export", "import-weights", "demo", "models",
             "recipes")  # fmt: skip
 
 

@@ -57,6 +57,9 @@ COMMANDS: dict[str, Target] = {
     "tables": Target(
         "bigkingxxl.cli.tables:tables", "Make the tables of a run that was done in shards."
     ),
+    "template": Target(
+        "bigkingxxl.cli.template:template", "Scripts for SLURM, Nextflow and Snakemake."
+    ),
     "measure": Target(
         "bigkingxxl.cli.measure:measure", "Measure cells again after label images were corrected."
     ),

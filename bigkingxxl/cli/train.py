@@ -68,6 +68,10 @@ def train(
         bool, typer.Option("--json-lines", help="Of finetune: progress and result, a JSON a line.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices per machine that share each batch.")
+    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, started by srun or torchrun.")] = 1,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
@@ -92,17 +96,24 @@ def train(
     folder = out or Path("runs") / Path(config).stem
     if recipe.finetune is not None:
         check_finetune(fold, folds, leave_out, stage)
+        refuse_several(devices * nodes)
         annotated = say_of(open_datasets(data, skip_bad=skip_bad))
         tune(recipe, annotated, folder, stage=stage, resume=resume, device=device,
              as_json=as_json, json_lines=json_lines, quiet=quiet)  # fmt: skip
         return
     refuse_finetune(config, stage, json_lines)
     from bigkingxxl.training import run
+    from bigkingxxl.training.devices import Devices
 
+    shared = Devices(devices, nodes)
+    is_first = shared.rank == 0
+    dataset = open_datasets(data, leave_out or (), skip_bad=skip_bad)
     result = run.train(
-        recipe, say_of(open_datasets(data, leave_out or (), skip_bad=skip_bad)), folder,
-        fold=fold, folds_file=folds, device=device, resume=resume, quiet=quiet,
+        recipe, say_of(dataset) if is_first else dataset, folder, fold=fold, folds_file=folds,
+        device=device, resume=resume, quiet=quiet, devices=shared,
     )  # fmt: skip
+    if not is_first:
+        return
     if as_json:
         print_json({"model": result.model, "epochs": result.epochs, "minutes": result.minutes,
                     "map": result.score, "in_sample": result.chosen or not result.kept_back,
@@ -139,6 +150,14 @@ def check_finetune(
             )
     if stage not in (None, "all", "settings"):
         raise InputError(f"--stage is '{stage}', expected 'settings' or 'all'")
+
+
+def refuse_several(devices: int) -> None:
+    """Refuse to fine-tune on several devices: its trainings are minutes long."""
+    from bigkingxxl.errors import InputError
+
+    if devices > 1:
+        raise InputError("fine-tuning runs on one device: leave --devices and --nodes out")
 
 
 def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:

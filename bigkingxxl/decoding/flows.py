@@ -17,6 +17,7 @@ from bigkingxxl.decoding.losses import binary_cross_entropy, dice, gaps, known_m
 from bigkingxxl.decoding.scores import scored_candidates
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.settings import Settings
+from bigkingxxl.whole_batch import over_devices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -240,7 +241,7 @@ def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
 
     targets = targets.nan_to_num()
     surprise = -(targets * functional.log_softmax(logits.float(), dim=1)).sum()
-    return surprise / targets.sum().clamp(min=1)
+    return over_devices(surprise) / over_devices(targets.sum()).clamp(min=1)
 
 
 def boundary(label_map: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bigkingxxl.whole_batch import over_devices
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,7 +18,7 @@ SMOOTHING = 1e-5
 def known_mean(values: Tensor, *, targets: Tensor) -> Tensor:
     """Mean of the values whose targets of the same shape are not NaN; 0 where there are none."""
     known = ~targets.isnan()
-    return (values * known).sum() / known.sum().clamp(min=1)
+    return over_devices((values * known).sum()) / over_devices(known.sum().float()).clamp(min=1)
 
 
 def gaps(*, logits: Tensor, targets: Tensor) -> Tensor:
@@ -44,6 +46,6 @@ def dice(*, logits: Tensor, targets: Tensor) -> Tensor:
     probability = logits.float().sigmoid() * ~targets.isnan()
     targets = targets.nan_to_num()
     axes = (0, 2, 3)
-    shared = (probability * targets).sum(axes)
-    total = probability.sum(axes) + targets.sum(axes)
+    shared = over_devices((probability * targets).sum(axes))
+    total = over_devices(probability.sum(axes) + targets.sum(axes))
     return (1 - (2 * shared + SMOOTHING) / (total + SMOOTHING)).mean()

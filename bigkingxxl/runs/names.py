@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 LONGEST_NAME = 200  # bytes; the endings of all formats and 255 bytes in all fit
@@ -16,6 +17,7 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"\\|?*]|%(?=[0-9A-Fa-f]{2})")
 DOT = re.compile(r"(?i)\.(?=(tif|png|csv|zip|geojson|npy|npz|json|zarr|blocks)$)")
 
 
+@lru_cache(maxsize=1024)  # each result and record of an image asks for it
 def place_of(image_id: str) -> PurePosixPath:
     """The name of an image as a relative path; two names never share one.
 

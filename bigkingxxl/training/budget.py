@@ -20,11 +20,13 @@ class Budget:
 
     Attributes:
         wall, cpu: seconds spent by the parts before this one.
+        agreed: the share that several processes last agreed on; None where there is one.
         reserved_wall, reserved_cpu: seconds that a validation takes; 0 as long as none is measured.
     """
 
     def __init__(self, training: TrainingSettings) -> None:
         self.training = training
+        self.agreed: float | None = None
         self.wall = self.cpu = self.reserved_wall = self.reserved_cpu = 0.0
         self._wall_began, self._cpu_began = time.monotonic(), cpu_seconds()
         self._validation_began = self._wall_began, self._cpu_began
@@ -43,7 +45,14 @@ class Budget:
         return self.cpu + cpu_seconds() - self._cpu_began
 
     def used(self) -> float:
-        """Share of the time for learning that is spent; from 1 on it is over; 0 without a limit."""
+        """Share of the time for learning that is spent; from 1 on it is over; 0 without a limit.
+
+        Where several processes train together it is what they agreed on last.
+        """
+        return self.own() if self.agreed is None else self.agreed
+
+    def own(self) -> float:
+        """The same by this process's own clock."""
         limits = (
             (self.training.max_minutes, self.reserved_wall, self.seconds),
             (self.training.max_cpu_minutes, self.reserved_cpu, self.cpu_seconds),

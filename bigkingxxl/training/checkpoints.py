@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import CANNOT_WRITE, make_folder, whole_file
+from bigkingxxl.training.devices import agreed
 from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.run_folder import last_checkpoint
 
@@ -176,7 +177,11 @@ class Checkpoints(Checkpoint):
         """Keep the state now and then; the validation that follows the last batch keeps its own."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
-        if self.stop or time.monotonic() - self.saved > 60 * self.minutes:
+        is_due = time.monotonic() - self.saved > 60 * self.minutes
+        signum, due = agreed((self.stop.signum or 0, is_due), pl_module.device)
+        if signum and not self.stop:  # another process of this training was signalled
+            self.stop.signum = int(signum)
+        if self.stop or due:
             self._save_last(trainer)
         self.stop.check()
 
@@ -219,7 +224,8 @@ class Checkpoints(Checkpoint):
         if is_best:
             # First of all: a last state must not name a best score whose weights are not there.
             trainer.save_checkpoint(best)
-        if not (is_best and linked(best, last)):
+        is_linked = is_best and trainer.is_global_zero and linked(best, last)
+        if not trainer.strategy.broadcast(is_linked):
             trainer.save_checkpoint(last)
         self.saved = time.monotonic()
 

@@ -22,6 +22,7 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.training.devices import ALONE, Devices
 from bigkingxxl.training.interrupt import start_worker
 from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.sizes import type_diameters
@@ -265,12 +266,20 @@ def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
 class EpochSampler(Sampler[int]):
     """Indices of one epoch's crops; Lightning sets the epoch.
 
+    Of several devices each has its part of every batch.
+
+    Args:
+        batch_size: of all devices together, which share it evenly; rank: which of them this is.
+
     Attributes:
-        done: crops of this epoch that were learnt before, by a run that goes on.
+        done: crops of this epoch that this device learnt before, in a run that goes on.
     """
 
-    def __init__(self, crops_per_epoch: int) -> None:
+    def __init__(
+        self, crops_per_epoch: int, batch_size: int = 1, rank: int = 0, devices: int = 1
+    ) -> None:
         self.crops_per_epoch, self.epoch, self.done = crops_per_epoch, 0, 0
+        self.batch_size, self.rank, self.devices = batch_size, rank, devices
 
     def begin_at(self, epoch: int, done: int) -> None:
         """Go on within an epoch: worker processes draw ahead before Lightning sets it."""
@@ -282,11 +291,17 @@ class EpochSampler(Sampler[int]):
             self.epoch, self.done = epoch, 0
 
     def __len__(self) -> int:
-        return self.crops_per_epoch
+        return self.crops_per_epoch // self.devices
 
     def __iter__(self) -> Iterator[int]:
         start = self.epoch * self.crops_per_epoch
-        return iter(range(start + self.done, start + self.crops_per_epoch))
+        return iter([start + each for each in self._own()][self.done :])
+
+    def _own(self) -> Iterator[int]:
+        """The crops of an epoch that are this device's, counted from 0."""
+        for first in range(0, self.crops_per_epoch, self.batch_size):
+            share = min(self.batch_size, self.crops_per_epoch - first) // self.devices
+            yield from range(first + self.rank * share, first + (self.rank + 1) * share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,24 +316,27 @@ class Collate:
         return Batch(torch.stack(images), self.method.collate(targets), *map(torch.stack, others))
 
 
-def crop_loader(crops: Any) -> DataLoader[Any]:
+def crop_loader(crops: Any, devices: Devices = ALONE) -> DataLoader[Any]:
     """Batches of crops; one worker process draws them while the network learns.
 
     Args:
         crops: items are an image, its targets and maybe a crop without annotation.
     """
-    return epoch_loader(crops, crops.recipe.training, Collate(crops.method))
+    return epoch_loader(crops, crops.recipe.training, Collate(crops.method), devices)
 
 
 def epoch_loader(
-    items: Dataset[Any], training: TrainingSettings, collate: Callable[[Any], Any]
-) -> DataLoader[Any]:
+    items: Dataset[Any], training: TrainingSettings, collate: Callable[[Any], Any],
+    devices: Devices = ALONE,
+) -> DataLoader[Any]:  # fmt: skip
     """Batches of an epoch's items, prepared by worker processes."""
     workers = training.workers
     return DataLoader(
         items,
-        batch_size=training.batch_size,
-        sampler=EpochSampler(training.crops_per_epoch),
+        batch_size=training.batch_size // devices.count,
+        sampler=EpochSampler(
+            training.crops_per_epoch, training.batch_size, devices.rank, devices.count
+        ),
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,

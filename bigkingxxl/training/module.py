@@ -10,6 +10,7 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
@@ -25,6 +26,7 @@ from bigkingxxl.models import Model, ModelCard
 from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.device_images import DeviceImages
+from bigkingxxl.training.devices import agreed, are_several, gathered, own_part
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.selection import label
@@ -112,12 +114,18 @@ class TrainingModule(L.LightningModule):
 
         A training whose time was over, and that was validated, stays over.
         """
+        self._agree()
         if self.was_validated and self.budget.used() >= 1:
             self.trainer.should_stop = True
             return
         if self.budget.is_limited and self.budget.reserved_wall == 0:
             self._try_validation()
         self._freeze_statistics()
+
+    def _agree(self) -> None:
+        """Let all processes of the training go by the same clock."""
+        if are_several():
+            (self.budget.agreed,) = agreed((self.budget.own(),), self.device)
 
     def on_train_epoch_start(self) -> None:
         """A mean loss of its own."""
@@ -185,6 +193,7 @@ class TrainingModule(L.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the training when its time is over, but for the last validation."""
+        self._agree()
         self._end_if_over()
 
     def _end_if_over(self) -> None:
@@ -266,8 +275,14 @@ class TrainingModule(L.LightningModule):
             board: Any = self.logger.experiment
             board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
 
+    def val_dataloader(self) -> Any:
+        """The ids of the images that this process predicts after each epoch."""
+        return DataLoader(own_part(self.validation_ids), batch_size=None)  # type: ignore[arg-type]
+
     def on_validation_epoch_end(self) -> None:
         """Score the predicted images with the competition's metric."""
+        found = gathered(self.predicted)
+        self.predicted = {each: found[each] for each in self.validation_ids if each in found}
         types = {image_id: label(self.data, image_id) for image_id in self.predicted}
         truth = {image_id: self.truth[image_id] for image_id in self.predicted}
         score = competition_map(truth, self.predicted, types)

@@ -22,9 +22,11 @@ from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import choose_device
+from bigkingxxl.locks import locked
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.models import save_model
+from bigkingxxl.networks.shared_norms import share_norms
 from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
@@ -39,6 +41,7 @@ from bigkingxxl.training.checkpoints import (
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
 from bigkingxxl.training.device_images import DeviceImages, warped_channels
+from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarted
 from bigkingxxl.training.images import RunImages, choose_images, with_types
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.interrupt import StopRequest
@@ -60,6 +63,8 @@ from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.trainer import make_trainer
 from bigkingxxl.training.unlabelled_crops import WithUnlabelled
 from bigkingxxl.training.views import ViewDraws, Views
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
+    devices: Devices = ALONE,
 ) -> TrainingResult:
     """Train a model and write it to `out`/model.safetensors.
 
@@ -104,8 +110,14 @@ def train(
             or -1 where a data set without a split of its own is smaller than the recipe's
             `small_set`.
         resume: go on from `out`/checkpoints/last.ckpt, losing at most a few minutes; the result is
-            that of a run that was never broken off.
+            that of a run that was never broken off. A training that torchrun or SLURM starts
+            again goes on by itself.
         callbacks: Lightning's, that watch or change the training.
+        devices: how many share the training; each is a process that calls this. The processes of
+            the machine are started here, unless torchrun or srun did.
+
+    Returns:
+        What the first process writes; the others end before it has written the model.
     Raises:
         InputError: no annotated cells, images of other channels, a model to start from that does
             not fit, a run folder in use, nothing to resume, other settings than the run began with.
@@ -114,7 +126,10 @@ def train(
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     budget, stop = Budget(recipe.training), StopRequest()
-    check_folder(out, resume)
+    devices.check(recipe)
+    resume = resume or (was_restarted() and last_checkpoint(out).is_file())
+    if devices.rank == 0:
+        check_folder(out, resume)
     start = load_start(recipe)
     data = with_types(data, recipe.training.untyped)
     images = choose_images(recipe, data, fold, folds_file)
@@ -130,18 +145,30 @@ def train(
     L.seed_everything(recipe.seed, verbose=False)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
-    write_run(out, recipe, data, images)
+    if devices.rank == 0:
+        write_run(out, recipe, data, images)
     crops = training_crops(recipe, data, images, method, out)
     device = choose_device(device)
     pool = device_images(crops, unlabelled, device)
     taught = None if pool else taught_crops(crops, unlabelled, out, device)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
+    if devices.count > 1 and recipe.training.feed == "device":
+        log.warning("feed=device draws noise batch by batch: other noise than on one device")
     module = kind(method, recipe, card, data, images.shown, start, pool, budget)
     if taught is not None:
         module.teacher = CropTeacher.of(taught.teacher, method, device)
+    if devices.count > 1:
+        share_norms(module.network)
     pull = [Pull(recipe.training.pull)] if start and recipe.training.pull > 0 else []
-    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, [*pull, *callbacks])
-    fit(trainer, module, batches(taught or crops, unlabelled, pool), out, resume, stop)
+    callbacks = [*pull, *callbacks]
+    trainer = make_trainer(
+        recipe, out, device, quiet, images.chooses, stop, callbacks, devices
+    )
+    fit(trainer, module, batches(taught or crops, unlabelled, pool, devices), out, resume, stop)
+    disconnect()
+    if devices.rank > 0:
+        return TrainingResult(out / "model.safetensors", module.score, images.chooses,
+                              images.keeps_back, module.epochs, module.seconds() / 60)  # fmt: skip
     return finish(module, out, images, start, device)
 
 
@@ -199,8 +226,9 @@ def training_crops(
     places = [Path(each) for each in recipe.replay]
     if recipe.varied_images:
         places.append(out / "varied")
-        if not (places[-1] / ANNOTATIONS).is_file():
-            synthesize(places[-1], SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
+        with locked(out / ".varied.lock"):  # by the first of several processes
+            if not (places[-1] / ANNOTATIONS).is_file():
+                synthesize(places[-1], SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
     others = open_datasets(places)
     return MixedCrops(crops, CropDataset(others, others.ids, method, recipe),
                       recipe.training.varied_share)  # fmt: skip
@@ -243,14 +271,15 @@ def batches(
     crops: CropDataset | MixedCrops | TaughtCrops,
     unlabelled: Sequence[Path],
     pool: DeviceImages | None,
+    devices: Devices = ALONE,
 ) -> DataLoader[Any]:
     """What the module trains on: batches of crops, or `Views` of a pool on its device."""
     if isinstance(crops, TaughtCrops):
-        return epoch_loader(crops, crops.recipe.training, TaughtCollate(crops.method))
+        return epoch_loader(crops, crops.recipe.training, TaughtCollate(crops.method), devices)
     if pool is None:
-        return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops)
+        return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops, devices)
     draws = ViewDraws(pool.viewed, crops.recipe)
-    return epoch_loader(draws, crops.recipe.training, Views.of)
+    return epoch_loader(draws, crops.recipe.training, Views.of, devices)
 
 
 def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:
@@ -287,14 +316,13 @@ def fit(
         OutputError: the disk is full.
     """
     keep_freed_memory()
-    ids: DataLoader[Any] = DataLoader(list(module.validation_ids), batch_size=None)  # type: ignore[arg-type]
     last = last_checkpoint(out) if resume else None
     if last is not None:
         crops.sampler.begin_at(*crops_done(last, crops.batch_size))
     with warnings.catch_warnings(), stop.listening(), sentences_of_disks(out):
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")
-        trainer.fit(module, crops, ids, ckpt_path=last)
+        trainer.fit(module, crops, ckpt_path=last)
 
 
 def finish(

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -34,6 +34,8 @@ def alone_in_folder(
 ) -> Callable[Concatenate[First, Second, Path, Rest], Result]:
     """Let a function that trains into the folder `out`, its third argument, have it to itself.
 
+    Of the processes of one training the first holds it.
+
     What is interrupted says how to go on.
     """
 
@@ -41,9 +43,12 @@ def alone_in_folder(
     def alone(
         first: First, second: Second, out: Path, /, *args: Rest.args, **options: Rest.kwargs
     ) -> Result:
-        with locked(out):
-            clear_temporaries(out)
-            clear_temporaries(last_checkpoint(out).parent)
+        devices: Any = options.get("devices")
+        is_first = devices is None or devices.rank == 0
+        with locked(out) if is_first else nullcontext():
+            if is_first:
+                clear_temporaries(out)
+                clear_temporaries(last_checkpoint(out).parent)
             try:
                 return train(first, second, out, *args, **options)
             except KeyboardInterrupt as end:
@@ -106,14 +111,22 @@ def _take(path: Path) -> int:
 
 
 def _me() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T"),
+            "job": _job()}  # fmt: skip
+
+
+def _job() -> str:
+    """The job of a cluster that this is, "" without one; started again it has the same number."""
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID") or ""
 
 
 def _refuse_if_held(path: Path, descriptor: int) -> None:
     holder = _holder(descriptor)
     host = holder.get("host", "")
     who = f"process {holder.get('pid', '?')} on {host or '?'}, since {holder.get('since', '?')}"
-    if host not in ("", socket.gethostname()):
+    # A job that lost its machine and goes on with another one left its lock behind.
+    is_same_job = holder.get("job", "") == _job() != ""
+    if host not in ("", socket.gethostname()) and not is_same_job:
         raise InputError(
             f"{path.parent}: another training may be at work here ({who}): wait for it, choose "
             f"another --out, or remove {path} if it has ended"

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import (
     WeightAveraging,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from bigkingxxl.training.checkpoints import Checkpoints, WholeFiles
+from bigkingxxl.training.devices import ALONE, Devices
 from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.recipe import Recipe
 
@@ -25,6 +25,7 @@ from bigkingxxl.training.recipe import Recipe
 def make_trainer(
     recipe: Recipe, out: Path, device: str, quiet: bool, chooses: bool, stop: StopRequest,
     more: Sequence[Callback] = (),
+    devices: Devices = ALONE,
 ) -> L.Trainer:  # fmt: skip
     """The trainer of a run folder.
 
@@ -33,6 +34,7 @@ def make_trainer(
         chooses: the validation score keeps the best checkpoint and ends the training; else only
             the last checkpoint is kept.
         more: further callbacks; they come first, so that averages see what they do.
+        devices: how many share the training.
     """
     training = recipe.training
     patience = training.patience if chooses else None
@@ -40,24 +42,25 @@ def make_trainer(
     callbacks += [Checkpoints(out, training.checkpoint_minutes, patience, stop)]
     if training.averaging > 0:
         callbacks.append(WeightAveraging(avg_fn=warm_average(training.averaging)))
+    quiet = quiet or devices.rank > 0
+    options = devices.trainer_options(device)
     shows_bar = not quiet and sys.stderr.isatty()
     if not quiet:
         callbacks.append(TimeLeftBar(refresh_rate=10) if shows_bar else EpochLines())
     return L.Trainer(
         accelerator="gpu" if device == "cuda" else device,
-        devices=1,
         precision="bf16-mixed" if training.precision == "bf16" and device != "mps" else "32-true",
         max_epochs=training.epochs,
         # A module that steps by itself clips by itself.
         gradient_clip_val=training.clip_norm if recipe.adversarial is None else None,
         callbacks=callbacks,
-        # Whatever starts the process (Slurm, ...): one training is one process.
-        plugins=[WholeFiles(), LightningEnvironment()],
+        plugins=[WholeFiles(), *options.pop("plugins")],
         logger=TensorBoardLogger(out, name="lightning_logs"),
         log_every_n_steps=min(10, -(-training.crops_per_epoch // training.batch_size)),
         num_sanity_val_steps=0,
         enable_progress_bar=shows_bar,
         enable_model_summary=False,
+        **options,
     )
 
 

@@ -1,0 +1,26 @@
+"""`bigkingxxl template`: scripts for clusters, to be adapted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def template(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="slurm, slurm-train, nextflow or snakemake; none lists them."),
+    ] = None,
+) -> None:
+    """Print a script that runs predictions or a training on a cluster.
+
+    `bigkingxxl template slurm > slurm.sh` makes a file to adapt; how to run it stands at its top.
+    """
+    from bigkingxxl.cluster.templates import TEMPLATES, read_template
+
+    if name is None:
+        for each, (_, what) in TEMPLATES.items():
+            typer.echo(f"{each:12} {what}")
+        return
+    typer.echo(read_template(name), nl=False)

@@ -1,0 +1,26 @@
+"""Scripts for the engines that laboratories have, as files to adapt."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from bigkingxxl.errors import InputError
+from bigkingxxl.settings import nearest
+
+TEMPLATES = {
+    "slurm": ("slurm.sh", "predictions as a SLURM array, with requeue, and the tables after it"),
+    "slurm-train": ("slurm-train.sh", "one training on several GPUs and nodes of SLURM"),
+    "nextflow": ("nextflow.nf", "predictions as a Nextflow workflow"),
+    "snakemake": ("snakemake.smk", "predictions as a Snakemake workflow"),
+}
+
+
+def read_template(name: str) -> str:
+    """The text of a script.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in TEMPLATES:
+        raise InputError(f"there is no template '{name}'{nearest(name, TEMPLATES)}")
+    return resources.files(__name__).joinpath(TEMPLATES[name][0]).read_text("utf-8")

@@ -1,0 +1,81 @@
+"""Batch norms whose statistics are of the whole batch, where several devices share it.
+
+torch's own do so on GPUs alone; timm's carry an activation that torch's conversion loses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+
+from bigkingxxl.whole_batch import over_devices
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over the parts that all devices have."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        """float[B, C, h, w], normalised."""
+        if not self.training:
+            return super().forward(input)
+        return normalised(self, input)
+
+
+class SharedBatchNormAct2d(BatchNormAct2d):
+    """The same, followed by timm's activation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float[B, C, h, w], normalised and activated."""
+        if not self.training:
+            activated: Tensor = super().forward(x)
+            return activated
+        found: Tensor = self.act(self.drop(normalised(self, x)))
+        return found
+
+
+def normalised(norm: Any, images: Tensor) -> Tensor:
+    """What `nn.BatchNorm2d` in training makes of the whole batch; running statistics follow."""
+    import torch
+
+    with torch.autocast(images.device.type, enabled=False):
+        values = images.float()
+        axes, shape = (0, 2, 3), (1, -1, 1, 1)
+        count = values.new_tensor(values.numel() / values.shape[1])
+        sums = over_devices(torch.cat((values.sum(axes), count[None])))
+        total = sums[-1].detach()
+        mean = sums[:-1] / total
+        centred = values - mean.view(shape)
+        variance = over_devices(centred.square().sum(axes)) / total
+        found = centred * (variance.view(shape) + norm.eps).rsqrt()
+        if norm.affine:
+            found = found * norm.weight.view(shape) + norm.bias.view(shape)
+        if norm.track_running_stats and norm.running_mean is not None:
+            with torch.no_grad():
+                norm.num_batches_tracked += 1
+                own = norm.momentum
+                share = 1.0 / float(norm.num_batches_tracked) if own is None else own
+                norm.running_mean.lerp_(mean.detach(), share)
+                unbiased = variance.detach() * total / (total - 1).clamp(min=1)
+                norm.running_var.lerp_(unbiased, share)
+    same: Tensor = found.to(images.dtype)
+    return same
+
+
+def share_norms(network: nn.Module) -> int:
+    """Let a network's batch norms share their statistics; how many there are.
+
+    Raises:
+        TypeError: one is of a kind that is not known here.
+    """
+    kinds = {nn.BatchNorm2d: SharedBatchNorm2d, BatchNormAct2d: SharedBatchNormAct2d}
+    count = 0
+    for layer in network.modules():
+        if not isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            continue
+        if type(layer) not in kinds:
+            raise TypeError(f"a batch norm of the kind {type(layer).__name__} cannot be shared")
+        layer.__class__ = kinds[type(layer)]
+        count += 1
+    return count

@@ -1,0 +1,117 @@
+"""The templates in a real SLURM of one node, and in Snakemake where it is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from bigkingxxl.cli import main
+from bigkingxxl.cluster.templates import TEMPLATES, read_template
+from bigkingxxl.errors import InputError
+from tests.cluster import slurm
+from tests.threshold import results
+from tests.tiny_onnx import blobs, save_tiny_onnx
+
+ROOT = Path(__file__).parents[2]
+COUNT = 40
+
+
+def environment(more: dict[str, str] | None = None) -> dict[str, str]:
+    """In which `bigkingxxl` is this checkout's."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, **(more or {}), "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of images whose name has a space in it, beside a model."""
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    for index in range(COUNT):
+        Image.fromarray(blobs(index % 12, seed=index)).save(folder / f"i{index:02d}.png")
+    save_tiny_onnx(tmp_path / "tiny.onnx")
+    return folder
+
+
+def alone(images: Path, *options: str) -> dict[str, bytes]:
+    """What one process makes of them."""
+    out = images.parent / "alone"
+    command = ["predict", str(images), "--out", str(out), "--quiet", *options]
+    done = CliRunner().invoke(main.app, command)
+    assert done.exit_code == 0, done.output
+    return results(out)
+
+
+def written(out: Path) -> dict[str, bytes]:
+    """The results, without the logs of jobs."""
+    return {name: content for name, content in results(out).items()
+            if not name.endswith(".log") and not name.startswith(".")}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.skipif(not slurm.is_there(), reason="needs slurm-wlm and munge, and to be root")
+def test_an_array_of_which_one_job_is_queued_again(images: Path, tmp_path: Path) -> None:
+    options = ["--model", str(tmp_path / "tiny.onnx"), "--format", "labels,measurements,summary"]
+    expected = alone(images, *options)
+    script, out = tmp_path / "predict.sh", tmp_path / "my cells"
+    script.write_text(read_template("slurm"))
+    with slurm.running(tmp_path / "slurm") as extra:
+        own = environment(extra) | {"SHARDS": "3", "TIME": "10"}
+        told = subprocess.run(
+            ["bash", str(script), str(images), str(out), *options], env=own, text=True,
+            capture_output=True, check=True, cwd=tmp_path,
+        ).stdout  # fmt: skip
+        array, tables = (part.split()[-1] for part in told.strip().split(","))
+        # As SLURM does when the time of a job is nearly over.
+        records = out / "records" / "summary"
+        slurm.wait_for(lambda: records.is_dir() and any(records.iterdir()))
+        slurm.told(["scancel", "--signal=USR1", f"{array}_1"], own)
+        slurm.wait_for(lambda: not slurm.told(["squeue", "-h", "-j", f"{array},{tables}"], own),
+                       seconds=600)  # fmt: skip
+        state = slurm.told(["scontrol", "show", "job", tables], own)
+    assert "ExitCode=0:0" in state, state
+    logs = "".join(path.read_text() for path in out.glob("slurm-*.log"))
+    assert "exit code 75" in logs, logs
+    assert written(out) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.skipif(shutil.which("snakemake") is None, reason="needs snakemake")
+def test_a_snakemake_workflow(images: Path, tmp_path: Path) -> None:
+    options = ["--model", str(tmp_path / "tiny.onnx")]
+    expected = alone(images, *options, "--format", "labels,overlay,summary")
+    script, out = tmp_path / "workflow.smk", tmp_path / "my cells"
+    script.write_text(read_template("snakemake"))
+    config = [f"images={images}", f"out={out}", "shards=2", f"options={' '.join(options)}"]
+    command = ["snakemake", "-s", str(script), "--cores", "2", "--config", *config]
+    done = subprocess.run(command, env=environment(), cwd=tmp_path, text=True,
+                          capture_output=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert written(out) == expected
+
+
+def test_templates_are_printed() -> None:
+    listed = CliRunner().invoke(main.app, ["template"])
+    assert listed.exit_code == 0
+    for name in TEMPLATES:
+        assert name in listed.stdout
+        told = CliRunner().invoke(main.app, ["template", name])
+        assert told.exit_code == 0
+        assert told.stdout == read_template(name)
+        assert "bigkingxxl" in told.stdout
+    with pytest.raises(InputError, match="snakemake"):
+        read_template("snakemak")
+
+
+@pytest.mark.parametrize("name", ["slurm", "slurm-train"])
+def test_shell_templates_are_shell(name: str) -> None:
+    subprocess.run(["bash", "-n"], input=read_template(name), text=True, check=True)
