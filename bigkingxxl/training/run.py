@@ -161,9 +161,7 @@ def train(
         share_norms(module.network)
     pull = [Pull(recipe.training.pull)] if start and recipe.training.pull > 0 else []
     callbacks = [*pull, *callbacks]
-    trainer = make_trainer(
-        recipe, out, device, quiet, images.chooses, stop, callbacks, devices
-    )
+    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, callbacks, devices)
     fit(trainer, module, batches(taught or crops, unlabelled, pool, devices), out, resume, stop)
     disconnect()
     if devices.rank > 0:
