@@ -9,6 +9,8 @@
 #   make page-long tests of the page that take minutes (needs Chromium)
 #   make notebooks run the notebooks on a few simulated images
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
+#   make cluster   runs on a SLURM of one node, on Dask, and trainings on two devices (needs root,
+#                  slurm-wlm and munge for SLURM; starts all of it, and stops it again)
 #   make demo      the whole road once [DATA=a folder of data]
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
@@ -26,7 +28,7 @@ QUICK := tests/io/annotations tests/io/tables tests/runs/test_names.py tests/run
 	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
 		model_bytes operating_points overlaps papers provenance rle settings shipped texts widths))
 
-.PHONY: install check test coverage docs page page-long fuzz lint notebooks cellpose demo format
+.PHONY: install check test coverage docs page page-long fuzz lint notebooks cellpose cluster demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -102,6 +104,13 @@ $(CELLPOSE)/.installed: pyproject.toml $(STAMP)
 	VIRTUAL_ENV= $(BIN)/uv pip install --python $(CELLPOSE)/bin/python -e '.[cellpose,dev]' \
 		|| $(CELLPOSE)/bin/python -m pip install -e '.[cellpose,dev]'
 	touch $@
+
+# Snakemake has an environment of its own: it brings a great deal.
+CLUSTER := .venv-cluster
+cluster: $(STAMP)
+	test -x $(CLUSTER)/bin/snakemake || { $(PYTHON) -m venv $(CLUSTER) && \
+		$(CLUSTER)/bin/python -m pip install --quiet snakemake; } || true
+	PATH="$$PATH:$(CURDIR)/$(CLUSTER)/bin" $(BIN)/python -m pytest -m cluster --durations=10
 
 demo: $(STAMP)
 	$(BIN)/bigkingxxl demo $(if $(DATA),--data "$(DATA)")

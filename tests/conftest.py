@@ -28,6 +28,15 @@ settings.register_profile("fuzz", settings.get_profile("same"), derandomize=Fals
 settings.load_profile(os.environ.get("BIGKINGXXL_EXAMPLES", "same"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what starts a cluster, unless it is asked for."""
+    if "cluster" in config.getoption("-m"):
+        return
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            item.add_marker(pytest.mark.skip(reason="starts a cluster: make cluster"))
+
+
 @pytest.fixture(scope="session")
 def sartorius() -> Path:
     """The challenge's data in Kaggle's layout; tests that need it are skipped without."""

@@ -186,13 +186,18 @@ class _Drive:
             self.busy.append(task)
         elif done.parts:
             self._share(task, done.parts)
-        elif done.outcome is not None:
-            self._keep(task, done.outcome)
-        elif task.image is not None:
-            key = (task.file, task.image)
+        else:
+            if done.outcome is not None:
+                self._keep(task, done.outcome)
+            if task.image is not None and task.block != FINISH:
+                self._block_ended(task, (task.file, task.image))
+
+    def _block_ended(self, task: Task, key: tuple[int, int]) -> None:
+        """After the last block of a large image comes what finishes it."""
+        if self.units_left[key] > 0:
             self.units_left[key] -= 1
-            if not self.units_left[key]:
-                self._later([replace(task, block=FINISH)])
+            if self.units_left[key] == 0:
+                self._later([replace(task, block=FINISH, if_ready=not self.shard.is_whole)])
 
     def _keep(self, task: Task, outcome: Outcome) -> None:
         if task.image is None and not self.shard.has_unit(task.file, len(self.files), 0):

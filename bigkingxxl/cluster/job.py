@@ -20,7 +20,7 @@ from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.unit import Outcome, RunImage, Work, fail, is_for_all
-from bigkingxxl.runs.units import do_unit, finish_image, units_of
+from bigkingxxl.runs.units import do_unit, finish_image, is_ready, units_of
 
 FINISH = -1  # the block that stands for the end of a large image
 
@@ -122,6 +122,7 @@ class Task:
         image: which image of the file; None for whatever it holds.
         block: which unit of the image, `FINISH` for what follows them all.
         wait: for another process that is at work on it.
+        if_ready: end a large image only where all its blocks are done, by whichever shard.
     """
 
     file: int
@@ -130,6 +131,7 @@ class Task:
     image: int | None = None
     block: int = 0
     wait: bool = False
+    if_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,8 @@ class Station:
                 return Done(task, parts=parts)
         source = sources[task.image or 0]
         image = RunImage(source, task.path, getattr(source, "frame", None))
+        if task.block == FINISH and task.if_ready and not is_ready(self.store, work, image):
+            return Done(task)
         if task.block == FINISH:
             outcome = finish_image(self.store, work, image, wait=task.wait)
             return Done(task, outcome, is_busy=outcome is None)

@@ -239,6 +239,8 @@ class _Run:
             return None
         if not self.shard.is_whole and not is_ready(self.store, self.work, image):
             return None
+        if not self.shard.is_whole and not is_ready(self.store, self.work, image):
+            return None
         outcome = finish_image(self.store, self.work, image, wait=False)
         if outcome is None:
             self.busy.append(partial(finish_image, self.store, self.work, image))

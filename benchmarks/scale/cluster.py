@@ -1,0 +1,189 @@
+"""What sharing a run out costs: the store per unit, a second process, a shard, a Dask task.
+
+    python -m benchmarks.scale.cluster store --units 10000
+    python -m benchmarks.scale.cluster workers --images 1000 [--side 256]
+    python -m benchmarks.scale.cluster overhead
+
+Each adds its figures to benchmarks/results/scale_cluster.json. On a machine that does other things
+CPU seconds are what counts; the wall clock and the load beside the measurement are kept as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.bench_cells import RESULTS
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.cluster.job import Job, Loading
+from bigkingxxl.cluster.run import Sharing, predict_job
+from bigkingxxl.files import write_json
+from bigkingxxl.images import ImageSource
+from bigkingxxl.models import ModelCard
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.provenance import provenance
+from bigkingxxl.runs.folder import run_settings
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.store import RunStore
+from bigkingxxl.runs.tables import make_tables
+from bigkingxxl.simulate import simulate_field
+
+FILE = RESULTS / "scale_cluster.json"
+SIDE = 32
+
+
+class Nothing:
+    """A predictor that sees no cell, at once."""
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        """None."""
+        return Candidates.empty(source.shape, ("cell",))
+
+
+class NoModel(Loading):
+    """Loads a predictor that sees nothing."""
+
+    def load(self) -> tuple[Any, ModelCard]:
+        """It and an empty card."""
+        return Nothing(), ModelCard(method="compact", settings={}, type_names=("cell",))
+
+
+def empty_job(out: Path) -> Job:
+    """A run of one format whose units cost nothing but the store."""
+    selection, reading = Selection(OperatingPoints()), Reading()
+    settings = run_settings("empty", selection, ["labels", "summary"], reading=reading.as_json())
+    return Job(out, settings, selection, reading, NoModel((), ()))
+
+
+def small_images(folder: Path, count: int) -> dict[Path, str]:
+    """So many images of 32 x 32 pixels, none constant, in folders of a thousand."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for index in range(count):
+        place = folder / f"{index // 1000:03d}" / f"i{index:06d}.png"
+        if index % 1000 == 0:
+            place.parent.mkdir(parents=True)
+        Image.fromarray(rng.integers(0, 255, (SIDE, SIDE), np.uint8)).save(place, compress_level=0)
+        files[place] = f"{place.parent.name}/{place.stem}"
+    return files
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of its children that ended."""
+    found = [resource.getrusage(who)
+             for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]  # fmt: skip
+    return sum(each.ru_utime + each.ru_stime for each in found)
+
+
+def timed(work: Any) -> dict[str, float]:
+    """CPU and wall seconds of some work, and the load of the machine then."""
+    began, wall = cpu(), time.monotonic()
+    work()
+    return {"cpu_s": round(cpu() - began, 3), "wall_s": round(time.monotonic() - wall, 3),
+            "load": round(os.getloadavg()[0], 1)}  # fmt: skip
+
+
+def measure_store(units: int) -> dict[str, Any]:
+    """Empty units through the store: done, found done, and their tables alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        files, out = small_images(Path(folder) / "images", units), Path(folder) / "out"
+        job = empty_job(out)
+        found: dict[str, Any] = {
+            "first": timed(lambda: predict_job(job, files, Sharing())),
+            "nothing_to_do": timed(lambda: predict_job(job, files, Sharing())),
+            "tables": timed(lambda: make_tables(RunStore(out))),
+        }
+    for each in found.values():
+        each["cpu_ms_per_unit"] = round(1e3 * each["cpu_s"] / units, 3)
+    return {f"{units}": found}
+
+
+def command(*options: str) -> list[str]:
+    """`bigkingxxl predict` as a process of one thread."""
+    return [sys.executable, "-m", "bigkingxxl", "predict", *options, "--quiet"]
+
+
+def run(*options: str) -> dict[str, float]:
+    """CPU and wall seconds of a command."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = lambda: subprocess.run(command(*options), check=True, env=environment,  # noqa: E731
+                                  stdout=subprocess.DEVNULL)  # fmt: skip
+    return timed(done)
+
+
+def measure_workers(images: int, side: int) -> dict[str, Any]:
+    """A folder of simulated images on one process and on two; one thread each."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "images"
+        place.mkdir()
+        for index in range(images):
+            field = simulate_field("cort", size=(side, side), seed=index)
+            Image.fromarray(np.asarray(field.image)).save(place / f"i{index:04d}.png")
+        one = run(str(place), "--out", f"{folder}/one", "--model", "open")
+        two = run(str(place), "--out", f"{folder}/two", "--model", "open", "--workers", "2")
+    return {"images": images, "side": side, "one": one, "two": two,
+            # Two free cores finish in half of the CPU time of two processes, which share evenly.
+            "speedup_from_cpu": round(2 * one["cpu_s"] / two["cpu_s"], 3),
+            "speedup_by_the_clock": round(one["wall_s"] / two["wall_s"], 3)}  # fmt: skip
+
+
+def measure_overhead(tasks: int) -> dict[str, Any]:
+    """What a shard and a Dask task cost beside their units."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = small_images(Path(folder) / "images", tasks)
+        one = next(iter(files))
+        start = run(str(one), "--out", f"{folder}/start", "--model", "open")
+        # Of a folder of so many images, a shard that has one of them.
+        shard = run(str(Path(folder) / "images"), "--out", f"{folder}/shard", "--model", "open",
+                    "--shard", f"1/{tasks}")  # fmt: skip
+        own = timed(lambda: predict_job(empty_job(Path(folder) / "a"), files, Sharing()))
+        dask = timed(lambda: predict_job(empty_job(Path(folder) / "b"), files,
+                                         Sharing(scheduler="local:1")))  # fmt: skip
+        fewer = dict(list(files.items())[: tasks // 10])
+        start_dask = timed(lambda: predict_job(empty_job(Path(folder) / "c"), fewer,
+                                               Sharing(scheduler="local:1")))  # fmt: skip
+    more = tasks - tasks // 10
+    per_dask = 1e3 * (dask["cpu_s"] - start_dask["cpu_s"]) / more
+    return {
+        "one_image": start, "shard_of_one_image": shard, "tasks": tasks, "in_process": own,
+        "dask": dask, "dask_of_a_tenth": start_dask,
+        "dask_cpu_ms_per_task": round(per_dask - 1e3 * own["cpu_s"] / tasks, 3),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure one part and keep it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=("store", "workers", "overhead"))
+    parser.add_argument("--units", type=int, default=10000)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--tasks", type=int, default=500)
+    options = parser.parse_args()
+    known = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    if options.part == "store":
+        found = {**known.get("store", {}), **measure_store(options.units)}
+    elif options.part == "workers":
+        found = measure_workers(options.images, options.side)
+    else:
+        found = measure_overhead(options.tasks)
+    print(json.dumps(found, indent=2))
+    write_json(FILE, {**known, options.part: found, "measured": provenance()})
+
+
+if __name__ == "__main__":
+    main()
