@@ -19,10 +19,10 @@ from torch import nn
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import InputError
-from bigkingxxl.training.checkpoints import last_checkpoint
 from bigkingxxl.training.crops import EpochSampler
 from bigkingxxl.training.devices import Devices, was_restarted
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run_folder import last_checkpoint
 
 ROOT = Path(__file__).parents[2]
 RECIPE = {
@@ -154,7 +154,7 @@ def test_norms_alone_are_the_usual_ones() -> None:
             first, second = usual(images), shared(images)
             assert torch.allclose(first, second, atol=1e-5)
             slopes = [torch.autograd.grad(each.pow(3).sum(), images)[0] for each in (first, second)]
-            assert torch.allclose(*slopes, atol=1e-3)
+            assert torch.allclose(slopes[0], slopes[1], atol=1e-3)
         assert torch.allclose(usual.running_mean, shared.running_mean, atol=1e-6)
         assert torch.allclose(usual.running_var, shared.running_var, atol=1e-5)
         assert torch.allclose(usual.eval()(images), shared.eval()(images), atol=1e-5)
