@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import InputError
+from bigkingxxl.training.checkpoints import best_checkpoint, load_checkpoint
 from bigkingxxl.training.crops import EpochSampler
 from bigkingxxl.training.devices import Devices, was_restarted
 from bigkingxxl.training.recipe import Recipe
@@ -59,11 +59,14 @@ def ended(arguments: list[str]) -> str:
     return done.stdout
 
 
-def assert_alike(one: Path, other: Path, tolerance: float) -> None:
-    first, second = (load_file(each / "run" / "model.safetensors") for each in (one, other))
-    assert first.keys() == second.keys()
-    for name, tensor in first.items():
-        assert torch.allclose(tensor.float(), second[name].float(), atol=tolerance), name
+def losses(folder: Path) -> list[float]:
+    """The mean losses of the best and the last epoch, which every step before them decided.
+
+    Weights are no measure: Adam makes steps of full size of slopes that are rounding alone.
+    """
+    run = folder / "run"
+    found = [load_checkpoint(each(run))["losses"] for each in (best_checkpoint, last_checkpoint)]
+    return [each["total"] / each["count"] for each in found]
 
 
 @pytest.mark.slow
@@ -72,11 +75,10 @@ def test_two_processes_learn_what_one_learns(data: Dataset, tmp_path: Path) -> N
     ended(command(data, tmp_path / "one"))
     told = ended(command(data, tmp_path / "two", "--devices", "2"))
     assert told.count("epochs") == 1  # one process speaks
-    assert_alike(tmp_path / "one", tmp_path / "two", 1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     # Other batches lead elsewhere: the comparison can fail.
     ended(command(data, tmp_path / "other", batch_size=2))
-    with pytest.raises(AssertionError):
-        assert_alike(tmp_path / "one", tmp_path / "other", 1e-4)
+    assert losses(tmp_path / "other") != pytest.approx(losses(tmp_path / "one"), rel=1e-3)
 
 
 @pytest.mark.slow
@@ -95,7 +97,24 @@ def test_a_lost_process_ends_the_training_which_goes_on_later(
     assert training.wait(timeout=300) != 0
     assert not (tmp_path / "lost" / "run" / "model.safetensors").exists()
     ended([*lost, "--resume"])
-    assert_alike(tmp_path / "whole", tmp_path / "lost", 1e-4)
+    assert losses(tmp_path / "lost") == pytest.approx(losses(tmp_path / "whole"), rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_gradients_of_a_shared_batch_are_those_of_the_whole(tmp_path: Path) -> None:
+    both = [
+        subprocess.Popen([sys.executable, "-m", "tests.training.two_devices", str(rank),
+                          str(tmp_path)], cwd=ROOT, env=environment())
+        for rank in range(2)
+    ]  # fmt: skip
+    assert [each.wait(timeout=900) for each in both] == [0, 0]
+    for rank in range(2):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found["norms"] > 0
+        assert found["off"] < 1e-4
+        assert found["memory"] < 1e-4
+        assert found["off_unshared"] > 1e-2  # without sharing sums they are others
 
 
 def child_of(pid: int) -> int:
