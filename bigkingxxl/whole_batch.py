@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,8 +22,27 @@ def over_devices(total: Tensor) -> Tensor:
         return total
     if distributed.get_world_size() == 1:
         return total
-    from torch.distributed.nn import functional
-
-    add: Any = functional.all_reduce
-    shared: Tensor = add(total)
+    shared: Tensor = _summing().apply(total)
     return shared
+
+
+@cache
+def _summing() -> Any:
+    """The sum as a function with a gradient: of what all devices make of it, the sum again."""
+    import torch
+    from torch import distributed
+
+    class Summing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, total: Tensor) -> Tensor:  # noqa: ARG004 - torch's signature
+            shared = total.clone()
+            distributed.all_reduce(shared)
+            return shared
+
+        @staticmethod
+        def backward(ctx: Any, slope: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+            shared = slope.contiguous().clone()
+            distributed.all_reduce(shared)
+            return shared
+
+    return Summing
