@@ -97,7 +97,7 @@ def test_a_cell_is_drawn_in_a_corner_of_a_huge_image(
     new = max(viewer.table(window.key))
     assert new == 51
     tile = viewer.raster(window.key, "labels?level=0&row=19&col=19")
-    assert tile[9980 - 19 * 512, 9970 - 19 * 512] == new
+    assert (tile == new).sum() > 60  # beside the cell that lies in this corner already
     assert viewer.json(f"/api/images/{window.key}")["entry"]["reviewed"] == 1
     assert window.problems == []
     viewer.stop()
