@@ -40,7 +40,7 @@ def _summing() -> Any:
             return shared
 
         @staticmethod
-        def backward(ctx: Any, slope: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+        def backward(ctx: Any, slope: Tensor) -> Tensor:  # noqa: ARG004
             shared = slope.contiguous().clone()
             distributed.all_reduce(shared)
             return shared
