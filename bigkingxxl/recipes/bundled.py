@@ -52,5 +52,5 @@ training = {
 }
 teacher = {"model": "sartorius", "weight": 0.4, "flips": 1, "sets": ("sartorius",), "share": 0.08}
 varied_images = 160
-finish = {"calibrate_images": 240, "export": True}
+finish = {"calibrate_images": 240, "quality_images": 240, "export": True}
 prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}
