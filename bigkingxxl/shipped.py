@@ -56,10 +56,10 @@ SHIPPED = {
     for model in (
         ShippedModel(
             "bundled",
-            "The default: phase-contrast images of cells in culture. For the time being the same "
-            "as 'sartorius'.",
-            "sartorius.onnx", RESEARCH, "LICENSE-bundled.txt",
-            (SARTORIUS_IMAGES, "LIVECell (without its annotations)", SIMULATED),
+            "The default: cells and nuclei of any laboratory, label-free above all; it measures "
+            "how large they are shown.",
+            "bundled.onnx", RESEARCH, "LICENSE-bundled.txt",
+            (SARTORIUS_IMAGES, "20 data sets of other laboratories (see the card)", SIMULATED),
         ),
         ShippedModel(
             "sartorius",
