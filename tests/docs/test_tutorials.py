@@ -80,7 +80,7 @@ def test_the_challenge_from_data_to_submission(
     (tmp_path / "dataset").mkdir()
     shutil.copytree(tmp_path / "other" / "train", tmp_path / "dataset" / "test")
     run_page("tutorials/challenge.md", ("--size", "192x256"))  # `calibrate` needs 500 candidates
-    assert read_card(tmp_path / "compact.onnx").operating_points
+    assert read_card(tmp_path / "compact.onnx").operating_points.tuned_on
     assert (tmp_path / "report.html").is_file()
     with (tmp_path / "submission" / "submission.csv").open(encoding="utf-8") as stream:
         assert next(stream) == "id,predicted\n"
