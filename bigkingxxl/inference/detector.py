@@ -31,7 +31,6 @@ from bigkingxxl.geometry import (
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.inference.network import NetworkPredictor
-from bigkingxxl.inference.predictor import Sight
 from bigkingxxl.inference.stitching import stitch
 
 Float32 = NDArray[np.float32]
@@ -90,13 +89,9 @@ class DetectorPredictor(NetworkPredictor):
         self._fullest: WeakKeyDictionary[Candidates, int] = WeakKeyDictionary()
         self._warned_of = set[str]()
 
-    def candidates(self, source: ImageSource) -> Candidates:
-        """See `NetworkPredictor.candidates`; a window with too many cells is warned of."""
-        return self._warned(source, super().candidates(source))
-
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        """See `candidates`; of the parts of an image one warning is enough."""
-        return self._warned(source, super().candidates_as(source, sight), once=True)
+    def _found(self, source: ImageSource) -> Candidates:
+        """See `NetworkPredictor._found`; a window with too many cells is warned of."""
+        return self._warned(source, super()._found(source))
 
     def _warned(self, source: ImageSource, found: Candidates, *, once: bool = False) -> Candidates:
         fullest = self._fullest.pop(found, 0)
@@ -117,10 +112,14 @@ class DetectorPredictor(NetworkPredictor):
         relative: float,
         cell_type: str | None = None,  # noqa: ARG002
         *,
-        is_part: bool = False,  # noqa: ARG002
+        is_part: bool = False,
     ) -> Candidates:
-        """See `NetworkPredictor.seen`; a detector has no decode knobs."""
-        return self.look(source, whole(source.shape), relative)
+        """See `NetworkPredictor.seen`; a detector has no decode knobs.
+
+        Of the parts of an image one warning is enough.
+        """
+        found = self.look(source, whole(source.shape), relative)
+        return self._warned(source, found, once=True) if is_part else found
 
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
         """See `NetworkPredictor.look`."""

@@ -406,9 +406,11 @@ def test_an_image_of_other_channels_is_refused() -> None:
 
 
 @pytest.mark.parametrize("flips", [1, 2])
+@pytest.mark.parametrize("diameter", [None, 20.0])
 def test_more_cells_than_the_limit_are_warned_of_once(
-    flips: int, caplog: pytest.LogCaptureFixture
+    flips: int, diameter: float | None, caplog: pytest.LogCaptureFixture
 ) -> None:
+    training = TrainingImages(median_diameter=diameter)
     field = field_of("sparse")
     most = max(
         len(np.unique(field[window.slices])) - 1
@@ -419,7 +421,12 @@ def test_more_cells_than_the_limit_are_warned_of_once(
     for limit, warned in ((None, 0), (most + 1, 0), (most, 1)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            predictor(Oracle(field), settings={"flips": flips}, limit=limit).candidates(image)
+            seen = predictor(
+                Oracle(field), settings={"flips": flips}, limit=limit, training=training
+            )
+            seen.candidates(image)
+        assert len(caplog.messages) == warned
+        seen.candidates_as(image, seen.sight(image))
         assert len(caplog.messages) == warned
     assert "crowd.png: more cells than the detection limit" in caplog.messages[0]
     assert f" {most} in one of its windows" in caplog.messages[0]
