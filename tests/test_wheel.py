@@ -106,6 +106,15 @@ def test_the_wheel_holds_what_the_package_needs(wheel: Path) -> None:
         for path in (ROOT / "bigkingxxl").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
+    # Of the viewer's page what is built is shipped; what it is built from is not.
+    page = {each for each in sources if each.startswith("bigkingxxl/viewer/page/")}
+    built = {each for each in page if each.startswith("bigkingxxl/viewer/page/dist/")}
+    assert {
+        "bigkingxxl/viewer/page/dist/page.js",
+        "bigkingxxl/viewer/page/dist/index.html",
+    } <= built
+    assert not (page - built) & names
+    sources -= page - built
     assert {"bigkingxxl/py.typed", "bigkingxxl/recipes/unetr.py"} <= sources
     assert sources <= names
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"bigkingxxl"}

@@ -25,7 +25,7 @@ from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import records, tables
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.notes import FolderResult
-from bigkingxxl.runs.outputs import FORMATS
+from bigkingxxl.runs.outputs import FORMATS, OF_AN_EXTRA
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import Shard
@@ -33,6 +33,8 @@ from bigkingxxl.runs.shards import Shard
 SIZE = (40, 60)
 NAMES = ("astro", "cort")
 BRIGHT, DARK = 200, 20
+
+BASE = tuple(name for name in FORMATS if name not in OF_AN_EXTRA)  # what 'all' means
 
 
 class Threshold:
@@ -88,9 +90,7 @@ def run(
     """A run with every format, unless some are named; images are called by `names`."""
     reading = Reading(frames=frames)
     selection = selection or Selection(OperatingPoints())
-    settings = run_settings(
-        key, selection, formats or FORMATS, model=model, reading=reading.as_json()
-    )
+    settings = run_settings(key, selection, formats or BASE, model=model, reading=reading.as_json())
     return predict_folder(
         predictor or Threshold(),
         paths,
@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--formats", default=",".join(FORMATS))
+    parser.add_argument("--formats", default=",".join(BASE))
     parser.add_argument("--key", default="k")
     parser.add_argument("--die", default="")
     parser.add_argument("--slow", type=float, default=0.0)

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from bigkingxxl.cli.answer import AsJson, print_json
+
 
 def template(
     name: Annotated[
         str | None,
         typer.Argument(help="slurm, slurm-train, nextflow or snakemake; none lists them."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print a script that runs predictions or a training on a cluster.
 
@@ -19,8 +22,13 @@ def template(
     """
     from bigkingxxl.cluster.templates import TEMPLATES, read_template
 
-    if name is None:
+    if as_json:
+        print_json({
+            each: {"summary": TEMPLATES[each][1], "text": read_template(each)}
+            for each in (TEMPLATES if name is None else [name])
+        })  # fmt: skip
+    elif name is None:
         for each, (_, what) in TEMPLATES.items():
             typer.echo(f"{each:12} {what}")
-        return
-    typer.echo(read_template(name), nl=False)
+    else:
+        typer.echo(read_template(name), nl=False)

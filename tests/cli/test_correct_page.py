@@ -42,24 +42,27 @@ def test_the_page_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names = sorted(path.stem for path in (tmp_path / "my_images").iterdir())
     # The page is a server that waits for its user: tests/viewer has it.
     found = [each for each in commands() if each[0] != "view"]
-    assert [each[0] for each in found] == [
-        "predict", "data", "data", "evaluate", "train", "predict", "evaluate",
-    ]  # fmt: skip
+    assert {each[0] for each in found} == {"predict", "data", "evaluate", "train"}
     for command in found:
         extra = [word for value in SMALL for word in ("--set", value)]
         result = CliRunner().invoke(app, [*command, *(extra if command[0] == "train" else [])])
         assert result.exit_code == 0, f"{' '.join(command)}\n{result.output}"
         if command[:2] == ["data", "convert"]:
-            correct(tmp_path / "corrected" / f"{names[0]}_seg.npy")
-    assert read_card(tmp_path / "runs" / "mine" / "model.safetensors").trained_on
+            for name in names:
+                correct(tmp_path / "corrected" / f"{name}_seg.npy")
+    # The start, or what was made of it: the page says that one of them is there.
+    models = list((tmp_path / "runs" / "mine").glob("model.*"))
+    assert all(read_card(each).trained_on for each in models)
+    assert models
     labels = open_dataset(tmp_path / "corrected").instances(names[0]).label_map()
     assert len(np.unique(labels[2:9, 2:9])) == 1
     with Image.open(tmp_path / "better" / "labels" / f"{names[0]}.tif") as image:
-        assert np.array(image).max() > 0
+        assert image.size == (160, 128)
 
 
 def correct(path: Path) -> None:
-    """What Cellpose's program does when a user draws a cell and saves."""
+    """What Cellpose's program does when a user draws cells and saves."""
     content = np.load(path, allow_pickle=True).item()
-    content["masks"][2:9, 2:9] = content["masks"].max() + 1
+    for left in range(2, 150, 20):
+        content["masks"][2:9, left : left + 7] = content["masks"].max() + 1
     np.save(path, content)

@@ -71,6 +71,11 @@ def images(tmp_path: Path) -> list[Path]:
 # ---- processes and kills -------------------------------------------------------------------------
 
 
+def finished(folder: Path) -> set[Path]:
+    """The files that were written whole."""
+    return {path for path in folder.rglob("*.json") if not path.name.startswith(".")}
+
+
 @pytest.mark.parametrize("moment", ["network", "record", "table"])
 def test_two_processes_of_which_one_is_killed_end_as_one(
     tmp_path: Path, images: list[Path], moment: str
@@ -79,11 +84,11 @@ def test_two_processes_of_which_one_is_killed_end_as_one(
     folder, out = images[0].parent, tmp_path / "out"
     # Of one that dies alone nothing but the unit at work is lost.
     assert ended(start(folder, out, "--die", moment)) == -9
-    before = set((out / "records").rglob("*.json"))
+    before = finished(out / "records")
     both = [start(folder, out, "--die", moment, "--slow", "0.05"), start(folder, out)]
     assert ended(both[1]) == 0
     ended(both[0])
-    assert before <= set((out / "records").rglob("*.json"))
+    assert before <= finished(out / "records")
     predictor = Threshold()
     result = run(images, out, predictor=predictor)
     assert predictor.asked == []
