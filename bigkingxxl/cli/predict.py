@@ -180,7 +180,7 @@ def predict(
         job = Job(out, settings, selection, reading, loading, overwrite)
         result = predict_job(job, names, sharing, partial(track, quiet=quiet))
     size_given = scale is not None or diameter is not None
-    advice = advice_on(result, card, size_given)
+    advice = advice_on(result, card, size_given, "summary" in chosen)
     show(out, result, advice, quiet=quiet, as_json=as_json)
 
 

@@ -128,11 +128,14 @@ def notes(out: Path, result: FolderResult) -> list[str]:
     return found
 
 
-def advice_on(result: FolderResult, card: ModelCard, size_given: bool) -> list[str]:
+def advice_on(
+    result: FolderResult, card: ModelCard, size_given: bool, has_summary: bool
+) -> list[str]:
     """How large cells were taken to be, and how many images need a look, in a sentence each.
 
     Args:
         size_given: the user said how large the cells are.
+        has_summary: the run writes `summary.csv`, where each image's quality stands.
     """
     from bigkingxxl.inference.domain.judgement import Judgement, advice
     from bigkingxxl.inference.size.sentence import size_sentence
@@ -144,7 +147,8 @@ def advice_on(result: FolderResult, card: ModelCard, size_given: bool) -> list[s
         if not _is_blank(warnings):
             found.append((name, Judgement(result.expected_quality.get(name), warnings)))
     badly = advice(card, len(result.cells), found, size_given)
-    return [each for each in (size, badly and f"{badly}; `--format summary` tells of each") if each]
+    where = "`summary.csv`" if has_summary else "`--format summary`"
+    return [each for each in (size, badly and f"{badly}; {where} tells of each") if each]
 
 
 def counted(count: int, what: str) -> str:

@@ -21,6 +21,7 @@ from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
+from bigkingxxl.io.annotations.photographs import is_photograph
 from bigkingxxl.io.images.folders import (
     all_images_in,
     bases_of,
@@ -50,7 +51,8 @@ def read_label_image(
 ) -> NDArray[np.int32]:
     """int32[H, W]: a TIFF or PNG of one channel; a palette's indices are the labels.
 
-    A binary mask becomes the labels of its connected parts.
+    A binary mask becomes the labels of its connected parts. Of a picture, whose numbers are grey
+    values, a warning is logged.
 
     Args:
         size: (H, W) that is expected; a file of another size is refused before it is decoded.
@@ -77,6 +79,11 @@ def read_label_image(
         labels = connected_cells(values)
         (on_binary or _warn_of_binary)(path, int(labels.max()))
         return labels
+    if is_photograph(values):
+        log.warning(
+            "%s looks like a picture, not like a label image: its grey values are taken as the "
+            "numbers of cells; name the folder of the label images", path,
+        )  # fmt: skip
     return values.astype(np.int32)
 
 
