@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,7 @@ class Blobs:
 
     def __init__(self, slow: float = 0.0, die: int = 0) -> None:
         self.looks, self.slow, self.die = 0, slow, die
+        self.counting = threading.Lock()  # blocks are seen by several threads
         self.windows = list[tuple[int, int]]()
 
     def scale_of(self, candidates: Candidates) -> float:
@@ -52,10 +54,12 @@ class Blobs:
         return {"threshold": float(source.statistics.percentile(50.0)[0]) + 50}
 
     def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        self.looks += 1
+        with self.counting:
+            self.looks += 1
+            look = self.looks
         self.windows.append(source.shape)
         time.sleep(self.slow)
-        if self.looks == self.die:
+        if look == self.die:
             os.kill(os.getpid(), signal.SIGKILL)
         labels = label(source.read()[0] > sight["threshold"], connectivity=1).astype(np.int32)
         count = int(labels.max())
