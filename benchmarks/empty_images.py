@@ -1,4 +1,4 @@
-"""Images without cells: how many cells a model finds in them all the same.
+"""How many cells a model finds in images that show none.
 
     python -m benchmarks.empty_images MODEL [--data POOL] [--each 12] --out FILE
 

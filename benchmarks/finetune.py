@@ -1,4 +1,4 @@
-"""What annotated images are worth: scores over how many of a set's images a model is fine-tuned on.
+"""The score of a fine-tuned model against the number of annotated images that it learnt from.
 
     python -m benchmarks.finetune --init MODEL --data POOL --sets A B --counts 0 1 3 5 \
         --old SARTORIUS --out RESULTS.json

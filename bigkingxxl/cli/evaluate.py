@@ -169,7 +169,7 @@ def chosen_ids(
 
 
 def write_per_image(path: Path, result: Evaluation) -> None:
-    """One row an image: what it is, its score over all and at each threshold, every metric."""
+    """One row per image: what it is, its score over all and at each threshold, every metric."""
     from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
     from bigkingxxl.io.tables.csv_table import write_table
 

@@ -32,7 +32,7 @@ class FlowsSettings(Settings):
         size: a further map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`).
             It tells prediction how large an image shows its cells.
         width: a further map of that cell's width (see `bigkingxxl.widths`). It tells prediction
-            how closely an image is to be looked at.
+            at which scale to look at an image.
         flow_scale: flows are compared times this (Cellpose: 5), so that they count beside the
             foreground.
         dice_weight: of the foreground's Dice loss beside its cross-entropy.

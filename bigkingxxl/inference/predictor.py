@@ -28,7 +28,7 @@ class PartwisePredictor(Predictor, Protocol):
     """A predictor that can look at the parts of an image one by one, all of them alike."""
 
     def sight(self, source: ImageSource) -> Sight:
-        """How an image is to be looked at, judged by a sample spread over it."""
+        """How to look at an image, judged by a sample that is spread over it."""
         ...
 
     def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:

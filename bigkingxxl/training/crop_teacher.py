@@ -22,8 +22,7 @@ from bigkingxxl.inference.dense import turn_vectors
 from bigkingxxl.methods.base import Batch, DenseMethod, Method
 from bigkingxxl.models import load_model, resolve_model
 from bigkingxxl.training.recipe import TeacherSettings
-
-FOREGROUND = "foreground"
+from bigkingxxl.training.teacher import FOREGROUND
 
 
 @dataclass(frozen=True, eq=False)

@@ -172,14 +172,14 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
     Raises:
         InputError: it names what differs.
     """
-    before, now = _flat(_read(run / "recipe.json")), _flat(json.loads(json.dumps(recipe)))
+    before, now = _flat(read_facts(run / "recipe.json")), _flat(json.loads(json.dumps(recipe)))
     for name in sorted(before.keys() & now.keys() - FREE):
         if before[name] != now[name]:
             raise InputError(
                 f"{run}: the run began with {name}={before[name]}, not {now[name]}: go on with the "
                 "settings it began with, or choose another --out"
             )
-    images = _read(run / "run.json").get("trained_on", trained_on)
+    images = read_facts(run / "run.json").get("trained_on", trained_on)
     if images != trained_on:
         raise InputError(
             f"{run}: the run began with {len(images)} other images to train on: go on with the "
@@ -187,7 +187,8 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
         )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run folder holds; nothing where it is missing or damaged."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

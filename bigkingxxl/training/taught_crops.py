@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from bigkingxxl.methods.base import Batch, Crop, Method
 from bigkingxxl.models import resolve_model
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.recipe import Recipe, TeacherSettings
+from bigkingxxl.training.run_folder import read_facts
 from bigkingxxl.training.unlabelled_crops import CACHED, bare_pixels
 from bigkingxxl.widths import typical_size
 
@@ -146,15 +146,15 @@ def unlabelled_sizes(
     augment, teacher = recipe.augment, recipe.teacher
     if teacher is None or augment.diameter is None or not paths:
         return dict.fromkeys(paths)
-    kept = out / SIZES
-    if kept.is_file():
-        known = json.loads(kept.read_text())
-        if set(known) == {path.name for path in paths}:
-            return {path: known[path.name] for path in paths}
+    names, kept = [path.name for path in paths], out / SIZES
+    before = read_facts(kept)
+    if before.get("images") == names:
+        return dict(zip(paths, before["sizes"], strict=True))
     predictor, card = load_predictor(resolve_model(teacher.models[0]), device)
     by_width, found = augment.diameter_of == "width", {}
     for path in paths:
         cells = select(predictor.candidates(open_image(path)), card.operating_points)
         found[path] = typical_size(cells, by_width=by_width)
-    write_json(kept, {path.name: size for path, size in found.items()})
+    # Files of one name may lie in several folders, so that names are no keys.
+    write_json(kept, {"images": names, "sizes": list(found.values())})
     return found

@@ -254,7 +254,7 @@ def types_section(each: Shown, keys: Sequence[str]) -> list[str]:
 
 
 def images_section(shown: Sequence[Shown], pictured: Mapping[str, str]) -> list[str]:
-    """One row an image, the worst first, each a link to its picture.
+    """One row per image, the worst first, each a link to its picture.
 
     Args:
         pictured: images that have a picture, by their id.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from bigkingxxl.models import ModelCard, read_card, write_card
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.finetune.choice import Choice
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import check_same_run
+from bigkingxxl.training.run_folder import check_same_run, read_facts
 
 MODEL_STEM = "model"
 RUN_FILE = "run.json"
@@ -28,7 +27,7 @@ def check_folder(out: Path, resume: bool) -> None:
     Raises:
         InputError: it is one.
     """
-    if KEY in _read(out / RUN_FILE):
+    if KEY in read_facts(out / RUN_FILE):
         raise InputError(f"{out} holds a finished run already: choose another --out")
     begun = has_begun(out)
     if begun and not resume:
@@ -46,7 +45,7 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
         InputError: it names what differs.
     """
     check_same_run(out, recipe.model_dump(mode="json"), list(ids))
-    before = _read(out / RUN_FILE)
+    before = read_facts(out / RUN_FILE)
     names = {"data_fingerprint": "other images or annotations (--data)",
              "init_hash": "another starting model (--init)"}  # fmt: skip
     for key, what in names.items():
@@ -65,14 +64,6 @@ def write_begun(out: Path, recipe: Recipe, about: Mapping[str, Any]) -> None:
 def has_begun(out: Path) -> bool:
     """Whether a run folder has a model, which the first stage leaves there."""
     return any((out / f"{MODEL_STEM}{ending}").is_file() for ending in ENDINGS)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def write_start(start: Path, out: Path, choice: Choice | None, ids: tuple[str, ...]) -> Path:
