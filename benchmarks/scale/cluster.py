@@ -1,8 +1,8 @@
 """What sharing a run out costs: the store per unit, a second process, a shard, a Dask task.
 
-    python -m benchmarks.scale.cluster store --units 10000
-    python -m benchmarks.scale.cluster workers --images 1000 [--side 256]
-    python -m benchmarks.scale.cluster overhead
+    python -m benchmarks run cluster store --units 10000
+    python -m benchmarks run cluster workers --images 1000 [--side 256]
+    python -m benchmarks run cluster overhead
 
 Each adds its figures to benchmarks/results/scale_cluster.json. On a machine that does other things
 CPU seconds are what counts; the wall clock and the load beside the measurement are kept as well.

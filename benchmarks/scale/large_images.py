@@ -1,6 +1,6 @@
 """Time, memory and seams of large images.
 
-    python -m benchmarks.scale.large_images [--megapixels 1,4,16,64,256] [--model bundled]
+    python -m benchmarks run large_images [--megapixels 1,4,16,64,256] [--model bundled]
         [--scale S] [--seams SIDE] [--out FILE.json]
 
 Each size is a mosaic of one simulated field, predicted by the command line in a process of its own,

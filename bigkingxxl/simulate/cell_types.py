@@ -1,7 +1,7 @@
 """What sets the three simulated cell types apart: fixed numbers, measured or tuned once by eye.
 
 Counts and areas follow the training images of the Sartorius challenge (LIVECell's cameras); the
-rest was tuned until pictures and power spectra agreed (see `benchmarks/simulator_spectrum.py`).
+rest was tuned until pictures and power spectra agreed (see the study `simulator_spectrum`).
 Lengths are pixels of a 704 x 520 image, phases radians, gray values those of an 8-bit image.
 """
 

@@ -1,6 +1,6 @@
 """Flows: targets and masks against cellpose's, the loss by its gradients, the knobs by their cells.
 
-`data/flow_reference.npz` is what cellpose 3 made of the fields in `benchmarks/flow_fields.py`;
+`data/flow_reference.npz` is what cellpose 3 made of the fields in `tests/decoding/flow_fields.py`;
 there stands how to make it anew. Where cellpose is importable, it is asked live as well.
 """
 
@@ -20,16 +20,6 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.flow_fields import (
-    REFERENCE,
-    SEEN_PARTS,
-    best_iou,
-    cell_field,
-    cellpose_flows,
-    cellpose_masks,
-    network_like,
-    neurite_field,
-)
 from bigkingxxl.decoding.base import Channel
 from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import label_flows, plane_flows
@@ -41,6 +31,16 @@ from bigkingxxl.geometry import SYMMETRIES, Symmetry
 from bigkingxxl.inference.dense import turn_vectors
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import read_annotations
+from tests.decoding.flow_fields import (
+    REFERENCE,
+    SEEN_PARTS,
+    best_iou,
+    cell_field,
+    cellpose_flows,
+    cellpose_masks,
+    network_like,
+    neurite_field,
+)
 
 Float32 = NDArray[np.float32]
 TYPES = ("astro", "cort", "shsy5y")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.predict_memory import measure
+from benchmarks.speed.predict_memory import measure
 
 
 def test_an_image_of_800_cells_stays_small() -> None:

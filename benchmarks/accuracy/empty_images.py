@@ -1,0 +1,140 @@
+"""How many cells a model finds in images that show none.
+
+    python -m benchmarks run empty_images MODEL [--data POOL] [--each 12] --out FILE
+
+    simulated    fields of the simulator with debris, neurites' dots and a rough medium, no cells
+    background   the largest windows without a cell of annotated images, one of an image
+    defocused    annotated images blurred until no outline is left
+
+Nothing in them is a cell, so each cell that is found is wrong. Beside them, of the same annotated
+images as they are, how many cells are found: what a rule against wrong cells may not cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.joined import open_datasets
+from bigkingxxl.files import write_json
+from bigkingxxl.geometry import Window, disc_diameter
+from bigkingxxl.images import ArrayImage, ImageSource
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.provenance import provenance
+from bigkingxxl.simulate import CELL_TYPES, simulate_field
+
+SMALLEST = 96  # pixels: the shorter side of a window of background
+LARGEST = 512
+BLUR = 1.0  # standard deviation, in diameters of the image's median cell
+
+
+def main() -> None:
+    """Look at each kind and write down what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    parser.add_argument("--each", type=int, default=12, help="images of each kind")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    path = resolve_model(options.model)
+    predictor, card = load_predictor(path, "cpu")
+    kinds: dict[str, Iterator[ImageSource]] = {"simulated": simulated(options.each)}
+    if options.data:
+        data = open_datasets(options.data)
+        ids = spread(data, options.each)
+        kinds |= {
+            "background": (window for each in ids if (window := background(data, each))),
+            "defocused": (defocused(data, each) for each in ids),
+            "as they are": (data.source(each) for each in ids),
+        }
+    result = {kind: looked_at(predictor, card, sources) for kind, sources in kinds.items()}
+    for kind, found in result.items():
+        print(kind, {key: value for key, value in found.items() if key != "per_image"})
+    if options.out:
+        write_json(options.out, {**provenance(0), "model": model_hash(path), "kinds": result})
+
+
+def spread(data: Dataset, count: int) -> list[str]:
+    """Ids spread evenly over all sets."""
+    places = np.unique(np.linspace(0, len(data.ids) - 1, min(count, len(data.ids))).astype(int))
+    return [data.ids[place] for place in places]
+
+
+def simulated(count: int) -> Iterator[ImageSource]:
+    """Fields without cells, of each type of the challenge in turn."""
+    for seed in range(count):
+        kind = CELL_TYPES[seed % len(CELL_TYPES)]
+        field = simulate_field(kind, size=(260, 352), seed=7000 + seed, cell_count=0)
+        yield ArrayImage(field.image, f"{kind}_{seed}")
+
+
+def background(data: Dataset, image_id: str) -> ImageSource | None:
+    """The largest square without a cell, and its image; None where it is too small."""
+    empty = data.instances(image_id).label_map() == 0
+    ignored = data.ignored(image_id)
+    if ignored is not None:
+        empty &= ~ignored
+    window = largest_square(empty)
+    if window is None or min(window.size) < SMALLEST:
+        return None
+    return ArrayImage(data.source(image_id).read(window), f"{image_id} {tuple(window)}")
+
+
+def largest_square(empty: NDArray[np.bool_]) -> Window | None:
+    """The largest square of True, cut to `LARGEST`."""
+    padded = np.pad(empty, 1)
+    distance = ndimage.distance_transform_cdt(padded, "chessboard")[1:-1, 1:-1]
+    row, col = np.unravel_index(int(distance.argmax()), distance.shape)
+    reach = min(int(distance[row, col]) - 1, LARGEST // 2)
+    if reach < 1:
+        return None
+    return Window(int(row) - reach, int(col) - reach, int(row) + reach + 1, int(col) + reach + 1)
+
+
+def defocused(data: Dataset, image_id: str) -> ImageSource:
+    """The image, blurred by its cells' size, with the noise of a camera."""
+    pixels = data.source(image_id).read()
+    areas = data.instances(image_id).areas()
+    sigma = BLUR * float(np.median(disc_diameter(areas))) if len(areas) else 10.0
+    blurred = np.stack([ndimage.gaussian_filter(each, sigma) for each in pixels])
+    noise = np.random.default_rng(0).normal(0, 1.5, blurred.shape)
+    return ArrayImage((blurred + noise).astype(np.float32), image_id)
+
+
+def looked_at(
+    predictor: Predictor, card: ModelCard, sources: Iterator[ImageSource]
+) -> dict[str, Any]:
+    """What is found in some images."""
+    per_image: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        candidates = predictor.candidates(source)
+        cells = select(candidates, card.operating_points)
+        score = np.zeros(0) if cells.score is None else cells.score
+        per_image[source.name] = {
+            "cells": len(cells), "pixels": source.shape[0] * source.shape[1],
+            "scores": sorted((round(float(each), 3) for each in score), reverse=True)[:20],
+            "diameter": candidates.cell_diameter,
+            "covered": float(cells.areas().sum()) / (source.shape[0] * source.shape[1]),
+        }  # fmt: skip
+    counts = [each["cells"] for each in per_image.values()]
+    return {
+        "images": len(counts),
+        "with_cells": int(np.count_nonzero(counts)),
+        "cells": int(sum(counts)),
+        "cells_per_megapixel": 1e6 * sum(counts) / sum(e["pixels"] for e in per_image.values()),
+        "per_image": per_image,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""How well a model foretells its own quality, and the fit that goes into its card.
+
+    python -m benchmarks run expected_quality MODEL --data POOL --data SARTORIUS --fold 0 --out FILE
+    python -m benchmarks run expected_quality MODEL ... --write   # puts what was learnt into MODEL
+
+Each image is predicted as `bigkingxxl predict` does it, and its expected quality is held against
+its true segmentation accuracy (mean over IoU 0.50 to 0.95). What is foretold of a set is learnt
+from the other sets. Sets named by `--measure-only` enter no fit that is written: those whose terms
+are not known. `--seen FILE` keeps what was seen of each image, so that the fit can be made again
+without the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.joined import JoinedDataset, join, open_datasets
+from bigkingxxl.data.split import fold_ids
+from bigkingxxl.evaluation.quality_fit import POOR, Example, cross_fitted, examples_of, fit_quality
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.models import model_hash, read_card, resolve_model, write_card
+from bigkingxxl.provenance import provenance
+
+
+def main() -> None:
+    """Predict, fit, measure, write down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--fold", type=int, help="of sets with folds, only what it validates")
+    parser.add_argument("--images", type=int, default=10**6, help="at most, of each set")
+    parser.add_argument("--measure-only", nargs="*", default=[], metavar="SET")
+    parser.add_argument("--seen", type=Path, help="keep what was seen in this file, or read it")
+    parser.add_argument("--write", action="store_true", help="put the fit into the model's card")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    path = resolve_model(options.model)
+    sets = _parts(open_datasets(options.data))
+    examples = _seen(path, sets, options)
+    unseen = _unseen(path, sets)
+    learnt = fit_quality([each for each in examples if each.set_name not in options.measure_only])
+    found = measured(examples, cross_fitted(examples), unseen, learnt.low)
+    result = {
+        **provenance(0), "model": model_hash(path), "learnt": learnt.model_dump(), **found,
+    }  # fmt: skip
+    print(json.dumps({key: value for key, value in result.items() if key != "images"}, indent=1))
+    if options.write:
+        write_card(path, read_card(path).changed(quality=learnt.model_dump()))
+    if options.out:
+        write_json(options.out, result)
+
+
+def _parts(data: Dataset) -> dict[str, Dataset]:
+    joined = data if isinstance(data, JoinedDataset) else join({data.root.name: data})
+    return dict(joined.parts)
+
+
+def _seen(path: Path, sets: dict[str, Dataset], options: argparse.Namespace) -> list[Example]:
+    if options.seen is not None and options.seen.is_file():
+        return [Example(**each) for each in json.loads(options.seen.read_text())]
+    predictor, card = load_predictor(path, "cpu")
+    found: list[Example] = []
+    for name, data in sets.items():
+        ids = data.ids
+        if options.fold is not None and data.columns:
+            ids = fold_ids(data, options.fold)[1]
+        places = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), options.images)).astype(int))
+        found += examples_of(predictor, card, name, data, [ids[place] for place in places])
+        print(f"{name}: {sum(each.set_name == name for each in found)} images", flush=True)
+    if options.seen is not None:
+        write_json(options.seen, [asdict(each) for each in found])
+    return found
+
+
+def _unseen(path: Path, sets: dict[str, Dataset]) -> set[tuple[str, str]]:
+    """Set and id of each image that the model has not learnt from."""
+    trained = read_card(path).trained_on
+    return {
+        (name, image_id)
+        for name, data in sets.items()
+        for image_id in set(data.ids) - data.among(trained)
+    }
+
+
+def measured(
+    examples: Sequence[Example], expected: Any, unseen: set[tuple[str, str]], low: float
+) -> dict[str, Any]:
+    """How what was foretold goes with the truth: of all images, and of those never learnt from."""
+    true = np.array([each.true for each in examples])
+    new = np.array([(each.set_name, each.image) in unseen for each in examples])
+    per_set = {}
+    for name in sorted({each.set_name for each in examples}):
+        own = np.array([each.set_name == name for each in examples])
+        per_set[name] = {
+            "images": int(own.sum()), "never_learnt_from": int((own & new).sum()),
+            "true": float(true[own].mean()), "expected": float(expected[own].mean()),
+        }  # fmt: skip
+    return {
+        "all": agreement(expected, true, low),
+        "never_learnt_from": agreement(expected[new], true[new], low) if new.sum() > 2 else None,
+        "sets": per_set,
+        "images": [
+            {"set": each.set_name, "image": each.image, "true": each.true, "expected": float(own),
+             **each.values}
+            for each, own in zip(examples, expected, strict=True)
+        ],
+    }  # fmt: skip
+
+
+def agreement(expected: Any, true: Any, low: float) -> dict[str, float]:
+    """Rank correlation, mean error, and how poor images are told from others by a limit."""
+    poor = true < POOR
+    return {
+        "images": len(true),
+        "spearman": float(spearmanr(expected, true)[0]),
+        "mean_absolute_error": float(np.abs(expected - true).mean()),
+        "poor": int(poor.sum()),
+        "poor_warned_of": float((expected[poor] < low).mean()) if poor.any() else float("nan"),
+        "others_warned_of": float((expected[~poor] < low).mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The score of a fine-tuned model against the number of annotated images that it learnt from.
+
+    python -m benchmarks run finetune --init MODEL --data POOL --sets A B --counts 0 1 3 5 \
+        --old SARTORIUS --out RESULTS.json
+    python -m benchmarks run finetune --table RESULTS.json
+
+Each case runs the command that a user would run, in a process of its own, and scores the model that
+it leaves on images of the set that no case learns from, and on images of other cells (of the fold
+that `--old-fold` validates), before and after: what is forgotten. Cases that the result file has
+are not run again. Start from a model that has never seen these sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigkingxxl.data.dataset import Dataset, open_dataset
+from bigkingxxl.data.split import fold_ids
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.io.annotations.label_images import write_label_image
+from bigkingxxl.models import model_hash, read_card, resolve_model
+from bigkingxxl.provenance import provenance
+
+KEPT = ("kept", "sentence", "checked", "units", "start", "settings", "trained", "size", "moved",
+        "cpu_minutes", "notes")  # fmt: skip
+
+
+def main() -> None:
+    """Run the cases that are missing, or print the table of those that are there."""
+    options = arguments()
+    if options.table:
+        print(table(json.loads(options.table.read_text())))
+        return
+    path = resolve_model(options.init)
+    found = stored(options.out)
+    found |= {**provenance(0), "init": {"name": path.name, "hash": model_hash(path)}}
+    cases: dict[str, Any] = found.setdefault("cases", {})
+    old = old_images(options)
+    if old is not None and "old_before" not in found:
+        found["old_before"] = score(path, *old).mean
+    for name in options.sets:
+        data = open_dataset(options.data / name)
+        if seen := data.among(read_card(path).trained_on):
+            raise InputError(f"{name}: the model has learnt from {len(seen)} of its images")
+        learning, held_out = parted(data.ids, max(options.counts), options.held_out)
+        for count in options.counts:
+            key = f"{name} {count}"
+            if key not in cases:
+                ids = spread(learning, count)
+                cases[key] = {"set": name, "images": count,
+                              **case(path, data, ids, held_out, old, options)}  # fmt: skip
+                write_json(options.out, found)
+                print(key, {k: cases[key][k] for k in ("held_out", "old", "kept")}, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--init", default="bundled")
+    parser.add_argument("--data", type=Path, help="a folder of data sets")
+    parser.add_argument("--sets", nargs="+", default=[])
+    parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 3, 5])
+    parser.add_argument("--held-out", type=int, default=8, help="images of each set to score on")
+    parser.add_argument("--old", type=Path, help="a data set of cells that the start knows")
+    parser.add_argument("--old-fold", type=int, default=0)
+    parser.add_argument("--old-images", type=int, default=8)
+    parser.add_argument("--stage", default="all")
+    parser.add_argument("--set", action="append", default=[], help="passed on to the training")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, help="print the table of a result file")
+    return parser.parse_args()
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What a result file holds; {} where there is none."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
+def old_images(options: argparse.Namespace) -> tuple[Dataset, Sequence[str]] | None:
+    """Images of other cells, which the start has not learnt from either."""
+    if options.old is None:
+        return None
+    data = open_dataset(options.old)
+    return data, spread(fold_ids(data, options.old_fold)[1], options.old_images)
+
+
+def parted(ids: Sequence[str], learn: int, held_out: int) -> tuple[list[str], list[str]]:
+    """Images to learn from, evenly over a set, and others to score on."""
+    learning = spread(ids, min(learn, len(ids) - 1))
+    rest = [each for each in ids if each not in learning]
+    return learning, spread(rest, held_out)
+
+
+def spread(ids: Sequence[str], count: int) -> list[str]:
+    """Up to `count` of the ids, evenly over their order."""
+    places = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
+    return [ids[place] for place in places]
+
+
+def case(
+    init: Path, data: Dataset, ids: Sequence[str], held_out: Sequence[str],
+    old: tuple[Dataset, Sequence[str]] | None, options: argparse.Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores on held-out and old images of the model that fine-tuning on some images leaves."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, model, result = Path(temporary), init, {"kept": "start"}
+        spent: dict[str, float] = {}
+        if ids:
+            copied(data, ids, folder / "learning")
+            command = [sys.executable, "-m", "bigkingxxl", "train", "finetune", "--quiet",
+                       "--json", "--init", str(init), "--data", str(folder / "learning"),
+                       "--out", str(folder / "run"), "--stage", options.stage]  # fmt: skip
+            command += [part for each in options.set for part in ("--set", each)]
+            answer, spent = timed(command)
+            result = {key: json.loads(answer)[key] for key in KEPT}
+            model = resolve_model(folder / "run")
+        scores = score(model, data, held_out)
+        found = {"held_out": scores.mean, "held_out_per_image": scores.scores,
+                 "held_out_ap50": scores.by_threshold[50], "learnt": list(ids)}  # fmt: skip
+        found["old"] = None if old is None else score(model, *old).mean
+        return {**found, **result, **spent}
+
+
+def copied(data: Dataset, ids: Sequence[str], folder: Path) -> None:
+    """Some images of a data set as `images/` beside `labels/`."""
+    (folder / "images").mkdir(parents=True)
+    for image_id in ids:
+        path = data.image_path(image_id)
+        (folder / "images" / path.name).symlink_to(path.resolve())
+        write_label_image(folder / "labels" / f"{path.stem}.tif", data.instances(image_id))
+
+
+def timed(command: Sequence[str]) -> tuple[str, dict[str, float]]:
+    """What a command prints, and the minutes of it and all its processes, start included."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    spent = {"all_cpu_minutes": used / 60, "wall_minutes": (time.monotonic() - began) / 60}
+    return done.stdout, spent
+
+
+def score(model: Path, data: Dataset, ids: Sequence[str]) -> CompetitionScore:
+    """Of the images as `predict` finds their cells, at the model's own settings."""
+    predictor, card = load_predictor(model, "cpu")
+    truth, found = {}, {}
+    for image_id in ids:
+        ignored = data.ignored(image_id)
+        truth[image_id] = counted(data.instances(image_id), ignored)
+        cells = select(predictor.candidates(data.source(image_id)), card.operating_points)
+        found[image_id] = counted(cells, ignored)
+    return competition_map(truth, found, {each: data.cell_type(each) for each in ids})
+
+
+def table(found: dict[str, Any]) -> str:
+    """The curve of each set as a Markdown table: held-out score, what was kept, old cells."""
+    cases = list(found["cases"].values())
+    counts = sorted({each["images"] for each in cases})
+    lines = ["| set | " + " | ".join(f"{count} images" for count in counts) + " |",
+             "| --- |" + " --- |" * len(counts)]  # fmt: skip
+    for name in dict.fromkeys(each["set"] for each in cases):
+        own = {each["images"]: each for each in cases if each["set"] == name}
+        lines.append(f"| {name} | " + " | ".join(cell(own.get(count)) for count in counts) + " |")
+    if found.get("old_before") is not None:
+        lines.append(f"\nOld cells before: {found['old_before']:.3f}.")
+    return "\n".join(lines)
+
+
+def cell(found: dict[str, Any] | None) -> str:
+    """One case of the table."""
+    if found is None:
+        return "-"
+    old = "" if found["old"] is None else f"; old cells {found['old']:.3f}"
+    kept = "" if not found["images"] else f" ({found['kept']}{old})"
+    return f"{found['held_out']:.3f}{kept}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""Score a model on the validation images of its fold: default, cross-fitted and in-sample.
+
+    python -m benchmarks run score_fold MODEL --data DIR --out benchmarks/results/NAME.json
+
+The network runs once over each image and its maps are kept in an ignored folder. Operating points
+are tuned on one half of the fold and scored on the other, and the reverse. A model that was trained
+on the fold's images is refused. Some images of the real fold 0 show a place that a training image
+shows too, though `fields.csv` does not say so; the cross-fitted score is also given for the images
+without such a twin, and for those that did not choose the checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigkingxxl.cli.progress import track
+from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
+from bigkingxxl.data.groups import find_groups
+from bigkingxxl.data.quality.seams import matching_images
+from bigkingxxl.data.split import fold_ids
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.seen import maps_folder, seen_by
+from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.selection import select
+from bigkingxxl.models import (
+    ModelCard,
+    PredictionSettings,
+    model_hash,
+    read_card,
+    resolve_model,
+    untuned_hash,
+)
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.provenance import provenance
+
+MAPS = Path("scratch/maps")
+TIMED_IMAGES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """The images of a data set that a fold validates.
+
+    Attributes:
+        data: the data set; number: of the fold; ids: the images, all of the fold or a part.
+    """
+
+    data: Dataset
+    number: int
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Dataset, number: int, count: int | None = None) -> Fold:
+        """A fold, or `count` of its images with the cell types as even as they can be."""
+        ids = fold_ids(data, number)[1]
+        return cls(data, number, ids if count is None else spread(data, ids, count))
+
+    @cached_property
+    def types(self) -> dict[str, str | None]:
+        """The cell type of each image."""
+        return {image_id: self.data.cell_type(image_id) for image_id in self.ids}
+
+    @cached_property
+    def without_twins(self) -> tuple[str, ...]:
+        """The ids whose pixels match no image outside of the fold; found once and kept."""
+        path = MAPS / f"twins-{fingerprint(self.data)}.json"
+        if not path.is_file():
+            write_json(path, matching_images(self.data, track))
+        inside = set(self.ids)
+        pairs = [set(pair) for pair in json.loads(path.read_text(encoding="utf-8"))]
+        twins = {name for pair in pairs if len(inside & pair) == 1 for name in pair}
+        return tuple(image_id for image_id in self.ids if image_id not in twins)
+
+
+def spread(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, ...]:
+    """`count` of the ids, in their order, type by type in turn and evenly spaced within a type."""
+    by_type: dict[str, list[str]] = {}
+    for image_id in ids:
+        by_type.setdefault(data.cell_type(image_id) or "", []).append(image_id)
+    share = dict.fromkeys(by_type, 0)
+    for turn in range(min(count, len(ids)) * len(by_type)):
+        kind = sorted(by_type)[turn % len(by_type)]
+        if sum(share.values()) < count and share[kind] < len(by_type[kind]):
+            share[kind] += 1
+    chosen = {
+        members[int(place)]
+        for kind, members in by_type.items()
+        for place in np.linspace(0, len(members) - 1, share[kind]).round()
+    }
+    return tuple(image_id for image_id in ids if image_id in chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """A model that has seen the images of a fold.
+
+    Attributes:
+        path: the model file; card: what it says; predictor: the model at work.
+        fold: the images; tuner: scores them under any knobs.
+    """
+
+    path: Path
+    card: ModelCard
+    predictor: NetworkPredictor
+    fold: Fold
+    tuner: Tuner
+
+    @property
+    def start(self) -> OperatingPoints:
+        """What the model decides by, as far as it was not tuned on these images."""
+        stored = self.card.operating_points
+        return OperatingPoints() if set(stored.tuned_on) & set(self.fold.ids) else stored
+
+    def score(self, ids: Sequence[str], points: dict[str, OperatingPoints]) -> CompetitionScore:
+        """The competition's metric over some images, each under its own points."""
+        return score(self.tuner, ids, points, self.fold.types)
+
+    def coco(self, points: dict[str, OperatingPoints]) -> CocoTable:
+        """COCO's metric over all candidates, overlaps and low scores included."""
+        found = {}
+        for image_id, each in points.items():
+            knobs = each.of(self.tuner.voted_type(image_id, each)).decode
+            found[image_id] = self.tuner.candidates(image_id, knobs)
+        return coco_table(self.tuner.truth, found)
+
+
+def score(
+    tuner: Tuner,
+    ids: Sequence[str],
+    points: Mapping[str, OperatingPoints],
+    types: Mapping[str, str | None],
+) -> CompetitionScore:
+    """The competition's metric over some images, each under its own points."""
+    found = {image_id: tuner.predict(image_id, points[image_id]) for image_id in ids}
+    return competition_map({image_id: tuner.truth[image_id] for image_id in ids}, found, types)
+
+
+def look(
+    model: Path, fold: Fold, maps: Path = MAPS, settings: PredictionSettings | None = None
+) -> Looked:
+    """Run a model over the images of a fold, or take what is kept of it.
+
+    Args:
+        settings: how it looks, if not as its card says.
+    Raises:
+        InputError: the model was trained on some of the images.
+    """
+    card = read_card(model)
+    known = set(fold.ids) & set(card.trained_on)
+    if known:
+        raise InputError(f"{model} was trained on {len(known)} of the images of this fold")
+    predictor, card = load_predictor(model, "auto", settings=settings)
+    seen = seen_by(predictor, fold.data.source, maps_folder(maps, untuned_hash(model), predictor))
+    for image_id in track(fold.ids, label=f"predicting with {model.name}"):
+        seen.look(image_id)
+    truth = {image_id: fold.data.instances(image_id) for image_id in fold.ids}
+    tuner = Tuner(seen, truth, fold.types, find_groups(fold.data).of)
+    return Looked(model, card, predictor, fold, tuner)
+
+
+def score_fold(looked: Looked) -> dict[str, Any]:
+    """Everything measured on a fold, for JSON; a summary is printed."""
+    ids, tuner, card = looked.fold.ids, looked.tuner, looked.card
+    honest = crossfitted_points(tuner, ids, looked.start)
+    default = dict.fromkeys(ids, looked.start)
+    apart = [image_id for image_id in ids if image_id not in card.selected_on]
+    scores = {
+        "default": looked.score(ids, default),
+        "crossfitted": looked.score(ids, honest),
+        "tuned, in-sample": looked.score(ids, dict.fromkeys(ids, tuner.tune(ids, looked.start))),
+        "crossfitted, images without a twin in training": looked.score(
+            looked.fold.without_twins, honest
+        ),
+        "crossfitted, without the images that chose the checkpoint": looked.score(apart, honest),
+    }
+    for name, result in scores.items():
+        print(name, "challenge mix", result.challenge_mix, "plain", result.mean, result.by_type)
+    return {
+        **provenance(0),
+        "model": describe(looked),
+        "fold": looked.fold.number,
+        "images": len(ids),
+        "images_that_chose_the_checkpoint": len(set(ids) & set(card.selected_on)),
+        "seconds_an_image": seconds_an_image(looked),
+        "scores": {name: result.as_dict() for name, result in scores.items()},
+        "coco_default_knobs": looked.coco(default).as_dict(),
+        "coco_crossfitted_knobs": looked.coco(honest).as_dict(),
+    }
+
+
+def describe(looked: Looked) -> dict[str, Any]:
+    """What the model is and how it was trained."""
+    card, inside = looked.card, set(looked.fold.data.ids)
+    return {
+        "hash": model_hash(looked.path),
+        "method": card.method,
+        "settings": card.settings,
+        "prediction": looked.predictor.settings.model_dump(),
+        "minutes": card.scores.get("minutes"),
+        "trained_with": card.provenance.get("device"),
+        "trained_on_images": len(card.trained_on),
+        "trained_on_images_of_this_set": len(inside & set(card.trained_on)),
+    }
+
+
+def seconds_an_image(looked: Looked) -> dict[str, Any]:
+    """From an opened image to its cells: network, decoding and selection, a few images' median.
+
+    In seconds of the processor, which other jobs on the machine do not lengthen.
+    """
+    data, ids = looked.fold.data, spread(looked.fold.data, looked.fold.ids, TIMED_IMAGES + 1)
+    seconds = []
+    for image_id in ids:
+        source = data.source(image_id)
+        began = time.process_time()
+        select(looked.predictor.candidates(source), looked.start)
+        seconds.append(time.process_time() - began)
+    # The first image also pays for what is set up once.
+    return {
+        "median": float(np.median(seconds[1:])),
+        "images": len(seconds) - 1,
+        "clock": "CPU seconds of all threads",
+        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "processes_waiting": os.getloadavg()[0],
+    }
+
+
+def add_fold_options(parser: argparse.ArgumentParser) -> None:
+    """What is scored, and where results go."""
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--maps", type=Path, default=MAPS, help="folder to keep maps in")
+
+
+def main() -> None:
+    """Parse, predict, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    add_fold_options(parser)
+    options = parser.parse_args()
+    fold = Fold.of(open_dataset(options.data), options.fold)
+    write_json(options.out, score_fold(look(resolve_model(options.model), fold, options.maps)))
+
+
+if __name__ == "__main__":
+    main()

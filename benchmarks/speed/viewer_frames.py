@@ -1,0 +1,122 @@
+"""How smooth the page of `bigkingxxl view` is: frames per second and time to the first picture.
+
+python -m benchmarks run viewer_frames [--out benchmarks/results/viewer_frames.json]
+
+A headless Chromium without a GPU pans and zooms over 300, 1,000 and 5,000 cells (discs on a grid),
+filled and outlined, in a window of 1,280 x 800 pixels. Frames are counted by the browser's own
+animation frames, of which there are 60 per second at most; a frame counts as late from 25 ms on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.files import write_json
+from tests.viewer.page.browser import Viewer, Window, chromium
+from tests.viewer.page.grids import grid_dataset
+
+CELLS = (300, 1000, 5000)
+STEPS = 120
+LATE_MS = 25
+RECORD = """() => {
+    window.frames_ = [];
+    const next = (time) => {
+        window.frames_.push(time);
+        window.recorder_ = requestAnimationFrame(next);
+    };
+    window.recorder_ = requestAnimationFrame(next);
+}"""
+STOP = "() => { cancelAnimationFrame(window.recorder_); return window.frames_; }"
+FIRST_PICTURE = "() => performance.getEntriesByName('first picture')[0]?.startTime ?? null"
+
+
+def measured(cells: int) -> dict[str, Any]:
+    """Everything for so many cells."""
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        labels = grid_dataset(Path(folder) / "set", cells)
+        viewer = Viewer(Path(folder) / "set")
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        window = Window(context, viewer)
+        window.page.wait_for_function(FIRST_PICTURE)
+        cold = window.page.evaluate(FIRST_PICTURE)
+        window.reload()
+        window.page.wait_for_function(FIRST_PICTURE)
+        warm = window.page.evaluate(FIRST_PICTURE)
+        window.focus()
+        window.press("x")
+        result = {
+            "cells": cells, "height": labels.shape[0], "width": labels.shape[1],
+            "first_picture_ms": round(cold), "first_picture_again_ms": round(warm),
+            "pan": during(window, pan), "zoom": during(window, zoom), "draw": during(window, draw),
+        }  # fmt: skip
+        context.close()
+        viewer.stop()
+        return result
+
+
+def during(window: Window, act: Any) -> dict[str, float]:
+    """Frames while something is done."""
+    window.page.wait_for_timeout(500)
+    window.page.evaluate(RECORD)
+    act(window)
+    times = window.page.evaluate(STOP)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    return {
+        "frames": len(gaps),
+        "frames_per_second": round(1000 * len(gaps) / sum(gaps), 1),
+        "median_ms": round(statistics.median(gaps), 1),
+        "p95_ms": round(sorted(gaps)[int(0.95 * len(gaps))], 1),
+        "late_share": round(sum(gap >= LATE_MS for gap in gaps) / len(gaps), 3),
+    }
+
+
+def pan(window: Window) -> None:
+    """Drag the image to and fro with the middle button."""
+    mouse = window.page.mouse
+    mouse.move(640, 400)
+    mouse.down(button="middle")
+    mouse.move(420, 250, steps=STEPS // 2)
+    mouse.move(640, 400, steps=STEPS // 2)
+    mouse.up(button="middle")
+
+
+def zoom(window: Window) -> None:
+    """Turn the wheel in and out."""
+    window.page.mouse.move(620, 420)
+    for step in range(STEPS):
+        window.page.mouse.wheel(0, -60 if step < STEPS // 2 else 60)
+
+
+def draw(window: Window) -> None:
+    """One long stroke of the brush."""
+    window.press("b")
+    mouse = window.page.mouse
+    mouse.move(450, 300)
+    mouse.down()
+    mouse.move(800, 550, steps=STEPS)
+    mouse.up()
+
+
+def main() -> None:
+    """Measure all, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_frames.json"))
+    arguments = parser.parse_args()
+    results = []
+    for cells in CELLS:
+        results.append(measured(cells))
+        print(json.dumps(results[-1]))
+    load = os.getloadavg()[0]
+    write_json(arguments.out, {"browser": "headless Chromium, no GPU", "cores": os.cpu_count(),
+                               "load": round(load, 1), "results": results})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""What each choice is worth: at prediction on a given model, in training from runs' own figures.
+
+    python -m benchmarks run ablation MODEL --data DIR --name NAME [--images 24]
+    python -m benchmarks run ablation --training benchmarks/results/train_step.json ...
+
+The first scores a model on fold 0 (or a part of it, the cell types as even as they can be) at other
+scales, with flips, in tiles and in one piece, under its first and under cross-fitted knobs, each
+against the model's own settings; the interval is of the gain, images paired; a run that was broken
+off goes on. The second takes
+files with `change`, `measure`, `before`, `after` and maybe `ratio`, as `train_step`
+writes them. Both go into `ablation.json`, and the tables of `ablation.md` are made from that; a run
+of the same name, or a change of the same words, replaces the one before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy.score_fold import MAPS, Fold, Looked, look, spread
+from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.bootstrap import weighted_interval
+from bigkingxxl.evaluation.competition_map import (
+    CHALLENGE_MIX,
+    CompetitionScore,
+    challenge_mix,
+)
+from bigkingxxl.evaluation.tuning import crossfitted_points
+from bigkingxxl.files import write_json, write_text
+from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
+from bigkingxxl.provenance import provenance
+
+RESULTS = Path(__file__).parents[1] / "results"
+SCALES = (1.0, 1.5, 2.0)
+FLIPS = (1, 2, 4)
+TILES = {"tiles of 512": 512, "in one piece": 2048}
+OWN = "the model's own settings"
+TIMED = 2
+TABLE = ("variant", "challenge mix", "gain (95 %)", "astro / cort / shsy5y",
+         "cross-fitted knobs", "CPU s an image, network")  # fmt: skip
+
+
+def main() -> None:
+    """Score the variants, or take in the runs, and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--name", help="of the run in the table (default: the model's)")
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--images", type=int, help="how many of the fold (default: all)")
+    parser.add_argument("--crossfit", action="store_true", help="tune for every variant")
+    parser.add_argument("--maps", type=Path, default=MAPS, help="folder to keep maps in")
+    parser.add_argument("--training", type=Path, nargs="*", default=[], metavar="FILE")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
+    options = parser.parse_args()
+    stored: dict[str, Any] = {"prediction": [], "training": []}
+    if options.out.is_file():
+        stored = json.loads(options.out.read_text(encoding="utf-8"))
+    if options.model is not None:
+        for run in prediction_run(options, stored["prediction"]):
+            kept = [each for each in stored["prediction"] if each["name"] != run["name"]]
+            stored["prediction"] = [*kept, run]
+            write(options.out, stored)
+    for path in options.training:
+        row = {**training_row(path), "file": path.name}
+        kept = [each for each in stored["training"] if each["change"] != row["change"]]
+        stored["training"] = [*kept, row]
+    write(options.out, stored)
+
+
+def write(out: Path, stored: Mapping[str, Any]) -> None:
+    """Both files, whole or not at all."""
+    write_json(out, stored)
+    write_text(out.with_suffix(".md"), markdown(stored))
+
+
+def training_row(path: Path) -> dict[str, Any]:
+    """What a training-time benchmark measured.
+
+    Raises:
+        InputError: no such file, or a figure is missing.
+    """
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON ({error})") from error
+    missing = [key for key in ("change", "measure", "before", "after") if key not in row]
+    if missing:
+        raise InputError(f"{path} has no '{missing[0]}', which a change in training needs")
+    return row
+
+
+def variants(own: PredictionSettings) -> dict[str, PredictionSettings]:
+    """Settings by name; each differs from the model's own in one thing."""
+    found = {OWN: own}
+    found |= {f"scale {scale:g}": own.changed(scale=scale) for scale in SCALES}
+    found |= {f"flips: {flips}": own.changed(flips=flips) for flips in FLIPS}
+    found |= {name: own.changed(tile=tile) for name, tile in TILES.items()}
+    return {name: settings for name, settings in found.items() if name == OWN or settings != own}
+
+
+def prediction_run(
+    options: argparse.Namespace, before: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """The run after each variant, printed as it comes; what was scored before is not again."""
+    if options.data is None:
+        raise InputError("--data is missing: the model has to be scored on something")
+    path = resolve_model(options.model)
+    card = read_card(path)
+    fold = Fold.of(open_dataset(options.data), options.fold, options.images)
+    run: dict[str, Any] = {
+        **provenance(0),
+        "name": options.name or path.stem,
+        "model": model_hash(path),
+        "settings": card.prediction.model_dump(),
+        "fold": options.fold,
+        "images": {kind: list(fold.types.values()).count(kind) for kind in CHALLENGE_MIX},
+    }
+    same = ("name", "model", "settings", "fold", "images")
+    done = [each for each in before if all(each[key] == run[key] for key in same)]
+    stored = {row["variant"]: row for each in done for row in each["rows"]}
+    tried = variants(card.prediction)
+    for name, settings in tried.items():
+        row = stored.get(name)
+        if row is None or (options.crossfit and row["crossfitted"] is None):
+            own = stored[OWN]["by_image"] if OWN in stored else None
+            looked = look(path, fold, options.maps, settings)
+            stored[name] = variant_row(name, looked, own, options.crossfit)
+        print(line(stored[name]), flush=True)
+        yield {**run, "rows": [stored[each] for each in tried if each in stored]}
+
+
+def variant_row(
+    name: str, looked: Looked, own: Mapping[str, float] | None, crossfit: bool
+) -> dict[str, Any]:
+    """One variant's scores, against those of the model's own settings (None: these are they)."""
+    ids = looked.fold.ids
+    score = looked.score(ids, dict.fromkeys(ids, looked.start))
+    own = score.scores if own is None else own
+    honest = None
+    if name == OWN or crossfit:
+        points = crossfitted_points(looked.tuner, ids, looked.start)
+        honest = scores(looked.score(ids, points), own)
+    return {
+        "variant": name,
+        **scores(score, own),
+        "by_image": score.scores,
+        "crossfitted": honest,
+        "seconds_an_image_network": seconds_an_image(looked),
+    }
+
+
+def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
+    """The challenge mix, and how much it is above the model's own settings, images paired.
+
+    Args:
+        own: the score of each image under these settings.
+    """
+    gains = {
+        kind: np.array([
+            part - own[image_id]
+            for image_id, part in score.scores.items()
+            if score.per_image[image_id].cell_type == kind
+        ])
+        for kind in CHALLENGE_MIX
+    }  # fmt: skip
+    if any(len(each) == 0 for each in gains.values()):
+        raise InputError(f"an ablation needs images of {', '.join(CHALLENGE_MIX)}")
+    return {
+        "challenge_mix": score.challenge_mix,
+        "gain": challenge_mix({kind: float(each.mean()) for kind, each in gains.items()}),
+        "gain_95": weighted_interval(gains, CHALLENGE_MIX),
+        "by_type": score.by_type,
+    }
+
+
+def seconds_an_image(looked: Looked) -> float:
+    """The network's part, flips and tiles included: the mean of a few images, of the processor."""
+    seconds, predictor = [], looked.predictor
+    see = predictor.maps if isinstance(predictor, DensePredictor) else predictor.candidates
+    for image_id in spread(looked.fold.data, looked.fold.ids, TIMED):
+        source = looked.fold.data.source(image_id)
+        began = time.process_time()
+        see(source)
+        seconds.append(time.process_time() - began)
+    return float(np.mean(seconds))
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """One variant in the table."""
+    honest = row["crossfitted"]
+    types = " / ".join(f"{row['by_type'].get(kind, 0):.3f}" for kind in CHALLENGE_MIX)
+    cells = [
+        row["variant"],
+        f"{row['challenge_mix']:.3f}",
+        "" if row["variant"] == OWN else _gain(row),
+        types,
+        "" if honest is None else f"{honest['challenge_mix']:.3f}, {_gain(honest)}",
+        f"{row['seconds_an_image_network']:.2f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _gain(scores: Mapping[str, Any]) -> str:
+    low, high = scores["gain_95"]
+    return f"{scores['gain']:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def markdown(stored: Mapping[str, Any]) -> str:
+    """Both kinds of tables."""
+    lines = ["# What each choice is worth", ""]
+    lines += [
+        "Made by `python -m benchmarks run ablation`; gains in the challenge-mix mAP.",
+        "",
+    ]
+    for run in stored["prediction"]:
+        images = ", ".join(f"{count} {kind}" for kind, count in run["images"].items())
+        settings = run["settings"]
+        sentence = (
+            f"Model {run['model']}, fold {run['fold']}, {images} images; its own settings: scale "
+            f"{settings['scale']:g}, flips {settings['flips']}, tiles of {settings['tile']}. "
+            f"{run['device']}, other jobs beside it, {run['date'][:10]}. Cross-fitted knobs: tuned "
+            "on the other half of these images; their gain is above the first line."
+        )
+        lines += [
+            f"## At prediction: {run['name']}",
+            "",
+            sentence,
+            "",
+            "| " + " | ".join(TABLE) + " |",
+            "| " + " | ".join(["---"] * len(TABLE)) + " |",
+            *(line(row) for row in run["rows"]),
+            "",
+        ]
+    if stored["training"]:
+        lines += ["## In training", "", "| change | measured | before | after | effect | file |",
+                  "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+        lines += [training_line(row) for row in stored["training"]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def training_line(row: Mapping[str, Any]) -> str:
+    """One change in the table."""
+    effect = f"{row['after'] - row['before']:+.3f}"
+    if "ratio" in row:
+        effect = f"{row['ratio']:.2f} times"
+    cells = [
+        row["change"], row["measure"], f"{row['before']:.3f}", f"{row['after']:.3f}", effect,
+        f"[{row['file']}]({row['file']})",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
