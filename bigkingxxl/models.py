@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
@@ -36,6 +36,7 @@ from bigkingxxl.settings import (
     rising,
 )
 from bigkingxxl.shipped import SHIPPED, shipped_model
+from bigkingxxl.test_time_augmentation import EARLIER, Augmentations
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -58,7 +59,8 @@ class PredictionSettings(Settings):
     Attributes:
         scale: network pixels a pixel of the training images.
         tile, overlap: in network pixels (a tile is enlarged to the method's stride).
-        flips: how many of the four flips are averaged (1 = none).
+        tta: test-time augmentation, the views that are averaged: any of 'mirror', 'flips', 'turns'
+            and 'scales', or 'none'; see `bigkingxxl.test_time_augmentation`.
         decode_scale: pixels of the maps that cells are read from a pixel of the image, at most the
             network's own; more draws small cells' outlines finer and takes longer. Detectors make
             no maps and disregard it.
@@ -70,10 +72,24 @@ class PredictionSettings(Settings):
     scale: float = Field(1.0, ge=0.01, le=100)
     tile: int = Field(256, ge=32, le=MOST_PIXELS_ALONG_A_SIDE)
     overlap: int = Field(64, ge=0, le=MOST_PIXELS_ALONG_A_SIDE)
-    flips: Literal[1, 2, 4] = 1
+    tta: Augmentations = ()
     decode_scale: float = Field(1.0, ge=1, le=100)
     batch_size: int = Field(4, ge=1, le=4096)
     diameter: Positive | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_flips(cls, values: Any) -> Any:
+        """Earlier models and settings say `flips`, a number of views."""
+        if not isinstance(values, Mapping) or "flips" not in values:
+            return values
+        known = {key: value for key, value in values.items() if key != "flips"}
+        flips = values["flips"]
+        if not isinstance(flips, int) or flips not in EARLIER:
+            raise ValueError(f"'flips' is {flips!r}, expected 'tta' in its place")
+        if known.get("tta"):
+            raise ValueError("'flips' is given beside 'tta', which stands in its place")
+        return {**known, "tta": EARLIER[flips]}
 
 
 class ModelCard(Settings):

@@ -33,4 +33,4 @@ training = {
     "label_policy": "fill_holes",
     "validation_images": 24,
 }
-prediction = {"scale": 4.8, "tile": 1344, "overlap": 224, "batch_size": 1, "flips": 2}
+prediction = {"scale": 4.8, "tile": 1344, "overlap": 224, "batch_size": 1, "tta": "mirror"}

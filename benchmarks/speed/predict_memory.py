@@ -73,7 +73,7 @@ def predict_and_evaluate(truth: Instances, scale: float, out: Path) -> tuple[int
     image = ArrayImage(representation.targets(truth.planes(), truth.cell_type))
     predictor = DensePredictor(
         Oracle(image), representation, normalisation=LINEAR, points=OperatingPoints(),
-        settings=PredictionSettings(scale=scale, tile=512, flips=4),
+        settings=PredictionSettings(scale=scale, tile=512, tta=("flips",)),
     )  # fmt: skip
     candidates = predictor.candidates(image)
     cells = select(candidates, OperatingPoints())

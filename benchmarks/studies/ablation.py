@@ -37,6 +37,7 @@ from bigkingxxl.files import write_json, write_text
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
+from bigkingxxl.test_time_augmentation import EARLIER, view_count
 
 RESULTS = Path(__file__).parents[1] / "results"
 SCALES = (1.0, 1.5, 2.0)
@@ -102,7 +103,7 @@ def variants(own: PredictionSettings) -> dict[str, PredictionSettings]:
     """Settings by name; each differs from the model's own in one thing."""
     found = {OWN: own}
     found |= {f"scale {scale:g}": own.changed(scale=scale) for scale in SCALES}
-    found |= {f"flips: {flips}": own.changed(flips=flips) for flips in FLIPS}
+    found |= {f"flips: {flips}": own.changed(tta=EARLIER[flips]) for flips in FLIPS}
     found |= {name: own.changed(tile=tile) for name, tile in TILES.items()}
     return {name: settings for name, settings in found.items() if name == OWN or settings != own}
 
@@ -224,9 +225,10 @@ def markdown(stored: Mapping[str, Any]) -> str:
     for run in stored["prediction"]:
         images = ", ".join(f"{count} {kind}" for kind, count in run["images"].items())
         settings = run["settings"]
+        views = settings.get("flips") or view_count(settings["tta"])
         sentence = (
             f"Model {run['model']}, fold {run['fold']}, {images} images; its own settings: scale "
-            f"{settings['scale']:g}, flips {settings['flips']}, tiles of {settings['tile']}. "
+            f"{settings['scale']:g}, flips {views}, tiles of {settings['tile']}. "
             f"{run['device']}, other jobs beside it, {run['date'][:10]}. Cross-fitted knobs: tuned "
             "on the other half of these images; their gain is above the first line."
         )

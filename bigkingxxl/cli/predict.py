@@ -38,9 +38,12 @@ def predict(
             help="Longest side in network pixels that is seen at once: less memory, same cells.",
         ),
     ] = None,
-    flips: Annotated[
-        int | None,
-        typer.Option(help="Average over 1, 2 or 4 mirror images; each takes as long as one."),
+    tta: Annotated[
+        str | None,
+        typer.Option(
+            help="Average over views: mirror (2), flips (4), turns (4), scales (3), several as "
+            "'a,b', or none (default: as the model says)."
+        ),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Network pixels per image pixel.")] = None,
     pixel_size: Annotated[
@@ -148,11 +151,13 @@ def predict(
     from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.runs.shards import WHOLE, Shard
+    from bigkingxxl.test_time_augmentation import asked_augmentations
 
     deadline = Deadline(None if time_limit is None else seconds_of(time_limit))
     sharing = Sharing(workers, scheduler, WHOLE if shard is None else Shard.of(shard), deadline)
     sharing.check()
-    check_options(flips, type_vote)
+    changes = {} if tta is None else {"tta": asked_augmentations(tta, "--tta")}
+    check_options(type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = GivenSize(scale, diameter, size_um)
     reading = Reading(channel, frames, z, position, size_um, diameter, pixel_limit)
@@ -162,7 +167,6 @@ def predict(
         chosen = chosen_formats(split_names(formats))
         model, weight = expanded(model, weight)
         models = [resolve_model(each) for each in model]
-        changes = {} if flips is None else {"flips": flips}
         given.check([read_card(path) for path in models], "--")
         card = ensemble_card(models, weights=weight, cell_type=cell_type, type_vote=type_vote)
         selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
@@ -199,11 +203,9 @@ def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict
     return {file.path: file.name for file in found.files}
 
 
-def check_options(flips: int | None, type_vote: str | None) -> None:
+def check_options(type_vote: str | None) -> None:
     """Refuse values that an option does not know."""
     from bigkingxxl.errors import InputError
 
-    if flips not in (None, 1, 2, 4):
-        raise InputError(f"--flips is {flips}, expected 1, 2 or 4")
     if type_vote not in (None, "image", "cell"):
         raise InputError(f"--type-vote is '{type_vote}', expected 'image' or 'cell'")

@@ -16,6 +16,7 @@ from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.operating_points import ZOOM
+from bigkingxxl.test_time_augmentation import as_text
 
 OpenSource = Callable[[str], ImageSource]
 Knobs = Mapping[str, Any]
@@ -152,7 +153,7 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
         return folder / name
     how = predictor.settings
     scale = how.scale if predictor.scale is None else predictor.scale
-    looks = f"scale{scale:g}-flips{how.flips}-tile{how.tile}-{how.overlap}"
+    looks = f"scale{scale:g}-tta{as_text(how.tta)}-tile{how.tile}-{how.overlap}"
     if isinstance(predictor, DensePredictor):
         return folder / f"{name}-{looks}-decode{how.decode_scale:g}"
     # Candidates are kept at the size they were judged to be seen at; maps at the one that is known.

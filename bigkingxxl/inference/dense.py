@@ -1,4 +1,4 @@
-"""Prediction with dense methods: maps blended over tiles and flips, then one decode.
+"""Prediction with dense methods: maps blended over tiles and views, then one decode.
 
 Normalisation and scale are fixed for the whole image first. An image too large for its maps to be
 held is decoded block by block and the blocks' candidates are stitched.
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import SIZE_UNIT, Channel, Representation
 from bigkingxxl.geometry import (
-    FLIPS,
     Symmetry,
     Window,
     blend_weights,
@@ -35,6 +34,7 @@ from bigkingxxl.inference.pieces import MapsFunction, in_pieces
 from bigkingxxl.inference.size.size_map import sizes_of_cells
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
+from bigkingxxl.test_time_augmentation import symmetries, view_count, zooms
 
 Float32 = NDArray[np.float32]
 BLOCK_OVERLAP = 256
@@ -179,15 +179,23 @@ class DensePredictor(NetworkPredictor):
         window = whole(source.shape) if window is None else window
         relative = self.relative_size(source) if relative is None else relative
         scale = self.settings.scale * relative * zoom
-        flips = FLIPS[: self.settings.flips]
-        seen = self._scaled(source, window, scale)
-        total = self._flipped_maps(seen, flips[0])
-        for symmetry in flips[1:]:
-            total += self._flipped_maps(seen, symmetry)
-        if len(flips) > 1:
-            total /= len(flips)
+        total = self._augmented_maps(source, window, scale)
         decoded = max(relative, 1.0) * self.settings.decode_scale
         return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
+
+    def _augmented_maps(self, source: ImageSource, window: Window, scale: float) -> Float32:
+        """float32[K, h, w]: the mean of the maps of all views, in the frame of the first."""
+        names = self.settings.tta
+        total: Float32 | None = None
+        for zoom in zooms(names):
+            seen = self._scaled(source, window, scale * zoom)
+            for symmetry in symmetries(names):
+                maps = self._flipped_maps(seen, symmetry)
+                if total is not None and zoom != 1:
+                    maps = resize(maps, (total.shape[1], total.shape[2]))
+                total = maps if total is None else np.add(total, maps, out=total)
+        count, mean = view_count(names), np.asarray(total, np.float32)
+        return mean if count == 1 else np.divide(mean, count, out=mean)
 
     def _scaled(self, source: ImageSource, window: Window, scale: float) -> Float32:
         """float32[C, h, w]: a window as the network sees it at network pixels per image pixel."""

@@ -6,7 +6,7 @@ No more of an image is held than one batch of tiles, however large it is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from math import ceil
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import (
-    FLIPS,
     Symmetry,
     Window,
     even_tile,
@@ -32,6 +31,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import stitch
+from bigkingxxl.test_time_augmentation import symmetries, zooms
 
 Float32 = NDArray[np.float32]
 DetectFunction = Callable[[Float32], list[Candidates]]
@@ -55,7 +55,7 @@ class Job(NamedTuple):
     """One tile to be looked at.
 
     Attributes:
-        number: of its window; symmetry: how it is flipped; pixels: float32[C, h, w].
+        number: of its window; symmetry: how it is flipped and turned; pixels: float32[C, h, w].
     """
 
     number: int
@@ -123,21 +123,33 @@ class DetectorPredictor(NetworkPredictor):
 
     def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
         """See `NetworkPredictor.look`."""
-        layout = self.layout(window.size, relative)
-        looks: list[list[Candidates]] = [[] for _ in layout.windows]
-        fullest = 0
-        jobs = self._jobs(source, window, layout)
-        while batch := list(islice(jobs, self.settings.batch_size)):
-            found = self.detect(np.stack([job.pixels for job in batch]))
-            for job, each in zip(batch, found, strict=True):
-                fullest = max(fullest, len(each))
-                small = each.resize(layout.windows[job.number].size)
-                looks[job.number].append(small.transform(job.symmetry.inverse))
-        parts = [fuse(each) for each in looks]
-        stitched = stitch(parts, layout.windows, window.size)
-        result = self.scored(replace(stitched, relative_size=relative))
+        looks, fullest = [], 0
+        for zoom in zooms(self.settings.tta):
+            found, most = self._look_at(source, window, relative * zoom)
+            looks.append(replace(found, relative_size=relative))
+            fullest = max(fullest, most)
+        result = self.scored(fuse(looks))
         self._fullest[result] = fullest
         return result
+
+    def _look_at(
+        self, source: ImageSource, window: Window, relative: float
+    ) -> tuple[Candidates, int]:
+        """What is seen at one size under all flips and turns, and the most in any tile."""
+        layout = self.layout(window.size, relative)
+        looks: list[list[Candidates]] = [[] for _ in layout.windows]
+        fullest, views = 0, symmetries(self.settings.tta)
+        # Of a batch all tiles are of one shape: those that lie on their side come by themselves.
+        for turns in (0, 1):
+            alike = [each for each in views if each.quarter_turns % 2 == turns]
+            jobs = self._jobs(source, window, layout, alike)
+            while batch := list(islice(jobs, self.settings.batch_size)):
+                found = self.detect(np.stack([job.pixels for job in batch]))
+                for job, each in zip(batch, found, strict=True):
+                    fullest = max(fullest, len(each))
+                    upright = each.transform(job.symmetry.inverse)
+                    looks[job.number].append(upright.resize(layout.windows[job.number].size))
+        return stitch([fuse(each) for each in looks], layout.windows, window.size), fullest
 
     def layout(self, size: tuple[int, int], relative: float) -> Layout:
         """How a region of `size` image pixels is cut at a relative size."""
@@ -151,14 +163,18 @@ class DetectorPredictor(NetworkPredictor):
         side = (max(round(rows / scale), needed[0]), max(round(cols / scale), needed[1]))
         return Layout(tiles(size, side, overlap), (rows, cols))
 
-    def _jobs(self, source: ImageSource, region: Window, layout: Layout) -> Iterator[Job]:
+    def _jobs(
+        self, source: ImageSource, region: Window, layout: Layout, views: Sequence[Symmetry]
+    ) -> Iterator[Job]:
+        if not views:
+            return
         for number, window in enumerate(layout.windows):
             inner = window.clipped(region.size)
             row0, col0 = region.row0 + inner.row0, region.col0 + inner.col0
             place = Window(row0, col0, row0 + inner.size[0], col0 + inner.size[1])
             pixels = self.normalisation.apply(source.read(place), source.statistics)
             pixels = _enlarged(pixels, window.size, layout.tile)
-            for symmetry in FLIPS[: self.settings.flips]:
+            for symmetry in views:
                 yield Job(number, symmetry, symmetry.apply(pixels))
 
 

@@ -24,8 +24,8 @@ Float32 = NDArray[np.float32]
 class MeanMaps(DensePredictor):
     """The first of several models, whose maps are the weighted mean of them all.
 
-    Each looks at its own scale, with its own normalisation and flips; sizes are judged, and knobs
-    read, as the first does.
+    Each looks at its own scale, with its own normalisation and augmentation; sizes are judged, and
+    knobs read, as the first does.
 
     Args:
         others: the further models; weights: of the first and each of these, above 0.

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.decoding.base import Channel
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.geometry import resize
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import model_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps
 from bigkingxxl.models import load_model, resolve_model
+from bigkingxxl.test_time_augmentation import EARLIER
 from bigkingxxl.training.recipe import TeacherSettings
 
 Float32 = NDArray[np.float32]
@@ -74,7 +75,9 @@ def _dense(
     """A model by name or file, that must make maps of these channels; see `Teacher.of`."""
     path = resolve_model(name)
     model = load_model(path, device)
-    looks = model.card.prediction.changed(flips=settings.flips, decode_scale=1.0)
+    if settings.flips not in EARLIER:
+        raise SettingsError(f"'teacher.flips' is {settings.flips}, expected 1, 2 or 4")
+    looks = model.card.prediction.changed(tta=EARLIER[settings.flips], decode_scale=1.0)
     predictor = model_predictor(model, device, settings=looks)
     wanted = [channel.name for channel in channels]
     made = (

@@ -254,7 +254,7 @@ def test_what_changed_is_done_again(
     assert {name for name in now if now[name] != seen[name]} == {"gray.npz"}
     for changes in (
         ["--scale", "1.1"],
-        ["--flips", "2"],
+        ["--tta", "mirror"],
         ["--cell-type", "cort"],
     ):
         assert "done before" not in predict(images, *changes).stdout
@@ -382,7 +382,10 @@ def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
     [
         (["--format", "label"], "no format 'label', did you mean 'labels'?"),
         (["--format", "labels,tiff"], "no format 'tiff'; known are labels, "),
-        (["--flips", "3"], "--flips is 3, expected 1, 2 or 4"),
+        (
+            ["--tta", "spin"],
+            "--tta is 'spin': 'spin' is unknown",
+        ),
         (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
         (["--scale", "nan"], "--scale is nan"),
         (["--diameter", "0"], "--diameter is 0.0, expected pixels, above 0"),

@@ -64,7 +64,7 @@ def cells_of(labels: NDArray[Any]) -> set[bytes]:
     return {(labels == label).tobytes() for label in np.unique(labels[labels > 0])}
 
 
-@pytest.mark.parametrize("options", [(), ("--flips", "4"), ("--scale", "1")])
+@pytest.mark.parametrize("options", [(), ("--tta", "flips,turns,scales"), ("--scale", "1")])
 def test_predict_finds_each_cell_once(
     image: Path, model: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:

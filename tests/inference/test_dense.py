@@ -139,14 +139,14 @@ def test_tiles_fit_the_stride_and_no_larger_than_need_be(
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("flips", [2, 4])
+@pytest.mark.parametrize("tta", ["mirror", "flips", "turns", "flips,turns"])
 def test_flips_change_nothing_where_the_maps_turn_with_the_image(
-    size: tuple[int, int], flips: int
+    size: tuple[int, int], tta: str
 ) -> None:
     image = noise(size)
     settings = {"tile": 160}
     plain = predictor(slopes, Slopes(("cell",)), settings=settings)
-    flipped = predictor(slopes, Slopes(("cell",)), settings={**settings, "flips": flips})
+    flipped = predictor(slopes, Slopes(("cell",)), settings={**settings, "tta": tta})
     np.testing.assert_allclose(flipped.maps(image), plain.maps(image), atol=1e-6)
     assert masks_of(flipped.candidates(image)) == masks_of(plain.candidates(image))
 
@@ -158,9 +158,39 @@ def test_flips_are_averaged() -> None:
 
     image = noise((32, 32))
     assert np.ptp(predictor(to_the_right).maps(image)) == 1
-    for flips in (2, 4):
-        maps = predictor(to_the_right, settings={"flips": flips}).maps(image)
+    for tta in ("mirror", "flips", "turns", "mirror,turns"):
+        maps = predictor(to_the_right, settings={"tta": tta}).maps(image)
         np.testing.assert_allclose(maps, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(90, 130), (1, 64), (64, 1)])
+def test_scales_are_averaged_in_the_frame_of_the_image(size: tuple[int, int]) -> None:
+    """A map of lengths is as of one scale; what tells the scale is the mean of the three."""
+
+    class Lengths(Slopes):
+        @property
+        def channels(self) -> tuple[Channel, ...]:
+            return Channel("zoom"), Channel("length", "log_length", "identity")
+
+    ramp = ArrayImage(np.add(*np.indices(size, np.float32)))
+    steps: list[float] = []
+
+    def as_large(tiles: Float32) -> Float32:
+        """How many pixels the ramp takes for what it takes one of in the image."""
+        axis = 1 if size[0] > size[1] else 2
+        inner = tiles[0, 0, : max(size[0] // 2, 1), : max(size[1] // 2, 1)]
+        step = float(np.median(np.abs(np.diff(inner, axis=axis - 1))))
+        steps.append(step)
+        zoom = steps[0] / step
+        values = np.array([zoom, np.log2(zoom)], np.float32)[:, None, None]
+        return np.broadcast_to(values, (1, 2, *tiles.shape[2:])).copy()
+
+    settings = {"tta": "scales", "tile": 256}
+    maps = predictor(as_large, Lengths(("cell",)), settings=settings).maps(ramp)
+    assert maps.shape == (2, *size)
+    assert len(steps) == 3
+    np.testing.assert_allclose(maps[0], (1 + 0.8 + 1.25) / 3, rtol=0.02)
+    np.testing.assert_allclose(maps[1], 0, atol=0.05)
 
 
 @pytest.mark.parametrize("symmetry", SYMMETRIES)

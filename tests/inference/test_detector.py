@@ -33,6 +33,7 @@ SIZE = (520, 704)
 TILE, OVERLAP = 281, 52  # image pixels: three rows of 208, three columns
 LINEAR = Normalisation(limit=1e9)  # nothing is clipped, so that the oracle can undo it
 TYPES = ("a", "b")
+VIEWS = {1: "none", 2: "mirror", 4: "flips", 8: "flips,turns"}
 
 
 def places(size: tuple[int, int]) -> ArrayImage:
@@ -300,7 +301,7 @@ def test_no_more_than_a_batch_of_tiles_is_held(batch: int, flips: int) -> None:
     image = Watched(places(SIZE).pixels)
     image.statistics = measure(image.pixels)
     oracle = Oracle(field)
-    settings = {"batch_size": batch, "flips": flips, "tile": 160, "overlap": 40}
+    settings = {"batch_size": batch, "tta": VIEWS[flips], "tile": 160, "overlap": 40}
     assert_each_once(predictor(oracle, settings=settings).candidates(image), field)
     assert 0 < image.largest <= 160**2
     counts = [shape[0] for shape in oracle.shapes]
@@ -343,14 +344,42 @@ def test_all_pairs_of_windows_that_share_pixels(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("name", "scale"), [("dense", 1.0), ("rods", 1.0), ("corners", 1.5)])
-@pytest.mark.parametrize("flips", [2, 4])
+@pytest.mark.parametrize("flips", [2, 4, 8])
 def test_flips_double_no_cell(name: str, scale: float, flips: int) -> None:
     field = field_of(name)
     oracle = Oracle(field)
-    found = predictor(oracle, scale, {"flips": flips}).candidates(places(SIZE))
+    found = predictor(oracle, scale, {"tta": VIEWS[flips]}).candidates(places(SIZE))
     assert_each_once(found, field)
     np.testing.assert_allclose(found.score, 0.9, atol=1e-6)
     assert sum(shape[0] for shape in oracle.shapes) == 9 * flips
+
+
+@pytest.mark.parametrize("size", [(300, 420), (37, 300), (1, 60), (60, 1)])
+@pytest.mark.parametrize("tta", ["turns", "scales", "flips,turns,scales"])
+def test_turns_and_scales_double_no_cell(size: tuple[int, int], tta: str) -> None:
+    field = np.zeros(size, np.int32)
+    for number, (row, col) in enumerate(np.ndindex(*(-(-side // 40) for side in size)), 1):
+        field[row * 40 : row * 40 + 25, col * 40 : col * 40 + 30] = number
+    plain = predictor(Oracle(field)).candidates(places(size))
+    found = predictor(Oracle(field), settings={"tta": tta}).candidates(places(size))
+    assert found.size == size
+    assert len(found) == len(plain) == field.max()
+    assert found.relative_size == plain.relative_size
+    np.testing.assert_allclose(found.score, 0.9, atol=1e-6)
+    for one, other in zip(np.sort(found.boxes, axis=0), np.sort(plain.boxes, axis=0), strict=True):
+        np.testing.assert_allclose(one, other, atol=2)
+
+
+def test_what_one_scale_alone_shows_is_less_sure() -> None:
+    field = blobs((120, 150), 12, 11)
+
+    class Large(Oracle):
+        def __call__(self, tiles: Float32) -> list[Candidates]:
+            return [each if tiles.shape[3] > 150 else each.take([])
+                    for each in super().__call__(tiles)]  # fmt: skip
+
+    found = predictor(Large(field), settings={"tta": "scales"}).candidates(places((120, 150)))
+    np.testing.assert_allclose(found.score, 0.3, atol=1e-6)
 
 
 def test_what_one_flip_alone_shows_is_less_sure() -> None:
@@ -361,7 +390,7 @@ def test_what_one_flip_alone_shows_is_less_sure() -> None:
             labels = super().truth(tile)
             return labels if tile[1, 0, -1] > tile[1, 0, 0] else np.where(labels == 1, 0, labels)
 
-    found = predictor(Upright(field), settings={"flips": 2}).candidates(places((120, 150)))
+    found = predictor(Upright(field), settings={"tta": "mirror"}).candidates(places((120, 150)))
     assert_each_once(found, field)
     scores = {cell: found.score[i] for i, (cell, _) in enumerate(likeness(found, field))}
     assert scores[1] == pytest.approx(0.45)
@@ -422,7 +451,7 @@ def test_more_cells_than_the_limit_are_warned_of_once(
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             seen = predictor(
-                Oracle(field), settings={"flips": flips}, limit=limit, training=training
+                Oracle(field), settings={"tta": VIEWS[flips]}, limit=limit, training=training
             )
             seen.candidates(image)
         assert len(caplog.messages) == warned

@@ -70,7 +70,7 @@ def test_the_card_decides_unless_told_otherwise(
 @pytest.fixture
 def spots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(METHODS, "spots", small_detector.PLACE)
-    prediction = PredictionSettings(scale=2.0, tile=100, overlap=20, flips=2)
+    prediction = PredictionSettings(scale=2.0, tile=100, overlap=20, tta=("mirror",))
     return small_detector.save_spots(
         tmp_path / "spots.safetensors", NAMES, detections=7, prediction=prediction,
         pixel_size_um=(2.0, 2.0), median_diameter=9.0,
@@ -103,7 +103,7 @@ def test_an_exported_detector_says_what_to_take(spots: Path, tmp_path: Path) -> 
 
 def test_what_each_way_of_looking_sees_is_kept_apart(model: Path, spots: Path) -> None:
     folders = set()
-    looks = [{"scale": 1.0}, {"settings": PredictionSettings(flips=4)},
+    looks = [{"scale": 1.0}, {"settings": PredictionSettings(tta=("flips",))},
              {"settings": PredictionSettings(tile=64)},
              {"settings": PredictionSettings(overlap=5)}]  # fmt: skip
     for path, estimate in ((model, True), (spots, True), (spots, False)):

@@ -103,7 +103,7 @@ def base_model(**values: Any) -> Model:
     """A model of flows that knows cells of 16 pixels."""
     card = small_card(("a", "b")).changed(**{
         "settings": FLOWS, "median_diameter": 16.0,
-        "prediction": {"scale": 1.5, "tile": 512, "flips": 2}, **values,
+        "prediction": {"scale": 1.5, "tile": 512, "tta": "mirror"}, **values,
     })  # fmt: skip
     made = make_method("unetr", FLOWS, ("a", "b"))
     return Model(card, made, made.build())
@@ -121,7 +121,7 @@ def adapting(**values: Any) -> Recipe:
 def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: float) -> None:
     found = adapted(adapting(), base_model(), CellSizes(diameter, mixed=False))
     assert found.prediction.scale == pytest.approx(scale)
-    assert (found.prediction.tile, found.prediction.flips) == (512, 2)
+    assert (found.prediction.tile, found.prediction.tta) == (512, ("mirror",))
     assert found.augment.zoom == pytest.approx((0.8 * scale, 1.25 * scale))
     assert not found.adapt
 

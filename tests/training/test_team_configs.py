@@ -21,7 +21,7 @@ SHRUNK = (
     "settings.regions=16", "settings.proposals=[40,40]", "settings.detections=20",
     "augment.size=64", "augment.zoom=[1.0,1.5]", "training.epochs=1", "training.crops_per_epoch=4",
     "training.batch_size=2", "training.validation_images=1", "training.workers=0",
-    "training.averaging=0", "prediction.scale=1", "prediction.tile=96", "prediction.flips=1",
+    "training.averaging=0", "prediction.scale=1", "prediction.tile=96", "prediction.tta=none",
 )  # fmt: skip
 
 
