@@ -81,9 +81,9 @@ class LoadedModel:
             ImageError, InputError: an image cannot be read, is none, or is given a size that is
                 impossible or asks for too large an image.
         """
-        from bigkingxxl.inference.size.sizing import GivenSize
+        from bigkingxxl.inference.size.sizing import ScaleHint
 
-        given = GivenSize(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
+        given = ScaleHint(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
         given.check([self.card])
         selection = replace(
             self.selection, min_score=min_score, min_area=min_area, exclude_border=exclude_border
@@ -92,7 +92,7 @@ class LoadedModel:
         sources, are_several = sources_of(
             image, channel=channel, frames=frames, z=z, position=position
         )
-        found = [self._cells(given.told(source), selection) for source in sources]
+        found = [self._cells(given.applied_to(source), selection) for source in sources]
         self._tell(found, given.scale is not None or diameter is not None)
         return found if are_several else found[0]
 
@@ -149,11 +149,11 @@ def load(
     """
     from bigkingxxl.inference.ensemble_file import SUFFIX, members_of
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.inference.size.sizing import GivenSize
+    from bigkingxxl.inference.size.sizing import ScaleHint
     from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.selection import Selection
 
-    GivenSize(scale).check([])
+    ScaleHint(scale).check([])
     if not isinstance(model, Path) and not len(model):
         raise InputError("no model is named, expected bundled, sartorius, open or a model file")
     names = [model] if isinstance(model, str | Path) else model

@@ -100,7 +100,7 @@ def features(candidates: Candidates, type_names: tuple[str, ...]) -> Float64:
     mean = np.bincount(owner[inside], weights=pixels[inside], minlength=count) / area / 255
     values[:, 0] = mean
     values[:, 1] = candidates.score / np.maximum(mean, 1e-3)
-    values[:, 2] = np.log(area * candidates.relative_size**2)
+    values[:, 2] = np.log(area * candidates.scale_ratio**2)
     known = candidates.type_probability
     if known is not None:
         for place, name in enumerate(type_names):

@@ -37,7 +37,7 @@ class Candidates:
         score: float32[N] in [0, 1].
         type_probability: float32[N, T], or None where the model knows no types.
         type_names: T names, or () where there are none.
-        relative_size: pixels of the training images a pixel of this one is long; what is counted in
+        scale_ratio: pixels of the training images a pixel of this one is long; what is counted in
             pixels of training (minimum areas) follows it.
         cell_diameter: that the image's cells were taken to have, in its pixels; None where nobody
             knows.
@@ -50,7 +50,7 @@ class Candidates:
     score: Float32
     type_probability: Float32 | None = None
     type_names: tuple[str, ...] = ()
-    relative_size: float = 1.0
+    scale_ratio: float = 1.0
     cell_diameter: float | None = None
 
     def __post_init__(self) -> None:
@@ -176,7 +176,7 @@ class Candidates:
             np.concatenate([part.score for part in parts]),
             np.concatenate(types) if known else None,
             names[0] if names else (),
-            first.relative_size,
+            first.scale_ratio,
             first.cell_diameter,
         )
 
@@ -286,7 +286,7 @@ class Candidates:
         values = _along(values, widths, old[0], sides[0], (self.size[0], size[0]))
         resized = self._rebuilt(size, boxes, np.rint(values).astype(np.uint8))
         diameter = None if self.cell_diameter is None else self.cell_diameter / shrunk
-        return replace(resized, relative_size=self.relative_size * shrunk, cell_diameter=diameter)
+        return replace(resized, scale_ratio=self.scale_ratio * shrunk, cell_diameter=diameter)
 
     # ---- keeping ------------------------------------------------------------------------------
 
@@ -300,7 +300,7 @@ class Candidates:
             "format": "bigkingxxl-candidates-1",
             "size": list(self.size),
             "type_names": list(self.type_names),
-            "relative_size": self.relative_size,
+            "scale_ratio": self.scale_ratio,
             "cell_diameter": self.cell_diameter,
         }
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
@@ -332,7 +332,8 @@ class Candidates:
                     archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
                     archive.get("type_probability"),
                     tuple(header["type_names"]),
-                    float(header.get("relative_size", 1.0)),
+                    # Files written before version 0.2 call it relative_size.
+                    float(header.get("scale_ratio", header.get("relative_size", 1.0))),
                     None if diameter is None else float(diameter),
                 )  # fmt: skip
         # A broken archive makes zipfile, zlib and numpy raise nearly anything.

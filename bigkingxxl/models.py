@@ -105,7 +105,7 @@ class ModelCard(Settings):
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
             the median diameter of an image's cells; empty where unknown.
         appearance: by name, the range of each statistic of how training images look; see
-            `bigkingxxl.inference.domain.appearance`; empty where unknown.
+            `bigkingxxl.inference.domain.image_statistics`; empty where unknown.
         trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
         scores: by name, as measured; provenance: date, command, versions, seed.
         licence: terms that come with the training data, said at first use; empty: none.

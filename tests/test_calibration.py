@@ -46,7 +46,7 @@ def constant(value: float, type_names: tuple[str, ...]) -> Calibration:
 
 
 def test_features_of_two_cells() -> None:
-    values = features(replace(two_cells(), relative_size=2.0), ("cort", "shsy5y", "astro"))
+    values = features(replace(two_cells(), scale_ratio=2.0), ("cort", "shsy5y", "astro"))
     np.testing.assert_allclose(values[0], [1, 0.5, np.log(16), 0, 0, 1])
     np.testing.assert_allclose(values[1], [0.4, 0.5, np.log(12), 0.75, 0, 0.25], rtol=1e-6)
     assert features(Candidates.empty((4, 4)), TYPES).shape == (0, 5)

@@ -44,7 +44,7 @@ class Threshold:
         self.asked, self.slow, self.score = list[str](), slow, score
 
     def scale_of(self, candidates: Candidates) -> float:
-        return 1.5 * candidates.relative_size
+        return 1.5 * candidates.scale_ratio
 
     def candidates(self, source: ImageSource) -> Candidates:
         self.asked.append(source.name)

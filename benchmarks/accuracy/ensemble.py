@@ -25,7 +25,7 @@ from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.evaluation.average_precision import coco_table
-from bigkingxxl.evaluation.seen import SeenMaps
+from bigkingxxl.evaluation.prediction_cache import MapCache
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.files import write_json
 from bigkingxxl.geometry import resize
@@ -36,16 +36,16 @@ from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import provenance
 
 
-class SeenMean(SeenMaps):
+class MeanCache(MapCache):
     """What several dense models see, averaged as by `inference.mean_maps`."""
 
-    def __init__(self, parts: Sequence[SeenMaps], weights: Sequence[float]) -> None:
+    def __init__(self, parts: Sequence[MapCache], weights: Sequence[float]) -> None:
         mean = MeanMaps.of([part.predictor for part in parts], weights)
         super().__init__(mean, parts[0].source, parts[0].folder)
         self.parts, self.shares = parts, np.asarray(weights, np.float32) / sum(weights)
 
     def maps(self, image_id: str, zoom: float = 1.0) -> NDArray[np.float32]:
-        """See `SeenMaps.maps`."""
+        """See `MapCache.maps`."""
         found = [part.maps(image_id, zoom) for part in self.parts]
         size = found[0].shape[1:]
         total: NDArray[np.float32] = sum(
@@ -56,8 +56,11 @@ class SeenMean(SeenMaps):
 
 
 @dataclass
-class SeenFused:
-    """What several models see, fused; there are no decode knobs to tune. See `evaluation.seen`."""
+class FusedCache:
+    """What several models see, fused; there are no decode knobs to tune.
+
+    See `evaluation.prediction_cache`.
+    """
 
     members: Sequence[Looked]
     weights: Sequence[float]
@@ -66,8 +69,8 @@ class SeenFused:
     zooms: Sequence[float] = ()
     kept: dict[str, Candidates] = field(default_factory=dict)
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
         if image_id not in self.kept:
             parts = []
             for member in self.members:
@@ -76,12 +79,12 @@ class SeenFused:
             self.kept[image_id] = fuse(parts, self.weights)
 
     def decode(self, image_id: str, knobs: Mapping[str, Any]) -> Candidates:  # noqa: ARG002
-        """See `Seen.decode`."""
-        self.look(image_id)
+        """See `PredictionCache.decode`."""
+        self.predict(image_id)
         return self.kept[image_id]
 
     def voted_type(self, image_id: str) -> str | None:  # noqa: ARG002 (nothing to decide)
-        """See `Seen.voted_type`."""
+        """See `PredictionCache.voted_type`."""
         return None
 
 
@@ -102,20 +105,20 @@ def joined(members: Sequence[Looked], weights: Sequence[float]) -> tuple[list[Lo
 
 
 def _mean(members: Sequence[Looked], weights: Sequence[float]) -> Looked:
-    first, parts = members[0], [member.tuner.seen for member in members]
-    maps = [part for part in parts if isinstance(part, SeenMaps)]
+    first, parts = members[0], [member.tuner.cache for member in members]
+    maps = [part for part in parts if isinstance(part, MapCache)]
     if len(members) == 1:
         return first
-    tuner = Tuner(SeenMean(maps, weights), first.tuner.truth, first.fold.types, first.tuner.groups)
+    tuner = Tuner(MeanCache(maps, weights), first.tuner.truth, first.fold.types, first.tuner.groups)
     return replace(first, tuner=tuner)
 
 
 def score_ensemble(members: Sequence[Looked], weights: Sequence[float]) -> dict[str, Any]:
     """Everything measured, for JSON; a summary is printed."""
     fold, truth = members[0].fold, members[0].tuner.truth
-    seen = SeenFused(*joined(members, weights))
+    seen = FusedCache(*joined(members, weights))
     for image_id in track(fold.ids, label="fusing"):
-        seen.look(image_id)
+        seen.predict(image_id)
     tuner = Tuner(seen, truth, fold.types, find_groups(fold.data).of)
     start = OperatingPoints()
     honest = crossfitted_points(tuner, fold.ids, start)

@@ -26,12 +26,12 @@ import numpy as np
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.data.groups import find_groups
-from bigkingxxl.data.quality.seams import matching_images
+from bigkingxxl.data.quality.field_matching import matching_images
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.seen import maps_folder, seen_by
+from bigkingxxl.evaluation.prediction_cache import maps_folder, prediction_cache
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import load_predictor
@@ -165,9 +165,11 @@ def look(
     if known:
         raise InputError(f"{model} was trained on {len(known)} of the images of this fold")
     predictor, card = load_predictor(model, "auto", settings=settings)
-    seen = seen_by(predictor, fold.data.source, maps_folder(maps, untuned_hash(model), predictor))
+    seen = prediction_cache(
+        predictor, fold.data.source, maps_folder(maps, untuned_hash(model), predictor)
+    )
     for image_id in track(fold.ids, label=f"predicting with {model.name}"):
-        seen.look(image_id)
+        seen.predict(image_id)
     truth = {image_id: fold.data.instances(image_id) for image_id in fold.ids}
     tuner = Tuner(seen, truth, fold.types, find_groups(fold.data).of)
     return Looked(model, card, predictor, fold, tuner)

@@ -149,7 +149,7 @@ def measured(
             candidates = seen(predictor, sample.image(factor), way, diameter)
             seconds[way] += time.process_time() - began
             if way == "estimated":
-                sizes[sample.name] = candidates.relative_size
+                sizes[sample.name] = candidates.scale_ratio
             candidates = candidates.resize(sample.cells.size)
             found[way][sample.name] = select(candidates, card.operating_points)
     return row(truth, types, found, sizes, seconds, factor)
@@ -179,7 +179,7 @@ def row(
         "cpu_seconds_an_image": {way: value / len(truth) for way, value in seconds.items()},
         "images_resized": sum(size != 1 for size in sizes.values()),
         "median_error_of_the_estimate_octaves": float(np.median(errors)),
-        "relative_sizes": dict(sizes),
+        "scale_ratios": dict(sizes),
     }
 
 

@@ -97,7 +97,7 @@ def scored(
         source.cell_diameter = diameter
         second = predictor.candidates(source)
         cells["given"][image_id] = select(second, card.operating_points)
-        ratio[image_id] = second.relative_size / first.relative_size
+        ratio[image_id] = second.scale_ratio / first.scale_ratio
     result = {"images": len(ids), "cells": sum(map(len, truth.values())),
               "seconds_per_image": seconds / len(ids)}  # fmt: skip
     for name, own in cells.items():

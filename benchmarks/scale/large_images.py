@@ -72,7 +72,7 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     from bigkingxxl.images import PartOfImage
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.network import NetworkPredictor
-    from bigkingxxl.inference.predictor import seen_as, sight_of
+    from bigkingxxl.inference.predictor import image_context_of, predict_in
     from bigkingxxl.io.images import open_image
     from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.folder import predict_folder, run_settings
@@ -94,7 +94,9 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
         predictor.block_pixels = 2**40
     source = open_image(image)
     part = PartOfImage(source, whole(source.shape))
-    unsplit = selection.instances(seen_as(predictor, part, sight_of(predictor, source)), None)
+    unsplit = selection.instances(
+        predict_in(predictor, part, image_context_of(predictor, source)), None
+    )
     return {"side": side, "core": grid.CORE, **compared(split, unsplit, grid.CORE)}
 
 

@@ -132,7 +132,7 @@ def stages(
         source = open_image(path)
         _ = source.statistics
     with timed(times, "size"):
-        relative = predictor.sight(source)["relative_size"]
+        relative = predictor.image_context(source)["scale_ratio"]
     with timed(times, "network"):
         maps = predictor.maps(source, relative=relative)
     with timed(times, "decode"):

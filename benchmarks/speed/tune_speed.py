@@ -17,7 +17,7 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
@@ -37,7 +37,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     images = [seen_image(rng) for _ in range(IMAGES)]
     began = time.process_time()
-    table = SelectTable.joined([SelectTable.of_image(*each, 0.5) for each in images])
+    table = ThresholdScorer.joined([ThresholdScorer.of_image(*each, 0.5) for each in images])
     built = time.process_time() - began
     tried = [
         SelectKnobs(

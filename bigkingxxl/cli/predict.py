@@ -142,7 +142,7 @@ def predict(
     from bigkingxxl.cluster.run import Sharing, predict_job
     from bigkingxxl.inference.ensemble_file import expanded
     from bigkingxxl.inference.load_ensemble import ensemble_card
-    from bigkingxxl.inference.size.sizing import GivenSize
+    from bigkingxxl.inference.size.sizing import ScaleHint
     from bigkingxxl.models import read_card, resolve_model
     from bigkingxxl.provenance import fingerprint
     from bigkingxxl.runs.deadline import Deadline, seconds_of
@@ -159,7 +159,7 @@ def predict(
     changes = {} if tta is None else {"tta": asked_augmentations(tta, "--tta")}
     check_options(type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
-    given = GivenSize(scale, diameter, size_um)
+    given = ScaleHint(scale, diameter, size_um)
     reading = Reading(channel, frames, z, position, size_um, diameter, pixel_limit)
     reading.check()
     with deadline.listening(), resumable():

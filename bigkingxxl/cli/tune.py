@@ -169,16 +169,16 @@ def make_tuner(
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
     from bigkingxxl.evaluation.partial import counted
-    from bigkingxxl.evaluation.seen import maps_folder, seen_by
+    from bigkingxxl.evaluation.prediction_cache import maps_folder, prediction_cache
     from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
     from bigkingxxl.inference.load import load_predictor
     from bigkingxxl.models import untuned_hash
 
     predictor, _ = load_predictor(path, device)
     place = maps_folder(folder, untuned_hash(path), predictor)
-    seen = seen_by(predictor, annotated.source, place)
+    seen = prediction_cache(predictor, annotated.source, place)
     for image_id in track(ids, label="predicting", quiet=quiet):
-        seen.look(image_id)
+        seen.predict(image_id)
     ignored = {image_id: annotated.ignored(image_id) for image_id in ids}
     truth = {
         image_id: counted(annotated.instances(image_id), ignored[image_id]) for image_id in ids

@@ -60,7 +60,7 @@ def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untrac
     known = known_groups(dataset.ids, dataset.columns)
     if known is not None and not pixels:
         return known
-    from bigkingxxl.data.quality.seams import matching_images
+    from bigkingxxl.data.quality.field_matching import matching_images
 
     pairs = matching_images(dataset, track)
     if known is None:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
+from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.crossfit import crossfit
-from bigkingxxl.evaluation.gain import sure_gain
 from bigkingxxl.evaluation.partial import Ignored, counted_candidates
-from bigkingxxl.evaluation.seen import Knobs, Seen
-from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.evaluation.prediction_cache import Knobs, PredictionCache
+from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import ZOOM, OperatingPoint, OperatingPoints
@@ -41,14 +41,14 @@ class Tuner:
     """Searches operating points for one set of images.
 
     Attributes:
-        seen: what the model saw in them.
+        cache: what the model saw in them.
         truth: annotated cells by image id; types: the cell type of each image.
         groups: the field, well or sample of each image; left out: its own.
         select_grid: values to try, by knob; minimum areas come from the annotated cells.
         ignored: bool[H, W] by image, what nobody annotated; cells there are not counted.
     """
 
-    seen: Seen
+    cache: PredictionCache
     truth: Mapping[str, Instances]
     types: Mapping[str, str | None]
     groups: Mapping[str, str] = field(default_factory=dict)
@@ -57,8 +57,8 @@ class Tuner:
 
     def __post_init__(self) -> None:
         self._decoded: dict[tuple[str, str], Candidates] = {}
-        self._tables: dict[tuple[str, str, float], SelectTable] = {}
-        self._joined: dict[tuple[tuple[str, ...], str, float], SelectTable] = {}
+        self._tables: dict[tuple[str, str, float], ThresholdScorer] = {}
+        self._joined: dict[tuple[tuple[str, ...], str, float], ThresholdScorer] = {}
 
     # ---- choosing -----------------------------------------------------------------------------
 
@@ -91,10 +91,10 @@ class Tuner:
         Args:
             start: with it also how much larger or smaller than there images are looked at.
         """
-        if start is not None and self.seen.zooms:
+        if start is not None and self.cache.zooms:
             now = start.decode.get(ZOOM, 1.0)
-            yield "decode", ZOOM, tuple(round(now * zoom, 3) for zoom in self.seen.zooms)
-        for knob, values in self.seen.decode_grid.items():
+            yield "decode", ZOOM, tuple(round(now * zoom, 3) for zoom in self.cache.zooms)
+        for knob, values in self.cache.decode_grid.items():
             yield "decode", knob, values
         for knob, values in self.select_grid.items():
             yield "select", knob, values
@@ -104,7 +104,7 @@ class Tuner:
     def minimum_areas(self, ids: Sequence[str]) -> tuple[float, ...]:
         """0 and the low percentiles of the annotated cells' areas, in pixels of training images."""
         areas = [
-            self.truth[each].areas() * self.candidates(each, {}).relative_size ** 2 for each in ids
+            self.truth[each].areas() * self.candidates(each, {}).scale_ratio ** 2 for each in ids
         ]
         every = np.concatenate(areas) if areas else np.zeros(0)
         if not len(every):
@@ -120,7 +120,9 @@ class Tuner:
             for part, knob, values in self.grid(ids, start):
                 tried = [changed_knob(best, part, knob, value) for value in values]
                 scores = [self.scores(ids, each) for each in tried]
-                sure = [sure_gain(each - best_scores, ids, self.groups) for each in scores]
+                sure = [
+                    lower_confidence_bound(each - best_scores, ids, self.groups) for each in scores
+                ]
                 if max(sure) > CLEAR_GAIN:
                     chosen = int(np.argmax(sure))
                     best, best_scores = tried[chosen], scores[chosen]
@@ -137,7 +139,7 @@ class Tuner:
         """
         key = (tuple(ids), repr(sorted(point.decode.items())), point.select.mask_threshold)
         if key not in self._joined:
-            self._joined[key] = SelectTable.joined([self._table(each, point) for each in ids])
+            self._joined[key] = ThresholdScorer.joined([self._table(each, point) for each in ids])
         return self._joined[key].scores(point.select)
 
     def repainted(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
@@ -154,31 +156,31 @@ class Tuner:
 
     def voted_type(self, image_id: str, points: OperatingPoints) -> str | None:
         """Whose decode knobs an image gets; nobody is asked where all have the same."""
-        return self.seen.voted_type(image_id) if points.by_type else None
+        return self.cache.voted_type(image_id) if points.by_type else None
 
     def candidates(self, image_id: str, knobs: Knobs) -> Candidates:
         """What the model saw under decode knobs, kept."""
         key = (image_id, repr(sorted(knobs.items())))
         if key not in self._decoded:
-            found = self.seen.decode(image_id, knobs)
+            found = self.cache.decode(image_id, knobs)
             self._decoded[key] = counted_candidates(found, self.ignored.get(image_id))
         return self._decoded[key]
 
     def _select(self, image_id: str, knobs: Knobs, points: OperatingPoints) -> Instances:
         return select(self.candidates(image_id, knobs), points)
 
-    def _table(self, image_id: str, point: OperatingPoint) -> SelectTable:
+    def _table(self, image_id: str, point: OperatingPoint) -> ThresholdScorer:
         threshold = point.select.mask_threshold
         key = (image_id, repr(sorted(point.decode.items())), threshold)
         if key not in self._tables:
-            self._tables[key] = SelectTable.of_image(
+            self._tables[key] = ThresholdScorer.of_image(
                 self.candidates(image_id, point.decode), self.truth[image_id], threshold
             )
         return self._tables[key]
 
 
 def types_to_tune(
-    seen: Seen, type_names: Sequence[str], types: Mapping[str, str | None]
+    cache: PredictionCache, type_names: Sequence[str], types: Mapping[str, str | None]
 ) -> dict[str, str | None]:
     """The type whose knobs each image is to help choose.
 
@@ -192,7 +194,7 @@ def types_to_tune(
     for image_id, kind in types.items():
         if kind is not None and kind not in type_names:
             only = type_names[0] if len(type_names) == 1 else None
-            found[image_id] = only or seen.voted_type(image_id)
+            found[image_id] = only or cache.voted_type(image_id)
     return found
 
 

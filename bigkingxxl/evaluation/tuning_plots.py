@@ -22,7 +22,7 @@ def _knob_plot(
     drawing, axes = figure(knob.replace("_", " "), "mAP (in-sample)")
     for kind, own in groups.items():
         point = points.of(kind)
-        values_now = {**tuner.seen.decode_defaults, **point.decode, **point.select.model_dump()}
+        values_now = {**tuner.cache.decode_defaults, **point.decode, **point.select.model_dump()}
         chosen = values_now[knob]
         (values,) = [each for _, name, each in tuner.grid(own) if name == knob]
         values = sorted({*values, chosen})

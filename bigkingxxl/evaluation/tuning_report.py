@@ -10,7 +10,7 @@ import numpy as np
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.seen import Knobs
+from bigkingxxl.evaluation.prediction_cache import Knobs
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 
@@ -119,7 +119,7 @@ def _type_result(
     tuner: Tuner, ids: Sequence[str], start: OperatingPoint, tuned: OperatingPoint,
     gain: float | None,
 ) -> TypeResult:  # fmt: skip
-    moved = moved_knobs(start, tuned, tuner.seen.decode_defaults)
+    moved = moved_knobs(start, tuned, tuner.cache.decode_defaults)
     return TypeResult(
         images=len(ids),
         before=float(tuner.scores(ids, start).mean()),

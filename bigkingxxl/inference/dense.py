@@ -71,7 +71,7 @@ class DensePredictor(NetworkPredictor):
         super().__post_init__()
         self.type_names = self.representation.type_names
 
-    def look(
+    def predict_window(
         self, source: ImageSource, window: Window, relative: float, cell_type: str | None = None
     ) -> Candidates:
         """The candidates of a window, in its frame, as at a relative size.
@@ -111,7 +111,7 @@ class DensePredictor(NetworkPredictor):
         found = sizes_of_cells(self._maps_at, source, self.normalisation, known, SIZE_UNIT)
         return None if found is None else MeasuredSize(found[0], found[-1])
 
-    def seen(
+    def predict_image(
         self,
         source: ImageSource,
         relative: float,
@@ -119,17 +119,17 @@ class DensePredictor(NetworkPredictor):
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """See `NetworkPredictor.seen`."""
+        """See `NetworkPredictor.predict_image`."""
         blocks = self._blocks(source, relative, is_part=is_part)
         if len(blocks) == 1:
-            return self.look(source, blocks[0], relative, cell_type)
+            return self.predict_window(source, blocks[0], relative, cell_type)
         knobs = self._knobs(lambda: self._spread_type_weights(source, relative), cell_type)
         zoom = self.zoom(source, knobs)
         parts = [
             self.decode(self.maps(source, block, relative, zoom), block.size, relative, knobs)
             for block in blocks
         ]
-        return replace(stitch(parts, blocks, source.shape), relative_size=relative)
+        return replace(stitch(parts, blocks, source.shape), scale_ratio=relative)
 
     def zoom(self, source: ImageSource, knobs: Mapping[str, Any]) -> float:
         """How many times larger these knobs want the image seen; 1 where a user says how large."""
@@ -157,7 +157,7 @@ class DensePredictor(NetworkPredictor):
         zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / relative
         own = self.representation.knobs_at(without_zoom(knobs), zoom)
         found = self.representation.decode(maps, own)
-        return self.scored(replace(found.resize(size), relative_size=relative))
+        return self.scored(replace(found.resize(size), scale_ratio=relative))
 
     def maps(
         self,
@@ -177,7 +177,7 @@ class DensePredictor(NetworkPredictor):
             zoom: the network sees it so many times larger; what comes back is not.
         """
         window = whole(source.shape) if window is None else window
-        relative = self.relative_size(source) if relative is None else relative
+        relative = self.scale_ratio(source) if relative is None else relative
         scale = self.settings.scale * relative * zoom
         total = self._augmented_maps(source, window, scale)
         decoded = max(relative, 1.0) * self.settings.decode_scale

@@ -106,7 +106,7 @@ class DetectorPredictor(NetworkPredictor):
             )  # fmt: skip
         return found
 
-    def seen(
+    def predict_image(
         self,
         source: ImageSource,
         relative: float,
@@ -114,25 +114,25 @@ class DetectorPredictor(NetworkPredictor):
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """See `NetworkPredictor.seen`; a detector has no decode knobs.
+        """See `NetworkPredictor.predict_image`; a detector has no decode knobs.
 
         Of the parts of an image one warning is enough.
         """
-        found = self.look(source, whole(source.shape), relative)
+        found = self.predict_window(source, whole(source.shape), relative)
         return self._warned(source, found, once=True) if is_part else found
 
-    def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
-        """See `NetworkPredictor.look`."""
+    def predict_window(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+        """See `NetworkPredictor.predict_window`."""
         looks, fullest = [], 0
         for zoom in zooms(self.settings.tta):
-            found, most = self._look_at(source, window, relative * zoom)
-            looks.append(replace(found, relative_size=relative))
+            found, most = self._predict_at(source, window, relative * zoom)
+            looks.append(replace(found, scale_ratio=relative))
             fullest = max(fullest, most)
         result = self.scored(fuse(looks))
         self._fullest[result] = fullest
         return result
 
-    def _look_at(
+    def _predict_at(
         self, source: ImageSource, window: Window, relative: float
     ) -> tuple[Candidates, int]:
         """What is seen at one size under all flips and turns, and the most in any tile."""

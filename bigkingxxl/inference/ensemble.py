@@ -26,7 +26,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource, PartOfImage, busy_windows
 from bigkingxxl.inference.fusion import checked_weights, fuse
-from bigkingxxl.inference.predictor import Predictor, Sight, seen_as, sight_of
+from bigkingxxl.inference.predictor import ImageContext, Predictor, image_context_of, predict_in
 from bigkingxxl.inference.selection import image_type, select
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
@@ -107,18 +107,18 @@ class Ensemble:
         """Whether what is seen of an image decides which models count."""
         return self.is_by_type and self.type_vote == "image" and self.cell_type is None
 
-    def sight(self, source: ImageSource) -> Sight:
-        """See `PartwisePredictor.sight`: of each model, and the type that a sample shows."""
-        sights = [sight_of(member.predictor, source) for member in self.members]
+    def image_context(self, source: ImageSource) -> ImageContext:
+        """See `PartwisePredictor.image_context`: of each model, and the type of a sample."""
+        contexts = [image_context_of(member.predictor, source) for member in self.members]
         chosen = self.cell_type
         if self._votes:
             parts = [PartOfImage(source, place) for place in busy_windows(source, SAMPLE_SIDE)]
 
             @cache
             def look(member: Member) -> Candidates:
-                sight = sights[self.members.index(member)]
+                context = contexts[self.members.index(member)]
                 found = [
-                    self._own(member, seen_as(member.predictor, part, sight)).shift(
+                    self._own(member, predict_in(member.predictor, part, context)).shift(
                         part.window.row0, part.window.col0, source.shape
                     )
                     for part in parts
@@ -126,17 +126,17 @@ class Ensemble:
                 return Candidates.concatenate(found)
 
             chosen = self._voted(look)
-        return {"members": sights, "cell_type": chosen}
+        return {"members": contexts, "cell_type": chosen}
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        """See `PartwisePredictor.candidates_as`."""
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
+        """See `PartwisePredictor.candidates_in`."""
 
         @cache
         def look(member: Member) -> Candidates:
-            own = sight["members"][self.members.index(member)]
-            return self._own(member, seen_as(member.predictor, source, own))
+            own = context["members"][self.members.index(member)]
+            return self._own(member, predict_in(member.predictor, source, own))
 
-        return self._joined(look, sight["cell_type"])
+        return self._joined(look, context["cell_type"])
 
     def _joined(self, look: Callable[[Member], Candidates], chosen: str | None) -> Candidates:
         """What all models see together.
@@ -216,7 +216,7 @@ class Ensemble:
 
 def _sized_as(found: Candidates, model: Candidates) -> Candidates:
     """The candidates, seen at the size at which a model saw them."""
-    return replace(found, relative_size=model.relative_size, cell_diameter=model.cell_diameter)
+    return replace(found, scale_ratio=model.scale_ratio, cell_diameter=model.cell_diameter)
 
 
 def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class MeanMaps(DensePredictor):
         zoom: float = 1.0,
     ) -> Float32:
         """See `DensePredictor.maps`; in the frame of the first model's."""
-        relative = self.relative_size(source) if relative is None else relative
+        relative = self.scale_ratio(source) if relative is None else relative
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
         total: Float32 = share[0] * super().maps(source, window, relative, zoom)
         for other, weight in zip(self.others, share[1:], strict=True):

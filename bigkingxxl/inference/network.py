@@ -13,9 +13,9 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, multiple
 from bigkingxxl.images import ImageSource, Normalisation
-from bigkingxxl.inference.domain.appearance import appearance
-from bigkingxxl.inference.domain.inversion import Negative, is_inverted, may_be_inverted
-from bigkingxxl.inference.predictor import Sight
+from bigkingxxl.inference.domain.contrast_polarity import Negative, is_inverted, may_be_inverted
+from bigkingxxl.inference.domain.image_statistics import appearance
+from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.inference.size.size_estimate import (
     estimate_size,
     is_plausible,
@@ -83,7 +83,7 @@ class NetworkPredictor(ABC):
         self.overlap = min(self.settings.overlap, self.tile // 2)
 
     @abstractmethod
-    def seen(
+    def predict_image(
         self,
         source: ImageSource,
         relative: float,
@@ -107,7 +107,7 @@ class NetworkPredictor(ABC):
         return candidates if self.calibration is None else self.calibration.scored(candidates)
 
     @abstractmethod
-    def look(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+    def predict_window(self, source: ImageSource, window: Window, relative: float) -> Candidates:
         """The candidates of a window, in its frame, as at a relative size."""
 
     def candidates(self, source: ImageSource) -> Candidates:
@@ -120,7 +120,7 @@ class NetworkPredictor(ABC):
         found = self._found(source)
         if source.statistics.is_blank or found.cell_diameter is not None:
             return found
-        return replace(found, cell_diameter=self.diameter_taken(source, found.relative_size))
+        return replace(found, cell_diameter=self.diameter_taken(source, found.scale_ratio))
 
     def diameter_taken(self, source: ImageSource, relative: float) -> float | None:
         """The diameter of cells, in pixels of an image, for which it was seen at a relative size.
@@ -134,28 +134,28 @@ class NetworkPredictor(ABC):
 
     def _found(self, source: ImageSource) -> Candidates:
         self._check_channels(source)
-        relative = self.relative_size(source)
+        relative = self.scale_ratio(source)
         check_size(source, relative, self.settings.scale * relative)
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         if self.estimate and self.measures_size:
             relative, diameter = self._measured_size(source)
-            return replace(self.seen(source, relative), cell_diameter=diameter)
+            return replace(self.predict_image(source, relative), cell_diameter=diameter)
         if self.estimate and (self.training.diameters or self.training.appearance):
             return self._judged(source)
-        return self.seen(source, relative)
+        return self.predict_image(source, relative)
 
-    def sight(self, source: ImageSource) -> Sight:
-        """See `PartwisePredictor.sight`: size, sense of brightness and type of a large image.
+    def image_context(self, source: ImageSource) -> ImageContext:
+        """See `PartwisePredictor.image_context`: scale, contrast polarity, type of a large image.
 
         Raises:
             ImageError: as in `candidates`, but for the size of the image.
         """
         self._check_channels(source)
-        relative = self.relative_size(source)
+        relative = self.scale_ratio(source)
         check_scale(source, self.settings.scale * relative)
         if source.statistics.is_blank:
-            return {"relative_size": relative, "is_negative": False, "cell_type": None}
+            return {"scale_ratio": relative, "is_negative": False, "cell_type": None}
         turned, diameter = False, None
         if self.estimate and self.measures_size:
             relative, diameter = self._measured_size(source)
@@ -165,21 +165,25 @@ class NetworkPredictor(ABC):
             if self.training.diameters and self.is_unknown(source):
                 upright = _negative(source) if turned else source
                 sizes = sizes_in_question(looks, self.training)
-                relative = estimate_size(self.look, upright, self.normalisation, None, sizes)
+                relative = estimate_size(
+                    self.predict_window, upright, self.normalisation, None, sizes
+                )
         upright = _negative(source) if turned else source
         return {
-            "relative_size": relative, "is_negative": turned,
+            "scale_ratio": relative, "is_negative": turned,
             "cell_type": self.voted_type(upright, relative),
             "cell_diameter": diameter or self.diameter_taken(source, relative),
         }  # fmt: skip
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        """See `PartwisePredictor.candidates_as`."""
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
+        """See `PartwisePredictor.candidates_in`."""
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
-        source = _negative(source) if sight["is_negative"] else source
-        found = self.seen(source, sight["relative_size"], sight["cell_type"], is_part=True)
-        return replace(found, cell_diameter=sight.get("cell_diameter"))
+        source = _negative(source) if context["is_negative"] else source
+        found = self.predict_image(
+            source, context["scale_ratio"], context["cell_type"], is_part=True
+        )
+        return replace(found, cell_diameter=context.get("cell_diameter"))
 
     @property
     def measures_size(self) -> bool:
@@ -201,7 +205,7 @@ class NetworkPredictor(ABC):
         With it comes the diameter of the cells in the image's pixels, where anybody knows it.
         Of a given diameter the network tells how closely cells of their shape are to be looked at.
         """
-        known, training = self.relative_size(source), self.training.median_diameter
+        known, training = self.scale_ratio(source), self.training.median_diameter
         is_given = self.scale is None and source.cell_diameter is not None
         asks = self.measures_width if is_given else self.is_unknown(source)
         if training is None or not asks:
@@ -220,7 +224,7 @@ class NetworkPredictor(ABC):
         """True where no scale is given and nothing says how large the image shows its cells."""
         return self.scale is None and known_size(source, self.training) is None
 
-    def relative_size(self, source: ImageSource) -> float:
+    def scale_ratio(self, source: ImageSource) -> float:
         """Training pixels a pixel of this image is long, by what is known of it; else 1."""
         if self.scale is not None:
             return self.scale / self.settings.scale
@@ -229,7 +233,7 @@ class NetworkPredictor(ABC):
 
     def scale_of(self, candidates: Candidates) -> float:
         """Network pixels per image pixel, as these candidates of the image were seen."""
-        return self.settings.scale * candidates.relative_size
+        return self.settings.scale * candidates.scale_ratio
 
     def block_side(self, relative: float) -> int:
         """Side of the blocks, in image pixels, that an image larger than one is taken in."""
@@ -242,22 +246,24 @@ class NetworkPredictor(ABC):
 
     def _judged(self, source: ImageSource) -> Candidates:
         """The candidates where size and sense of brightness are judged by what is seen."""
-        looks = appearance(source, self.normalisation, self.relative_size(source))
+        looks = appearance(source, self.normalisation, self.scale_ratio(source))
         source = Negative(source) if self._is_turned(source, looks) else source
         if not self.training.diameters or not self.is_unknown(source):
-            return self.seen(source, self.relative_size(source))
-        first = self.seen(source, 1.0) if self.is_one_block(source, 1.0) else None
+            return self.predict_image(source, self.scale_ratio(source))
+        first = self.predict_image(source, 1.0) if self.is_one_block(source, 1.0) else None
         if first is not None and is_plausible(first, looks, self.training):
             return first
         sizes = sizes_in_question(looks, self.training)
-        relative = estimate_size(self.look, source, self.normalisation, first, sizes)
-        return first if first is not None and relative == 1 else self.seen(source, relative)
+        relative = estimate_size(self.predict_window, source, self.normalisation, first, sizes)
+        return (
+            first if first is not None and relative == 1 else self.predict_image(source, relative)
+        )
 
     def _is_turned(self, source: ImageSource, looks: Mapping[str, float]) -> bool:
         """Whether bright and dark are exchanged."""
-        relative = self.relative_size(source)
+        relative = self.scale_ratio(source)
         return may_be_inverted(looks, self.training.appearance) and is_inverted(
-            self.look, source, self.normalisation, relative
+            self.predict_window, source, self.normalisation, relative
         )
 
     def _check_channels(self, source: ImageSource) -> None:

@@ -20,29 +20,29 @@ class Predictor(Protocol):
 
 # How an image is looked at, in JSON's types: its cells' size, their type, the sense of brightness.
 # It is judged once for the whole image, and each of its parts is seen so by whoever looks at it.
-Sight = Mapping[str, Any]
+ImageContext = Mapping[str, Any]
 
 
 @runtime_checkable
 class PartwisePredictor(Predictor, Protocol):
     """A predictor that can look at the parts of an image one by one, all of them alike."""
 
-    def sight(self, source: ImageSource) -> Sight:
+    def image_context(self, source: ImageSource) -> ImageContext:
         """How to look at an image, judged by a sample that is spread over it."""
         ...
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
         """Everything seen in an image, or in a part of it, in its own frame."""
         ...
 
 
-def sight_of(predictor: Predictor, source: ImageSource) -> Sight:
+def image_context_of(predictor: Predictor, source: ImageSource) -> ImageContext:
     """How an image is looked at; nothing where the predictor judges nothing."""
-    return predictor.sight(source) if isinstance(predictor, PartwisePredictor) else {}
+    return predictor.image_context(source) if isinstance(predictor, PartwisePredictor) else {}
 
 
-def seen_as(predictor: Predictor, source: ImageSource, sight: Sight) -> Candidates:
+def predict_in(predictor: Predictor, source: ImageSource, context: ImageContext) -> Candidates:
     """What a predictor sees in an image, or in a part of it, so looked at."""
     if isinstance(predictor, PartwisePredictor):
-        return predictor.candidates_as(source, sight)
+        return predictor.candidates_in(source, context)
     return predictor.candidates(source)

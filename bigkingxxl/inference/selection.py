@@ -52,7 +52,7 @@ def select(
     candidates, types = candidates.take(order), types[order]
     thresholds = _knob_values(candidates, points, types, "mask_threshold")
     masks = masks_above(candidates, thresholds, types)
-    minimum = _knob_values(candidates, points, types, "minimum_area") / candidates.relative_size**2
+    minimum = _knob_values(candidates, points, types, "minimum_area") / candidates.scale_ratio**2
     minimum, limits = np.maximum(minimum, 1), _knob_values(candidates, points, types, "nms_iou")
     large = masks.areas() >= minimum
     masks, minimum, limits = masks.take(large), minimum[large], limits[large]

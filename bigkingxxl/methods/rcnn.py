@@ -222,10 +222,10 @@ class Rcnn(Method):
 
         from bigkingxxl.detection.results import region_masks
         from bigkingxxl.detection.soft_layers import soft_layers
-        from bigkingxxl.networks.quiet_norms import quiet_norms
+        from bigkingxxl.networks.frozen_batch_statistics import frozen_batch_statistics
 
         frame, layers = (int(size[0]), int(size[1])), []
-        with quiet_norms(network):
+        with frozen_batch_statistics(network):
             for index, boxes in enumerate(proposals):
                 own_levels = [each[index : index + 1] for each in levels]
                 with torch.no_grad():

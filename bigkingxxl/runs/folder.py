@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.ordered import Task, in_order
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.deadline import Deadline

@@ -9,7 +9,7 @@ from typing import Any
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.size.sizing import GivenSize
+from bigkingxxl.inference.size.sizing import ScaleHint
 from bigkingxxl.instances import PixelSize
 from bigkingxxl.io.images import open_images
 from bigkingxxl.io.images.series import PlaneChoice
@@ -55,8 +55,8 @@ class Reading:
             path, channel=self.channel, frames=self.frames, z=self.z, position=self.position,
             pixel_limit=self.pixel_limit, name=name,
         )  # fmt: skip
-        given = GivenSize(diameter=self.diameter, pixel_size_um=self.pixel_size_um)
-        return [given.told(source) for source in sources]
+        given = ScaleHint(diameter=self.diameter, pixel_size_um=self.pixel_size_um)
+        return [given.applied_to(source) for source in sources]
 
     def reopen(self, path: Path, image_ids: Collection[str]) -> list[ImageSource]:
         """Those images of a file that a run has, under their ids there.

@@ -47,7 +47,7 @@ class Selection:
 
     def instances(self, candidates: Candidates, pixel_size: PixelSize | None) -> Instances:
         """The cells of one image."""
-        points = self._points(candidates.relative_size)
+        points = self._points(candidates.scale_ratio)
         cells = select(candidates, points, cell_type=self.cell_type, pixel_size_um=pixel_size)
         if not self.exclude_border:
             return cells

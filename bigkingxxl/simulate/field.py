@@ -11,7 +11,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.simulate.camera import Camera, record
 from bigkingxxl.simulate.cell_types import CELL_TYPES, CellTypeProfile, profile_of
 from bigkingxxl.simulate.colony import draw_colony, place_colony, rod_depth
-from bigkingxxl.simulate.looks import fluorescence, softened
+from bigkingxxl.simulate.modalities import fluorescence, softened
 from bigkingxxl.simulate.optics import PhaseContrast, intensity
 from bigkingxxl.simulate.placement import Layout, draw_count, place_cells
 from bigkingxxl.simulate.randomness import FloatMap, log_uniform

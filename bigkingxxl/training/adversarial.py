@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.networks.critic import Critic
-from bigkingxxl.networks.quiet_norms import quiet_norms
+from bigkingxxl.networks.frozen_batch_statistics import frozen_batch_statistics
 from bigkingxxl.training.adversarial_losses import softened
 from bigkingxxl.training.critic_trainer import BETAS, CriticStep, CriticTrainer
 from bigkingxxl.training.critic_watch import CriticWatch
@@ -99,7 +99,7 @@ class AdversarialModule(TrainingModule):
         own = [self.device] if self.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices=own),
-            quiet_norms(self.network),
+            frozen_batch_statistics(self.network),
             torch.set_grad_enabled(wanted),
         ):
             layers = self.method.layers(self.network, images)

@@ -23,7 +23,7 @@ from bigkingxxl.data.groups import find_groups
 from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.partial import counted, counted_candidates
-from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.evaluation.tuning import changed_knob
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
@@ -248,10 +248,10 @@ def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
     """The score threshold with the highest mean score over the images, other knobs by default."""
     knobs = SelectKnobs()
     tables = [
-        SelectTable.of_image(learned.scored(each.candidates), each.truth, knobs.mask_threshold)
+        ThresholdScorer.of_image(learned.scored(each.candidates), each.truth, knobs.mask_threshold)
         for each in found
     ]
-    joined = SelectTable.joined(tables)
+    joined = ThresholdScorer.joined(tables)
     means = [
         joined.scores(knobs.changed(score_threshold=value)).mean() for value in SCORE_THRESHOLDS
     ]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
-from bigkingxxl.data.of_types import ids_of_types
 from bigkingxxl.data.split import fold_ids, folds_path
+from bigkingxxl.data.subset import ids_of_types
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.training.recipe import Recipe

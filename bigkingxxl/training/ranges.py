@@ -9,7 +9,7 @@ import numpy as np
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
-from bigkingxxl.inference.domain.appearance import appearance, ranges
+from bigkingxxl.inference.domain.image_statistics import appearance, ranges
 
 FEWEST = 20  # images that tell a range
 LOOKED_AT = 200  # more tell hardly more

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
 from bigkingxxl.data.joined import open_datasets
-from bigkingxxl.data.of_types import of_types
+from bigkingxxl.data.subset import subset
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.unlabelled import unlabelled_images
@@ -134,7 +134,7 @@ def train(
     data = with_types(data, recipe.training.untyped)
     images = choose_images(recipe, data, fold, folds_file)
     if recipe.cell_types:
-        data = of_types(data, recipe.cell_types)
+        data = subset(data, recipe.cell_types)
     channels = common_channels(data, (*images.training, *images.shown))
     recipe = complete(recipe, data, images, channels, start)
     if recipe.training.label_policy == "mended":

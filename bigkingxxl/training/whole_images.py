@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bigkingxxl.decoding.flow_targets import smallest_on_top
-from bigkingxxl.inference.ordered import Task, in_order
+from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.methods.base import Crop
 from bigkingxxl.training.crops import CropDataset, MixedCrops

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.inference.size.sizing import GivenSize
+from bigkingxxl.inference.size.sizing import ScaleHint
 from bigkingxxl.models import model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
@@ -23,7 +23,7 @@ def plain_settings(
     Args:
         model: as the user named it; path: its file; reading: how images are opened.
     """
-    options = repr(({}, GivenSize(None, None, None), None, None, None, None, None))
+    options = repr(({}, ScaleHint(None, None, None), None, None, None, None, None))
     digest = model_hash(path)
     return run_settings(
         fingerprint([digest, options]), selection, formats, model=digest, reading=dict(reading),

@@ -8,8 +8,8 @@ import pytest
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
+from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.crossfit import halves
-from bigkingxxl.evaluation.gain import sure_gain
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted, crossfitted_points, types_to_tune
 from bigkingxxl.evaluation.tuning_report import run_tuning
 from bigkingxxl.instances import Instances
@@ -35,7 +35,7 @@ class Shown:
     decode_defaults: Mapping[str, Any] = {"quiet": 0}
     zooms: Sequence[float] = ()
 
-    def look(self, image_id: str) -> None:
+    def predict(self, image_id: str) -> None:
         pass
 
     def decode(self, image_id: str, knobs: Mapping[str, Any]) -> Candidates:
@@ -145,7 +145,7 @@ def test_a_gain_is_sure_where_many_groups_share_it(
     gains: list[float], groups: dict[str, str], sure: bool
 ) -> None:
     ids = [str(number) for number in range(len(gains))]
-    assert (sure_gain(np.array(gains), ids, groups) > 0) == sure
+    assert (lower_confidence_bound(np.array(gains), ids, groups) > 0) == sure
 
 
 def test_a_sure_gain_is_the_end_of_a_student_interval() -> None:
@@ -153,4 +153,6 @@ def test_a_sure_gain_is_the_end_of_a_student_interval() -> None:
 
     gains = np.array([0.02, 0.05, -0.01, 0.04, 0.03])
     expected = stats.ttest_1samp(gains, 0).confidence_interval(0.8).low
-    assert sure_gain(gains, list("abcde"), {}, confidence=0.9) == pytest.approx(expected)
+    assert lower_confidence_bound(gains, list("abcde"), {}, confidence=0.9) == pytest.approx(
+        expected
+    )

@@ -272,7 +272,7 @@ def test_scale_follows_the_pixel_size(
 ) -> None:
     image = ArrayImage(np.zeros((4, 4)), pixel_size_um=own)
     found = predictor(settings={"scale": 1.5}, training=TrainingImages(training), scale=chosen)
-    assert found.relative_size(image) == pytest.approx(expected / 1.5)
+    assert found.scale_ratio(image) == pytest.approx(expected / 1.5)
 
 
 def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int], Any]]:
@@ -304,7 +304,7 @@ def test_decode_knobs_count_pixels_of_training(
     found = predictor(points=points, settings={"scale": 1.5}, scale=scale)
     candidates = found.candidates(discs((60, 80)))
     assert seen == [(size, least)]
-    assert candidates.relative_size == pytest.approx(relative)
+    assert candidates.scale_ratio == pytest.approx(relative)
     assert found.scale_of(candidates) == pytest.approx(scale)
     assert candidates.size == (60, 80)
 
@@ -326,7 +326,7 @@ def test_finer_maps_are_decoded_where_asked_for(
 
 def test_blocks_know_their_size() -> None:
     found = predictor(scale=1.3, block_pixels=60**2).candidates(discs((110, 150)))
-    assert found.relative_size == pytest.approx(1.3)
+    assert found.scale_ratio == pytest.approx(1.3)
 
 
 @pytest.mark.parametrize(

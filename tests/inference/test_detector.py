@@ -202,7 +202,7 @@ def test_every_cell_comes_back_once(name: str, scale: float, stride: int) -> Non
     field = field_of(name)
     oracle = Oracle(field)
     found = predictor(oracle, scale, stride=stride).candidates(places(SIZE))
-    assert (found.size, found.type_names, found.relative_size) == (SIZE, TYPES, 1)
+    assert (found.size, found.type_names, found.scale_ratio) == (SIZE, TYPES, 1)
     assert_each_once(found, field)
     np.testing.assert_allclose(np.asarray(found.type_probability)[:, 1], 0.75, atol=1e-6)
     np.testing.assert_allclose(found.score, 0.9, atol=1e-6)
@@ -412,8 +412,8 @@ def test_the_scale_follows_what_is_known(own: Any, chosen: float | None, scale: 
     oracle = Oracle(field)
     seen = predictor(oracle, settings=settings, scale=chosen, training=training)
     found = seen.candidates(image)
-    assert found.relative_size == pytest.approx(scale / 2)
-    assert seen.relative_size(image) == pytest.approx(scale / 2)
+    assert found.scale_ratio == pytest.approx(scale / 2)
+    assert seen.scale_ratio(image) == pytest.approx(scale / 2)
     assert seen.scale_of(found) == pytest.approx(scale)
     assert_each_once(found, field)
 
@@ -455,7 +455,7 @@ def test_more_cells_than_the_limit_are_warned_of_once(
             )
             seen.candidates(image)
         assert len(caplog.messages) == warned
-        seen.candidates_as(image, seen.sight(image))
+        seen.candidates_in(image, seen.image_context(image))
         assert len(caplog.messages) == warned
     assert "crowd.png: more cells than the detection limit" in caplog.messages[0]
     assert f" {most} in one of its windows" in caplog.messages[0]

@@ -38,7 +38,7 @@ class Fixed:
             SIZE, np.array(boxes), crops, np.array([score for *_, score in squares]),
             np.tile(np.array(given), (len(squares), 1)), names,
         )  # fmt: skip
-        self.found, self.asked = replace(found, relative_size=relative), 0
+        self.found, self.asked = replace(found, scale_ratio=relative), 0
 
     def candidates(self, source: ImageSource) -> Candidates:
         assert source.shape == self.found.size
@@ -181,9 +181,9 @@ def test_each_cell_of_its_own_type() -> None:
 
 def test_the_relative_size_is_that_of_the_models_whose_points_select() -> None:
     first, second = Fixed([], A, relative=2.0), Fixed([(0, 8, 0.8)], B, relative=1.5)
-    assert Ensemble([member(first), member(second)]).candidates(IMAGE).relative_size == 1.5
+    assert Ensemble([member(first), member(second)]).candidates(IMAGE).scale_ratio == 1.5
     same = [member(Fixed([(0, 8, 0.8)], AB, relative=size)) for size in (2.0, 1.5)]
-    assert Ensemble(same).candidates(IMAGE).relative_size == 2.0
+    assert Ensemble(same).candidates(IMAGE).scale_ratio == 2.0
 
 
 def test_no_model_sees_anything() -> None:

@@ -216,9 +216,9 @@ def test_types_are_mapped_by_name_and_the_untyped_abstain() -> None:
 
 
 def test_the_first_relative_size_holds() -> None:
-    first = replace(one((0, 0, 6, 6), 255, 0.9), relative_size=2.0)
-    second = replace(one((0, 0, 6, 6), 255, 0.9), relative_size=1.9)
-    assert fuse([first, second]).relative_size == 2.0
+    first = replace(one((0, 0, 6, 6), 255, 0.9), scale_ratio=2.0)
+    second = replace(one((0, 0, 6, 6), 255, 0.9), scale_ratio=1.9)
+    assert fuse([first, second]).scale_ratio == 2.0
 
 
 def test_nothing_is_seen() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.seen import SeenCandidates, maps_folder, seen_by
+from bigkingxxl.evaluation.prediction_cache import CandidateCache, maps_folder, prediction_cache
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.detector import DetectorPredictor
@@ -61,7 +61,7 @@ def test_the_card_decides_unless_told_otherwise(
     predictor, card = load_predictor(model, **overrides)
     assert isinstance(predictor, DensePredictor)
     image = ArrayImage(np.zeros((10, 10)), pixel_size_um=(1.0, 1.0))
-    relative = predictor.relative_size(image)
+    relative = predictor.scale_ratio(image)
     assert predictor.settings.scale * relative == pytest.approx(scale)
     assert predictor.tile == tile  # a multiple of UNETR's patches
     assert predictor.points == card.operating_points
@@ -88,7 +88,7 @@ def test_a_method_without_maps_is_a_detector(
     predictor, card = load_predictor(spots, "cpu", **overrides)
     assert isinstance(predictor, DetectorPredictor)
     image = ArrayImage(np.zeros((10, 10)), pixel_size_um=(1.0, 1.0))
-    assert predictor.settings.scale * predictor.relative_size(image) == pytest.approx(scale)
+    assert predictor.settings.scale * predictor.scale_ratio(image) == pytest.approx(scale)
     assert (predictor.tile, predictor.stride) == (tile, 8)
     assert (predictor.limit, predictor.type_names, predictor.estimate) == (7, NAMES, True)
     assert (predictor.image_channels, predictor.training.median_diameter) == (1, 9.0)
@@ -112,16 +112,16 @@ def test_what_each_way_of_looking_sees_is_kept_apart(model: Path, spots: Path) -
             predictor.estimate = estimate
             folders.add(maps_folder(Path("kept"), path.stem, predictor))
     assert len(folders) == 15
-    assert isinstance(seen_by(predictor, image_of, Path("x")), SeenCandidates)
+    assert isinstance(prediction_cache(predictor, image_of, Path("x")), CandidateCache)
 
 
 def test_candidates_of_a_detector_are_kept(spots: Path, tmp_path: Path) -> None:
     predictor, _ = load_predictor(spots)
-    seen = seen_by(predictor, image_of, tmp_path / "kept")
+    seen = prediction_cache(predictor, image_of, tmp_path / "kept")
     first = seen.decode("a", {})
     assert len(first) == 1
     predictor.detect = None  # type: ignore[attr-defined]
-    again = seen_by(predictor, image_of, tmp_path / "kept").decode("a", {})
+    again = prediction_cache(predictor, image_of, tmp_path / "kept").decode("a", {})
     assert (again.boxes.tolist(), seen.voted_type("a")) == (first.boxes.tolist(), None)
 
 

@@ -66,7 +66,7 @@ def test_nms_limit_is_inclusive(limit: float, kept: int) -> None:
 @pytest.mark.parametrize(("relative", "kept"), [(1.0, 1), (0.99, 0), (2.0, 1)])
 def test_minimum_areas_count_pixels_of_training(relative: float, kept: int) -> None:
     # 4 x 5 pixels are 20 of training where sizes agree, and 80 where its pixels are half as long.
-    one = replace(squares((2, 3, 6, 8)), relative_size=relative)
+    one = replace(squares((2, 3, 6, 8)), scale_ratio=relative)
     assert len(select(one, points(minimum_area=20))) == kept
 
 

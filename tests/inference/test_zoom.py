@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.errors import SettingsError
-from bigkingxxl.evaluation.seen import SeenMaps
+from bigkingxxl.evaluation.prediction_cache import MapCache
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.size.sizing import TrainingImages
@@ -74,7 +74,7 @@ def test_what_a_user_says_of_the_size_is_not_zoomed() -> None:
 
 def test_tuning_keeps_the_maps_of_every_zoom(tmp_path: Path) -> None:
     network = Network("large")
-    seen = SeenMaps(predictor(network), lambda name: image(), tmp_path)
+    seen = MapCache(predictor(network), lambda name: image(), tmp_path)
     for zoom in (1.0, 0.5, 0.5, 1.0):
         assert seen.decode("a", {"zoom": zoom}).size == (300, 300)
     assert network.sides == [600, 300]

@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from bigkingxxl.simulate.colony import Colony, draw_colony, place_colony, rod_depth
-from bigkingxxl.simulate.looks import fluorescence, softened
+from bigkingxxl.simulate.modalities import fluorescence, softened
 from bigkingxxl.simulate.placement import Layout
 
 SIZE = (220, 260)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.domain_check import warnings_for
 from bigkingxxl.inference.domain.expected_quality import expected_quality
-from bigkingxxl.inference.domain.familiarity import warnings_for
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 

@@ -14,7 +14,7 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window, disc_diameter, whole
 from bigkingxxl.images import ImageSource, Normalisation
-from bigkingxxl.inference.domain.appearance import strange
+from bigkingxxl.inference.domain.image_statistics import strange
 from bigkingxxl.inference.selection import type_votes
 from bigkingxxl.inference.size.sizing import TrainingImages
 
@@ -78,7 +78,7 @@ def median_diameter(found: Candidates) -> tuple[float, str]:
     if shares is not None and names:
         votes = type_votes(shares, sure.score * areas)
         cell_type = names[votes.index(max(votes))]
-    return float(disc_diameter(np.median(areas))) * found.relative_size, cell_type
+    return float(disc_diameter(np.median(areas))) * found.scale_ratio, cell_type
 
 
 def estimate_size(

@@ -36,7 +36,7 @@ class TrainingImages:
         pixel_size_um: micrometres (row, column), or None where unknown.
         median_diameter: of all cells, in pixels, or None.
         diameters: by cell type, the range of the median diameters of images that hold it.
-        appearance: the range of each statistic of `bigkingxxl.inference.domain.appearance`.
+        appearance: the range of each statistic of `bigkingxxl.inference.domain.image_statistics`.
         usual_diameter: of the cells in images about which nothing is said, in their pixels; None:
             they differ.
     """
@@ -63,7 +63,7 @@ def training_images(card: ModelCard) -> TrainingImages:
 
 
 @dataclass(frozen=True)
-class GivenSize:
+class ScaleHint:
     """What a user says of how large images show their cells.
 
     Attributes:
@@ -106,7 +106,7 @@ class GivenSize:
             self._check_card(card, dashes)
 
     def _check_card(self, card: ModelCard, dashes: str) -> None:
-        probe = self.told(ArrayImage(np.zeros((1, 1), np.uint8), "every image"))
+        probe = self.applied_to(ArrayImage(np.zeros((1, 1), np.uint8), "every image"))
         relative = 1.0 if self.scale is not None else known_size(probe, training_images(card))
         if relative is not None:
             check_size(probe, relative, card.prediction.scale * relative)
@@ -128,7 +128,7 @@ class GivenSize:
                 dashes, dashes,
             )  # fmt: skip
 
-    def told(self, source: ImageSource) -> ImageSource:
+    def applied_to(self, source: ImageSource) -> ImageSource:
         """The image with what is said of it in the place of what its file says."""
         if self.diameter is None and self.pixel_size_um is None:
             return source
@@ -138,7 +138,7 @@ class GivenSize:
         return source
 
 
-def relative_size(pixel_size: PixelSize, training: PixelSize) -> float:
+def scale_ratio(pixel_size: PixelSize, training: PixelSize) -> float:
     """How many training pixels long an image's pixel is."""
     return float(np.sqrt(np.prod(pixel_size) / np.prod(training)))
 
@@ -162,7 +162,7 @@ def known_size(source: ImageSource, training: TrainingImages) -> float | None:
         return training.median_diameter / diameter
     if source.pixel_size_um is None or training.pixel_size_um is None:
         return None
-    return relative_size(source.pixel_size_um, training.pixel_size_um)
+    return scale_ratio(source.pixel_size_um, training.pixel_size_um)
 
 
 def check_size(source: ImageSource, relative: float, scale: float) -> None:

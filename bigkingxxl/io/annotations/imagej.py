@@ -22,7 +22,11 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
+from bigkingxxl.io.annotations.outline_cells import (
+    NoAreaError,
+    OutlineCell,
+    instances_from_outlines,
+)
 from bigkingxxl.io.annotations.outlines import Polygon, Ring, outlines
 from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
 
@@ -134,8 +138,8 @@ def read_rois(
         except Exception as error:  # roifile raises nearly anything on damaged points
             what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
             raise FormatError(f"{path}: the ROI '{name}' is {what}, expected an area") from error
-        cells.append(DrawnCell(rings, **_properties(roi.props)))
-    return drawn_instances(cells, size, type_names)
+        cells.append(OutlineCell(rings, **_properties(roi.props)))
+    return instances_from_outlines(cells, size, type_names)
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:

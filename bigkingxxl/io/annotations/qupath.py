@@ -24,7 +24,11 @@ from bigkingxxl.errors import FormatError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco_segments import read_json
-from bigkingxxl.io.annotations.drawn_cells import DrawnCell, NoAreaError, drawn_instances
+from bigkingxxl.io.annotations.outline_cells import (
+    NoAreaError,
+    OutlineCell,
+    instances_from_outlines,
+)
 from bigkingxxl.io.annotations.outlines import Polygon, outlines
 from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
 
@@ -126,7 +130,7 @@ def read_geojson(
         FormatError: it is no GeoJSON of features, or one of them has no area (a point, a line).
     """
     cells = [cell for cell in _cells(path, frame) if cell.type_name not in (IGNORED, REGION)]
-    return drawn_instances(cells, size, type_names)
+    return instances_from_outlines(cells, size, type_names)
 
 
 def read_regions(path: Path, size: tuple[int, int]) -> tuple[Instances | None, Instances | None]:
@@ -139,16 +143,16 @@ def read_regions(path: Path, size: tuple[int, int]) -> tuple[Instances | None, I
     """
     cells = _cells(path, None)
     found = [[cell for cell in cells if cell.type_name == name] for name in (IGNORED, REGION)]
-    ignored, regions = (drawn_instances(some, size) if some else None for some in found)
+    ignored, regions = (instances_from_outlines(some, size) if some else None for some in found)
     return ignored, regions
 
 
 def read_areas(path: Path, size: tuple[int, int]) -> Instances:
     """Every area of a GeoJSON file, whatever its class; raises as `read_geojson` does."""
-    return drawn_instances(_cells(path, None), size)
+    return instances_from_outlines(_cells(path, None), size)
 
 
-def _cells(path: Path, frame: int | None) -> list[DrawnCell]:
+def _cells(path: Path, frame: int | None) -> list[OutlineCell]:
     content = read_json(Path(path))
     if isinstance(content, dict):
         single = content.get("type") == "Feature"
@@ -170,7 +174,7 @@ def _frame(feature: Mapping[str, Any]) -> int:
     return int(feature["geometry"].get("plane", {}).get("t", 0))
 
 
-def _cell(feature: Mapping[str, Any]) -> DrawnCell:
+def _cell(feature: Mapping[str, Any]) -> OutlineCell:
     geometry = feature["geometry"]
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon"):
@@ -182,7 +186,7 @@ def _cell(feature: Mapping[str, Any]) -> DrawnCell:
         raise NoAreaError("made of points that are not finite")
     properties = feature.get("properties") or {}
     score = _measured(properties.get("measurements")).get(SCORE)
-    return DrawnCell(
+    return OutlineCell(
         rings,
         type_name=_class_name(properties.get("classification")),
         score=score if isinstance(score, int | float) and math.isfinite(score) else None,

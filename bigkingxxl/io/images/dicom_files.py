@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.recent import Recent, WholePlane
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
+from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
 MILLIMETRE_UM = 1000.0
 
@@ -43,11 +43,11 @@ def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
     needed = frames * shape[0] * shape[1] * samples * int(header.get("BitsAllocated", 8)) // 8
     if not header.file_meta.TransferSyntaxUID.is_compressed and needed > path.stat().st_size:
         raise ImageError(f"{path} is cut off: it needs {needed:,} bytes")
-    recent, is_dark = Recent(), colours == "MONOCHROME1"
+    cache, is_dark = DecodedTileCache(), colours == "MONOCHROME1"
 
     def plane(frame: int, _depth: int) -> Samples:
         load = partial(_frame, path, frame, is_dark)
-        return WholePlane((samples, *shape), frame, load, recent)
+        return WholePlane((samples, *shape), frame, load, cache)
 
     return [ImageSeries(shape, plane, channels=samples, frames=frames, is_colour=samples == 3,
                         pixel_size_um=_pixel_size(header))]  # fmt: skip

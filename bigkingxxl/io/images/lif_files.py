@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.recent import Recent, WholePlane
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
+from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
 START = b"\x70\0\0\0"
 METRE_UM = 1e6
@@ -29,7 +29,7 @@ def open_lif(path: Path, pixel_limit: int) -> list[ImageSeries]:
     """
     import liffile
 
-    recent = Recent()
+    cache = DecodedTileCache()
     result: list[ImageSeries] = []
     with liffile.LifFile(path) as file:
         for number, image in enumerate(file.images):
@@ -39,7 +39,7 @@ def open_lif(path: Path, pixel_limit: int) -> list[ImageSeries]:
             check_size(path, (sizes["Y"], sizes["X"]), pixel_limit)
             size = _pixel_size(image.coords)
             tiles = range(sizes.get("M", 1))
-            result += [_series(path, number, sizes, tile, size, recent) for tile in tiles]
+            result += [_series(path, number, sizes, tile, size, cache) for tile in tiles]
     if not result:
         raise ImageError(f"{path} holds no image of rows and columns")
     return result
@@ -47,7 +47,7 @@ def open_lif(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 def _series(
     path: Path, number: int, sizes: dict[str, int], tile: int, size: PixelSize | None,
-    recent: Recent,
+    cache: DecodedTileCache,
 ) -> ImageSeries:  # fmt: skip
     channels, samples = sizes.get("C", 1), sizes.get("S", 1)
     others = [axis for axis in sizes if axis not in "YXSZCM"]
@@ -60,7 +60,7 @@ def _series(
         index |= {axis: value for axis, value in (("Z", depth), ("M", tile)) if axis in sizes}
         key = number, tile, frame, depth
         load = partial(_read, path, number, index, channels if "C" in sizes else 0, shape)
-        return WholePlane(shape, key, load, recent)
+        return WholePlane(shape, key, load, cache)
 
     return ImageSeries(
         shape[1:], plane, channels=shape[0], frames=frames, depth=sizes.get("Z", 1),

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import Samples, check_size
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.recent import Recent, WholePlane
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
+from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
 # The second is that of files of before 2010, which begin as JPEG 2000 does.
 STARTS = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n")
@@ -39,13 +39,13 @@ def open_nd2(path: Path, pixel_limit: int) -> list[ImageSeries]:
     check_size(path, shape, pixel_limit)
     channels = sizes.get("C", 1) * sizes.get("S", 1)
     size = pixel_size(float(voxel.y), float(voxel.x))
-    recent = Recent()
+    cache = DecodedTileCache()
     result = []
     for position in range(sizes.get(POSITION, 1)):
         numbers = [i for i, loop in enumerate(loops) if loop.get(POSITION, 0) == position]
         depth = sizes.get(DEPTH, 1)
         table = _by_depth(loops, numbers, depth)
-        plane = partial(_plane, path, table, (channels, *shape), recent)
+        plane = partial(_plane, path, table, (channels, *shape), cache)
         result.append(ImageSeries(
             shape, plane, channels=channels, frames=len(table), depth=depth,
             is_colour=is_colour and sizes.get("C", 1) == 1, pixel_size_um=size,
@@ -64,11 +64,11 @@ def _by_depth(loops: list[dict[str, int]], numbers: list[int], depth: int) -> li
 
 
 def _plane(
-    path: Path, table: list[list[int]], shape: tuple[int, int, int], recent: Recent, frame: int,
-    depth: int,
+    path: Path, table: list[list[int]], shape: tuple[int, int, int], cache: DecodedTileCache,
+    frame: int, depth: int,
 ) -> Samples:  # fmt: skip
     number = table[frame][depth]
-    return WholePlane(shape, number, partial(_read, path, number, shape), recent)
+    return WholePlane(shape, number, partial(_read, path, number, shape), cache)
 
 
 def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:

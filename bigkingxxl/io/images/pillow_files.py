@@ -18,9 +18,9 @@ from PIL import Image, UnidentifiedImageError
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import ArraySamples, Samples, check_size
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.recent import Recent, WholePlane
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
+from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
 # No other: Pillow knows formats that start programs (EPS) or are no pictures of cells.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
@@ -61,11 +61,11 @@ def open_picture(path: Path, pixel_limit: int) -> list[ImageSeries]:
         shape = image.height, image.width
     channels = 1 if mode in GRAY_MODES or mode in ("LA", "La") else 3
     if frames > 1:  # of an animation, whose frames may differ in mode
-        recent = Recent()
+        cache = DecodedTileCache()
 
         def later(frame: int, _depth: int) -> Samples:
             load = partial(_frame, path, pixel_limit, shape, frame)
-            return WholePlane((3, *shape), frame, load, recent)
+            return WholePlane((3, *shape), frame, load, cache)
 
         return [ImageSeries(shape, later, channels=3, frames=frames, is_colour=True)]
 

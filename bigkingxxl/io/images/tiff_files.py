@@ -18,7 +18,6 @@ from bigkingxxl.errors import BigKingXXLError, ImageError
 from bigkingxxl.geometry import whole
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.recent import Recent
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries, check_single
 from bigkingxxl.io.images.tiff_checks import check_chain, check_ome, check_segments
@@ -32,6 +31,7 @@ from bigkingxxl.io.images.tiff_planes import (
     SegmentedPlane,
     StackedPlanes,
 )
+from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ def _all_series(
     if any(getattr(tiff, f"is_{kind}") for kind in SLIDES):
         pairs = pairs[:1]
     whole_ones = [pair for pair in pairs if not _is_smaller_copy(pair[0].keyframe)]
-    recent = Recent()
+    cache = DecodedTileCache()
     return [
-        _TiffSeries(path, series, str(tiff.byteorder), recent, size, pixel_limit, as_stored)
+        _TiffSeries(path, series, str(tiff.byteorder), cache, size, pixel_limit, as_stored)
         for series, size in whole_ones or pairs
     ]
 
@@ -169,7 +169,7 @@ class _TiffSeries:
     path: Path
     series: Any
     byteorder: str
-    recent: Recent
+    cache: DecodedTileCache
     pixel_size_um: PixelSize | None
     pixel_limit: int
     as_stored: bool = False
@@ -287,7 +287,7 @@ class _TiffSeries:
         if page.keyframe.is_final and page.is_contiguous and len(page.dataoffsets):
             return self._mapped(path, int(page.dataoffsets[0]), page.keyframe)
         check_segments(path, page)
-        return SegmentedPlane(path, page, self.recent)
+        return SegmentedPlane(path, page, self.cache)
 
     @property
     def _count(self) -> int:

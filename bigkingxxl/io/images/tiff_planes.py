@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import Samples
-from bigkingxxl.io.images.recent import Recent
 from bigkingxxl.io.images.tiff_checks import check_codestream
+from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
 LARGEST_SEGMENT = 1 << 31  # bytes of a strip or tile, decoded
 JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the page's tables
@@ -62,7 +62,7 @@ class SegmentedPlane:
         page: tifffile's page or frame.
     """
 
-    def __init__(self, path: Path, page: Any, recent: Recent) -> None:
+    def __init__(self, path: Path, page: Any, cache: DecodedTileCache) -> None:
         keyframe = page.keyframe
         self.path, self.dtype = path, np.dtype(keyframe.dtype)
         separate, _, height, width, interleaved = keyframe.shaped
@@ -73,7 +73,7 @@ class SegmentedPlane:
         self._compression = int(keyframe.compression)
         if self._compression in JPEGS:
             self._tables = {"jpegtables": page.jpegtables, "jpegheader": keyframe.jpegheader}
-        self._recent = recent
+        self._recent = cache
         if keyframe.is_tiled:
             self._segment = (int(keyframe.tilelength), int(keyframe.tilewidth))
         else:

@@ -35,6 +35,13 @@ from bigkingxxl.inference.domain.judgement import Judgement
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
 from bigkingxxl.provenance import own_version
+from bigkingxxl.runs.large.block import (
+    cells_of,
+    found_in_block,
+    load_block,
+    predict_block,
+    save_block,
+)
 from bigkingxxl.runs.large.damage import MendedImage
 from bigkingxxl.runs.large.formats import (
     LARGE_FORMATS,
@@ -44,13 +51,6 @@ from bigkingxxl.runs.large.formats import (
     part_of,
 )
 from bigkingxxl.runs.large.grid import Grid
-from bigkingxxl.runs.large.looking import (
-    cells_of,
-    found_in_block,
-    load_block,
-    look_at,
-    save_block,
-)
 from bigkingxxl.runs.large.plan import Plan, make_plan
 from bigkingxxl.runs.large.seams import BlockCells, settled
 from bigkingxxl.runs.large.stored import SETTLED
@@ -154,7 +154,9 @@ class LargeImage:
     def _look(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
         if self.work.predictor is None:
             raise ImageError(f"{self.image.path} was not predicted to the end: predict it again")
-        candidates, missing = look_at(self.work.predictor, self.source, self.plan, block, margin)
+        candidates, missing = predict_block(
+            self.work.predictor, self.source, self.plan, block, margin
+        )
         self._check_unchanged()
         place = self._candidates(block)
         candidates.save(place)

@@ -14,7 +14,7 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.files import write_json
 from bigkingxxl.images import ImageSource, ImageStatistics, PartOfImage, busy_windows
-from bigkingxxl.inference.predictor import Predictor, Sight, seen_as, sight_of
+from bigkingxxl.inference.predictor import ImageContext, Predictor, image_context_of, predict_in
 from bigkingxxl.inference.selection import soft_areas, type_votes
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.records import Stamp
@@ -32,8 +32,8 @@ class Plan:
 
     Attributes:
         key: fingerprint of the model and the settings; seen: the image's file.
-        grid: the blocks; statistics: of the whole image; sight: how each part of it is looked at.
-        relative_size: pixels of training that a pixel of it is long; scale: network pixels, or
+        grid: the blocks; statistics: of the whole image; context: how each part of it is looked at.
+        scale_ratio: pixels of training that a pixel of it is long; scale: network pixels, or
             None where that is unknown.
         cell_type: which all of its cells have, or None where each has its own or none is known.
     """
@@ -42,15 +42,15 @@ class Plan:
     seen: Stamp
     grid: Grid
     statistics: ImageStatistics
-    sight: Sight
-    relative_size: float
+    context: ImageContext
+    scale_ratio: float
     scale: float | None
     cell_type: str | None
 
     @property
     def margin(self) -> int:
         """Pixels around its core that a block sees at first."""
-        wanted = math.ceil(MARGIN / self.relative_size / STEP) * STEP
+        wanted = math.ceil(MARGIN / self.scale_ratio / STEP) * STEP
         return max(min(wanted, self.widest), 1)
 
     @property
@@ -61,14 +61,14 @@ class Plan:
     @property
     def slack(self) -> float:
         """Pixels outside its core in which a block keeps the centres of cells."""
-        return min(SLACK / self.relative_size, self.margin / 4)
+        return min(SLACK / self.scale_ratio, self.margin / 4)
 
     def save(self, path: Path) -> None:
         """Write it whole or not at all."""
         write_json(path, {
             "key": self.key, "seen": vars(self.seen), "shape": list(self.grid.shape),
             "core": self.grid.core, "statistics": self.statistics.as_json(),
-            "sight": self.sight, "relative_size": self.relative_size, "scale": self.scale,
+            "context": self.context, "scale_ratio": self.scale_ratio, "scale": self.scale,
             "cell_type": self.cell_type,
         })  # fmt: skip
 
@@ -81,8 +81,8 @@ class Plan:
             return cls(
                 values["key"], Stamp(**values["seen"]),
                 Grid((int(height), int(width)), int(values["core"])),
-                ImageStatistics.of_json(values["statistics"]), values["sight"],
-                float(values["relative_size"]), values["scale"], values["cell_type"],
+                ImageStatistics.of_json(values["statistics"]), values["context"],
+                float(values["scale_ratio"]), values["scale"], values["cell_type"],
             )  # fmt: skip
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -96,15 +96,15 @@ def make_plan(
     Raises:
         ImageError: see `candidates` of the predictor.
     """
-    sight = sight_of(predictor, source)
+    context = image_context_of(predictor, source)
     found = []
     for window in busy_windows(source, SAMPLE_SIDE):
-        part = seen_as(predictor, PartOfImage(source, window), sight)
+        part = predict_in(predictor, PartOfImage(source, window), context)
         found.append(part.shift(window.row0, window.col0, source.shape))
     sample = Candidates.concatenate(found)
     scale_of = getattr(predictor, "scale_of", None)
     plan = Plan(
-        key, seen, Grid.of(source.shape), source.statistics, sight, sample.relative_size,
+        key, seen, Grid.of(source.shape), source.statistics, context, sample.scale_ratio,
         None if scale_of is None else float(scale_of(sample)), _type_of(sample),
     )  # fmt: skip
     return plan, sample

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.partial import Ignored, counted
-from bigkingxxl.evaluation.seen import Seen
+from bigkingxxl.evaluation.prediction_cache import PredictionCache
 from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.training.finetune.looks import SeenByOthers, SizedSeen
+from bigkingxxl.training.finetune.prediction_caches import HeldOutCache, SizedCache
 from bigkingxxl.training.finetune.units import Units
 from bigkingxxl.widths import typical_size
 
@@ -89,14 +89,14 @@ class Chooser:
     ) -> None:
         self.predictors, self.card, self.units, self.truth = predictors, card, units, truth
         self.folder, self._look = folder, look
-        self._tuners: dict[float | None, tuple[SeenByOthers, Tuner]] = {}
+        self._tuners: dict[float | None, tuple[HeldOutCache, Tuner]] = {}
 
     @property
     def start(self) -> Choice:
         """The model as it is."""
         return Choice(self.card.prediction.diameter, self.card.operating_points)
 
-    def seen(self, diameter: float | None) -> SeenByOthers:
+    def cache(self, diameter: float | None) -> HeldOutCache:
         """What the model sees at a diameter."""
         return self._at(diameter)[0]
 
@@ -104,23 +104,23 @@ class Chooser:
         """Tries knobs on what the model sees at a diameter."""
         return self._at(diameter)[1]
 
-    def _at(self, diameter: float | None) -> tuple[SeenByOthers, Tuner]:
+    def _at(self, diameter: float | None) -> tuple[HeldOutCache, Tuner]:
         if diameter not in self._tuners:
             name = "judged" if diameter is None else f"{diameter:.3f}"
             every = list({id(each): each for each in self.predictors.values()}.values())
             own = [
-                SizedSeen(each, self.units.data.source, self.folder / name / str(place), diameter)
+                SizedCache(each, self.units.data.source, self.folder / name / str(place), diameter)
                 for place, each in enumerate(every)
             ]
-            seen = SeenByOthers({
+            cache = HeldOutCache({
                 image_id: own[every.index(each)] for image_id, each in self.predictors.items()
             })  # fmt: skip
-            self._tuners[diameter] = seen, tuner_of(seen, self.truth, self.units.groups)
+            self._tuners[diameter] = cache, tuner_of(cache, self.truth, self.units.groups)
         return self._tuners[diameter]
 
     def as_predicted(self, image_id: str) -> Instances:
         """The cells of a unit as the model finds them unchanged."""
-        found = self.seen(self.start.diameter).predicted(image_id)
+        found = self.cache(self.start.diameter).predicted(image_id)
         cells = select(found, self.card.operating_points)
         return self.truth.counted(image_id, cells)
 
@@ -145,20 +145,20 @@ class Chooser:
             return now
         common = common_size(sizes)
         before, after = (self._start_scores(each, ids) for each in (now, common))
-        gain = sure_gain(after - before, ids, self.units.groups)
+        gain = lower_confidence_bound(after - before, ids, self.units.groups)
         return common if gain > CLEAR_GAIN else now
 
     def _start_scores(self, diameter: float | None, ids: Sequence[str]) -> np.ndarray:
         for image_id in ids:
             if self._look is not None:
                 self._look(image_id)
-            self.seen(diameter).look(image_id)
+            self.cache(diameter).predict(image_id)
         return self.tuner(diameter).scores(ids, self.start.points.default)
 
 
-def tuner_of(seen: Seen, truth: Truth, groups: Mapping[str, str]) -> Tuner:
+def tuner_of(cache: PredictionCache, truth: Truth, groups: Mapping[str, str]) -> Tuner:
     """A tuner on units."""
-    return Tuner(seen, truth.cells, truth.types, groups, ignored=truth.ignored)
+    return Tuner(cache, truth.cells, truth.types, groups, ignored=truth.ignored)
 
 
 def common_size(sizes: Sequence[float]) -> float:

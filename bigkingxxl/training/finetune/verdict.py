@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.evaluation.bootstrap import RESAMPLES, Interval, interval_of
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.gain import sure_gain
+from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.instances import Instances
 
 Float64 = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Gain:
         means = group_bootstrap(gains, ids, groups)
         return cls(
             float(gains.mean()), interval_of(means), float((means > 0).mean()),
-            sure_gain(gains, ids, groups, confidence),
+            lower_confidence_bound(gains, ids, groups, confidence),
         )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_an_image_of_the_training_size_costs_nothing_more(diameter: float) -> No
     plain = predictor(other)
     plain.estimate = False
     plain.candidates(discs(diameter))
-    assert found.relative_size == 1
+    assert found.scale_ratio == 1
     assert len(found) > 20
     assert network.pixels == other.pixels
 
@@ -74,10 +74,10 @@ def test_an_image_of_the_training_size_costs_nothing_more(diameter: float) -> No
 def test_other_sizes_are_found(diameter: float) -> None:
     image = discs(diameter)
     found = predictor(DiscNetwork()).candidates(image)
-    assert 10 <= diameter * found.relative_size <= 24  # what the network can see
+    assert 10 <= diameter * found.scale_ratio <= 24  # what the network can see
     expected = ndimage.label(image.pixels[0] > 50)[1]
     assert 0.6 * expected <= len(found) <= expected
-    assert median_diameter(found)[0] == pytest.approx(diameter * found.relative_size, rel=0.25)
+    assert median_diameter(found)[0] == pytest.approx(diameter * found.scale_ratio, rel=0.25)
     assert found.size == image.shape
 
 
@@ -86,7 +86,7 @@ def test_the_estimate_does_not_depend_on_tiles_and_blocks(diameter: float) -> No
     sizes = {
         predictor(DiscNetwork(), settings={"tile": tile}, block_pixels=pixels)
         .candidates(discs(diameter))
-        .relative_size
+        .scale_ratio
         for tile, pixels in ((128, 2**24), (512, 2**24), (256, 256**2))
     }
     assert len(sizes) == 1
@@ -96,7 +96,7 @@ def test_the_estimate_does_not_depend_on_tiles_and_blocks(diameter: float) -> No
 def test_an_empty_image_stays_as_it_is() -> None:
     noise = np.random.default_rng(0).normal(100, 1, (200, 240)).astype(np.float32)
     found = predictor(DiscNetwork()).candidates(ArrayImage(noise))
-    assert (len(found), found.relative_size) == (0, 1)
+    assert (len(found), found.scale_ratio) == (0, 1)
 
 
 def test_what_is_known_is_not_estimated() -> None:
@@ -104,9 +104,9 @@ def test_what_is_known_is_not_estimated() -> None:
     image.cell_diameter = 32.0
     network = DiscNetwork()
     found = predictor(network).candidates(image)
-    assert found.relative_size == pytest.approx(0.5)
+    assert found.scale_ratio == pytest.approx(0.5)
     assert network.pixels == 256**2  # one tile of half the image
-    assert predictor(DiscNetwork(), scale=0.6).candidates(discs(32.0)).relative_size == 0.6
+    assert predictor(DiscNetwork(), scale=0.6).candidates(discs(32.0)).scale_ratio == 0.6
 
 
 def test_a_detector_judges_sizes_as_well() -> None:
@@ -116,13 +116,13 @@ def test_a_detector_judges_sizes_as_well() -> None:
         type_names=("cell",), normalisation=Normalisation(), training=TRAINING, estimate=True,
         settings=PredictionSettings(tile=512),
     ).candidates(discs(32.0))  # fmt: skip
-    assert 0.3 < found.relative_size < 0.75
-    assert median_diameter(found)[0] == pytest.approx(32 * found.relative_size, rel=0.25)
+    assert 0.3 < found.scale_ratio < 0.75
+    assert median_diameter(found)[0] == pytest.approx(32 * found.scale_ratio, rel=0.25)
 
 
 def test_a_model_that_knows_no_diameters_estimates_nothing() -> None:
     training = TrainingImages(median_diameter=KNOWN)
-    assert predictor(DiscNetwork(), training).candidates(discs(32.0)).relative_size == 1
+    assert predictor(DiscNetwork(), training).candidates(discs(32.0)).scale_ratio == 1
 
 
 def test_a_coarse_image_is_never_enlarged() -> None:

@@ -108,7 +108,7 @@ def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
     assert measured.diameter == pytest.approx(30, rel=0.15)
     assert measured.width == pytest.approx(measured.diameter / 2, rel=0.05)
     found = seen.candidates(ArrayImage(discs(30.0)))
-    assert found.relative_size == pytest.approx(20 / measured.width, rel=0.01)
+    assert found.scale_ratio == pytest.approx(20 / measured.width, rel=0.01)
     # What is told is the diameter in its usual meaning.
     assert found.cell_diameter == pytest.approx(measured.diameter)
 
@@ -117,10 +117,10 @@ def test_a_given_diameter_that_was_told_changes_nothing_and_half_of_it_doubles()
     seen, source = predictor(), ArrayImage(discs(30.0))
     measured = seen.measured_size(source)
     assert measured is not None
-    before = seen.candidates(source).relative_size
+    before = seen.candidates(source).scale_ratio
     source.cell_diameter = measured.diameter
-    assert seen.candidates(source).relative_size == pytest.approx(before)
+    assert seen.candidates(source).scale_ratio == pytest.approx(before)
     source.cell_diameter = measured.diameter / 2
     found = seen.candidates(source)
-    assert found.relative_size == pytest.approx(2 * before)
+    assert found.scale_ratio == pytest.approx(2 * before)
     assert found.cell_diameter == source.cell_diameter

@@ -11,11 +11,11 @@ import pytest
 from bigkingxxl.errors import BigKingXXLError, ImageError, InputError
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.size.sizing import (
-    GivenSize,
+    ScaleHint,
     TrainingImages,
     check_size,
     known_size,
-    relative_size,
+    scale_ratio,
 )
 from tests.small_models import small_card
 
@@ -29,7 +29,7 @@ def image(pixel_size: Any = None, diameter: float | None = None) -> ArrayImage:
 
 
 def test_relative_size_by_hand() -> None:
-    assert relative_size((2.0, 8.0), (1.0, 1.0)) == pytest.approx(4)
+    assert scale_ratio((2.0, 8.0), (1.0, 1.0)) == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_sizes_that_make_no_sense(given: dict[str, Any], message: str) -> None:
     card = small_card(("a",), median_diameter=16.0, pixel_size_um=(0.5, 0.5),
                       prediction={"scale": 1.5})  # fmt: skip
     with pytest.raises(InputError, match=message) as caught:
-        GivenSize(**given).check([card], "--")
+        ScaleHint(**given).check([card], "--")
     assert isinstance(caught.value, BigKingXXLError)
     assert "\n" not in str(caught.value)
 
@@ -107,20 +107,20 @@ def test_sizes_that_make_no_sense(given: dict[str, Any], message: str) -> None:
 )  # fmt: skip
 def test_sizes_that_make_sense(given: dict[str, Any]) -> None:
     card = small_card(("a",), median_diameter=16.0, pixel_size_um=(0.5, 0.5))
-    GivenSize(**given).check([card])
+    ScaleHint(**given).check([card])
 
 
 def test_a_pixel_size_that_cannot_size_the_cells_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        GivenSize(pixel_size_um=(0.5, 0.5)).check([small_card(("a",))], "--")
+        ScaleHint(pixel_size_um=(0.5, 0.5)).check([small_card(("a",))], "--")
     assert "does not know the pixel size of its training images" in caplog.text
     assert "--diameter" in caplog.text
 
 
 def test_what_is_given_stands_for_what_the_file_says() -> None:
     source = image((2.0, 2.0))
-    told = GivenSize(diameter=9.0, pixel_size_um=(0.5, 1.0)).told(source)
+    told = ScaleHint(diameter=9.0, pixel_size_um=(0.5, 1.0)).applied_to(source)
     assert (told.pixel_size_um, told.cell_diameter) == ((0.5, 1.0), 9.0)
     assert (source.pixel_size_um, source.cell_diameter) == ((2.0, 2.0), None)
-    assert GivenSize(diameter=9.0).told(source).pixel_size_um == (2.0, 2.0)
-    assert GivenSize(scale=1.0).told(source) is source
+    assert ScaleHint(diameter=9.0).applied_to(source).pixel_size_um == (2.0, 2.0)
+    assert ScaleHint(scale=1.0).applied_to(source) is source

@@ -22,7 +22,7 @@ from skimage.measure import label
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.predictor import Sight
+from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
@@ -48,12 +48,12 @@ class Blobs:
         self.windows = list[tuple[int, int]]()
 
     def scale_of(self, candidates: Candidates) -> float:
-        return 2.0 * candidates.relative_size
+        return 2.0 * candidates.scale_ratio
 
-    def sight(self, source: ImageSource) -> Sight:
+    def image_context(self, source: ImageSource) -> ImageContext:
         return {"threshold": float(source.statistics.percentile(50.0)[0]) + 50}
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
         with self.counting:
             self.looks += 1
             look = self.looks
@@ -61,7 +61,7 @@ class Blobs:
         time.sleep(self.slow)
         if look == self.die:
             os.kill(os.getpid(), signal.SIGKILL)
-        labels = label(source.read()[0] > sight["threshold"], connectivity=1).astype(np.int32)
+        labels = label(source.read()[0] > context["threshold"], connectivity=1).astype(np.int32)
         count = int(labels.max())
         areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         types = np.tile(np.array([[0.2, 0.8]], np.float32), (count, 1))
@@ -70,7 +70,7 @@ class Blobs:
         return Candidates.from_label_map(labels, solid, score, types, NAMES)
 
     def candidates(self, source: ImageSource) -> Candidates:
-        return self.candidates_as(source, self.sight(source))
+        return self.candidates_in(source, self.image_context(source))
 
 
 def field(size: tuple[int, int], count: int, seed: int = 0, largest: int = 9) -> NDArray[np.uint16]:

@@ -16,7 +16,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.judgement import Judgement
-from bigkingxxl.inference.predictor import Sight
+from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.qupath import read_geojson
@@ -97,8 +97,8 @@ def test_all_formats_hold_the_cells_of_the_unsplit_image(
 class Sized(Blobs):
     """Tells for which size of cells it looks."""
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        return replace(super().candidates_as(source, sight), cell_diameter=11.5)
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
+        return replace(super().candidates_in(source, context), cell_diameter=11.5)
 
 
 def test_a_large_image_is_judged_by_its_sample(

@@ -16,7 +16,7 @@ from skimage.draw import disk
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import OutputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.predictor import Sight
+from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_image
 from bigkingxxl.runs.reader import open_run
 from tests.runs.large.blobs import Blobs, field, image_of, predict, small_blocks
@@ -108,8 +108,8 @@ class Grows(Blobs):
         super().__init__()
         self.path, self.at, self.grown = path, at, False
 
-    def candidates_as(self, source: ImageSource, sight: Sight) -> Candidates:
-        found = super().candidates_as(source, sight)
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
+        found = super().candidates_in(source, context)
         if self.looks >= self.at and not self.grown:
             self.grown = True
             with self.path.open("ab") as stream:
@@ -167,7 +167,7 @@ def test_an_ome_zarr_of_floats_and_five_axes_is_done_frame_by_frame(tmp_path: Pa
     pixels = pixels[:, None, None].astype(np.float32)
 
     class Dim(Blobs):
-        def sight(self, source: ImageSource) -> Sight:
+        def image_context(self, source: ImageSource) -> ImageContext:
             return {"threshold": float(source.statistics.percentile(50.0)[0]) + 0.05}
 
     ome_zarr(tmp_path / "a.zarr", pixels, "tczyx")

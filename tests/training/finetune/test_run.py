@@ -131,10 +131,10 @@ def test_a_diameter_that_suits_all_images_is_stored_and_used(tmp_path: Path) -> 
     made = write_start(start, tmp_path, Choice(diameter, points), ("f0",))
     predictor, card = load_predictor(made, "cpu")
     source = open_dataset(folder).source("f0")
-    assert predictor.candidates(source).relative_size == pytest.approx(12 / diameter)
+    assert predictor.candidates(source).scale_ratio == pytest.approx(12 / diameter)
     assert not predictor.is_unknown(source)
     source.cell_diameter = 24.0
-    assert predictor.candidates(source).relative_size == pytest.approx(0.5)
+    assert predictor.candidates(source).scale_ratio == pytest.approx(0.5)
     assert card.prediction.diameter == diameter
 
 

@@ -23,7 +23,7 @@ class Seen:
         self.truth = truth
 
     def scale_of(self, candidates: Candidates) -> float:
-        return candidates.relative_size
+        return candidates.scale_ratio
 
     def candidates(self, source: ImageSource) -> Candidates:
         cells = self.truth[source.name]

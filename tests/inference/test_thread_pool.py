@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from bigkingxxl.inference.ordered import Task, in_order
+from bigkingxxl.inference.thread_pool import Task, in_order
 
 
 class Watch:

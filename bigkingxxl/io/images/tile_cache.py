@@ -16,7 +16,7 @@ CACHED_BYTES = 1 << 28
 
 
 @dataclass
-class Recent:
+class DecodedTileCache:
     """Parts of a file decoded last, so that neighbouring windows do not decode them again.
 
     The latest one is always kept, however large: a compressed image in one strip is decoded once.
@@ -53,8 +53,8 @@ class WholePlane:
     shape: tuple[int, int, int]
     key: Hashable
     load: Callable[[], NDArray[Any]]
-    recent: Recent
+    cache: DecodedTileCache
 
     def read(self, window: Window) -> NDArray[Any]:
         """[C, h, w] of a window; raises what `load` does."""
-        return self.recent.get(self.key, self.load)[(slice(None), *window.slices)]
+        return self.cache.get(self.key, self.load)[(slice(None), *window.slices)]

@@ -1,6 +1,6 @@
 """How often images are told to be unlike those of training, and what an inverted image costs.
 
-    python -m benchmarks run familiar_images MODEL --data DIR --other DIR --out RESULTS.json
+    python -m benchmarks run domain_check MODEL --data DIR --other DIR --out RESULTS.json
 
 Of images of a fold, some of each type: how many are looked at in other sizes (the size estimate is
 not sure of the first), how many are warned of; the same for a folder of other images and for a few
@@ -26,9 +26,9 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.files import write_json
 from bigkingxxl.images import ArrayImage, ImageSource
-from bigkingxxl.inference.domain.appearance import appearance
-from bigkingxxl.inference.domain.familiarity import warnings_for
-from bigkingxxl.inference.domain.inversion import is_inverted, may_be_inverted
+from bigkingxxl.inference.domain.contrast_polarity import is_inverted, may_be_inverted
+from bigkingxxl.inference.domain.domain_check import warnings_for
+from bigkingxxl.inference.domain.image_statistics import appearance
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
@@ -94,7 +94,7 @@ def looked_at(
             doubtful.append(source.name)
         if may_be_inverted(looks, card.appearance):
             maybe.append(source.name)
-            if is_inverted(predictor.look, source, card.normalisation, 1.0):
+            if is_inverted(predictor.predict_window, source, card.normalisation, 1.0):
                 turned.append(source.name)
         sentences = warnings_for(card, source, found, select(found, card.operating_points))
         if sentences:

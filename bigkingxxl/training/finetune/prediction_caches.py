@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.evaluation.seen import Knobs, seen_by
+from bigkingxxl.evaluation.prediction_cache import Knobs, prediction_cache
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
 
@@ -21,8 +21,8 @@ def with_diameter(predictor: NetworkPredictor, diameter: float | None) -> Networ
     return replace(predictor, training=replace(predictor.training, usual_diameter=diameter))
 
 
-class SizedSeen:
-    """See `bigkingxxl.evaluation.seen.Seen`; sizes are those that prediction would take.
+class SizedCache:
+    """A `PredictionCache` of images at the sizes that prediction would choose.
 
     Args:
         predictor: the model; source: opens an image by its id.
@@ -40,9 +40,9 @@ class SizedSeen:
         self.predictor = with_diameter(predictor, diameter)
         self.open, self.diameter = source, diameter
         self._first: dict[str, Candidates] = {}
-        self._seen = seen_by(self.predictor, self.source, folder)
-        self.decode_grid: Mapping[str, Sequence[Any]] = self._seen.decode_grid
-        self.decode_defaults: Knobs = self._seen.decode_defaults
+        self._cache = prediction_cache(self.predictor, self.source, folder)
+        self.decode_grid: Mapping[str, Sequence[Any]] = self._cache.decode_grid
+        self.decode_defaults: Knobs = self._cache.decode_defaults
         # Another zoom is another size: that of the images is chosen once for all of them.
         self.zooms: Sequence[float] = ()
 
@@ -58,47 +58,47 @@ class SizedSeen:
         if known is None or not self.predictor.is_unknown(source):
             return source
         source = copy.copy(source)
-        source.cell_diameter = known / self.predicted(image_id).relative_size
+        source.cell_diameter = known / self.predicted(image_id).scale_ratio
         return source
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
-        self._seen.look(image_id)
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
+        self._cache.predict(image_id)
 
     def decode(self, image_id: str, knobs: Knobs) -> Candidates:
-        """See `Seen.decode`."""
-        return self._seen.decode(image_id, knobs)
+        """See `PredictionCache.decode`."""
+        return self._cache.decode(image_id, knobs)
 
     def voted_type(self, image_id: str) -> str | None:
-        """See `Seen.voted_type`."""
-        return self._seen.voted_type(image_id)
+        """See `PredictionCache.voted_type`."""
+        return self._cache.voted_type(image_id)
 
 
-class SeenByOthers:
+class HeldOutCache:
     """What each image's own model sees in it: one that was trained without it.
 
     Args:
         parts: by image id, what its model sees.
     """
 
-    def __init__(self, parts: Mapping[str, SizedSeen]) -> None:
+    def __init__(self, parts: Mapping[str, SizedCache]) -> None:
         self.parts = parts
         first = next(iter(parts.values()))
         self.decode_grid, self.decode_defaults = first.decode_grid, first.decode_defaults
         self.zooms: Sequence[float] = ()
 
     def predicted(self, image_id: str) -> Candidates:
-        """See `SizedSeen.predicted`."""
+        """See `SizedCache.predicted`."""
         return self.parts[image_id].predicted(image_id)
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
-        self.parts[image_id].look(image_id)
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
+        self.parts[image_id].predict(image_id)
 
     def decode(self, image_id: str, knobs: Knobs) -> Candidates:
-        """See `Seen.decode`."""
+        """See `PredictionCache.decode`."""
         return self.parts[image_id].decode(image_id, knobs)
 
     def voted_type(self, image_id: str) -> str | None:
-        """See `Seen.voted_type`."""
+        """See `PredictionCache.voted_type`."""
         return self.parts[image_id].voted_type(image_id)

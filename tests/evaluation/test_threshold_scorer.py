@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.evaluation.select_table import SelectTable
+from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
@@ -42,7 +42,7 @@ def random_image(
         crops.append(rng.integers(60, 256, tuple(high - low)).astype(np.uint8))
     score = (rng.integers(0, 20, len(moved)) / 20).astype(np.float32)
     found = Candidates.from_crops(SIZE, np.array(moved).reshape(-1, 4), crops, score)
-    return replace(found, relative_size=size), truth
+    return replace(found, scale_ratio=size), truth
 
 
 def repainted(candidates: Candidates, truth: Instances, knobs: SelectKnobs) -> float:
@@ -67,15 +67,17 @@ def test_scores_are_those_of_painting(seed: int, tried: list[SelectKnobs], size:
     images = [random_image(rng, int(rng.integers(0, 9)), int(rng.integers(0, 4)), size)
               for _ in range(3)]  # fmt: skip
     for knobs in tried:
-        tables = [SelectTable.of_image(*each, knobs.mask_threshold) for each in images]
+        tables = [ThresholdScorer.of_image(*each, knobs.mask_threshold) for each in images]
         exact = [repainted(*each, knobs) for each in images]
-        assert SelectTable.joined(tables).scores(knobs).tolist() == pytest.approx(exact, abs=1e-12)
+        assert ThresholdScorer.joined(tables).scores(knobs).tolist() == pytest.approx(
+            exact, abs=1e-12
+        )
         for table, expected in zip(tables, exact, strict=True):
             assert table.scores(knobs)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_nothing_to_find_and_nothing_found_scores_one() -> None:
     nothing = (Candidates.empty(SIZE), Instances.empty(SIZE))
-    assert SelectTable.of_image(*nothing, 0.5).scores(SelectKnobs()).tolist() == [1.0]
+    assert ThresholdScorer.of_image(*nothing, 0.5).scores(SelectKnobs()).tolist() == [1.0]
     _, truth = random_image(np.random.default_rng(0), 3, 1)
-    assert SelectTable.of_image(nothing[0], truth, 0.5).scores(SelectKnobs()).tolist() == [0.0]
+    assert ThresholdScorer.of_image(nothing[0], truth, 0.5).scores(SelectKnobs()).tolist() == [0.0]

@@ -13,7 +13,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import PartOfImage
-from bigkingxxl.inference.predictor import Predictor, seen_as
+from bigkingxxl.inference.predictor import Predictor, predict_in
 from bigkingxxl.io.annotations.run_cells import load_cells_and, save_cells
 from bigkingxxl.io.tables.shape_descriptors import centroids
 from bigkingxxl.runs.large.damage import MendedImage
@@ -26,7 +26,7 @@ WIDER = 4  # times the margin, where a cell is cut
 Windows = NDArray[np.int64]
 
 
-def look_at(
+def predict_block(
     predictor: Predictor, source: MendedImage, plan: Plan, block: int, margin: int
 ) -> tuple[Candidates, list[Window]]:
     """What a predictor sees in a block, in the frame of what it sees of it.
@@ -39,7 +39,7 @@ def look_at(
     """
     source.taken_missing()
     part = PartOfImage(source, plan.grid.around(block, margin))
-    return seen_as(predictor, part, plan.sight), source.taken_missing()
+    return predict_in(predictor, part, plan.context), source.taken_missing()
 
 
 def cells_of(
@@ -61,7 +61,7 @@ def cells_of(
     is_cut = _is_cut(cells.boxes(), frame, grid.shape) & (cells.crop(core).areas() > 0)
     outside = _distance(centroids(cells), core)
     found = BlockCells(
-        block, cells, outside <= 0, is_cut, selection.minimum_areas(cells, plan.relative_size),
+        block, cells, outside <= 0, is_cut, selection.minimum_areas(cells, plan.scale_ratio),
         margin,
     )  # fmt: skip
     # What is cut and does not reach into the core is another block's cell.

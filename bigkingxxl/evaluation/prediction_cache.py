@@ -22,7 +22,7 @@ OpenSource = Callable[[str], ImageSource]
 Knobs = Mapping[str, Any]
 
 
-class Seen(Protocol):
+class PredictionCache(Protocol):
     """Candidates of images under any decode knobs.
 
     Attributes:
@@ -35,7 +35,7 @@ class Seen(Protocol):
     decode_defaults: Knobs
     zooms: Sequence[float]
 
-    def look(self, image_id: str) -> None:
+    def predict(self, image_id: str) -> None:
         """Run the model over an image, if that was not done before."""
         ...
 
@@ -48,7 +48,7 @@ class Seen(Protocol):
         ...
 
 
-class SeenMaps:
+class MapCache:
     """A dense model's maps, float16 on disk: one `.npy` an image.
 
     Args:
@@ -64,8 +64,8 @@ class SeenMaps:
         self.decode_defaults: Knobs = {**own, ZOOM: 1.0}
         self.zooms: Sequence[float] = predictor.zooms
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
         self.path_of(image_id)
 
     def path_of(self, image_id: str, zoom: float = 1.0) -> Path:
@@ -86,16 +86,16 @@ class SeenMaps:
         return stored.astype(np.float32)
 
     def decode(self, image_id: str, knobs: Knobs) -> Candidates:
-        """See `Seen.decode`."""
+        """See `PredictionCache.decode`."""
         source = self.source(image_id)
         maps = self.maps(image_id, self.predictor.zoom(source, knobs))
         if maps.size == 0:
             return Candidates.empty(source.shape, self.predictor.representation.type_names)
-        relative = self.predictor.relative_size(source)
+        relative = self.predictor.scale_ratio(source)
         return self.predictor.decode(maps, source.shape, relative, knobs)
 
     def voted_type(self, image_id: str) -> str | None:
-        """See `Seen.voted_type`: the maps vote, as in `DensePredictor`."""
+        """See `PredictionCache.voted_type`: the maps vote, as in `DensePredictor`."""
         maps, representation = self.maps(image_id), self.predictor.representation
         if len(representation.type_names) == 1:
             return representation.type_names[0]
@@ -103,11 +103,11 @@ class SeenMaps:
         return None if weights is None else representation.type_names[int(weights.argmax())]
 
 
-class SeenCandidates:
+class CandidateCache:
     """A predictor's candidates on disk, one `.npz` an image; it has no decode knobs.
 
     Args:
-        predictor, source, folder: as in `SeenMaps`.
+        predictor, source, folder: as in `MapCache`.
     """
 
     def __init__(self, predictor: Predictor, source: OpenSource, folder: Path) -> None:
@@ -116,8 +116,8 @@ class SeenCandidates:
         self.decode_defaults: Knobs = {}
         self.zooms: Sequence[float] = ()
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
         self.path_of(image_id)
 
     def path_of(self, image_id: str) -> Path:
@@ -128,19 +128,21 @@ class SeenCandidates:
         return path
 
     def decode(self, image_id: str, knobs: Knobs) -> Candidates:  # noqa: ARG002 (it has none)
-        """See `Seen.decode`."""
+        """See `PredictionCache.decode`."""
         return Candidates.load(self.path_of(image_id))
 
     def voted_type(self, image_id: str) -> str | None:  # noqa: ARG002 (nothing to decide)
-        """See `Seen.voted_type`."""
+        """See `PredictionCache.voted_type`."""
         return None
 
 
-def seen_by(predictor: Predictor, source: OpenSource, folder: Path) -> SeenMaps | SeenCandidates:
+def prediction_cache(
+    predictor: Predictor, source: OpenSource, folder: Path
+) -> MapCache | CandidateCache:
     """What a predictor sees: maps where it makes any, else candidates."""
     if isinstance(predictor, DensePredictor):
-        return SeenMaps(predictor, source, folder)
-    return SeenCandidates(predictor, source, folder)
+        return MapCache(predictor, source, folder)
+    return CandidateCache(predictor, source, folder)
 
 
 def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:

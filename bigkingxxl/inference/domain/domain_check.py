@@ -7,7 +7,7 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.appearance import appearance, strange
+from bigkingxxl.inference.domain.image_statistics import appearance, strange
 from bigkingxxl.inference.size.sizing import TrainingImages, training_images
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
@@ -40,7 +40,7 @@ def warnings_for(
     """
     if source.statistics.is_blank:
         return []
-    training, relative = training_images(card), candidates.relative_size
+    training, relative = training_images(card), candidates.scale_ratio
     found: list[str] = []
     looks = appearance(source, card.normalisation, relative)
     # Where bright and dark are exchanged, prediction turns them back.

@@ -25,7 +25,7 @@ LEAST_SCORE, LEAST_DEVIATIONS = 0.25, 6.5
 COMMON_FROM = 10  # images; of fewer, the mean is not what all have in common
 
 
-class Borders:
+class BorderMatcher:
     """Images of one size that may lie side by side, the second to the right of the first."""
 
     def __init__(self) -> None:

@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.data.quality.borders import SHORTEST_SIDE, Borders
-from bigkingxxl.data.quality.places import folded_phases, is_same_place, similar, without_common
+from bigkingxxl.data.quality.border_matching import SHORTEST_SIDE, BorderMatcher
+from bigkingxxl.data.quality.phase_correlation import (
+    folded_phases,
+    is_same_place,
+    similar,
+    without_common,
+)
 from bigkingxxl.data.tracking import Track, untracked
 
 if TYPE_CHECKING:
@@ -28,8 +33,8 @@ class _SameSize:
     """What is kept of the images of one size: some 200 kB each."""
 
     names: list[str] = field(default_factory=list)
-    across: Borders = field(default_factory=Borders)
-    down: Borders = field(default_factory=Borders)
+    across: BorderMatcher = field(default_factory=BorderMatcher)
+    down: BorderMatcher = field(default_factory=BorderMatcher)
     phases: list[NDArray[np.complex64]] = field(default_factory=list)
 
     def add(self, name: str, image: NDArray[np.float32]) -> None:

@@ -31,7 +31,7 @@ def ids_of_types(data: Dataset, cell_types: Sequence[str]) -> tuple[str, ...]:
     return ids
 
 
-def of_types(data: Dataset, cell_types: Sequence[str]) -> Dataset:
+def subset(data: Dataset, cell_types: Sequence[str]) -> Dataset:
     """The data set of these images (see `ids_of_types`) and of their cells of these types alone.
 
     Args:

@@ -50,7 +50,7 @@ class _Contested(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SelectTable:
+class ThresholdScorer:
     """Candidates of N under one mask threshold, in the order of falling score, and T true cells.
 
     Attributes:
@@ -82,7 +82,7 @@ class SelectTable:
     @classmethod
     def of_image(
         cls, candidates: Candidates, truth: Instances, mask_threshold: float
-    ) -> SelectTable:
+    ) -> ThresholdScorer:
         """The table of one image.
 
         Raises:
@@ -104,11 +104,11 @@ class SelectTable:
             first, second, shared / (area[first] + area[second] - shared),
             pair_cell, pair_truth, pixels.own_overlaps(keys),
             np.zeros(len(truth), np.int64), truth_area, pixels.contested(keys),
-            np.array([candidates.relative_size**2]),
+            np.array([candidates.scale_ratio**2]),
         )  # fmt: skip
 
     @classmethod
-    def joined(cls, tables: Sequence[SelectTable]) -> SelectTable:
+    def joined(cls, tables: Sequence[ThresholdScorer]) -> ThresholdScorer:
         """One table of several: every number in it counts on from the table before."""
 
         def put(name: str, counted: str | None = None) -> Any:

@@ -20,7 +20,7 @@ class NoAreaError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnCell:
+class OutlineCell:
     """One cell of a file of outlines.
 
     Attributes:
@@ -34,8 +34,8 @@ class DrawnCell:
     score: float | None = None
 
 
-def drawn_instances(
-    cells: Iterable[DrawnCell], size: tuple[int, int], type_names: Sequence[str] | None = None
+def instances_from_outlines(
+    cells: Iterable[OutlineCell], size: tuple[int, int], type_names: Sequence[str] | None = None
 ) -> Instances:
     """The cells of one image; pixels outside it are left out, and so are cells without any.
 

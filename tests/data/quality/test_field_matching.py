@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.groups import connected, find_groups
-from bigkingxxl.data.quality.seams import matching_images
+from bigkingxxl.data.quality.field_matching import matching_images
 from tests.data.small_data import kaggle_folder, rectangles
 
 Pixels = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
-from bigkingxxl.data.of_types import ids_of_types, of_types
+from bigkingxxl.data.subset import ids_of_types, subset
 from bigkingxxl.errors import InputError
 from tests.data.small_data import dataset_of, kaggle_folder, rectangles
 
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Dataset:
 
 
 def test_images_and_cells_of_one_type(data: Dataset) -> None:
-    own = of_types(data, ["cort"])
+    own = subset(data, ["cort"])
     assert (own.ids, own.type_names) == (("mostly", "cort"), ("cort",))
     assert [own.cell_type(name) for name in own] == ["cort", "cort"]
     cells = own.instances("mostly")
@@ -42,14 +42,14 @@ def test_images_and_cells_of_one_type(data: Dataset) -> None:
 
 
 def test_all_types_in_another_order_leave_only_the_empty_image_out(data: Dataset) -> None:
-    own = of_types(data, ["cort", "astro"])
+    own = subset(data, ["cort", "astro"])
     assert own.ids == ("astro", "mostly", "cort")
     assert own.instances("mostly").cell_type.tolist() == [0, 1, 0]
     assert own.cell_type("astro") == "astro"
 
 
 def test_worker_processes_may_have_it(data: Dataset) -> None:
-    own = pickle.loads(pickle.dumps(of_types(data, ["cort"])))  # noqa: S301 (its own bytes)
+    own = pickle.loads(pickle.dumps(subset(data, ["cort"])))  # noqa: S301 (its own bytes)
     assert len(own.instances("cort")) == 1
 
 
@@ -58,4 +58,4 @@ def test_types_that_are_not_there(data: Dataset, tmp_path: Path) -> None:
         ids_of_types(data, ["astro", "corrt"])
     lonely = dataset_of(tmp_path, {"only": rectangles(FIRST)})
     with pytest.raises(InputError, match="no image of the cell type cort"):
-        of_types(lonely, ["cort"])
+        subset(lonely, ["cort"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.domain.appearance import appearance, block_means, ranges, strange
+from bigkingxxl.inference.domain.image_statistics import appearance, block_means, ranges, strange
 
 NORMALISATION = Normalisation()
 

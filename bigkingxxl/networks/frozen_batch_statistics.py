@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextmanager
-def quiet_norms(network: nn.Module) -> Iterator[None]:
+def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
     """Batch norms in training compute with their batch, as always, but do not remember it."""
     norms = [
         each

@@ -11,7 +11,7 @@ Float64 = NDArray[np.float64]
 CONFIDENCE = 0.9
 
 
-def sure_gain(
+def lower_confidence_bound(
     gains: Float64, ids: Sequence[str], groups: Mapping[str, str], confidence: float = CONFIDENCE
 ) -> float:
     """What the mean gain is at least: the lower end of its one-sided Student interval.

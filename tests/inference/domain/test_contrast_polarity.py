@@ -10,7 +10,7 @@ from bigkingxxl.decoding.components import Components
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.domain.inversion import Negative, may_be_inverted
+from bigkingxxl.inference.domain.contrast_polarity import Negative, may_be_inverted
 from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints

@@ -8,8 +8,8 @@ import pytest
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ArrayImage
-from bigkingxxl.inference.domain.appearance import appearance
-from bigkingxxl.inference.domain.familiarity import warnings_for
+from bigkingxxl.inference.domain.domain_check import warnings_for
+from bigkingxxl.inference.domain.image_statistics import appearance
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from tests.small_models import small_card
@@ -33,7 +33,7 @@ def squares(side: int, count: int, kind: int = 1) -> Instances:
 def told(
     model: ModelCard, cells: Instances, pixels: Any = PIXELS, relative: float = 1.0
 ) -> list[str]:
-    seen = replace(Candidates.empty((120, 160)), relative_size=relative)
+    seen = replace(Candidates.empty((120, 160)), scale_ratio=relative)
     return warnings_for(model, ArrayImage(pixels), seen, cells)
 
 
