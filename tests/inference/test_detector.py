@@ -364,7 +364,7 @@ def test_turns_and_scales_double_no_cell(size: tuple[int, int], tta: str) -> Non
     found = predictor(Oracle(field), settings={"tta": tta}).candidates(places(size))
     assert found.size == size
     assert len(found) == len(plain) == field.max()
-    assert found.relative_size == plain.relative_size
+    assert found.scale_ratio == plain.scale_ratio
     np.testing.assert_allclose(found.score, 0.9, atol=1e-6)
     for one, other in zip(np.sort(found.boxes, axis=0), np.sort(plain.boxes, axis=0), strict=True):
         np.testing.assert_allclose(one, other, atol=2)
