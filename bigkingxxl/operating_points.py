@@ -1,4 +1,4 @@
-"""From candidates to instances and from maps to candidates: the few knobs, one set a cell type."""
+"""The few parameters of decoding maps and of selecting cells, one set per cell type."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 from bigkingxxl.settings import Settings
 
 TypeVote = Literal["image", "cell"]
-ZOOM = "zoom"  # among decode knobs: images of the type are seen so much larger than others
+ZOOM = "zoom"  # among decoding parameters: images of the type are seen so much larger than others
 
 
-class SelectKnobs(Settings):
+class SelectionParameters(Settings):
     """How candidates of one cell type become instances.
 
     Attributes:
@@ -31,7 +31,7 @@ class SelectKnobs(Settings):
 
 
 class OperatingPoint(Settings):
-    """All knobs of one cell type.
+    """All parameters of one cell type.
 
     Attributes:
         decode: for dense methods, checked by the representation, but for 'zoom': how many times
@@ -39,23 +39,23 @@ class OperatingPoint(Settings):
     """
 
     decode: dict[str, Any] = Field(default_factory=dict)
-    select: SelectKnobs = SelectKnobs()
+    select: SelectionParameters = SelectionParameters()
 
     @field_validator("decode")
     @classmethod
-    def _zoom_is_a_number(cls, knobs: dict[str, Any]) -> dict[str, Any]:
-        zoom = knobs.get(ZOOM, 1.0)
+    def _zoom_is_a_number(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        zoom = parameters.get(ZOOM, 1.0)
         if not isinstance(zoom, int | float) or not 0 < zoom < float("inf"):
             raise ValueError(f"'{ZOOM}' is {zoom!r}, expected a number above 0")
-        for name, value in knobs.items():
+        for name, value in parameters.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"'{name}' is {value}, expected a finite number")
-        return knobs
+        return parameters
 
 
-def without_zoom(knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The decode knobs that are the representation's own."""
-    return {name: value for name, value in knobs.items() if name != ZOOM}
+def without_zoom(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The decoding parameters that are the representation's own."""
+    return {name: value for name, value in parameters.items() if name != ZOOM}
 
 
 class OperatingPoints(Settings):
@@ -65,7 +65,7 @@ class OperatingPoints(Settings):
         by_type: cell type name to its operating point.
         default: for every other type.
         type_vote: 'image' where all cells of an image share one type (the challenge), else 'cell'.
-        tuned_on: ids of the images the knobs were chosen on (empty: never tuned).
+        tuned_on: ids of the images the parameters were chosen on (empty: never tuned).
     """
 
     by_type: dict[str, OperatingPoint] = Field(default_factory=dict)

@@ -107,7 +107,7 @@ def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The settings that a type hint such as `dict[str, Knobs] | None` speaks of."""
+    """The settings that a type hint such as `dict[str, Parameters] | None` speaks of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -25,7 +25,7 @@ from bigkingxxl.models import (
     untuned_hash,
     write_operating_points,
 )
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.training.export import export
 from tests.small_models import small_card, small_weights
 
@@ -41,7 +41,9 @@ def model(tmp_path: Path) -> Path:
 
 def test_round_trip(model: Path, tmp_path: Path) -> None:
     points = OperatingPoints(
-        by_type={"cort": OperatingPoint(select=SelectKnobs(minimum_area=33), decode={"a": 1})},
+        by_type={
+            "cort": OperatingPoint(select=SelectionParameters(minimum_area=33), decode={"a": 1})
+        },
         tuned_on=("x", "y"),
     )
     card = small_card(
@@ -69,7 +71,8 @@ def test_the_same_model_is_the_same_bytes(model: Path, tmp_path: Path) -> None:
 
 def test_operating_points_are_replaced_and_nothing_else(model: Path, tmp_path: Path) -> None:
     points = OperatingPoints(
-        by_type={"cort": OperatingPoint(select=SelectKnobs(nms_iou=0.25))}, tuned_on=("x", "y")
+        by_type={"cort": OperatingPoint(select=SelectionParameters(nms_iou=0.25))},
+        tuned_on=("x", "y"),
     )
     expected = tmp_path / "expected.safetensors"
     save_model(expected, small_card(NAMES, operating_points=points), small_weights(NAMES))

@@ -1,11 +1,11 @@
-"""Operating points: one set of knobs a cell type, defaults for the rest, kept as plain values."""
+"""Operating points: a set of parameters per cell type, defaults for the rest, plain values."""
 
 from __future__ import annotations
 
 import pytest
 
 from bigkingxxl.errors import SettingsError
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.settings import checked
 
 POINTS = {
@@ -15,10 +15,10 @@ POINTS = {
 }
 
 
-def test_a_type_has_its_own_knobs_and_the_rest_the_default() -> None:
+def test_a_type_has_its_own_parameters_and_the_rest_the_default() -> None:
     points = checked(OperatingPoints, POINTS)
     assert points.of("astro").select.minimum_area == 75
-    assert points.of("astro").select.score_threshold == SelectKnobs().score_threshold
+    assert points.of("astro").select.score_threshold == SelectionParameters().score_threshold
     assert points.of("astro").decode == {"seed_distance": 0.4}
     for other in ("cort", None, ""):
         assert points.of(other).select.score_threshold == 0.6
@@ -39,6 +39,6 @@ def test_they_survive_as_json() -> None:
         ({"type_vote": "picture"}, "'image' or 'cell'"),
     ],
 )
-def test_impossible_knobs_are_refused(values: dict[str, object], words: str) -> None:
+def test_impossible_parameters_are_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         checked(OperatingPoints, values)

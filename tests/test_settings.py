@@ -14,7 +14,7 @@ from bigkingxxl.errors import SettingsError
 from bigkingxxl.settings import Settings, checked, nearest, override, read_values
 
 
-class Knobs(Settings):
+class Parameters(Settings):
     score_threshold: float = Field(0.3, ge=0, le=1)
     minimum_area: int = 20
 
@@ -28,9 +28,9 @@ class Recipe(Settings):
     epochs: int = Field(10, ge=1)
     data: str
     optimiser: Optimiser = Optimiser()
-    by_type: dict[str, Knobs] = Field(default_factory=dict)
-    stages: tuple[Knobs, ...] = ()
-    extra: Knobs | None = None
+    by_type: dict[str, Parameters] = Field(default_factory=dict)
+    stages: tuple[Parameters, ...] = ()
+    extra: Parameters | None = None
 
     @field_validator("data")
     @classmethod
@@ -157,12 +157,12 @@ PYTHON = """
 from __future__ import annotations
 import math
 from pathlib import Path
-from bigkingxxl.operating_points import SelectKnobs
+from bigkingxxl.operating_points import SelectionParameters
 
 epochs = 2 * 3
 data = Path("somewhere") / "else"
 annotations = "train.csv"
-stages = [SelectKnobs(nms_iou=0.25)]
+stages = [SelectionParameters(nms_iou=0.25)]
 optimiser = {"learning_rate": math.pow(10, -3)}
 _hidden = 1
 

@@ -4,8 +4,8 @@
         [--weight W ...]
 
 Models are joined as `predict --model A --model B` does it: the maps of dense models that make the
-same ones are averaged, and candidates, each under its model's decode knobs, are fused. Thresholds
-of the fused candidates are tuned on one half of the fold and scored on the other, and the reverse.
+same ones are averaged, and candidates, each under its model's decoding parameters, are fused.
+Thresholds of the fused candidates are tuned on one half of the fold and scored on the other, and the reverse.
 What a model saw is kept, see `score_fold`.
 """
 
@@ -57,7 +57,7 @@ class MeanCache(MapCache):
 
 @dataclass
 class FusedCache:
-    """What several models see, fused; there are no decode knobs to tune.
+    """What several models see, fused; there are no decoding parameters to tune.
 
     See `evaluation.prediction_cache`.
     """
@@ -78,7 +78,7 @@ class FusedCache:
                 parts.append(member.tuner.candidates(image_id, member.start.of(kind).decode))
             self.kept[image_id] = fuse(parts, self.weights)
 
-    def decode(self, image_id: str, knobs: Mapping[str, Any]) -> Candidates:  # noqa: ARG002
+    def decode(self, image_id: str, parameters: Mapping[str, Any]) -> Candidates:  # noqa: ARG002
         """See `PredictionCache.decode`."""
         self.predict(image_id)
         return self.kept[image_id]

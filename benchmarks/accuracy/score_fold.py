@@ -111,7 +111,7 @@ class Looked:
 
     Attributes:
         path: the model file; card: what it says; predictor: the model at work.
-        fold: the images; tuner: scores them under any knobs.
+        fold: the images; tuner: scores them under any parameters.
     """
 
     path: Path
@@ -134,8 +134,8 @@ class Looked:
         """COCO's metric over all candidates, overlaps and low scores included."""
         found = {}
         for image_id, each in points.items():
-            knobs = each.of(self.tuner.voted_type(image_id, each)).decode
-            found[image_id] = self.tuner.candidates(image_id, knobs)
+            parameters = each.of(self.tuner.voted_type(image_id, each)).decode
+            found[image_id] = self.tuner.candidates(image_id, parameters)
         return coco_table(self.tuner.truth, found)
 
 

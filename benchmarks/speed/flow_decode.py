@@ -35,7 +35,7 @@ from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
-from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoints, SelectionParameters
 from bigkingxxl.provenance import provenance
 from tests.decoding.flow_fields import best_iou, cellpose_flows, cellpose_masks, network_like
 
@@ -165,7 +165,7 @@ def compare_decoding(cells: Instances, noise: float | None) -> dict[str, float]:
 
 def upper_bound(table: KaggleTable, ids: list[str]) -> dict[str, float]:
     """Competition mAP of true targets, decoded and selected with open thresholds."""
-    keep_all = SelectKnobs(score_threshold=0, minimum_area=1)
+    keep_all = SelectionParameters(score_threshold=0, minimum_area=1)
     points = OperatingPoints.model_validate({"default": {"select": keep_all.model_dump()}})
     scores = []
     for name in ids:

@@ -21,7 +21,7 @@ from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.provenance import provenance
 
 IMAGES, SETTINGS, REPAINTED = 80, 1000, 10
@@ -40,17 +40,17 @@ def main() -> None:
     table = ThresholdScorer.joined([ThresholdScorer.of_image(*each, 0.5) for each in images])
     built = time.process_time() - began
     tried = [
-        SelectKnobs(
+        SelectionParameters(
             score_threshold=rng.uniform(0.02, 0.9), nms_iou=rng.uniform(0.1, 0.9),
             minimum_area=rng.uniform(0, 150),
         )
         for _ in range(SETTINGS)
     ]  # fmt: skip
     began = time.process_time()
-    scores = [float(table.scores(knobs).mean()) for knobs in tried]
+    scores = [float(table.scores(parameters).mean()) for parameters in tried]
     seconds = time.process_time() - began
     began = time.process_time()
-    exact = [repainted(images, knobs) for knobs in tried[:REPAINTED]]
+    exact = [repainted(images, parameters) for parameters in tried[:REPAINTED]]
     painting = (time.process_time() - began) / REPAINTED
     difference = float(np.abs(np.array(exact) - scores[:REPAINTED]).max())
     write_json(options.out, {
@@ -104,9 +104,9 @@ def ellipse(centre: np.ndarray, radii: np.ndarray) -> tuple[tuple[int, int], np.
     return (int(low[0]), int(low[1])), soft.astype(np.uint8)
 
 
-def repainted(images: list[tuple[Candidates, Instances]], knobs: SelectKnobs) -> float:
+def repainted(images: list[tuple[Candidates, Instances]], parameters: SelectionParameters) -> float:
     """The mean score from painted cells."""
-    points = OperatingPoints(default=OperatingPoint(select=knobs))
+    points = OperatingPoints(default=OperatingPoint(select=parameters))
     return float(np.mean([
         match_counts(truth, select(found, points)).score for found, truth in images
     ]))  # fmt: skip

@@ -4,8 +4,8 @@
     python -m benchmarks run ablation --training benchmarks/results/train_step.json ...
 
 The first scores a model on fold 0 (or a part of it, the cell types as even as they can be) at other
-scales, with flips, in tiles and in one piece, under its first and under cross-fitted knobs, each
-against the model's own settings; the interval is of the gain, images paired; a run that was broken
+scales, with flips, in tiles and in one piece, under its first and under cross-fitted parameters,
+each against the model's own settings; the interval is of the gain, images paired; a run that was broken
 off goes on. The second takes
 files with `change`, `measure`, `before`, `after` and maybe `ratio`, as `train_step`
 writes them. Both go into `ablation.json`, and the tables of `ablation.md` are made from that; a run
@@ -46,7 +46,7 @@ TILES = {"tiles of 512": 512, "in one piece": 2048}
 OWN = "the model's own settings"
 TIMED = 2
 TABLE = ("variant", "challenge mix", "gain (95 %)", "astro / cort / shsy5y",
-         "cross-fitted knobs", "CPU s an image, network")  # fmt: skip
+         "cross-fitted parameters", "CPU s an image, network")  # fmt: skip
 
 
 def main() -> None:
@@ -229,8 +229,8 @@ def markdown(stored: Mapping[str, Any]) -> str:
         sentence = (
             f"Model {run['model']}, fold {run['fold']}, {images} images; its own settings: scale "
             f"{settings['scale']:g}, flips {views}, tiles of {settings['tile']}. "
-            f"{run['device']}, other jobs beside it, {run['date'][:10]}. Cross-fitted knobs: tuned "
-            "on the other half of these images; their gain is above the first line."
+            f"{run['device']}, other jobs beside it, {run['date'][:10]}. Cross-fitted parameters: "
+            "tuned on the other half of these images; their gain is above the first line."
         )
         lines += [
             f"## At prediction: {run['name']}",

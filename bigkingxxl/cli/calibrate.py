@@ -50,7 +50,7 @@ def calibrate(
         calibrate,
         calibrated_card,
         compared,
-        unfiltered_knobs,
+        unfiltered_parameters,
     )
 
     path = resolve_model(model)
@@ -60,7 +60,7 @@ def calibrate(
     predictor, _ = load_predictor(path, device)
     found = compared(predictor, annotated, track(ids, label="predicting", quiet=quiet))
     result = calibrate(found, annotated, card.type_names, seed)
-    write_card(path, calibrated_card(card, result, unfiltered_knobs(predictor)), target)
+    write_card(path, calibrated_card(card, result, unfiltered_parameters(predictor)), target)
     if as_json:
         print_json(path, target, result.as_dict(), notes)
     else:

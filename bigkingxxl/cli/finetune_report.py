@@ -98,11 +98,11 @@ def result_text(result: Mapping[str, Any]) -> str:
             )  # fmt: skip
             found.append(f"Cells are {how}.")
         if result["moved"]:
-            knobs = ", ".join(
+            parameters = ", ".join(
                 f"{name} {_short(before)} to {_short(now)}"
                 for name, (before, now) in result["moved"].items()
             )
-            found.append(f"Changed: {knobs}.")
+            found.append(f"Changed: {parameters}.")
     found.append(f"{result['model']} ({result['cpu_minutes']:.1f} CPU minutes)")
     return "\n".join(found)
 

@@ -31,7 +31,7 @@ def tune(
         Path | None, typer.Option(help="Write a tuned copy, and leave the model as it is.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Folder for plots, mAP over each knob.")
+        Path | None, typer.Option(help="Folder for plots, mAP over each parameter.")
     ] = None,
     maps: Annotated[
         Path | None, typer.Option(help="Folder to keep what the network saw, for a next time.")
@@ -50,10 +50,11 @@ def tune(
 ) -> None:
     """Choose a model's thresholds on annotated images, for each cell type.
 
-    The network runs once; then decoding and selection are tried knob by knob. A knob moves only
-    where the gain is clear, and a type keeps its knobs only where images gain by knobs that were
-    tuned on others (the cross-fitted gain). The result is saved in the model file with the ids of
-    the images, and predict uses it.
+    The network runs once per image. Then the command tries other values of each decoding and
+    selection parameter. A parameter changes only where the gain is clear, and a cell type keeps its
+    new parameters only where parameters tuned on other images help, too (the cross-fitted gain).
+    The result is saved in the model file, together with the ids of the images, and predict uses
+    it.
     """
     from tempfile import TemporaryDirectory
 
@@ -165,7 +166,7 @@ def make_tuner(
     path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], folder: Path,
     device: str, quiet: bool,
 ) -> Tuner:  # fmt: skip
-    """Run the network over the images and get ready to try knobs."""
+    """Run the network over the images and get ready to try parameters."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
     from bigkingxxl.evaluation.partial import counted
@@ -189,13 +190,13 @@ def make_tuner(
 
 
 def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:
-    """One PNG a knob."""
-    from bigkingxxl.evaluation.tuning_plots import knob_plots
+    """One PNG a parameter."""
+    from bigkingxxl.evaluation.tuning_plots import parameter_plots
     from bigkingxxl.files import make_folder, write_bytes
 
     make_folder(folder)
-    for knob, picture in knob_plots(tuner, ids, result.tuned).items():
-        write_bytes(folder / f"{knob}.png", picture)
+    for parameter, picture in parameter_plots(tuner, ids, result.tuned).items():
+        write_bytes(folder / f"{parameter}.png", picture)
 
 
 def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Sequence[str]) -> None:
@@ -213,13 +214,13 @@ def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> No
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    heads = ("", "images", "before", "tuned", "repainted", "cross-fitted gain", "knobs")
+    heads = ("", "images", "before", "tuned", "repainted", "cross-fitted gain", "parameters")
     for name in heads:
-        table.add_column(name, justify="left" if name in ("", "knobs") else "right")
+        table.add_column(name, justify="left" if name in ("", "parameters") else "right")
     for name, each in result.by_type.items():
         numbers = (f"{value:.4f}" for value in (each.before, each.after, each.repainted))
         gain = "-" if each.crossfitted_gain is None else f"{each.crossfitted_gain:+.4f}"
-        table.add_row(name, f"{each.images}", *numbers, gain, knobs_text(each))
+        table.add_row(name, f"{each.images}", *numbers, gain, parameters_text(each))
     console = Console(highlight=False, markup=False, width=140)
     console.print(table)
     console.print("Before, tuned and repainted are in-sample, the image's type given.")
@@ -227,14 +228,14 @@ def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> No
     for note in notes:
         console.print(f"Note: {note}.")
     kept = [name for name, each in result.by_type.items() if each.kept]
-    console.print(f"{target}: {', '.join(kept) or 'no type'} with new knobs")
+    console.print(f"{target}: {', '.join(kept) or 'no type'} with new parameters")
 
 
-def knobs_text(result: TypeResult) -> str:
+def parameters_text(result: TypeResult) -> str:
     """What was moved, and whether it stays."""
     moved = ", ".join(
-        f"{knob} {_short(before)} to {_short(after)}"
-        for knob, (before, after) in result.moved.items()
+        f"{parameter} {_short(before)} to {_short(after)}"
+        for parameter, (before, after) in result.moved.items()
     )
     if not moved:
         return "no clear gain: as before"
@@ -246,7 +247,7 @@ def _short(value: Any) -> str:
 
 
 def gain_text(result: TuningResult) -> str:
-    """What the set scores with knobs tuned on the other half of it, beside the start."""
+    """What the set scores with parameters tuned on the other half of it, beside the start."""
     before, after = result.start, result.crossfitted
     if after is None:
         return f"Before tuning: mAP {before.mean:.4f}."

@@ -51,16 +51,16 @@ class Representation(ABC):
     Everything but `loss` is numpy: prediction needs no torch.
 
     Attributes:
-        decode_grid: the knobs that tuning may move, and the values it tries.
-        unfiltered: decode knobs under which no cell is dropped that a good score would keep.
-        lengths, areas: the knobs that count pixels, or square ones, of the training images.
+        decode_grid: the parameters that tuning may move, and the values it tries.
+        unfiltered: decoding parameters under which no cell is dropped that a good score would keep.
+        lengths, areas: the parameters that count pixels, or square ones, of the training images.
         warps: whether the targets of a crop are those of the whole image, seen through the same
             view, vectors turned with it and of length 1.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[AnySettings]]
-    Knobs: ClassVar[type[AnySettings]]
+    Parameters: ClassVar[type[AnySettings]]
     learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
     learns_partly: ClassVar[bool] = False  # the loss leaves out pixels whose targets are NaN
     warps: ClassVar[bool] = False
@@ -127,31 +127,31 @@ class Representation(ABC):
         """
 
     @abstractmethod
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         """Cells from float32[K, h, w] activated maps.
 
         Args:
-            knobs: values for `Knobs`; what is left out keeps its default.
+            parameters: values for `Parameters`; what is left out keeps its default.
         """
 
     @abstractmethod
     def type_weights(self, maps: Float32) -> Float32 | None:
         """float32[T]: how much of each cell type the maps show, or None where they cannot tell."""
 
-    def knobs(self, values: Mapping[str, Any] | None) -> Any:
-        """Checked knobs."""
-        return checked(self.Knobs, values or {}, where=f"decode knobs of '{self.name}'")
+    def parameters(self, values: Mapping[str, Any] | None) -> Any:
+        """Checked parameters."""
+        return checked(self.Parameters, values or {}, where=f"decoding parameters of '{self.name}'")
 
-    def knobs_at(self, values: Mapping[str, Any] | None, zoom: float) -> Mapping[str, Any]:
-        """Knobs for maps of which `zoom` pixels make one of the training images."""
+    def parameters_at(self, values: Mapping[str, Any] | None, zoom: float) -> Mapping[str, Any]:
+        """Parameters for maps of which `zoom` pixels make one of the training images."""
         if abs(zoom - 1) < ROUNDED_SIZES:
             return values or {}
-        knobs: dict[str, Any] = self.knobs(values).model_dump()
+        parameters: dict[str, Any] = self.parameters(values).model_dump()
         for names, factor in ((self.lengths, zoom), (self.areas, zoom**2)):
             for name in names:
-                moved = knobs[name] * factor
-                knobs[name] = math.ceil(moved) if isinstance(knobs[name], int) else moved
-        return knobs
+                moved = parameters[name] * factor
+                parameters[name] = math.ceil(moved) if isinstance(parameters[name], int) else moved
+        return parameters
 
     def activate(self, logits: Tensor) -> Tensor:
         """Maps from the network's output, float[B, K, h, w] both."""

@@ -29,7 +29,7 @@ class ComponentsSettings(Settings):
     dice_weight: float = Field(1.0, ge=0, le=1e6)
 
 
-class ComponentsKnobs(Settings):
+class ComponentsParameters(Settings):
     """How components are cut.
 
     Attributes:
@@ -45,7 +45,7 @@ class Components(Representation):
     """One foreground map a cell type, as the team's U-Net had it; touching cells grow together."""
 
     name: ClassVar[str] = "components"
-    Knobs: ClassVar[type[Settings]] = ComponentsKnobs
+    Parameters: ClassVar[type[Settings]] = ComponentsParameters
     Settings: ClassVar[type[Settings]] = ComponentsSettings
     areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {
@@ -75,11 +75,11 @@ class Components(Representation):
         """See `Representation.type_layers`."""
         return maps
 
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`."""
         from skimage.measure import label
 
-        settings = self.knobs(knobs)
+        settings = self.parameters(parameters)
         foreground = merged_foreground(maps)
         cells = label(foreground > settings.foreground_threshold, connectivity=1)
         cells = without_small(cells.astype(np.int32), settings.minimum_area)

@@ -50,7 +50,7 @@ class FlowsSettings(Settings):
     size_weight: float = Field(0.5, ge=0, le=1e6)
 
 
-class FlowsKnobs(Settings):
+class FlowsParameters(Settings):
     """How flows are followed.
 
     Attributes:
@@ -78,7 +78,7 @@ class Flows(Representation):
     """
 
     name: ClassVar[str] = "flows"
-    Knobs: ClassVar[type[Settings]] = FlowsKnobs
+    Parameters: ClassVar[type[Settings]] = FlowsParameters
     Settings: ClassVar[type[Settings]] = FlowsSettings
     learns_untyped: ClassVar[bool] = True
     learns_partly: ClassVar[bool] = True
@@ -195,9 +195,9 @@ class Flows(Representation):
         """See `Representation.type_layers`."""
         return maps[:, :1] if self._types is None else maps[:, :1] * maps[:, self._types]
 
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`: a score is mean foreground times one minus flow error."""
-        settings = self.knobs(knobs)
+        settings = self.parameters(parameters)
         cells = cells_from_flows(
             maps[1:3],
             maps[0] > settings.foreground_threshold,

@@ -37,7 +37,7 @@ class WatershedSettings(ComponentsSettings):
     distance_weight: float = Field(2.0, ge=0, le=1e6)
 
 
-class WatershedKnobs(Settings):
+class WatershedParameters(Settings):
     """How cells are flooded.
 
     Attributes:
@@ -61,7 +61,7 @@ class Watershed(Representation):
     """
 
     name: ClassVar[str] = "watershed"
-    Knobs: ClassVar[type[Settings]] = WatershedKnobs
+    Parameters: ClassVar[type[Settings]] = WatershedParameters
     Settings: ClassVar[type[Settings]] = WatershedSettings
     lengths: ClassVar[tuple[str, ...]] = ("smoothing",)
     areas: ClassVar[tuple[str, ...]] = ("minimum_area",)
@@ -100,9 +100,9 @@ class Watershed(Representation):
         """See `Representation.type_layers`."""
         return maps[:, :-1]
 
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         """See `Representation.decode`."""
-        settings = self.knobs(knobs)
+        settings = self.parameters(parameters)
         foreground, distance = merged_foreground(maps[:-1]), maps[-1]
         cells = flood(foreground > settings.foreground_threshold, distance, settings)
         cells = without_small(cells, settings.minimum_area)
@@ -153,7 +153,7 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
 
 
 def flood(
-    foreground: NDArray[np.bool_], distance: Float32, settings: WatershedKnobs
+    foreground: NDArray[np.bool_], distance: Float32, settings: WatershedParameters
 ) -> NDArray[np.int32]:
     """int32[h, w] cells: watershed from the cores; foreground without a core is a cell as it is."""
     from scipy import ndimage

@@ -26,7 +26,7 @@ from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
 from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
 from bigkingxxl.io.annotations.registry import json_kind
 from bigkingxxl.io.images.image_files import read_header
-from bigkingxxl.operating_points import SelectKnobs
+from bigkingxxl.operating_points import SelectionParameters
 
 Size = tuple[int, int]
 Ids = tuple[str, ...]
@@ -314,26 +314,27 @@ def _coco_predictions(
         names = same_names(coco.ids, truth.ids)
         _check_any(numbering, coco.ids, names, truth)
         masks = {names[own]: each for own, each in found.items() if own in names}
-    knobs = SelectKnobs()
-    cells = {image_id: disjoint_by_score(found, knobs) for image_id, found in masks.items()}
+    parameters = SelectionParameters()
+    cells = {image_id: disjoint_by_score(found, parameters) for image_id, found in masks.items()}
     note = (
         "the competition mAP is of disjoint cells: masks of score "
-        f"{knobs.score_threshold:g} or more and {knobs.minimum_area:g} pixels or more, without "
-        f"those that overlap a surer one by an IoU above {knobs.nms_iou:g}, painted in score order"
+        f"{parameters.score_threshold:g} or more and {parameters.minimum_area:g} pixels or more, "
+        f"without those that overlap a surer one by an IoU above {parameters.nms_iou:g}, painted in "
+        "score order"
     )
     return Predictions(cells, masks, (note,))
 
 
-def disjoint_by_score(masks: Instances, knobs: SelectKnobs) -> Instances:
+def disjoint_by_score(masks: Instances, parameters: SelectionParameters) -> Instances:
     """Disjoint cells from scored masks, as `select` makes them from candidates."""
     score = np.ones(len(masks), np.float32) if masks.score is None else masks.score
     order = np.argsort(-score, kind="stable")
-    large = masks.areas() >= max(knobs.minimum_area, 1)
-    order = order[(score >= knobs.score_threshold)[order] & large[order]]
+    large = masks.areas() >= max(parameters.minimum_area, 1)
+    order = order[(score >= parameters.score_threshold)[order] & large[order]]
     sorted_masks = masks.take(order)
-    kept = sorted_masks.take(mask_nms(sorted_masks, np.full(len(order), knobs.nms_iou)))
+    kept = sorted_masks.take(mask_nms(sorted_masks, np.full(len(order), parameters.nms_iou)))
     painted = kept.disjoint(np.arange(len(kept))[::-1])
-    return painted.take(painted.areas() >= max(knobs.minimum_area, 1))
+    return painted.take(painted.areas() >= max(parameters.minimum_area, 1))
 
 
 def ids_of_fold(truth: Truth, fold: int, folds_file: Path | None = None) -> Ids:

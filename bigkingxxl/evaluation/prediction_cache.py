@@ -1,4 +1,4 @@
-"""What a model saw in a set of images, kept, so that knobs are tried without running it again."""
+"""Predictions of a set of images, kept, so that parameters are tried without another run."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from bigkingxxl.operating_points import ZOOM
 from bigkingxxl.test_time_augmentation import as_text
 
 OpenSource = Callable[[str], ImageSource]
-Knobs = Mapping[str, Any]
+Parameters = Mapping[str, Any]
 
 
 class PredictionCache(Protocol):
-    """Candidates of images under any decode knobs.
+    """Candidates of images under any decoding parameters.
 
     Attributes:
-        decode_grid: the decode knobs that may be tuned, and the values to try.
-        decode_defaults: the values of knobs that are not given.
+        decode_grid: the decoding parameters that may be tuned, and the values to try.
+        decode_defaults: the values of parameters that are not given.
         zooms: how many times larger images may be looked at; for each a network runs once more.
     """
 
     decode_grid: Mapping[str, Sequence[Any]]
-    decode_defaults: Knobs
+    decode_defaults: Parameters
     zooms: Sequence[float]
 
     def predict(self, image_id: str) -> None:
         """Run the model over an image, if that was not done before."""
         ...
 
-    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:
         """An image's candidates in its own frame."""
         ...
 
     def voted_type(self, image_id: str) -> str | None:
-        """The cell type whose decode knobs prediction would take, or None for the default's."""
+        """The cell type whose decoding parameters prediction would take; None: the default's."""
         ...
 
 
@@ -60,8 +60,8 @@ class MapCache:
     def __init__(self, predictor: DensePredictor, source: OpenSource, folder: Path) -> None:
         self.predictor, self.source, self.folder = predictor, source, folder
         self.decode_grid: Mapping[str, Sequence[Any]] = predictor.representation.decode_grid
-        own = predictor.representation.knobs(None).model_dump()
-        self.decode_defaults: Knobs = {**own, ZOOM: 1.0}
+        own = predictor.representation.parameters(None).model_dump()
+        self.decode_defaults: Parameters = {**own, ZOOM: 1.0}
         self.zooms: Sequence[float] = predictor.zooms
 
     def predict(self, image_id: str) -> None:
@@ -85,14 +85,14 @@ class MapCache:
         stored: NDArray[np.float16] = np.load(self.path_of(image_id, zoom), allow_pickle=False)
         return stored.astype(np.float32)
 
-    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:
         """See `PredictionCache.decode`."""
         source = self.source(image_id)
-        maps = self.maps(image_id, self.predictor.zoom(source, knobs))
+        maps = self.maps(image_id, self.predictor.zoom(source, parameters))
         if maps.size == 0:
             return Candidates.empty(source.shape, self.predictor.representation.type_names)
         relative = self.predictor.scale_ratio(source)
-        return self.predictor.decode(maps, source.shape, relative, knobs)
+        return self.predictor.decode(maps, source.shape, relative, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
         """See `PredictionCache.voted_type`: the maps vote, as in `DensePredictor`."""
@@ -104,7 +104,7 @@ class MapCache:
 
 
 class CandidateCache:
-    """A predictor's candidates on disk, one `.npz` an image; it has no decode knobs.
+    """A predictor's candidates on disk, one `.npz` an image; it has no decoding parameters.
 
     Args:
         predictor, source, folder: as in `MapCache`.
@@ -113,7 +113,7 @@ class CandidateCache:
     def __init__(self, predictor: Predictor, source: OpenSource, folder: Path) -> None:
         self.predictor, self.source, self.folder = predictor, source, folder
         self.decode_grid: Mapping[str, Sequence[Any]] = {}
-        self.decode_defaults: Knobs = {}
+        self.decode_defaults: Parameters = {}
         self.zooms: Sequence[float] = ()
 
     def predict(self, image_id: str) -> None:
@@ -127,7 +127,7 @@ class CandidateCache:
             self.predictor.candidates(self.source(image_id)).save(path)
         return path
 
-    def decode(self, image_id: str, knobs: Knobs) -> Candidates:  # noqa: ARG002 (it has none)
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:  # noqa: ARG002 (it has none)
         """See `PredictionCache.decode`."""
         return Candidates.load(self.path_of(image_id))
 

@@ -1,7 +1,7 @@
 """Exact scores of `select` without pixels: areas and overlaps are counted once, then only summed.
 
 At one mask threshold the candidates of an image and its annotated cells cut the image into atoms,
-sets of pixels that the same candidates and the same true cells cover. Whatever the other knobs
+sets of pixels that the same candidates and the same true cells cover. Whatever the other parameters
 are, an atom goes as a whole to the surest candidate left that covers it: painting is a choice for
 each atom, and areas and overlaps of painted cells are sums over atoms. Most pixels lie under one
 candidate alone; they are summed up beforehand, and only contested atoms are decided anew for each
@@ -22,7 +22,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.inference.selection import masks_above
 from bigkingxxl.instances import Instances
-from bigkingxxl.operating_points import SelectKnobs
+from bigkingxxl.operating_points import SelectionParameters
 from bigkingxxl.overlaps import overlaps, overlaps_among
 
 Int64 = NDArray[np.int64]
@@ -136,15 +136,15 @@ class ThresholdScorer:
             put("truth_image", "squared_size"), put("truth_area"), contested, put("squared_size"),
         )  # fmt: skip
 
-    def scores(self, knobs: SelectKnobs) -> Float64:
+    def scores(self, parameters: SelectionParameters) -> Float64:
         """float64[I]: what `match_counts(truth, select(...)).score` is for each image.
 
-        The knobs' mask threshold is not looked at: it is the table's.
+        The parameters' mask threshold is not looked at: it is the table's.
         """
-        least = np.maximum(knobs.minimum_area / self.squared_size, 1)[self.image]
-        sure = self.score >= np.float32(knobs.score_threshold)
+        least = np.maximum(parameters.minimum_area / self.squared_size, 1)[self.image]
+        sure = self.score >= np.float32(parameters.score_threshold)
         kept = sure & (self.area >= least)
-        hit = (self.iou > knobs.nms_iou) & kept[self.first] & kept[self.second]
+        hit = (self.iou > parameters.nms_iou) & kept[self.first] & kept[self.second]
         if hit.any():
             _suppress(kept, self.first[hit], self.second[hit])
         area, shared = self._painted(kept, sure)

@@ -1,7 +1,7 @@
-"""Operating points chosen on annotated images: a greedy search, knob by knob, for each cell type.
+"""Operating points chosen on annotated images: a greedy search over parameters, per cell type.
 
-A knob moves only where the score gains clearly: four knobs tuned freely on 26 images lost on
-unseen ones what they had won. Whatever is tuned here is in-sample on the images it was tuned on;
+A parameter moves only where the score gains clearly: four parameters tuned freely on 26 images
+lost on unseen ones what they had won. Whatever is tuned here is in-sample on the images it was tuned on;
 `crossfitted` gives the honest figure.
 """
 
@@ -19,7 +19,7 @@ from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.evaluation.partial import Ignored, counted_candidates
-from bigkingxxl.evaluation.prediction_cache import Knobs, PredictionCache
+from bigkingxxl.evaluation.prediction_cache import Parameters, PredictionCache
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
@@ -44,7 +44,7 @@ class Tuner:
         cache: what the model saw in them.
         truth: annotated cells by image id; types: the cell type of each image.
         groups: the field, well or sample of each image; left out: its own.
-        select_grid: values to try, by knob; minimum areas come from the annotated cells.
+        select_grid: values to try, by parameter; minimum areas come from the annotated cells.
         ignored: bool[H, W] by image, what nobody annotated; cells there are not counted.
     """
 
@@ -63,7 +63,7 @@ class Tuner:
     # ---- choosing -----------------------------------------------------------------------------
 
     def tune(self, ids: Sequence[str], start: OperatingPoints) -> OperatingPoints:
-        """Operating points whose knobs surely raised the score of these images, type by type."""
+        """Operating points whose parameters surely raised the score of these images, per type."""
         by_type = dict(start.by_type)
         for name, own in self.by_type(ids).items():
             found = self.search(own, start.of(name))
@@ -86,7 +86,7 @@ class Tuner:
     def grid(
         self, ids: Sequence[str], start: OperatingPoint | None = None
     ) -> Iterator[tuple[str, str, Sequence[Any]]]:
-        """Every knob as (part, name, values): the few of `decode`, then those of `select`.
+        """Every parameter as (part, name, values): the few of `decode`, then those of `select`.
 
         Args:
             start: with it also how much larger or smaller than there images are looked at.
@@ -94,10 +94,10 @@ class Tuner:
         if start is not None and self.cache.zooms:
             now = start.decode.get(ZOOM, 1.0)
             yield "decode", ZOOM, tuple(round(now * zoom, 3) for zoom in self.cache.zooms)
-        for knob, values in self.cache.decode_grid.items():
-            yield "decode", knob, values
-        for knob, values in self.select_grid.items():
-            yield "select", knob, values
+        for parameter, values in self.cache.decode_grid.items():
+            yield "decode", parameter, values
+        for parameter, values in self.select_grid.items():
+            yield "select", parameter, values
         if "minimum_area" not in self.select_grid:
             yield "select", "minimum_area", self.minimum_areas(ids)
 
@@ -113,12 +113,12 @@ class Tuner:
         return tuple(sorted({0.0, *low}))
 
     def search(self, ids: Sequence[str], start: OperatingPoint) -> OperatingPoint:
-        """The operating point whose knobs surely raised the score of these images."""
+        """The operating point whose parameters surely raised the score of these images."""
         best, best_scores = start, self.scores(ids, start)
         for _ in range(PASSES):
             before = best
-            for part, knob, values in self.grid(ids, start):
-                tried = [changed_knob(best, part, knob, value) for value in values]
+            for part, parameter, values in self.grid(ids, start):
+                tried = [changed_parameter(best, part, parameter, value) for value in values]
                 scores = [self.scores(ids, each) for each in tried]
                 sure = [
                     lower_confidence_bound(each - best_scores, ids, self.groups) for each in scores
@@ -135,7 +135,7 @@ class Tuner:
     def scores(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
         """float64[N]: the score of each image under one point, from cached areas and overlaps.
 
-        The type of the images is given here: what is tuned is the knobs, not the vote.
+        The type of the images is given here: what is tuned is the parameters, not the vote.
         """
         key = (tuple(ids), repr(sorted(point.decode.items())), point.select.mask_threshold)
         if key not in self._joined:
@@ -155,19 +155,19 @@ class Tuner:
         return self._select(image_id, points.of(self.voted_type(image_id, points)).decode, points)
 
     def voted_type(self, image_id: str, points: OperatingPoints) -> str | None:
-        """Whose decode knobs an image gets; nobody is asked where all have the same."""
+        """Whose decoding parameters an image gets; nobody is asked where all have the same."""
         return self.cache.voted_type(image_id) if points.by_type else None
 
-    def candidates(self, image_id: str, knobs: Knobs) -> Candidates:
-        """What the model saw under decode knobs, kept."""
-        key = (image_id, repr(sorted(knobs.items())))
+    def candidates(self, image_id: str, parameters: Parameters) -> Candidates:
+        """What the model saw under decoding parameters, kept."""
+        key = (image_id, repr(sorted(parameters.items())))
         if key not in self._decoded:
-            found = self.cache.decode(image_id, knobs)
+            found = self.cache.decode(image_id, parameters)
             self._decoded[key] = counted_candidates(found, self.ignored.get(image_id))
         return self._decoded[key]
 
-    def _select(self, image_id: str, knobs: Knobs, points: OperatingPoints) -> Instances:
-        return select(self.candidates(image_id, knobs), points)
+    def _select(self, image_id: str, parameters: Parameters, points: OperatingPoints) -> Instances:
+        return select(self.candidates(image_id, parameters), points)
 
     def _table(self, image_id: str, point: OperatingPoint) -> ThresholdScorer:
         threshold = point.select.mask_threshold
@@ -182,7 +182,7 @@ class Tuner:
 def types_to_tune(
     cache: PredictionCache, type_names: Sequence[str], types: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """The type whose knobs each image is to help choose.
+    """The type whose parameters each image is to help choose.
 
     The annotated type where the model knows it; else, as in a set of cells without types, the one
     that the model itself sees. Images without cells say nothing and have none.
@@ -214,14 +214,16 @@ def ids_to_tune(
     return tuple(image_id for image_id, kind in types.items() if kind in type_names)
 
 
-def changed_knob(point: OperatingPoint, part: str, knob: str, value: Any) -> OperatingPoint:
-    """A point with one knob moved.
+def changed_parameter(
+    point: OperatingPoint, part: str, parameter: str, value: Any
+) -> OperatingPoint:
+    """A point with one parameter moved.
 
     Args:
         part: 'decode' or 'select'.
     """
     values = point.model_dump()
-    values[part][knob] = value
+    values[part][parameter] = value
     return point.changed(**values)
 
 

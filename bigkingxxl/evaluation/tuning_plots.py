@@ -1,33 +1,40 @@
-"""The mAP over each knob, by cell type, all other knobs as tuned: one PNG a knob."""
+"""The mAP over each parameter, by cell type, all other parameters as tuned: one PNG a parameter."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bigkingxxl.evaluation.plots import figure, png
-from bigkingxxl.evaluation.tuning import Tuner, changed_knob
+from bigkingxxl.evaluation.tuning import Tuner, changed_parameter
 from bigkingxxl.operating_points import OperatingPoints
 
 
-def knob_plots(tuner: Tuner, ids: Sequence[str], points: OperatingPoints) -> dict[str, bytes]:
-    """Knob name to PNG: a line a cell type, a dot where its value stands (in-sample)."""
+def parameter_plots(tuner: Tuner, ids: Sequence[str], points: OperatingPoints) -> dict[str, bytes]:
+    """Parameter name to PNG: a line a cell type, a dot where its value stands (in-sample)."""
     groups = tuner.by_type(ids)
-    names = [(part, knob) for part, knob, _ in tuner.grid(ids)]
-    return {knob: _knob_plot(tuner, groups, points, part, knob) for part, knob in names}
+    names = [(part, parameter) for part, parameter, _ in tuner.grid(ids)]
+    return {
+        parameter: _parameter_plot(tuner, groups, points, part, parameter)
+        for part, parameter in names
+    }
 
 
-def _knob_plot(
-    tuner: Tuner, groups: dict[str, tuple[str, ...]], points: OperatingPoints, part: str, knob: str
+def _parameter_plot(
+    tuner: Tuner,
+    groups: dict[str, tuple[str, ...]],
+    points: OperatingPoints,
+    part: str,
+    parameter: str,
 ) -> bytes:
-    drawing, axes = figure(knob.replace("_", " "), "mAP (in-sample)")
+    drawing, axes = figure(parameter.replace("_", " "), "mAP (in-sample)")
     for kind, own in groups.items():
         point = points.of(kind)
         values_now = {**tuner.cache.decode_defaults, **point.decode, **point.select.model_dump()}
-        chosen = values_now[knob]
-        (values,) = [each for _, name, each in tuner.grid(own) if name == knob]
+        chosen = values_now[parameter]
+        (values,) = [each for _, name, each in tuner.grid(own) if name == parameter]
         values = sorted({*values, chosen})
         scores = [
-            float(tuner.scores(own, changed_knob(point, part, knob, value)).mean())
+            float(tuner.scores(own, changed_parameter(point, part, parameter, value)).mean())
             for value in values
         ]
         (line,) = axes.plot(values, scores, marker=".", markersize=3, label=kind)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.prediction_cache import Knobs
+from bigkingxxl.evaluation.prediction_cache import Parameters
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 
@@ -23,9 +23,9 @@ class TypeResult:
         images: how many there are.
         before, after: mean score at the start and tuned, both in-sample, from cached overlaps.
         repainted: `after` from cells selected, painted and matched anew.
-        crossfitted_gain: what images gain by knobs tuned on others, or None where not known.
-        moved: knob to (value before, value after).
-        kept: whether the model is to have these knobs.
+        crossfitted_gain: what images gain by parameters tuned on others, or None where not known.
+        moved: parameter to (value before, value after).
+        kept: whether the model is to have these parameters.
     """
 
     images: int
@@ -42,8 +42,8 @@ class TuningResult:
     """What a tuning run found.
 
     Attributes:
-        points: to be saved: tuned knobs where they are kept, those of the start elsewhere.
-        tuned: every type's tuned knobs, kept or not.
+        points: to be saved: tuned parameters where they are kept, those of the start elsewhere.
+        tuned: every type's tuned parameters, kept or not.
         by_type: what was done for each cell type.
         start, crossfitted: scores as prediction would have them, under the points of the start and
             under points tuned on the other half of the images; None where halves cannot be made.
@@ -73,7 +73,7 @@ def run_tuning(
 ) -> TuningResult:
     """Tune on all images, and on either half to see what tuning is worth on others.
 
-    A type keeps its tuned knobs only where images gained by knobs tuned without them.
+    A type keeps its tuned parameters only where images gained by parameters tuned without them.
 
     Raises:
         InputError: no image has a cell type to tune for.
@@ -119,7 +119,7 @@ def _type_result(
     tuner: Tuner, ids: Sequence[str], start: OperatingPoint, tuned: OperatingPoint,
     gain: float | None,
 ) -> TypeResult:  # fmt: skip
-    moved = moved_knobs(start, tuned, tuner.cache.decode_defaults)
+    moved = moved_parameters(start, tuned, tuner.cache.decode_defaults)
     return TypeResult(
         images=len(ids),
         before=float(tuner.scores(ids, start).mean()),
@@ -131,13 +131,13 @@ def _type_result(
     )
 
 
-def moved_knobs(
-    start: OperatingPoint, tuned: OperatingPoint, defaults: Knobs
+def moved_parameters(
+    start: OperatingPoint, tuned: OperatingPoint, defaults: Parameters
 ) -> dict[str, tuple[Any, Any]]:
-    """Knob to (value before, value after).
+    """Parameter to (value before, value after).
 
     Args:
-        defaults: of the decode knobs that a point does not give.
+        defaults: of the decoding parameters that a point does not give.
     """
     before = {**defaults, **start.decode, **start.select.model_dump()}
     after = {**defaults, **tuned.decode, **tuned.select.model_dump()}

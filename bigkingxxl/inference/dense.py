@@ -49,7 +49,7 @@ class DensePredictor(NetworkPredictor):
     Args:
         maps_function: float32[B, C, h, w] normalised tiles to float32[B, K, h, w] activated maps.
         representation: decodes the maps.
-        points: decode knobs by cell type.
+        points: decoding parameters by cell type.
         cell_type: the images' type where it is known; else the maps vote.
         zooms: how many times larger tuning looks at images; see `DenseMethod.zooms`.
         piece: side of what is seen at once of a tile, in network pixels; None: all of it.
@@ -79,7 +79,7 @@ class DensePredictor(NetworkPredictor):
         Where the type that it shows is to be seen larger or smaller, it is looked at once more.
 
         Args:
-            cell_type: whose knobs are taken; by default that which is known, or which it shows.
+            cell_type: whose parameters are used; by default the known type, or the voted one.
         """
         looked: list[Float32] = []
 
@@ -87,10 +87,10 @@ class DensePredictor(NetworkPredictor):
             looked.append(self.maps(source, window, relative))
             return self.representation.type_weights(looked[0])
 
-        knobs = self._knobs(vote, cell_type)
-        zoom = self.zoom(source, knobs)
+        parameters = self._parameters(vote, cell_type)
+        zoom = self.zoom(source, parameters)
         maps = looked[0] if looked and zoom == 1 else self.maps(source, window, relative, zoom)
-        return self.decode(maps, window.size, relative, knobs)
+        return self.decode(maps, window.size, relative, parameters)
 
     @property
     def measures_size(self) -> bool:
@@ -123,39 +123,41 @@ class DensePredictor(NetworkPredictor):
         blocks = self._blocks(source, relative, is_part=is_part)
         if len(blocks) == 1:
             return self.predict_window(source, blocks[0], relative, cell_type)
-        knobs = self._knobs(lambda: self._spread_type_weights(source, relative), cell_type)
-        zoom = self.zoom(source, knobs)
+        parameters = self._parameters(
+            lambda: self._spread_type_weights(source, relative), cell_type
+        )
+        zoom = self.zoom(source, parameters)
         parts = [
-            self.decode(self.maps(source, block, relative, zoom), block.size, relative, knobs)
+            self.decode(self.maps(source, block, relative, zoom), block.size, relative, parameters)
             for block in blocks
         ]
         return replace(stitch(parts, blocks, source.shape), scale_ratio=relative)
 
-    def zoom(self, source: ImageSource, knobs: Mapping[str, Any]) -> float:
-        """How many times larger these knobs want the image seen; 1 where a user says how large."""
+    def zoom(self, source: ImageSource, parameters: Mapping[str, Any]) -> float:
+        """How many times larger these parameters show the image; 1 where a user gives the size."""
         is_said = self.scale is not None or source.cell_diameter is not None
         is_said |= self.training.usual_diameter is not None
-        return 1.0 if is_said else float(knobs.get(ZOOM, 1.0))
+        return 1.0 if is_said else float(parameters.get(ZOOM, 1.0))
 
     def decode(
         self,
         maps: Float32,
         size: tuple[int, int],
         relative: float = 1.0,
-        knobs: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Candidates:
         """The candidates in maps of an image of `size`, in its frame.
 
         Args:
             maps: float32[K, h, w] as `maps` makes them.
             relative: pixels of training that an image pixel is long.
-            knobs: by default those of the type that the maps vote for.
+            parameters: by default those of the type that the maps vote for.
         """
-        if knobs is None:
-            knobs = self._knobs(lambda: self.representation.type_weights(maps))
-        # Knobs count pixels of training; these maps have more or fewer of them.
+        if parameters is None:
+            parameters = self._parameters(lambda: self.representation.type_weights(maps))
+        # Parameters count pixels of training; these maps have more or fewer of them.
         zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / relative
-        own = self.representation.knobs_at(without_zoom(knobs), zoom)
+        own = self.representation.parameters_at(without_zoom(parameters), zoom)
         found = self.representation.decode(maps, own)
         return self.scored(replace(found.resize(size), scale_ratio=relative))
 
@@ -224,10 +226,10 @@ class DensePredictor(NetworkPredictor):
         """See `NetworkPredictor.voted_type`."""
         return self._type(lambda: self._spread_type_weights(source, relative))
 
-    def _knobs(
+    def _parameters(
         self, type_weights: Callable[[], Float32 | None], cell_type: str | None = None
     ) -> Mapping[str, Any]:
-        """The decode knobs of the images' type."""
+        """The decoding parameters of the images' type."""
         return self.points.of(cell_type or self._type(type_weights)).decode
 
     def _type(self, type_weights: Callable[[], Float32 | None]) -> str | None:

@@ -114,7 +114,7 @@ class DetectorPredictor(NetworkPredictor):
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """See `NetworkPredictor.predict_image`; a detector has no decode knobs.
+        """See `NetworkPredictor.predict_image`; a detector has no decoding parameters.
 
         Of the parts of an image one warning is enough.
         """

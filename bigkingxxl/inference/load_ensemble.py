@@ -36,8 +36,8 @@ def load_ensemble(
     """A predictor of all models, and their joint card, whose operating points are to be used.
 
     Each model keeps its own scale and normalisation. Dense models that make the same maps are one
-    model of their mean, with the decode knobs of the first. Models of one type each, which would
-    take the cells of others for theirs at another size, see every image at the size that is known
+    model of their mean, with the decoding parameters of the first. Models of one type each, which
+    would take the cells of others for theirs at another size, see every image at the size that is known
     of it, else at that of training: they estimate none.
 
     Args:

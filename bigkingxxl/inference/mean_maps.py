@@ -25,7 +25,7 @@ class MeanMaps(DensePredictor):
     """The first of several models, whose maps are the weighted mean of them all.
 
     Each looks at its own scale, with its own normalisation and augmentation; sizes are judged, and
-    knobs read, as the first does.
+    parameters read, as the first does.
 
     Args:
         others: the further models; weights: of the first and each of these, above 0.

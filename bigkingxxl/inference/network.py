@@ -94,12 +94,12 @@ class NetworkPredictor(ABC):
         """The candidates of an image whose pixels are `relative` training pixels long.
 
         Args:
-            cell_type: whose decode knobs are taken; by default as is known, or seen.
+            cell_type: whose decoding parameters are taken; by default as is known, or seen.
             is_part: the image is a part of a larger one, which is seen in pieces as small as do.
         """
 
     def voted_type(self, source: ImageSource, relative: float) -> str | None:  # noqa: ARG002
-        """The type whose decode knobs an image wants, where any are chosen by what is seen."""
+        """The type whose decoding parameters an image needs, where its own maps vote for one."""
         return None
 
     def scored(self, candidates: Candidates) -> Candidates:

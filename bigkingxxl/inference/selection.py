@@ -43,17 +43,22 @@ def select(
         InputError: a cell type the candidates do not know.
     """
     if candidates.type_probability is None and cell_type is None:
-        # Nobody knows the type: the first of the names would be a guess, and so would its knobs.
+        # Nobody knows the type: the first name would be a guess, and so would its parameters.
         candidates = replace(candidates, type_names=())
     types = vote(candidates, points, cell_type)
-    least = _knob_values(candidates, points, types, "score_threshold").astype(np.float32)
+    least = _parameter_values(candidates, points, types, "score_threshold").astype(np.float32)
     order = np.flatnonzero(candidates.score >= least)
     order = order[np.argsort(-candidates.score[order], kind="stable")]
     candidates, types = candidates.take(order), types[order]
-    thresholds = _knob_values(candidates, points, types, "mask_threshold")
+    thresholds = _parameter_values(candidates, points, types, "mask_threshold")
     masks = masks_above(candidates, thresholds, types)
-    minimum = _knob_values(candidates, points, types, "minimum_area") / candidates.scale_ratio**2
-    minimum, limits = np.maximum(minimum, 1), _knob_values(candidates, points, types, "nms_iou")
+    minimum = (
+        _parameter_values(candidates, points, types, "minimum_area") / candidates.scale_ratio**2
+    )
+    minimum, limits = (
+        np.maximum(minimum, 1),
+        _parameter_values(candidates, points, types, "nms_iou"),
+    )
     large = masks.areas() >= minimum
     masks, minimum, limits = masks.take(large), minimum[large], limits[large]
     kept = mask_nms(masks, limits)
@@ -118,12 +123,12 @@ def soft_areas(candidates: Candidates) -> NDArray[np.float64]:
     return areas
 
 
-def _knob_values(
-    candidates: Candidates, points: OperatingPoints, types: NDArray[np.int16], knob: str
+def _parameter_values(
+    candidates: Candidates, points: OperatingPoints, types: NDArray[np.int16], parameter: str
 ) -> NDArray[np.float64]:
-    """float64[N]: a knob's value for each candidate's type."""
+    """float64[N]: a parameter's value for each candidate's type."""
     names = candidates.type_names or ("cell",)
-    values = [getattr(points.of(name).select, knob) for name in names]
+    values = [getattr(points.of(name).select, parameter) for name in names]
     return np.array(values, np.float64)[types]
 
 

@@ -24,13 +24,13 @@ from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.partial import counted, counted_candidates
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
-from bigkingxxl.evaluation.tuning import changed_knob
+from bigkingxxl.evaluation.tuning import changed_parameter
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
-from bigkingxxl.operating_points import OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoints, SelectionParameters
 from bigkingxxl.overlaps import iou_pairs
 from bigkingxxl.widths import typical_size
 
@@ -125,8 +125,8 @@ def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> 
     return found
 
 
-def unfiltered_knobs(predictor: NetworkPredictor) -> Mapping[str, float]:
-    """The decode knobs that leave it to the score which cells are kept."""
+def unfiltered_parameters(predictor: NetworkPredictor) -> Mapping[str, float]:
+    """The decoding parameters that leave it to the score which cells are kept."""
     return predictor.representation.unfiltered if isinstance(predictor, DensePredictor) else {}
 
 
@@ -245,15 +245,18 @@ def correlation(one: NDArray[np.floating], other: Float64) -> float | None:
 
 
 def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
-    """The score threshold with the highest mean score over the images, other knobs by default."""
-    knobs = SelectKnobs()
+    """The score threshold with the highest mean score over the images; the rest by default."""
+    parameters = SelectionParameters()
     tables = [
-        ThresholdScorer.of_image(learned.scored(each.candidates), each.truth, knobs.mask_threshold)
+        ThresholdScorer.of_image(
+            learned.scored(each.candidates), each.truth, parameters.mask_threshold
+        )
         for each in found
     ]
     joined = ThresholdScorer.joined(tables)
     means = [
-        joined.scores(knobs.changed(score_threshold=value)).mean() for value in SCORE_THRESHOLDS
+        joined.scores(parameters.changed(score_threshold=value)).mean()
+        for value in SCORE_THRESHOLDS
     ]
     return float(SCORE_THRESHOLDS[int(np.argmax(means))])
 
@@ -261,13 +264,13 @@ def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
 def calibrated_card(
     card: ModelCard, result: Calibrated, unfiltered: Mapping[str, float]
 ) -> ModelCard:
-    """The card of the model under its new scores; knobs that the old ones needed are opened.
+    """The card of the model under its new scores; parameters that the old ones needed are opened.
 
     What the old ones told of an image's quality is forgotten.
     """
     value = result.score_threshold
     points = with_decode(card.operating_points, unfiltered).each(
-        lambda point: changed_knob(point, "select", "score_threshold", value)
+        lambda point: changed_parameter(point, "select", "score_threshold", value)
     )
     return card.changed(
         calibration=result.calibration.model_dump(), operating_points=points.model_dump(),
@@ -275,6 +278,6 @@ def calibrated_card(
     )  # fmt: skip
 
 
-def with_decode(points: OperatingPoints, knobs: Mapping[str, float]) -> OperatingPoints:
-    """Operating points with some decode knobs set for every type."""
-    return points.each(lambda point: point.changed(decode={**point.decode, **knobs}))
+def with_decode(points: OperatingPoints, parameters: Mapping[str, float]) -> OperatingPoints:
+    """Operating points with some decoding parameters set for every type."""
+    return points.each(lambda point: point.changed(decode={**point.decode, **parameters}))

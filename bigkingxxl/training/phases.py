@@ -19,7 +19,12 @@ from bigkingxxl.evaluation.quality_fit import examples_of, fit_quality
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.methods.base import Method
 from bigkingxxl.models import write_card
-from bigkingxxl.training.calibrate import calibrate, calibrated_card, compared, unfiltered_knobs
+from bigkingxxl.training.calibrate import (
+    calibrate,
+    calibrated_card,
+    compared,
+    unfiltered_parameters,
+)
 from bigkingxxl.training.recipe import FinishSettings
 from bigkingxxl.training.selection import label, spread_by
 from bigkingxxl.training.start import Start, take_weights
@@ -80,7 +85,7 @@ def _calibrate(
     except InputError as reason:
         log.warning("the scores stay as the method makes them: %s", reason)
         return
-    write_card(model, calibrated_card(card, result, unfiltered_knobs(predictor)))
+    write_card(model, calibrated_card(card, result, unfiltered_parameters(predictor)))
 
 
 def _learn_quality(

@@ -37,7 +37,7 @@ def sized(recipe: Recipe, data: Dataset, ids: Sequence[str]) -> Recipe:
     """The recipe with its prediction at the size of its training, where `augment.diameter` asks.
 
     `prediction.scale`, unless the recipe gives it, shows the median of all cells at that diameter;
-    types whose cells are larger or smaller have a zoom of their own among their decode knobs.
+    types whose cells are larger or smaller have a zoom among their decoding parameters.
     """
     diameter = recipe.augment.diameter
     if diameter is None or recipe.augment.is_by_image:

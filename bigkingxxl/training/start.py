@@ -163,7 +163,7 @@ def adapted_points(model: Model, zoom: float, mixed: bool) -> OperatingPoints:
 def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint:
     decode = point.decode
     if isinstance(model.method, DenseMethod):
-        own = dict(model.method.representation.knobs_at(without_zoom(decode), zoom))
+        own = dict(model.method.representation.parameters_at(without_zoom(decode), zoom))
         decode = {**own, **({ZOOM: decode[ZOOM]} if ZOOM in decode else {})}
     least = point.select.minimum_area * zoom**2
     return OperatingPoint(decode=decode, select=point.select.changed(minimum_area=least))

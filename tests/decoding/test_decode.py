@@ -1,4 +1,4 @@
-"""Decoding: true maps give the cells back, scores are honest, knobs do what they say."""
+"""Decoding: true maps give the cells back, scores are honest, parameters do what they say."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ NAMES = ("astro", "cort")
 DENSE = pytest.mark.parametrize("name", ["components", "watershed"])
 
 
-def decoded(name: str, planes: NDArray[np.int32], types: list[int], **knobs: Any) -> Candidates:
+def decoded(
+    name: str, planes: NDArray[np.int32], types: list[int], **parameters: Any
+) -> Candidates:
     representation = make_representation(name, NAMES)
     targets = representation.targets(planes, np.array(types, np.int16))
-    return representation.decode(targets, {"minimum_area": 0, **knobs})
+    return representation.decode(targets, {"minimum_area": 0, **parameters})
 
 
 def masks_of(candidates: Candidates) -> list[bytes]:
@@ -97,7 +99,7 @@ def test_maps_that_say_nothing(name: str, shape: tuple[int, int], value: float) 
 
 
 @DENSE
-def test_knobs(name: str) -> None:
+def test_parameters(name: str) -> None:
     maps = np.zeros((2 if name == "components" else 3, 20, 30), np.float32)
     maps[0, 2:6, 2:7], maps[0, 10:16, 10:20] = 0.6, 0.4
     representation = make_representation(name, NAMES)
@@ -107,7 +109,7 @@ def test_knobs(name: str) -> None:
     assert len(representation.decode(maps, {"minimum_area": 21})) == 0
     with pytest.raises(SettingsError, match="did you mean 'foreground_threshold'"):
         representation.decode(maps, {"foreground_treshold": 0.3})
-    with pytest.raises(SettingsError, match=f"decode knobs of '{name}'"):
+    with pytest.raises(SettingsError, match=f"decoding parameters of '{name}'"):
         representation.decode(maps, {"foreground_threshold": 7})
 
 
@@ -115,8 +117,8 @@ def test_knobs(name: str) -> None:
 def test_what_is_hardly_seen_is_no_candidate(name: str) -> None:
     maps = np.zeros((2 if name == "components" else 3, 20, 30), np.float32)
     maps[0, 2:6, 2:7] = SCORE_FLOOR / 2
-    knobs = {"foreground_threshold": 0.001}
-    assert len(make_representation(name, NAMES).decode(maps, knobs)) == 0
+    parameters = {"foreground_threshold": 0.001}
+    assert len(make_representation(name, NAMES).decode(maps, parameters)) == 0
 
 
 @DENSE
@@ -188,7 +190,7 @@ class Toy(Representation):
     def type_layers(self, maps: Any) -> Any:
         raise NotImplementedError
 
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         raise NotImplementedError
 
     def type_weights(self, maps: Float32) -> Float32 | None:

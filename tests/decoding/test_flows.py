@@ -1,4 +1,4 @@
-"""Flows: targets and masks against cellpose's, the loss by its gradients, the knobs by their cells.
+"""Flows: targets and masks against cellpose's, the loss by gradients, parameters by their cells.
 
 `data/flow_reference.npz` is what cellpose 3 made of the fields in `tests/decoding/flow_fields.py`;
 there stands how to make it anew. Where cellpose is importable, it is asked live as well.
@@ -278,7 +278,7 @@ def test_flow_error_drops_what_contradicts_itself() -> None:
     np.testing.assert_allclose(sorted(kept.score)[0], 1 - 0.7**2, atol=0.02)
 
 
-def test_minimum_area_and_foreground_threshold_are_knobs() -> None:
+def test_minimum_area_and_foreground_threshold_are_parameters() -> None:
     planes, _, maps = disc_maps()
     area = np.bincount(planes.ravel())[1:]
     flows = Flows(TYPES)

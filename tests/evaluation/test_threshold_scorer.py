@@ -14,7 +14,7 @@ from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 
 SIZE = (24, 30)
 
@@ -45,13 +45,13 @@ def random_image(
     return replace(found, scale_ratio=size), truth
 
 
-def repainted(candidates: Candidates, truth: Instances, knobs: SelectKnobs) -> float:
-    points = OperatingPoints(default=OperatingPoint(select=knobs))
+def repainted(candidates: Candidates, truth: Instances, parameters: SelectionParameters) -> float:
+    points = OperatingPoints(default=OperatingPoint(select=parameters))
     return match_counts(truth, select(candidates, points)).score
 
 
-knob_sets = st.builds(
-    SelectKnobs,
+parameter_sets = st.builds(
+    SelectionParameters,
     mask_threshold=st.sampled_from([0.25, 0.4, 0.5, 0.75]),
     score_threshold=st.sampled_from([0.0, 0.05, 0.3, 0.35, 0.7]),
     nms_iou=st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.8, 1.0]),
@@ -59,25 +59,29 @@ knob_sets = st.builds(
 )
 
 
-@given(st.integers(0, 10**6), st.lists(knob_sets, min_size=1, max_size=4),
+@given(st.integers(0, 10**6), st.lists(parameter_sets, min_size=1, max_size=4),
        st.sampled_from([1.0, 0.7, 1.5]))  # fmt: skip
 @settings(deadline=None)
-def test_scores_are_those_of_painting(seed: int, tried: list[SelectKnobs], size: float) -> None:
+def test_scores_are_those_of_painting(
+    seed: int, tried: list[SelectionParameters], size: float
+) -> None:
     rng = np.random.default_rng(seed)
     images = [random_image(rng, int(rng.integers(0, 9)), int(rng.integers(0, 4)), size)
               for _ in range(3)]  # fmt: skip
-    for knobs in tried:
-        tables = [ThresholdScorer.of_image(*each, knobs.mask_threshold) for each in images]
-        exact = [repainted(*each, knobs) for each in images]
-        assert ThresholdScorer.joined(tables).scores(knobs).tolist() == pytest.approx(
+    for parameters in tried:
+        tables = [ThresholdScorer.of_image(*each, parameters.mask_threshold) for each in images]
+        exact = [repainted(*each, parameters) for each in images]
+        assert ThresholdScorer.joined(tables).scores(parameters).tolist() == pytest.approx(
             exact, abs=1e-12
         )
         for table, expected in zip(tables, exact, strict=True):
-            assert table.scores(knobs)[0] == pytest.approx(expected, abs=1e-12)
+            assert table.scores(parameters)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_nothing_to_find_and_nothing_found_scores_one() -> None:
     nothing = (Candidates.empty(SIZE), Instances.empty(SIZE))
-    assert ThresholdScorer.of_image(*nothing, 0.5).scores(SelectKnobs()).tolist() == [1.0]
+    assert ThresholdScorer.of_image(*nothing, 0.5).scores(SelectionParameters()).tolist() == [1.0]
     _, truth = random_image(np.random.default_rng(0), 3, 1)
-    assert ThresholdScorer.of_image(nothing[0], truth, 0.5).scores(SelectKnobs()).tolist() == [0.0]
+    assert ThresholdScorer.of_image(nothing[0], truth, 0.5).scores(
+        SelectionParameters()
+    ).tolist() == [0.0]

@@ -13,13 +13,13 @@ from bigkingxxl.evaluation.crossfit import halves
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted, crossfitted_points, types_to_tune
 from bigkingxxl.evaluation.tuning_report import run_tuning
 from bigkingxxl.instances import Instances
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 
 KINDS = "abcd"
 IDS = tuple(f"{kind}{number}" for kind in KINDS for number in range(6))
 TYPES: dict[str, str | None] = {image_id: image_id[0] for image_id in IDS}
 START = OperatingPoints(
-    default=OperatingPoint(select=SelectKnobs(score_threshold=0.3, minimum_area=0))
+    default=OperatingPoint(select=SelectionParameters(score_threshold=0.3, minimum_area=0))
 )
 
 
@@ -28,7 +28,7 @@ class Shown:
 
     Type a also shows a false cell of score 0.35. Type b shows nothing else. In one image of type c
     there is a false cell, and the same score elsewhere is a true one's. Type d shows a false cell
-    unless its decode knob is 1.
+    unless its decode parameter is 1.
     """
 
     decode_grid: Mapping[str, Sequence[Any]] = {"quiet": (0, 1, 2)}
@@ -38,14 +38,14 @@ class Shown:
     def predict(self, image_id: str) -> None:
         pass
 
-    def decode(self, image_id: str, knobs: Mapping[str, Any]) -> Candidates:
+    def decode(self, image_id: str, parameters: Mapping[str, Any]) -> Candidates:
         labels = np.zeros((20, 30), np.int32)
         labels[2:8, 2:8] = 1
         first = 0.9
         if (
             image_id[0] == "a"
             or image_id == "c0"
-            or (image_id[0] == "d" and knobs.get("quiet", 0) != 1)
+            or (image_id[0] == "d" and parameters.get("quiet", 0) != 1)
         ):
             labels[12:18, 12:18] = 2
         if image_id[0] == "c" and image_id != "c0":
@@ -69,7 +69,7 @@ def tuner() -> Tuner:
     return Tuner(Shown(), cells, TYPES)
 
 
-def test_a_knob_moves_only_where_it_gains_for_sure(tuner: Tuner) -> None:
+def test_a_parameter_moves_only_where_it_gains_for_sure(tuner: Tuner) -> None:
     points = tuner.tune(IDS, START)
     assert points.of("a").select.score_threshold > 0.35
     assert points.of("b") == points.of("c") == START.default
@@ -117,7 +117,7 @@ def test_a_run_tells_what_moved_and_what_it_is_worth(tuner: Tuner) -> None:
 
 
 def test_what_does_not_help_the_other_half_is_not_kept(tuner: Tuner) -> None:
-    """Only all images of a single field are enough to move the knob: no half has two fields."""
+    """Only all images of a single field suffice to move the parameter: no half has two."""
     tuner.groups = {image_id: f"{image_id[0]} {int(image_id[1]) % 2}" for image_id in IDS}
     result = run_tuning(tuner, [each for each in IDS if each[0] == "a"], START)
     assert result.by_type["a"].moved

@@ -50,7 +50,7 @@ class Slopes(Representation):
     def type_layers(self, maps: Any) -> Any:
         raise NotImplementedError
 
-    def decode(self, maps: Float32, knobs: Mapping[str, Any] | None = None) -> Candidates:
+    def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
         return Components(self.type_names).decode(maps[1:2])
 
     def type_weights(self, maps: Float32) -> Float32 | None:
@@ -279,9 +279,9 @@ def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int
     """Collects the size of the maps that are decoded and the least area asked for."""
     real, seen = Components.decode, list[tuple[tuple[int, int], Any]]()
 
-    def decode(self: Components, maps: Float32, knobs: Any = None) -> Candidates:
-        seen.append((maps.shape[1:], (knobs or {}).get("minimum_area")))
-        return real(self, maps, knobs)
+    def decode(self: Components, maps: Float32, parameters: Any = None) -> Candidates:
+        seen.append((maps.shape[1:], (parameters or {}).get("minimum_area")))
+        return real(self, maps, parameters)
 
     monkeypatch.setattr(Components, "decode", decode)
     return seen
@@ -296,7 +296,7 @@ def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int
         (0.75, 0.5, (45, 60), 45),  # large cells: in the network's, 1.5 times those of training
     ],
 )
-def test_decode_knobs_count_pixels_of_training(
+def test_decode_parameters_count_pixels_of_training(
     scale: float, relative: float, size: Any, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = seen_by_decode(monkeypatch)
@@ -381,7 +381,7 @@ def typed(tiles: Float32) -> Float32:
 @pytest.mark.parametrize(
     ("bright", "given_type", "found"), [(True, None, 1), (False, None, 0), (False, "a", 1)]
 )
-def test_knobs_are_those_of_the_type_the_image_votes_for(
+def test_parameters_are_those_of_the_type_the_image_votes_for(
     bright: bool, given_type: str | None, found: int, block_pixels: int
 ) -> None:
     pixels = np.random.default_rng(0).normal(100, 0.01, (200, 200)).astype(np.float32)

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.selection import mask_nms, masks_above, select, soft_areas, vote
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from tests.support import Stack, candidate_sets, instances_of, soft_stack, stack_of, stacks
 
 SIZE = (12, 30)
 NAMES = ("astro", "cort")
 
 
-def points(**knobs: float) -> OperatingPoints:
-    values = {"minimum_area": 0, "score_threshold": 0, "nms_iou": 1} | knobs
-    return OperatingPoints(default=OperatingPoint(select=SelectKnobs(**values)))
+def points(**parameters: float) -> OperatingPoints:
+    values = {"minimum_area": 0, "score_threshold": 0, "nms_iou": 1} | parameters
+    return OperatingPoints(default=OperatingPoint(select=SelectionParameters(**values)))
 
 
 def squares(
@@ -41,7 +41,7 @@ def squares(
 
 
 @pytest.mark.parametrize(
-    ("knob", "value", "kept"),
+    ("parameter", "value", "kept"),
     [
         # The mask threshold is exclusive: 0.6 of 255 is 153.
         ("mask_threshold", 0.599, 1), ("mask_threshold", 0.6, 0),
@@ -51,9 +51,9 @@ def squares(
         ("minimum_area", 20, 1), ("minimum_area", 21, 0),
     ],
 )  # fmt: skip
-def test_thresholds(knob: str, value: float, kept: int) -> None:
+def test_thresholds(parameter: str, value: float, kept: int) -> None:
     one = squares((2, 3, 6, 8), score=[0.7], probability=153)
-    assert len(select(one, points(**{knob: value}))) == kept
+    assert len(select(one, points(**{parameter: value}))) == kept
 
 
 @pytest.mark.parametrize(("limit", "kept"), [(1 / 3, 2), (0.333, 1)])
@@ -84,8 +84,8 @@ def test_the_surer_cell_shows_and_what_is_left_counts() -> None:
 def test_cells_are_disjoint_large_enough_and_inside_a_mask(
     candidates: Candidates, threshold: float, minimum: int
 ) -> None:
-    knobs = points(mask_threshold=threshold, minimum_area=minimum, nms_iou=0.6)
-    cells = select(candidates, knobs)
+    parameters = points(mask_threshold=threshold, minimum_area=minimum, nms_iou=0.6)
+    cells = select(candidates, parameters)
     stack = stack_of(cells)
     assert (stack.sum(axis=0) <= 1).all()
     masks = soft_stack(candidates) > threshold * 255
@@ -134,14 +134,14 @@ def test_what_is_dropped_drops_nothing_itself() -> None:
     np.testing.assert_allclose(np.asarray(cells.score), [0.9, 0.7])
 
 
-def test_every_cell_type_has_its_own_knobs() -> None:
+def test_every_cell_type_has_its_own_parameters() -> None:
     two = squares(
         (0, 0, 4, 6), (6, 0, 10, 6), score=[0.5, 0.5], types=[[0.9, 0.1], [0.2, 0.8]]
     )  # fmt: skip
-    strict = OperatingPoint(select=SelectKnobs(score_threshold=0.6, minimum_area=0))
-    loose = OperatingPoint(select=SelectKnobs(score_threshold=0.1, minimum_area=0))
-    knobs = OperatingPoints(by_type={"astro": strict}, default=loose, type_vote="cell")
-    cells = select(two, knobs)
+    strict = OperatingPoint(select=SelectionParameters(score_threshold=0.6, minimum_area=0))
+    loose = OperatingPoint(select=SelectionParameters(score_threshold=0.1, minimum_area=0))
+    parameters = OperatingPoints(by_type={"astro": strict}, default=loose, type_vote="cell")
+    cells = select(two, parameters)
     assert [cells.type_names[kind] for kind in cells.cell_type] == ["cort"]
 
 
@@ -178,7 +178,7 @@ def test_an_unknown_type_names_the_nearest() -> None:
 def test_candidates_without_types_use_the_default(names: tuple[str, ...]) -> None:
     crop = [np.full((4, 6), 255, np.uint8)]
     one = Candidates.from_crops(SIZE, np.array([(0, 0, 4, 6)]), crop, np.array([0.5]), None, names)
-    never = OperatingPoint(select=SelectKnobs(score_threshold=1))
+    never = OperatingPoint(select=SelectionParameters(score_threshold=1))
     cells = select(one, points().changed(by_type={"astro": never}))
     assert len(cells) == 1
     assert cells.type_names == ("cell",)

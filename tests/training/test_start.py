@@ -12,7 +12,7 @@ import torch
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import Model, ModelCard, save_model
-from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectKnobs
+from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.start import (
     CellSizes,
@@ -140,7 +140,7 @@ def test_what_the_recipe_sets_itself_stands() -> None:
 def test_areas_of_operating_points_follow_the_cells(mixed: bool, vote: str) -> None:
     point = OperatingPoint(
         decode={"foreground_threshold": 0.4, "minimum_area": 10},
-        select=SelectKnobs(score_threshold=0.6, minimum_area=30.0),
+        select=SelectionParameters(score_threshold=0.6, minimum_area=30.0),
     )
     points = OperatingPoints(by_type={"a": point}, tuned_on=("x",))
     model = base_model(operating_points=points.model_dump())

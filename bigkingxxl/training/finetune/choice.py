@@ -44,7 +44,7 @@ class Truth:
 
     Attributes:
         cells: by unit, the cells that count; ignored: by unit, bool[H, W] or None.
-        types: by unit, whose knobs it helps to choose.
+        types: by unit, whose parameters it helps to choose.
         is_typed: whether these are the types that the model tells apart.
     """
 
@@ -101,7 +101,7 @@ class Chooser:
         return self._at(diameter)[0]
 
     def tuner(self, diameter: float | None) -> Tuner:
-        """Tries knobs on what the model sees at a diameter."""
+        """Tries parameters on what the model sees at a diameter."""
         return self._at(diameter)[1]
 
     def _at(self, diameter: float | None) -> tuple[HeldOutCache, Tuner]:

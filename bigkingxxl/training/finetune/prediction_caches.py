@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.evaluation.prediction_cache import Knobs, prediction_cache
+from bigkingxxl.evaluation.prediction_cache import Parameters, prediction_cache
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.network import NetworkPredictor
 
@@ -42,7 +42,7 @@ class SizedCache:
         self._first: dict[str, Candidates] = {}
         self._cache = prediction_cache(self.predictor, self.source, folder)
         self.decode_grid: Mapping[str, Sequence[Any]] = self._cache.decode_grid
-        self.decode_defaults: Knobs = self._cache.decode_defaults
+        self.decode_defaults: Parameters = self._cache.decode_defaults
         # Another zoom is another size: that of the images is chosen once for all of them.
         self.zooms: Sequence[float] = ()
 
@@ -65,9 +65,9 @@ class SizedCache:
         """See `PredictionCache.predict`."""
         self._cache.predict(image_id)
 
-    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:
         """See `PredictionCache.decode`."""
-        return self._cache.decode(image_id, knobs)
+        return self._cache.decode(image_id, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
         """See `PredictionCache.voted_type`."""
@@ -95,9 +95,9 @@ class HeldOutCache:
         """See `PredictionCache.predict`."""
         self.parts[image_id].predict(image_id)
 
-    def decode(self, image_id: str, knobs: Knobs) -> Candidates:
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:
         """See `PredictionCache.decode`."""
-        return self.parts[image_id].decode(image_id, knobs)
+        return self.parts[image_id].decode(image_id, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
         """See `PredictionCache.voted_type`."""

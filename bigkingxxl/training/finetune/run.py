@@ -277,7 +277,7 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
 
 
 def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
-    """By knob, its value before and now; of types that have knobs of their own as TYPE.KNOB."""
+    """By parameter, its value before and now; those of a single type as TYPE.PARAMETER."""
     found: dict[str, list[Any]] = {}
     for kind in (None, *choice.points.by_type):
         old, new = (

@@ -1,8 +1,8 @@
 """Cells that the model sees faintly: looked for anew when somebody opens an image.
 
 A dense model stores only what it is fairly sure of: where its foreground is weak, or its flows
-contradict each other, nothing is decoded. A second look with freer knobs offers such cells to the
-user, who adds one with a click. Nothing of it goes into the run.
+contradict each other, nothing is decoded. A second look with freer parameters offers such cells to
+the user, who adds one with a click. Nothing of it goes into the run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Faint:
             return found
 
     def _predictor(self, run: RunWorkspace) -> Any:
-        """The run's model with freer knobs; None where it is no single exported dense one."""
+        """The run's model with freer parameters; None where it is no single exported dense one."""
         from bigkingxxl.inference.dense import DensePredictor
         from bigkingxxl.inference.load import load_predictor
         from bigkingxxl.models import model_hash, resolve_model
@@ -77,9 +77,9 @@ class Faint:
 
 
 def _freer(point: OperatingPoint) -> OperatingPoint:
-    """Knobs of flows under which weaker foreground, and flows that agree less, are cells too."""
+    """Parameters under which weaker foreground, and flows that agree less, are cells too."""
     if not {*point.decode} <= {"zoom", "steps", "minimum_area", *FREER}:
         return point  # of another representation
-    knobs = {name: float(point.decode.get(name, usual)) * times
+    parameters = {name: float(point.decode.get(name, usual)) * times
              for name, (usual, times) in FREER.items()}  # fmt: skip
-    return point.changed(decode={**point.decode, **knobs})
+    return point.changed(decode={**point.decode, **parameters})
