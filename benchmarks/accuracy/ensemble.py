@@ -5,8 +5,8 @@
 
 Models are joined as `predict --model A --model B` does it: the maps of dense models that make the
 same ones are averaged, and candidates, each under its model's decoding parameters, are fused.
-Thresholds of the fused candidates are tuned on one half of the fold and scored on the other, and the reverse.
-What a model saw is kept, see `score_fold`.
+Thresholds of the fused candidates are tuned on one half of the fold and scored on the other, and
+the reverse. What a model saw is kept, see `score_fold`.
 """
 
 from __future__ import annotations

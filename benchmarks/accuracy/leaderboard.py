@@ -209,13 +209,14 @@ def _explained(rows: Sequence[dict[str, Any]]) -> list[str]:
     threads = sorted({each["seconds_an_image"]["threads"] for each in rows
                       if "seconds_an_image" in each})  # fmt: skip
     sentence = (
-        f"Fold {row['fold']}, {row['images']} images. Cross-fitted: parameters tuned on one half of "
-        "the fold and scored on the other, and the reverse; in brackets 95 % bootstrap intervals over "
-        "images. Before tuning: challenge mix with the model's first parameters. Without twins: "
-        "over the images whose pixels match no training image. COCO's figures are of all candidates "
-        "under cross-fitted decoding parameters. CPU seconds an image of 704 x 520: from the opened "
-        f"image to its cells{', threads: ' if threads else ''}{', '.join(map(str, threads))}. Only the "
-        "challenge mix stands beside public scores."
+        f"Fold {row['fold']}, {row['images']} images. Cross-fitted: parameters tuned on one half "
+        "of the fold and scored on the other, and the reverse; in brackets 95 % bootstrap "
+        "intervals over images. Before tuning: challenge mix with the model's first parameters. "
+        "Without twins: over the images whose pixels match no training image. COCO's figures are "
+        "of all candidates under cross-fitted decoding parameters. CPU seconds per image of "
+        "704 x 520: from the opened image to its cells"
+        f"{', threads: ' if threads else ''}{', '.join(map(str, threads))}. Only the challenge mix "
+        "stands beside public scores."
     )
     return [sentence]
 

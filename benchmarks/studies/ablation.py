@@ -5,8 +5,8 @@
 
 The first scores a model on fold 0 (or a part of it, the cell types as even as they can be) at other
 scales, with flips, in tiles and in one piece, under its first and under cross-fitted parameters,
-each against the model's own settings; the interval is of the gain, images paired; a run that was broken
-off goes on. The second takes
+each against the model's own settings; the interval is of the gain, images paired; a run that was
+broken off goes on. The second takes
 files with `change`, `measure`, `before`, `after` and maybe `ratio`, as `train_step`
 writes them. Both go into `ablation.json`, and the tables of `ablation.md` are made from that; a run
 of the same name, or a change of the same words, replaces the one before.

@@ -319,8 +319,8 @@ def _coco_predictions(
     note = (
         "the competition mAP is of disjoint cells: masks of score "
         f"{parameters.score_threshold:g} or more and {parameters.minimum_area:g} pixels or more, "
-        f"without those that overlap a surer one by an IoU above {parameters.nms_iou:g}, painted in "
-        "score order"
+        f"without those that overlap a surer one by an IoU above {parameters.nms_iou:g}, painted "
+        "in score order"
     )
     return Predictions(cells, masks, (note,))
 

@@ -1,8 +1,8 @@
 """Operating points chosen on annotated images: a greedy search over parameters, per cell type.
 
 A parameter moves only where the score gains clearly: four parameters tuned freely on 26 images
-lost on unseen ones what they had won. Whatever is tuned here is in-sample on the images it was tuned on;
-`crossfitted` gives the honest figure.
+lost on unseen ones what they had won. Whatever is tuned here is in-sample on the images it was
+tuned on; `crossfitted` gives the honest figure.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ def load_ensemble(
 
     Each model keeps its own scale and normalisation. Dense models that make the same maps are one
     model of their mean, with the decoding parameters of the first. Models of one type each, which
-    would take the cells of others for theirs at another size, see every image at the size that is known
-    of it, else at that of training: they estimate none.
+    would take the cells of others for theirs at another size, see every image at the size that is
+    known of it, else at that of training: they estimate none.
 
     Args:
         device, scale: see `load_predictor`.
