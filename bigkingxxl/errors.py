@@ -7,7 +7,35 @@ from pathlib import Path
 
 
 class BigKingXXLError(Exception):
-    """Base of every error that a user can cause; the command line prints it and exits 2."""
+    """Base of every error that a user can cause; the command line prints it and exits 2.
+
+    The sentence is for people and may be reworded. Programs and tests read the attributes, which
+    are None where the sentence speaks of no such thing.
+
+    Attributes:
+        file: the file or folder.
+        line: its line, counted from 1.
+        key: the setting, column, option or name that is wrong.
+        found: what stands there.
+        expected: what may stand there: a value, a type or a tuple of choices.
+        did_you_mean: the nearest name that would do.
+    """
+
+    def __init__(
+        self,
+        sentence: str = "",
+        *,
+        file: Path | str | None = None,
+        line: int | None = None,
+        key: str | None = None,
+        found: object = None,
+        expected: object = None,
+        did_you_mean: str | None = None,
+    ) -> None:
+        super().__init__(sentence)
+        self.file = None if file is None else Path(file)
+        self.line, self.key = line, key
+        self.found, self.expected, self.did_you_mean = found, expected, did_you_mean
 
 
 class InputError(BigKingXXLError):

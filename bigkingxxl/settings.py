@@ -1,14 +1,10 @@
-"""Typed settings: one base class, one loader (Python, YAML, JSON), overrides by `key=value`."""
+"""Typed settings: one base class, and errors that name the key, its place and the nearest name."""
 
 from __future__ import annotations
 
-import copy
 import difflib
-import json
-import runpy
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePath
-from typing import Annotated, Any, Self, TypeVar, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Protocol, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,7 +13,6 @@ from bigkingxxl.errors import SettingsError
 LARGEST_SEED = 2**32 - 1  # what numpy, torch and Lightning all take
 MOST_PIXELS_ALONG_A_SIDE = 2**15
 MOST_CHANNELS = 2**13
-MOST_VALUES = 100_000  # of a YAML text with all its aliases written out
 
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
@@ -62,8 +57,20 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -> S:
+Keys = tuple[str | int, ...]  # from the outside in
+
+
+def checked(
+    kind: type[S],
+    values: Mapping[str, Any],
+    where: str = "settings",
+    place_of: Callable[[Keys], Located | None] | None = None,
+) -> S:
     """Settings of a kind from plain values.
+
+    Args:
+        where: what an error begins with, unless `place_of` knows the file and line of the value.
+        place_of: tells where a value was set, by its keys.
 
     Raises:
         SettingsError: an unknown key (the nearest valid one is named) or an impossible value.
@@ -71,24 +78,53 @@ def checked(kind: type[S], values: Mapping[str, Any], where: str = "settings") -
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise SettingsError(f"{where}: {_sentence(kind, error)}") from error
+        raise _error(kind, error, where, place_of) from error
     except RecursionError as error:
         raise SettingsError(f"{where}: the values are nested too deeply") from error
 
 
-def _sentence(kind: type[BaseModel], error: ValidationError) -> str:
+class Located(Protocol):
+    """Where a value was set; as text it is what an error begins with."""
+
+    @property
+    def file(self) -> str:
+        """A file's name, or an option."""
+
+    @property
+    def line(self) -> int | None:
+        """Counted from 1, where it is known."""
+
+
+def _error(
+    kind: type[BaseModel],
+    error: ValidationError,
+    where: str,
+    place_of: Callable[[Keys], Located | None] | None,
+) -> SettingsError:
     # A misspelt key is also a missing one: the misspelling says more.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"the key '{key}' is missing"
-    if first["type"] != "extra_forbidden":
+    keys = first["loc"]
+    key = ".".join(str(part) for part in keys)
+    place = place_of(keys) if place_of is not None else None
+    known: list[str] = []
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(kind, keys[:-1])
+        what = f"there is no key '{key}'{nearest(str(keys[-1]), known)}"
+    elif first["type"] == "missing":
+        what = f"the key '{key}' is missing"
+    else:
         message = first["msg"].removeprefix("Value error, ")
         if isinstance(first["input"], Mapping):  # said of several values together
-            return f"'{key}': {message}" if key else message
-        return f"'{key}' is {_short(first['input'])}: {message[:1].lower()}{message[1:]}"
-    known = _known_keys(kind, first["loc"][:-1])
-    return f"there is no key '{key}'{nearest(str(first['loc'][-1]), known)}"
+            what = f"'{key}': {message}" if key else message
+        else:
+            what = f"'{key}' is {_short(first['input'])}: {message[:1].lower()}{message[1:]}"
+    return SettingsError(
+        f"{where if place is None else place}: {what}",
+        file=None if place is None else place.file, line=None if place is None else place.line,
+        key=key, found=None if known or first["type"] == "missing" else first["input"],
+        expected=tuple(known) or first.get("ctx") or first["type"],
+        did_you_mean=closest(str(keys[-1]), known) if known else None,
+    )  # fmt: skip
 
 
 def _short(value: Any) -> str:
@@ -116,140 +152,13 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def nearest(name: str, known: Iterable[str]) -> str:
     """', did you mean ...?' for the nearest of the known names, or the list of them."""
     known = list(known)
-    match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if match:
-        return f", did you mean '{match[0]}'?"
+    match = closest(name, known)
+    if match is not None:
+        return f", did you mean '{match}'?"
     return f"; known are {', '.join(known)}" if known else ""
 
 
-def read_values(path: Path) -> dict[str, Any]:
-    """The plain values of a config file.
-
-    A Python file is a module of the user's own: its public names that are plain values or
-    settings are the keys. YAML and JSON hold a mapping.
-
-    Raises:
-        SettingsError: no such file, another ending, or contents that cannot be read.
-    """
-    if not path.is_file():
-        raise SettingsError(f"{path}: no such config file")
-    try:
-        if path.suffix == ".py":
-            return _module_values(path)
-        if path.suffix in (".yaml", ".yml", ".json"):
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if path.suffix == ".json" else read_yaml(text)
-        else:
-            raise SettingsError("a config file ends in .py, .yaml, .yml or .json")
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
-    except RecursionError as error:
-        raise SettingsError(f"{path}: its values are nested too deeply") from error
-    except (Exception, SystemExit) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise SettingsError(f"{path}: expected a mapping of keys to values")
-    return values
-
-
-def _module_values(path: Path) -> dict[str, Any]:
-    values = runpy.run_path(str(path))
-    kinds = (str, int, float, bool, list, tuple, dict, BaseModel, PurePath, type(None))
-    return {
-        key: _plain(value)
-        for key, value in values.items()
-        if not key.startswith("_") and isinstance(value, kinds)
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Settings as mappings and paths as text, at any depth."""
-    if isinstance(value, BaseModel):
-        return value.model_dump()
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, PurePath) else value
-
-
-def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
-    """Values with `key=value` assignments applied; dots go deeper, values are YAML.
-
-    Raises:
-        SettingsError: an assignment without '='.
-    """
-    result = copy.deepcopy(dict(values))
-    for assignment in assignments:
-        key, found, text = assignment.partition("=")
-        if not found or not key:
-            raise SettingsError(f"--set {assignment}: expected key=value")
-        *path, last = key.strip().split(".")
-        place = result
-        for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise SettingsError(f"--set {assignment}: '{part}' holds a value, not settings")
-        place[last] = _plain_value(text)
-    return result
-
-
-def _plain_value(text: str) -> Any:
-    import yaml
-
-    try:
-        value = read_yaml(text)
-        # YAML 1.1 reads 1e-3 as text; a number is what the user means.
-        return float(value) if isinstance(value, str) and _is_number(value) else value
-    except (yaml.YAMLError, ValueError):
-        return text
-    except RecursionError as error:
-        raise SettingsError(f"--set ...={_short(text)}: nested too deeply") from error
-
-
-def read_yaml(text: str) -> Any:
-    """The plain value of a YAML text.
-
-    Raises:
-        yaml.YAMLError, ValueError: it is none.
-        SettingsError: its aliases stand for more values than settings ever have, or for themselves.
-        RecursionError: it is nested too deeply.
-    """
-    import yaml
-
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _written_out(node) > MOST_VALUES:
-            raise SettingsError(
-                f"the YAML {_short(text)} has more than {MOST_VALUES:,} values, aliases written out"
-            )
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _written_out(node: Any) -> float:
-    """How many values a YAML node holds, each alias counted as what it stands for."""
-    sizes: dict[int, float] = {}
-
-    def size(node: Any) -> float:
-        if id(node) not in sizes:
-            sizes[id(node)] = float("inf")  # where it holds itself
-            inner = node.value if isinstance(node.value, list) else []
-            # A mapping holds pairs of a key and a value.
-            pairs = [each if isinstance(each, tuple) else (each,) for each in inner]
-            sizes[id(node)] = 1 + sum(size(part) for pair in pairs for part in pair)
-        return sizes[id(node)]
-
-    return size(node)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.lower() not in ("nan", "inf", "-inf", "infinity")
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The nearest of the known names, or None if none is near."""
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return match[0] if match else None

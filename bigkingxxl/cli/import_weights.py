@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.train import AllowCode
 
 if TYPE_CHECKING:
     from bigkingxxl.training.import_weights import Imported
@@ -27,6 +28,7 @@ def import_weights(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
     ] = None,
+    allow_code: AllowCode = False,
     types: Annotated[
         str, typer.Option(help="The model's cell types, comma between; default: the file's.")
     ] = "",
@@ -62,8 +64,10 @@ def import_weights(
         raise InputError("--config is missing: name the recipe of the network, as torchvision_v1")
     else:
         done = importer.import_weights(
-            file, load_recipe(config or "torchvision_v1", settings or ()), out, source=source,
-            types=_names(types), file_types=_names(file_types), norm_eps=norm_eps,
+            file,
+            load_recipe(config or "torchvision_v1", settings or (), allow_code=allow_code),
+            out, source=source, types=_names(types), file_types=_names(file_types),
+            norm_eps=norm_eps,
         )  # fmt: skip
     if as_json:
         print_json(as_dictionary(done, out))

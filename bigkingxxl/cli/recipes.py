@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -23,6 +24,12 @@ def recipes(
     name: Annotated[
         str | None, typer.Argument(help="Print this recipe, to start a config file from.")
     ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Print it as YAML, with what it extends written out; of a file, too."
+        ),
+    ] = False,
     as_schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of config files.")
     ] = False,
@@ -31,6 +38,9 @@ def recipes(
     """List the ready-made training settings, or print one of them."""
     if as_schema:
         _print_schema(name)
+        return
+    if full:
+        _print_full(name, as_json)
         return
     found = shipped_recipes()
     if name is not None:
@@ -53,34 +63,47 @@ def _print_schema(name: str | None) -> None:
     from bigkingxxl.training.recipe_schema import recipe_schema
 
     if name is not None:
-        raise InputError(f"--schema is that of all recipes: leave '{name}' out")
+        raise InputError(f"--schema is that of all recipes: leave '{name}' out", key="--schema")
     print_json(recipe_schema())
+
+
+def _print_full(name: str | None, as_json: bool) -> None:
+    import yaml
+
+    from bigkingxxl.config_files.reading import read_config
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.training.recipe import recipe_folder, recipe_path
+
+    if name is None:
+        raise InputError("--full is of one recipe: name it, as in `bigkingxxl recipes open --full`",
+                         key="--full")  # fmt: skip
+    values = read_config(recipe_path(name), recipe_folder()).values
+    if as_json:
+        print_json(values)
+    else:
+        typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def shipped_recipes() -> list[Entry]:
     """All recipes of the package, by name; none is imported or run."""
     from importlib import resources
 
-    folder = resources.files("bigkingxxl.recipes")
-    files = [file for file in folder.iterdir() if file.name.endswith(".py")]
-    names = sorted(file.name.removesuffix(".py") for file in files)
-    return [
-        describe(name, (folder / f"{name}.py").read_text(encoding="utf-8"))
-        for name in names
-        if not name.startswith("_")
-    ]
+    folder = Path(str(resources.files("bigkingxxl.recipes")))
+    return [describe(path, folder) for path in sorted(folder.glob("[!_]*.py"))]
 
 
-def describe(name: str, text: str) -> Entry:
-    """The entry of a recipe: its docstring's first line is the summary, `method` its method."""
-    tree = ast.parse(text)
-    summary = (ast.get_docstring(tree) or "").partition("\n")[0]
-    method = ""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            targets = [target.id for target in node.targets if isinstance(target, ast.Name)]
-            method = str(node.value.value) if "method" in targets else method
-    return Entry(name, method, summary, text)
+def describe(path: Path, folder: Path) -> Entry:
+    """The entry of a recipe: its docstring's first line is the summary.
+
+    Args:
+        folder: where recipes lie that it may extend.
+    """
+    from bigkingxxl.config_files.reading import read_config
+
+    values = read_config(path, folder).values
+    text = path.read_text(encoding="utf-8")
+    summary = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    return Entry(path.stem, str(values.get("method", "")), summary, text)
 
 
 def _named(name: str, found: list[Entry]) -> Entry:
@@ -88,6 +111,8 @@ def _named(name: str, found: list[Entry]) -> Entry:
         if each.name == name:
             return each
     from bigkingxxl.errors import InputError
-    from bigkingxxl.settings import nearest
+    from bigkingxxl.settings import closest, nearest
 
-    raise InputError(f"there is no recipe '{name}'{nearest(name, [e.name for e in found])}")
+    names = [each.name for each in found]
+    raise InputError(f"there is no recipe '{name}'{nearest(name, names)}", found=name,
+                     expected=tuple(names), did_you_mean=closest(name, names))  # fmt: skip

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
     from bigkingxxl.training.recipe import Recipe
 
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", help="Run a config file that is a Python program; it may do anything."
+    ),
+]
 DEFAULT_DATA = [Path("dataset")]
 
 
@@ -34,6 +40,7 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
     ] = None,
+    allow_code: AllowCode = False,
     fold: Annotated[
         int | None,
         typer.Option(
@@ -90,7 +97,7 @@ def train(
     from bigkingxxl.data.joined import open_datasets
     from bigkingxxl.training.recipe import load_recipe
 
-    recipe = load_recipe(config, settings or (), seed, init)
+    recipe = load_recipe(config, settings or (), seed, init, allow_code=allow_code)
     recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
     recipe = recipe.with_replay(replay or ())
     folder = out or Path("runs") / Path(config).stem

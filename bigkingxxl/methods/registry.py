@@ -7,7 +7,7 @@ from typing import Any
 
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.methods.base import Method
-from bigkingxxl.settings import checked, nearest
+from bigkingxxl.settings import checked, closest, nearest
 
 METHODS = {
     "cascade_rcnn": "bigkingxxl.methods.cascade_rcnn:CascadeRcnn",
@@ -25,7 +25,10 @@ def method_class(name: str) -> type[Method]:
         SettingsError: no method of that name.
     """
     if name not in METHODS:
-        raise SettingsError(f"no method '{name}'{nearest(name, METHODS)}")
+        raise SettingsError(
+            f"no method '{name}'{nearest(name, METHODS)}", key="method", found=name,
+            expected=tuple(METHODS), did_you_mean=closest(name, METHODS),
+        )  # fmt: skip
     module, _, kind = METHODS[name].partition(":")
     cls: type[Method] = getattr(import_module(module), kind)
     return cls

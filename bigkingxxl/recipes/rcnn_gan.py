@@ -5,11 +5,6 @@
 Its masks are pasted softly, so that the critic's gradient reaches mask head, features and backbone.
 """
 
-from bigkingxxl.recipes.mask_rcnn import augment, prediction, settings, training
-
-__all__ = ["adversarial", "augment", "method", "prediction", "settings", "training"]
-
-method = "mask_rcnn"
-
+extends = "mask_rcnn"
 # A detector's losses are larger than a dense method's.
 adversarial = {"weight": 0.2, "begin": 0.2, "full": 0.5}

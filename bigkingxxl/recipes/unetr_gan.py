@@ -5,12 +5,7 @@
 Any other dense method learns so with `--set adversarial.weight=0.002`.
 """
 
-from bigkingxxl.recipes.unetr import augment, prediction, settings, training
-
-__all__ = ["adversarial", "augment", "method", "prediction", "settings", "training"]
-
-method = "unetr"
-
+extends = "unetr"
 adversarial = {
     # At 0.02 the critic pulls the compact network harder than the annotations do, and to its harm.
     "weight": 0.002,

@@ -9,21 +9,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bigkingxxl.config_files.overrides import override
+from bigkingxxl.config_files.parsed import Place, nearest_place
+from bigkingxxl.config_files.reading import read_config
 from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.label_policy import LabelPolicy
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.images import Normalisation
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.settings import (
-    Positive,
-    Seed,
-    Settings,
-    checked,
-    nearest,
-    override,
-    read_values,
-)
+from bigkingxxl.settings import Positive, Seed, Settings, checked, closest, nearest
 from bigkingxxl.training.finetune.settings import FinetuneSettings
 
 
@@ -290,10 +285,30 @@ class Recipe(Settings):
 
 def recipe_names() -> list[str]:
     """The shipped recipes."""
-    folder = resources.files("bigkingxxl.recipes")
-    names = [entry.name.removesuffix(".py") for entry in folder.iterdir()
-             if entry.name.endswith(".py")]  # fmt: skip
-    return sorted(name for name in names if not name.startswith("_"))
+    return sorted(file.stem for file in recipe_folder().glob("[!_]*.py"))
+
+
+def recipe_folder() -> Path:
+    """Where the shipped recipes lie."""
+    return Path(str(resources.files("bigkingxxl.recipes")))
+
+
+def recipe_path(config: str) -> Path:
+    """The file of a config, or of a shipped recipe's name.
+
+    Raises:
+        SettingsError: neither a file nor a recipe.
+    """
+    path = Path(config)
+    if path.suffix or path.is_file():
+        return path
+    names = recipe_names()
+    if config not in names:
+        raise SettingsError(
+            f"'{config}' is no config file and no recipe{nearest(config, names)}",
+            found=config, expected=tuple(names), did_you_mean=closest(config, names),
+        )  # fmt: skip
+    return recipe_folder() / f"{config}.py"
 
 
 def load_recipe(
@@ -301,23 +316,25 @@ def load_recipe(
     assignments: Iterable[str] = (),
     seed: int | None = None,
     init: str | None = None,
+    *,
+    allow_code: bool = False,
 ) -> Recipe:
     """The recipe of a config file or of a shipped recipe's name, with overrides.
 
+    Args:
+        allow_code: run the file where it is Python that is more than literals.
+
     Raises:
-        SettingsError: neither a file nor a recipe, an unknown key, an impossible value.
+        SettingsError: neither a file nor a recipe, an unknown key, an impossible value, or a file
+            that needs code.
     """
-    path = Path(config)
-    if path.suffix == "" and not path.is_file():
-        names = recipe_names()
-        if config not in names:
-            raise SettingsError(
-                f"'{config}' is no config file and no recipe{nearest(config, names)}"
-            )
-        path = Path(str(resources.files("bigkingxxl.recipes") / f"{config}.py"))
-    values = override(read_values(path), assignments)
+    read = read_config(recipe_path(config), recipe_folder(), allow_code=allow_code)
+    places = dict(read.places)
+    values = override(read.values, assignments, places)
     if seed is not None:
         values["seed"] = seed
+        places["seed",] = Place("--seed")
     if init is not None:
         values["init"] = init
-    return checked(Recipe, values, where=config)
+        places["init",] = Place("--init")
+    return checked(Recipe, values, config, lambda keys: nearest_place(places, keys))

@@ -1,7 +1,8 @@
 """The JSON schema of recipes: what editors and other programs may know of settings.
 
 It says of a config file what `load_recipe` says, the settings of each method and representation
-included; what several values must be together is checked by `load_recipe` alone.
+included; what several values must be together is checked by `load_recipe` alone. A file that
+`extends` another may leave out whatever that one says.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from bigkingxxl.config_files.extending import EXTENDS, LONGEST_NAME, WITHOUT
 from bigkingxxl.decoding.registry import REPRESENTATIONS
 from bigkingxxl.methods.registry import METHODS, method_class
 from bigkingxxl.settings import Settings
@@ -18,41 +20,68 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def recipe_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a recipe in YAML, JSON or Python."""
+    """JSON Schema (draft 2020-12) of a recipe in Python, TOML, YAML or JSON."""
     definitions: dict[str, Any] = {}
     recipe = _schema_of(Recipe, definitions)
     for name in METHODS:
-        definitions[f"method {name}"] = _method_schema(name, definitions)
+        definitions[f"method {name}"] = _method_schema(name, definitions, extended=False)
+        definitions[f"method {name}, extended"] = _method_schema(name, definitions, extended=True)
     for name, place in REPRESENTATIONS.items():
         module, _, kind = place.partition(":")
         settings = getattr(import_module(module), kind).Settings
         definitions[f"representation {name}"] = _schema_of(settings, definitions)
+    recipe["properties"] |= _of_extensions()
     recipe["properties"]["method"]["enum"] = list(METHODS)
-    recipe["allOf"] = [_choice("method", name, "settings") for name in METHODS]
+    recipe["required"] = []
+    recipe["anyOf"] = [{"required": ["method"]}, {"required": [EXTENDS]}]
+    recipe["dependentRequired"] = {WITHOUT: [EXTENDS]}
+    recipe["allOf"] = [
+        {"if": {"required": [EXTENDS]}, "then": _choice("method", name, "settings", ", extended"),
+         "else": _choice("method", name, "settings")}
+        for name in METHODS
+    ]  # fmt: skip
     return {"$schema": DIALECT, **recipe, "$defs": definitions}
 
 
-def _method_schema(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+def _of_extensions() -> dict[str, Any]:
+    """The keys of config files that are no settings."""
+    return {
+        EXTENDS: {
+            "type": "string", "minLength": 1, "maxLength": LONGEST_NAME,
+            "description": "The config that this one differs from: the name of one in the same "
+                           "folder or of a shipped recipe.",
+        },
+        WITHOUT: {
+            "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
+            "description": "Keys of that config which are left out; dots go deeper.",
+        },
+    }  # fmt: skip
+
+
+def _method_schema(name: str, definitions: dict[str, Any], *, extended: bool) -> dict[str, Any]:
     settings = method_class(name).Settings
     schema = _schema_of(settings, definitions)
     if "representation" in settings.model_fields:
         own = settings.model_fields["representation"].default
         schema["properties"]["representation"]["enum"] = list(REPRESENTATIONS)
         schema["allOf"] = [
-            _choice("representation", each, "representation_settings", is_default=each == own)
+            _choice("representation", each, "representation_settings",
+                    is_default=each == own and not extended)
             for each in REPRESENTATIONS
-        ]
+        ]  # fmt: skip
     return schema
 
 
-def _choice(key: str, name: str, settings: str, *, is_default: bool = False) -> dict[str, Any]:
+def _choice(
+    key: str, name: str, settings: str, kind: str = "", *, is_default: bool = False
+) -> dict[str, Any]:
     """Where `key` is `name`, or is left out and that is the default, `settings` are its own."""
     condition: dict[str, Any] = {"properties": {key: {"const": name}}}
     if not is_default:
         condition["required"] = [key]
     return {
         "if": condition,
-        "then": {"properties": {settings: {"$ref": f"#/$defs/{key} {name}"}}},
+        "then": {"properties": {settings: {"$ref": f"#/$defs/{key} {name}{kind}"}}},
     }
 
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.cli.recipes import describe, shipped_recipes
+from bigkingxxl.errors import SettingsError
 
 
 def run(*arguments: str) -> str:
@@ -29,16 +30,39 @@ def test_every_recipe_is_listed_with_its_method_and_summary() -> None:
         assert row["summary"].endswith(".")
 
 
-def test_a_recipe_is_read_not_run() -> None:
-    entry = describe("mine", '"""One line.\n\nMore."""\nmethod = "unetr"\nraise SystemExit(3)\n')
-    assert entry[:3] == ("mine", "unetr", "One line.")
-    assert describe("bare", "x = 1")[:3] == ("bare", "", "")
+def test_a_recipe_is_read_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text('"""One line.\n\nMore."""\nmethod = "unetr"\n')
+    assert describe(path, tmp_path)[:3] == ("mine", "unetr", "One line.")
+    path.write_text("x = 1")
+    assert describe(path, tmp_path)[:3] == ("mine", "", "")
+    path.write_text("raise SystemExit(3)")
+    with pytest.raises(SettingsError) as caught:
+        describe(path, tmp_path)
+    assert (caught.value.file, caught.value.line) == (path, 1)
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
     result = CliRunner().invoke(app, ["recipes", "unter"])
     assert result.exit_code == 2
-    assert "did you mean 'unetr'?" in result.stderr
+    assert "'unetr'" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["bundled", "mask_rcnn", "unetr"])
+def test_a_recipe_is_printed_in_full(name: str, tmp_path: Path) -> None:
+    from bigkingxxl.training.recipe import load_recipe
+
+    path = tmp_path / "mine.yaml"
+    path.write_text(run(name, "--full"), encoding="utf-8")
+    assert "extends" not in path.read_text("utf-8")
+    assert load_recipe(str(path)) == load_recipe(name)
+    whole = json.loads(run(name, "--full", "--json"))
+    assert whole["method"] == load_recipe(name).method
+
+
+def test_what_is_printed_in_full_has_to_be_named() -> None:
+    assert CliRunner().invoke(app, ["recipes", "--full"]).exit_code == 2
+    assert CliRunner().invoke(app, ["recipes", "unter", "--full"]).exit_code == 2
 
 
 @pytest.mark.parametrize("entry", shipped_recipes(), ids=lambda entry: entry.name)

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
+from bigkingxxl.config_files.python_text import read_python
+from bigkingxxl.config_files.reading import read_config
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.methods.registry import METHODS, make_method
-from bigkingxxl.settings import checked, read_values
-from bigkingxxl.training.recipe import Recipe, recipe_names
+from bigkingxxl.settings import checked
+from bigkingxxl.training.recipe import Recipe, load_recipe, recipe_folder
 from bigkingxxl.training.recipe_schema import recipe_schema
 
+ROOT = Path(__file__).parents[2]
 SCHEMA = recipe_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
-
-
-def plain(values: dict[str, Any]) -> Any:
-    """As a YAML or JSON file would say it."""
-
-    def of_model(value: Any) -> Any:
-        assert isinstance(value, BaseModel)
-        return value.model_dump(mode="json")
-
-    return json.loads(json.dumps(values, default=of_model))
 
 
 def test_the_command_prints_it() -> None:
     result = CliRunner().invoke(app, ["recipes", "--schema"])
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == plain(SCHEMA)
+    assert json.loads(result.stdout) == json.loads(json.dumps(SCHEMA))
     Draft202012Validator.check_schema(json.loads(result.stdout))
 
 
@@ -44,10 +35,52 @@ def test_it_is_not_that_of_one_recipe() -> None:
     assert CliRunner().invoke(app, ["recipes", "unetr", "--schema"]).exit_code == 2
 
 
-@pytest.mark.parametrize("name", recipe_names())
-def test_shipped_recipes_are_valid(name: str) -> None:
-    path = Path(str(resources.files("bigkingxxl.recipes") / f"{name}.py"))
-    assert list(VALIDATOR.iter_errors(plain(read_values(path)))) == []
+@pytest.mark.parametrize(
+    "path",
+    [
+        *recipe_folder().glob("[!_]*.py"),
+        *ROOT.glob("mmdnet_config/*.py"),
+        *ROOT.glob("detectron/*.py"),
+    ],
+    ids=lambda path: path.stem,
+)
+def test_configs_are_valid_as_they_stand_and_in_full(path: Path) -> None:
+    alone = read_python(path.read_text("utf-8")).values
+    assert list(VALIDATOR.iter_errors(alone)) == []
+    assert list(VALIDATOR.iter_errors(read_config(path, recipe_folder()).values)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"extends": "compact"}, True),
+        ({"extends": "compact", "training": {"epochs": 3}}, True),
+        ({"extends": "compact", "without": ["training"]}, True),
+        ({"extends": "compact", "without": "training"}, True),
+        ({"extends": "compact", "training": {"epoch": 3}}, False),
+        ({"extends": "compact", "settings": {"representation_settings": {"size": True}}}, True),
+        ({"extends": "unetr", "method": "unetr", "settings": {"heads": 2}}, True),
+        ({"extends": "unetr", "method": "unetr", "settings": {"haeds": 2}}, False),
+        ({"extends": "compact", "method": "compact",
+          "settings": {"representation_settings": {"size": True}}}, True),
+        ({"extends": 3}, False),
+        ({"extends": "compact", "without": 3}, False),
+        ({"method": "compact", "without": ["training"]}, False),
+    ],
+)  # fmt: skip
+def test_what_extends_another_may_leave_out_what_that_says(
+    values: dict[str, Any], expected: bool, tmp_path: Path
+) -> None:
+    assert VALIDATOR.is_valid(values) == expected
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(values))
+    try:
+        recipe = load_recipe(str(path))
+        make_method(recipe.method, recipe.settings, ("cell",))
+    except SettingsError:
+        assert not expected
+    else:
+        assert expected
 
 
 def accepts(values: dict[str, Any]) -> bool:

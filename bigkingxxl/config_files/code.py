@@ -1,0 +1,43 @@
+"""Config files that are Python programs: run only where the user says `--allow-code`."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from bigkingxxl.config_files.parsed import ConfigSyntaxError, Parsed
+
+
+def run_python(path: Path) -> Parsed:
+    """The public names of a module that are plain values or settings; it is executed.
+
+    Raises:
+        ConfigSyntaxError: it fails, or ends the program.
+    """
+    try:
+        values = runpy.run_path(str(path))
+    except (Exception, SystemExit) as error:
+        what = " ".join(str(error).split()) or "no message"
+        raise ConfigSyntaxError(f"running it failed ({type(error).__name__}: {what})") from error
+    kinds = (str, int, float, bool, list, tuple, dict, BaseModel, PurePath, type(None))
+    return Parsed(
+        {
+            key: _plain(value)
+            for key, value in values.items()
+            if not key.startswith("_") and isinstance(value, kinds)
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Settings as mappings and paths as text, at any depth."""
+    if isinstance(value, BaseModel):
+        return value.model_dump()
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, PurePath) else value

@@ -1,0 +1,67 @@
+"""JSON, with the lines of its keys, which the standard library's reader does not tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from bigkingxxl.config_files.parsed import ConfigSyntaxError, Parsed, Path
+
+TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\]:,]|\n')
+
+
+def read_json(text: str) -> Parsed:
+    """The values of a JSON text that holds an object.
+
+    Raises:
+        ConfigSyntaxError: no JSON, no object, a key twice, or nested too deeply.
+    """
+    try:
+        values: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigSyntaxError(f"it is no valid JSON ({error.msg})", error.lineno) from error
+    except RecursionError as error:
+        raise ConfigSyntaxError("its values are nested too deeply") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ConfigSyntaxError(f"it is no valid JSON ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigSyntaxError("expected a mapping of keys to values")
+    return Parsed(values, _lines(text))
+
+
+def _lines(text: str) -> dict[Path, int]:
+    """Lines of the keys of a valid JSON text.
+
+    Raises:
+        ConfigSyntaxError: a key stands twice in an object.
+    """
+    lines: dict[Path, int] = {}
+    path: list[str | int] = []  # the key or index that is read now, per open object or list
+    number, word, at = 1, "", 1
+    for token in TOKEN.findall(text):
+        if token == "\n":
+            number += 1
+        elif token in "{[":
+            path.append("" if token == "{" else 0)
+        elif token in "}]":
+            path.pop()
+        elif token == ",":
+            last = path[-1]
+            path[-1] = last + 1 if isinstance(last, int) else ""
+        elif token == ":":
+            path[-1] = json.loads(word)
+            _note(lines, tuple(path), at)
+        else:
+            word, at = token, number
+    return lines
+
+
+def _note(lines: dict[Path, int], path: Path, line: int) -> None:
+    if path in lines:
+        where = f" in '{path[0]}'" if len(path) > 1 else ""
+        raise ConfigSyntaxError(
+            f"the key '{path[-1]}' stands twice{where} (first in line {lines[path]})",
+            line, str(path[-1]),
+        )  # fmt: skip
+    lines[path] = line
