@@ -47,6 +47,8 @@ def mean_with_start(
     Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
     """
     network = method.build()
+    # A map that the start lacks keeps the weights that it learnt: what a fresh one holds is noise.
+    network.load_state_dict(dict(weights))
     take_weights(network, method, start)
     before = network.state_dict()
     return {

@@ -17,11 +17,14 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.instances import NO_TYPE, Instances
-from bigkingxxl.models import read_card, save_model
+from bigkingxxl.methods.base import DenseMethod
+from bigkingxxl.methods.registry import make_method
+from bigkingxxl.models import Model, read_card, save_model
 from bigkingxxl.training import phases
 from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import FinishSettings, Recipe
 from bigkingxxl.training.run import train
+from bigkingxxl.training.start import Start
 from tests.data.test_joined import write_pairs
 from tests.small_models import small_card, small_weights
 from tests.threshold import Threshold, save_images, squares
@@ -43,6 +46,25 @@ def test_the_mean_with_the_start_lies_between_both(
     for name, tensor in own.items():
         if tensor.is_floating_point():
             torch.testing.assert_close(mean[name], 0.75 * tensor + 0.25 * before[name])
+
+
+def test_maps_that_the_start_lacks_are_not_mixed_with_noise() -> None:
+    def compact(**maps: bool) -> DenseMethod:
+        method = make_method("compact", {"imagenet": False, "widths": (8, 8, 8, 8),
+                                         "representation_settings": maps}, ("cort",))  # fmt: skip
+        assert isinstance(method, DenseMethod)
+        return method
+
+    method, old = compact(size=True), compact()
+    weights = {name: tensor + 1.0 if tensor.is_floating_point() else tensor
+               for name, tensor in method.build().state_dict().items()}  # fmt: skip
+    start = Start(Path("start"), Model(small_card(("cort",)), old, old.build()))
+    mean = phases.mean_with_start(weights, method, start, 0.5)
+    row = list(method.output_maps).index("size")
+    name = next(each for each in weights if each.startswith(f"{method.output_layer}."))
+    rows = len(method.output_maps)
+    kept, own = (each[name].reshape(rows, -1)[row] for each in (mean, weights))
+    torch.testing.assert_close(kept, own)
 
 
 @pytest.fixture(scope="session")
