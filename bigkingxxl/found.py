@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.settings import nearest
 from bigkingxxl.sources import as_source
 
@@ -129,7 +129,7 @@ class Cells:
             {
                 "image_id": self.source.name,
                 "category_id": int(kind) + 1,
-                "category_name": self.instances.type_names[kind] or "cell",
+                "category_name": self.instances.type_names[kind] or UNTYPED,
                 "segmentation": {"size": list(self.instances.size), "counts": text},
                 "bbox": [int(c0), int(r0), int(c1 - c0), int(r1 - r0)],
                 "score": 1.0 if score is None else float(score[i]),

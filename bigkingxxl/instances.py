@@ -13,7 +13,8 @@ from bigkingxxl import rle
 from bigkingxxl.geometry import Symmetry, Window
 
 PixelSize = tuple[float, float]
-NO_TYPE = ""  # the name of the cell type of cells that are of none of the known types
+NO_TYPE = ""  # the type name of cells whose type is none of the others, or is not known
+UNTYPED = "cell"  # the only type name where cell types are not told apart
 Int64 = NDArray[np.int64]
 BAND_PIXELS = 2**21  # painted at once where only the runs are wanted
 
@@ -36,7 +37,7 @@ class Instances:
     splits: Int64
     size: tuple[int, int]
     cell_type: NDArray[np.int16]
-    type_names: tuple[str, ...] = ("cell",)
+    type_names: tuple[str, ...] = (UNTYPED,)
     score: NDArray[np.float32] | None = None
     pixel_size_um: PixelSize | None = None
 
@@ -57,7 +58,7 @@ class Instances:
     # ---- making -------------------------------------------------------------------------------
 
     @classmethod
-    def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = ("cell",)) -> Instances:
+    def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = (UNTYPED,)) -> Instances:
         """No cells."""
         return cls.from_pixels(np.zeros(0, np.int64), np.zeros(0, np.int64), 0, size,
                                type_names=type_names)  # fmt: skip
@@ -71,7 +72,7 @@ class Instances:
         size: tuple[int, int],
         *,
         cell_type: NDArray[Any] | None = None,
-        type_names: tuple[str, ...] = ("cell",),
+        type_names: tuple[str, ...] = (UNTYPED,),
         score: NDArray[np.float32] | None = None,
         pixel_size_um: PixelSize | None = None,
     ) -> Instances:

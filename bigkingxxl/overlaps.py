@@ -92,6 +92,24 @@ def overlaps_among(cells: Instances) -> Overlaps:
     return _summed(found(), columns)
 
 
+def adjacent_runs(cells: Instances, *, corners: bool = False) -> tuple[Int64, Int64]:
+    """Pairs of runs of one cell that touch, the upper and the lower one: int64[K] twice.
+
+    Args:
+        corners: runs that meet at a corner only touch, too.
+    """
+    height, width = cells.size
+    row, start, stop = cells.runs.astype(np.int64).T
+    # One number line for all rows of all cells, with gaps that no run reaches across.
+    line = (cells.run_owner * (height + 1) + row) * (width + 2)
+    return rle.adjacent(line + start, line + stop, width + 2, corners=corners)
+
+
+def connected_runs(cells: Instances) -> Int64:
+    """int64[R]: the first run of the part, connected by sides of pixels, that each run is of."""
+    return rle.connected(len(cells.runs), *adjacent_runs(cells))
+
+
 def collisions(cells: Instances) -> int:
     """How many pairs of runs of one set share pixels: what comparing its cells costs."""
     runs = sorted_runs(cells)

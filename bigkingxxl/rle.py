@@ -171,11 +171,30 @@ def label_runs(label_map: NDArray[Any]) -> tuple[Int32, NDArray[Any]]:
     return runs, label[cells]
 
 
-def connected(count: int, one: Int64, two: Int64) -> Int64:
-    """int64[count]: for each of 0 .. count - 1 the smallest that it hangs together with.
+def adjacent(start: Int64, stop: Int64, step: int, *, corners: bool = False) -> tuple[Int64, Int64]:
+    """Pairs of runs of which the second touches the first from the next row.
 
     Args:
-        one, two: int64[E], the ends of links.
+        start, stop: int64[R], sorted runs (half-open) on one number line that holds all rows, with
+            a free place between them.
+        step: the length of a row on that line.
+        corners: runs that meet at a corner only touch, too.
+
+    Returns:
+        int64[K] twice: the upper and the lower run of each pair.
+    """
+    low, high = ("left", "right") if corners else ("right", "left")
+    first = np.searchsorted(stop, start + step, side=low)  # type: ignore[call-overload]
+    last = np.searchsorted(start, stop + step, side=high)  # type: ignore[call-overload]
+    touching = np.maximum(last - first, 0)
+    return np.repeat(np.arange(len(start)), touching), expand(first, touching)
+
+
+def connected(count: int, one: Int64, two: Int64) -> Int64:
+    """The connected components of a graph: int64[count], the smallest node of each node's own.
+
+    Args:
+        one, two: int64[E], the ends of its edges.
 
     Source: Zhang, Azad and Hu 2020, FastSV.
     """

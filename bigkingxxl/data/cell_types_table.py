@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.tables.csv_table import CsvTable, read_table, write_table
 
 FILE = "cell_types.csv"
-UNNAMED_TYPE = "cell"
 LARGEST = 2**31 - 1
 
 
@@ -33,7 +32,7 @@ class CellTypes:
         scores: of single cells.
     """
 
-    names: tuple[str, ...] = (UNNAMED_TYPE,)
+    names: tuple[str, ...] = (UNTYPED,)
     of_image: Mapping[str, str] = field(default_factory=dict)
     of_cell: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     scores: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -87,7 +86,7 @@ def read_cell_types(folder: Path, ids: Sequence[str]) -> CellTypes:
             raise FormatError(f"{path} names no cell type for image {image_id}")
     kinds = {of_image[image_id] for image_id in ids if image_id in of_image}
     kinds |= {kind for image_id in ids for kind in of_cell.get(image_id, {}).values()}
-    return CellTypes(tuple(sorted(kinds)) or (UNNAMED_TYPE,), of_image, of_cell, scores)
+    return CellTypes(tuple(sorted(kinds)) or (UNTYPED,), of_image, of_cell, scores)
 
 
 def _rows(path: Path, table: CsvTable) -> Iterator[tuple[str, str, int | None, float | None]]:
@@ -102,7 +101,7 @@ def _rows(path: Path, table: CsvTable) -> Iterator[tuple[str, str, int | None, f
         if not kind and not number:
             continue
         place = int(number) if number else None
-        yield image_id, kind or UNNAMED_TYPE, place, _score(path, line, score)
+        yield image_id, kind or UNTYPED, place, _score(path, line, score)
 
 
 def _score(path: Path, line: int, text: str) -> float | None:

@@ -22,7 +22,7 @@ from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import make_folder, whole_file
 from bigkingxxl.images import ImageSource
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.ignored import IGNORE
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
@@ -222,7 +222,7 @@ def _finish(
     if layout.write_all is not None and written:
         layout.write_all(out, kept, written)
     scored = any(kept[image_id].score is not None for image_id in written)
-    typed = cells.dataset.type_names != ("cell",)
+    typed = cells.dataset.type_names != (UNTYPED,)
     if layout.write_one is not None and not layout.keeps_types and (typed or scored):
         write_cell_types(out, kept.items())
     if not layout.keeps_types and typed and layout.write_all is not None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bigkingxxl import rle
 from bigkingxxl.data.tracking import Track, untracked
 
 if TYPE_CHECKING:
@@ -106,19 +109,9 @@ def _sample(columns: Columns, name: str, present: list[str]) -> str:
 
 def connected(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """The connected components of a graph: each id with the smallest id it is joined to."""
-    parent = {name: name for name in ids}
-    root = _root_of(parent)
-    for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return {name: root(name) for name in parent}
-
-
-def _root_of(parent: dict[str, str]) -> Callable[[str], str]:
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
-    return root
+    given = list(ids)
+    names = sorted(given)
+    place = {name: index for index, name in enumerate(names)}
+    ends = np.array([(place[a], place[b]) for a, b in pairs], np.int64).reshape(-1, 2)
+    root = rle.connected(len(names), ends[:, 0], ends[:, 1])
+    return {name: names[int(root[place[name]])] for name in given}

@@ -14,10 +14,9 @@ from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.instances import NO_TYPE, Instances
+from bigkingxxl.instances import NO_TYPE, UNTYPED, Instances
 from bigkingxxl.settings import nearest
 
-UNTYPED = ("cell",)  # the type names of a data set that tells no types apart
 SET = "set"  # the column that names each image's data set
 
 
@@ -119,9 +118,9 @@ def _sets_at(place: Path, skip_bad: bool) -> list[Dataset]:
 
 def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDataset:
     """The data sets of some names side by side; see `JoinedDataset`."""
-    typed = [part.type_names for part in parts.values() if part.type_names != UNTYPED]
+    typed = [part.type_names for part in parts.values() if part.type_names != (UNTYPED,)]
     names = tuple(dict.fromkeys(name for each in typed for name in each))
-    if any(part.type_names == UNTYPED for part in parts.values()) or not names:
+    if any(part.type_names == (UNTYPED,) for part in parts.values()) or not names:
         names = (*names, NO_TYPE)
     paths = {
         f"{name}/{image_id}": path for name, part in parts.items()
@@ -149,7 +148,7 @@ def _read(parts: Mapping[str, Dataset], names: tuple[str, ...], image_id: str) -
     name, _, own_id = image_id.partition("/")
     part = parts[name]
     cells = part.read_instances(own_id)
-    known = [NO_TYPE] if part.type_names == UNTYPED else part.type_names
+    known = [NO_TYPE] if part.type_names == (UNTYPED,) else part.type_names
     places = np.array([names.index(each) for each in known], np.int16)
     return replace(cells, cell_type=places[cells.cell_type], type_names=names)
 

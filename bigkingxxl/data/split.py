@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FOLDS = 5
 FOLDS_FILE = "folds.csv"
 COLUMNS = ("id", "fold")
-NO_TYPE = "no cells"
+NO_CELLS = "no cells"
 # The images decide, the cells break ties: a fold's score is a mean over images.
 CELL_WEIGHT = 0.5
 SWAP_PASSES = 10
@@ -85,7 +85,7 @@ def _features(dataset: Dataset, members: list[list[str]], folds: int) -> NDArray
     Where a type has fewer groups than there are folds, its own balance cannot be had: the share of
     all images is a further column then.
     """
-    kinds = {name: dataset.cell_type(name) or NO_TYPE for name in dataset.ids}
+    kinds = {name: dataset.cell_type(name) or NO_CELLS for name in dataset.ids}
     names = sorted(set(kinds.values()))
     counts = np.zeros((len(members), 2, len(names)))
     for row, group in enumerate(members):
@@ -155,7 +155,7 @@ def fold_table(dataset: Dataset, fold: Mapping[str, int]) -> dict[str, list[tupl
     folds = max(fold.values(), default=-1) + 1
     table: dict[str, NDArray[np.int64]] = {}
     for name, own in fold.items():
-        rows = table.setdefault(dataset.cell_type(name) or NO_TYPE, np.zeros((folds, 2), np.int64))
+        rows = table.setdefault(dataset.cell_type(name) or NO_CELLS, np.zeros((folds, 2), np.int64))
         rows[own] += 1, len(dataset.read_instances(name))
     return {kind: [(int(a), int(b)) for a, b in table[kind]] for kind in sorted(table)}
 

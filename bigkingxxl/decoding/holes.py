@@ -86,9 +86,6 @@ def enclosed(label_map: LabelMap, label: int | None = None) -> Gaps:
         is_open |= lines[beside] != line[gap] + step
         is_open |= (gaps.start < low[beside]) | (gaps.stop > high[beside])
     start, stop = line[gap] * width + gaps.start, line[gap] * width + gaps.stop
-    below = np.searchsorted(stop, start + width, side="right")
-    meets = np.maximum(np.searchsorted(start, stop + width, side="left") - below, 0)
-    ends = (np.repeat(np.arange(len(gap)), meets), rle.expand(below, meets))
-    part = rle.connected(len(gap), *ends)
+    part = rle.connected(len(gap), *rle.adjacent(start, stop, width))
     leads_out = np.bincount(part[is_open], minlength=len(gap)) > 0
     return gaps.chosen(~leads_out[part])

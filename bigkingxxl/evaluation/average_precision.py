@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.ranking import AREAS, Ranked, curves, places, ranked
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import masks_of
 from bigkingxxl.overlaps import Overlaps, overlaps
 
@@ -31,7 +31,6 @@ LAYOUT: tuple[tuple[str, int | None, str], ...] = (
     *(("AP", None, area) for area in AREAS[1:]),
     *(("AR", None, area) for area in AREAS),
 )
-ANY_TYPE = ("cell",)
 NO_OVERLAPS = Overlaps(*(np.zeros(0, np.int64) for _ in range(3)))
 
 
@@ -159,7 +158,7 @@ def table_of(
         truth, masks: of each image; pairs: the overlaps of each image that has masks.
     """
     names = told_types(truth, masks)
-    counted = names or ANY_TYPE
+    counted = names or (UNTYPED,)
     parts = []
     for image_id, cells in truth.items():
         found = masks.get(image_id, Instances.empty(cells.size))

@@ -20,7 +20,7 @@ from bigkingxxl.data.layouts.run import cells_now, run_images
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import CocoSet, read_coco, read_results
 from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
 from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
@@ -143,7 +143,7 @@ def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
     if layout is None:
         cells = {name: label_instances(path) for name, path in read_label_folder(folder).items()}
         sizes = {image_id: found.size for image_id, found in cells.items()}
-        return Truth(folder, tuple(cells), ("cell",), cells.__getitem__, sizes)
+        return Truth(folder, tuple(cells), (UNTYPED,), cells.__getitem__, sizes)
     files = annotation_files(folder) if layout == "coco" else []
     if len(files) == 1:
         return _coco_truth(files[0], skip_bad)

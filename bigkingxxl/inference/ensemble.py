@@ -28,10 +28,10 @@ from bigkingxxl.images import ImageSource, PartOfImage, busy_windows
 from bigkingxxl.inference.fusion import checked_weights, fuse
 from bigkingxxl.inference.predictor import ImageContext, Predictor, image_context_of, predict_in
 from bigkingxxl.inference.selection import image_type, select
+from bigkingxxl.instances import UNTYPED
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 
-UNTYPED = ("cell",)
 SAMPLE_SIDE = 1024  # of the windows of a large image that vote for its type
 
 
@@ -46,7 +46,7 @@ class Member:
     """
 
     predictor: Predictor
-    type_names: tuple[str, ...] = UNTYPED
+    type_names: tuple[str, ...] = (UNTYPED,)
     points: OperatingPoints = field(default_factory=OperatingPoints)
     weight: float = 1.0
 
@@ -155,7 +155,8 @@ class Ensemble:
 
     def _only_type(self, member: Member) -> str | None:
         """The type of a model that knows one of several."""
-        is_one = len(member.type_names) == 1 < len(self.type_names) and member.type_names != UNTYPED
+        is_one = len(member.type_names) == 1 < len(self.type_names)
+        is_one &= member.type_names != (UNTYPED,)
         return member.type_names[0] if is_one else None
 
     def _knows_all(self, member: Member) -> bool:
@@ -227,7 +228,7 @@ def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     Raises:
         InputError: they cannot be joined; the module says which can.
     """
-    typed = [names for names in sets if names not in ((), UNTYPED)]
+    typed = [names for names in sets if names not in ((), (UNTYPED,))]
     every = {name for names in typed for name in names}
     whole = [names for names in typed if set(names) == every]
     if any(len(names) > 1 and set(names) != every for names in typed):
@@ -237,5 +238,5 @@ def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
             "or one type a model"
         )
     if not typed:
-        return UNTYPED
+        return (UNTYPED,)
     return whole[0] if whole else tuple(sorted(every))

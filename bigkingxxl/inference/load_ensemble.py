@@ -9,11 +9,12 @@ from typing import Any
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.ensemble import UNTYPED, Ensemble, Member, joint_types
+from bigkingxxl.inference.ensemble import Ensemble, Member, joint_types
 from bigkingxxl.inference.fusion import checked_weights
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.instances import UNTYPED
 from bigkingxxl.licences import tell_licence
 from bigkingxxl.models import ModelCard, read_card
 from bigkingxxl.operating_points import OperatingPoints
@@ -56,7 +57,7 @@ def load_ensemble(
     types = joint_types([each.type_names for each in cards])
     members: list[Member] = []
     for path, own, weight in zip(paths, cards, chosen, strict=True):
-        if cell_type is not None and not {cell_type, *UNTYPED} & {*own.type_names}:
+        if cell_type is not None and not {cell_type, UNTYPED} & {*own.type_names}:
             continue
         predictor = _load(path, own, types, device, changes or {}, scale, cell_type, tile)
         members.append(Member(predictor, own.type_names, own.operating_points, weight))
@@ -126,7 +127,7 @@ def _load(
     predictor, _ = load_predictor(
         path, device, settings=settings, scale=scale, cell_type=own_type, tile=tile
     )
-    if is_one and len(types) > 1 and card.type_names != UNTYPED:
+    if is_one and len(types) > 1 and card.type_names != (UNTYPED,):
         predictor.estimate = False
     tell_licence(card.licence)
     return predictor

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.overlaps import collisions, iou_among, iou_pairs
 from bigkingxxl.settings import nearest
@@ -79,7 +79,7 @@ def vote(
     Raises:
         InputError: a cell type the candidates do not know.
     """
-    count, names = len(candidates), candidates.type_names or ("cell",)
+    count, names = len(candidates), candidates.type_names or (UNTYPED,)
     if cell_type is not None:
         if cell_type not in names:
             raise InputError(f"no cell type '{cell_type}' in this model{nearest(cell_type, names)}")
@@ -127,7 +127,7 @@ def _parameter_values(
     candidates: Candidates, points: OperatingPoints, types: NDArray[np.int16], parameter: str
 ) -> NDArray[np.float64]:
     """float64[N]: a parameter's value for each candidate's type."""
-    names = candidates.type_names or ("cell",)
+    names = candidates.type_names or (UNTYPED,)
     values = [getattr(points.of(name).select, parameter) for name in names]
     return np.array(values, np.float64)[types]
 
@@ -150,7 +150,7 @@ def masks_above(
     return Instances(
         np.concatenate(runs), rle.split_points(np.concatenate(counts)), candidates.size,
         np.zeros(count, np.int16) if types is None else types,
-        candidates.type_names or ("cell",), candidates.score,
+        candidates.type_names or (UNTYPED,), candidates.score,
     )  # fmt: skip
 
 

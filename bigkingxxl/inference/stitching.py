@@ -13,7 +13,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
 from bigkingxxl.inference.selection import masks_above, not_suppressed, soft_areas
 from bigkingxxl.instances import Instances
-from bigkingxxl.overlaps import iou_pairs, overlaps
+from bigkingxxl.overlaps import connected_runs, iou_pairs, overlaps
 
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
@@ -143,17 +143,8 @@ def _one_to_one(one: Int64, two: Int64, likeness: NDArray[np.float64]) -> Int64:
 
 def connected_parts(cells: Instances) -> tuple[Instances, Int64]:
     """The connected parts (by the sides of pixels) of all cells, and the cell of each."""
-    height, width = cells.size
-    owner = cells.run_owner
-    line = (owner * (height + 1) + cells.runs[:, 0]) * (width + 1)
-    start, stop = line + cells.runs[:, 1], line + cells.runs[:, 2]
-    # Runs are sorted by cell, row and column: those below a run are a stretch of the next row's.
-    low = np.searchsorted(stop, start + width + 1, side="right")
-    high = np.searchsorted(start, stop + width + 1, side="left")
-    below = np.maximum(high - low, 0)
-    ends = (np.repeat(np.arange(len(owner)), below), rle.expand(low, below))
-    firsts, part = np.unique(rle.connected(len(owner), *ends), return_inverse=True)
-    return Instances.from_runs(cells.runs, part, len(firsts), cells.size), owner[firsts]
+    firsts, part = np.unique(connected_runs(cells), return_inverse=True)
+    return Instances.from_runs(cells.runs, part, len(firsts), cells.size), cells.run_owner[firsts]
 
 
 def _merged(candidates: Candidates, group: Int64) -> tuple[Candidates, Int64]:

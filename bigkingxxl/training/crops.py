@@ -31,7 +31,7 @@ from bigkingxxl.widths import cell_widths
 CACHE_BYTES = 2_000_000_000
 FEW_CELLS = 5  # an image with so many is half as large as its own cells say, half as its set's
 Measure = Callable[[Instances], NDArray[np.float32]]
-UNTYPED = -1  # the type of cells that are of none of the method's types
+NO_INDEX = -1  # the type of cells that are of none of the method's types
 
 
 class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
@@ -166,7 +166,7 @@ def annotated_pixels(
     source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
     places = {name: place for place, name in enumerate(type_names)}
-    order = np.array([places.get(name, UNTYPED) for name in cells.type_names], np.int16)
+    order = np.array([places.get(name, NO_INDEX) for name in cells.type_names], np.int16)
     planes = cells.planes()
     pixels = AnnotatedPixels(
         # Half precision is finer than any camera's noise, and more images stay in memory.

@@ -10,7 +10,7 @@ import torch
 
 from bigkingxxl.files import file_hash
 from bigkingxxl.images import Normalisation
-from bigkingxxl.inference.ensemble import UNTYPED
+from bigkingxxl.instances import UNTYPED
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, PredictionSettings, save_model
 from bigkingxxl.networks.cellpose_files import CellposeFile, load_library, read_cellpose
@@ -36,7 +36,7 @@ def import_cellpose(start: str, out: Path, *, types: Sequence[str] = ()) -> Impo
     """
     file = read_cellpose(start)
     settings = {"network": file.kind}
-    method = make_method("cellpose", settings, unique(tuple(types)) or UNTYPED)
+    method = make_method("cellpose", settings, unique(tuple(types)) or (UNTYPED,))
     with torch.random.fork_rng(devices=()):
         network: Any = method.build()
     load_library(network.library, file)

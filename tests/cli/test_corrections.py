@@ -190,7 +190,7 @@ def test_a_cell_corrected_in_the_runs_own_folder(work: Path, name: str) -> None:
     assert "1 of 2 images" in data.notes[0]
     if name in ("labels", "cellpose"):  # no format of types: those of the cells that were found
         kept = {after.type_names[kind] for kind in after.cell_type}
-        assert kept <= {*types, "unknown"}
+        assert kept <= {*types, ""}
     scores = evaluated(work / "cells", work / "cells")
     assert scores["competition_map"] == 1
     run("data", "convert", work / "cells", work / "again", "--format", "kaggle", "--quiet")

@@ -8,7 +8,8 @@ from pathlib import Path
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.layouts.tree import files_in, is_image_name
 from bigkingxxl.errors import BigKingXXLError, FormatError
-from bigkingxxl.io.annotations.kaggle import SUBMISSION_COLUMNS, UNNAMED_TYPE, read_submission
+from bigkingxxl.instances import UNTYPED
+from bigkingxxl.io.annotations.kaggle import SUBMISSION_COLUMNS, read_submission
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.io.tables.csv_table import BadRows, read_table
 
@@ -55,7 +56,7 @@ def open_submission(path: Path, *, skip_bad: bool = False) -> Dataset:
         layout="submission",
         root=path,
         ids=tuple(paths),
-        type_names=(UNNAMED_TYPE,),
+        type_names=(UNTYPED,),
         paths=paths,
         read_instances=cells.__getitem__,
         skipped=tuple(bad.messages),

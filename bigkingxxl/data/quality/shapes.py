@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.instances import Instances
+from bigkingxxl.overlaps import adjacent_runs
 
 Int64 = NDArray[np.int64]
 
@@ -49,17 +50,10 @@ def measure_shapes(instances: Instances) -> Shapes:
     Runs are nodes of a graph, joined where runs of neighbouring rows touch. As it is planar and
     each of its faces is a hole, holes = parts - runs + joins (Euler).
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     owner, count = instances.run_owner, len(instances)
-    upper, lower = _joins(instances)
-    shape = (len(owner), len(owner))
-    graph = coo_matrix((np.ones(len(upper), bool), (upper, lower)), shape=shape)
-    parts_in_all, part = connected_components(graph, directed=False)
-    part_owner = np.zeros(parts_in_all, np.int64)
-    part_owner[part] = owner
-    parts = np.bincount(part_owner, minlength=count)
+    upper, lower = adjacent_runs(instances, corners=True)
+    first = np.unique(rle.connected(len(owner), upper, lower))
+    parts = np.bincount(owner[first], minlength=count)
     runs = np.bincount(owner, minlength=count)
     joins = np.bincount(owner[upper], minlength=count)
     start, stop = instances.runs[:, 1].astype(np.int64), instances.runs[:, 2].astype(np.int64)
@@ -68,19 +62,6 @@ def measure_shapes(instances: Instances) -> Shapes:
     area = instances.areas()
     holes = parts - runs + joins
     return Shapes(area, 2 * runs + 2 * (area - inside), parts, holes, _filled(instances, holes))
-
-
-def _joins(instances: Instances) -> tuple[Int64, Int64]:
-    """Pairs of runs of one cell in neighbouring rows that touch, corners included."""
-    height, width = instances.size
-    row, start, stop = instances.runs.astype(np.int64).T
-    # One number line for all rows of all cells, with gaps that no run reaches across.
-    line = (instances.run_owner * (height + 1) + row) * (width + 2)
-    below = line + width + 2
-    first = np.searchsorted(line + stop, below + start, side="left")
-    last = np.searchsorted(line + start, below + stop, side="right")
-    touching = np.maximum(last - first, 0)
-    return np.repeat(np.arange(len(row)), touching), rle.expand(first, touching)
 
 
 def _filled(instances: Instances, holes: Int64) -> Int64:

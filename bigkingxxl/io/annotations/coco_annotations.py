@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import write_json
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco_segments import (
     FEWEST_POINTS,
     SegmentError,
@@ -381,4 +381,4 @@ def _common_types(parts: Any) -> tuple[str, ...]:
     kinds = {part.type_names for part in parts}
     if len(kinds) > 1:
         raise ValueError(f"images with different cell types cannot share a file: {sorted(kinds)}")
-    return next(iter(kinds), ("cell",))
+    return next(iter(kinds), (UNTYPED,))

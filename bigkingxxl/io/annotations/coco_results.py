@@ -17,7 +17,7 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import whole_file
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco_annotations import CocoSet, Size
 from bigkingxxl.io.annotations.coco_segments import (
     SegmentError,
@@ -28,7 +28,6 @@ from bigkingxxl.io.annotations.coco_segments import (
 )
 
 HALF = 128  # the first value of a soft mask that is nearer to certain than to impossible
-UNTYPED = ("cell",)
 LARGEST_CATEGORY = int(np.iinfo(np.int16).max)
 
 
@@ -40,7 +39,7 @@ def masks_of(candidates: Candidates) -> Instances:
     owner, row, col = candidates.pixels()
     sure = candidates.probability >= HALF
     kinds = candidates.type_probability
-    names = UNTYPED if kinds is None else candidates.type_names
+    names = (UNTYPED,) if kinds is None else candidates.type_names
     return with_pixels(
         Instances.from_pixels(
             owner[sure],
@@ -86,10 +85,10 @@ def _results(image_id: str, masks: Instances, coco: CocoSet | None) -> Iterator[
     masks = with_pixels(masks)
     # The shortest text that gives the same float32 back.
     scores = [float(str(score)) for score in np.asarray(masks.score, np.float32)]
-    names = [name or UNTYPED[0] for name in masks.type_names]
+    names = [name or UNTYPED for name in masks.type_names]
     numbers = {name: place for place, name in enumerate(names, start=1)}
     if coco is not None:
-        numbers = {UNTYPED[0]: coco.category_ids[0]}
+        numbers = {UNTYPED: coco.category_ids[0]}
         numbers |= dict(zip(coco.type_names, coco.category_ids, strict=True))
     for (segment, box, _, kind), score in zip(segments_of(masks), scores, strict=True):
         name = names[kind]
@@ -269,5 +268,5 @@ def _numbered_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str,
         name = result.get("category_name")
         names.setdefault(number, name if isinstance(name, str) and name else f"type {number}")
     if not names:
-        return UNTYPED
+        return (UNTYPED,)
     return tuple(names.get(n, f"type {n}") for n in range(1, max(names) + 1))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.errors import FormatError
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.kaggle_numbers import numbers_of, read_numbers
 from bigkingxxl.io.annotations.limits import LONGEST_SIDE, MOST_ROWS, check_claimed_size
 from bigkingxxl.io.tables.csv_table import BadRows, CsvTable, read_table, write_table
@@ -24,7 +24,6 @@ Int64 = NDArray[np.int64]
 Size = tuple[int, int]
 ANNOTATION_COLUMNS = ("id", "annotation", "width", "height", "cell_type")
 SUBMISSION_COLUMNS = ("id", "predicted")
-UNNAMED_TYPE = "cell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +142,7 @@ def _table(
     return KaggleTable(
         path=path,
         ids=tuple(rows),
-        type_names=tuple(named) or (UNNAMED_TYPE,),
+        type_names=tuple(named) or (UNTYPED,),
         sizes={image_id: sizes[row] for image_id, row in first.items()},
         lines={image_id: table.lines[row] for image_id, row in first.items()},
         extra={
@@ -285,7 +284,7 @@ def read_submission(
         bad.add(table.lines[row], problems[row])
     types = np.zeros(len(table), np.int16)
     return {
-        image_id: texts.instances(rows, sizes[image_id], types[rows], (UNNAMED_TYPE,))
+        image_id: texts.instances(rows, sizes[image_id], types[rows], (UNTYPED,))
         for image_id, rows in _by_image(ids, np.flatnonzero(known)).items()
     }
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import write_json
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco_segments import read_json
-from bigkingxxl.io.annotations.outline_cells import UNTYPED, NoAreaError
+from bigkingxxl.io.annotations.outline_cells import NoAreaError
 from bigkingxxl.io.annotations.outlines import filled, outlines
 
 VERSION = "5.4.1"  # of labelme, the first whose shapes are those written here

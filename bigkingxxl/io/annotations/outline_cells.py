@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.outlines import filled
-
-UNTYPED = "cell"
 
 
 class NoAreaError(ValueError):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.instances import Instances
+from bigkingxxl.overlaps import connected_runs
 
 Int64 = NDArray[np.int64]
 Ring = NDArray[np.int32]
@@ -79,7 +80,7 @@ def outlines(instances: Instances) -> list[list[Polygon]]:
     cell = corners.cell[first]
     part = np.zeros(len(first), np.int64)
     if (np.bincount(cell[~is_hole], minlength=len(instances))[cell[is_hole]] > 1).any():
-        part = _parts(instances)[corners.run[first]]
+        part = connected_runs(instances)[corners.run[first]]
     rings = np.split(points.astype(np.int32), starts[1:])
     for index in np.lexsort((is_hole, part, cell)).tolist():
         if is_hole[index]:
@@ -160,19 +161,6 @@ def _doubled_areas(points: Int64, starts: Int64) -> Int64:
     after[ends] = starts
     cross = points[:, 0] * points[after, 1] - points[after, 0] * points[:, 1]
     return np.add.reduceat(cross, starts)
-
-
-def _parts(instances: Instances) -> Int64:
-    """int64[R]: the 4-connected part that each run belongs to."""
-    height, width = instances.size
-    row, start, stop = instances.runs.astype(np.int64).T
-    line = (instances.run_owner * (height + 1) + row) * (width + 1)
-    below = line + width + 1
-    low = np.searchsorted(line + stop, below + start, side="right")
-    high = np.searchsorted(line + start, below + stop, side="left")
-    touching = np.maximum(high - low, 0)
-    pairs = (np.repeat(np.arange(len(row)), touching), rle.expand(low, touching))
-    return rle.connected(len(row), *pairs)
 
 
 def filled(

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import whole_file
-from bigkingxxl.instances import Instances, PixelSize
+from bigkingxxl.instances import NO_TYPE, Instances, PixelSize
 from bigkingxxl.overlaps import iou_pairs
 
 SAME_CELL = 0.5  # IoU from which a corrected cell is the one that was found
-UNKNOWN_TYPE = "unknown"
 FORMAT = "bigkingxxl-cells-1"
 EXTRA = "extra_"
 
@@ -101,7 +100,7 @@ def corrected_cells(
 
     A cell whose pixels are those of a found one has its score and type; one that overlaps a found
     one by an IoU of a half has its type. Others have the type that all found cells share, else
-    'unknown'. Their score is NaN.
+    `NO_TYPE`. Their score is NaN.
 
     Args:
         labels: int32[H, W], 0 is background; found: cells of the same image, or None.
@@ -110,7 +109,7 @@ def corrected_cells(
     numbers = labels.ravel()[_first_pixels(cells)].astype(np.int64)
     count = len(cells)
     score = np.full(count, np.nan, np.float32)
-    names: tuple[str, ...] = (UNKNOWN_TYPE,)
+    names: tuple[str, ...] = (NO_TYPE,)
     kinds = np.zeros(count, np.int16)
     if found is not None and found.size == cells.size:
         names, kinds = found.type_names, np.full(count, -1, np.int16)
@@ -131,16 +130,16 @@ def corrected_cells(
 def _others_named(
     names: tuple[str, ...], kinds: NDArray[np.int16], found: Instances
 ) -> tuple[tuple[str, ...], NDArray[np.int16]]:
-    """Types of cells that nobody found: -1 becomes the one that is shared, else 'unknown'."""
+    """Types of cells that nobody found: -1 becomes the one that is shared, else `NO_TYPE`."""
     new = kinds < 0
     if not new.any():
         return names, kinds
     shared = np.unique(found.cell_type)
     if len(shared) == 1 or len(names) == 1:
         return names, np.where(new, shared[0] if len(shared) else 0, kinds).astype(np.int16)
-    if UNKNOWN_TYPE not in names:
-        names = (*names, UNKNOWN_TYPE)
-    return names, np.where(new, names.index(UNKNOWN_TYPE), kinds).astype(np.int16)
+    if NO_TYPE not in names:
+        names = (*names, NO_TYPE)
+    return names, np.where(new, names.index(NO_TYPE), kinds).astype(np.int16)
 
 
 def _first_pixels(cells: Instances) -> NDArray[np.int64]:

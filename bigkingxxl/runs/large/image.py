@@ -32,7 +32,7 @@ from bigkingxxl.files import make_folder, write_text
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.judgement import Judgement
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.large.block import (
@@ -432,7 +432,7 @@ class _Finish:
         damage = self._damage()
         told = [*warnings, *remarks, *([damage] if damage else [])]
         areas, kinds, scores = list[Any](), list[Any](), list[Any]()
-        names: tuple[str, ...] = ("cell",)
+        names: tuple[str, ...] = (UNTYPED,)
         for cells in self.large.all_cells():
             areas.append(cells.areas())
             kinds.append(cells.cell_type)

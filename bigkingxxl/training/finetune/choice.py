@@ -14,7 +14,7 @@ from bigkingxxl.evaluation.prediction_cache import PredictionCache
 from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.instances import Instances
+from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.training.finetune.prediction_caches import HeldOutCache, SizedCache
@@ -22,7 +22,6 @@ from bigkingxxl.training.finetune.units import Units
 from bigkingxxl.widths import typical_size
 
 STEPS_PER_OCTAVE = 16  # of diameters that are tried
-ANY = "any"  # the type of all images where types are not told apart
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Truth:
         own = {each: data.cell_type(each) for each in ids}
         shown = {name for name in own.values() if name is not None}
         self.is_typed = len(type_names) > 1 and bool(shown) and shown <= set(type_names)
-        self.types = own if self.is_typed else dict.fromkeys(ids, ANY)
+        self.types = own if self.is_typed else dict.fromkeys(ids, UNTYPED)
 
     def sizes(self, ids: Iterable[str], *, by_width: bool) -> list[float]:
         """The median size of each unit's cells in pixels; units without cells are left out."""

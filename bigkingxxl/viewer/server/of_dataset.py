@@ -10,7 +10,7 @@ import numpy as np
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.dataset import open_dataset
-from bigkingxxl.instances import NO_TYPE
+from bigkingxxl.instances import NO_TYPE, UNTYPED
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.viewer.server.pixels import ShownImage
@@ -32,7 +32,7 @@ class DatasetWorkspace(Workspace):
     @property
     def type_names(self) -> tuple[str, ...]:
         """Those of the data set, where they say anything."""
-        return tuple(name for name in self.dataset.type_names if name not in (NO_TYPE, "cell"))
+        return tuple(name for name in self.dataset.type_names if name not in (NO_TYPE, UNTYPED))
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class DatasetWorkspace(Workspace):
         if image.name in self._bare:
             return Start.empty(self.open(image).size)
         cells = self.dataset.instances(image.name)
-        if set(cells.type_names) == {"cell"}:  # a layout without types calls them so
+        if set(cells.type_names) == {UNTYPED}:  # a layout without types calls them so
             cells = replace(cells, type_names=(NO_TYPE,))
         ignored = self.dataset.ignored(image.name)
         reviewed = np.ones(cells.size, bool) if ignored is None else ~ignored
