@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bigkingxxl.cells import Cells
 from bigkingxxl.errors import InputError
-from bigkingxxl.found import Cells
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import PixelSize
 from bigkingxxl.runs.reader import open_run

@@ -160,7 +160,7 @@ class Candidates:
         """All candidates of several sets over the same image.
 
         Parts that know types must name the same ones; where some abstain, all abstain. The first
-        part's relative size and cell diameter hold.
+        part's scale ratio and cell diameter hold.
         """
         first = parts[0]
         types = [part.type_probability for part in parts if part.type_probability is not None]

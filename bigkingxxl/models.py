@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class PredictionSettings(Settings):
-    """How a trained model looks at an image.
+    """How a trained model reads an image.
 
     Attributes:
         scale: network pixels a pixel of the training images.
@@ -97,14 +97,14 @@ class ModelCard(Settings):
 
     Attributes:
         method, settings: which network; type_names: the cell types, in order.
-        normalisation, prediction, operating_points: how it looks and decides.
+        normalisation, prediction, operating_points: how it reads images and selects cells.
         calibration: makes of a candidate's score the IoU that is to be expected; None: it stays.
         quality: foretells an image's segmentation accuracy; None: nobody does.
         pixel_size_um: micrometres a pixel of the training images, or None where unknown.
         median_diameter: of the training cells, in their pixels (of a disc of the median area).
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
             the median diameter of an image's cells; empty where unknown.
-        appearance: by name, the range of each statistic of how training images look; see
+        image_statistics: by name, the range of each statistic of the training images; see
             `bigkingxxl.inference.domain.image_statistics`; empty where unknown.
         trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
         scores: by name, as measured; provenance: date, command, versions, seed.
@@ -124,12 +124,23 @@ class ModelCard(Settings):
     pixel_size_um: tuple[Positive, Positive] | None = None
     median_diameter: Positive | None = None
     image_diameters: dict[str, Diameters] = Field(default_factory=dict)
-    appearance: dict[str, Annotated[Range, AfterValidator(rising)]] = Field(default_factory=dict)
+    image_statistics: dict[str, Annotated[Range, AfterValidator(rising)]] = Field(
+        default_factory=dict
+    )
     trained_on: tuple[str, ...] = ()
     selected_on: tuple[str, ...] = ()
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_appearance(cls, values: Any) -> Any:
+        """Earlier models say `appearance` for `image_statistics`."""
+        if not isinstance(values, Mapping) or "appearance" not in values:
+            return values
+        known = {key: value for key, value in values.items() if key != "appearance"}
+        return {"image_statistics": values["appearance"], **known}
 
 
 @dataclass(frozen=True, eq=False)

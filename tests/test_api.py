@@ -114,8 +114,14 @@ class Sized(Squares):
 
 @pytest.fixture
 def sized() -> LoadedModel:
-    card = ModelCard(method="none", settings={}, type_names=("cell",), median_diameter=16.0,
-                     pixel_size_um=(0.5, 0.5), appearance={"coarse": (0.0, 0.01)})  # fmt: skip
+    card = ModelCard(
+        method="none",
+        settings={},
+        type_names=("cell",),
+        median_diameter=16.0,
+        pixel_size_um=(0.5, 0.5),
+        image_statistics={"coarse": (0.0, 0.01)},
+    )
     return LoadedModel(card, Sized(), Selection(OperatingPoints()))
 
 

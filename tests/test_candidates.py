@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +256,18 @@ def filled() -> Candidates:
     crops = [np.arange(20, dtype=np.uint8).reshape(4, 5)] * 3
     boxes = np.array([[0, 0, 4, 5], [1, 1, 5, 6], [6, 3, 10, 8]])
     return Candidates.from_crops((12, 12), boxes, crops, np.array([0.1, 0.5, 0.9]))
+
+
+def test_files_of_earlier_versions_name_the_scale_ratio_otherwise(tmp_path: Path) -> None:
+    path, older = tmp_path / "found.npz", tmp_path / "older.npz"
+    replace(filled(), scale_ratio=1.75).save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    header["relative_size"] = header.pop("scale_ratio")
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(older, **arrays)
+    assert Candidates.load(older).scale_ratio == 1.75
 
 
 def test_a_damaged_file_is_never_taken_for_other_candidates(tmp_path: Path) -> None:

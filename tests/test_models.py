@@ -69,6 +69,13 @@ def test_the_same_model_is_the_same_bytes(model: Path, tmp_path: Path) -> None:
     assert len(model_hash(model)) == 12
 
 
+def test_a_card_may_name_its_statistics_as_earlier_versions_did() -> None:
+    card = small_card(NAMES, image_statistics={"fine": (0.2, 0.5)})
+    stored = card.model_dump(mode="json")
+    stored["appearance"] = stored.pop("image_statistics")
+    assert type(card).model_validate(stored) == card
+
+
 def test_operating_points_are_replaced_and_nothing_else(model: Path, tmp_path: Path) -> None:
     points = OperatingPoints(
         by_type={"cort": OperatingPoint(select=SelectionParameters(nms_iou=0.25))},
@@ -206,7 +213,7 @@ def card_with(**changes: Any) -> dict[str, str]:
         (card_with(median_diameter=0), "'median_diameter' is 0"),
         (card_with(pixel_size_um=[float("nan"), 1]), "'pixel_size_um.0' is nan"),
         (card_with(image_diameters={"a": [5, 2]}), "lower value first"),
-        (card_with(appearance={"fine": [0, float("inf")]}), "inf"),
+        (card_with(image_statistics={"fine": [0, float("inf")]}), "inf"),
         (card_with(normalisation={"limit": float("inf")}), "'normalisation.limit' is inf"),
         (card_with(prediction={"tile": 10**12}), "'prediction.tile'"),
         (card_with(prediction={"scale": 1e300}), "'prediction.scale'"),

@@ -28,7 +28,7 @@ from bigkingxxl.files import write_json
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.domain.contrast_polarity import is_inverted, may_be_inverted
 from bigkingxxl.inference.domain.domain_check import warnings_for
-from bigkingxxl.inference.domain.image_statistics import appearance
+from bigkingxxl.inference.domain.image_statistics import image_statistics
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
@@ -89,10 +89,10 @@ def looked_at(
     doubtful, maybe, turned, warned = [], [], [], {}
     for source in track(list(sources), label="looking"):
         found = predictor.candidates(source)
-        looks = appearance(source, card.normalisation)
-        if not is_plausible(found, looks, predictor.training):
+        statistics = image_statistics(source, card.normalisation)
+        if not is_plausible(found, statistics, predictor.training):
             doubtful.append(source.name)
-        if may_be_inverted(looks, card.appearance):
+        if may_be_inverted(statistics, card.image_statistics):
             maybe.append(source.name)
             if is_inverted(predictor.predict_window, source, card.normalisation, 1.0):
                 turned.append(source.name)
@@ -126,7 +126,7 @@ def inverted(
             predictor.estimate = way == "automatic"
             candidates = predictor.candidates(image)
             cells[image_id] = select(candidates, card.operating_points)
-        skewness[image_id] = appearance(negative, predictor.normalisation)["skewness"]
+        skewness[image_id] = image_statistics(negative, predictor.normalisation)["skewness"]
     scores = {way: competition_map(truth, cells, types) for way, cells in found.items()}
     return {
         "images": len(ids),

@@ -132,11 +132,11 @@ def stages(
         source = open_image(path)
         _ = source.statistics
     with timed(times, "size"):
-        relative = predictor.image_context(source)["scale_ratio"]
+        ratio = predictor.image_context(source)["scale_ratio"]
     with timed(times, "network"):
-        maps = predictor.maps(source, relative=relative)
+        maps = predictor.maps(source, ratio=ratio)
     with timed(times, "decode"):
-        candidates = predictor.decode(maps, source.shape, relative)
+        candidates = predictor.decode(maps, source.shape, ratio)
     with timed(times, "select"):
         cells = selection.instances(candidates, source.pixel_size_um)
     with timed(times, "judge"):

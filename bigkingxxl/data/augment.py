@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.data.augment_settings import AugmentSettings
-from bigkingxxl.data.light import Light
+from bigkingxxl.data.intensity import IntensityChange
 from bigkingxxl.geometry import Affine, resize, scaled_size
 
 Float32 = NDArray[np.float32]
@@ -119,7 +119,7 @@ def random_view(
     planes = planes[[0, *(i for i in range(1, len(planes)) if planes[i].any())]]
     if ignored is not None:
         ignored = view.warp_labels(ignored[None].astype(np.uint8), size)[0] > 0
-    light = Light.drawn(settings, rng)
+    light = IntensityChange.drawn(settings, rng)
     unlit = view.warp(image.astype(np.float32, copy=False), size)
     lit = light.apply(unlit, rng)
     width = None if source.width is None else source.width * np.float32(zoom)

@@ -15,9 +15,9 @@ from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import plane_flows
 from bigkingxxl.decoding.losses import binary_cross_entropy, dice, gaps, known_mean
 from bigkingxxl.decoding.scores import scored_candidates
+from bigkingxxl.distributed_sums import over_devices
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.settings import Settings
-from bigkingxxl.whole_batch import over_devices
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bigkingxxl.whole_batch import over_devices
+from bigkingxxl.distributed_sums import over_devices
 
 if TYPE_CHECKING:
     from torch import Tensor

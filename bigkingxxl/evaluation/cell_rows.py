@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.evaluation.kinds import kinds_of
+from bigkingxxl.evaluation.error_kinds import kinds_of
 from bigkingxxl.evaluation.metrics.boundary import distances_of
 from bigkingxxl.evaluation.metrics.recall_density import neighbours
 from bigkingxxl.evaluation.pairing import ImagePair, centres

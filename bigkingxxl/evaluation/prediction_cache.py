@@ -91,8 +91,8 @@ class MapCache:
         maps = self.maps(image_id, self.predictor.zoom(source, parameters))
         if maps.size == 0:
             return Candidates.empty(source.shape, self.predictor.representation.type_names)
-        relative = self.predictor.scale_ratio(source)
-        return self.predictor.decode(maps, source.shape, relative, parameters)
+        ratio = self.predictor.scale_ratio(source)
+        return self.predictor.decode(maps, source.shape, ratio, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
         """See `PredictionCache.voted_type`: the maps vote, as in `DensePredictor`."""

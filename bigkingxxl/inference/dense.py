@@ -72,9 +72,9 @@ class DensePredictor(NetworkPredictor):
         self.type_names = self.representation.type_names
 
     def predict_window(
-        self, source: ImageSource, window: Window, relative: float, cell_type: str | None = None
+        self, source: ImageSource, window: Window, ratio: float, cell_type: str | None = None
     ) -> Candidates:
-        """The candidates of a window, in its frame, as at a relative size.
+        """The candidates of a window, in its frame, as at a scale ratio.
 
         Where the type that it shows is to be seen larger or smaller, it is looked at once more.
 
@@ -84,13 +84,13 @@ class DensePredictor(NetworkPredictor):
         looked: list[Float32] = []
 
         def vote() -> Float32 | None:
-            looked.append(self.maps(source, window, relative))
+            looked.append(self.maps(source, window, ratio))
             return self.representation.type_weights(looked[0])
 
         parameters = self._parameters(vote, cell_type)
         zoom = self.zoom(source, parameters)
-        maps = looked[0] if looked and zoom == 1 else self.maps(source, window, relative, zoom)
-        return self.decode(maps, window.size, relative, parameters)
+        maps = looked[0] if looked and zoom == 1 else self.maps(source, window, ratio, zoom)
+        return self.decode(maps, window.size, ratio, parameters)
 
     @property
     def measures_size(self) -> bool:
@@ -114,24 +114,22 @@ class DensePredictor(NetworkPredictor):
     def predict_image(
         self,
         source: ImageSource,
-        relative: float,
+        ratio: float,
         cell_type: str | None = None,
         *,
         is_part: bool = False,
     ) -> Candidates:
         """See `NetworkPredictor.predict_image`."""
-        blocks = self._blocks(source, relative, is_part=is_part)
+        blocks = self._blocks(source, ratio, is_part=is_part)
         if len(blocks) == 1:
-            return self.predict_window(source, blocks[0], relative, cell_type)
-        parameters = self._parameters(
-            lambda: self._spread_type_weights(source, relative), cell_type
-        )
+            return self.predict_window(source, blocks[0], ratio, cell_type)
+        parameters = self._parameters(lambda: self._spread_type_weights(source, ratio), cell_type)
         zoom = self.zoom(source, parameters)
         parts = [
-            self.decode(self.maps(source, block, relative, zoom), block.size, relative, parameters)
+            self.decode(self.maps(source, block, ratio, zoom), block.size, ratio, parameters)
             for block in blocks
         ]
-        return replace(stitch(parts, blocks, source.shape), scale_ratio=relative)
+        return replace(stitch(parts, blocks, source.shape), scale_ratio=ratio)
 
     def zoom(self, source: ImageSource, parameters: Mapping[str, Any]) -> float:
         """How many times larger these parameters show the image; 1 where a user gives the size."""
@@ -143,29 +141,29 @@ class DensePredictor(NetworkPredictor):
         self,
         maps: Float32,
         size: tuple[int, int],
-        relative: float = 1.0,
+        ratio: float = 1.0,
         parameters: Mapping[str, Any] | None = None,
     ) -> Candidates:
         """The candidates in maps of an image of `size`, in its frame.
 
         Args:
             maps: float32[K, h, w] as `maps` makes them.
-            relative: pixels of training that an image pixel is long.
+            ratio: pixels of training that an image pixel is long.
             parameters: by default those of the type that the maps vote for.
         """
         if parameters is None:
             parameters = self._parameters(lambda: self.representation.type_weights(maps))
         # Parameters count pixels of training; these maps have more or fewer of them.
-        zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / relative
+        zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / ratio
         own = self.representation.parameters_at(without_zoom(parameters), zoom)
         found = self.representation.decode(maps, own)
-        return self.scored(replace(found.resize(size), scale_ratio=relative))
+        return self.scored(replace(found.resize(size), scale_ratio=ratio))
 
     def maps(
         self,
         source: ImageSource,
         window: Window | None = None,
-        relative: float | None = None,
+        ratio: float | None = None,
         zoom: float = 1.0,
     ) -> Float32:
         """float32[K, h, w] maps of a window (default: the image), in the frame they are decoded in.
@@ -175,14 +173,14 @@ class DensePredictor(NetworkPredictor):
         that of training for smaller cells.
 
         Args:
-            relative: pixels of training that an image pixel is long; by default what is known.
+            ratio: pixels of training that an image pixel is long; by default what is known.
             zoom: the network sees it so many times larger; what comes back is not.
         """
         window = whole(source.shape) if window is None else window
-        relative = self.scale_ratio(source) if relative is None else relative
-        scale = self.settings.scale * relative * zoom
+        ratio = self.scale_ratio(source) if ratio is None else ratio
+        scale = self.settings.scale * ratio * zoom
         total = self._augmented_maps(source, window, scale)
-        decoded = max(relative, 1.0) * self.settings.decode_scale
+        decoded = max(ratio, 1.0) * self.settings.decode_scale
         return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
 
     def _augmented_maps(self, source: ImageSource, window: Window, scale: float) -> Float32:
@@ -208,12 +206,10 @@ class DensePredictor(NetworkPredictor):
         """float32[K, h, w]: the maps of a window in the network's own frame."""
         return self._tiled_maps(self._scaled(source, window, scale))
 
-    def _blocks(
-        self, source: ImageSource, relative: float, *, is_part: bool = False
-    ) -> list[Window]:
-        if self.is_one_block(source, relative):
+    def _blocks(self, source: ImageSource, ratio: float, *, is_part: bool = False) -> list[Window]:
+        if self.is_one_block(source, ratio):
             return [whole(source.shape)]
-        side = self.block_side(relative)
+        side = self.block_side(ratio)
         overlap = min(BLOCK_OVERLAP, side // 4)
         sides = (side, side)
         if is_part:  # which is little larger than a block: four whole ones would cover it thrice
@@ -222,9 +218,9 @@ class DensePredictor(NetworkPredictor):
         found = tiles(source.shape, sides, overlap)
         return [window.clipped(source.shape) for window in found]
 
-    def voted_type(self, source: ImageSource, relative: float) -> str | None:
+    def voted_type(self, source: ImageSource, ratio: float) -> str | None:
         """See `NetworkPredictor.voted_type`."""
-        return self._type(lambda: self._spread_type_weights(source, relative))
+        return self._type(lambda: self._spread_type_weights(source, ratio))
 
     def _parameters(
         self, type_weights: Callable[[], Float32 | None], cell_type: str | None = None
@@ -239,18 +235,16 @@ class DensePredictor(NetworkPredictor):
         weights = type_weights()
         return None if weights is None else self.representation.type_names[int(weights.argmax())]
 
-    def _spread_type_weights(self, source: ImageSource, relative: float) -> Float32 | None:
+    def _spread_type_weights(self, source: ImageSource, ratio: float) -> Float32 | None:
         """float32[T]: the sum over windows of a tile's size, spread evenly over a large image."""
-        side = max(int(self.tile / (self.settings.scale * relative)), 1)
+        side = max(int(self.tile / (self.settings.scale * ratio)), 1)
         starts = []
         for length in source.shape:
             first = tile_starts(length, min(side, length), 0)
             starts.append(first[:: -(-len(first) // VOTING_WINDOWS)])
         windows = [Window(r, c, r + side, c + side) for r in starts[0] for c in starts[1]]
         found = [
-            self.representation.type_weights(
-                self.maps(source, window.clipped(source.shape), relative)
-            )
+            self.representation.type_weights(self.maps(source, window.clipped(source.shape), ratio))
             for window in windows
         ]
         known = [weights for weights in found if weights is not None]

@@ -109,7 +109,7 @@ class DetectorPredictor(NetworkPredictor):
     def predict_image(
         self,
         source: ImageSource,
-        relative: float,
+        ratio: float,
         cell_type: str | None = None,  # noqa: ARG002
         *,
         is_part: bool = False,
@@ -118,25 +118,25 @@ class DetectorPredictor(NetworkPredictor):
 
         Of the parts of an image one warning is enough.
         """
-        found = self.predict_window(source, whole(source.shape), relative)
+        found = self.predict_window(source, whole(source.shape), ratio)
         return self._warned(source, found, once=True) if is_part else found
 
-    def predict_window(self, source: ImageSource, window: Window, relative: float) -> Candidates:
+    def predict_window(self, source: ImageSource, window: Window, ratio: float) -> Candidates:
         """See `NetworkPredictor.predict_window`."""
         looks, fullest = [], 0
         for zoom in zooms(self.settings.tta):
-            found, most = self._predict_at(source, window, relative * zoom)
-            looks.append(replace(found, scale_ratio=relative))
+            found, most = self._predict_at(source, window, ratio * zoom)
+            looks.append(replace(found, scale_ratio=ratio))
             fullest = max(fullest, most)
         result = self.scored(fuse(looks))
         self._fullest[result] = fullest
         return result
 
     def _predict_at(
-        self, source: ImageSource, window: Window, relative: float
+        self, source: ImageSource, window: Window, ratio: float
     ) -> tuple[Candidates, int]:
         """What is seen at one size under all flips and turns, and the most in any tile."""
-        layout = self.layout(window.size, relative)
+        layout = self.layout(window.size, ratio)
         looks: list[list[Candidates]] = [[] for _ in layout.windows]
         fullest, views = 0, symmetries(self.settings.tta)
         # Of a batch all tiles are of one shape: those that lie on their side come by themselves.
@@ -151,10 +151,10 @@ class DetectorPredictor(NetworkPredictor):
                     looks[job.number].append(upright.resize(layout.windows[job.number].size))
         return stitch([fuse(each) for each in looks], layout.windows, window.size), fullest
 
-    def layout(self, size: tuple[int, int], relative: float) -> Layout:
-        """How a region of `size` image pixels is cut at a relative size."""
-        scale = self.settings.scale * relative
-        largest = min(max(int(self.tile / scale), 1), self.block_side(relative))
+    def layout(self, size: tuple[int, int], ratio: float) -> Layout:
+        """How a region of `size` image pixels is cut at a scale ratio."""
+        scale = self.settings.scale * ratio
+        largest = min(max(int(self.tile / scale), 1), self.block_side(ratio))
         overlap = min(ceil(self.overlap / scale), largest // 2)
         needed = [even_tile(length, largest, overlap) for length in size]
         rows, cols = (

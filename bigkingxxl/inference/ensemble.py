@@ -54,7 +54,7 @@ class Member:
 class Ensemble:
     """Several models as a `Predictor`; the module says how they are joined.
 
-    The relative size of what is found is that of the first model, or of the first of the voted
+    The scale ratio of what is found is that of the first model, or of the first of the voted
     type, as are the operating points that it is to be selected with.
 
     Args:

@@ -43,7 +43,7 @@ def fuse(parts: Sequence[Candidates], weights: Sequence[float] | None = None) ->
 
     Args:
         parts: of each model over the same image, in its frame. Those that know types know the same
-            ones, in any order; the first one's order and the first part's relative size hold.
+            ones, in any order; the first one's order and the first part's scale ratio hold.
         weights: of each model, above 0; by default all alike.
     Raises:
         InputError: weights that are not as many as the parts or not above 0, or other cell types.

@@ -148,7 +148,7 @@ def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
         type_names=types,
         operating_points=joint_points(cards, types).model_dump(),
         image_diameters=_widest([card.image_diameters for card in cards]),
-        appearance=_widest([card.appearance for card in cards]),
+        image_statistics=_widest([card.image_statistics for card in cards]),
         quality=None,
         trained_on=_each_once(card.trained_on for card in cards),
         selected_on=_each_once(card.selected_on for card in cards),

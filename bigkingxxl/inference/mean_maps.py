@@ -48,15 +48,15 @@ class MeanMaps(DensePredictor):
         self,
         source: ImageSource,
         window: Window | None = None,
-        relative: float | None = None,
+        ratio: float | None = None,
         zoom: float = 1.0,
     ) -> Float32:
         """See `DensePredictor.maps`; in the frame of the first model's."""
-        relative = self.scale_ratio(source) if relative is None else relative
+        ratio = self.scale_ratio(source) if ratio is None else ratio
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
-        total: Float32 = share[0] * super().maps(source, window, relative, zoom)
+        total: Float32 = share[0] * super().maps(source, window, ratio, zoom)
         for other, weight in zip(self.others, share[1:], strict=True):
-            seen = other.maps(source, window, relative, zoom)
+            seen = other.maps(source, window, ratio, zoom)
             total += weight * resize(seen, (total.shape[1], total.shape[2]))
         return total
 

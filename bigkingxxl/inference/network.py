@@ -14,7 +14,7 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, multiple
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.domain.contrast_polarity import Negative, is_inverted, may_be_inverted
-from bigkingxxl.inference.domain.image_statistics import appearance
+from bigkingxxl.inference.domain.image_statistics import image_statistics
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.inference.size.size_estimate import (
     estimate_size,
@@ -86,19 +86,19 @@ class NetworkPredictor(ABC):
     def predict_image(
         self,
         source: ImageSource,
-        relative: float,
+        ratio: float,
         cell_type: str | None = None,
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """The candidates of an image whose pixels are `relative` training pixels long.
+        """The candidates of an image whose pixels are `ratio` training pixels long.
 
         Args:
             cell_type: whose decoding parameters are taken; by default as is known, or seen.
             is_part: the image is a part of a larger one, which is seen in pieces as small as do.
         """
 
-    def voted_type(self, source: ImageSource, relative: float) -> str | None:  # noqa: ARG002
+    def voted_type(self, source: ImageSource, ratio: float) -> str | None:  # noqa: ARG002
         """The type whose decoding parameters an image needs, where its own maps vote for one."""
         return None
 
@@ -107,8 +107,8 @@ class NetworkPredictor(ABC):
         return candidates if self.calibration is None else self.calibration.scored(candidates)
 
     @abstractmethod
-    def predict_window(self, source: ImageSource, window: Window, relative: float) -> Candidates:
-        """The candidates of a window, in its frame, as at a relative size."""
+    def predict_window(self, source: ImageSource, window: Window, ratio: float) -> Candidates:
+        """The candidates of a window, in its frame, as at a scale ratio."""
 
     def candidates(self, source: ImageSource) -> Candidates:
         """See `Predictor.candidates`; a blank image has none.
@@ -122,28 +122,28 @@ class NetworkPredictor(ABC):
             return found
         return replace(found, cell_diameter=self.diameter_taken(source, found.scale_ratio))
 
-    def diameter_taken(self, source: ImageSource, relative: float) -> float | None:
-        """The diameter of cells, in pixels of an image, for which it was seen at a relative size.
+    def diameter_taken(self, source: ImageSource, ratio: float) -> float | None:
+        """The diameter of cells, in pixels of an image, for which it was seen at a scale ratio.
 
         None where neither the user nor the model knows any.
         """
         if source.cell_diameter is not None and self.scale is None:
             return source.cell_diameter
         training = self.training.median_diameter
-        return None if training is None else training / relative
+        return None if training is None else training / ratio
 
     def _found(self, source: ImageSource) -> Candidates:
         self._check_channels(source)
-        relative = self.scale_ratio(source)
-        check_size(source, relative, self.settings.scale * relative)
+        ratio = self.scale_ratio(source)
+        check_size(source, ratio, self.settings.scale * ratio)
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         if self.estimate and self.measures_size:
-            relative, diameter = self._measured_size(source)
-            return replace(self.predict_image(source, relative), cell_diameter=diameter)
-        if self.estimate and (self.training.diameters or self.training.appearance):
+            ratio, diameter = self._measured_size(source)
+            return replace(self.predict_image(source, ratio), cell_diameter=diameter)
+        if self.estimate and (self.training.diameters or self.training.image_statistics):
             return self._judged(source)
-        return self.predict_image(source, relative)
+        return self.predict_image(source, ratio)
 
     def image_context(self, source: ImageSource) -> ImageContext:
         """See `PartwisePredictor.image_context`: scale, contrast polarity, type of a large image.
@@ -152,27 +152,25 @@ class NetworkPredictor(ABC):
             ImageError: as in `candidates`, but for the size of the image.
         """
         self._check_channels(source)
-        relative = self.scale_ratio(source)
-        check_scale(source, self.settings.scale * relative)
+        ratio = self.scale_ratio(source)
+        check_scale(source, self.settings.scale * ratio)
         if source.statistics.is_blank:
-            return {"scale_ratio": relative, "is_negative": False, "cell_type": None}
+            return {"scale_ratio": ratio, "is_negative": False, "cell_type": None}
         turned, diameter = False, None
         if self.estimate and self.measures_size:
-            relative, diameter = self._measured_size(source)
-        elif self.estimate and (self.training.diameters or self.training.appearance):
-            looks = appearance(source, self.normalisation, relative)
-            turned = self._is_turned(source, looks)
+            ratio, diameter = self._measured_size(source)
+        elif self.estimate and (self.training.diameters or self.training.image_statistics):
+            statistics = image_statistics(source, self.normalisation, ratio)
+            turned = self._is_turned(source, statistics)
             if self.training.diameters and self.is_unknown(source):
                 upright = _negative(source) if turned else source
-                sizes = sizes_in_question(looks, self.training)
-                relative = estimate_size(
-                    self.predict_window, upright, self.normalisation, None, sizes
-                )
+                sizes = sizes_in_question(statistics, self.training)
+                ratio = estimate_size(self.predict_window, upright, self.normalisation, None, sizes)
         upright = _negative(source) if turned else source
         return {
-            "scale_ratio": relative, "is_negative": turned,
-            "cell_type": self.voted_type(upright, relative),
-            "cell_diameter": diameter or self.diameter_taken(source, relative),
+            "scale_ratio": ratio, "is_negative": turned,
+            "cell_type": self.voted_type(upright, ratio),
+            "cell_diameter": diameter or self.diameter_taken(source, ratio),
         }  # fmt: skip
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
@@ -200,7 +198,7 @@ class NetworkPredictor(ABC):
         return None
 
     def _measured_size(self, source: ImageSource) -> tuple[float, float | None]:
-        """The relative size: what is known, else what the network tells, else that of training.
+        """The scale ratio: what is known, else what the network tells, else that of training.
 
         With it comes the diameter of the cells in the image's pixels, where anybody knows it.
         Of a given diameter the network tells how closely cells of their shape are to be looked at.
@@ -213,12 +211,12 @@ class NetworkPredictor(ABC):
         measured = self.measured_size(source)
         if measured is None:
             return known, self.diameter_taken(source, known)
-        relative = training / measured.width
+        ratio = training / measured.width
         if source.cell_diameter is not None:
-            relative *= measured.diameter / source.cell_diameter
+            ratio *= measured.diameter / source.cell_diameter
         low, high = (limit / self.settings.scale for limit in SCALES)
         diameter = source.cell_diameter or measured.diameter
-        return float(np.clip(relative, low, high)), diameter
+        return float(np.clip(ratio, low, high)), diameter
 
     def is_unknown(self, source: ImageSource) -> bool:
         """True where no scale is given and nothing says how large the image shows its cells."""
@@ -235,35 +233,33 @@ class NetworkPredictor(ABC):
         """Network pixels per image pixel, as these candidates of the image were seen."""
         return self.settings.scale * candidates.scale_ratio
 
-    def block_side(self, relative: float) -> int:
+    def block_side(self, ratio: float) -> int:
         """Side of the blocks, in image pixels, that an image larger than one is taken in."""
-        enlarged = max(self.settings.scale * relative, 1.0)
+        enlarged = max(self.settings.scale * ratio, 1.0)
         return max(int(self.block_pixels**0.5 / enlarged), 16)
 
-    def is_one_block(self, source: ImageSource, relative: float) -> bool:
+    def is_one_block(self, source: ImageSource, ratio: float) -> bool:
         """Whether an image is small enough to be looked at as a whole."""
-        return source.shape[0] * source.shape[1] <= self.block_side(relative) ** 2
+        return source.shape[0] * source.shape[1] <= self.block_side(ratio) ** 2
 
     def _judged(self, source: ImageSource) -> Candidates:
         """The candidates where size and sense of brightness are judged by what is seen."""
-        looks = appearance(source, self.normalisation, self.scale_ratio(source))
-        source = Negative(source) if self._is_turned(source, looks) else source
+        statistics = image_statistics(source, self.normalisation, self.scale_ratio(source))
+        source = Negative(source) if self._is_turned(source, statistics) else source
         if not self.training.diameters or not self.is_unknown(source):
             return self.predict_image(source, self.scale_ratio(source))
         first = self.predict_image(source, 1.0) if self.is_one_block(source, 1.0) else None
-        if first is not None and is_plausible(first, looks, self.training):
+        if first is not None and is_plausible(first, statistics, self.training):
             return first
-        sizes = sizes_in_question(looks, self.training)
-        relative = estimate_size(self.predict_window, source, self.normalisation, first, sizes)
-        return (
-            first if first is not None and relative == 1 else self.predict_image(source, relative)
-        )
+        sizes = sizes_in_question(statistics, self.training)
+        ratio = estimate_size(self.predict_window, source, self.normalisation, first, sizes)
+        return first if first is not None and ratio == 1 else self.predict_image(source, ratio)
 
-    def _is_turned(self, source: ImageSource, looks: Mapping[str, float]) -> bool:
+    def _is_turned(self, source: ImageSource, statistics: Mapping[str, float]) -> bool:
         """Whether bright and dark are exchanged."""
-        relative = self.scale_ratio(source)
-        return may_be_inverted(looks, self.training.appearance) and is_inverted(
-            self.predict_window, source, self.normalisation, relative
+        ratio = self.scale_ratio(source)
+        return may_be_inverted(statistics, self.training.image_statistics) and is_inverted(
+            self.predict_window, source, self.normalisation, ratio
         )
 
     def _check_channels(self, source: ImageSource) -> None:

@@ -34,7 +34,7 @@ def select(
     A pixel is cell where the soft mask lies above the mask threshold; a candidate stays where its
     score is the score threshold or more, its area the minimum or more (before and after painting)
     and its IoU with a surer one no more than the NMS limit. Of overlapping cells the surer shows.
-    The minimum area counts pixels of training, so that it follows the candidates' relative size.
+    The minimum area counts pixels of training, so that it follows the candidates' scale ratio.
 
     Args:
         cell_type: the image's type where it is known; else it is voted by the candidates.

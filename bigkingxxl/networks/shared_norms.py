@@ -10,7 +10,7 @@ from typing import Any
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from bigkingxxl.whole_batch import over_devices
+from bigkingxxl.distributed_sums import over_devices
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):

@@ -53,26 +53,26 @@ class Selection:
             return cells
         return cells.take(inside_border(cells))
 
-    def minimum_areas(self, cells: Instances, relative: float) -> NDArray[np.float64]:
+    def minimum_areas(self, cells: Instances, ratio: float) -> NDArray[np.float64]:
         """float64[N]: the area in pixels of the image below which each of some cells is dropped."""
-        points = self._points(relative)
-        areas = [points.of(name).select.minimum_area / relative**2 for name in cells.type_names]
+        points = self._points(ratio)
+        areas = [points.of(name).select.minimum_area / ratio**2 for name in cells.type_names]
         return np.maximum(np.array(areas, np.float64), 1)[cells.cell_type]
 
-    def _points(self, relative: float) -> OperatingPoints:
+    def _points(self, ratio: float) -> OperatingPoints:
         """The operating points, changed as is asked for."""
         if self.min_score is None and self.min_area is None:
             return self.points
-        return self.points.each(lambda point: self._changed(point, relative))
+        return self.points.each(lambda point: self._changed(point, ratio))
 
-    def _changed(self, point: OperatingPoint, relative: float) -> OperatingPoint:
+    def _changed(self, point: OperatingPoint, ratio: float) -> OperatingPoint:
         changes = {}
         if self.min_score is not None:
             changes["score_threshold"] = self.min_score
         if self.min_area is not None:
             # Areas are whole numbers; halfway between two, rounding decides nothing.
             least = max(math.ceil(self.min_area) - 0.5, 0.0)
-            changes["minimum_area"] = least * relative**2
+            changes["minimum_area"] = least * ratio**2
         return point.changed(select=point.select.changed(**changes).model_dump())
 
 

@@ -7,15 +7,24 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from bigkingxxl.data.dataset import Dataset, fingerprint
 from bigkingxxl.data.joined import JoinedDataset, without_set
+from bigkingxxl.geometry import disc_diameter
+from bigkingxxl.images import Normalisation
+from bigkingxxl.inference.domain.image_statistics import image_statistics, ranges
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.images import RunImages
-from bigkingxxl.training.ranges import appearance_ranges, image_diameters
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import Start, cell_sizes
+
+FEWEST = 20  # images that tell a range
+LOOKED_AT = 200  # more tell hardly more
+SPAN = (5, 95)  # percentiles: some images hold one odd cell
+Ranges = dict[str, tuple[float, float]]
 
 
 def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
@@ -51,7 +60,7 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
         pixel_size_um=recipe.pixel_size_um or source.pixel_size_um,
         median_diameter=diameter,
         image_diameters={} if one_size else image_diameters(data, images.training),
-        appearance=appearance_ranges(data, images.training, recipe.normalisation),
+        image_statistics=statistic_ranges(data, images.training, recipe.normalisation),
         trained_on=together(own_ids(data, images.training), *(base.trained_on for base in bases)),
         selected_on=together(
             own_ids(data, images.shown) if images.chooses else (),
@@ -73,3 +82,34 @@ def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
 def together(*parts: Sequence[str]) -> tuple[str, ...]:
     """All of them, each once, in order."""
     return tuple(dict.fromkeys(chain.from_iterable(parts)))
+
+
+def image_diameters(data: Dataset, ids: Sequence[str]) -> Ranges:
+    """By cell type, the range of the median diameter (px) of an image's cells; {} for few images.
+
+    The diameter of a cell is that of a disc of its area.
+    """
+    if len(ids) < FEWEST:
+        return {}
+    found: dict[str, list[float]] = {}
+    for image_id in ids:
+        cells = data.instances(image_id)
+        diameters = disc_diameter(cells.areas())
+        for kind in np.unique(cells.cell_type).tolist():
+            own = float(np.median(diameters[cells.cell_type == kind]))
+            found.setdefault(data.type_names[kind], []).append(own)
+    spans = {name: np.percentile(values, SPAN) for name, values in sorted(found.items())}
+    return {name: (float(low), float(high)) for name, (low, high) in spans.items()}
+
+
+def statistic_ranges(data: Dataset, ids: Sequence[str], normalisation: Normalisation) -> Ranges:
+    """The range of each statistic of `image_statistics`; {} for few images."""
+    if len(ids) < FEWEST:
+        return {}
+    chosen = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), LOOKED_AT)).astype(int))
+    sources = (data.source(ids[index]) for index in chosen.tolist())
+    return ranges(
+        image_statistics(source, normalisation)
+        for source in sources
+        if not source.statistics.is_blank
+    )

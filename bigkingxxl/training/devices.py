@@ -1,7 +1,7 @@
 """One training on several devices and machines: which process this is, and what all agree on.
 
 Each process learns its part of every batch. Losses are of the whole batch (see
-`bigkingxxl.whole_batch`), batch norms share their statistics, and whatever depends on a
+`bigkingxxl.distributed_sums`), batch norms share their statistics, and whatever depends on a
 clock or a signal is agreed on before each step: the result is that of one device with the same
 batch, but for the order of sums.
 """

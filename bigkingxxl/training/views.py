@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from bigkingxxl.data.augment import random_affine, random_zoom
 from bigkingxxl.data.augment_settings import AugmentSettings
-from bigkingxxl.data.light import Light
+from bigkingxxl.data.intensity import IntensityChange
 from bigkingxxl.geometry import Affine
 from bigkingxxl.training.recipe import Recipe
 
@@ -24,7 +24,7 @@ class View(NamedTuple):
 
     place: int
     affine: Affine
-    light: Light
+    light: IntensityChange
     seed: int
 
 
@@ -35,7 +35,7 @@ class Views:
     Attributes:
         place: int64[B], the image; matrix, offset: float32[B, 2, 2] and [B, 2], source pixels of
             crop pixels as in `Affine`.
-        light: float32[B] by the names of `Light`'s attributes.
+        light: float32[B] by the names of `IntensityChange`'s attributes.
         seed: of the noise of them all.
     """
 
@@ -53,7 +53,7 @@ class Views:
             torch.tensor([each.place for each in views]),
             torch.tensor([each.affine.matrix for each in views], dtype=torch.float32),
             torch.tensor([each.affine.offset for each in views], dtype=torch.float32),
-            {field.name: light[:, i] for i, field in enumerate(fields(Light))},
+            {field.name: light[:, i] for i, field in enumerate(fields(IntensityChange))},
             views[0].seed,
         )
 
@@ -98,4 +98,6 @@ class ViewDraws(Dataset[View]):
         image = self.images[place]
         zoom = random_zoom(image.settings, rng)
         affine = random_affine(image.shape, image.boxes, image.settings, rng, zoom)
-        return View(place, affine, Light.drawn(image.settings, rng), int(rng.integers(2**62)))
+        return View(
+            place, affine, IntensityChange.drawn(image.settings, rng), int(rng.integers(2**62))
+        )

@@ -517,7 +517,7 @@ def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: P
 def test_images_unlike_those_of_training_are_counted_in_a_line(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
-    own = save_tiny(tmp_path / "own.safetensors", appearance={"coarse": (0.9, 0.95)})
+    own = save_tiny(tmp_path / "own.safetensors", image_statistics={"coarse": (0.9, 0.95)})
     result = predict(images, "--format", "summary", models=(own,))
     assert result.exit_code == 0, result.output
     (line,) = [line for line in result.stderr.splitlines() if "look unlike" in line]

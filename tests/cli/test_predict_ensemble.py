@@ -165,8 +165,8 @@ def test_weights_decide_and_are_part_of_the_key(predict: Run, tmp_path: Path) ->
     names = ("dark", "bright")
     models = [model_of(tmp_path / f"{k}.onnx", names, scores={"k": k}) for k in range(2)]
     # It decodes its maps at another size, so that cells are fused and not maps.
-    looks = {"scale": 0.05, "tile": 32, "decode_scale": 1.25}
-    blind = model_of(tmp_path / "blind.onnx", names, prediction=looks)
+    statistics = {"scale": 0.05, "tile": 32, "decode_scale": 1.25}
+    blind = model_of(tmp_path / "blind.onnx", names, prediction=statistics)
     assert predict(models[:1]).exit_code == 0
     one = seen(tmp_path / "out", "light")
     for weights, share in (((), 0.5), ((3, 1), 0.75)):
@@ -250,11 +250,11 @@ def test_the_joint_card_tells_of_all_models(tmp_path: Path) -> None:
              "type_vote": "cell"}  # fmt: skip
     models = [
         model_of(tmp_path / "1.onnx", ("bright",), operating_points=tuned, trained_on=["p"],
-                 image_diameters={"bright": (8, 12)}, appearance={"fine": (0.2, 0.3)}),
+                 image_diameters={"bright": (8, 12)}, image_statistics={"fine": (0.2, 0.3)}),
         model_of(tmp_path / "2.onnx", ("dark",), 33, trained_on=["p", "q"], selected_on=["r"],
-                 image_diameters={"dark": (20, 30)}, appearance={"fine": (0.25, 0.5)}),
+                 image_diameters={"dark": (20, 30)}, image_statistics={"fine": (0.25, 0.5)}),
         model_of(tmp_path / "3.onnx", ("dark",), 99, image_diameters={"dark": (18, 22)},
-                 appearance={"fine": (0.3, 0.4)}),
+                 image_statistics={"fine": (0.3, 0.4)}),
     ]  # fmt: skip
     predictor, card = load_ensemble(models)
     assert isinstance(predictor, Ensemble)
@@ -265,7 +265,7 @@ def test_the_joint_card_tells_of_all_models(tmp_path: Path) -> None:
     assert (points.type_vote, points.tuned_on) == ("cell", ("x", "y"))
     assert (card.trained_on, card.selected_on) == (("p", "q"), ("r",))
     assert card.image_diameters == {"bright": (8, 12), "dark": (18, 30)}
-    assert card.appearance == {"fine": (0.2, 0.5)}
+    assert card.image_statistics == {"fine": (0.2, 0.5)}
     # A model of one type would take other cells for its own at another size: it estimates none.
     assert not any(each.predictor.estimate for each in predictor.members)  # type: ignore[attr-defined]
     unknown = model_of(tmp_path / "4.onnx", ("dark",))

@@ -95,9 +95,9 @@ def test_an_onnx_file_that_is_cut_off(image: Path, model: Path, kept: float) -> 
 def test_an_operator_that_the_runtime_does_not_know(image: Path, tmp_path: Path) -> None:
     graph = tiny_graph()
     graph.node[2].op_type = "Foretell"
-    strange = save_tiny_onnx(tmp_path / "strange.onnx", graph)
-    sentence = refused(image, strange)
-    assert str(strange) in sentence
+    outside_ranges = save_tiny_onnx(tmp_path / "outside_ranges.onnx", graph)
+    sentence = refused(image, outside_ranges)
+    assert str(outside_ranges) in sentence
     assert "Foretell" in sentence
 
 

@@ -195,7 +195,7 @@ def field_of(name: str) -> LabelMap:
 
 @pytest.mark.parametrize(
     ("name", "scale", "stride"),
-    [(name, *looks) for name in FIELDS for looks in ((1.0, 1), (2.0, 32))]
+    [(name, *statistics) for name in FIELDS for statistics in ((1.0, 1), (2.0, 32))]
     + [("dense", 2.85, 32), ("rods", 2.85, 1)],
 )
 def test_every_cell_comes_back_once(name: str, scale: float, stride: int) -> None:

@@ -12,15 +12,14 @@ import torch
 
 from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset, open_dataset
-from bigkingxxl.data.light import Light
+from bigkingxxl.data.intensity import IntensityChange
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.geometry import Affine
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.training.crops import CropDataset, MixedCrops
-from bigkingxxl.training.device_images import DeviceImages
-from bigkingxxl.training.device_light import blurred, in_light
+from bigkingxxl.training.device_images import DeviceImages, blurred, with_changed_intensities
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
 from bigkingxxl.training.views import View, ViewDraws, Views
@@ -95,7 +94,7 @@ def _whole_cells(cells: np.ndarray) -> list[np.ndarray]:
 def test_flows_are_unit_vectors_that_turn_with_the_view(two_types: Dataset) -> None:
     recipe = compact(size=144, zoom=(1.0, 1.0), stretch=1.0, **DARK)
     pool = DeviceImages.of(crops_of(two_types, recipe))
-    dark = Light()
+    dark = IntensityChange()
     place = max(range(len(pool.viewed)), key=lambda each: len(pool.viewed[each].boxes))
 
     def seen(angle: float, flip: bool) -> torch.Tensor:
@@ -124,7 +123,7 @@ def test_flows_are_unit_vectors_that_turn_with_the_view(two_types: Dataset) -> N
 def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
     recipe = compact(zoom=(1.0, 1.0), **DARK)
     pool = DeviceImages.of(crops_of(two_types, recipe))
-    dark = Light()
+    dark = IntensityChange()
     affine = Affine(((1.0, 0.0), (0.0, 1.0)), (-20.0, 30.0))
     batch = pool.batch(Views.of([View(1, affine, dark, 0)]))
     above, below = batch.images[0, 0, :20], batch.images[0, 0, 21:41].flip(0)
@@ -136,21 +135,21 @@ def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
 def test_light_is_that_of_processes(two_types: Dataset) -> None:
     rng = np.random.default_rng(0)
     settings = AugmentSettings(size=64, noise=0, blur=0.7, invert=0.5, halo=0.8, uneven=1.0)
-    lights = [Light.drawn(settings, rng) for _ in range(8)]
+    lights = [IntensityChange.drawn(settings, rng) for _ in range(8)]
     images = rng.standard_normal((8, 1, 140, 150)).astype(np.float32)
     expected = np.stack(
         [light.apply(image, rng) for light, image in zip(lights, images, strict=True)]
     )
     values = values_of(lights)
-    found = in_light(torch.from_numpy(images), values, 0).numpy()
+    found = with_changed_intensities(torch.from_numpy(images), values, 0).numpy()
     inner = (..., slice(35, -35), slice(35, -35))
     np.testing.assert_allclose(found[inner], expected[inner], atol=2e-2)
     assert any(light.blur > 0 for light in lights)
     assert any(light.halo != 0 for light in lights)
 
 
-def values_of(lights: Sequence[Light]) -> dict[str, torch.Tensor]:
-    names = [field.name for field in fields(Light)]
+def values_of(lights: Sequence[IntensityChange]) -> dict[str, torch.Tensor]:
+    names = [field.name for field in fields(IntensityChange)]
     return {name: torch.tensor([float(getattr(each, name)) for each in lights]) for name in names}
 
 
@@ -165,7 +164,7 @@ def test_sizes_follow_the_zoom(two_types: Dataset) -> None:
 
     def sizes(zoom: float) -> torch.Tensor:
         affine = Affine.around(((row + stop) / 2, (col + end) / 2), (65, 65), zoom=zoom)
-        batch = pool.batch(Views.of([View(place, affine, Light(), 0)]))
+        batch = pool.batch(Views.of([View(place, affine, IntensityChange(), 0)]))
         size: torch.Tensor = batch.targets[0, -1]
         return size[32, 32]
 
@@ -178,11 +177,11 @@ def test_no_blur_leaves_an_image_as_it_is() -> None:
 
 
 def test_noise_is_as_strong_as_drawn_and_comes_again() -> None:
-    light = values_of([Light(), Light(noise=0.3)])
-    noisy = in_light(torch.zeros(2, 1, 64, 64), light, 5)
+    light = values_of([IntensityChange(), IntensityChange(noise=0.3)])
+    noisy = with_changed_intensities(torch.zeros(2, 1, 64, 64), light, 5)
     assert not noisy[0].any()
     assert float(noisy[1].std()) == pytest.approx(0.3, rel=0.05)
-    assert torch.equal(noisy, in_light(torch.zeros(2, 1, 64, 64), light, 5))
+    assert torch.equal(noisy, with_changed_intensities(torch.zeros(2, 1, 64, 64), light, 5))
 
 
 def test_mixed_images_are_drawn_by_their_share(two_types: Dataset, data: Dataset) -> None:

@@ -107,7 +107,7 @@ def test_the_exported_model_sees_the_same(compact_of_sets: tuple[Path, Path]) ->
         assert isinstance(predictor, DensePredictor)
         assert predictor.measures_size
         assert read_card(run / name) == card
-        maps.append(predictor.maps(source, relative=1.0))
+        maps.append(predictor.maps(source, ratio=1.0))
     # Training computes in bfloat16 where it pays, and the exported file rounds to 16 bits.
     np.testing.assert_allclose(maps[0], maps[1], atol=0.05)
 
@@ -134,7 +134,7 @@ def test_a_finished_run_may_be_resumed_and_stays(
     def maps() -> Any:
         predictor, _ = load_predictor(run / "model.onnx", "cpu")
         assert isinstance(predictor, DensePredictor)
-        return predictor.maps(source, relative=1.0)
+        return predictor.maps(source, ratio=1.0)
 
     before = maps()
     (run / "model.onnx").unlink()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
-from bigkingxxl.data.light import Light
+from bigkingxxl.data.intensity import IntensityChange
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError
@@ -27,7 +27,7 @@ from bigkingxxl.training.views import View, Views
 
 NETWORK = {"imagenet": False, "widths": (8, 8, 8, 8)}
 LOOKS = {"scale": 1.0, "tile": 320, "overlap": 16}
-PLAIN = Light()
+PLAIN = IntensityChange()
 SIDE = 160
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.kinds import INEXACT, MERGED, MISSED, SPLIT, SPURIOUS, kinds_of
+from bigkingxxl.evaluation.error_kinds import INEXACT, MERGED, MISSED, SPLIT, SPURIOUS, kinds_of
 from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
 from bigkingxxl.evaluation.pairing import ImagePair
 
@@ -12,7 +12,7 @@ KINDS = (MISSED, SPURIOUS, MERGED, SPLIT, INEXACT)
 
 
 class Errors(Metric):
-    """How many of each kind per 100 annotated cells; see `evaluation.kinds`."""
+    """How many of each kind per 100 annotated cells; see `evaluation.error_kinds`."""
 
     name = "errors"
     title = "kinds of error"

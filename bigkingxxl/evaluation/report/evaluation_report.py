@@ -11,9 +11,9 @@ import numpy as np
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.comparison import Comparison
 from bigkingxxl.evaluation.comparison_table import table_cells
+from bigkingxxl.evaluation.error_kinds import FOUND, INEXACT, MERGED, MISSED, SPLIT, SPURIOUS
 from bigkingxxl.evaluation.evaluation import Evaluation
 from bigkingxxl.evaluation.inputs import Truth
-from bigkingxxl.evaluation.kinds import FOUND, INEXACT, MERGED, MISSED, SPLIT, SPURIOUS
 from bigkingxxl.evaluation.report.gallery import (
     ANNOTATED,
     LONGEST_SIDE,

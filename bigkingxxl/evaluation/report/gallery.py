@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.evaluation.kinds import (
+from bigkingxxl.evaluation.error_kinds import (
     FOUND,
     INEXACT,
     MERGED,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import BigKingXXLError, InputError
-from bigkingxxl.evaluation.kinds import FOUND
+from bigkingxxl.evaluation.error_kinds import FOUND
 from bigkingxxl.evaluation.report.charts import Axis, Chart
 from bigkingxxl.evaluation.report.evaluation_report import (
     MOST_BYTES,

@@ -35,22 +35,24 @@ class Negative(ImageSource):
         return np.negative(self.source.read_raw(window))
 
 
-def may_be_inverted(looks: Mapping[str, float], known: Mapping[str, tuple[float, float]]) -> bool:
+def may_be_inverted(
+    statistics: Mapping[str, float], known: Mapping[str, tuple[float, float]]
+) -> bool:
     """True where the skewness would fit training better with bright and dark exchanged.
 
     Args:
-        looks: of the image, known: of the training images; see `appearance`.
+        statistics: of the image, known: of the training images; see `image_statistics`.
     """
     if "skewness" not in known:
         return False
     low, high = known["skewness"]
     upright, turned = (max(low - value, value - high, 0.0)
-                       for value in (looks["skewness"], -looks["skewness"]))  # fmt: skip
+                       for value in (statistics["skewness"], -statistics["skewness"]))  # fmt: skip
     return turned < upright
 
 
 def is_inverted(
-    look: Look, source: ImageSource, normalisation: Normalisation, relative: float
+    look: Look, source: ImageSource, normalisation: Normalisation, ratio: float
 ) -> bool:
     """True where the network sees clearly more in the image's negative, in the busiest window.
 
@@ -58,12 +60,11 @@ def is_inverted(
     negatives of others.
 
     Args:
-        look: the candidates of a window of an image at a relative size.
+        look: the candidates of a window of an image at a scale ratio.
     """
     middle = busiest(source, normalisation)
-    window = window_around(middle, round(REGION / relative), source)
+    window = window_around(middle, round(REGION / ratio), source)
     upright, turned = (
-        evidence(look(image, window, relative), window, window)
-        for image in (source, Negative(source))
+        evidence(look(image, window, ratio), window, window) for image in (source, Negative(source))
     )
     return turned > CLEARLY * upright + LITTLE

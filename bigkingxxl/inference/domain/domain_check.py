@@ -7,14 +7,14 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.image_statistics import appearance, strange
+from bigkingxxl.inference.domain.image_statistics import image_statistics, outside_ranges
 from bigkingxxl.inference.size.sizing import TrainingImages, training_images
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 
 DIAMETER_MARGIN = 1.5
 FEWEST_CELLS = 5  # whose median says something
-# What is seen where a number of `appearance` lies below its range, and above it.
+# What is seen where a number of `image_statistics` lies below its range, and above it.
 WORDS = {
     "contrast": ("its contrast is weaker", "its contrast is stronger"),
     "skewness": ("its bright parts stand out less", "its bright parts stand out more"),
@@ -40,27 +40,27 @@ def warnings_for(
     """
     if source.statistics.is_blank:
         return []
-    training, relative = training_images(card), candidates.scale_ratio
+    training, ratio = training_images(card), candidates.scale_ratio
     found: list[str] = []
-    looks = appearance(source, card.normalisation, relative)
+    statistics = image_statistics(source, card.normalisation, ratio)
     # Where bright and dark are exchanged, prediction turns them back.
-    turned = {**looks, "skewness": -looks["skewness"]}
-    odd = min((strange(each, card.appearance) for each in (looks, turned)), key=len)
+    turned = {**statistics, "skewness": -statistics["skewness"]}
+    odd = min(
+        (outside_ranges(each, card.image_statistics) for each in (statistics, turned)), key=len
+    )
     if odd:
-        words = [WORDS[name][looks[name] > card.appearance[name][1]] for name in odd]
+        words = [WORDS[name][statistics[name] > card.image_statistics[name][1]] for name in odd]
         found.append(f"it looks unlike the training images: {' and '.join(words)}")
     if card.image_diameters and len(instances) >= FEWEST_CELLS:
-        found += _diameter_warnings(training, instances, relative)
+        found += _diameter_warnings(training, instances, ratio)
     return found
 
 
-def _diameter_warnings(
-    training: TrainingImages, instances: Instances, relative: float
-) -> list[str]:
+def _diameter_warnings(training: TrainingImages, instances: Instances, ratio: float) -> list[str]:
     kinds = np.bincount(instances.cell_type, minlength=len(instances.type_names))
     low, high = training.diameter_range(instances.type_names[int(kinds.argmax())])
     diameter = float(disc_diameter(np.median(instances.areas())))
-    low, high = low / relative, high / relative
+    low, high = low / ratio, high / ratio
     if low / DIAMETER_MARGIN <= diameter <= high * DIAMETER_MARGIN:
         return []
     median = f"its cells have a median diameter of {diameter:.1f} pixels"

@@ -17,10 +17,10 @@ BLOCK = 16  # pixels of training: what is coarser than cells of one type and fin
 MARGIN = 0.25  # of the range over the training images, to each side
 
 
-def appearance(
-    source: ImageSource, normalisation: Normalisation, relative: float = 1.0
+def image_statistics(
+    source: ImageSource, normalisation: Normalisation, ratio: float = 1.0
 ) -> dict[str, float]:
-    """How an image looks, whatever its unit of intensity.
+    """Statistics of an image, whatever its unit of intensity.
 
     `contrast` is the standard deviation after normalisation, `skewness` the third moment (above 0
     where the bright parts stand out). The others are shares of the standard deviation: `grain` the
@@ -28,11 +28,11 @@ def appearance(
     means over 16 x 16 pixels.
 
     Args:
-        relative: pixels of training that an image pixel is long; the image is looked at in them.
+        ratio: pixels of training that an image pixel is long; the image is looked at in them.
     """
     found = [
-        _appearance(normalisation.apply(source.read(window), source.statistics), relative)
-        for window in sample_windows(source.shape, max(int(WINDOW / relative), BLOCK))
+        _of_window(normalisation.apply(source.read(window), source.statistics), ratio)
+        for window in sample_windows(source.shape, max(int(WINDOW / ratio), BLOCK))
     ]
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
@@ -46,7 +46,7 @@ def ranges(found: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float
     }
 
 
-def strange(
+def outside_ranges(
     found: Mapping[str, float], known: Mapping[str, tuple[float, float]], margin: float = MARGIN
 ) -> list[str]:
     """The names of the numbers that lie outside their range, widened by a share of it."""
@@ -70,8 +70,8 @@ def sample_windows(shape: tuple[int, int], side: int) -> list[Window]:
     return [Window(r0, c0, r1, c1) for r0, r1 in starts[0] for c0, c1 in starts[1]]
 
 
-def _appearance(image: Float32, relative: float) -> dict[str, float]:
-    pixels = resize(image, scaled_size(image.shape[1:], relative)) if relative != 1 else image
+def _of_window(image: Float32, ratio: float) -> dict[str, float]:
+    pixels = resize(image, scaled_size(image.shape[1:], ratio)) if ratio != 1 else image
     centred = pixels - pixels.mean(axis=(1, 2), keepdims=True)
     square = centred * centred
     spread = float(np.sqrt(square.mean())) + 1e-6

@@ -14,7 +14,7 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window, disc_diameter, whole
 from bigkingxxl.images import ImageSource, Normalisation
-from bigkingxxl.inference.domain.image_statistics import strange
+from bigkingxxl.inference.domain.image_statistics import outside_ranges
 from bigkingxxl.inference.selection import type_votes
 from bigkingxxl.inference.size.sizing import TrainingImages
 
@@ -32,34 +32,40 @@ SIZE_STATISTICS = ("grain", "fine", "coarse")  # that change with the size of wh
 Look = Callable[[ImageSource, Window, float], Candidates]
 
 
-def is_plausible(found: Candidates, looks: Mapping[str, float], training: TrainingImages) -> bool:
+def is_plausible(
+    found: Candidates, statistics: Mapping[str, float], training: TrainingImages
+) -> bool:
     """True where what was found at the size of training leaves no doubt of it.
 
     That is some cells, of a median diameter that images of their type had in training, in an image
     whose structure is as coarse as theirs.
 
     Args:
-        looks: the image's `appearance`.
+        statistics: the image's `image_statistics`.
     """
     diameter, cell_type = median_diameter(found)
     low, high = training.diameter_range(cell_type)
     if not low / DIAMETER_MARGIN <= diameter <= high * DIAMETER_MARGIN:
         return False
-    known = {name: span for name, span in training.appearance.items() if name in SIZE_STATISTICS}
-    return not strange(looks, known, LOOK_MARGIN)
+    known = {
+        name: span for name, span in training.image_statistics.items() if name in SIZE_STATISTICS
+    }
+    return not outside_ranges(statistics, known, LOOK_MARGIN)
 
 
-def sizes_in_question(looks: Mapping[str, float], training: TrainingImages) -> tuple[float, ...]:
-    """Relative sizes that an image may have: one coarser than those of training is not enlarged.
+def sizes_in_question(
+    statistics: Mapping[str, float], training: TrainingImages
+) -> tuple[float, ...]:
+    """Scale ratios that an image may have: one coarser than those of training is not enlarged.
 
     A network sees cells in the texture of what is enlarged too much, and many.
 
     Args:
-        looks: the image's `appearance`.
+        statistics: the image's `image_statistics`.
     """
-    known = training.appearance
-    coarser = looks["coarse"] > known.get("coarse", (0.0, np.inf))[1]
-    coarser |= looks["fine"] < known.get("fine", (0.0, np.inf))[0]
+    known = training.image_statistics
+    coarser = statistics["coarse"] > known.get("coarse", (0.0, np.inf))[1]
+    coarser |= statistics["fine"] < known.get("fine", (0.0, np.inf))[0]
     return tuple(size for size in LADDER if size < 1 or not coarser)
 
 
@@ -88,24 +94,24 @@ def estimate_size(
     first: Candidates | None,
     sizes: Sequence[float] = LADDER,
 ) -> float:
-    """The relative size at which the network finds the most; 1 where nothing speaks against it.
+    """The scale ratio at which the network finds the most; 1 where nothing speaks against it.
 
     Args:
-        look: the candidates of an image's window at a relative size, in the window's frame.
-        first: those of the whole image at a relative size of 1, where there are any.
+        look: the candidates of an image's window at a scale ratio, in the window's frame.
+        first: those of the whole image at a scale ratio of 1, where there are any.
         sizes: that are tried besides.
     """
     middle = busiest(source, normalisation)
     seen = whole(source.shape) if first is not None else window_around(middle, REGION, source)
     first = look(source, seen, 1.0) if first is None else first
     best, size = float(np.log(BETTER)), 1.0
-    for relative in sizes:
-        window = window_around(middle, round(REGION / relative), source)
+    for ratio in sizes:
+        window = window_around(middle, round(REGION / ratio), source)
         common = _both(window, seen)
-        found = evidence(look(source, window, relative), window, common, FEW if relative < 1 else 0)
+        found = evidence(look(source, window, ratio), window, common, FEW if ratio < 1 else 0)
         gain = float(np.log((found + LITTLE) / (evidence(first, seen, common) + LITTLE)))
         if gain > best:
-            best, size = gain, relative
+            best, size = gain, ratio
     return size
 
 

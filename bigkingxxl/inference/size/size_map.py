@@ -62,7 +62,7 @@ def sizes_of_cells(
         the median over cells of each size.
     """
     readings = [read(maps(source, window, scale), scale, size_maps, unit)
-                for window, scale in looks(source, normalisation)]  # fmt: skip
+                for window, scale in sampled_windows(source, normalisation)]  # fmt: skip
     sizes = np.concatenate([each.log_size for each in readings], axis=1)
     weights = np.concatenate([each.weight for each in readings])
     if len(weights) < FEWEST_PIXELS:
@@ -78,14 +78,16 @@ def weighted_median(values: Float32, weights: Float32) -> float:
     return float(values[order][min(middle, len(values) - 1)])
 
 
-def looks(source: ImageSource, normalisation: Normalisation) -> Iterator[tuple[Window, float]]:
+def sampled_windows(
+    source: ImageSource, normalisation: Normalisation
+) -> Iterator[tuple[Window, float]]:
     """Windows and scales: the whole image, then windows of half the extent and double the scale.
 
     Of a large image the same in windows spread over it: it is neither read nor seen as a whole.
     """
     if source.shape[0] * source.shape[1] > SUBSAMPLE_ABOVE:
         for place in busy_windows(source, SAMPLE_SIDE):
-            for window, scale in looks(PartOfImage(source, place), normalisation):
+            for window, scale in sampled_windows(PartOfImage(source, place), normalisation):
                 row, col = place.row0, place.col0
                 moved = Window(window.row0 + row, window.col0 + col, window.row1 + row,
                                window.col1 + col)  # fmt: skip

@@ -1,6 +1,6 @@
 """How large an image shows its cells: given, stored in the file, or estimated from what is seen.
 
-The relative size of an image is how many pixels of the training images one of its pixels is long:
+The scale ratio of an image is how many pixels of the training images one of its pixels is long:
 2 where the cells are half as large as those the model was trained on.
 """
 
@@ -36,7 +36,8 @@ class TrainingImages:
         pixel_size_um: micrometres (row, column), or None where unknown.
         median_diameter: of all cells, in pixels, or None.
         diameters: by cell type, the range of the median diameters of images that hold it.
-        appearance: the range of each statistic of `bigkingxxl.inference.domain.image_statistics`.
+        image_statistics: the range of each statistic of
+            `bigkingxxl.inference.domain.image_statistics`.
         usual_diameter: of the cells in images about which nothing is said, in their pixels; None:
             they differ.
     """
@@ -44,7 +45,7 @@ class TrainingImages:
     pixel_size_um: PixelSize | None = None
     median_diameter: float | None = None
     diameters: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    appearance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    image_statistics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     usual_diameter: float | None = None
 
     def diameter_range(self, cell_type: str) -> tuple[float, float]:
@@ -57,7 +58,7 @@ class TrainingImages:
 def training_images(card: ModelCard) -> TrainingImages:
     """What a model's card says of them."""
     return TrainingImages(
-        card.pixel_size_um, card.median_diameter, card.image_diameters, card.appearance,
+        card.pixel_size_um, card.median_diameter, card.image_diameters, card.image_statistics,
         card.prediction.diameter,
     )  # fmt: skip
 
@@ -107,9 +108,9 @@ class ScaleHint:
 
     def _check_card(self, card: ModelCard, dashes: str) -> None:
         probe = self.applied_to(ArrayImage(np.zeros((1, 1), np.uint8), "every image"))
-        relative = 1.0 if self.scale is not None else known_size(probe, training_images(card))
-        if relative is not None:
-            check_size(probe, relative, card.prediction.scale * relative)
+        ratio = 1.0 if self.scale is not None else known_size(probe, training_images(card))
+        if ratio is not None:
+            check_size(probe, ratio, card.prediction.scale * ratio)
             if self.pixel_size_um and not self.scale and not self.diameter:
                 self._warn_of_usual(card, dashes)
         elif self.pixel_size_um is not None:
@@ -144,7 +145,7 @@ def scale_ratio(pixel_size: PixelSize, training: PixelSize) -> float:
 
 
 def known_size(source: ImageSource, training: TrainingImages) -> float | None:
-    """The relative size of an image by what is known of it, None where nothing says.
+    """The scale ratio of an image by what is known of it, None where nothing says.
 
     The diameter of its cells comes before that of the images a model is set to, and that before its
     pixel size.
@@ -165,18 +166,18 @@ def known_size(source: ImageSource, training: TrainingImages) -> float | None:
     return scale_ratio(source.pixel_size_um, training.pixel_size_um)
 
 
-def check_size(source: ImageSource, relative: float, scale: float) -> None:
+def check_size(source: ImageSource, ratio: float, scale: float) -> None:
     """Refuse a size that asks for too large or too small an image, before any memory is taken.
 
     Args:
-        relative: pixels of training, scale: pixels of the network, that an image pixel is long.
+        ratio: pixels of training, scale: pixels of the network, that an image pixel is long.
 
     Raises:
         ImageError: beyond 0.01 to 100 network pixels per image pixel, or a thousand million pixels.
     """
     check_scale(source, scale)
-    pixels = source.shape[0] * source.shape[1] * relative**2
-    if relative > 1 and pixels > LARGEST_IMAGE:
+    pixels = source.shape[0] * source.shape[1] * ratio**2
+    if ratio > 1 and pixels > LARGEST_IMAGE:
         raise ImageError(
             f"{source.name}: {_reason(source)} asks for an image of {pixels:,.0f} pixels, more "
             f"than the limit of {LARGEST_IMAGE:,}"

@@ -21,7 +21,7 @@ from bigkingxxl.errors import FormatError, InputError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
-from bigkingxxl.io.annotations.photographs import is_photograph
+from bigkingxxl.io.annotations.grey_pictures import is_photograph
 from bigkingxxl.io.images.folders import (
     all_images_in,
     bases_of,

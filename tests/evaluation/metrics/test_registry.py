@@ -11,7 +11,7 @@ import pytest
 import bigkingxxl as bk
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import coco_table
-from bigkingxxl.evaluation.kinds import kinds_of
+from bigkingxxl.evaluation.error_kinds import kinds_of
 from bigkingxxl.evaluation.metrics.base import Metric
 from bigkingxxl.evaluation.metrics.registry import METRICS, find_metric, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of

@@ -15,8 +15,8 @@ from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
-BRIGHT_CELLS = TrainingImages(appearance={"skewness": (1.0, 8.0)})
-DARK_CELLS = TrainingImages(appearance={"skewness": (-8.0, -1.0)})
+BRIGHT_CELLS = TrainingImages(image_statistics={"skewness": (1.0, 8.0)})
+DARK_CELLS = TrainingImages(image_statistics={"skewness": (-8.0, -1.0)})
 
 
 def picture(cells: float = 200.0) -> ArrayImage:

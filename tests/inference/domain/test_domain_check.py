@@ -9,7 +9,7 @@ import pytest
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.domain.domain_check import warnings_for
-from bigkingxxl.inference.domain.image_statistics import appearance
+from bigkingxxl.inference.domain.image_statistics import image_statistics
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from tests.small_models import small_card
@@ -30,10 +30,8 @@ def squares(side: int, count: int, kind: int = 1) -> Instances:
     return replace(Instances.from_label_map(labels), cell_type=kinds, type_names=("flat", "round"))
 
 
-def told(
-    model: ModelCard, cells: Instances, pixels: Any = PIXELS, relative: float = 1.0
-) -> list[str]:
-    seen = replace(Candidates.empty((120, 160)), scale_ratio=relative)
+def told(model: ModelCard, cells: Instances, pixels: Any = PIXELS, ratio: float = 1.0) -> list[str]:
+    seen = replace(Candidates.empty((120, 160)), scale_ratio=ratio)
     return warnings_for(model, ArrayImage(pixels), seen, cells)
 
 
@@ -43,24 +41,24 @@ def test_a_model_that_knows_nothing_warns_of_nothing() -> None:
 
 def test_looks() -> None:
     model = card()
-    own = appearance(ArrayImage(PIXELS), model.normalisation)
+    own = image_statistics(ArrayImage(PIXELS), model.normalisation)
     known = {name: (value - 0.1, value + 0.1) for name, value in own.items()}
-    assert told(model.changed(appearance=known), squares(9, 6)) == []
+    assert told(model.changed(image_statistics=known), squares(9, 6)) == []
     known["coarse"] = (0.5, 0.9)
-    (sentence,) = told(model.changed(appearance=known), squares(9, 6))
+    (sentence,) = told(model.changed(image_statistics=known), squares(9, 6))
     assert "varies less over long distances" in sentence
     known["coarse"] = (own["coarse"] - 0.6, own["coarse"] - 0.5)
-    (sentence,) = told(model.changed(appearance=known), squares(9, 6))
+    (sentence,) = told(model.changed(image_statistics=known), squares(9, 6))
     assert "varies more over long distances" in sentence
 
 
 def test_blank_images_look_like_nothing() -> None:
-    model = card(appearance={"coarse": (0.5, 0.9)})
+    model = card(image_statistics={"coarse": (0.5, 0.9)})
     assert told(model, squares(9, 0), np.zeros((120, 160))) == []
 
 
 @pytest.mark.parametrize(
-    ("side", "count", "kind", "relative", "odd"),
+    ("side", "count", "kind", "ratio", "odd"),
     [
         # A square of 10 x 10 is as large as a disc of diameter 11.3.
         (10, 8, 1, 1.0, False), (26, 8, 1, 1.0, True), (26, 8, 0, 1.0, False),
@@ -68,7 +66,7 @@ def test_blank_images_look_like_nothing() -> None:
         (5, 8, 1, 1.0, True), (5, 8, 1, 2.0, False),
     ],
 )  # fmt: skip
-def test_diameters(side: int, count: int, kind: int, relative: float, odd: bool) -> None:
+def test_diameters(side: int, count: int, kind: int, ratio: float, odd: bool) -> None:
     model = card(image_diameters={"flat": (24.0, 32.0), "round": (10.0, 14.0)}, median_diameter=12)
-    sentences = told(model, squares(side, count, kind), relative=relative)
+    sentences = told(model, squares(side, count, kind), ratio=ratio)
     assert any("median diameter" in each for each in sentences) == odd

@@ -1,4 +1,4 @@
-"""How an image looks: numbers that know no unit, held against hand-made images."""
+"""Statistics of images: numbers that know no unit, held against hand-made images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.domain.image_statistics import appearance, block_means, ranges, strange
+from bigkingxxl.inference.domain.image_statistics import (
+    block_means,
+    image_statistics,
+    outside_ranges,
+    ranges,
+)
 
 NORMALISATION = Normalisation()
 
@@ -20,15 +25,15 @@ def texture(size: tuple[int, int] = (256, 320)) -> np.ndarray[tuple[int, int], n
 @pytest.mark.parametrize(("factor", "offset"), [(257.0, 0.0), (1 / 255, 0.0), (0.013, 40.0)])
 def test_units_change_nothing(factor: float, offset: float) -> None:
     pixels = texture()
-    expected = appearance(ArrayImage(pixels), NORMALISATION)
-    found = appearance(ArrayImage(pixels * factor + offset), NORMALISATION)
+    expected = image_statistics(ArrayImage(pixels), NORMALISATION)
+    found = image_statistics(ArrayImage(pixels * factor + offset), NORMALISATION)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_exchanging_bright_and_dark_turns_the_skewness() -> None:
     pixels = (texture().astype(np.float64) / 16) ** 3
-    expected = appearance(ArrayImage(pixels), NORMALISATION)
-    found = appearance(ArrayImage(-pixels), NORMALISATION)
+    expected = image_statistics(ArrayImage(pixels), NORMALISATION)
+    found = image_statistics(ArrayImage(-pixels), NORMALISATION)
     assert expected["skewness"] > 0.2
     assert found.pop("skewness") == pytest.approx(-expected.pop("skewness"), rel=1e-3)
     assert found == pytest.approx(expected, rel=1e-3)
@@ -36,9 +41,9 @@ def test_exchanging_bright_and_dark_turns_the_skewness() -> None:
 
 def test_blocks_are_coarse_and_noise_is_fine() -> None:
     rng = np.random.default_rng(0)
-    noise = appearance(ArrayImage(rng.normal(0, 1, (256, 256))), NORMALISATION)
+    noise = image_statistics(ArrayImage(rng.normal(0, 1, (256, 256))), NORMALISATION)
     blocks = np.kron(rng.normal(0, 1, (8, 8)), np.ones((32, 32)))
-    coarse = appearance(ArrayImage(blocks), NORMALISATION)
+    coarse = image_statistics(ArrayImage(blocks), NORMALISATION)
     # The mean over n values of white noise keeps 1 / sqrt(n) of its spread.
     assert noise["coarse"] == pytest.approx(1 / 16, rel=0.2)
     assert noise["fine"] == pytest.approx(np.sqrt(1 - 1 / 16), rel=0.02)
@@ -50,23 +55,25 @@ def test_blocks_are_coarse_and_noise_is_fine() -> None:
 def test_an_enlarged_image_looks_as_before_at_its_size() -> None:
     pixels = texture()
     enlarged = ArrayImage(np.kron(pixels, np.ones((2, 2), np.uint8)))
-    expected = appearance(ArrayImage(pixels), NORMALISATION)
-    assert appearance(enlarged, NORMALISATION, 0.5) == pytest.approx(expected, rel=1e-3)
-    assert appearance(enlarged, NORMALISATION)["grain"] < 0.8 * expected["grain"]
+    expected = image_statistics(ArrayImage(pixels), NORMALISATION)
+    assert image_statistics(enlarged, NORMALISATION, 0.5) == pytest.approx(expected, rel=1e-3)
+    assert image_statistics(enlarged, NORMALISATION)["grain"] < 0.8 * expected["grain"]
 
 
 def test_large_images_are_sampled() -> None:
     pixels = np.tile(texture((512, 512)), (3, 4))
-    found = appearance(ArrayImage(pixels), NORMALISATION)
+    found = image_statistics(ArrayImage(pixels), NORMALISATION)
     assert found == pytest.approx(
-        appearance(ArrayImage(pixels[:512, :512]), NORMALISATION), rel=0.1
+        image_statistics(ArrayImage(pixels[:512, :512]), NORMALISATION), rel=0.1
     )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 16)])
 def test_small_images(size: tuple[int, int]) -> None:
     pixels = np.arange(size[0] * size[1]).reshape(size)
-    assert all(np.isfinite(each) for each in appearance(ArrayImage(pixels), NORMALISATION).values())
+    assert all(
+        np.isfinite(each) for each in image_statistics(ArrayImage(pixels), NORMALISATION).values()
+    )
 
 
 def test_block_means_by_hand() -> None:
@@ -79,9 +86,9 @@ def test_block_means_by_hand() -> None:
 def test_strange_is_outside_the_widened_range(value: float, odd: list[str]) -> None:
     known = ranges([{"a": 1.0}, {"a": 2.0}, {"a": 1.5}])
     assert known == {"a": (1.0, 2.0)}
-    assert strange({"a": value}, known, 0.25) == odd
+    assert outside_ranges({"a": value}, known, 0.25) == odd
 
 
 def test_nothing_known_is_nothing_strange() -> None:
     assert ranges([]) == {}
-    assert strange({"a": 1.0}, {}) == []
+    assert outside_ranges({"a": 1.0}, {}) == []

@@ -18,7 +18,7 @@ def foretelling(base: float) -> ModelCard:
     quality = ExpectedQuality(
         terms={"hits": Term(centre=0.0, spread=1.0, weight=0.0)}, base=base, low=0.2
     )
-    return small_card(("cell",), quality=quality, appearance={"coarse": (0.8, 0.9)})
+    return small_card(("cell",), quality=quality, image_statistics={"coarse": (0.8, 0.9)})
 
 
 def test_what_is_expected_to_be_bad_is_said_with_what_is_unlike() -> None:

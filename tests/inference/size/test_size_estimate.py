@@ -126,7 +126,7 @@ def test_a_model_that_knows_no_diameters_estimates_nothing() -> None:
 
 
 def test_a_coarse_image_is_never_enlarged() -> None:
-    known = TrainingImages(appearance={"coarse": (0.1, 0.2), "fine": (0.8, 0.9)})
+    known = TrainingImages(image_statistics={"coarse": (0.1, 0.2), "fine": (0.8, 0.9)})
     assert max(sizes_in_question({"coarse": 0.21, "fine": 0.85}, known)) < 1
     assert max(sizes_in_question({"coarse": 0.15, "fine": 0.79}, known)) < 1
     assert sizes_in_question({"coarse": 0.19, "fine": 0.95}, known) == LADDER

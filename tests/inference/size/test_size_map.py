@@ -12,7 +12,7 @@ from bigkingxxl.decoding.flows import Flows, FlowsSettings
 from bigkingxxl.geometry import Window, disc_diameter, resize, scaled_size, whole
 from bigkingxxl.images import ArrayImage, ImageSource, Normalisation
 from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.size.size_map import SIDE, looks, sizes_of_cells
+from bigkingxxl.inference.size.size_map import SIDE, sampled_windows, sizes_of_cells
 from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
@@ -92,7 +92,7 @@ def test_an_image_without_cells_says_nothing() -> None:
 def test_looks_stay_small_whatever_the_image(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     source = ArrayImage(rng.integers(0, 255, size, np.uint8))
-    seen = list(looks(source, Normalisation()))
+    seen = list(sampled_windows(source, Normalisation()))
     for window, scale in seen:
         height, width = scaled_size(window.size, scale)
         assert height * width <= 1.1 * SIDE**2

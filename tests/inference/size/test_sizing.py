@@ -53,16 +53,16 @@ def test_a_diameter_needs_a_model_that_knows_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("relative", "scale", "message"),
+    ("ratio", "scale", "message"),
     [
         (100.0, 150.0, "asks for 150 network pixels per image pixel, expected 0.01 to 100"),
         (1e-3, 1.5e-3, "asks for 0.0015 network pixels"),
         (60.0, 90.0, "asks for an image of 1,317,888,000 pixels, more than .* 1,000,000,000"),
     ],
 )
-def test_images_beyond_the_limits(relative: float, scale: float, message: str) -> None:
+def test_images_beyond_the_limits(ratio: float, scale: float, message: str) -> None:
     with pytest.raises(ImageError, match=message):
-        check_size(image(), relative, scale)
+        check_size(image(), ratio, scale)
 
 
 def test_a_large_image_of_training_size_is_no_matter() -> None:

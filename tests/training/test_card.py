@@ -9,7 +9,7 @@ from PIL import Image
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.images import Normalisation
 from bigkingxxl.instances import Instances
-from bigkingxxl.training.ranges import appearance_ranges, image_diameters
+from bigkingxxl.training.card import image_diameters, statistic_ranges
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ def test_diameters_by_type(data: Dataset) -> None:
 
 def test_appearance_spans_the_images(data: Dataset) -> None:
     normalisation = Normalisation()
-    every = appearance_ranges(data, data.ids, normalisation)
-    rest = appearance_ranges(data, [each for each in data.ids if each != "image03"], normalisation)
+    every = statistic_ranges(data, data.ids, normalisation)
+    rest = statistic_ranges(data, [each for each in data.ids if each != "image03"], normalisation)
     low, high = every["coarse"]
     assert low < rest["coarse"][0] <= rest["coarse"][1] == high
 
 
 def test_few_images_tell_no_range(data: Dataset) -> None:
     few = data.ids[:10]
-    assert image_diameters(data, few) == appearance_ranges(data, few, Normalisation()) == {}
+    assert image_diameters(data, few) == statistic_ranges(data, few, Normalisation()) == {}

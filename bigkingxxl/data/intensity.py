@@ -21,7 +21,7 @@ REACH = 3  # radii beyond which a speck is not seen
 
 
 @dataclass(frozen=True)
-class Light:
+class IntensityChange:
     """How intensities of a crop are changed, in this order; by default they are not.
 
     Attributes:
@@ -47,7 +47,7 @@ class Light:
     noise: float = 0.0
 
     @classmethod
-    def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> Light:
+    def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> IntensityChange:
         """At random, as the settings allow."""
         invert = bool(rng.random() < settings.invert)
         exponent, blur, noise, specks = 1.0, 0.0, 0.0, 0
