@@ -129,6 +129,7 @@ def load(
     scale: float | None = None,
     cell_type: str | None = None,
     tile: int | None = None,
+    tta: str | Sequence[str] | None = None,
 ) -> LoadedModel:
     """Load a model, or several as an ensemble.
 
@@ -142,28 +143,29 @@ def load(
         weights: how much each of several models counts (default: all alike);
         device: auto, cpu, cuda or mps; scale: network pixels per image pixel;
         cell_type: the images' type where it is known;
-        tile: longest side in network pixels that is seen at once: less memory, same cells.
+        tile: longest side in network pixels that is seen at once: less memory, same cells;
+        tta: test-time augmentation, such as "flips,scales", in the place of the models' own; see
+                `bigkingxxl.test_time_augmentation`.
     Raises:
         ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
         InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
     """
-    from bigkingxxl.inference.ensemble_file import SUFFIX, members_of
+    from bigkingxxl.inference.ensemble_file import members_of
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.size.sizing import ScaleHint
-    from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.selection import Selection
+    from bigkingxxl.test_time_augmentation import asked_augmentations
 
     ScaleHint(scale).check([])
     if not isinstance(model, Path) and not len(model):
         raise InputError("no model is named, expected bundled, sartorius, open or a model file")
     names = [model] if isinstance(model, str | Path) else model
-    if any(Path(name).suffix.lower() == SUFFIX for name in names):
-        paths, weights = members_of(names, weights)
-    else:
-        paths = [resolve_model(name) for name in names]
+    found = members_of(names, weights)
+    changes = found.changes if tta is None else {"tta": asked_augmentations(tta)}
     predictor, card = load_ensemble(
-        paths, device, weights=weights, scale=scale, cell_type=cell_type, tile=tile
-    )
+        found.files, device, weights=found.weights, changes=changes, scale=scale,
+        cell_type=cell_type, tile=tile, points=found.points,
+    )  # fmt: skip
     selection = Selection(card.operating_points, cell_type)
     return LoadedModel(card, predictor, selection)
 

@@ -19,20 +19,28 @@ def ensemble(
         list[float] | None,
         typer.Option(help="How much each model counts, in their order (default: all alike)."),
     ] = None,
+    tta: Annotated[
+        str | None,
+        typer.Option(help="Test-time augmentation of all models, such as flips,turns,scales."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep several models and their weights as one file.
 
     The file is named wherever a model is: `predict --model both.ensemble`, `compare both.ensemble
     ...`, `bk.load("both.ensemble")`. It lists its models by their path seen from its own folder and
-    refuses a model that has changed since. The thresholds are those of the first model.
+    refuses a model that has changed since. The thresholds are those of the first model, until
+    `bigkingxxl tune both.ensemble --data DATA` chooses weights and thresholds on annotated images.
     """
     from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
+    from bigkingxxl.test_time_augmentation import asked_augmentations
 
-    write_ensemble(out, models, weight)
+    views = None if tta is None else asked_augmentations(tta, "--tta")
+    write_ensemble(out, models, weight, tta=views)
     members = read_ensemble(out)
+    pairs = list(zip(members.files, members.weights, strict=True))
     if as_json:
         print_json({"ensemble": out, "models": [{"model": file, "weight": share}
-                                                for file, share in members]})  # fmt: skip
+                                                for file, share in pairs]})  # fmt: skip
     else:
-        typer.echo(f"{out}: " + ", ".join(f"{file} x {share:g}" for file, share in members))
+        typer.echo(f"{out}: " + ", ".join(f"{file} x {share:g}" for file, share in pairs))

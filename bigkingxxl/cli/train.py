@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.cross_validate import ALL_FOLDS, check_all_folds, cross_validate
 from bigkingxxl.cli.opening import SkipBad, say_of
 from bigkingxxl.settings import LARGEST_SEED
 
@@ -42,12 +43,16 @@ def train(
     ] = None,
     allow_code: AllowCode = False,
     fold: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Validation fold; -1 trains on every image (default: 0; few images: -1)."
+            help="Validation fold; -1 trains on every image (default: 0; few images: -1); 'all' "
+            "trains a model for each fold."
         ),
     ] = None,
-    folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(help="The split, if not DATA/folds.csv; for --fold all also how many folds."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
     init: Annotated[
         str | None,
@@ -93,6 +98,12 @@ def train(
     of the images, to see on it whether training helps; at last one learns from all of them. Unless
     that is better on images that were kept back, the starting model stays. RUN holds the model
     that was kept (predict --model RUN), and run.json says what was found.
+
+    `--fold all` is a cross-validation: a model is trained, calibrated and tuned for each fold
+    (five, those of the data set, or --folds 3); images of one field, well or sample stay together.
+    RUN then holds fold0/ ..., the results of every image by the model that did not learn from it
+    (out-of-fold/, which evaluate, compare and report read), their scores (folds.json) and the
+    models as one (folds.ensemble). --resume goes on anywhere and trains no fold twice.
     """
     from bigkingxxl.data.joined import open_datasets
     from bigkingxxl.training.recipe import load_recipe
@@ -101,8 +112,14 @@ def train(
     recipe = recipe.with_unlabelled(unlabelled or (), use=not no_unlabelled)
     recipe = recipe.with_replay(replay or ())
     folder = out or Path("runs") / Path(config).stem
+    if fold == ALL_FOLDS:
+        check_all_folds(leave_out, stage, json_lines, devices * nodes)
+        cross_validate(recipe, say_of(open_datasets(data, skip_bad=skip_bad)), folder, folds,
+                       device=device, resume=resume, as_json=as_json, quiet=quiet)  # fmt: skip
+        return
+    number, split = one_fold(fold, folds)
     if recipe.finetune is not None:
-        check_finetune(fold, folds, leave_out, stage)
+        check_finetune(number, split, leave_out, stage)
         refuse_several(devices * nodes)
         annotated = say_of(open_datasets(data, skip_bad=skip_bad))
         tune(recipe, annotated, folder, stage=stage, resume=resume, device=device,
@@ -116,7 +133,7 @@ def train(
     is_first = shared.rank == 0
     dataset = open_datasets(data, leave_out or (), skip_bad=skip_bad)
     result = run.train(
-        recipe, say_of(dataset) if is_first else dataset, folder, fold=fold, folds_file=folds,
+        recipe, say_of(dataset) if is_first else dataset, folder, fold=number, folds_file=split,
         device=device, resume=resume, quiet=quiet, devices=shared,
     )  # fmt: skip
     if not is_first:
@@ -136,6 +153,24 @@ def train(
         f"{result.model}: {result.epochs} epochs, {result.minutes:.1f} minutes, "
         f"mAP {result.score:.3f} {meaning}"
     )
+
+
+def one_fold(fold: str | None, folds: str | None) -> tuple[int | None, Path | None]:
+    """The number of the fold that is asked for, and the file of the split.
+
+    Raises:
+        InputError: they are written otherwise.
+    """
+    from bigkingxxl.errors import InputError
+
+    if folds is not None and folds.isdecimal() and not Path(folds).exists():
+        raise InputError(f"--folds {folds} is a number of folds, which --fold all trains: add it")
+    split = None if folds is None else Path(folds)
+    if fold is None:
+        return None, split
+    if not fold.removeprefix("-").isdecimal() or int(fold) < -1:
+        raise InputError(f"--fold is '{fold}', expected a number from 0 on, -1, or '{ALL_FOLDS}'")
+    return int(fold), split
 
 
 def check_finetune(

@@ -14,6 +14,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.folder import ALONE_ABOVE
 from bigkingxxl.runs.reading import Reading
@@ -43,6 +44,7 @@ class Loading:
     cell_type: str | None = None
     type_vote: str | None = None
     tile: int | None = None
+    points: OperatingPoints | None = None
 
     @classmethod
     def of(cls, models: Sequence[str], **options: Any) -> Loading:
@@ -75,6 +77,7 @@ class Loading:
         return load_ensemble(
             paths, self.device, weights=self.weights, changes=self.changes, scale=self.scale,
             cell_type=self.cell_type, type_vote=self.type_vote, tile=self.tile,
+            points=self.points,
         )  # fmt: skip
 
 

@@ -207,7 +207,7 @@ def fold_ids(
     """
     path = folds_path(dataset) if folds_file is None else folds_file
     if folds_file is not None or path.is_file():
-        of, where = _stored_folds(dataset, path), path
+        of, where = folds_of_images(dataset, path), path
     else:
         groups = find_groups(dataset)
         folds = max(2, min(FOLDS, groups.count))
@@ -222,7 +222,12 @@ def fold_ids(
     return training, validation
 
 
-def _stored_folds(dataset: Dataset, path: Path) -> dict[str, int]:
+def folds_of_images(dataset: Dataset, path: Path) -> dict[str, int]:
+    """The fold of each image of a data set, from a file that may name others too.
+
+    Raises:
+        InputError: there is no such file; FormatError: as `read_folds`, or it leaves an image out.
+    """
     stored = read_folds(path)
     missing = [name for name in dataset.ids if name not in stored]
     if missing:

@@ -14,14 +14,15 @@ from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions
 from bigkingxxl.files import write_json
-from bigkingxxl.inference.ensemble_file import SUFFIX, members_of
-from bigkingxxl.inference.load_ensemble import joint_card
+from bigkingxxl.inference.ensemble_file import SUFFIX, Members, members_of
+from bigkingxxl.inference.load_ensemble import ensemble_card
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
-from bigkingxxl.models import ModelCard, model_hash, read_card
+from bigkingxxl.models import ModelCard, model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.shipped import shipped_model
+from bigkingxxl.test_time_augmentation import as_text
 
 MODEL_SUFFIXES = (".onnx", ".safetensors", SUFFIX)
 TOGETHER = "+"  # joins the members of an ensemble
@@ -36,15 +37,18 @@ class Contestant:
 
     Attributes:
         name: what tables call it.
-        models: the files of a model or of an ensemble's members; () for results.
-        weights: how much each of them counts.
+        members: a model or those of an ensemble, and what is decided for them; None for results.
         place: the results; None for models.
     """
 
     name: str
-    models: tuple[Path, ...] = ()
-    weights: tuple[float, ...] = ()
+    members: Members | None = None
     place: Path | None = None
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """The files of the models; () for results."""
+        return () if self.members is None else self.members.files
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ def _contestant(text: str) -> Contestant:
 
 
 def _models(name: str, parts: Sequence[str]) -> Contestant:
-    files, weights = members_of(parts)
-    return Contestant(name, tuple(files), tuple(weights))
+    return Contestant(name, members_of(parts))
 
 
 def _is_model(text: str) -> bool:
@@ -155,12 +158,20 @@ def run_model(
     Raises:
         ModelError: the process ended early; what it said is part of the sentence.
     """
-    card = joint_card([read_card(path) for path in contestant.models])
-    parts = [*map(model_hash, contestant.models), *map(repr, contestant.weights)]
+    members = contestant.members
+    if members is None:
+        raise ValueError(f"'{contestant.name}' is no model")
+    card = ensemble_card(members.files, weights=members.weights, points=members.points)
+    parts = [*map(model_hash, members.files), *map(repr, members.weights)]
+    # A type that the points vote by decides which models see an image.
+    parts += [] if members.points is None else [members.points.model_dump_json()]
+    parts += [] if members.tta is None else [as_text(members.tta)]
     key = fingerprint([*parts, str(dataset.root.resolve()), device])
     folder = out / key[:16]
     task = {
-        "models": list(map(str, contestant.models)), "weights": list(contestant.weights),
+        "models": list(map(str, members.files)), "weights": list(members.weights),
+        "changes": members.changes,
+        "points": None if members.points is None else members.points.model_dump(mode="json"),
         "data": str(dataset.root), "ids": list(ids),
         "out": str(folder), "device": device,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Cross-fitting: settings tuned on one half of the images are scored on the other half only."""
+"""Cross-fitting: settings tuned on a part of the images are scored on the others only."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ def crossfit(
     score: Callable[[T, Ids], Mapping[str, R]],
     *,
     seed: int = 0,
+    parts: Sequence[Ids] = (),
 ) -> dict[str, R]:
     """Honest per-image results: tuned on half A and scored on half B, and the reverse.
 
@@ -75,6 +76,8 @@ def crossfit(
         tune: from the ids of one half to whatever is tuned.
         score: from that and the ids of the other half to a result for each of them, a
             score or the cells to be scored.
+        parts: in the place of halves: of all ids, each is scored by what was tuned on the others,
+            such as the folds of a cross-validation.
 
     Returns:
         The result of every image, in the order of `ids`.
@@ -82,9 +85,10 @@ def crossfit(
         InputError: fewer than two groups.
         ValueError: `score` answered for other images than it was asked for.
     """
-    first, second = halves(ids, types, groups, seed=seed)
     found: dict[str, R] = {}
-    for tuned_on, held_out in ((first, second), (second, first)):
+    for held_out in parts or reversed(halves(ids, types, groups, seed=seed)):
+        away = set(held_out)
+        tuned_on = tuple(image_id for image_id in ids if image_id not in away)
         scores = score(tune(tuned_on), held_out)
         if set(scores) != set(held_out):
             raise ValueError(f"scores of {len(held_out)} images were expected, got {len(scores)}")

@@ -126,7 +126,7 @@ def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
         columns = {**table.extra, **read_fields(path.parent, table.ids)}
         return Truth(path, table.ids, table.type_names, table.instances, table.sizes,
                      notes=_left_out(table.skipped), columns=columns)  # fmt: skip
-    return _truth_of(open_dataset(path, skip_bad=skip_bad))
+    return truth_of(open_dataset(path, skip_bad=skip_bad))
 
 
 def _coco_truth(path: Path, skip_bad: bool) -> Truth:
@@ -147,10 +147,11 @@ def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
     files = annotation_files(folder) if layout == "coco" else []
     if len(files) == 1:
         return _coco_truth(files[0], skip_bad)
-    return _truth_of(open_dataset(folder, skip_bad=skip_bad))
+    return truth_of(open_dataset(folder, skip_bad=skip_bad))
 
 
-def _truth_of(dataset: Dataset) -> Truth:
+def truth_of(dataset: Dataset) -> Truth:
+    """The annotated images of a data set that is open."""
     return Truth(
         dataset.root, dataset.ids, dataset.type_names, dataset.instances, ImageSizes(dataset),
         dataset.ignored, (*dataset.notes, *_left_out(dataset.skipped)), dataset.columns,

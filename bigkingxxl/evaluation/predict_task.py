@@ -17,6 +17,8 @@ from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.contestants import COSTS, place_of
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_ensemble import load_ensemble
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.settings import checked
 
 
 def predict(task: Path) -> None:
@@ -31,9 +33,11 @@ def predict(task: Path) -> None:
     if not todo:
         return
     dataset = open_dataset(Path(settings["data"]))
+    points = settings["points"]
     predictor, _ = load_ensemble(
         [Path(each) for each in settings["models"]], settings["device"],
-        weights=settings["weights"],
+        weights=settings["weights"], changes=settings["changes"],
+        points=None if points is None else checked(OperatingPoints, points),
     )  # fmt: skip
     # The first image finds nothing warm: it is predicted once before it is timed.
     predictor.candidates(dataset.source(todo[0]))

@@ -228,11 +228,19 @@ def changed_parameter(
 
 
 def crossfitted_points(
-    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
+    tuner: Tuner,
+    ids: Sequence[str],
+    start: OperatingPoints,
+    *,
+    seed: int = 0,
+    parts: Sequence[tuple[str, ...]] = (),
 ) -> dict[str, OperatingPoints]:
     """For every image, points tuned on the half of the images that it is not in.
 
     A group of `tuner.groups` is never on both sides.
+
+    Args:
+        parts: in the place of halves, see `crossfit.crossfit`.
 
     Raises:
         InputError: fewer than two groups.
@@ -244,6 +252,7 @@ def crossfitted_points(
         tune=lambda tuned_on: tuner.tune(tuned_on, start),
         score=lambda points, held_out: dict.fromkeys(held_out, points),
         seed=seed,
+        parts=parts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class TuningResult:
         start, crossfitted: scores as prediction would have them, under the points of the start and
             under points tuned on the other half of the images; None where halves cannot be made.
         note: why there is no cross-fitted score, or None.
+        held_out: of each image the points that were tuned without it, for types that are kept.
     """
 
     points: OperatingPoints
@@ -56,6 +57,7 @@ class TuningResult:
     start: CompetitionScore
     crossfitted: CompetitionScore | None
     note: str | None
+    held_out: dict[str, OperatingPoints] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -69,11 +71,19 @@ class TuningResult:
 
 
 def run_tuning(
-    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
+    tuner: Tuner,
+    ids: Sequence[str],
+    start: OperatingPoints,
+    *,
+    seed: int = 0,
+    parts: Sequence[tuple[str, ...]] = (),
 ) -> TuningResult:
     """Tune on all images, and on either half to see what tuning is worth on others.
 
     A type keeps its tuned parameters only where images gained by parameters tuned without them.
+
+    Args:
+        parts: in the place of halves, see `crossfit.crossfit`.
 
     Raises:
         InputError: no image has a cell type to tune for.
@@ -84,8 +94,10 @@ def run_tuning(
     tuned = tuner.tune(ids, start)
     before = _score(tuner, ids, dict.fromkeys(ids, start))
     honest, note = None, None
+    without: dict[str, OperatingPoints] = {}
     try:
-        honest = _score(tuner, ids, crossfitted_points(tuner, ids, start, seed=seed))
+        without = crossfitted_points(tuner, ids, start, seed=seed, parts=parts)
+        honest = _score(tuner, ids, without)
     except InputError as error:
         note = str(error)
     gains = {name: _mean_gain(before, honest, own) for name, own in groups.items()}
@@ -93,10 +105,19 @@ def run_tuning(
         name: _type_result(tuner, own, start.of(name), tuned.of(name), gains[name])
         for name, own in groups.items()
     }
-    kept = dict(start.by_type)
-    kept |= {name: tuned.of(name) for name, result in by_type.items() if result.kept}
-    points = tuned.changed(by_type={name: point.model_dump() for name, point in kept.items()})
-    return TuningResult(points, tuned, by_type, before, honest, note)
+    names = [name for name, result in by_type.items() if result.kept]
+    held_out = {image_id: _of_types(start, own, names) for image_id, own in without.items()}
+    return TuningResult(
+        _of_types(start, tuned, names), tuned, by_type, before, honest, note, held_out
+    )
+
+
+def _of_types(
+    start: OperatingPoints, tuned: OperatingPoints, names: Sequence[str]
+) -> OperatingPoints:
+    """The points of the start with the tuned ones of some types."""
+    by_type = {**start.by_type, **{name: tuned.of(name) for name in names}}
+    return tuned.changed(by_type={name: point.model_dump() for name, point in by_type.items()})
 
 
 def _score(

@@ -33,6 +33,7 @@ def load_ensemble(
     cell_type: str | None = None,
     type_vote: str | None = None,
     tile: int | None = None,
+    points: OperatingPoints | None = None,
 ) -> tuple[Predictor, ModelCard]:
     """A predictor of all models, and their joint card, whose operating points are to be used.
 
@@ -48,12 +49,15 @@ def load_ensemble(
         cell_type: the images' type where it is known; models of another one are not loaded.
         type_vote: in the place of the operating points' own.
         tile: at most so many network pixels a side are seen at once; see `model_predictor`.
+        points: operating points of the ensemble, in the place of the models' own.
     Raises:
         InputError: as `Ensemble`; ModelError, MissingExtraError: as `load_predictor`.
     """
     chosen = checked_weights(len(paths), weights).tolist()
     cards = [read_card(path) for path in paths]
-    card = ensemble_card(paths, weights=weights, cell_type=cell_type, type_vote=type_vote)
+    card = ensemble_card(
+        paths, weights=weights, cell_type=cell_type, type_vote=type_vote, points=points
+    )
     types = joint_types([each.type_names for each in cards])
     members: list[Member] = []
     for path, own, weight in zip(paths, cards, chosen, strict=True):
@@ -70,7 +74,7 @@ def load_ensemble(
 
 def ensemble_card(
     paths: Sequence[Path], *, weights: Sequence[float] | None = None, cell_type: str | None = None,
-    type_vote: str | None = None,
+    type_vote: str | None = None, points: OperatingPoints | None = None,
 ) -> ModelCard:  # fmt: skip
     """The joint card of models, none of which is loaded; see `load_ensemble`.
 
@@ -84,10 +88,10 @@ def ensemble_card(
         named = " and ".join(map(str, paths))
         raise InputError(f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}")
     card = joint_card(cards)
+    chosen = card.operating_points if points is None else points
     if type_vote is not None:
-        points = card.operating_points.changed(type_vote=type_vote)
-        card = card.changed(operating_points=points.model_dump())
-    return card
+        chosen = chosen.changed(type_vote=type_vote)
+    return card.changed(operating_points=chosen.model_dump())
 
 
 def averaged(members: Sequence[Member]) -> list[Member]:

@@ -26,6 +26,7 @@ LOCK = ".training.lock"
 FREE = frozenset((
     "training.epochs", "training.max_minutes", "training.max_cpu_minutes",
     "training.checkpoint_minutes", "training.patience", "training.workers",
+    "finish.calibrate_images",
 ))  # fmt: skip
 
 

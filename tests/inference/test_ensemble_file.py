@@ -11,12 +11,12 @@ import pytest
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.contestants import find_contestants
 from bigkingxxl.inference.ensemble_file import (
-    expanded,
     members_of,
     read_ensemble,
     write_ensemble,
 )
 from bigkingxxl.models import resolve_model
+from bigkingxxl.operating_points import OperatingPoints
 
 OPEN = resolve_model("open")
 
@@ -31,9 +31,9 @@ def own(tmp_path: Path) -> Path:
 def test_it_is_read_back_as_written(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "both.ensemble"
     write_ensemble(path, ["open", own], [2, 1])
-    assert [(file.resolve(), weight) for file, weight in read_ensemble(path)] == [
-        (OPEN.resolve(), 2), (own.resolve(), 1),
-    ]  # fmt: skip
+    found = read_ensemble(path)
+    assert [file.resolve() for file in found.files] == [OPEN.resolve(), own.resolve()]
+    assert (found.weights, found.points, found.tta) == ((2, 1), None, None)
     names = [member["model"] for member in json.loads(path.read_text())["members"]]
     assert names == ["open", "deep/own.onnx"]
 
@@ -41,29 +41,45 @@ def test_it_is_read_back_as_written(own: Path, tmp_path: Path) -> None:
 def test_it_moves_with_its_models(own: Path, tmp_path: Path) -> None:
     write_ensemble(tmp_path / "both.ensemble", [own, "open"])
     shutil.copytree(tmp_path, tmp_path.with_name("moved"))
-    (first, _), _ = read_ensemble(tmp_path.with_name("moved") / "both.ensemble")
+    first = read_ensemble(tmp_path.with_name("moved") / "both.ensemble").files[0]
     assert "moved" in str(first.resolve())
 
 
 def test_beside_other_models_it_counts_as_one(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "both.ensemble"
     write_ensemble(path, ["open", own], [3, 1])
-    assert members_of([path])[1] == [3, 1]
-    assert members_of([path, "open"], [2, 5])[1] == [1.5, 0.5, 5]
+    assert members_of([path]).weights == (3, 1)
+    assert members_of([path, "open"], [2, 5]).weights == (1.5, 0.5, 5)
     nested = tmp_path / "nested.ensemble"
     write_ensemble(nested, [path, "open"], [2, 5])
-    assert [weight for _, weight in read_ensemble(nested)] == [1.5, 0.5, 5]
+    assert read_ensemble(nested).weights == (1.5, 0.5, 5)
 
 
-def test_names_without_ensembles_stay_as_they_are(own: Path) -> None:
-    assert expanded(["open", str(own)], None) == (["open", str(own)], None)
-    assert expanded(["open"], [2.0]) == (["open"], [2.0])
+def test_names_without_ensembles_are_their_files(own: Path) -> None:
+    found = members_of(["open", str(own)], [2, 1])
+    assert (found.files, found.weights) == ((OPEN, own), (2, 1))
+    assert members_of(["open"]).weights == (1,)
+
+
+def test_what_is_decided_for_all_members_is_kept(own: Path, tmp_path: Path) -> None:
+    points = OperatingPoints(tuned_on=("a", "b"))
+    path, nested = tmp_path / "both.ensemble", tmp_path / "nested.ensemble"
+    write_ensemble(path, ["open", own], points=points, tta=("flips", "scales"))
+    found = read_ensemble(path)
+    assert (found.points, found.tta) == (points, ("flips", "scales"))
+    assert members_of([path]) == found
+    beside = members_of([path, "open"])
+    assert (beside.points, beside.tta) == (points, None)
+    assert members_of(["open", path]).points is None
+    write_ensemble(nested, [path])
+    assert read_ensemble(nested) == found
 
 
 def test_it_takes_part_in_comparisons(own: Path, tmp_path: Path) -> None:
     write_ensemble(tmp_path / "both.ensemble", ["open", own], [2, 1])
     (first,) = find_contestants([str(tmp_path / "both.ensemble")])
-    assert (first.name, len(first.models), first.weights) == ("both", 2, (2, 1))
+    assert first.members is not None
+    assert (first.name, len(first.models), first.members.weights) == ("both", 2, (2, 1))
     (other,) = find_contestants([f"x={tmp_path / 'both.ensemble'}+open"])
     assert (other.name, len(other.models)) == ("x", 3)
 

@@ -1,0 +1,91 @@
+"""A run over a whole data set in which each image is predicted by a model that did not see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.inference.domain.judgement import judge
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.models import model_hash, read_card
+from bigkingxxl.provenance import fingerprint
+from bigkingxxl.runs.folder import run_settings
+from bigkingxxl.runs.notes import FolderResult, remove_obsolete
+from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.store import RunSettings, RunStore
+from bigkingxxl.runs.tables import make_tables
+from bigkingxxl.runs.unit import Outcome, RunImage, Work
+from bigkingxxl.runs.units import do_unit, finish_image, units_of
+from bigkingxxl.training.folds.plan import Plan
+
+FORMATS = ("labels", "measurements", "summary")
+
+
+def predict_out_of_fold(
+    plan: Plan,
+    models: Mapping[int, Path],
+    data: Dataset,
+    out: Path,
+    *,
+    device: str = "auto",
+    track: Track = untracked,
+) -> FolderResult:
+    """Predict the images of each fold with its model, under the model's own operating points.
+
+    What is done already is left as it is. Images of folds without a model are left out.
+
+    Args:
+        models: of the folds; out: the run's folder.
+    Raises:
+        InputError: a run of other models is at work in the folder; OutputError: it cannot be
+            written.
+    """
+    store, result = RunStore(out), FolderResult()
+    settings = store.begin(_settings(plan, models))
+    names = {image_id for fold in models for image_id in plan.validation[fold]}
+    with store.at_work(settings.run):
+        store.check_alone(settings.run)
+        outcomes = _outcomes(store, settings, plan, models, data, device)
+        for outcome in track(outcomes, len(names), "predicting out of fold"):
+            result.note(outcome)
+        opened = {str(data.image_path(image_id).absolute()) for image_id in names}
+        result.removed = remove_obsolete(store, settings, opened, names)
+        result.tables = make_tables(store, settings)
+    return result
+
+
+def _settings(plan: Plan, models: Mapping[int, Path]) -> RunSettings:
+    hashes = [model_hash(path) for path in models.values()]
+    images = [f"{fold} {image_id}" for fold in models for image_id in plan.validation[fold]]
+    key = fingerprint(["out of fold", *hashes, *images])
+    points = read_card(next(iter(models.values()))).operating_points
+    return run_settings(
+        key, Selection(points), FORMATS, model="+".join(hashes), reading=Reading().as_json(),
+        models=list(map(str, models.values())),
+    )  # fmt: skip
+
+
+def _outcomes(
+    store: RunStore, settings: RunSettings, plan: Plan, models: Mapping[int, Path], data: Dataset,
+    device: str,
+) -> Iterator[Outcome]:  # fmt: skip
+    for fold, path in models.items():
+        predictor, card = load_predictor(path, device)
+        selection = Selection(card.operating_points)
+        work = Work(settings, selection, predictor, partial(judge, card))
+        for image_id in plan.validation[fold]:
+            yield _outcome(store, work, RunImage(data.source(image_id), data.image_path(image_id)))
+
+
+def _outcome(store: RunStore, work: Work, image: RunImage) -> Outcome:
+    for unit in units_of(image.name, image.source.shape):
+        outcome = do_unit(store, work, image, unit)
+        if outcome is not None:
+            return outcome
+    finished = finish_image(store, work, image)
+    return Outcome(image.name, failure="another process is at work on it") if finished is None \
+        else finished  # fmt: skip

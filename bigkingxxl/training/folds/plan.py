@@ -1,0 +1,137 @@
+"""Which images each fold of a cross-validation validates, checked before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.groups import Groups, find_groups
+from bigkingxxl.data.joined import JoinedDataset
+from bigkingxxl.data.of_types import ids_of_types
+from bigkingxxl.data.split import (
+    FOLDS,
+    FOLDS_FILE,
+    assign_folds,
+    folds_of_images,
+    folds_path,
+)
+from bigkingxxl.errors import InputError
+from bigkingxxl.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The folds of a data set.
+
+    Attributes:
+        fold_of: the fold of every image of the data set.
+        validation: of each fold the images that it validates, of the recipe's cell types alone.
+        groups: images that vary together.
+    """
+
+    fold_of: dict[str, int]
+    validation: dict[int, tuple[str, ...]]
+    groups: Groups
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The numbers of the folds."""
+        return tuple(self.validation)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All images."""
+        return tuple(image_id for own in self.validation.values() for image_id in own)
+
+
+def make_plan(
+    recipe: Recipe, data: Dataset, out: Path, count: int | None = None, file: Path | None = None
+) -> Plan:
+    """The folds: those that `out` has begun with, else of a file, of the data set, or new ones.
+
+    New ones keep images of one field, well or sample together (`data.split.assign_folds`).
+
+    Args:
+        count: how many new ones; file: a split as `bigkingxxl data split` writes it.
+    Raises:
+        InputError: several data sets, other folds than `out` began with, fewer images or groups
+            than folds, a fold without images of the recipe's types, or without a cell.
+    """
+    if isinstance(data, JoinedDataset):
+        raise InputError(
+            f"--fold all needs one data set, found {len(data.parts)}: of several each is left out "
+            "in turn by --leave-out"
+        )
+    if recipe.finetune is not None:
+        raise InputError("a fine-tuning keeps images back in turn by itself: leave --fold all out")
+    groups = find_groups(data)
+    kept = out / FOLDS_FILE
+    fold_of = _split(data, groups, count, file, kept)
+    numbers = sorted(set(fold_of.values()))
+    if len(numbers) < 2:
+        raise InputError(f"{file or kept} has one fold alone, expected two or more")
+    wanted = ids_of_types(data, recipe.cell_types) if recipe.cell_types else data.ids
+    validation = {fold: tuple(each for each in wanted if fold_of[each] == fold) for fold in numbers}
+    _check(data, recipe, validation)
+    return Plan(fold_of, validation, groups)
+
+
+def _check(data: Dataset, recipe: Recipe, validation: dict[int, tuple[str, ...]]) -> None:
+    """Refuse a fold that nothing could be learnt or judged by.
+
+    Raises:
+        InputError: it says which.
+    """
+    of_types = f" of the cell type {' or '.join(recipe.cell_types)}" if recipe.cell_types else ""
+    advice = "take fewer --folds, or annotate more images"
+    for fold, own in validation.items():
+        if not own:
+            raise InputError(f"{data.root}: fold {fold} has no image{of_types}: {advice}")
+        if not any(len(data.read_instances(image_id)) for image_id in own):
+            raise InputError(
+                f"{data.root}: fold {fold} has no annotated cell{of_types} in its {len(own)} "
+                f"images: {advice}"
+            )
+
+
+def _split(
+    data: Dataset, groups: Groups, count: int | None, file: Path | None, kept: Path
+) -> dict[str, int]:
+    """The fold of each image."""
+    begun = folds_of_images(data, kept) if kept.is_file() else None
+    wanted: dict[str, int] | None = None
+    if file is not None:
+        wanted = folds_of_images(data, file)
+    elif count is not None:
+        wanted = _new(data, groups, count)
+    elif begun is None and folds_path(data).is_file():
+        wanted = folds_of_images(data, folds_path(data))
+    if begun is not None:
+        if wanted is not None and wanted != begun:
+            raise InputError(
+                f"{kept.parent}: the run began with other folds ({kept}): leave --folds out, or "
+                "choose another --out"
+            )
+        return begun
+    return _new(data, groups, FOLDS) if wanted is None else wanted
+
+
+def _new(data: Dataset, groups: Groups, count: int) -> dict[str, int]:
+    if count < 2:
+        raise InputError(f"--folds is {count}, expected 2 or more")
+    if len(data.ids) < count:
+        raise InputError(
+            f"{data.root}: {len(data.ids)} annotated images cannot be split into {count} folds: "
+            + _fewer(len(data.ids))
+        )
+    if groups.count < count:
+        raise InputError(
+            f"{data.root}: {len(data.ids)} images in {groups.count} groups (by "
+            f"{groups.grouped_by}) cannot be split into {count} folds: " + _fewer(groups.count)
+        )
+    return assign_folds(data, folds=count, groups=groups).fold
+
+
+def _fewer(most: int) -> str:
+    return f"take --folds {most}" if most > 1 else "annotate images of another field or sample"

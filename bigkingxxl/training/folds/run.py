@@ -1,0 +1,279 @@
+"""A cross-validation from data to an ensemble: trained, tuned, calibrated, scored out of fold.
+
+    OUT/folds.csv               which fold validates each image
+    OUT/fold0/ ...              the run folder of each fold's training, its model and `fold.json`
+    OUT/out-of-fold/            a run: each image as the model sees it that did not learn from it
+    OUT/folds.json              scores, per fold and of all images
+    OUT/folds.ensemble          the models of all folds as one
+
+Each step leaves what it made, and what is there is not made again: a cross-validation that is
+broken off anywhere goes on there.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.data.dataset import Dataset, fingerprint
+from bigkingxxl.data.of_types import of_types
+from bigkingxxl.data.split import FOLDS_FILE, write_folds
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted, OutputError
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.ensemble_file import write_ensemble
+from bigkingxxl.models import read_card, untuned_hash, write_operating_points
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.provenance import provenance
+from bigkingxxl.settings import checked
+from bigkingxxl.training.devices import ALONE
+from bigkingxxl.training.folds.out_of_fold import predict_out_of_fold
+from bigkingxxl.training.folds.plan import Plan, make_plan
+from bigkingxxl.training.folds.scores import FoldScores, score_folds
+from bigkingxxl.training.folds.tuning import FoldPoints, tune_folds
+from bigkingxxl.training.phases import EXPORTED
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run import train
+from bigkingxxl.training.run_folder import check_same_run, last_checkpoint, locked, read_facts
+
+log = logging.getLogger(__name__)
+
+MODEL, FACTS, ENSEMBLE, RUN, SEEN = (
+    "model.safetensors", "fold.json", "folds.ensemble", "out-of-fold", "seen"
+)  # fmt: skip
+CALIBRATE_IMAGES = 60
+GO_ON = "run again with --resume to go on"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """What a cross-validation left behind.
+
+    Attributes:
+        out: its folder; models: of the folds that were trained; failed: why others were not.
+        rows: scores out of fold, see `scores.score_folds`; points: what tuning found.
+        run: the results out of fold; ensemble: the models as one, None where fewer than two.
+        failed_images: by id, those that could not be predicted.
+        minutes: of all trainings; notes: sentences that a reader should know.
+    """
+
+    out: Path
+    models: dict[int, Path]
+    failed: dict[int, str]
+    rows: list[FoldScores]
+    points: FoldPoints
+    run: Path
+    ensemble: Path | None
+    failed_images: dict[str, str] = field(default_factory=dict)
+    minutes: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        tuned = self.points.result
+        return {
+            "models": {fold: str(path) for fold, path in self.models.items()},
+            "failed": self.failed,
+            "failed_images": self.failed_images,
+            "scores": [row.as_dict() for row in self.rows],
+            "tuned": None if tuned is None else tuned.as_dict(),
+            "out_of_fold": str(self.run),
+            "ensemble": None if self.ensemble is None else str(self.ensemble),
+            "minutes": self.minutes,
+            "notes": list(self.notes),
+        }
+
+
+def _silent(sentence: str) -> None:
+    """Nobody listens."""
+
+
+def train_folds(
+    recipe: Recipe,
+    data: Dataset,
+    out: Path,
+    *,
+    count: int | None = None,
+    folds_file: Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    report: Report = _silent,
+    track: Track = untracked,
+) -> FoldsResult:
+    """Train a model a fold, and say how good they are on images that they did not learn from.
+
+    A fold whose training fails is named in the result, and the others are finished.
+
+    Args:
+        count: how many folds; folds_file: a split; by default the data set's own, or five folds.
+        resume: go on with a cross-validation that was broken off; folds that are there stay.
+        report: gets a sentence at each step; track: shows the progress within it.
+    Raises:
+        InputError: see `plan.make_plan`; another run is in `out`, or all folds failed.
+        OutputError: `out` cannot be written.
+        Interrupted: Ctrl-C, or SIGTERM, once the state is kept.
+    """
+    if recipe.finish.calibrate_images == 0:
+        finish = recipe.finish.changed(calibrate_images=CALIBRATE_IMAGES)
+        recipe = recipe.changed(finish=finish.model_dump())
+    plan = make_plan(recipe, data, out, count, folds_file)
+    with locked(out):
+        _begin(plan, recipe, data, out, resume)
+        try:
+            models, failed = _train_all(plan, recipe, data, out, device, quiet, report)
+            return _finished(plan, models, failed, recipe, data, out, device, report, track)
+        except KeyboardInterrupt as end:
+            number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
+            raise Interrupted(advice=GO_ON, **number) from None
+
+
+def _begin(plan: Plan, recipe: Recipe, data: Dataset, out: Path, resume: bool) -> None:
+    """Write what decides the run, or see that it is what it began with."""
+    begun = [fold for fold in plan.folds if _has_begun(_folder(out, fold))]
+    if (out / MODEL).exists() or last_checkpoint(out).exists():
+        raise InputError(f"{out} holds the training of one model: choose another --out")
+    if begun and not resume:
+        raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
+    if (out / FOLDS_FILE).is_file() and begun:
+        check_same_run(out, recipe.model_dump(mode="json"), list(plan.ids))
+    write_folds(out / FOLDS_FILE, plan.fold_of)
+    write_json(out / "recipe.json", recipe.model_dump())
+    write_json(out / "run.json", {
+        **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
+        "folds": len(plan.folds), "trained_on": list(plan.ids),
+    })  # fmt: skip
+
+
+def _folder(out: Path, fold: int) -> Path:
+    return out / f"fold{fold}"
+
+
+def _has_begun(folder: Path) -> bool:
+    return last_checkpoint(folder).is_file() or (folder / MODEL).is_file()
+
+
+def _train_all(
+    plan: Plan, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool, report: Report
+) -> tuple[dict[int, Path], dict[int, str]]:
+    """The models of the folds, and why others have none."""
+    models: dict[int, Path] = {}
+    failed: dict[int, str] = {}
+    todo = [fold for fold in plan.folds if not _is_finished(_folder(out, fold))]
+    if kept := len(plan.folds) - len(todo):
+        report(f"{kept} of {len(plan.folds)} folds are trained already")
+    began = time.monotonic()
+    for place, fold in enumerate(todo):
+        report(f"fold {fold}, {place + 1} of {len(todo)} to train{_left(began, place, len(todo))}")
+        try:
+            _train_fold(fold, recipe, data, out, device, quiet)
+        except OutputError:
+            raise
+        except Exception as error:  # whatever it is, the other folds are not lost by it
+            log.debug("fold %d failed", fold, exc_info=error)
+            failed[fold] = _reason(error)
+            log.warning("fold %d failed and is left out: %s", fold, failed[fold])
+    models = {fold: _folder(out, fold) / MODEL for fold in plan.folds if fold not in failed}
+    if not models:
+        raise InputError(f"{out}: all folds failed, the first: {failed[plan.folds[0]]}")
+    return models, failed
+
+
+def _left(began: float, done: int, count: int) -> str:
+    """How long the trainings that are left will take, as far as those before tell."""
+    if done == 0:
+        return ""
+    minutes = round((time.monotonic() - began) / done * (count - done) / 60)
+    return f", about {minutes} minutes left" if minutes > 1 else ", about a minute left"
+
+
+def _reason(error: Exception) -> str:
+    words = " ".join(str(error).split()) or "no message"
+    is_told = isinstance(error, BigKingXXLError)
+    return words if is_told else f"an unexpected error, {type(error).__name__}: {words}"
+
+
+def _train_fold(
+    fold: int, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool
+) -> None:
+    folder = _folder(out, fold)
+    result = train(
+        recipe, data, folder, fold=fold, folds_file=out / FOLDS_FILE, device=device,
+        resume=last_checkpoint(folder).is_file(), quiet=quiet, devices=ALONE,
+    )  # fmt: skip
+    card = read_card(result.model)
+    write_json(folder / FACTS, {
+        "fold": fold, "model": untuned_hash(result.model), "epochs": result.epochs,
+        "minutes": result.minutes, "map": result.score, "in_sample": result.chosen,
+        "points": card.operating_points.model_dump(mode="json"),
+    })  # fmt: skip
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether a fold's training is done, and its model the one that it made."""
+    known = read_facts(folder / FACTS).get("model")
+    model = folder / MODEL
+    return known is not None and model.is_file() and untuned_hash(model) == known
+
+
+def _finished(
+    plan: Plan, models: dict[int, Path], failed: dict[int, str], recipe: Recipe, data: Dataset,
+    out: Path, device: str, report: Report, track: Track,
+) -> FoldsResult:  # fmt: skip
+    """Tune the folds, predict and score every image out of fold, and keep the models as one."""
+    own = of_types(data, recipe.cell_types) if recipe.cell_types else data
+    facts = {fold: read_facts(path.with_name(FACTS)) for fold, path in models.items()}
+    start = checked(OperatingPoints, next(iter(facts.values()))["points"])
+    report("tuning each fold on the images of the others")
+    points = tune_folds(
+        plan, models, start, own, out / SEEN, device=device, seed=recipe.seed, track=track
+    )
+    for fold, path in models.items():
+        _give_points(path, points.of_fold[fold])
+    run = predict_out_of_fold(plan, models, own, out / RUN, device=device, track=track)
+    chose = [image_id for path in models.values() for image_id in read_card(path).selected_on]
+    rows = score_folds(plan, list(models), own, out / RUN, chose)
+    ensemble = None
+    if len(models) > 1:
+        ensemble = out / ENSEMBLE
+        write_ensemble(ensemble, list(models.values()), points=points.of_all)
+    result = FoldsResult(
+        out, models, failed, rows, points, out / RUN, ensemble, dict(run.failed),
+        sum(float(each["minutes"]) for each in facts.values()), _notes(points, chose, failed),
+    )  # fmt: skip
+    write_json(out / "folds.json", {**provenance(recipe.seed), **result.as_dict()})
+    shutil.rmtree(out / SEEN, ignore_errors=True)
+    return result
+
+
+def _give_points(model: Path, points: OperatingPoints) -> None:
+    """Keep operating points in a model, and in what was exported of it, where they are others."""
+    for path in (model, model.with_name(EXPORTED)):
+        if path.is_file() and read_card(path).operating_points != points:
+            write_operating_points(path, points)
+
+
+def _notes(points: FoldPoints, chose: list[str], failed: dict[int, str]) -> tuple[str, ...]:
+    notes = []
+    if points.result is None:
+        notes.append(f"thresholds are not tuned: {points.reason}")
+    elif not any(each.kept for each in points.result.by_type.values()):
+        notes.append("no threshold gained clearly on images of other folds: they stay as they were")
+    if chose:
+        notes.append(
+            f"{len(chose)} of the images chose the epoch of their fold's model, which flatters a "
+            "little; the last line leaves them out"
+        )
+    if failed:
+        notes.append(
+            f"images of {len(failed)} failed folds are not scored, and their models are missing "
+            "from the ensemble: --resume trains them again"
+        )
+    return tuple(notes)

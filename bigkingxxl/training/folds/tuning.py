@@ -1,0 +1,133 @@
+"""Operating points of the models of a cross-validation, from what each saw in images new to it.
+
+The points that decide on an image were tuned on the images of the other folds, as their own models
+saw them: neither the image's model nor its points have learnt from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.evaluation.seen import Knobs, SeenCandidates, SeenMaps, maps_folder, seen_by
+from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
+from bigkingxxl.evaluation.tuning_report import TuningResult, run_tuning
+from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.models import read_card, untuned_hash
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.training.folds.plan import Plan
+from bigkingxxl.training.selection import spread
+
+log = logging.getLogger(__name__)
+MOST_IMAGES = 200  # of all folds together; more tune no better and take their time
+
+
+class SeenOutOfFold:
+    """What the model of each image's fold saw in it; see `evaluation.seen.Seen`.
+
+    Args:
+        models: of each fold; fold_of: of each image.
+        folder: for the maps; cleared by whoever made it.
+    """
+
+    def __init__(
+        self, models: Mapping[int, Path], fold_of: Mapping[str, int], data: Dataset, folder: Path,
+        device: str,
+    ) -> None:  # fmt: skip
+        self.fold_of = fold_of
+        self.of_fold: dict[int, SeenMaps | SeenCandidates] = {}
+        for fold, path in models.items():
+            predictor, _ = load_predictor(path, device)
+            place = maps_folder(folder, untuned_hash(path), predictor)
+            self.of_fold[fold] = seen_by(predictor, data.source, place)
+        first = next(iter(self.of_fold.values()))
+        self.decode_grid, self.decode_defaults = first.decode_grid, first.decode_defaults
+        self.zooms = first.zooms
+
+    def look(self, image_id: str) -> None:
+        """See `Seen.look`."""
+        self._own(image_id).look(image_id)
+
+    def decode(self, image_id: str, knobs: Knobs) -> Any:
+        """See `Seen.decode`."""
+        return self._own(image_id).decode(image_id, knobs)
+
+    def voted_type(self, image_id: str) -> str | None:
+        """See `Seen.voted_type`."""
+        return self._own(image_id).voted_type(image_id)
+
+    def _own(self, image_id: str) -> SeenMaps | SeenCandidates:
+        return self.of_fold[self.fold_of[image_id]]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldPoints:
+    """The operating points of a cross-validation.
+
+    Attributes:
+        of_fold: of each fold's model, tuned on the images of the others.
+        of_all: tuned on images of all folds, for the ensemble.
+        result: what tuning found; None where it could not be done, for `reason`.
+    """
+
+    of_fold: dict[int, OperatingPoints]
+    of_all: OperatingPoints
+    result: TuningResult | None = None
+    reason: str | None = None
+
+
+def tune_folds(
+    plan: Plan,
+    models: Mapping[int, Path],
+    start: OperatingPoints,
+    data: Dataset,
+    folder: Path,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    track: Track = untracked,
+) -> FoldPoints:
+    """Tune the models of the folds, each on the images of the others.
+
+    Args:
+        models: of the folds that were trained; start: their points before.
+        folder: keeps what the networks see, for a next time.
+    """
+    untouched = dict.fromkeys(models, start)
+    if len(models) < 2:
+        return FoldPoints(untouched, start, reason="one fold alone cannot be tuned on others")
+    fold_of = {image_id: fold for fold in models for image_id in plan.validation[fold]}
+    ids = tuple(
+        image_id for fold in models
+        for image_id in spread(plan.validation[fold], data, -(-MOST_IMAGES // len(models)))
+    )  # fmt: skip
+    parts = [tuple(each for each in ids if fold_of[each] == fold) for fold in models]
+    seen = SeenOutOfFold(models, fold_of, data, folder, device)
+    for image_id in track(ids, len(ids), "looking at images to tune on"):
+        seen.look(image_id)
+    tuner = _tuner(seen, ids, plan, data, next(iter(models.values())))
+    try:
+        result = run_tuning(tuner, ids, start, seed=seed, parts=parts)
+    except InputError as reason:
+        log.warning("the folds keep their operating points: %s", reason)
+        return FoldPoints(untouched, start, reason=str(reason))
+    held_out = result.held_out
+    of_fold = {fold: held_out[own[0]] for fold, own in zip(models, parts, strict=True)}
+    return FoldPoints(of_fold, result.points, result)
+
+
+def _tuner(
+    seen: SeenOutOfFold, ids: tuple[str, ...], plan: Plan, data: Dataset, model: Path
+) -> Tuner:
+    ignored = {image_id: data.ignored(image_id) for image_id in ids}
+    truth = {image_id: counted(data.instances(image_id), ignored[image_id]) for image_id in ids}
+    types = {image_id: data.cell_type(image_id) for image_id in ids}
+    types = types_to_tune(seen, read_card(model).type_names, types)
+    return Tuner(seen, truth, types, plan.groups.of, ignored=ignored)
