@@ -8,7 +8,6 @@ from pathlib import Path
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.groups import Groups, find_groups
 from bigkingxxl.data.joined import JoinedDataset
-from bigkingxxl.data.of_types import ids_of_types
 from bigkingxxl.data.split import (
     FOLDS,
     FOLDS_FILE,
@@ -16,6 +15,7 @@ from bigkingxxl.data.split import (
     folds_of_images,
     folds_path,
 )
+from bigkingxxl.data.subset import ids_of_types
 from bigkingxxl.errors import InputError
 from bigkingxxl.training.recipe import Recipe
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
-from bigkingxxl.data.of_types import of_types
 from bigkingxxl.data.split import FOLDS_FILE, write_folds
+from bigkingxxl.data.subset import subset
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted, OutputError
 from bigkingxxl.files import write_json
@@ -228,7 +228,7 @@ def _finished(
     out: Path, device: str, report: Report, track: Track,
 ) -> FoldsResult:  # fmt: skip
     """Tune the folds, predict and score every image out of fold, and keep the models as one."""
-    own = of_types(data, recipe.cell_types) if recipe.cell_types else data
+    own = subset(data, recipe.cell_types) if recipe.cell_types else data
     facts = {fold: read_facts(path.with_name(FACTS)) for fold, path in models.items()}
     start = checked(OperatingPoints, next(iter(facts.values()))["points"])
     report("tuning each fold on the images of the others")

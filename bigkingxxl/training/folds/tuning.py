@@ -10,13 +10,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.partial import counted
-from bigkingxxl.evaluation.seen import Knobs, SeenCandidates, SeenMaps, maps_folder, seen_by
+from bigkingxxl.evaluation.prediction_cache import (
+    CandidateCache,
+    MapCache,
+    Parameters,
+    maps_folder,
+    prediction_cache,
+)
 from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
 from bigkingxxl.evaluation.tuning_report import TuningResult, run_tuning
 from bigkingxxl.inference.load import load_predictor
@@ -29,8 +35,8 @@ log = logging.getLogger(__name__)
 MOST_IMAGES = 200  # of all folds together; more tune no better and take their time
 
 
-class SeenOutOfFold:
-    """What the model of each image's fold saw in it; see `evaluation.seen.Seen`.
+class OutOfFoldCache:
+    """What the model of the fold of each image saw in it; see `PredictionCache`.
 
     Args:
         models: of each fold; fold_of: of each image.
@@ -42,28 +48,28 @@ class SeenOutOfFold:
         device: str,
     ) -> None:  # fmt: skip
         self.fold_of = fold_of
-        self.of_fold: dict[int, SeenMaps | SeenCandidates] = {}
+        self.of_fold: dict[int, MapCache | CandidateCache] = {}
         for fold, path in models.items():
             predictor, _ = load_predictor(path, device)
             place = maps_folder(folder, untuned_hash(path), predictor)
-            self.of_fold[fold] = seen_by(predictor, data.source, place)
+            self.of_fold[fold] = prediction_cache(predictor, data.source, place)
         first = next(iter(self.of_fold.values()))
         self.decode_grid, self.decode_defaults = first.decode_grid, first.decode_defaults
         self.zooms = first.zooms
 
-    def look(self, image_id: str) -> None:
-        """See `Seen.look`."""
-        self._own(image_id).look(image_id)
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
+        self._own(image_id).predict(image_id)
 
-    def decode(self, image_id: str, knobs: Knobs) -> Any:
-        """See `Seen.decode`."""
-        return self._own(image_id).decode(image_id, knobs)
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:
+        """See `PredictionCache.decode`."""
+        return self._own(image_id).decode(image_id, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
-        """See `Seen.voted_type`."""
+        """See `PredictionCache.voted_type`."""
         return self._own(image_id).voted_type(image_id)
 
-    def _own(self, image_id: str) -> SeenMaps | SeenCandidates:
+    def _own(self, image_id: str) -> MapCache | CandidateCache:
         return self.of_fold[self.fold_of[image_id]]
 
 
@@ -109,10 +115,10 @@ def tune_folds(
         for image_id in spread(plan.validation[fold], data, -(-MOST_IMAGES // len(models)))
     )  # fmt: skip
     parts = [tuple(each for each in ids if fold_of[each] == fold) for fold in models]
-    seen = SeenOutOfFold(models, fold_of, data, folder, device)
+    cache = OutOfFoldCache(models, fold_of, data, folder, device)
     for image_id in track(ids, len(ids), "looking at images to tune on"):
-        seen.look(image_id)
-    tuner = _tuner(seen, ids, plan, data, next(iter(models.values())))
+        cache.predict(image_id)
+    tuner = _tuner(cache, ids, plan, data, next(iter(models.values())))
     try:
         result = run_tuning(tuner, ids, start, seed=seed, parts=parts)
     except InputError as reason:
@@ -124,10 +130,10 @@ def tune_folds(
 
 
 def _tuner(
-    seen: SeenOutOfFold, ids: tuple[str, ...], plan: Plan, data: Dataset, model: Path
+    cache: OutOfFoldCache, ids: tuple[str, ...], plan: Plan, data: Dataset, model: Path
 ) -> Tuner:
     ignored = {image_id: data.ignored(image_id) for image_id in ids}
     truth = {image_id: counted(data.instances(image_id), ignored[image_id]) for image_id in ids}
     types = {image_id: data.cell_type(image_id) for image_id in ids}
-    types = types_to_tune(seen, read_card(model).type_names, types)
-    return Tuner(seen, truth, types, plan.groups.of, ignored=ignored)
+    types = types_to_tune(cache, read_card(model).type_names, types)
+    return Tuner(cache, truth, types, plan.groups.of, ignored=ignored)
