@@ -63,6 +63,10 @@ def evaluate(
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Score the images that PREDICTIONS names.")
     ] = False,
+    as_predicted: Annotated[
+        bool,
+        typer.Option("--as-predicted", help="Of a run, score what was found, corrected or not."),
+    ] = False,
 ) -> None:
     """Score predictions against the truth: the competition mAP, COCO's AP, and any other metric.
 
@@ -75,6 +79,9 @@ def evaluate(
 
     An image of the truth that the predictions do not name scores 0, unless --fold, --images or
     --only-predicted narrows the truth. How many were scored and missing is always said.
+
+    Of a run, corrected cells are scored where there are any, and a note says so; against the run's
+    own `corrections`, or with --as-predicted, those that the model found.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions
@@ -89,7 +96,7 @@ def evaluate(
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)  # before anything is read
     annotated = read_truth(truth, skip_bad=skip_bad)
-    found = read_predictions(predictions, annotated, skip_bad=skip_bad)
+    found = read_predictions(predictions, annotated, skip_bad=skip_bad, as_predicted=as_predicted)
     chosen = chosen_ids(annotated, found, fold, folds, images, only_predicted)
     result = evaluate_predictions(annotated, found, chosen, groups_of(annotated, groups), wanted)
     write_tables(result, per_image, per_cell, matches)

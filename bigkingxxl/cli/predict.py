@@ -118,7 +118,8 @@ def predict(
 
     A run that was broken off goes on where it stopped, and several processes may work in one
     folder. Formats that the folder has from an earlier run are brought up to date. Results that a
-    person changed are kept, and the other formats follow a corrected label image.
+    person changed are kept, and the other formats follow corrected cells; images that were
+    corrected keep the model that made them, whichever --model is given.
 
     However many processes (--workers), jobs (--shard) or machines (--scheduler) do a run, its
     results are the same. Exit code 75 says that it ended before it was done, for --time-limit or a
@@ -191,7 +192,7 @@ def predict(
         result = predict_job(job, names, sharing, partial(track, quiet=quiet))
     size_given = scale is not None or diameter is not None
     advice = advice_on(result, card, size_given, "summary" in chosen)
-    show(out, result, advice, quiet=quiet, as_json=as_json)
+    show(out, result, advice, quiet=quiet, as_json=as_json, is_new=True)
 
 
 def split_names(texts: Sequence[str]) -> list[str]:

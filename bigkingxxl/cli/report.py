@@ -9,6 +9,7 @@ import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.opening import SkipBad
+from bigkingxxl.texts import printable
 
 
 def report(
@@ -36,16 +37,21 @@ def report(
     if truth is None:
         from bigkingxxl.evaluation.report.without_truth import write_run_report
 
-        write_run_report(place, found, title=name)
+        told = [write_run_report(place, found, title=name)]
     else:
-        _scored(place, run, truth, name, skip_bad)
+        told = _scored(place, run, truth, name, skip_bad)
     if as_json:
-        print_json({"report": place, "run": run, "truth": truth, "images": len(found)})
+        print_json({
+            "report": place, "run": run, "truth": truth, "images": len(found), "notes": told,
+        })  # fmt: skip
     else:
         typer.echo(str(place))
+    for sentence in told:
+        typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
 
 
-def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> None:
+def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> list[str]:
+    """Write the page; what a reader of its scores should know of the run's cells."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions
     from bigkingxxl.evaluation.grouping import groups_of
@@ -62,3 +68,4 @@ def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> 
         place, result, sources_of(annotated), title=title,
         facts={"run": run, "truth": truth}, notes=result.notes,
     )  # fmt: skip
+    return list(predictions.notes)

@@ -23,19 +23,21 @@ EXIT_SOME_FAILED = 1
 
 def show(
     out: Path, result: FolderResult, advice: Sequence[str] = (), *, quiet: bool = False,
-    as_json: bool = False,
+    as_json: bool = False, is_new: bool = False,
 ) -> None:  # fmt: skip
     """Print what a run did; ends with exit code 1 where an image failed, 75 where it has to go on.
 
     Args:
         advice: sentences on the images, left out where quiet; see `advice_on`.
         as_json: print JSON on stdout, for programs.
+        is_new: the cells were just found: which they are is told only where some are others.
     """
     if as_json:
         print_json({
             "folder": out, "cells": result.cells, "done_before": result.skipped,
             "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
             "diameters": result.diameters, "expected_quality": result.expected_quality,
+            "corrected": result.corrected, "kept_models": result.kept_models,
             "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
             "stopped": result.stopped, "files_left": result.left,
@@ -43,6 +45,10 @@ def show(
         })  # fmt: skip
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
+    if result.cells and (result.corrected or not is_new):
+        from bigkingxxl.runs.corrected import told_places
+
+        _tell(told_places(out, [result.corrected.get(name, "") for name in result.cells]))
     for sentence in notes(out, result):
         _tell(sentence)
     for sentence in () if quiet else advice:
@@ -77,21 +83,17 @@ def _counts(result: FolderResult) -> str:
 
 def notes(out: Path, result: FolderResult) -> list[str]:
     """A sentence for everything that is not as a user may think."""
-    from bigkingxxl.runs.outputs import IMAGE_FORMATS
-
     found = []
-    corrected = {IMAGE_FORMATS["labels"].place(out, name) for name in result.corrected}
-    labels = [_within(out, path) for path in result.kept if path in corrected]
-    others = [_within(out, path) for path in result.kept if path not in corrected]
-    if labels:
+    if result.kept_models:
+        models = sorted(set(result.kept_models.values()))
         found.append(
-            f"{_some(labels)}: corrected by hand since a run wrote it, so kept, and the other "
-            "results are made from it (--overwrite replaces it)"
+            f"{_some(list(result.kept_models))}: corrected before, so kept with the cells and the "
+            f"model that made them ({_some(models)}), and not predicted again"
         )
-    if others:
+    if result.kept:
         found.append(
-            f"{_some(others)}: changed by hand or not written by a run, so kept (--overwrite "
-            "replaces it)"
+            f"{_some([_within(out, path) for path in result.kept])}: changed by hand or not "
+            "written by a run, so kept (--overwrite replaces it)"
         )
     if result.is_part and not result.stopped:
         found.append(f"when all shards are done, `bigkingxxl tables {out}` makes the tables")

@@ -25,8 +25,9 @@ def tables(
 
     What `predict` does at its end, for runs in parts (`predict --shard`): measurements, summary and
     the other tables of the run's formats, and always a summary, from the records of its images. No
-    model is loaded and no image is read. Images that failed are listed (exit code 1), and shards
-    that have not ended are named (exit code 75: run them again, then this).
+    model is loaded, and only images that were corrected since they were measured are read. Images
+    that failed are listed (exit code 1), and shards that have not ended are named (exit code 75:
+    run them again, then this).
     """
     from bigkingxxl.cli.predict import split_names
     from bigkingxxl.cli.progress import resumable

@@ -11,6 +11,7 @@ from typing import Protocol
 from bigkingxxl.cluster.job import FINISH, Done, Job, Part, Task
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import ImageError
+from bigkingxxl.runs.apart import check_apart
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import ALONE_ABOVE
 from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
@@ -77,9 +78,11 @@ def run_job(
         files: the images' files, in order, and their ids.
 
     Raises:
-        InputError: a run of other settings is at work in the folder, or workers cannot do the job.
+        InputError: a run of other settings is at work in the folder, images lie among results, or
+            workers cannot do the job.
         OutputError: the folder cannot be written.
     """
+    check_apart(files, job.out)
     store, deadline = RunStore(job.out), deadline or Deadline()
     settings = store.begin(job.settings, clear=shard.is_whole)
     with store.at_work(settings.run):

@@ -120,7 +120,25 @@ def compare(
         untold = [name for name, each in zip(taken, told, strict=True) if not each]
         tell = "tells" if len(untold) == 1 else "tell"
         notes.append(f"types are disregarded: {', '.join(untold)} {tell} none")
+    notes += _ranked_unlike(taken)
     return Comparison(tuple(entries), tuple(ids), tuple(dict.fromkeys(notes)))
+
+
+def _ranked_unlike(taken: Mapping[str, Taken]) -> list[str]:
+    """A sentence where COCO's AP ranks all candidates of some methods, and of others their cells.
+
+    Everything else is of the cells alone.
+    """
+    kept = [name for name, each in taken.items() if each.predictions.ranks_kept]
+    others = [name for name, each in taken.items() if each.predictions.has_candidates]
+    if not kept or not others:
+        return []
+    sentence = (
+        f"COCO's AP and AR rank all candidates of {', '.join(others)}, also the doubtful ones, but "
+        f"of {', '.join(kept)} the cells that the run kept: of one model these figures differ, "
+        "and no others do"
+    )
+    return [sentence]
 
 
 def _notes(entry: Entry, images: int) -> list[str]:

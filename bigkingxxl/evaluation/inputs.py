@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,17 +16,20 @@ from bigkingxxl.data.layouts.annotation_folder import find_annotations, same_nam
 from bigkingxxl.data.layouts.coco import annotation_files
 from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle, read_fields
 from bigkingxxl.data.layouts.registry import find_layout
-from bigkingxxl.data.layouts.run import cells_now, run_images
+from bigkingxxl.data.layouts.run import certain
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms
 from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import CocoSet, read_coco, read_results
+from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
 from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
 from bigkingxxl.io.annotations.registry import json_kind
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectionParameters
+from bigkingxxl.runs.corrected import told_places
+from bigkingxxl.runs.reader import open_run
 
 Size = tuple[int, int]
 Ids = tuple[str, ...]
@@ -97,11 +100,18 @@ class Predictions:
         cells: disjoint cells by image id, for the competition metric.
         masks: what COCO's evaluation takes: scored masks where there are any, else the same cells.
         notes: a sentence for everything that a reader of the scores should know.
+        ranks_kept: `masks` are the cells alone, without the candidates that were not sure enough.
     """
 
     cells: dict[str, Instances]
     masks: dict[str, Instances]
     notes: tuple[str, ...] = ()
+    ranks_kept: bool = False
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether `masks` are more than the cells: also what was not sure enough."""
+        return any(len(each) > len(self.cells[name]) for name, each in self.masks.items())
 
 
 def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
@@ -176,6 +186,7 @@ def read_predictions(
     skip_bad: bool = False,
     numbering: Path | None = None,
     categories: Mapping[int, str] | None = None,
+    as_predicted: bool = False,
 ) -> Predictions:
     """A submission csv, COCO results or annotations, or a folder of files of cells of any format.
 
@@ -183,12 +194,19 @@ def read_predictions(
         skip_bad: leave out files of cells that cannot be read or do not fit their image.
         numbering: the COCO file by which a tool numbered the images and types of its results.
         categories: the type of each category id of COCO results.
+        as_predicted: of a run, the cells that the model found, also where a person corrected them.
 
     Raises:
-        InputError: nothing is there; FormatError: what is there breaks its format's rules.
+        InputError: nothing is there, or what is to be taken as predicted is no run; FormatError:
+            what is there breaks its format's rules.
     """
+    if as_predicted and not (path.is_dir() and find_layout(path) == "run"):
+        raise InputError(
+            f"{path} is no run of `bigkingxxl predict`, and only of such is known what was "
+            "predicted: leave --as-predicted out"
+        )
     if path.is_dir():
-        return _folder_predictions(path, truth, skip_bad)
+        return _folder_predictions(path, truth, skip_bad, as_predicted)
     if path.suffix.lower() == ".csv":
         cells = read_submission(path, truth.sizes)
         return Predictions(cells, cells)
@@ -204,10 +222,12 @@ def read_predictions(
     )
 
 
-def _folder_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
+def _folder_predictions(
+    folder: Path, truth: Truth, skip_bad: bool, as_predicted: bool
+) -> Predictions:
     layout = find_layout(folder)
     if layout == "run":
-        return _run_predictions(folder, truth)
+        return _run_predictions(folder, truth, as_predicted)
     if layout in WITH_IMAGES:
         return _dataset_predictions(folder, truth, skip_bad)
     found = find_annotations(folder, truth.ids)
@@ -236,24 +256,29 @@ def _folder_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictio
     return _painted(masks, notes)
 
 
-def _run_predictions(folder: Path, truth: Truth) -> Predictions:
-    """The cells of a folder of `bigkingxxl predict` as they are now, corrected or not."""
-    images = {image.image_id: image for image in run_images(folder)}
+def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predictions:
+    """The cells of a folder of `bigkingxxl predict` as they are now, corrected or not.
+
+    Against the run's own corrections they are taken as predicted: else corrections would be scored
+    against themselves.
+    """
+    run = open_run(folder)
+    images = {name: image for name, image in run.items() if not image.failure}
     names = same_names(images, truth.ids)
     _check_any(folder, images, names, truth)
-    masks = {names[own]: cells_now(folder, images[own]) for own in images if own in names}
+    is_own = truth.path.resolve() == (folder / CORRECTIONS).resolve()
     notes = []
-    changed = sum(bool(images[own].changed) for own in names)
-    if changed:
-        notes.append(f"{changed} images of {folder} were corrected by a person: these are scored")
-    viewed = sum(images[own].viewed is not None for own in names)
-    if viewed:
-        notes.append(f"{viewed} images of {folder} were corrected in the viewer: their cells as "
-                     "predicted are scored (corrections/ holds the others)")  # fmt: skip
+    if as_predicted or is_own:
+        masks = {names[own]: images[own].found_cells for own in names}
+        why = f", as {truth.path} is what was made of them" if is_own else ""
+        notes.append(f"the cells of {folder} are taken as predicted, corrected or not{why}")
+    else:
+        masks = {names[own]: certain(images[own].cells) for own in names}
+        notes.append(told_places(folder, [images[own].corrected for own in names]))
     if len(names) < len(images):
         unknown = [own for own in images if own not in names]
         notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")
-    return _painted(masks, notes)
+    return replace(_painted(masks, notes), ranks_kept=True)
 
 
 def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:

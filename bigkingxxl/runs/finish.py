@@ -1,4 +1,8 @@
-"""The end of a run that was done in parts: its tables, from the records alone."""
+"""The end of a run that was done in parts: its tables, from the records.
+
+Only images that a person corrected since they were measured are looked at again, so that the tables
+are of the cells that every other command takes.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import chosen_formats
-from bigkingxxl.runs.reader import open_run
+from bigkingxxl.runs.reader import ImageResult, open_run
+from bigkingxxl.runs.remeasure import remeasure
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
 
@@ -33,9 +38,22 @@ def finish_run(
     store = RunStore(folder)
     wanted = chosen_formats([*run.settings.formats, ALWAYS, *formats])
     settings = store.begin(replace(run.settings, formats=wanted))
+    stale = [name for name, image in run.items() if _is_corrected_since(image)]
+    measured = remeasure(folder, wanted, only=stale) if stale else FolderResult()
     tables = make_tables(store, settings, overwrite=overwrite)
     if not tables.cells and not tables.failed:
         raise InputError(f"{folder} has no image that is done: run `bigkingxxl predict` first")
     return FolderResult(
-        tables.cells, failed=dict(tables.failed), kept=list(tables.kept), tables=tables
-    )
+        tables.cells, failed={**tables.failed, **measured.failed}, kept=list(tables.kept),
+        corrected=tables.corrected, tables=tables,
+    )  # fmt: skip
+
+
+def _is_corrected_since(image: ImageResult) -> bool:
+    """Whether an image's cells are others than those that it was measured with."""
+    if image.failure or image.record.is_gone():
+        return False
+    try:
+        return not image.is_measured
+    except BigKingXXLError:  # measuring says why
+        return True

@@ -21,6 +21,7 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
+from bigkingxxl.runs.apart import check_apart
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
 from bigkingxxl.runs.outputs import chosen_formats
@@ -102,16 +103,19 @@ def predict_folder(
         deadline: where it is due no other image is begun, and no table made.
 
     Raises:
-        InputError: a run of other settings is at work in the folder.
+        InputError: a run of other settings is at work in the folder, or images lie among results.
         OutputError: `out` cannot be written.
     """
+    paths = list(paths)
+    if predictor is not None:
+        check_apart(paths, out)
     store, deadline = RunStore(out), deadline or Deadline()
     settings = store.begin(settings, clear=shard.is_whole)
     with store.at_work(settings.run):
         store.check_alone(settings.run)
         begin_shard(store, settings.run, shard)
         work = Work(settings, selection, predictor, judge, overwrite, track)
-        run = _Run(store, work, name_of, shard, deadline, list(paths))
+        run = _Run(store, work, name_of, shard, deadline, paths)
         for _ in track(run.finished(open_images, ahead), run.total, label):
             pass
         run.finish_busy()

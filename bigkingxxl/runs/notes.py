@@ -23,7 +23,9 @@ class FolderResult:
         diameters: by image id, the diameter that its cells were taken to have, in pixels.
         expected_quality: by image id, where it is known; see `bigkingxxl.quality`.
         kept: files that a person changed or made, and which were left alone.
-        corrected: images whose cells are those of a label image that a person changed.
+        corrected: by id of each image whose cells a person corrected, the folder in the run from
+            which they are taken; kept_models: of such images the model that made them, where the
+            run has another model or other settings.
         replaced: by image id, another file whose results were under that id, and are replaced.
         removed: files of images that the run no longer has.
         tables: what became of the tables.
@@ -40,7 +42,8 @@ class FolderResult:
     diameters: dict[str, float] = field(default_factory=dict)
     expected_quality: dict[str, float] = field(default_factory=dict)
     kept: list[Path] = field(default_factory=list)
-    corrected: list[str] = field(default_factory=list)
+    corrected: dict[str, str] = field(default_factory=dict)
+    kept_models: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, Path] = field(default_factory=dict)
     removed: int = 0
     tables: TablesResult = field(default_factory=TablesResult)
@@ -63,8 +66,10 @@ class FolderResult:
         if outcome.damage:
             self.damaged[outcome.image] = outcome.damage
         self.skipped += not outcome.is_new
-        if outcome.is_corrected:
-            self.corrected.append(outcome.image)
+        if outcome.corrected:
+            self.corrected[outcome.image] = outcome.corrected
+        if outcome.made_by:
+            self.kept_models[outcome.image] = outcome.made_by
         if outcome.replaced is not None:
             self.replaced[outcome.image] = outcome.replaced
         if outcome.diameter is not None:

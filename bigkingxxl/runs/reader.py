@@ -15,9 +15,8 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.label_images import read_label_image
-from bigkingxxl.io.annotations.run_cells import NumberedCells, corrected_cells, load_cells
-from bigkingxxl.runs.large.stored import stored_cells
+from bigkingxxl.io.annotations.run_cells import NumberedCells, load_cells, load_cells_of_blocks
+from bigkingxxl.runs.corrected import Correction, correction_of, place_of_correction
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import (
@@ -28,9 +27,7 @@ from bigkingxxl.runs.store import (
     SUMMARY,
     RunSettings,
     RunStore,
-    State,
 )
-from bigkingxxl.runs.viewed import viewed_image
 
 if TYPE_CHECKING:
     from bigkingxxl.io.tables.measurements import Table
@@ -80,7 +77,24 @@ class ImageResult:
 
     @property
     def summary(self) -> ImageSummary:
-        """The image's row of `summary.csv`."""
+        """The image's row of `summary.csv`, of the cells as they are now.
+
+        Raises:
+            InputError, FormatError: corrected cells are not there, or damaged.
+        """
+        from bigkingxxl.io.tables.summary import summarise
+
+        row = self.recorded_summary
+        if self.failure or self.is_measured:
+            return row
+        return summarise(
+            self.name, self.cells, model=row.model, corrected=self.corrected, scale=row.scale,
+            diameter=row.diameter, warnings=row.warnings,
+        )  # fmt: skip
+
+    @property
+    def recorded_summary(self) -> ImageSummary:
+        """The image's row of `summary.csv` as it was last written; see `is_measured`."""
         from bigkingxxl.io.tables.summary import ImageSummary
 
         if self.failure:
@@ -89,30 +103,68 @@ class ImageResult:
         return ImageSummary(**{**row, "warnings": tuple(row["warnings"])})
 
     @cached_property
+    def correction(self) -> Correction | None:
+        """What a person made of the cells, None where nothing.
+
+        Raises:
+            FormatError: it is damaged, or the cells were corrected in two places.
+        """
+        return correction_of(self.store, self.name)
+
+    @property
+    def corrected(self) -> str:
+        """The folder in the run from which corrected cells are taken, or ""."""
+        return place_of_correction(self.correction)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the tables are of the cells as they are now."""
+        correction, run = self.correction, self._found_by
+        identity = run if correction is None else correction.identity(run)
+        return bool(self.record.details.get("identity") == identity)
+
+    @property
+    def _found_by(self) -> str:
+        """Fingerprint of the run that found the cells, which may be an earlier one."""
+        return str(self.record.details.get("cells_of", self.settings.run))
+
+    @cached_property
     def numbered_cells(self) -> NumberedCells:
         """The cells and their numbers, as a person corrected them in the viewer or by hand.
 
         Raises:
             InputError, FormatError: they are not there, or damaged.
         """
-        viewed = viewed_image(self.store, self.name)
-        return self.predicted_cells if viewed is None else viewed.cells()
+        return self._as_left(self.correction)
 
     @cached_property
     def predicted_cells(self) -> NumberedCells:
-        """The cells without the viewer's corrections; those of a label image changed by hand.
+        """The cells without the viewer's corrections; those of a file changed by hand.
+
+        Raises:
+            InputError, FormatError: they are not there, or damaged.
+        """
+        correction = self.correction
+        is_viewed = correction is not None and correction.viewed is not None
+        return self._as_left(None if is_viewed else correction)
+
+    def _as_left(self, correction: Correction | None) -> NumberedCells:
+        if correction is None:
+            return NumberedCells.of(self.found_cells)
+        self._check()
+        return correction.cells(lambda: self.found_cells)
+
+    @cached_property
+    def found_cells(self) -> Instances:
+        """The cells that the model found, whatever a person made of them since.
 
         Raises:
             InputError, FormatError: they are not there, or damaged.
         """
         self._check()
-        if self.is_large:
-            return NumberedCells.of(self._cells_of_blocks())
-        found = load_cells(self.store.place(CELLS, self.name))
-        if self.store.find("labels", self.name).state is State.CHANGED:
-            labels = read_label_image(self.store.place("labels", self.name))
-            return corrected_cells(labels, found, found.pixel_size_um)
-        return NumberedCells.of(found)
+        return self._cells_of_blocks() if self.is_large else load_cells(
+            self.store.place(CELLS, self.name)
+        )  # fmt: skip
 
     @property
     def cells(self) -> Instances:
@@ -132,8 +184,9 @@ class ImageResult:
         return bool(self.record.details.get("in_blocks"))
 
     def _cells_of_blocks(self) -> Instances:
-        cells = stored_cells(self.store, self.name, self.settings.run)
-        if len(cells) != self.record.details["row"]["cells"]:
+        cells = load_cells_of_blocks(self.store.blocks(self.name), self._found_by)
+        details = self.record.details
+        if len(cells) != details.get("found", details["row"]["cells"]):
             raise FormatError(f"some cells of '{self.name}' are gone: predict it again")
         return cells
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder
 from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Stamp
-from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.selection import STORED
 
 DEFAULT_FORMATS = ("measurements", "summary")
 
 
 def remeasure(
-    folder: Path, formats: Sequence[str] = (), *, overwrite: bool = False, track: Track = untracked
+    folder: Path,
+    formats: Sequence[str] = (),
+    *,
+    overwrite: bool = False,
+    track: Track = untracked,
+    only: Collection[str] | None = None,
 ) -> FolderResult:
     """Measure the cells of a run's label images as these are now, and remake what shows them.
 
@@ -32,6 +36,7 @@ def remeasure(
     Args:
         formats: to be made besides those that the run has; measurements and summary always are.
         overwrite: also tables, ROIs and pictures that a person changed.
+        only: ids of the images to look at (default: all); tables are of all in any case.
 
     Raises:
         InputError: the folder holds no run, or a format is unknown.
@@ -45,10 +50,12 @@ def remeasure(
     seen = {
         image.path: image.record.seen for image in run.values()
         if not image.failure and not image.record.is_gone()
+        and (only is None or image.name in only)
     }  # fmt: skip
     ids: dict[Path, list[str]] = {}
     for name, image in run.items():
-        ids.setdefault(image.path, []).append(name)
+        if only is None or name in only:
+            ids.setdefault(image.path, []).append(name)
     if not seen:
         raise InputError(f"{folder} holds no images with cells to measure")
 
@@ -56,9 +63,8 @@ def remeasure(
         _check_same(path, seen[path])
         return reading.reopen(path, ids[path])
 
-    selection = Selection(OperatingPoints())  # never asked: the cells are stored
     return predict_folder(
-        None, sorted(seen), open_images, folder, settings, selection,
+        None, sorted(seen), open_images, folder, settings, STORED,
         name_of=lambda path: ids[path][0], overwrite=overwrite, track=track, label="measuring",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -81,3 +81,23 @@ def inside_border(cells: Instances) -> NDArray[np.int64]:
     boxes = cells.boxes()
     inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < np.array(cells.size)).all(axis=1)
     return np.flatnonzero(inside)
+
+
+@dataclass(frozen=True)
+class _Stored(Selection):
+    """Selects nothing: the cells are stored."""
+
+    def instances(
+        self,
+        candidates: Candidates,  # noqa: ARG002
+        pixel_size: PixelSize | None,  # noqa: ARG002
+    ) -> Instances:
+        """See `Selection`.
+
+        Raises:
+            FormatError: always, as the stored cells are not there.
+        """
+        raise FormatError("its stored cells are gone or damaged: predict it again")
+
+
+STORED = _Stored(OperatingPoints())  # of who measures again what was selected before

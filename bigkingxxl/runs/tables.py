@@ -40,6 +40,7 @@ class TablesResult:
         gone: images whose files are no longer where they were; others: images of another model or
             other settings. Neither are in the tables.
         cells: number of cells by image id; failed: by image id, why there are none.
+        corrected: by image id, the folder of corrected cells, see `Correction.place`.
         unfinished: shards of the run that have not ended, whose images are missing.
     """
 
@@ -50,6 +51,7 @@ class TablesResult:
     others: list[str] = field(default_factory=list)
     cells: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    corrected: dict[str, str] = field(default_factory=dict)
     unfinished: Unfinished = field(default_factory=Unfinished)
 
 
@@ -73,6 +75,8 @@ def make_tables(
     with store.locked("tables"):
         index = _Index.of(store, settings, result)
         result.cells = {name: index.cells[name] for name in index.identities}
+        result.corrected = {name: each for name, each in index.corrected.items()
+                            if name in index.identities}  # fmt: skip
         result.failed, result.unfinished = index.failed, unfinished(store, settings.run)
         for name in settings.formats:
             if name in RUN_FORMATS:
@@ -86,13 +90,17 @@ class _Index:
 
     Attributes:
         identities: what the cells of each are, by image id, sorted; cells: how many.
+        candidates: fingerprints of the settings that their candidates are of.
         seen: hash of the image's file; failed: images that failed, and why.
+        corrected: the folder of the corrected cells of each image that has such.
         types: cell types that any image knows.
     """
 
     store: RunStore
     identities: dict[str, str]
+    candidates: dict[str, str]
     seen: dict[str, str]
+    corrected: dict[str, str]
     cells: dict[str, int]
     failed: dict[str, str]
     types: tuple[str, ...]
@@ -105,7 +113,9 @@ class _Index:
             if each.key == settings.run and not each.is_gone()
         }  # fmt: skip
         identities: dict[str, str] = {}
+        candidates: dict[str, str] = {}
         seen: dict[str, str] = {}
+        corrected: dict[str, str] = {}
         cells: dict[str, int] = {}
         types: dict[str, list[str]] = {}
         for record in store.records(SUMMARY):
@@ -117,18 +127,23 @@ class _Index:
                 result.gone.append(record.image)
             elif record.seen is not None:
                 identities[record.image] = str(record.details["identity"])
+                candidates[record.image] = record.details.get("candidates", settings.key)
                 seen[record.image] = record.seen.sha256
                 row = record.details["row"]
+                if row.get("corrected"):
+                    corrected[record.image] = row["corrected"]
                 cells[record.image] = int(row["cells"])
                 types[record.image] = list(row["by_type"])
         ordered = dict(sorted(identities.items()))
         names = dict.fromkeys(name for each in ordered for name in types[each])
-        return cls(store, ordered, seen, cells, dict(sorted(failed.items())), tuple(names))
+        failed = dict(sorted(failed.items()))
+        return cls(store, ordered, candidates, seen, corrected, cells, failed, tuple(names))
 
-    def part(self, settings: RunSettings, kind: str, image_id: str) -> Record | None:
+    def part(self, kind: str, image_id: str) -> Record | None:
         """The record of an image's part of a table, where it is of the cells as they are."""
         record = self.store.record(kind, image_id)
-        identity = settings.key if IMAGE_FORMATS[kind].of_candidates else self.identities[image_id]
+        of_candidates = IMAGE_FORMATS[kind].of_candidates
+        identity = (self.candidates if of_candidates else self.identities)[image_id]
         if record is None or record.seen is None or record.output is None:
             return None
         is_current = record.seen.sha256 == self.seen[image_id]
@@ -156,7 +171,7 @@ def _make(
     """Write the files of one format, where they are not as they should be."""
     records: dict[str, Record] = {}
     if name in IMAGE_FORMATS:
-        found = ((each, index.part(settings, name, each)) for each in index.identities)
+        found = ((each, index.part(name, each)) for each in index.identities)
         records = {
             each: record for each, record in found
             if record is not None and store.place(name, each).is_file()

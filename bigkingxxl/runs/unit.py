@@ -16,23 +16,18 @@ from typing import Any
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.tracking import Track, untracked
-from bigkingxxl.errors import FormatError, ImageError, InputError, OutputError, reason_of
+from bigkingxxl.errors import BigKingXXLError, FormatError, ImageError, OutputError, reason_of
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.judgement import Judgement
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.corrections import CorrectedImage
-from bigkingxxl.io.annotations.label_images import read_label_image
-from bigkingxxl.io.annotations.run_cells import (
-    NumberedCells,
-    corrected_cells,
-    load_cells,
-    save_cells,
-)
-from bigkingxxl.provenance import fingerprint, own_version
+from bigkingxxl.io.annotations.corrections import LABELS
+from bigkingxxl.io.annotations.run_cells import NumberedCells, load_cells, save_cells
+from bigkingxxl.provenance import own_version
+from bigkingxxl.runs.corrected import Correction, correction_of, place_of_correction
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage, details_of
 from bigkingxxl.runs.records import Record, Stamp
-from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.selection import STORED, Selection
 from bigkingxxl.runs.store import (
     CANDIDATES,
     CELLS,
@@ -46,7 +41,6 @@ from bigkingxxl.runs.store import (
     belongs,
     format_key,
 )
-from bigkingxxl.runs.viewed import check_same_image, identity_of, viewed_image
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +77,8 @@ class Work:
         judge: says how good the cells found in an image may be.
         overwrite: also files that a person changed or made.
         track: shows how far a large image is done.
+        made_by: settings that the image's cells were made with, where they are not the run's; see
+            `work_on`.
     """
 
     settings: RunSettings
@@ -91,6 +87,52 @@ class Work:
     judge: Judge | None = None
     overwrite: bool = False
     track: Track = untracked
+    made_by: RunSettings | None = None
+
+    @property
+    def maker(self) -> RunSettings:
+        """The settings that the image's cells are made with."""
+        return self.made_by or self.settings
+
+    def replaces(self, kind: str, correction: Correction | None) -> bool:
+        """Whether a file that a person changed is replaced.
+
+        Measuring never replaces label images, nor what the cells are taken from.
+        """
+        is_source = correction is not None and kind in correction.changed
+        return self.overwrite and (self.predictor is not None or not (kind == LABELS or is_source))
+
+
+def work_on(store: RunStore, work: Work, image_id: str) -> tuple[Work, Correction | None]:
+    """What is done with an image, and what a person made of its cells.
+
+    What somebody corrected is kept: with the model and the settings that made it, whichever the run
+    has now. Nothing of it is predicted again.
+
+    Raises:
+        FormatError: what was corrected is damaged, or was corrected in two places.
+    """
+    correction = correction_of(store, image_id)
+    if correction is None:
+        return work, None
+    if correction.viewed is None and work.overwrite and work.predictor is not None:
+        return work, None
+    maker = _maker(store, work.settings, image_id)
+    if maker is None:
+        return work, correction
+    kept = replace(work, predictor=None, judge=None, selection=STORED, made_by=maker)
+    return kept, correction
+
+
+def _maker(store: RunStore, settings: RunSettings, image_id: str) -> RunSettings | None:
+    """The settings that stored cells were made with; None where they are those of the run."""
+    cells, candidates = (store.record(kind, image_id) for kind in (CELLS, CANDIDATES))
+    if cells is None:
+        return None
+    key = cells.details.get("candidates") or (settings if candidates is None else candidates).key
+    if (key, cells.key) == (settings.key, settings.run):
+        return None
+    return replace(settings, key=key, run=cells.key, model=cells.model)
 
 
 @dataclass(frozen=True)
@@ -101,8 +143,10 @@ class Outcome:
         image: its id; cells: how many, None where it failed; failure: why, or "".
         diameter: that the cells were taken to have, in pixels; expected_quality: of the cells.
         is_new: whether anything was made; warnings: sentences on the image.
-        kept: files that a person changed or made, and which were left alone; is_corrected: among
-            them the label image, of which the others are made.
+        kept: files that a person changed or made, and which were left alone.
+        corrected: the folder of the corrected cells of which all is made, or ""; see `Correction`.
+        made_by: hash of the model that made what was corrected, where the run has another model or
+            other settings; or "".
         replaced: another image's file, still there, whose results were under this id.
         remarks: sentences on what is not as a user may think; damage: on what of it could not be
             read, while the rest is done, or "".
@@ -114,7 +158,8 @@ class Outcome:
     failure: str = ""
     warnings: tuple[str, ...] = ()
     kept: tuple[Path, ...] = ()
-    is_corrected: bool = False
+    corrected: str = ""
+    made_by: str = ""
     replaced: Path | None = None
     remarks: tuple[str, ...] = ()
     damage: str = ""
@@ -175,11 +220,20 @@ def fail(
         image_id, FAILURE, str(path.absolute()), frame, seen, settings.run, settings.model,
         own_version(), failure=reason,
     ))  # fmt: skip
-    for kind in KINDS:
-        record = store.record(kind, image_id)
-        if record is not None and not _is_of(record, settings):
-            store.remove(kind, image_id)
+    if not _is_corrected(store, image_id):
+        for kind in KINDS:
+            record = store.record(kind, image_id)
+            if record is not None and not _is_of(record, settings):
+                store.remove(kind, image_id)
     return Outcome(image_id, failure=reason)
+
+
+def _is_corrected(store: RunStore, image_id: str) -> bool:
+    """Whether a person corrected the cells, as far as can be told: then nothing of them goes."""
+    try:
+        return correction_of(store, image_id) is not None
+    except BigKingXXLError:
+        return True
 
 
 def _is_of(record: Record, settings: RunSettings) -> bool:
@@ -188,13 +242,13 @@ def _is_of(record: Record, settings: RunSettings) -> bool:
     return record.details.get("run") == settings.run
 
 
-@dataclass
 class _Unit:
     """One image of a run, and what is known of it so far."""
 
-    store: RunStore
-    work: Work
-    image: RunImage
+    def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
+        self.store, self.image = store, image
+        self.work, self.correction = work_on(store, work, image.name)
+        self.maker = self.work.maker
 
     def done(self) -> Outcome:
         """Make what is missing."""
@@ -209,17 +263,18 @@ class _Unit:
         is_summed = (
             summary is not None
             and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
+            and summary.details.get("run") == self.work.settings.run
             and summary.path == str(self.image.path.absolute())  # else it was moved
         )
         if summary is None or not is_summed or to_write:
             self._write(to_write, found)
             summary = self._summarise()
         self.store.forget(FAILURE, self.image.name)
-        is_corrected = self.correction is not None or self.viewed is not None
         row = summary.details["row"]
         return Outcome(
             self.image.name, row["cells"], bool(to_write) or not is_summed,
-            "", summary.warnings, kept, is_corrected, self._replaced(before),
+            "", summary.warnings, kept, place_of_correction(self.correction),
+            "" if self.work.made_by is None else self.maker.model, self._replaced(before),
             diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
         )  # fmt: skip
 
@@ -236,43 +291,29 @@ class _Unit:
         known = self.store.record(SUMMARY, self.image.name)
         return self.store.stamp(self.image.path, None if known is None else known.seen)
 
-    @cached_property
-    def viewed(self) -> CorrectedImage | None:
-        """What a person corrected in the viewer; the run's own label image stays as it is."""
-        return viewed_image(self.store, self.image.name)
-
-    @cached_property
-    def correction(self) -> Found | None:
-        """The label image, where a person changed it since it was written."""
-        labels = self._find("labels")
-        is_corrected = labels.state is State.CHANGED and not self._replaces("labels")
-        return labels if is_corrected else None
-
     def _replaces(self, kind: str) -> bool:
-        """Whether files that a person changed are replaced; by measuring, label images never."""
-        return self.work.overwrite and (kind != "labels" or self.work.predictor is not None)
+        return self.work.replaces(kind, self.correction)
 
     @cached_property
     def identity(self) -> str:
         """The fingerprint of what the cells are."""
-        if self.viewed is not None:
-            return identity_of(self.viewed, self.work.settings.run)
-        if self.correction is None or self.correction.stamp is None:
-            return self.work.settings.run
-        return fingerprint([self.work.settings.run, self.correction.stamp.sha256])
+        run = self.maker.run
+        return run if self.correction is None else self.correction.identity(run)
 
     def _key(self, kind: str) -> str:
         if kind in IMAGE_FORMATS and IMAGE_FORMATS[kind].of_candidates:
-            return format_key(self.work.settings.key, kind)
-        if kind == "labels" and self.viewed is not None:
-            return format_key(self.work.settings.run, kind)
-        return format_key(self.identity, kind)
+            return format_key(self.maker.key, kind)
+        return format_key(self.maker.run if self._is_predicted(kind) else self.identity, kind)
+
+    def _is_predicted(self, kind: str) -> bool:
+        """Whether a file shows the cells as predicted: the viewer keeps its label images apart."""
+        return kind == LABELS and self.correction is not None and self.correction.viewed is not None
 
     def _find(self, kind: str) -> Found:
         return self.store.find(kind, self.image.name)
 
     def _is_done(self, kind: str, found: Found) -> bool:
-        if kind == "labels" and self.correction is not None:
+        if self.correction is not None and kind in self.correction.changed:
             return True
         return found.is_done(self._key(kind), self.seen)
 
@@ -281,7 +322,7 @@ class _Unit:
     @cached_property
     def candidates(self) -> Candidates:
         """Everything seen in the image: stored, or seen now."""
-        found, key = self._find(CANDIDATES), self.work.settings.key
+        found, key = self._find(CANDIDATES), self.maker.key
         place = self.store.place(CANDIDATES, self.image.name)
         if found.is_done(key, self.seen):
             try:
@@ -301,9 +342,9 @@ class _Unit:
     @cached_property
     def selected(self) -> Instances:
         """The cells selected from the candidates: stored, or selected now; once a run."""
-        found, key = self._find(CELLS), self.work.settings.run
+        found, key = self._find(CELLS), self.maker.run
         has_candidates = self.work.predictor is None or self._find(CANDIDATES).is_done(
-            self.work.settings.key, self.seen
+            self.maker.key, self.seen
         )
         if has_candidates and found.is_done(key, self.seen):
             try:
@@ -316,7 +357,7 @@ class _Unit:
         judge = self.work.judge
         found_out = Judgement() if judge is None else judge(source, self.candidates, cells)
         record = self._record(
-            CELLS, key, (*warnings, *found_out.warnings),
+            CELLS, key, (*warnings, *found_out.warnings), candidates=self.maker.key,
             diameter=self.candidates.cell_diameter, expected_quality=found_out.expected_quality,
         )  # fmt: skip
         self.store.write(record, _ours(found), lambda path: save_cells(path, cells))
@@ -325,33 +366,10 @@ class _Unit:
     @cached_property
     def cells(self) -> NumberedCells:
         """The cells of the image: those selected, or those that a person corrected."""
-        if self.viewed is not None:
-            check_same_image(self.viewed, self.seen)
-            return self.viewed.cells()
         if self.correction is None:
             return NumberedCells.of(self.selected)
-        place = self.store.place("labels", self.image.name)
-        record = self.correction.record
-        if record is None or record.seen is None or record.seen.sha256 != self.seen.sha256:
-            raise FormatError(
-                f"{place} was corrected for another image than {self.image.path} is now: move it "
-                "away and predict again, then put it back where it fits the new one (--overwrite "
-                "replaces it)"
-            )
-        try:
-            labels = read_label_image(place)
-        except InputError as error:
-            raise FormatError(
-                f"{place} was changed, and is no label image any more ({error}): save it as a TIFF "
-                "of whole numbers, or remove it and predict again"
-            ) from error
-        if labels.shape != self.image.source.shape:
-            height, width = self.image.source.shape
-            raise FormatError(
-                f"{place} is {labels.shape[1]} x {labels.shape[0]} pixels, but its image "
-                f"{self.image.path} is {width} x {height}"
-            )
-        return corrected_cells(labels, self.selected, self.image.source.pixel_size_um)
+        self.correction.check_image(self.seen)
+        return self.correction.cells(lambda: self.selected)
 
     # ---- files and records ----------------------------------------------------------------------
 
@@ -362,7 +380,7 @@ class _Unit:
         )  # fmt: skip
         for kind in kinds:
             shown = image
-            if kind == "labels" and self.viewed is not None:  # corrected ones lie elsewhere
+            if self._is_predicted(kind):
                 shown = replace(image, cells=NumberedCells.of(self.selected))
             write = partial(_write_format, kind, shown)
             record = self._record(kind, self._key(kind), **details_of(kind, image))
@@ -375,18 +393,17 @@ class _Unit:
         of_cells = self.store.record(CELLS, self.image.name)
         warnings = () if of_cells is None else of_cells.warnings
         known = {} if of_cells is None else of_cells.details
-        is_corrected = self.correction is not None or self.viewed is not None
         row = summarise(
-            self.image.name, self.cells.instances, model=self.work.settings.model,
+            self.image.name, self.cells.instances, model=self.maker.model,
             scale=None if stored is None else stored.details.get("scale"),
             diameter=known.get("diameter"),
             # What is expected of the model's cells says nothing of those of a person.
-            expected_quality=None if is_corrected else known.get("expected_quality"),
-            warnings=warnings,
+            expected_quality=None if self.correction else known.get("expected_quality"),
+            warnings=warnings, corrected=place_of_correction(self.correction),
         )  # fmt: skip
         record = self._record(
             SUMMARY, format_key(self.identity, SUMMARY), warnings, identity=self.identity,
-            row=asdict(row),
+            row=asdict(row), candidates=self.maker.key, cells_of=self.maker.run,
         )  # fmt: skip
         self.store.keep(record)
         return record
@@ -394,11 +411,10 @@ class _Unit:
     def _record(
         self, kind: str, key: str, warnings: list[str] | tuple[str, ...] = (), **details: Any
     ) -> Record:
-        settings = self.work.settings
         return Record(
             self.image.name, kind, str(self.image.path.absolute()), self.image.frame, self.seen,
-            key, settings.model, own_version(), warnings=tuple(warnings),
-            details={"run": settings.run, **details},
+            key, self.maker.model, own_version(), warnings=tuple(warnings),
+            details={"run": self.work.settings.run, **details},
         )  # fmt: skip
 
 

@@ -14,10 +14,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.runs.large.grid import Grid, is_large
 from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.unit import Outcome, RunImage, Work, failed_or_for_all, predict_one
+from bigkingxxl.runs.unit import (
+    Outcome,
+    RunImage,
+    Work,
+    failed_or_for_all,
+    is_for_all,
+    predict_one,
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,13 @@ def do_unit(
 
 
 def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
-    """Whether all units of a large image are done, so that it can be finished."""
-    return not LargeImage(store, work, image).missing()
+    """Whether all units of a large image are done, so that it can be finished, or it failed."""
+    try:
+        return not LargeImage(store, work, image).missing()
+    except BigKingXXLError as error:
+        if is_for_all(error):
+            raise
+        return True  # `finish_image` says why
 
 
 def finish_image(

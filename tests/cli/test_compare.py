@@ -16,6 +16,10 @@ from typer.testing import CliRunner, Result
 
 import bigkingxxl as bk
 from bigkingxxl.cli import main
+from bigkingxxl.evaluation.comparison import compare as compare_methods
+from bigkingxxl.evaluation.contestants import Cost, Taken
+from bigkingxxl.evaluation.grouping import groups_of
+from bigkingxxl.evaluation.inputs import Predictions, read_truth
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.cellpose import write_seg
 from bigkingxxl.io.annotations.coco import write_coco_annotations, write_results
@@ -316,3 +320,19 @@ def test_results_of_another_size_are_refused(compare: Compare, tmp_path: Path) -
     sentence = sentence_of(compare(tmp_path / "a.csv", tmp_path / "labels"))
     assert "9 x 7" in sentence
     assert "120 x 90" in sentence
+
+
+def test_a_run_of_a_model_has_its_scores_but_for_what_coco_ranks(truth: Path) -> None:
+    annotated = read_truth(truth)
+    kept = {name: cells.take(np.flatnonzero(np.asarray(cells.score) >= 0.7))
+            for name, cells in FOUND.items()}  # fmt: skip
+    model = Taken(Predictions(kept, FOUND), Cost(1.0, 1.0, None, 6))
+    run = Taken(Predictions(kept, kept, ranks_kept=True))
+    others = {"model": model, "run": run}
+    result = compare_methods(others, annotated, annotated.ids, groups_of(annotated), ["all"])
+    first, second = (entry.evaluation.scores.as_dict() for entry in result.entries)
+    differing = {key for key, each in first.items() if each["value"] != second[key]["value"]}
+    assert {key.partition(".")[0] for key in differing} == {"coco"}
+    assert sum("rank" in note for note in result.notes) == 1
+    same = compare_methods({"a": run, "b": run}, annotated, annotated.ids, groups_of(annotated))
+    assert not any("rank" in note for note in same.notes)

@@ -360,7 +360,7 @@ def test_a_corrected_label_image_is_kept_and_what_follows_it_is_made_of_it(
     for key in ("k", "another model"):
         result = run(images, out, key=key)
         assert result.kept == [place]
-        assert result.corrected == ["i01"]
+        assert result.corrected == {"i01": "labels"}
         assert place.read_bytes() == kept
         assert result.cells["i01"] == 12
         rows = [row for row in rows_of(out / "measurements.csv") if row["image"] == "i01"]
@@ -442,7 +442,7 @@ def test_a_corrected_label_image_is_not_taken_for_another_image(
     place.unlink()
     assert run(images, out).cells["i01"] == 4
     place.write_bytes(kept)
-    assert run(images, out).corrected == ["i01"]
+    assert run(images, out).corrected == {"i01": "labels"}
     assert run(images, out, overwrite=True).cells["i01"] == 4
 
 
@@ -468,7 +468,7 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     mine.write_bytes(b"mine")
     result = run(images, tmp_path / "out")
     assert result.kept == [mine]
-    assert result.corrected == []  # nobody knows what it is: nothing is made of it
+    assert result.corrected == {}  # nobody knows what it is: nothing is made of it
     assert result.cells["i01"] == COUNTS[1]
     assert mine.read_bytes() == b"mine"
 

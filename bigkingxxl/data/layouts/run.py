@@ -1,14 +1,15 @@
 """The folder that `bigkingxxl predict` wrote, as a data set: its cells as they are now.
 
 Where a person corrected cells in the viewer, or changed a label image, `_seg.npy`, ROIs or GeoJSON,
-what they made of the cells counts; of other images the cells are those that were found.
+what they made of the cells counts; of other images the cells are those that were found. `runs`
+reads the same files by the same functions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,25 @@ from bigkingxxl.data.layouts.reading import OPTIONS, opened
 from bigkingxxl.errors import BigKingXXLError, FormatError
 from bigkingxxl.files import file_hash
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.corrections import CORRECTIONS, CorrectedImage, corrected_image
+from bigkingxxl.io.annotations.corrections import (
+    CORRECTIONS,
+    LABELS,
+    CorrectedImage,
+    corrected_image,
+)
+from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
-from bigkingxxl.io.annotations.run_cells import corrected_cells, load_cells
+from bigkingxxl.io.annotations.run_cells import (
+    NumberedCells,
+    corrected_cells,
+    load_cells,
+    load_cells_of_blocks,
+)
 from bigkingxxl.io.tables.csv_table import BadRows
 
 RUN_FILE, RECORDS, CELLS, SUMMARY = "run.json", "records", "cells", "summary"
+BLOCKS = "blocks"
+CORRECTED = f"{CORRECTIONS}/{LABELS}"  # the viewer's label images in a run's folder
 # Folder and ending of the files that programs for images read, correct and write again.
 CORRECTABLE = {
     "labels": ("labels", ".tif"),
@@ -46,6 +60,7 @@ class RunImage:
         is_plane: True for one of several images of a file.
         changed: the files of its cells that a person changed.
         viewed: what a person corrected in the viewer, where that is anything.
+        run: fingerprint of the run that found its cells.
     """
 
     image_id: str
@@ -54,6 +69,7 @@ class RunImage:
     is_plane: bool = False
     changed: tuple[AnnotationFile, ...] = ()
     viewed: CorrectedImage | None = None
+    run: str = ""
 
     @property
     def is_corrected(self) -> bool:
@@ -134,30 +150,66 @@ def _annotated(folder: Path, image: RunImage) -> Instances:
 def cells_now(folder: Path, image: RunImage) -> Instances:
     """The cells of an image as a person left them in the run's files, or as they were found.
 
-    What was corrected in a format without types keeps the types of the cells that were found.
-
     Raises:
         FormatError, ImageError: a file is damaged, or two corrected ones differ.
     """
-    found = load_cells(folder / CELLS / f"{image.place}.npz")
+    found = _found_cells(folder, image)
     if not image.changed:
         return found
-    cells = [file.read(found.size) for file in image.changed]
-    check_agreement(image.image_id, image.changed, cells)
-    typed = [each for each, file in zip(cells, image.changed, strict=True)
+    cells = cells_of_files(image.image_id, image.changed, found).instances
+    return certain(cells)
+
+
+def _found_cells(folder: Path, image: RunImage) -> Instances:
+    blocks = folder / BLOCKS / f"{image.place}.{BLOCKS}"
+    if blocks.is_dir():
+        return load_cells_of_blocks(blocks, image.run)
+    return load_cells(folder / CELLS / f"{image.place}.npz")
+
+
+def cells_of_files(
+    image_id: str, files: Sequence[AnnotationFile], found: Instances
+) -> NumberedCells:
+    """The cells of an image as a person left them in files that a run had written.
+
+    What was corrected in a format without types keeps the types of the cells that were found.
+    Numbers are those of the label image, where that was corrected.
+
+    Args:
+        files: one at least; found: the cells before.
+
+    Raises:
+        FormatError, ImageError: a file is damaged or of another size, or two differ.
+    """
+    labels = {
+        file.path: read_label_image(file.path, size=found.size)
+        for file in files if file.format == LABELS
+    }  # fmt: skip
+    cells = [
+        Instances.from_label_map(labels[file.path]) if file.path in labels
+        else file.read(found.size) for file in files
+    ]  # fmt: skip
+    check_agreement(image_id, files, cells)
+    typed = [each for each, file in zip(cells, files, strict=True)
              if FORMATS[file.format].names_types]  # fmt: skip
-    if typed:
-        return typed[0]
-    labels = cells[0].label_map()
-    corrected = corrected_cells(labels, found, found.pixel_size_um).instances
-    if corrected.score is None:
+    if typed and not labels:
+        return NumberedCells.of(typed[0])
+    drawn = next(iter(labels.values())) if labels else cells[0].label_map()
+    corrected = corrected_cells(drawn, found, found.pixel_size_um)
+    if not typed:
         return corrected
-    # Somebody drew the cells that have no score.
-    score = np.nan_to_num(corrected.score, nan=1.0).astype(np.float32)
-    return Instances(
-        corrected.runs, corrected.splits, corrected.size, corrected.cell_type,
-        corrected.type_names, score, corrected.pixel_size_um,
-    )  # fmt: skip
+    kinds = corrected_cells(drawn, typed[0], None).instances
+    cells_typed = replace(
+        corrected.instances, cell_type=kinds.cell_type, type_names=kinds.type_names
+    )
+    return NumberedCells(cells_typed, corrected.numbers)
+
+
+def certain(cells: Instances) -> Instances:
+    """Cells of which those that somebody drew, and no model scored, are certain."""
+    if cells.score is None:
+        return cells
+    return replace(cells, score=np.nan_to_num(cells.score, nan=1.0).astype(np.float32))
 
 
 def run_images(folder: Path) -> list[RunImage]:
@@ -167,13 +219,15 @@ def run_images(folder: Path) -> list[RunImage]:
     images = []
     for path in sorted(top.rglob("*.json")):
         record = _json(path)
-        if _mapping(record.get("details")).get("run") == run and record.get("path"):
+        details = _mapping(record.get("details"))
+        if details.get("run") == run and record.get("path"):
             place = path.relative_to(top).as_posix().removesuffix(".json")
             images.append(
                 RunImage(
                     str(record.get("image", place)), Path(str(record["path"])), place,
                     record.get("frame") is not None, tuple(_changed(folder, place)),
                     corrected_image(folder / CORRECTIONS, place),
+                    str(details.get("cells_of", run)),
                 )
             )  # fmt: skip
     return images
@@ -187,7 +241,8 @@ def _changed(folder: Path, place: str) -> Iterator[AnnotationFile]:
             continue
         record = _json(folder / RECORDS / kind / f"{place}.json")
         known = {_mapping(record.get("output")).get("sha256"), *record.get("replaced", ())}
-        if file_hash(path) not in known:
+        # What no run wrote is somebody's, but no correction of this run.
+        if record and file_hash(path) not in known:
             yield AnnotationFile(path, kind, (place,), True)
 
 

@@ -31,6 +31,7 @@ from bigkingxxl.evaluation.report.sentences import counted, share
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import ImageSummary
+from bigkingxxl.runs.corrected import told_places
 from bigkingxxl.runs.reader import ImageResult, Run
 
 DOUBT = 0.5  # the score below which a cell is doubtful
@@ -72,8 +73,11 @@ class Reported:
         return self.summary.expected_quality
 
 
-def write_run_report(path: Path, run: Run, *, title: str) -> None:
+def write_run_report(path: Path, run: Run, *, title: str) -> str:
     """Write the page of a run whole or not at all.
+
+    Returns:
+        A sentence on which cells are shown: corrected ones, where a person corrected them.
 
     Raises:
         InputError: the run has no image with cells' records; OutputError: it cannot be written.
@@ -85,10 +89,12 @@ def write_run_report(path: Path, run: Run, *, title: str) -> None:
     if not images:
         raise InputError(f"{run.folder} has no image whose cells could be reported")
     order = sorted(images, key=_trust)
+    told = told_places(run.folder, [image.result.corrected for image in images])
     pictures = _pictures(order)
     failed = [(name, why) for name, why in run.failed.items()]
     write_page(path, title, [
         paragraph(" ".join(_sentences(images)), "lead"),
+        paragraph(f"{told[0].upper()}{told[1:]}."),
         *_sizes(images),
         *_counts(images),
         *_scores(images),
@@ -99,6 +105,7 @@ def write_run_report(path: Path, run: Run, *, title: str) -> None:
         _table(order, pictures),
         *([heading("Images without result"), table(("image", "why"), failed)] if failed else []),
     ])  # fmt: skip
+    return told
 
 
 def _trust(image: Reported) -> tuple[float, float, str]:

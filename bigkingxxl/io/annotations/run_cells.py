@@ -21,6 +21,7 @@ from bigkingxxl.overlaps import iou_pairs
 SAME_CELL = 0.5  # IoU from which a corrected cell is the one that was found
 FORMAT = "bigkingxxl-cells-1"
 EXTRA = "extra_"
+SETTLED = "settled"  # of a large image's blocks: the files of the cells that are each one's own
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +92,21 @@ def load_cells_and(path: Path) -> tuple[Instances, dict[str, NDArray[Any]]]:
     # A broken archive makes zipfile, zlib and numpy raise nearly anything.
     except Exception as error:
         raise FormatError(f"{path} is not a file of cells ({error})") from error
+
+
+def load_cells_of_blocks(folder: Path, run: str) -> Instances:
+    """All cells of a large image, from the files of its blocks, in the order of their numbers.
+
+    Args:
+        folder: of the image's blocks; run: fingerprint of the run's settings.
+
+    Raises:
+        FormatError: the files are gone or damaged.
+    """
+    parts = [load_cells(path) for path in sorted((folder / run / SETTLED).glob("*.npz"))]
+    if not parts:
+        raise FormatError(f"{folder / run} holds no cells any more: predict the image again")
+    return Instances.concatenate(parts)
 
 
 def corrected_cells(

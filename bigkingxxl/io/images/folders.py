@@ -147,8 +147,9 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
         images, kind, base = _searched(path, found, recursive), "the folder", path
     elif glob.has_magic(place):
         matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 - patterns may be absolute
-        images = _without_leavings([each for each in map(Path, matches) if _is_image(each)], found)
         kind, base = "the pattern", _fixed_part(path)
+        named = [each for each in map(Path, matches) if _is_image(each)]
+        images = _without_leavings(_without_results(named, base, found), found)
     else:
         raise InputError(f"there is no file or folder {place}")
     if not images:
@@ -159,6 +160,24 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
         raise InputError(f"{kind} {place} holds no images (looked for {looked} and others"
                          f"{'; ' + why if why else ''})")  # fmt: skip
     return base, images
+
+
+def _without_results(paths: list[Path], base: Path, found: FoundImages) -> list[Path]:
+    """Those that a search of the folder would find: not what lies in results of runs below it."""
+    runs: dict[Path, bool] = {}
+    images = []
+    for path in paths:
+        parents = [each for each in path.parents if each == base or base in each.parents]
+        for inner, folder in zip((path, *parents), parents, strict=False):
+            if folder not in runs:
+                runs[folder] = _is_run({entry.name for entry in folder.iterdir()})
+            own = RUN_FILES if inner is path else RUN_FOLDERS
+            if (runs[folder] and inner.name in own) or (inner / CORRECTIONS_FILE).is_file():
+                found.skipped.append((path, RESULTS))
+                break
+        else:
+            images.append(path)
+    return images
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -26,8 +26,10 @@ class ImageSummary:
         median_area: of the cells, in pixels; median_area_um2: in square micrometres.
         density_per_mm2: cells a square millimetre of the image.
         mean_score: of the cells.
-        expected_quality: the segmentation accuracy to be expected, see `bigkingxxl.quality`.
-        model: hash of the model file; scale: network pixels per image pixel.
+        expected_quality: the segmentation accuracy to be expected, see `bigkingxxl.quality`; None
+            where a person corrected the cells.
+        model: hash of the model file that found the cells; corrected: the folder of the files from
+            which corrected cells were taken, or ""; scale: network pixels per image pixel.
         diameter: that its cells were taken to have, in pixels.
         warnings: what the user should know of the image; failure: why it has no cells, or "".
     """
@@ -42,6 +44,7 @@ class ImageSummary:
     mean_score: float | None = None
     expected_quality: float | None = None
     model: str = ""
+    corrected: str = ""
     scale: float | None = None
     diameter: float | None = None
     warnings: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ def summarise(
     diameter: float | None = None,
     expected_quality: float | None = None,
     warnings: Sequence[str] = (),
+    corrected: str = "",
 ) -> ImageSummary:
     """The row of one image; what is not known, or not defined without cells, is None.
 
@@ -73,6 +77,7 @@ def summarise(
     return summary_of(
         image, cells, int(covered[0]), instances.size, instances.pixel_size_um, model=model,
         scale=scale, diameter=diameter, expected_quality=expected_quality, warnings=warnings,
+        corrected=corrected,
     )  # fmt: skip
 
 
@@ -102,6 +107,7 @@ def summary_of(
     diameter: float | None = None,
     expected_quality: float | None = None,
     warnings: Sequence[str] = (),
+    corrected: str = "",
 ) -> ImageSummary:
     """The row of one image, see `summarise`.
 
@@ -130,6 +136,7 @@ def summary_of(
         diameter=diameter,
         expected_quality=expected_quality,
         warnings=tuple(warnings),
+        corrected=corrected,
     )  # fmt: skip
 
 
@@ -145,8 +152,9 @@ def write_summary(
     """Write one row per image, as they come; what is not known is left empty.
 
     Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
-    median_area (px), median_area_um2, density_per_mm2, mean_score, expected_quality, model, scale,
-    diameter (px, that the cells were taken to have), warnings, failure.
+    median_area (px), median_area_um2, density_per_mm2, mean_score, expected_quality, model,
+    corrected, scale, diameter (px, that the cells were taken to have), warnings, failure.
+    `cells_<type>` is 0 where no cell is of the type, and empty only where the image failed.
 
     Args:
         types: that occur in the rows, so that these need not be held.
@@ -160,12 +168,13 @@ def write_summary(
     numbers = ("confluence_percent", "median_area", "median_area_um2", "density_per_mm2",
                "mean_score", "expected_quality")  # fmt: skip
     header = ["image", "cells", *(f"cells_{name}" for name in types), *numbers,
-              "model", "scale", "diameter", "warnings", "failure"]  # fmt: skip
+              "model", "corrected", "scale", "diameter", "warnings", "failure"]  # fmt: skip
     table = (
         [row.image, "" if row.cells is None else row.cells,
-         *(row.by_type.get(name, "") for name in types),
+         *("" if row.cells is None else row.by_type.get(name, 0) for name in types),
          *(_text(getattr(row, name)) for name in numbers),
-         row.model, _text(row.scale), _text(row.diameter), "; ".join(row.warnings), row.failure]
+         row.model, row.corrected, _text(row.scale), _text(row.diameter),
+         "; ".join(row.warnings), row.failure]
         for row in rows
     )  # fmt: skip
     write_table(path, header, table)

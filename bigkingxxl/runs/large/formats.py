@@ -20,7 +20,6 @@ from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource, PartOfImage
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.label_tiles import encoded_tile, label_type, write_label_tiles
-from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.annotations.zarr_labels import ZarrLabels
 from bigkingxxl.runs.large.grid import CHUNKS, TILES, Grid
 from bigkingxxl.runs.large.joining import join_archives, join_geojson, join_tables
@@ -35,13 +34,13 @@ class BlockImage(PredictedImage):
     """A block of a large image and the cells that are its own, in the image's frame.
 
     Attributes:
-        block: its number; grid: of the image; cells_in_all: of the image.
+        block: its number; grid: of the image; highest: number of a cell of the image.
         load_labels: int64[h, w], the numbers of all cells, also the neighbours', in its core.
     """
 
     block: int
     grid: Grid
-    cells_in_all: int
+    highest: int
     load_labels: Callable[[], NDArray[np.int64]]
 
     @cached_property
@@ -81,6 +80,7 @@ class WholeImage:
         source: the image; grid: its blocks; counts: int64[blocks], cells of each.
         cells: the cells of each block, in order, read as they are asked for.
         parts: the folder of the parts of a format.
+        highest: number of a cell.
     """
 
     source: ImageSource
@@ -88,12 +88,8 @@ class WholeImage:
     counts: NDArray[np.int64]
     cells: Callable[[], Iterator[Instances]]
     parts: Path
+    highest: int
     pixel_size_um: PixelSize | None = None
-
-    @property
-    def total(self) -> int:
-        """Cells in all."""
-        return int(self.counts.sum())
 
     def part(self, block: int) -> Path:
         """The file of a block's part."""
@@ -126,7 +122,7 @@ def parts_of(whole: WholeImage) -> Sequence[Path]:
 
 
 def _label_part(path: Path, block: BlockImage) -> None:
-    side, dtype = block.grid.core // TILES, label_type(block.cells_in_all)
+    side, dtype = block.grid.core // TILES, label_type(block.highest)
     height, width = block.labels.shape
     tiles = [
         encoded_tile(block.labels[row : row + side, col : col + side], side, dtype)
@@ -139,7 +135,7 @@ def _label_part(path: Path, block: BlockImage) -> None:
 
 def _join_labels(path: Path, whole: WholeImage) -> None:
     write_label_tiles(
-        path, _tiles(whole), whole.grid.shape, whole.grid.core // TILES, label_type(whole.total),
+        path, _tiles(whole), whole.grid.shape, whole.grid.core // TILES, label_type(whole.highest),
         whole.pixel_size_um,
     )  # fmt: skip
 
@@ -177,7 +173,7 @@ def _zarr(version: str) -> LargeFormat:
 
     def part(path: Path, block: BlockImage) -> None:
         size = block.source.pixel_size_um
-        labels = folder(path.parent, block.grid, block.cells_in_all, size)
+        labels = folder(path.parent, block.grid, block.highest, size)
         made = path.with_name(CREATED)
         if not made.is_file():
             labels.create()
@@ -187,7 +183,7 @@ def _zarr(version: str) -> LargeFormat:
         write_bytes(path, b"")  # all of its chunks are there
 
     def join(path: Path, whole: WholeImage) -> None:
-        labels = folder(whole.parts, whole.grid, whole.total, whole.pixel_size_um)
+        labels = folder(whole.parts, whole.grid, whole.highest, whole.pixel_size_um)
         labels.write_pyramid()
         # Killed after this, the chunks are made again: they are no longer where parts leave them.
         for mark in (*parts_of(whole), whole.parts / CREATED):
@@ -250,8 +246,3 @@ LARGE_FORMATS = {
     "qupath": LargeFormat(_same_part("qupath"), _joined(join_geojson)),
     "submission": LargeFormat(_same_part("submission"), _join_submission),
 }
-
-
-def numbered(cells: Instances, first: int) -> NumberedCells:
-    """Cells whose numbers follow `first`, that of the last cell before them."""
-    return NumberedCells(cells, first + np.arange(1, len(cells) + 1))

@@ -64,11 +64,14 @@ class Grid:
 
     def neighbours(self, block: int) -> list[int]:
         """The up to eight blocks around one, in order."""
+        return [other for other in self.within(block, 1) if other != block]
+
+    def within(self, block: int, reach: int) -> list[int]:
+        """The blocks up to so many rows and columns away, and the block itself, in order."""
         down, across = self.counts
         row, col = self.place(block)
         return [
             r * across + c
-            for r in range(max(row - 1, 0), min(row + 2, down))
-            for c in range(max(col - 1, 0), min(col + 2, across))
-            if (r, c) != (row, col)
+            for r in range(max(row - reach, 0), min(row + reach + 1, down))
+            for c in range(max(col - reach, 0), min(col + reach + 1, across))
         ]

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, ImageError
@@ -33,8 +32,11 @@ from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.judgement import Judgement
 from bigkingxxl.instances import UNTYPED, Instances
+from bigkingxxl.io.annotations.corrections import LABELS
+from bigkingxxl.io.annotations.run_cells import SETTLED
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
 from bigkingxxl.provenance import own_version
+from bigkingxxl.runs.corrected import place_of_correction
 from bigkingxxl.runs.large.block import (
     cells_of,
     found_in_block,
@@ -42,28 +44,28 @@ from bigkingxxl.runs.large.block import (
     predict_block,
     save_block,
 )
+from bigkingxxl.runs.large.cells import CellsByBlock
 from bigkingxxl.runs.large.damage import MendedImage
 from bigkingxxl.runs.large.formats import (
     LARGE_FORMATS,
     BlockImage,
     WholeImage,
-    numbered,
     part_of,
 )
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.large.plan import Plan, make_plan
 from bigkingxxl.runs.large.seams import BlockCells, settled
-from bigkingxxl.runs.large.stored import SETTLED
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record, Stamp
 from bigkingxxl.runs.selection import inside_border
-from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, RunStore, State, format_key
-from bigkingxxl.runs.unit import BLANK, Outcome, RunImage, Work
+from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, RunStore, format_key
+from bigkingxxl.runs.unit import BLANK, Outcome, RunImage, Work, work_on
 
 log = logging.getLogger(__name__)
 
 CACHED_BLOCKS = 128  # whose cells are held: those of a few rows
 MOST_NAMED = 3
+PARTS = "parts"
 
 
 class LargeImage:
@@ -74,10 +76,11 @@ class LargeImage:
     """
 
     def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
-        self.store, self.work, self.image = store, work, image
+        self.store, self.image = store, image
+        self.work, self.correction = work_on(store, work, image.name)
         self.grid = Grid.of(image.source.shape)
         self.folder = store.blocks(image.name)
-        self.run = self.folder / work.settings.run
+        self.run = self.folder / self.work.maker.run
         self.source = MendedImage(image.source)
         self._load_settled = lru_cache(CACHED_BLOCKS)(self._settled)
 
@@ -90,7 +93,7 @@ class LargeImage:
         Raises:
             ImageError: it cannot be read, or its cells were never sought and nobody seeks them.
         """
-        key, place = self.work.settings.key, self.folder / "plan.json"
+        key, place = self.work.maker.key, self.folder / "plan.json"
         with self.store.locked(f"plan of {self.image.name}"):
             plan = Plan.load(place)
             seen = self.store.stamp(self.image.path, None if plan is None else plan.seen)
@@ -286,20 +289,51 @@ def _common(one: Window, two: Window) -> Window | None:
 
 
 class _Finish:
-    """The files and records of a large image whose blocks are all done."""
+    """The files and records of a large image whose blocks are all done.
+
+    Cells that a person corrected are shared out to the same blocks, so that files are made of them
+    in the same way; only their label image is held as a whole while it is read.
+    """
 
     def __init__(self, large: LargeImage) -> None:
         self.large, self.store, self.work = large, large.store, large.work
-        self.image, self.plan = large.image, large.plan
-        self.run = self.work.settings.run
-        self.kept: list[Path] = []
+        self.image, self.plan, self.correction = large.image, large.plan, large.correction
+        self.run = self.work.maker.run
+        self.identity = self.run if self.correction is None else self.correction.identity(self.run)
         large.settle()
+
+    @cached_property
+    def predicted(self) -> CellsByBlock:
+        """The cells that were found."""
+        return CellsByBlock.settled(
+            self.plan.grid, lambda block: self.large.settled_block(block)[0].cells
+        )
+
+    @cached_property
+    def cells(self) -> CellsByBlock:
+        """The cells as they are now."""
+        if self.correction is None:
+            return self.predicted
+        self.correction.check_image(self.plan.seen)
+        cells = self.correction.cells(lambda: Instances.concatenate(list(self.large.all_cells())))
+        return CellsByBlock.shared_out(self.plan.grid, cells)
+
+    def _cells_of(self, kind: str) -> CellsByBlock:
+        return self.predicted if self._is_predicted(kind) else self.cells
+
+    def _is_predicted(self, kind: str) -> bool:
+        """Whether a file shows the cells as predicted: the viewer keeps its label images apart."""
+        return kind == LABELS and self.correction is not None and self.correction.viewed is not None
 
     def outcome(self) -> Outcome:
         """Make what is missing."""
         wanted = [kind for kind in self.work.settings.formats if kind in IMAGE_FORMATS]
         found = {kind: self.store.find(kind, self.image.name) for kind in wanted}
-        left = [kind for kind in wanted if found[kind].is_somebodys and not self.work.overwrite]
+        left = [
+            kind
+            for kind in wanted
+            if found[kind].is_somebodys and not self.work.replaces(kind, self.correction)
+        ]
         missing = [
             kind for kind in wanted if kind in LARGE_FORMATS and kind not in left
             and not found[kind].is_done(self._key(kind), self.plan.seen)
@@ -308,6 +342,7 @@ class _Finish:
         is_summed = (
             before is not None and before.key == self._key(SUMMARY) and before.seen is not None
             and before.seen.sha256 == self.plan.seen.sha256
+            and before.details.get("run") == self.work.settings.run
             and before.path == str(self.image.path.absolute())
         )  # fmt: skip
         if missing:
@@ -315,10 +350,7 @@ class _Finish:
         summary = before
         # Who only measures again knows nothing new of how the image looks.
         if summary is None or not is_summed or (missing and self.work.predictor is not None):
-            summary = self._summarise(
-                [kind for kind in wanted if kind not in LARGE_FORMATS],
-                is_corrected="labels" in left and found["labels"].state is State.CHANGED,
-            )
+            summary = self._summarise([kind for kind in wanted if kind not in LARGE_FORMATS])
         self._clear()
         self.store.forget(FAILURE, self.image.name)
         row = summary.details["row"]
@@ -326,6 +358,8 @@ class _Finish:
             self.image.name, row["cells"], bool(missing) or not is_summed, "",
             tuple(summary.details["warnings"]),
             tuple(self.store.place(kind, self.image.name) for kind in left),
+            place_of_correction(self.correction),
+            "" if self.work.made_by is None else self.work.maker.model,
             replaced=self._replaced(before), remarks=tuple(summary.details["remarks"]),
             damage=str(summary.details["damage"]),
             diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
@@ -339,23 +373,14 @@ class _Finish:
         return before.file if is_other else None
 
     def _key(self, kind: str) -> str:
-        return format_key(self.run, kind)
+        return format_key(self.run if self._is_predicted(kind) else self.identity, kind)
 
     # ---- files --------------------------------------------------------------------------------
 
-    @cached_property
-    def counts(self) -> NDArray[np.int64]:
-        """int64[blocks]: the cells of each."""
-        return np.array([len(cells) for cells in self.large.all_cells()], np.int64)
-
-    @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """int64[blocks]: how many cells come before those of each."""
-        counts: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
-        return counts
-
     def _parts(self, kind: str) -> Path:
-        return self.large.run / "parts" / kind
+        """The folder of a format's parts: of these cells alone, which may be corrected between."""
+        mark = "" if self.identity == self.run else f"-{self.identity[:16]}"
+        return self.large.run / f"{PARTS}{mark}" / kind
 
     def _write(self, kinds: list[str], found: dict[str, Found]) -> None:
         in_parts = [kind for kind in kinds if LARGE_FORMATS[kind].part is not None]
@@ -366,74 +391,61 @@ class _Finish:
             if not all(part_of(self._parts(kind), block).is_file() for kind in in_parts)
         ]  # fmt: skip
         for block in self.large.tracked(left, "files"):
-            image = self._block_image(block)
+            images = {each: self._block_image(block, each)
+                      for each in {self._cells_of(kind) for kind in in_parts}}  # fmt: skip
             for kind in in_parts:
                 place, write = part_of(self._parts(kind), block), LARGE_FORMATS[kind].part
                 if write is not None and not place.is_file():
-                    write(place, image)
+                    write(place, images[self._cells_of(kind)])
         for kind in kinds:
             self._join(kind, found[kind])
 
     def _join(self, kind: str, found: Found) -> None:
+        cells = self._cells_of(kind)
         whole = WholeImage(
-            self.large.source, self.plan.grid, self.counts, self.large.all_cells,
-            self._parts(kind), self.image.source.pixel_size_um,
+            self.large.source, self.plan.grid, cells.counts, cells.all, self._parts(kind),
+            cells.highest, self.image.source.pixel_size_um,
         )  # fmt: skip
-        details = details_of(kind, self._block_image(0)) if kind == "measurements" else {}
+        is_table = kind == "measurements"
+        details = details_of(kind, self._block_image(0, cells)) if is_table else {}
         record = Record(
             self.image.name, kind, str(self.image.path.absolute()), self.image.frame,
-            self.plan.seen, self._key(kind), self.work.settings.model, own_version(),
-            details={"run": self.run, **details},
+            self.plan.seen, self._key(kind), self.work.maker.model, own_version(),
+            details={"run": self.work.settings.run, **details},
         )  # fmt: skip
         self.store.write(record, found, lambda path: LARGE_FORMATS[kind].join(path, whole))
         shutil.rmtree(self._parts(kind), ignore_errors=True)
 
-    def _block_image(self, block: int) -> BlockImage:
-        cells = self.large.settled_block(block)[0].cells
+    def _block_image(self, block: int, cells: CellsByBlock) -> BlockImage:
         return BlockImage(
-            self.large.source, numbered(cells, int(self.first[block])), self.image.path,
+            self.large.source, cells.of(block), self.image.path,
             self.image.name, _no_candidates, self.image.frame, block=block, grid=self.plan.grid,
-            cells_in_all=int(self.counts.sum()), load_labels=partial(self._labels, block),
+            highest=cells.highest, load_labels=partial(cells.labels, block),
         )  # fmt: skip
-
-    def _labels(self, block: int) -> NDArray[np.int64]:
-        """int64[h, w]: the numbers of all cells in a block's core."""
-        grid = self.plan.grid
-        core = grid.core_of(block)
-        labels = np.zeros(core.size, np.int64)
-        for other in sorted([block, *grid.neighbours(block)]):
-            cells = self.large.settled_block(other)[0].cells
-            boxes = cells.boxes()
-            inside = (boxes[:, 0] < core.row1) & (boxes[:, 2] > core.row0)
-            inside &= (boxes[:, 1] < core.col1) & (boxes[:, 3] > core.col0)
-            index = np.flatnonzero(inside)
-            if len(index):
-                here = cells.take(index).crop(core).label_map()
-                number = np.concatenate(([0], self.first[other] + 1 + index))
-                labels = np.where(here > 0, number[here], labels)
-        return labels
 
     def _clear(self) -> None:
         """Remove what is of no use any more: what other selections found, and parts."""
         for path in self.large.folder.iterdir():
             if path.is_dir() and path.name not in ("candidates", self.run):
                 shutil.rmtree(path, ignore_errors=True)
-        shutil.rmtree(self.large.run / "parts", ignore_errors=True)
+        for parts in self.large.run.glob(f"{PARTS}*"):
+            shutil.rmtree(parts, ignore_errors=True)
         # An image of this name may have been small before.
         for stored in (self.store.place(kind, self.image.name) for kind in ("candidates", CELLS)):
             stored.unlink(missing_ok=True)
 
     # ---- what is told of it ---------------------------------------------------------------------
 
-    def _summarise(self, left_out: list[str], *, is_corrected: bool) -> Record:
+    def _summarise(self, left_out: list[str]) -> Record:
         judged, diameter = self._judged()
         warnings = [BLANK] if self.plan.statistics.is_blank else list(judged.warnings)
-        remarks = [*self._cut_cells(), *_left_out(left_out, is_corrected=is_corrected)]
+        cut = self._cut_cells() if self.correction is None else []
+        remarks = [*cut, *_left_out(left_out)]
         damage = self._damage()
         told = [*warnings, *remarks, *([damage] if damage else [])]
         areas, kinds, scores = list[Any](), list[Any](), list[Any]()
         names: tuple[str, ...] = (UNTYPED,)
-        for cells in self.large.all_cells():
+        for cells in self.cells.all():
             areas.append(cells.areas())
             kinds.append(cells.cell_type)
             scores.append(np.zeros(0, np.float32) if cells.score is None else cells.score)
@@ -443,22 +455,25 @@ class _Finish:
             self.image.name,
             CellNumbers(names, np.concatenate(kinds), area, np.concatenate(scores)),
             int(area.sum()), self.plan.grid.shape, self.image.source.pixel_size_um,
-            model=self.work.settings.model, scale=self.plan.scale, diameter=diameter,
-            expected_quality=None if is_corrected else judged.expected_quality, warnings=told,
+            model=self.work.maker.model, scale=self.plan.scale, diameter=diameter,
+            expected_quality=None if self.correction else judged.expected_quality, warnings=told,
+            corrected=place_of_correction(self.correction),
         )  # fmt: skip
         path, seen = str(self.image.path.absolute()), self.plan.seen
         record = Record(
             self.image.name, SUMMARY, path, self.image.frame, seen, self._key(SUMMARY),
-            self.work.settings.model, own_version(), warnings=tuple(told),
+            self.work.maker.model, own_version(), warnings=tuple(told),
             details={
-                "run": self.run, "identity": self.run, "row": asdict(row), "warnings": warnings,
-                "remarks": remarks, "damage": damage, "in_blocks": True,
+                "run": self.work.settings.run, "identity": self.identity, "row": asdict(row),
+                "warnings": warnings, "remarks": remarks, "damage": damage, "in_blocks": True,
+                "candidates": self.work.maker.key, "cells_of": self.run,
+                "expected_quality": judged.expected_quality, "found": int(self.predicted.total),
             },
         )  # fmt: skip
         self.store.keep(record)
-        self.store.keep(replace(
-            record, kind=CELLS, key=self.run, details={"run": self.run, "in_blocks": True}
-        ))  # fmt: skip
+        self.store.keep(replace(record, kind=CELLS, key=self.run, details={
+            "run": self.work.settings.run, "in_blocks": True, "candidates": self.work.maker.key,
+        }))  # fmt: skip
         return record
 
     def _judged(self) -> tuple[Judgement, float | None]:
@@ -467,10 +482,18 @@ class _Finish:
             return Judgement(), None
         sample = Candidates.load(self.large.folder / "sample.npz")
         if self.work.judge is None:
-            return Judgement(), sample.cell_diameter
+            return self._judged_before(), sample.cell_diameter
         # Painted in the frame of what was sampled, which is all that is held.
         cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
         return self.work.judge(self.large.source, sample, cells), sample.cell_diameter
+
+    def _judged_before(self) -> Judgement:
+        """What a run that asked the model said of the same cells and image."""
+        before = self.store.record(SUMMARY, self.image.name)
+        if before is None or before.seen is None or before.details.get("cells_of") != self.run \
+                or before.seen.sha256 != self.plan.seen.sha256:  # fmt: skip
+            return Judgement()
+        return Judgement(before.details["expected_quality"], tuple(before.details["warnings"]))
 
     def _cut_cells(self) -> list[str]:
         """A sentence on cells that were not seen whole."""
@@ -515,18 +538,12 @@ class _Finish:
         return ""
 
 
-def _left_out(kinds: list[str], *, is_corrected: bool) -> list[str]:
+def _left_out(kinds: list[str]) -> list[str]:
     """Sentences on what is not made of large images."""
-    found = []
-    if kinds:
-        named = " and ".join(f"'{kind}'" for kind in kinds)
-        found.append(f"the image is too large for the format {named}, which is not written of it")
-    if is_corrected:
-        found.append(
-            "its label image was changed by hand; of an image this large the other results do not "
-            "follow it"
-        )
-    return found
+    if not kinds:
+        return []
+    named = " and ".join(f"'{kind}'" for kind in kinds)
+    return [f"the image is too large for the format {named}, which is not written of it"]
 
 
 def _no_candidates() -> Candidates:

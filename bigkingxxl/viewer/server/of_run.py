@@ -13,6 +13,7 @@ from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.corrected import before_of
 from bigkingxxl.runs.reader import ImageResult, Run, open_run
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
@@ -66,7 +67,7 @@ class RunWorkspace(Workspace):
         """The types that the images' summaries count."""
         names: dict[str, None] = {}
         for image in self.run.values():
-            names.update(dict.fromkeys(image.summary.by_type))
+            names.update(dict.fromkeys(image.recorded_summary.by_type))
         return tuple(names)
 
     def images(self) -> dict[str, KnownImage]:
@@ -78,11 +79,9 @@ class RunWorkspace(Workspace):
         return open_shown(Reading.of(self.run_settings.reading), image.path, image.name)
 
     def start(self, image: KnownImage) -> Start:
-        """See `Workspace.start`; the cells of a label image that a person changed by hand."""
+        """See `Workspace.start`; the cells of a file that a person changed by hand."""
         result = self._result(image)
-        cells = result.predicted_cells
-        found = self.store.find("labels", image.name)
-        return start_of(cells, "model", before=found.stamp.sha256 if found.stamp else "")
+        return start_of(result.predicted_cells, "model", before=before_of(self.store, image.name))
 
     def candidates(self, image: KnownImage) -> Candidates | None:
         """See `Workspace.candidates`."""

@@ -1,0 +1,178 @@
+"""Which cells of a run's image count: those found, or those that a person made of them.
+
+Cells are corrected in the viewer (`corrections/`), or in any file that a run wrote and another
+program changed: a label image, `_seg.npy`, ROIs, GeoJSON. Whatever reads a run asks here, so that
+every command means the same cells.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bigkingxxl.data.layouts.run import CORRECTABLE, CORRECTED, cells_of_files
+from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.files import file_hash
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.corrections import (
+    CORRECTIONS,
+    LABELS,
+    CorrectedImage,
+    corrected_image,
+)
+from bigkingxxl.io.annotations.registry import AnnotationFile
+from bigkingxxl.io.annotations.run_cells import NumberedCells
+from bigkingxxl.provenance import fingerprint
+from bigkingxxl.runs.names import place_of
+from bigkingxxl.runs.records import Stamp
+from bigkingxxl.runs.store import Found, RunStore, State
+
+APART = "+"  # between the hashes of files
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What a person made of the cells of an image.
+
+    Attributes:
+        image: its id.
+        viewed: what the viewer wrote, or None.
+        changed: the run's own files that were changed since, by format; none beside `viewed`.
+        files: the same files, to be read.
+    """
+
+    image: str
+    viewed: CorrectedImage | None
+    changed: dict[str, Found]
+    files: tuple[AnnotationFile, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The folder in the run that holds the cells, such as 'labels'."""
+        if self.viewed is not None:
+            return CORRECTED
+        return CORRECTABLE[next(iter(self.changed))][0]
+
+    def identity(self, run: str) -> str:
+        """The fingerprint of what the cells are.
+
+        Args:
+            run: that of the run that found those before.
+        """
+        if self.viewed is not None:
+            notes = repr(sorted(self.viewed.notes.items()))
+            return fingerprint([run, file_hash(self.viewed.labels_path), notes])
+        return fingerprint([run, *(_hash(found) for found in self.changed.values())])
+
+    def check_image(self, seen: Stamp) -> None:
+        """Refuse what was made of another image than the file holds now.
+
+        Raises:
+            FormatError: it was.
+        """
+        if self.viewed is not None:
+            if self.viewed.seen and self.viewed.seen != seen.sha256:
+                raise FormatError(
+                    f"{self.viewed.path} changed since its cells were corrected: move "
+                    f"{self.viewed.labels_path} away, or bring the image back"
+                )
+            return
+        for file, found in zip(self.files, self.changed.values(), strict=True):
+            record = found.record
+            if record is None or record.seen is None or record.seen.sha256 != seen.sha256:
+                raise FormatError(
+                    f"{file.path} was corrected for another image than that of '{self.image}' is "
+                    "now: move it away and predict again, then put it back where it fits the new "
+                    "one (--overwrite replaces it)"
+                )
+
+    def cells(self, found: Callable[[], Instances]) -> NumberedCells:
+        """The cells and their numbers.
+
+        Args:
+            found: gives the cells before, whose scores and types are kept where they are the same.
+
+        Raises:
+            FormatError: a file is damaged or of another size, or two differ.
+        """
+        if self.viewed is not None:
+            return self.viewed.cells()
+        before = found()
+        try:
+            return cells_of_files(self.image, self.files, before)
+        except InputError as error:
+            raise FormatError(
+                f"{error}; it was changed since a run wrote it: repair it, or remove it and "
+                "predict again"
+            ) from error
+
+
+def correction_of(store: RunStore, image_id: str) -> Correction | None:
+    """What a person made of the cells of an image, None where nothing.
+
+    Raises:
+        FormatError: what the viewer wrote is damaged, or a file was changed by hand as well.
+    """
+    place = place_of(image_id).as_posix()
+    viewed = corrected_image(store.folder / CORRECTIONS, place)
+    changed = changed_files(store, image_id)
+    if viewed is not None and viewed.image == image_id:
+        known = viewed.before.split(APART)
+        for kind, found in changed.items():
+            if _hash(found) not in known:
+                raise FormatError(
+                    f"{image_id} was corrected twice, in {viewed.labels_path} by the viewer and in "
+                    f"{store.place(kind, image_id)} by hand: move one of the two away"
+                )
+        return Correction(image_id, viewed, {})
+    if not changed:
+        return None
+    files = tuple(
+        AnnotationFile(store.place(kind, image_id), kind, (place,), True) for kind in changed
+    )
+    return Correction(image_id, None, changed, files)
+
+
+def changed_files(store: RunStore, image_id: str) -> dict[str, Found]:
+    """By format, the files of an image's cells that are not as a run wrote them."""
+    found = {
+        kind: store.find(kind, image_id) for kind in CORRECTABLE
+        if store.place(kind, image_id).is_file()
+    }  # fmt: skip
+    return {kind: each for kind, each in found.items() if each.state is State.CHANGED}
+
+
+def before_of(store: RunStore, image_id: str) -> str:
+    """What the viewer notes of the files that it begins with, see `CorrectedImage.before`."""
+    labels = store.find(LABELS, image_id)
+    changed = {LABELS: labels, **changed_files(store, image_id)}
+    return APART.join(_hash(found) for found in changed.values() if found.stamp is not None)
+
+
+def place_of_correction(correction: Correction | None) -> str:
+    """`Correction.place`, or "" without one."""
+    return "" if correction is None else correction.place
+
+
+def told_places(folder: object, places: Iterable[str]) -> str:
+    """Which cells of a run are meant, in a sentence.
+
+    Args:
+        places: of each image, `Correction.place`, or "" where its cells are those that were found.
+    """
+    counts = Counter(places)
+    parts = [f"as predicted in {_images(counts.pop('', 0))}"]
+    parts += [
+        f"as corrected{' in the viewer' if place == CORRECTED else ''} in {_images(count)} "
+        f"({place}/)" for place, count in sorted(counts.items())
+    ]  # fmt: skip
+    return f"the cells of {folder} are taken {', '.join(parts)}"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _hash(found: Found) -> str:
+    return "" if found.stamp is None else found.stamp.sha256

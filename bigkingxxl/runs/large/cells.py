@@ -1,0 +1,95 @@
+"""The numbered cells of a large image, block by block: as found, or as a person left them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.run_cells import NumberedCells
+from bigkingxxl.io.tables.shape_descriptors import centroids
+from bigkingxxl.runs.large.grid import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class CellsByBlock:
+    """Cells, each of one block of the image.
+
+    Attributes:
+        grid: the blocks; counts: int64[blocks], cells of each.
+        load: the cells of a block in the image's frame, and their numbers.
+        highest: the highest number.
+        reach: blocks this many rows or columns away may hold cells that reach into a block.
+    """
+
+    grid: Grid
+    counts: NDArray[np.int64]
+    load: Callable[[int], NumberedCells]
+    highest: int
+    reach: int = 1
+
+    @classmethod
+    def settled(cls, grid: Grid, load: Callable[[int], Instances]) -> CellsByBlock:
+        """The cells that were found, numbered from 1 block by block."""
+        counts = np.array([len(load(block)) for block in range(len(grid))], np.int64)
+        first = np.cumsum(counts) - counts
+
+        def numbered(block: int) -> NumberedCells:
+            cells = load(block)
+            return NumberedCells(cells, int(first[block]) + np.arange(1, len(cells) + 1))
+
+        return cls(grid, counts, numbered, int(counts.sum()))
+
+    @classmethod
+    def shared_out(cls, grid: Grid, cells: NumberedCells) -> CellsByBlock:
+        """Cells of the whole image, each to the block that holds its centre."""
+        found = cells.instances
+        rows, cols = (np.rint(centroids(found)).astype(np.int64) // grid.core).T
+        block = rows * grid.counts[1] + cols
+        order = np.argsort(block, kind="stable")
+        counts = np.bincount(block, minlength=len(grid))
+        ends = np.cumsum(counts)
+
+        def of(number: int) -> NumberedCells:
+            index = order[ends[number] - counts[number] : ends[number]]
+            return NumberedCells(found.take(index), cells.numbers[index])
+
+        boxes = found.boxes() // grid.core
+        last = np.maximum(found.boxes()[:, 2:] - 1, 0) // grid.core
+        place = np.stack((rows, cols), 1)
+        reach = np.maximum(place - boxes[:, :2], last - place).max(initial=1)
+        return cls(grid, counts, of, int(cells.numbers.max(initial=0)), int(reach))
+
+    @cached_property
+    def total(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    def of(self, block: int) -> NumberedCells:
+        """Those of a block."""
+        return self.load(block)
+
+    def all(self) -> Iterator[Instances]:
+        """Those of each block, in order."""
+        for block in range(len(self.grid)):
+            yield self.load(block).instances
+
+    def labels(self, block: int) -> NDArray[np.int64]:
+        """int64[h, w]: the numbers of all cells in a block's core, also of the neighbours'."""
+        core = self.grid.core_of(block)
+        labels = np.zeros(core.size, np.int64)
+        for other in self.grid.within(block, self.reach):
+            cells = self.load(other)
+            boxes = cells.instances.boxes()
+            inside = (boxes[:, 0] < core.row1) & (boxes[:, 2] > core.row0)
+            inside &= (boxes[:, 1] < core.col1) & (boxes[:, 3] > core.col0)
+            index = np.flatnonzero(inside)
+            if len(index):
+                here = cells.instances.take(index).crop(core).label_map()
+                number = np.concatenate(([0], cells.numbers[index]))
+                labels = np.where(here > 0, number[here], labels)
+        return labels
