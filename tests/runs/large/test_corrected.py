@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,12 @@ def in_viewer(out: Path) -> NDArray[np.int64]:
     with Server(out) as server:
         window = Window(server, server.keys["large"])
         new = {"origin": "drawn", "type": "", "score": None}
-        window.edit("brush", lambda labels, cells: (
-            labels.__setitem__(slice(None), changed(labels)), cells.__setitem__(DRAWN, new), None
-        )[-1])  # fmt: skip
+
+        def change(labels: NDArray[np.int64], cells: dict[int, Any]) -> None:
+            labels[:] = changed(labels)
+            cells[DRAWN] = {"origin": "drawn", "type": "", "score": None}
+
+        window.edit("brush", change)
         return window.labels
 
 
@@ -133,13 +137,12 @@ def test_corrected_again_while_files_were_being_made(
     out = tmp_path / "out"
     predict(image, out, formats=("labels", "measurements", "summary"))
     by_hand(out)
-    real, calls = formats.join_tables, []
+    real, calls = formats.LARGE_FORMATS["measurements"].join, list[object]()
 
     def broken(*arguments: object) -> None:
         calls.append(arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(formats, "join_tables", broken)
     monkeypatch.setitem(
         formats.LARGE_FORMATS, "measurements",
         formats.LARGE_FORMATS["measurements"]._replace(join=broken),
@@ -153,7 +156,7 @@ def test_corrected_again_while_files_were_being_made(
     tifffile.imwrite(place, labels)
     monkeypatch.setitem(
         formats.LARGE_FORMATS, "measurements",
-        formats.LARGE_FORMATS["measurements"]._replace(join=formats._joined(real)),
+        formats.LARGE_FORMATS["measurements"]._replace(join=real),
     )  # fmt: skip
     remeasure(out)
     rows = rows_of(out / "measurements.csv")
