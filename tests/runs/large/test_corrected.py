@@ -53,7 +53,6 @@ def by_hand(out: Path) -> NDArray[np.int64]:
 def in_viewer(out: Path) -> NDArray[np.int64]:
     with Server(out) as server:
         window = Window(server, server.keys["large"])
-        new = {"origin": "drawn", "type": "", "score": None}
 
         def change(labels: NDArray[np.int64], cells: dict[int, Any]) -> None:
             labels[:] = changed(labels)
