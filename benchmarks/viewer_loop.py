@@ -1,0 +1,264 @@
+"""Look, correct, learn: what five images of another kind of cell cost in the page, and what they win.
+
+    python -m benchmarks.viewer_loop --sets simulated vicar_qpi_dense --data POOL \\
+        --out benchmarks/results/viewer_loop.json
+    python -m benchmarks.viewer_loop --figure docs/images/viewer_loop.svg
+
+A model finds the cells of all images of a set. A scripted person who knows the truth opens the page
+of `bigkingxxl view` in Chromium and corrects five images, the worst cells first (see
+`benchmarks.viewer_corrector`): once as `Enter` leads on, to the image of which most is expected to
+be wrong, and once in the order of their names. Then it learns, as the buttons of the page do:
+thresholds and size, then training. Scored are the images that were corrected in neither order.
+
+`simulated` is one kind of cell that the simulator drew by chance; others are folders of POOL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.viewer_corrector import Corrector, Effort, Labels
+from bigkingxxl.evaluation.competition_map import competition_map
+from bigkingxxl.files import write_json
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.label_images import read_label_image
+from bigkingxxl.provenance import provenance
+from bigkingxxl.simulate.field import field_of
+from bigkingxxl.simulate.varied import varied_profile
+from tests.viewer.page.browser import Viewer, Window, chromium, until
+from tests.viewer.page.fields import truth_of
+
+SIMULATED = "simulated"
+KIND, IMAGES, SIZE = 910, 14, (360, 480)  # a star-shaped kind, which the model finds in part
+MODELS = {SIMULATED: "bundled", "vicar_qpi_dense": "sartorius"}  # that never saw such cells
+ORDERS = {"expected error": "error", "name": "name"}
+LEVELS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85)
+WINDOW = {"width": 1440, "height": 900}
+SECONDS_TO_LEARN = 3600
+
+
+def main() -> None:
+    """Measure, or draw what was measured."""
+    options = arguments()
+    if options.figure:
+        draw(json.loads(options.out.read_text()), options.figure)
+        return
+    found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    found |= {**provenance(KIND), "good": options.good, "images": options.images,
+              "minutes": options.minutes}  # fmt: skip
+    found.setdefault("sets", {})
+    for name in options.sets:
+        found["sets"][name] = measured(name, options)
+        write_json(options.out, found)
+
+
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="+", default=[SIMULATED])
+    parser.add_argument("--data", type=Path, help="a folder of data sets")
+    parser.add_argument("--images", type=int, default=5, help="that are corrected")
+    parser.add_argument("--good", type=float, default=0.8, help="IoU of an outline that is left")
+    parser.add_argument("--minutes", type=float, default=4, help="CPU minutes of training")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_loop.json"))
+    parser.add_argument("--figure", type=Path, help="draw the result file")
+    return parser.parse_args()
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Both orders on one set."""
+    with tempfile.TemporaryDirectory(prefix="bigkingxxl-loop-") as folder:
+        runs = {order: Path(folder) / order.replace(" ", "_") for order in ORDERS}
+        model = MODELS.get(name, "bundled")
+        loops = {}
+        for order, place in runs.items():
+            truth = prepared(name, place, options.data, model)
+            loops[order] = Loop(place / "run", truth, ORDERS[order])
+        corrected: set[str] = set()
+        result: dict[str, Any] = {"model": model, "images": len(truth),
+                                  "cells": sum(len(np.unique(each)) - 1
+                                               for each in truth.values())}  # fmt: skip
+        for order, loop in loops.items():
+            result[order] = loop.correct(options.images, options.good)
+            corrected |= set(result[order]["corrected"])
+        rest = [each for each in truth if each not in corrected]
+        result["scored"] = rest
+        for order, loop in loops.items():
+            result[order]["learn"] = loop.learn(rest, options.minutes)
+            print(name, order, json.dumps(result[order]["learn"]), flush=True)
+        return result
+
+
+def prepared(name: str, folder: Path, data: Path | None, model: str) -> dict[str, Labels]:
+    """Images and a run over them in a folder; the true cells by image."""
+    images = folder / "images"
+    images.mkdir(parents=True)
+    truth: dict[str, Labels] = {}
+    if name == SIMULATED:
+        profile = varied_profile(np.random.default_rng(KIND))
+        for index in range(IMAGES):
+            field = field_of(profile, np.random.default_rng([KIND, index]), SIZE)
+            Image.fromarray(field.image).save(images / f"field_{index:02d}.png")
+            truth[f"field_{index:02d}"] = truth_of(field).label_map().astype(np.int64)
+    else:
+        assert data is not None, "--data names the folder of the set"
+        for path in sorted((data / name / "images").iterdir()):
+            (images / path.name).write_bytes(path.read_bytes())
+            labels = read_label_image(data / name / "labels" / path.name)
+            truth[path.stem] = labels.astype(np.int64)
+    command = [sys.executable, "-m", "bigkingxxl", "predict", str(images), "--out",
+               str(folder / "run"), "--model", model, "--quiet"]  # fmt: skip
+    subprocess.run(command, check=True)
+    return truth
+
+
+class Loop:
+    """One folder, looked at, corrected and learnt from.
+
+    Args:
+        truth: true cells by image; order: the strip's, as its menu has it.
+    """
+
+    def __init__(self, folder: Path, truth: Mapping[str, Labels], order: str) -> None:
+        self.folder, self.truth, self.order = folder, truth, order
+
+    def correct(self, images: int, good: float) -> dict[str, Any]:
+        """Correct so many images: what it took, and how the scores rose."""
+        viewer = Viewer(self.folder)
+        names = {each["key"]: each["name"] for each in viewer.json("/api/images")["images"]}
+        with chromium() as browser:
+            window = Window(browser.new_context(viewport=WINDOW), viewer)
+            window.page.select_option(".strip-head select", self.order)
+            window.page.locator("[role=option]").first.click()
+            window.wait_for_image(str(window.page.locator("[role=option]").first.get_attribute(
+                "id")).removeprefix("image-"))  # fmt: skip
+            scores = {name: self.score(name, viewer.raster(key)) for key, name in names.items()}
+            curve: list[list[float]] = []
+
+            def told(key: str, labels: Labels, effort: Effort) -> None:
+                scores[names[key]] = self.score(names[key], labels)
+                mean = float(np.mean(list(scores.values())))
+                curve.append([effort.clicks, effort.keys, round(effort.seconds, 1),
+                              round(mean, 4)])  # fmt: skip
+
+            corrector = Corrector(viewer, window, good, told)
+            before = dict(scores)
+            done: list[str] = []
+            for _ in range(images):
+                key = window.key
+                window.focus()
+                corrector.correct(self.truth[names[key]])
+                done.append(names[key])
+                self._next(corrector, window, key, is_last=len(done) == images)
+            assert window.problems == []
+        viewer.stop()
+        effort = corrector.effort
+        five = [float(np.mean([each[name] for name in done])) for each in (before, scores)]
+        return {
+            "corrected": done, "clicks": effort.clicks, "keys": effort.keys,
+            "seconds": round(effort.seconds), "mends": effort.mends,
+            "corrected_before": five[0], "corrected_after": five[1], "curve": curve,
+            "to_reach": to_reach(curve),
+        }  # fmt: skip
+
+    def _next(self, corrector: Corrector, window: Window, key: str, *, is_last: bool) -> None:
+        """Done, and on to the next image: as the page advises, or as the strip is sorted."""
+        if self.order == "error":
+            corrector.key("Enter")
+        else:
+            corrector.key("Shift+Enter")
+            window.wait_saved()
+            if not is_last:
+                corrector.key("d")
+        if not is_last:
+            until(lambda: window.key != key)
+        window.wait_saved()
+
+    def score(self, name: str, labels: NDArray[Any]) -> float:
+        """Of one image."""
+        pair = [{name: Instances.from_label_map(each)} for each in (self.truth[name], labels)]
+        return float(competition_map(pair[0], pair[1], {}).mean)
+
+    def learn(self, rest: list[str], minutes: float) -> dict[str, Any]:
+        """Press both buttons of the page, one after the other, and take what the page advises."""
+        viewer = Viewer(self.folder)
+        with chromium() as browser:
+            window = Window(browser.new_context(viewport=WINDOW), viewer)
+            found = {"before": self._rest(viewer, rest)}
+            window.page.click("#tab-learn")
+            window.page.fill("input[aria-label^='Minutes']", str(minutes))
+            for stage, button in (("thresholds", 0), ("training", 1)):
+                window.page.locator(".side button.wide").nth(button).click()
+                until(lambda: state_of(viewer) in ("asking", "done", "failed"), SECONDS_TO_LEARN)
+                job = viewer.json("/api/jobs")["jobs"][0]
+                assert job["state"] != "failed", job["error"]
+                taken = job["state"] == "asking"
+                if taken:
+                    window.page.get_by_text("Take the new model", exact=True).click()
+                    until(lambda: viewer.json("/api/jobs")["jobs"][0]["kind"] == "apply"
+                          and state_of(viewer) in ("done", "failed"), SECONDS_TO_LEARN)  # fmt: skip
+                result = job["result"]
+                found[stage] = {
+                    "taken": taken, "rest": self._rest(viewer, rest), "advice": result["advice"],
+                    **{each: result[each] for each in ("before", "after", "gain_low", "gain_high")},
+                }  # fmt: skip
+            assert window.problems == []
+        viewer.stop()
+        return found
+
+    def _rest(self, viewer: Viewer, rest: list[str]) -> float:
+        keys = {each["name"]: each["key"] for each in viewer.json("/api/images")["images"]}
+        return float(np.mean([self.score(name, viewer.raster(keys[name])) for name in rest]))
+
+
+def state_of(viewer: Viewer) -> str:
+    """Of the newest job."""
+    jobs = viewer.json("/api/jobs")["jobs"]
+    return str(jobs[0]["state"]) if jobs else ""
+
+
+def to_reach(curve: list[list[float]]) -> dict[str, dict[str, float]]:
+    """Clicks, keys and seconds to each score of the whole folder."""
+    found = {}
+    for level in LEVELS:
+        reached = next((each for each in curve if each[3] >= level), None)
+        if reached is not None:
+            found[f"{level:g}"] = dict(zip(("clicks", "keys", "seconds"), reached, strict=False))
+    return found
+
+
+def draw(found: Mapping[str, Any], place: Path) -> None:
+    """One panel per set: the score of all images against the minutes at work."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "bigkingxxl"
+    from matplotlib import pyplot
+
+    sets = found["sets"]
+    figure, panels = pyplot.subplots(1, len(sets), figsize=(4.4 * len(sets), 3.4), squeeze=False)
+    for panel, (name, result) in zip(panels[0], sets.items(), strict=True):
+        for (order, colour) in zip(ORDERS, ("#1863b7", "#b35900"), strict=True):
+            curve = np.array(result[order]["curve"])
+            panel.plot(curve[:, 2] / 60, curve[:, 3], color=colour, label=f"next by {order}")
+        panel.set(title=name, xlabel="minutes of correcting (modelled)")
+        panel.grid(alpha=0.3)
+    panels[0][0].set_ylabel("mean score of all images (mAP)")
+    panels[0][0].legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(place, metadata={"Date": None} if place.suffix == ".svg" else None)
+
+
+if __name__ == "__main__":
+    main()
