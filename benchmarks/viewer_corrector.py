@@ -162,7 +162,7 @@ class Corrector:
             self.effort.mends[kind] = self.effort.mends.get(kind, 0) + 1
 
     def _left(self, labels: Labels, truth: Labels, tried: set[Fault]) -> Iterator[Fault]:
-        """What was not tried yet; a cell that could not be cut is drawn, and none is drawn twice."""
+        """What was not tried yet; what could not be cut is drawn, and nothing is drawn twice."""
         drawn = {number for each in tried if each.kind in ("draw", "redraw")
                  for number in each.truths}  # fmt: skip
         for fault in faults(labels, truth, self.good):

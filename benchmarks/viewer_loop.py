@@ -1,7 +1,6 @@
-"""Look, correct, learn: what five images of another kind of cell cost in the page, and what they win.
+"""Look, correct, learn: what five images of another kind of cell cost, and what they win.
 
-    python -m benchmarks.viewer_loop --sets simulated vicar_qpi_dense --data POOL \\
-        --out benchmarks/results/viewer_loop.json
+    python -m benchmarks.viewer_loop --sets simulated vicar_qpi_dense --data POOL
     python -m benchmarks.viewer_loop --figure docs/images/viewer_loop.svg
 
 A model finds the cells of all images of a set. A scripted person who knows the truth opens the page
@@ -244,12 +243,12 @@ def draw(found: Mapping[str, Any], place: Path) -> None:
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "bigkingxxl"
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     sets = found["sets"]
-    figure, panels = pyplot.subplots(1, len(sets), figsize=(4.4 * len(sets), 3.4), squeeze=False)
+    figure, panels = plt.subplots(1, len(sets), figsize=(4.4 * len(sets), 3.4), squeeze=False)
     for panel, (name, result) in zip(panels[0], sets.items(), strict=True):
-        for (order, colour) in zip(ORDERS, ("#1863b7", "#b35900"), strict=True):
+        for order, colour in zip(ORDERS, ("#1863b7", "#b35900"), strict=True):
             curve = np.array(result[order]["curve"])
             panel.plot(curve[:, 2] / 60, curve[:, 3], color=colour, label=f"next by {order}")
         panel.set(title=name, xlabel="minutes of correcting (modelled)")

@@ -1,8 +1,9 @@
 """A run predicted again with another model, as a process of its own.
 
-python -m bigkingxxl.viewer.again, with a JSON object on stdin: `model` (name or file), `out` (the
-run's folder), `images` ([id, file] of each), `reading` (see `runs.reading`) and `formats`. Prints a
-line of JSON per image: `done`, `total`. Cells that a person corrected stay as they are.
+python -m bigkingxxl.viewer.again, with a JSON object as one line on stdin: `model` (name or file),
+`out` (the run's folder), `images` ([id, file] of each), `reading` (see `runs.reading`) and
+`formats`. Prints a line of JSON per image: `done`, `total`. Cells that a person corrected stay as
+they are. It ends with its stdin, see `attended`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from bigkingxxl.errors import BigKingXXLError, Interrupted
 from bigkingxxl.images import ImageSource
 from bigkingxxl.processes import raise_on_sigterm
+from bigkingxxl.viewer.attended import end_with_stdin
 
 
 def predict_again(given: dict[str, Any]) -> None:
@@ -63,7 +65,9 @@ def main() -> int:
     """The exit code."""
     raise_on_sigterm()
     try:
-        predict_again(json.load(sys.stdin))
+        given = json.loads(sys.stdin.readline())
+        end_with_stdin()
+        predict_again(given)
     except BigKingXXLError as error:
         sys.stderr.write(" ".join(str(error).split()) + "\n")
         return 2

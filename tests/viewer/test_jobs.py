@@ -151,7 +151,7 @@ def test_every_format_is_exported_of_the_cells_as_they_are(
         io.BytesIO(server.client.get(f"/api/jobs/{job['id']}/archive").content)
     )
     assert len(archive.namelist()) == len(job["files"])
-    assert {*FORMATS} == {*server.get("/api/folder")["export_formats"]}
+    assert {*FORMATS} == {each["name"] for each in server.get("/api/folder")["export_formats"]}
 
 
 def test_a_data_set_is_corrected_beside_its_annotations(tmp_path: Path) -> None:

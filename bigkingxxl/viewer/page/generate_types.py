@@ -9,7 +9,7 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.viewer.contract import schema
 
 TYPES = Path(__file__).parent / "src" / "wire" / "contract.ts"
-HEAD = "/** Written by generate_types.py from bigkingxxl/viewer/contract.py: do not edit. */\n"
+HEAD = "/** Written by generate_types.py from bigkingxxl/viewer/contract: do not edit. */\n"
 SIMPLE = {"string": "string", "integer": "number", "number": "number", "boolean": "boolean",
           "null": "null"}  # fmt: skip
 

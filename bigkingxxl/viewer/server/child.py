@@ -28,7 +28,8 @@ def run_child(
     """Run `python -m ...` and hand on each line of JSON that it prints.
 
     Args:
-        arguments: of Python; told: gets each line; given: put on its stdin as JSON.
+        arguments: of Python; told: gets each line; given: put on its stdin as a line of JSON. Its
+            stdin stays open as long as it is to run, see `bigkingxxl.viewer.attended`.
 
     Raises:
         InputError: it failed; the sentence is its own.
@@ -60,10 +61,10 @@ def _hand_on(
     given: Any,
 ) -> None:  # fmt: skip
     assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        if given is not None:
-            process.stdin.write(json.dumps(given).encode())
-        process.stdin.close()
+    if given is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(given).encode() + b"\n")
+            process.stdin.flush()
     lines: queue.Queue[bytes | None] = queue.Queue()
     threading.Thread(target=_read, args=(process, lines), daemon=True).start()
     while True:

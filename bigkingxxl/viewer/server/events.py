@@ -28,8 +28,8 @@ class Events:
         return self._newest
 
     def add(
-        self, kind: Literal["image", "job", "folder"], *, image: ImageEntry | None = None,
-        window: str = "", job: Job | None = None,
+        self, kind: Literal["image", "job", "folder", "windows"], *,
+        image: ImageEntry | None = None, window: str = "", job: Job | None = None,
     ) -> None:  # fmt: skip
         """Tell all windows."""
         with self._changed:

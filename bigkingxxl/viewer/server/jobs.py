@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_EVENTS = 0.2
-ENDED = ("done", "failed", "cancelled", "asking")
+LEAST_TO_GO_BY = 0.03  # the share of a job that tells how long the rest will take
+STOPPED = "it was stopped before its end; what was learnt so far is kept"
 
 
 class UnknownJobError(LookupError):
@@ -41,32 +42,33 @@ class Report:
 
     def __init__(self, task: Task, tell: Callable[[Task], None]) -> None:
         self._task, self._tell = task, tell
-        self._began, self._told = time.monotonic(), 0.0
+        self._told = 0.0
+        self._first: tuple[float, float] | None = None  # where it began, and when
 
-    def step(
-        self, done: float, total: float | None, message: str = "",
-        minutes_left: float | None = None,
-    ) -> None:  # fmt: skip
+    def step(self, done: float, total: float | None, message: str = "") -> None:
         """Where the job stands.
-
-        Args:
-            minutes_left: where the job knows better than by what it has done so far.
 
         Raises:
             CancelledError: it is to stop.
         """
-        task = self._task
+        task, now = self._task, time.monotonic()
         task.done, task.total, task.message = done, total, message or task.message
-        seconds = time.monotonic() - self._began
-        task.seconds_left = (
-            None if not total or done <= 0 else max(seconds / done * (total - done), 0.0)
-        )
-        if minutes_left is not None:
-            task.seconds_left = 60 * max(minutes_left, 0.0)
-        if time.monotonic() - self._told >= SECONDS_BETWEEN_EVENTS:
-            self._told = time.monotonic()
+        if self._first is None or done < self._first[0]:
+            self._first = done, now
+        task.seconds_left = self._seconds_left(done, total, now)
+        if now - self._told >= SECONDS_BETWEEN_EVENTS:
+            self._told = now
             self._tell(task)
         self.check()
+
+    def _seconds_left(self, done: float, total: float | None, now: float) -> float | None:
+        """As fast as it went until now; a job that is resumed does not begin at 0."""
+        if self._first is None or not total:
+            return None
+        since = done - self._first[0]
+        if since < LEAST_TO_GO_BY * total:
+            return None
+        return max((now - self._first[1]) / since * (total - done), 0.0)
 
     def check(self) -> None:
         """Stop here where that was asked for.
@@ -188,9 +190,28 @@ class Jobs:
     # ---- beginning ------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Predict what waits, where this is a folder of images."""
+        """Predict what waits, where this is a folder of images; take up what was not finished."""
         if self.predicting.is_needed:
             self._add(self.predicting)
+        if self.session.shelf.is_claimed:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """A learning that did not come to its end before the program did."""
+        from bigkingxxl.viewer.server.learning import Learning
+        from bigkingxxl.viewer.server.unfinished import Unfinished
+
+        about = Unfinished.load(self.history.folder)
+        if about is None:
+            return
+        work = Learning(self.session, self.history.folder, about)
+        asks = work.model is not None and work.model.is_file()
+        with self._changed:
+            task = Task(str(next(self._numbers)), work, "asking" if asks else "cancelled")
+            task.message = about.result.advice if asks and about.result else STOPPED
+            task.result = about.result if asks else None
+            self._tasks[task.id] = task
+        self._tell(task)
 
     def urgent(self, key: str) -> wire.ImageEntry:
         """Predict an image before all others that wait."""
@@ -211,12 +232,15 @@ class Jobs:
         """Export the cells as they are now.
 
         Raises:
-            InputError: an unknown format.
+            InputError: an unknown format, or one that needs a package that is not installed.
         """
         from bigkingxxl.runs.outputs import chosen_formats
-        from bigkingxxl.viewer.server.exporting import Exporting
+        from bigkingxxl.viewer.server.exporting import Exporting, what_is_missing
 
         formats = chosen_formats(request.formats)
+        for name in formats:
+            if sentence := what_is_missing(name):
+                raise InputError(sentence)
         self._check_writable()
         return self._add(Exporting(self.session, formats)).shown()
 
@@ -229,7 +253,7 @@ class Jobs:
         from bigkingxxl.viewer.server.learning import Learning
 
         self._check_writable()
-        work = Learning(self.session, request, self.history)
+        work = Learning.new(self.session, request, self.history)
         work.check()
         return self._add(work).shown()
 
@@ -287,6 +311,7 @@ class Jobs:
         if learning.model is None or learning.result is None:
             raise InputError("this job made no model")
         self.history = self.history.taken(learning.model, learning.result)
+        learning.end()
         self.predicting.model = self.history.model
         task.state = "done"
         self._tell(task)
@@ -303,6 +328,7 @@ class Jobs:
     def reject(self, job: str) -> wire.Job:
         """Leave what a job made."""
         task = self._asking(job)
+        self._learning(task).end()
         task.state = "done"
         self._tell(task)
         return task.shown()

@@ -7,6 +7,7 @@ from there. Nothing is taken before the user says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,22 @@ from bigkingxxl.viewer.server.child import run_child
 from bigkingxxl.viewer.server.history import History
 from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.unfinished import Unfinished, forget
 from bigkingxxl.viewer.server.workspace import KnownImage, numbered_map
 
-TRAIN = ("-m", "bigkingxxl", "train", "finetune")
+TRAIN = ("-m", "bigkingxxl.viewer.attended", "train", "finetune")
 AGAIN = ("-m", "bigkingxxl.viewer.again")
 COMPARED = 6  # images that are shown before and after
 SHOWN = "compared"  # the folder of their cells
+KNOBS = {
+    "score_threshold": "least score of a cell",
+    "minimum_area": "least area of a cell in pixels",
+    "nms_iou": "overlap from which on two shapes are one cell",
+    "mask_threshold": "certainty from which on a pixel belongs to a cell",
+    "foreground_threshold": "certainty from which on a pixel is a cell's",
+    "flow_error": "how far a cell's shape may be in doubt",
+    "seed_threshold": "certainty from which on a cell begins",
+}
 LEARNT = 0.95  # the share of progress that learning itself is
 
 
@@ -43,17 +54,31 @@ class Learning:
     """Learns, and shows what would change.
 
     Args:
-        history: names the model to begin with.
+        models: the folder of models; about: what is to be learnt, and where that stands.
     """
 
     kind: wire.JobKind = "learn"
     can_resume = True
 
-    def __init__(self, session: Session, request: wire.LearnRequest, history: History) -> None:
-        self.session, self.request, self.history = session, request, history
-        self.folder = history.new_folder()
-        self.result: wire.LearnResult | None = None
-        self.model: Path | None = None
+    def __init__(self, session: Session, models: Path, about: Unfinished) -> None:
+        self.session, self.models, self.about = session, models, about
+        self.folder = models / about.id
+
+    @classmethod
+    def new(cls, session: Session, request: wire.LearnRequest, history: History) -> Learning:
+        """One that begins with the model that is in use."""
+        about = Unfinished(history.new_folder().name, request, history.model)
+        return cls(session, history.folder, about)
+
+    @property
+    def result(self) -> wire.LearnResult | None:
+        """What came of it."""
+        return self.about.result
+
+    @property
+    def model(self) -> Path | None:
+        """The file of the new model."""
+        return None if self.about.model is None else self.models / self.about.model
 
     def check(self) -> None:
         """Refuse what cannot succeed.
@@ -61,10 +86,10 @@ class Learning:
         Raises:
             InputError: nothing was reviewed, the model is gone, or what it needs is missing.
         """
-        if self.request.stage == 2 and (sentence := what_is_missing()):
+        if self.about.request.stage == 2 and (sentence := what_is_missing()):
             raise InputError(sentence)
         try:
-            resolve_model(self.history.model)
+            resolve_model(self.about.init)
         except InputError as error:
             raise InputError(
                 f"{error}: begin with another one, `bigkingxxl view DIR --model NAME`"
@@ -75,6 +100,7 @@ class Learning:
     def run(self, report: Report) -> Finished:
         """See `Work`."""
         self.session.shelf.flush()
+        self.about.write(self.models)
         found: dict[str, Any] = {}
 
         def told(line: Mapping[str, Any]) -> None:
@@ -82,41 +108,51 @@ class Learning:
                 found.update(line)
             elif line.get("event") == "progress":
                 share = LEARNT * float(line.get("overall", 0.0))
-                report.step(share, 1.0, str(line.get("text", "")), line.get("minutes_left"))
+                report.step(share, 1.0, str(line.get("text", "")))
 
         report.step(0.0, 1.0, "reading what was reviewed")
         run_child(self._command(), told, report.stop)
         if "model" not in found:
             raise InputError("learning ended without a result")
-        self.model = self._file(str(found["model"]))
-        compared = () if found.get("kept") == "start" else self._compare(report, found)
-        self.result = result_of(found, self.request.stage, compared)
-        return Finished(self.result.advice, result=self.result)
+        model = self.folder / Path(str(found["model"])).name
+        is_new = found.get("kept") != "start"
+        compared = self._compare(report, found, model) if is_new else ()
+        result = result_of(found, self.about.request.stage, compared)
+        inner = model.relative_to(self.models).as_posix()
+        self.about = replace(self.about, model=inner, result=result)
+        if is_new:
+            self.about.write(self.models)
+        else:
+            self.end()
+        return Finished(result.advice, result=result)
+
+    def end(self) -> None:
+        """Nothing of it is to be kept in mind: the user chose, or there is nothing to choose."""
+        forget(self.models)
 
     def _command(self) -> list[str]:
-        stage = ["--stage", "settings"] if self.request.stage == 1 else []
+        request = self.about.request
+        stage = ["--stage", "settings"] if request.stage == 1 else []
         begun = self.folder.is_dir() and any(self.folder.glob("model.*"))
         return [
             *TRAIN, "--data", str(self.session.shelf.folder), "--out", str(self.folder),
-            "--json-lines", "--init", self.history.model, *stage,
-            "--set", f"training.max_cpu_minutes={self.request.minutes}",
+            "--json-lines", "--init", self.about.init, *stage,
+            "--set", f"training.max_cpu_minutes={request.minutes}",
             *(["--resume"] if begun else []),
         ]  # fmt: skip
 
-    def _file(self, named: str) -> Path:
-        path = Path(named)
-        return path if path.is_absolute() else self.folder / path.name
-
     # ---- before and after -----------------------------------------------------------------------
 
-    def _compare(self, report: Report, found: Mapping[str, Any]) -> tuple[wire.ComparedImage, ...]:
+    def _compare(
+        self, report: Report, found: Mapping[str, Any], model: Path
+    ) -> tuple[wire.ComparedImage, ...]:
         """Images that nobody reviewed, with the cells that the new model finds in them."""
         images = self._unseen()
-        if not images or self.model is None:
+        if not images:
             return ()
         report.step(LEARNT, 1.0, "looking at images that were not learnt from")
         run_child(AGAIN, lambda _: None, report.stop, {
-            "model": str(self.model), "out": str(self.folder / SHOWN), "formats": ["labels"],
+            "model": str(model), "out": str(self.folder / SHOWN), "formats": ["labels"],
             "images": [[image.name, str(image.path)] for image in images],
             "reading": self.session.workspace.reading,
         })  # fmt: skip
@@ -198,23 +234,44 @@ def result_of(
 ) -> wire.LearnResult:
     """What fine-tuning found, for the page."""
     kept = str(found.get("kept", "start"))
-    better = found.get(kept) if kept != "start" else None
+    is_better = kept != "start"
+    better = found.get(kept) if is_better else None
     tried = better or found.get("trained") or found.get("settings") or {}
     interval = tried.get("gain_interval_95") or (None, None)
-    changed = [
-        f"{name.replace('_', ' ')}: {_number(old)} to {_number(new)}"
-        for name, (old, new) in (found.get("moved") or {}).items()
-    ]
+    return wire.LearnResult(
+        stage=2 if stage == 2 else 1, images=int(found.get("images", 0)),
+        before=_of(found.get("start"), "map"), after=_of(tried, "map"), gain=_of(tried, "gain"),
+        gain_low=interval[0], gain_high=interval[1], is_better=is_better,
+        advice=_advice(kept, found), compared=compared,
+        changed=(*_changed(found), *map(str, found.get("notes", ()))),
+    )  # fmt: skip
+
+
+def _advice(kept: str, found: Mapping[str, Any]) -> str:
+    if kept == "start":
+        return str(found.get("sentence", ""))
+    what = {
+        "settings": "The same model with a cell size and thresholds for your images",
+        "trained": "The model that was trained on your corrections",
+    }[kept]
+    count, units = len(found.get("per_unit") or {}), found.get("units", "images")
+    return (
+        f"{what} agrees better with you: on {count} {units} that were kept back while it learnt, "
+        "and surely so."
+    )
+
+
+def _changed(found: Mapping[str, Any]) -> list[str]:
+    """What was changed, in plain words."""
+    changed = []
     size = found.get("size") or {}
     if size.get("diameter") is not None and size.get("diameter") != size.get("before"):
-        changed.insert(0, f"diameter of the cells: {size['diameter']:.1f} pixels")
-    return wire.LearnResult(
-        stage=2 if stage == 2 else 1, images=int(found.get("images", 0)), metric="mAP",
-        before=_of(found.get("start"), "map"), after=_of(tried, "map"), gain=_of(tried, "gain"),
-        gain_low=interval[0], gain_high=interval[1], is_better=kept != "start",
-        advice=str(found.get("sentence", "")), compared=compared,
-        changed=(*changed, *map(str, found.get("notes", ()))),
-    )  # fmt: skip
+        changed.append(f"diameter of the cells: {size['diameter']:.1f} pixels")
+    for name, (old, new) in (found.get("moved") or {}).items():
+        kind, _, knob = name.rpartition(".")
+        words = KNOBS.get(knob, knob.replace("_", " "))
+        changed.append(f"{words}{f' ({kind})' if kind else ''}: {_number(old)} to {_number(new)}")
+    return changed
 
 
 def _of(values: Any, name: str) -> float | None:
@@ -227,4 +284,4 @@ def _score(scores: Mapping[str, Any], name: str, which: str) -> float | None:
 
 
 def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)

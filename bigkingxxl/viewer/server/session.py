@@ -145,13 +145,14 @@ class Session:
 
     @cached_property
     def _folder_texts(self) -> dict[str, Any]:
-        from bigkingxxl.runs.outputs import FORMATS
+        from bigkingxxl.viewer.server.exporting import export_formats
 
         return {
             "contract": wire.CONTRACT_VERSION, "version": own_version(),
             "kind": self.workspace.kind, "path": printable(str(self.workspace.folder)),
             "corrections": printable(str(self.shelf.folder)), "tile_side": TILE_SIDE,
-            "whole_limit": WHOLE_LIMIT, "max_body": LARGEST_BODY, "export_formats": FORMATS,
+            "whole_limit": WHOLE_LIMIT, "max_body": LARGEST_BODY,
+            "export_formats": export_formats(),
         }  # fmt: skip
 
     def folder(self) -> wire.Folder:
@@ -452,10 +453,14 @@ class Session:
             self.image(said.key)
         with self._lock:
             now = time.monotonic()
+            before = {window: key for window, (key, _) in self._presence.items()}
             self._presence[said.window] = (said.key, now)
             for window, (_, when) in list(self._presence.items()):
                 if now - when > SECONDS_PRESENT:
                     del self._presence[window]
+            is_new = before != {window: key for window, (key, _) in self._presence.items()}
+        if is_new:
+            self.events.add("windows", window=said.window)
         if said.key is None:
             return wire.PresenceAnswer(windows=0, revision=0)
         with self.shelf.document(self.image(said.key)) as held:

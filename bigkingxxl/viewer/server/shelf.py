@@ -138,6 +138,11 @@ class Shelf:
                 del self._held[key]
             return bool(stale)
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether this process is the one that writes here."""
+        return self._is_claimed
+
     def journal(self, image: KnownImage) -> Journal:
         """The journal of an image."""
         return Journal(self.folder, place_of(image.name).as_posix())

@@ -141,7 +141,7 @@ const OWN_KEYS = new Set(["Enter", "Space", "ArrowUp", "ArrowDown", "ArrowLeft",
 
 function isOwn(event: KeyboardEvent, name: string): boolean {
   const { target } = event;
-  return target instanceof HTMLElement && target.closest("button, input, summary, [role=row], [role=option], [role=tab], a, dialog") !== null && OWN_KEYS.has(name);
+  return target instanceof HTMLElement && target.closest("button, input, summary, [role=row], [role=option], [role=tab], a") !== null && OWN_KEYS.has(name);
 }
 
 export function listenToKeys(app: App, view: () => CanvasView | null): () => void {
@@ -150,7 +150,8 @@ export function listenToKeys(app: App, view: () => CanvasView | null): () => voi
     const canvas = view();
     const name = nameOf(event);
     if (!canvas || event.isComposing || isTyping(event.target) || isOwn(event, name)) return;
-    if (app.helpOpen.value && name !== "Escape" && name !== "?" && name !== "F1") return;
+    // What is asked in a dialog comes first; only the sheet of keys closes by its own key.
+    if (document.querySelector("dialog[open]") && !(app.helpOpen.value && (name === "?" || name === "F1"))) return;
     if (canvas.cursor.value && crosshairKey(canvas, event)) return void event.preventDefault();
     const binding = byName.get(name);
     if (!binding) return;

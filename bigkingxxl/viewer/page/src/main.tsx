@@ -16,8 +16,9 @@ import { StatusLine } from "./panels/status_line.tsx";
 import { Strip } from "./panels/strip.tsx";
 import { SelectionBar, ToolOptions, ToolRail } from "./panels/tool_rail.tsx";
 import { TopBar } from "./panels/top_bar.tsx";
+import { TypeDialog } from "./panels/type_dialog.tsx";
 import { App, errorText } from "./state/app.ts";
-import { followEvents, tellPresence } from "./state/events.ts";
+import { followEvents, keepPresence } from "./state/events.ts";
 import type { Panel } from "./state/look.ts";
 import { arranged } from "./state/strip_order.ts";
 import { CanvasView } from "./view/canvas_view.ts";
@@ -62,6 +63,7 @@ function Page({ app }: { app: App }): JSX.Element {
       <SidePanel app={app} />
       <HelpSheet app={app} />
       <Compare app={app} />
+      <TypeDialog app={app} />
     </div>
   );
 }
@@ -126,9 +128,8 @@ function SidePanel({ app }: { app: App }): JSX.Element {
 async function start(app: App): Promise<void> {
   const events = await client.events(-1, new AbortController().signal);
   await app.start();
-  const never = new AbortController().signal;
-  void followEvents(app, events.newest, never);
-  tellPresence(app, never);
+  void followEvents(app, events.newest, new AbortController().signal);
+  keepPresence(app);
   const key = location.hash.slice(1);
   const order = arranged(app.images.value, app.look.order.value, "");
   const first = order.find((each) => each.key === key) ?? order.find((each) => each.state !== "failed");

@@ -51,7 +51,7 @@ export function Compare({ app }: { app: App }): JSX.Element | null {
               <figure key={which}>
                 <figcaption>
                   {which === "before" ? "Before" : "After"}
-                  <span class="quiet"> {image[which] === null ? "" : `${job.result?.metric ?? ""} ${image[which].toFixed(3)}`}</span>
+                  <span class="quiet"> {image[which] === null ? "" : `agreement ${image[which].toFixed(3)}`}</span>
                 </figcaption>
                 <Picture app={app} job={job.id} which={which} image={image.key} />
               </figure>

@@ -5,18 +5,23 @@ import { type App, errorText } from "../state/app.ts";
 import { client, urls } from "../wire/client.ts";
 import { JobCard } from "./job_card.tsx";
 
+const NAMES: Record<string, string> = {
+  labels: "label images", zarr: "OME-Zarr 0.4", "zarr-0.5": "OME-Zarr 0.5", imagej: "ImageJ ROIs", qupath: "QuPath", cellpose: "Cellpose", coco: "COCO",
+};
+
 const MEANINGS: Record<string, string> = {
-  labels: "label images (TIFF): napari, Fiji, anything",
+  labels: "TIFF, for napari, Fiji, anything",
   overlay: "pictures with outlines",
   measurements: "table of all cells (CSV, Parquet)",
   summary: "table of all images",
   contact_sheet: "all images on one page",
-  imagej: "ROIs for Fiji / ImageJ",
-  qupath: "GeoJSON for QuPath",
-  cellpose: "_seg.npy for Cellpose",
-  coco: "COCO results",
-  submission: "Kaggle submission",
-  "ome-zarr": "OME-Zarr with labels",
+  imagej: "a ZIP per image, for Fiji",
+  qupath: "GeoJSON",
+  cellpose: "_seg.npy",
+  coco: "results of all images, JSON",
+  submission: "for the Kaggle challenge",
+  zarr: "label images in tiles, for napari",
+  "zarr-0.5": "the same, of its newest version",
 };
 
 export function ExportPanel({ app }: { app: App }): JSX.Element | null {
@@ -25,7 +30,7 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
   if (!folder) return null;
   const job = app.jobs.value.find((each) => each.kind === "export");
   const busy = job !== undefined && ["waiting", "running"].includes(job.state);
-  const formats = folder.export_formats.filter((each) => chosen.has(each));
+  const formats = folder.export_formats.flatMap(({ name, install }) => (chosen.has(name) && !install ? [name] : []));
   const toggle = (format: string): void => {
     const next = new Set(chosen);
     if (!next.delete(format)) next.add(format);
@@ -44,10 +49,10 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
         <p class="quiet">With your corrections, for all images.</p>
         <fieldset class="formats">
           <legend class="hidden">Formats</legend>
-          {folder.export_formats.map((each) => (
-            <label key={each} class="inline">
-              <input type="checkbox" checked={chosen.has(each)} onInput={() => toggle(each)} />
-              <span><strong>{each.replaceAll("_", " ")}</strong> <span class="quiet">{MEANINGS[each] ?? ""}</span></span>
+          {folder.export_formats.map(({ name, install }) => (
+            <label key={name} class="inline">
+              <input type="checkbox" checked={chosen.has(name) && !install} disabled={install !== ""} onInput={() => toggle(name)} />
+              <span><strong>{NAMES[name] ?? name.replaceAll("_", " ")}</strong> <span class="quiet">{MEANINGS[name] ?? ""}{install && ` · ${install}`}</span></span>
             </label>
           ))}
         </fieldset>

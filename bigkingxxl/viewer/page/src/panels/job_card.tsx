@@ -36,6 +36,7 @@ export function JobCard({ app, job }: { app: App; job: Job }): JSX.Element {
 
 function stateText(job: Job): string {
   if (job.state === "running" && job.seconds_left !== null) return `about ${duration(job.seconds_left)} left`;
+  if (job.state === "running" && job.kind === "learn") return "";
   if (job.state === "running") return job.total ? `${Math.round(job.done)} of ${Math.round(job.total)}` : "";
-  return { waiting: "waits", asking: "done: your choice", done: "done", failed: "failed", cancelled: "cancelled", running: "" }[job.state];
+  return { waiting: "waits", asking: "done: your choice", done: "done", failed: "failed", cancelled: "stopped", running: "" }[job.state];
 }

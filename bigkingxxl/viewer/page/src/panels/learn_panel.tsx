@@ -38,10 +38,10 @@ export function LearnPanel({ app }: { app: App }): JSX.Element | null {
           <strong>Train the model</strong>
           <span>takes minutes, in the background; correct on meanwhile</span>
         </button>
-        <label class="row">
-          <span>At most</span>
+        <label class="row minutes" title="Of all processor cores together: with four of them, a quarter of it by the clock">
+          <span>Train at most</span>
           <input type="number" min="1" max="1440" value={minutes} aria-label="Minutes of training at most" onInput={(event) => setMinutes(Math.min(1440, Math.max(1, Number(event.currentTarget.value) || 1)))} />
-          <span>minutes</span>
+          <span>minutes of computing</span>
         </label>
         {folder.learn.install && <p class="quiet">{folder.learn.install}</p>}
       </section>
@@ -61,16 +61,18 @@ function Choice({ app, job, result }: { app: App; job: Job; result: LearnResult 
       <h2>Take the new model?</h2>
       <p>{result.advice}</p>
       <table class="scores">
-        <caption class="quiet">{result.metric} on images that it did not learn from (1 is perfect)</caption>
+        <caption class="quiet">
+          Agreement with your cells, on what it did not learn from: 0 none, 1 perfect <abbr title="Mean average precision over overlaps (IoU) from 0.5 to 0.95, as in the Sartorius challenge">(mAP)</abbr>
+        </caption>
         <tbody>
           <tr><th scope="row">before</th><td>{score(result.before)}</td></tr>
           <tr><th scope="row">after</th><td>{score(result.after)}</td></tr>
           {result.gain !== null && (
             <tr>
-              <th scope="row">gain</th>
+              <th scope="row">difference</th>
               <td>
                 {signed(result.gain)}
-                {result.gain_low !== null && result.gain_high !== null ? ` (${signed(result.gain_low)} to ${signed(result.gain_high)})` : ""}
+                {result.gain_low !== null && result.gain_high !== null ? <span class="quiet"> (95 % sure: {signed(result.gain_low)} to {signed(result.gain_high)})</span> : ""}
               </td>
             </tr>
           )}
@@ -96,7 +98,7 @@ function History({ models }: { models: readonly ModelInfo[] }): JSX.Element {
           <li key={each.id} aria-current={each.is_current}>
             <strong>{each.name}</strong> {each.is_current && <span class="pill good">in use</span>}
             <div class="quiet">
-              {[each.images ? `learnt from ${count(each.images, "image")}` : "", each.after !== null ? `${score(each.before)} → ${score(each.after)}` : "", each.made.slice(0, 16).replace("T", " ")].filter(Boolean).join(" · ")}
+              {[each.images ? `learnt from ${count(each.images, "image")}` : "", each.after !== null ? `agreement ${score(each.before)} → ${score(each.after)}` : "", each.made.slice(0, 16).replace("T", " ")].filter(Boolean).join(" · ")}
             </div>
           </li>
         ))}

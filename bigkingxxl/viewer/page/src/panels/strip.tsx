@@ -10,6 +10,8 @@ import { urls } from "../wire/client.ts";
 import { percent } from "./numbers.ts";
 
 const ROW = 64;
+/** Letters at the end of a name that are always shown. */
+const TAIL = 9;
 
 export function Strip({ app }: { app: App }): JSX.Element {
   const [search, setSearch] = useState("");
@@ -112,7 +114,7 @@ function Row(props: { entry: ImageEntry; top: number; isCurrent: boolean; positi
         <img class="thumb" src={urls.thumbnail(entry.key, entry.thumbnail)} alt="" loading="lazy" decoding="async" width="48" height="48" />
       )}
       <span class="strip-text">
-        <span class="strip-name"><bdi>{entry.name}</bdi></span>
+        <Name text={entry.name} />
         <span class="quiet">{status(entry)}</span>
         {entry.expected_error !== null && !entry.done && (
           <span class="error-bar" title={`Expected error ${percent(entry.expected_error)}`}>
@@ -122,6 +124,18 @@ function Row(props: { entry: ImageEntry; top: number; isCurrent: boolean; positi
       </span>
       {entry.done ? <span class="badge done" title="Image done">✓</span> : entry.corrected ? <span class="badge" title="Corrected, not done">●</span> : null}
     </div>
+  );
+}
+
+/** Where a long name does not fit, its middle is left out: what tells images apart is at its end. */
+function Name({ text }: { text: string }): JSX.Element {
+  const letters = [...text];
+  const cut = Math.max(0, letters.length - TAIL);
+  return (
+    <span class="strip-name">
+      <span class="start">{letters.slice(0, cut).join("")}</span>
+      <span>{letters.slice(cut).join("")}</span>
+    </span>
   );
 }
 

@@ -18,7 +18,7 @@ const TOOLS: readonly { tool: ToolName; name: string; key: string }[] = [
 export function ToolRail({ app }: { app: App }): JSX.Element {
   const locked = app.readOnly.value !== "";
   return (
-    <div class="rail" role="toolbar" aria-label="Tools" aria-orientation="vertical">
+    <section class="rail" aria-label="Tools"><div role="toolbar" aria-label="Tools" aria-orientation="vertical">
       {TOOLS.map(({ tool, name, key }) => (
         <button
           key={tool}
@@ -42,7 +42,7 @@ export function ToolRail({ app }: { app: App }): JSX.Element {
       <button type="button" class="tool" aria-label="Redo" title="Redo (Ctrl+Y)" disabled={locked || !steps(app).redoable} onClick={() => void app.redo()}>
         <Icon name="redo" />
       </button>
-    </div>
+    </div></section>
   );
 }
 
@@ -125,13 +125,8 @@ function TypeMenu({ app }: { app: App }): JSX.Element {
   const types = new Set([...app.selected.value].map((id) => document?.book.get(id)?.facts.type ?? ""));
   const value = types.size === 1 ? [...types][0] : "…";
   const choose = (type: string): void => {
-    let chosen = type;
-    if (type === "+") {
-      chosen = prompt("Name of the new cell type:")?.trim() ?? "";
-      if (!chosen) return;
-      app.addedTypes.value = [...new Set([...app.addedTypes.value, chosen])];
-    }
-    void changeSelected(app, (cells, ids) => tools.setType(cells, ids, chosen));
+    if (type === "+") app.namingType.value = true;
+    else void changeSelected(app, (cells, ids) => tools.setType(cells, ids, type));
   };
   return (
     <label class="inline">
@@ -139,8 +134,10 @@ function TypeMenu({ app }: { app: App }): JSX.Element {
       <select
         value={value}
         onChange={(event) => {
-          choose(event.currentTarget.value);
+          const { value: chosen } = event.currentTarget;
+          event.currentTarget.value = value;
           event.currentTarget.blur();
+          choose(chosen);
         }}
       >
         {types.size > 1 && <option value="…">several</option>}

@@ -54,8 +54,7 @@ export function selectAll(app: App): void {
 }
 
 export function escape(app: App, view: CanvasView): void {
-  if (app.helpOpen.value) app.helpOpen.value = false;
-  else if (view.cancelGesture()) return;
+  if (view.cancelGesture()) return;
   else if (view.cursor.value) view.toggleCursor();
   else app.selected.value = new Set();
 }

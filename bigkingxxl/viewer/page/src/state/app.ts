@@ -48,6 +48,8 @@ export class App {
   /** The largest job of its kind that is looked at side by side, or "". */
   readonly comparing = signal("");
   readonly helpOpen = signal(false);
+  /** Whether the name of a new cell type is asked for. */
+  readonly namingType = signal(false);
 
   readonly shown = computed(() => this.preview.value ?? this.document.value);
   readonly readOnly = computed(() => this.folder.value?.read_only ?? "");

@@ -40,6 +40,7 @@ async function reload(app: App): Promise<void> {
 function take(app: App, event: Event): void {
   if (event.kind === "folder") void reload(app).catch(() => undefined);
   else if (event.kind === "job" && event.job) app.followJob(event.job);
+  else if (event.kind === "windows" && event.window !== app.window) void tellPresence(app);
   else if (event.kind === "image" && event.image) {
     const { image } = event;
     const before = app.images.value.find((each) => each.key === image.key);
@@ -57,19 +58,19 @@ function take(app: App, event: Event): void {
   }
 }
 
-/** Tell the server, every 20 seconds, which image this window has open. */
-export function tellPresence(app: App, signal: AbortSignal): void {
-  const tell = async (): Promise<void> => {
-    const key = app.document.value?.key ?? null;
-    const answer = await client.presence({ window: app.window, key }).catch(() => null);
-    if (!answer || app.document.value?.key !== key || key === null) return;
-    app.otherWindows.value = answer.windows;
-    await app.follow(key, answer.revision).catch(() => undefined);
-  };
-  const stop = app.document.subscribe(() => void tell());
-  const timer = setInterval(() => void tell(), PRESENCE);
-  signal.addEventListener("abort", () => {
-    clearInterval(timer);
-    stop();
-  });
+/** Tell the server which image this window has open, and learn how many others have. */
+async function tellPresence(app: App): Promise<void> {
+  const key = app.document.value?.key ?? null;
+  const answer = await client.presence({ window: app.window, key }).catch(() => null);
+  if (!answer || app.document.value?.key !== key || key === null) return;
+  app.otherWindows.value = answer.windows;
+  await app.follow(key, answer.revision).catch(() => undefined);
+}
+
+/** Tell it with every image, every 20 seconds, and when the window closes. */
+export function keepPresence(app: App): void {
+  app.document.subscribe(() => void tellPresence(app));
+  setInterval(() => void tellPresence(app), PRESENCE);
+  addEventListener("pagehide", () => void client.presence({ window: app.window, key: null }).catch(() => undefined));
+  addEventListener("pageshow", (event) => event.persisted && void tellPresence(app));
 }

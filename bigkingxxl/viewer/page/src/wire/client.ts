@@ -87,7 +87,7 @@ export const client = {
     json<wire.EditAccepted>(image(key, "/edits"), { ...send("POST", edit), keepalive: edit.runs.length < 4000 }),
   urgent: (key: string) => json<wire.ImageEntry>(image(key, "/urgent"), send("POST", {})),
   presence: (presence: wire.Presence) =>
-    json<wire.PresenceAnswer>("/api/presence", send("POST", presence)),
+    json<wire.PresenceAnswer>("/api/presence", { ...send("POST", presence), keepalive: true }),
   labels: (key: string, query: Query = {}, signal?: AbortSignal) =>
     pixels(address(image(key, "/labels"), query), signal),
   reviewed: (key: string, query: Query = {}) => pixels(address(image(key, "/reviewed"), query)),

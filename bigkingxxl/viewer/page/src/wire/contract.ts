@@ -1,4 +1,4 @@
-/** Written by generate_types.py from bigkingxxl/viewer/contract.py: do not edit. */
+/** Written by generate_types.py from bigkingxxl/viewer/contract: do not edit. */
 
 export const CONTRACT_VERSION = 1;
 
@@ -98,7 +98,7 @@ export interface EditList {
 /** Something changed. */
 export interface Event {
   readonly number: number;
-  readonly kind: "image" | "job" | "folder";
+  readonly kind: "image" | "job" | "folder" | "windows";
   readonly image: ImageEntry | null;
   readonly window: string;
   readonly job: Job | null;
@@ -109,6 +109,12 @@ export interface EventList {
   readonly newest: number;
   readonly missed: boolean;
   readonly events: readonly Event[];
+}
+
+/** A format that the cells may be exported in. */
+export interface ExportFormat {
+  readonly name: string;
+  readonly install: string;
 }
 
 /** Make formats of `predict` and `measure` from the corrected cells. */
@@ -137,7 +143,7 @@ export interface Folder {
   readonly tile_side: number;
   readonly whole_limit: number;
   readonly max_body: number;
-  readonly export_formats: readonly string[];
+  readonly export_formats: readonly ExportFormat[];
   readonly learn: Extra;
   readonly models: readonly ModelInfo[];
 }
@@ -215,7 +221,6 @@ export interface LearnRequest {
 export interface LearnResult {
   readonly stage: 1 | 2;
   readonly images: number;
-  readonly metric: string;
   readonly before: number | null;
   readonly after: number | null;
   readonly gain: number | null;

@@ -1,0 +1,87 @@
+"""Edits: what a window changed, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bigkingxxl.viewer.contract.common import (
+    CellNumber,
+    Count,
+    WindowId,
+    Wire,
+)
+from bigkingxxl.viewer.contract.image import (
+    Cell,
+)
+
+
+class CellChange(Wire):
+    """Attributes of a cell before and after; None: there is no such cell."""
+
+    id: CellNumber
+    before: Cell | None = None
+    after: Cell | None = None
+
+
+class DoneChange(Wire):
+    """'Image done', before and after."""
+
+    before: bool
+    after: bool
+
+
+class Edit(Wire):
+    """A change of one image, as a window made it.
+
+    Attributes:
+        window: the id of the window that made it; seq: counts its edits of this image from 1.
+        revision: the image's revision that the window changed.
+        tool: what the user did, for the journal ('brush', 'cut', 'undo' ...).
+        runs: place, length, old number, new number of each run of pixels, one after the other.
+        cells: attributes that changed; of a cell that appears or goes, `before` or `after` is None.
+        reviewed: place, length, old and new (0 or 1) of each run of the reviewed region; done.
+    """
+
+    window: WindowId
+    seq: Annotated[int, Field(ge=1, le=2**53)]
+    revision: Count
+    tool: Annotated[str, Field(pattern=r"^[a-z0-9 _-]{1,40}$")]
+    runs: tuple[Count, ...] = ()
+    cells: tuple[CellChange, ...] = ()
+    reviewed: tuple[Count, ...] = ()
+    done: DoneChange | None = None
+
+
+class EditAccepted(Wire):
+    """The edit is on disk; `revision` is the image's revision after it."""
+
+    revision: Count
+    next_cell: CellNumber
+
+
+class Conflict(Wire):
+    """Another window edited the image, or the page's state is not the server's: load it anew.
+
+    Attributes:
+        error: for the user; revision: the image's now; window: whose edit was the last.
+    """
+
+    error: str
+    revision: Count
+    window: str = ""
+
+
+class PastEdit(Wire):
+    """An edit in the journal; `edit.revision` is the one before it."""
+
+    time: str
+    edit: Edit
+
+
+class EditList(Wire):
+    """Edits after a revision, the oldest first."""
+
+    revision: Count
+    edits: tuple[PastEdit, ...]

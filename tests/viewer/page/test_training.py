@@ -1,0 +1,97 @@
+"""A real training by the page's own button: stopped, resumed, its program killed, and resumed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from bigkingxxl.simulate.field import simulate_field
+from tests.viewer.page.browser import ROOT, Viewer, Window, until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SECONDS = 900
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        importlib.util.find_spec("lightning") is None, reason="training needs the extra 'train'"
+    ),
+]
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Path:
+    """Four small fields, and what the bundled model finds in them."""
+    (tmp_path / "images").mkdir()
+    for index in range(4):
+        field = simulate_field("shsy5y", size=(160, 200), seed=index)
+        Image.fromarray(field.image).save(tmp_path / "images" / f"field_{index}.png")
+    command = [sys.executable, "-m", "bigkingxxl", "predict", str(tmp_path / "images"), "--out",
+               str(tmp_path / "run"), "--quiet"]  # fmt: skip
+    subprocess.run(command, check=True, cwd=ROOT)
+    return tmp_path / "run"
+
+
+def job(viewer: Viewer) -> dict[str, Any]:
+    """The newest; {} where there is none."""
+    found: list[dict[str, Any]] = viewer.json("/api/jobs")["jobs"]
+    return found[0] if found else {}
+
+
+def trains(viewer: Viewer) -> bool:
+    """Whether a part of the training itself is done."""
+    found = job(viewer)
+    assert found.get("state") not in ("failed", "done"), found
+    return bool(found.get("state") == "running" and found["done"] > 0.15)
+
+
+def learners(folder: Path) -> list[str]:
+    """Processes that learn from a folder, whoever started them."""
+    listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
+    return [each for each in listed.stdout.splitlines()
+            if "finetune" in each and str(folder) in each]  # fmt: skip
+
+
+def test_a_training_is_stopped_killed_and_taken_up(browser: Browser, predicted: Path) -> None:
+    viewer = Viewer(predicted)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    window = Window(context, viewer)
+    for _ in range(3):
+        key = window.key
+        window.focus()
+        window.press("Enter")
+        until(lambda key=key: window.key != key)
+    side = window.page.locator(".side")
+    window.page.click("#tab-learn")
+    window.page.fill("input[aria-label^='Minutes']", "1")
+    side.get_by_text("Train the model").click()
+    until(lambda: trains(viewer), SECONDS)
+    side.get_by_text("Cancel", exact=True).click()
+    until(lambda: job(viewer)["state"] == "cancelled", SECONDS)
+    assert learners(predicted) == []
+    side.get_by_text("Go on", exact=True).click()
+    until(lambda: trains(viewer), SECONDS)
+    assert learners(predicted)
+    viewer.kill()
+    until(lambda: learners(predicted) == [], 90)  # nothing trains on unseen
+    viewer.start()
+    window.open()
+    window.page.click("#tab-learn")
+    assert "stopped" in side.locator(".job").inner_text()
+    side.get_by_text("Go on", exact=True).click()
+    until(lambda: job(viewer)["state"] in ("asking", "done", "failed"), SECONDS)
+    assert job(viewer)["error"] == ""
+    result = job(viewer)["result"]
+    assert result["stage"] == 2
+    assert result["images"] == 3
+    viewer.stop()
+    context.close()
+    assert window.problems == []
