@@ -19,7 +19,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ ORDERS = {"expected error": "error", "name": "name"}
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85)
 WINDOW = {"width": 1440, "height": 900}
 SECONDS_TO_LEARN = 3600
+SHORT = ("clicks", "seconds", "corrected_before", "corrected_after", "to_reach")
 
 
 def main() -> None:
@@ -71,14 +73,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--good", type=float, default=0.8, help="IoU of an outline that is left")
     parser.add_argument("--minutes", type=float, default=4, help="CPU minutes of training")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_loop.json"))
+    parser.add_argument("--work", type=Path, help="keep the corrected runs in this folder")
     parser.add_argument("--figure", type=Path, help="draw the result file")
     return parser.parse_args()
 
 
 def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Both orders on one set."""
-    with tempfile.TemporaryDirectory(prefix="bigkingxxl-loop-") as folder:
-        runs = {order: Path(folder) / order.replace(" ", "_") for order in ORDERS}
+    with work_folder(options.work, name) as folder:
+        runs = {order: folder / order.replace(" ", "_") for order in ORDERS}
         model = MODELS.get(name, "bundled")
         loops = {}
         for order, place in runs.items():
@@ -91,12 +94,23 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         for order, loop in loops.items():
             result[order] = loop.correct(options.images, options.good)
             corrected |= set(result[order]["corrected"])
+            print(name, order, {each: result[order][each] for each in SHORT}, flush=True)
         rest = [each for each in truth if each not in corrected]
         result["scored"] = rest
         for order, loop in loops.items():
             result[order]["learn"] = loop.learn(rest, options.minutes)
             print(name, order, json.dumps(result[order]["learn"]), flush=True)
         return result
+
+
+@contextmanager
+def work_folder(given: Path | None, name: str) -> Iterator[Path]:
+    """Where the runs of a set lie: below a folder that was named, else for a while."""
+    if given is not None:
+        yield given / name
+        return
+    with tempfile.TemporaryDirectory(prefix="bigkingxxl-loop-") as folder:
+        yield Path(folder)
 
 
 def prepared(name: str, folder: Path, data: Path | None, model: str) -> dict[str, Labels]:
@@ -198,15 +212,10 @@ class Loop:
             window.page.click("#tab-learn")
             window.page.fill("input[aria-label^='Minutes']", str(minutes))
             for stage, button in (("thresholds", 0), ("training", 1)):
-                window.page.locator(".side button.wide").nth(button).click()
-                until(lambda: state_of(viewer) in ("asking", "done", "failed"), SECONDS_TO_LEARN)
-                job = viewer.json("/api/jobs")["jobs"][0]
-                assert job["state"] != "failed", job["error"]
+                job = ended(viewer, window.page.locator(".side button.wide").nth(button).click)
                 taken = job["state"] == "asking"
                 if taken:
-                    window.page.get_by_text("Take the new model", exact=True).click()
-                    until(lambda: viewer.json("/api/jobs")["jobs"][0]["kind"] == "apply"
-                          and state_of(viewer) in ("done", "failed"), SECONDS_TO_LEARN)  # fmt: skip
+                    ended(viewer, window.page.get_by_text("Take the new model", exact=True).click)
                 result = job["result"]
                 found[stage] = {
                     "taken": taken, "rest": self._rest(viewer, rest), "advice": result["advice"],
@@ -221,10 +230,20 @@ class Loop:
         return float(np.mean([self.score(name, viewer.raster(keys[name])) for name in rest]))
 
 
-def state_of(viewer: Viewer) -> str:
-    """Of the newest job."""
-    jobs = viewer.json("/api/jobs")["jobs"]
-    return str(jobs[0]["state"]) if jobs else ""
+def ended(viewer: Viewer, press: Callable[[], None]) -> dict[str, Any]:
+    """The job that a button begins, at its end."""
+
+    def newest() -> dict[str, Any]:
+        jobs = viewer.json("/api/jobs")["jobs"]
+        return jobs[0] if jobs else {"id": "", "state": ""}
+
+    before = newest()["id"]
+    press()
+    until(lambda: newest()["id"] != before
+          and newest()["state"] in ("asking", "done", "failed"), SECONDS_TO_LEARN)  # fmt: skip
+    job = newest()
+    assert job["state"] != "failed", job["error"]
+    return job
 
 
 def to_reach(curve: list[list[float]]) -> dict[str, dict[str, float]]:

@@ -88,7 +88,8 @@ def start_worker(_: int) -> None:
     """What a worker process does first: it dies with its parent, and outlives a signal to all.
 
     A terminal or a cluster signals every process of a training; the parent still needs the batch
-    that it waits for. A worker that was left alone ends by itself a little later.
+    that it waits for. A worker that was left alone ends by itself a little later, and at once when
+    it is told again: that is the parent, which is about to end.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -99,6 +100,7 @@ def start_worker(_: int) -> None:
 
 def _end_later(signum: int, _: FrameType | None) -> None:
     if hasattr(signal, "alarm"):
-        signal.alarm(WORKERS_OUTLIVE)
+        if signal.alarm(WORKERS_OUTLIVE):
+            os._exit(0)
     else:
         os._exit(128 + signum)

@@ -50,6 +50,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
     looking = work.spent()  # as long as the start took, the trained models are going to take
     trainer = Trainer(work.recipe, work.card, work.device)
+    work.progress.at(CHECK_STAGE, 0, "Preparing the training", always=True)
     folds = fold_units(work.units, work.check.checks, work.recipe.seed)
     each = (limit - 2 * looking) * work.check.check_share / len(folds)
     predictors: dict[str, NetworkPredictor] = {}
