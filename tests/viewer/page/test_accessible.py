@@ -51,7 +51,7 @@ def test_no_rule_is_broken(seen: Window) -> None:
     seen.press("?")
     seen.page.wait_for_selector("dialog.help[open]")
     broken["help"] = violations(seen)
-    assert broken == dict.fromkeys(broken, [])
+    assert not any(broken.values()), broken
     seen.press("Escape")
     seen.page.wait_for_selector("dialog.help", state="hidden")
 

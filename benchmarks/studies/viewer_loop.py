@@ -1,13 +1,14 @@
 """Look, correct, learn: what five images of another kind of cell cost, and what they win.
 
-    python -m benchmarks.viewer_loop --sets simulated vicar_qpi_dense --data POOL
-    python -m benchmarks.viewer_loop --figure docs/images/viewer_loop.svg
+    python -m benchmarks run viewer_loop --sets simulated vicar_qpi_dense --data POOL
+    python -m benchmarks run viewer_loop --figure docs/images/viewer_loop.svg
 
 A model finds the cells of all images of a set. A scripted person who knows the truth opens the page
 of `bigkingxxl view` in Chromium and corrects five images, the worst cells first (see
-`benchmarks.viewer_corrector`): once as `Enter` leads on, to the image of which most is expected to
-be wrong, and once in the order of their names. Then it learns, as the buttons of the page do:
-thresholds and size, then training. Scored are the images that were corrected in neither order.
+`viewer_corrector`): once as `Enter` leads on, to the image of which most is expected to be wrong,
+and once in the order of their names. Then it learns, as the buttons of the page do: thresholds and
+size; then, after the first order alone, training. Scored are the images that were corrected in
+neither order.
 
 `simulated` is one kind of cell that the simulator drew by chance; others are folders of POOL.
 """
@@ -16,10 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.viewer_corrector import Corrector, Effort, Labels
+from benchmarks.studies.viewer_corrector import Corrector, Effort, Labels
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.files import write_json
 from bigkingxxl.instances import Instances
@@ -44,8 +46,8 @@ KIND, IMAGES, SIZE = 910, 14, (360, 480)  # a star-shaped kind, which the model 
 MODELS = {SIMULATED: "bundled", "vicar_qpi_dense": "sartorius"}  # that never saw such cells
 ORDERS = {"expected error": "error", "name": "name"}
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85)
-WINDOW = {"width": 1440, "height": 900}
 SECONDS_TO_LEARN = 3600
+STAGES = ("thresholds", "training")  # the buttons, from above
 SHORT = ("clicks", "seconds", "corrected_before", "corrected_after", "to_reach")
 
 
@@ -71,7 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a folder of data sets")
     parser.add_argument("--images", type=int, default=5, help="that are corrected")
     parser.add_argument("--good", type=float, default=0.8, help="IoU of an outline that is left")
-    parser.add_argument("--minutes", type=float, default=4, help="CPU minutes of training")
+    parser.add_argument("--minutes", type=float, default=3, help="CPU minutes of training")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_loop.json"))
     parser.add_argument("--work", type=Path, help="keep the corrected runs in this folder")
     parser.add_argument("--figure", type=Path, help="draw the result file")
@@ -83,10 +85,12 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     with work_folder(options.work, name) as folder:
         runs = {order: folder / order.replace(" ", "_") for order in ORDERS}
         model = MODELS.get(name, "bundled")
-        loops = {}
-        for order, place in runs.items():
-            truth = prepared(name, place, options.data, model)
-            loops[order] = Loop(place / "run", truth, ORDERS[order])
+        first, *others = runs.values()
+        truth = truth_and_images(name, first / "images", options.data)
+        predict(first / "images", first / "run", model)
+        for other in others:
+            shutil.copytree(first, other)
+        loops = {order: Loop(place / "run", truth, ORDERS[order]) for order, place in runs.items()}
         corrected: set[str] = set()
         result: dict[str, Any] = {"model": model, "images": len(truth),
                                   "cells": sum(len(np.unique(each)) - 1
@@ -98,7 +102,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         rest = [each for each in truth if each not in corrected]
         result["scored"] = rest
         for order, loop in loops.items():
-            result[order]["learn"] = loop.learn(rest, options.minutes)
+            stages = STAGES if order == next(iter(ORDERS)) else STAGES[:1]
+            result[order]["learn"] = loop.learn(rest, options.minutes, stages)
             print(name, order, json.dumps(result[order]["learn"]), flush=True)
         return result
 
@@ -113,10 +118,9 @@ def work_folder(given: Path | None, name: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def prepared(name: str, folder: Path, data: Path | None, model: str) -> dict[str, Labels]:
-    """Images and a run over them in a folder; the true cells by image."""
-    images = folder / "images"
-    images.mkdir(parents=True)
+def truth_and_images(name: str, images: Path, data: Path | None) -> dict[str, Labels]:
+    """The images of a set in a folder; its true cells by image."""
+    images.mkdir(parents=True, exist_ok=True)
     truth: dict[str, Labels] = {}
     if name == SIMULATED:
         profile = varied_profile(np.random.default_rng(KIND))
@@ -130,10 +134,14 @@ def prepared(name: str, folder: Path, data: Path | None, model: str) -> dict[str
             (images / path.name).write_bytes(path.read_bytes())
             labels = read_label_image(data / name / "labels" / path.name)
             truth[path.stem] = labels.astype(np.int64)
-    command = [sys.executable, "-m", "bigkingxxl", "predict", str(images), "--out",
-               str(folder / "run"), "--model", model, "--quiet"]  # fmt: skip
-    subprocess.run(command, check=True)
     return truth
+
+
+def predict(images: Path, run: Path, model: str) -> None:
+    """As a person would begin; a run that is there is taken up."""
+    command = [sys.executable, "-m", "bigkingxxl", "predict", str(images), "--out", str(run),
+               "--model", model, "--quiet"]  # fmt: skip
+    subprocess.run(command, check=True)
 
 
 class Loop:
@@ -151,7 +159,7 @@ class Loop:
         viewer = Viewer(self.folder)
         names = {each["key"]: each["name"] for each in viewer.json("/api/images")["images"]}
         with chromium() as browser:
-            window = Window(browser.new_context(viewport=WINDOW), viewer)
+            window = Window(browser.new_context(viewport={"width": 1440, "height": 900}), viewer)
             window.page.select_option(".strip-head select", self.order)
             window.page.locator("[role=option]").first.click()
             window.wait_for_image(str(window.page.locator("[role=option]").first.get_attribute(
@@ -203,15 +211,15 @@ class Loop:
         pair = [{name: Instances.from_label_map(each)} for each in (self.truth[name], labels)]
         return float(competition_map(pair[0], pair[1], {}).mean)
 
-    def learn(self, rest: list[str], minutes: float) -> dict[str, Any]:
-        """Press both buttons of the page, one after the other, and take what the page advises."""
+    def learn(self, rest: list[str], minutes: float, stages: Sequence[str]) -> dict[str, Any]:
+        """Press the buttons of the page, one after the other, and take what the page advises."""
         viewer = Viewer(self.folder)
         with chromium() as browser:
-            window = Window(browser.new_context(viewport=WINDOW), viewer)
-            found = {"before": self._rest(viewer, rest)}
+            window = Window(browser.new_context(viewport={"width": 1440, "height": 900}), viewer)
+            found: dict[str, Any] = {"before": self._rest(viewer, rest)}
             window.page.click("#tab-learn")
             window.page.fill("input[aria-label^='Minutes']", str(minutes))
-            for stage, button in (("thresholds", 0), ("training", 1)):
+            for button, stage in enumerate(stages):
                 job = ended(viewer, window.page.locator(".side button.wide").nth(button).click)
                 taken = job["state"] == "asking"
                 if taken:

@@ -76,7 +76,10 @@ class Overlaps:
         """float64[C, T], without the ground."""
         area, true_area = self.shared.sum(axis=1), self.shared.sum(axis=0)
         both = self.shared[1:, 1:]
-        return both / np.maximum(area[1:, None] + true_area[None, 1:] - both, 1)
+        found: NDArray[np.float64] = both / np.maximum(
+            area[1:, None] + true_area[None, 1:] - both, 1
+        )
+        return found
 
     def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """float64[C, T] twice: of each cell in a true cell, and of each true cell in a cell."""
