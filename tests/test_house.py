@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -38,6 +39,20 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
         [str(script), "--config", str(root / "pyproject.toml"), "--no-cache"],
         capture_output=True, text=True, cwd=root, env=environment, check=False,
     )  # fmt: skip
+
+
+ROOMS = sorted(
+    path.parent.relative_to(ROOT).as_posix()
+    for path in (ROOT / "bigkingxxl").rglob("__init__.py")
+    if path.parent.name != "bigkingxxl" and "node_modules" not in path.parts
+)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_belongs_there_and_what_does_not(room: str) -> None:
+    text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text("utf-8"))) or ""
+    words = " ".join(text.split())
+    assert re.search(r"What belongs here: \w.{20,}\. What does not: \w.{20,}\.", words)
 
 
 def test_imports_run_downward_only() -> None:

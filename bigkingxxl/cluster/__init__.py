@@ -1,5 +1,8 @@
 """One run spread over processes and machines; the results are those of one process, to the byte.
 
+What belongs here: handing units of a run to processes and machines, and the scripts for schedulers.
+What does not: what a unit does (`runs.unit`), and training on several devices (`training.devices`).
+
     job        Job, what any process needs to know to do units of a run; Station, a process at work
     drive      run_job, which hands tasks to an engine until all are done
     pool       an engine of processes of this machine

@@ -6,5 +6,6 @@
     plain        which values a config may hold, and how many
     overrides    `key=value` of the command line
 
-What the values mean is none of this package's business: that is `bigkingxxl.settings`.
+What belongs here: reading a file, or `key=value`, into plain values. What does not: what the values
+mean, which is the business of `bigkingxxl.settings`.
 """

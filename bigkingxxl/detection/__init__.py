@@ -1,1 +1,5 @@
-"""What detectors do with regions: targets, losses, results, masks; torch, no modules."""
+"""What detectors do with regions: targets, losses, results and masks.
+
+What belongs here: functions of torch tensors, without modules or weights. What does not: layers
+(`networks`), and the detectors as methods (`methods.rcnn`).
+"""

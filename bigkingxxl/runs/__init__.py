@@ -1,5 +1,9 @@
 """Runs over many images: what is done with each, what is in the folder, and what is made of it.
 
+What belongs here: the folder of a run, its units of work, its records and the tables made of them.
+What does not: finding the cells of an image (`inference`), and spreading units over machines
+(`cluster`).
+
     store       RunStore, the folder: records, keys, files that a person changed, locks
     unit        predict_one(store, work, image), the unit of work: anywhere, in any order, once
     tables      make_tables(store), what is made of the records when the units are done

@@ -1,4 +1,8 @@
-"""Phase-contrast images with truth: cells, optics, camera."""
+"""Simulated images with known truth: cells, optics, camera.
+
+What belongs here: drawing cells and what a microscope shows of them; numpy and scipy only. What
+does not: writing them as a data set (`data.synthesize`).
+"""
 
 from __future__ import annotations
 

@@ -116,3 +116,14 @@ def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.size == (24, 32)
     with pytest.raises(SettingsError):
         registry.make_method("plain", {"widht": 4}, ("cell",))
+
+
+def test_a_tool_of_the_page() -> None:
+    """The page's own tests, which need Node.js, build and use the file that is shown."""
+    shown = re.search(
+        r"<!-- example: tool -->\n```ts\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
+    )
+    test = ROOT / "bigkingxxl" / "viewer" / "page" / "test"
+    assert shown
+    assert shown[1] == (test / "example_tool.ts").read_text("utf-8")
+    assert "./example_tool.ts" in (test / "example_tool.test.ts").read_text("utf-8")

@@ -1,4 +1,8 @@
-"""Scripts for the engines that laboratories have, as files to adapt."""
+"""Scripts for the engines that laboratories have, as files to adapt.
+
+What belongs here: scripts that a laboratory copies and adapts, one per engine. What does not: code
+that the program runs itself.
+"""
 
 from __future__ import annotations
 

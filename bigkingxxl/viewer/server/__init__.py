@@ -1,5 +1,8 @@
 """The server: serves a folder's images and cells to the page, and keeps what is corrected.
 
+What belongs here: answering the page: sessions, edits, background jobs. What does not: predicting,
+measuring and learning themselves (`inference`, `runs`, `training`).
+
 Rooms:
     serve       the address, the port, the browser; runs until it is stopped
     app         the routes of the contract
