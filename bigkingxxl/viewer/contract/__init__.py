@@ -2,6 +2,9 @@
 
 The page's types are generated from `schema()`, and tests hold both sides to it.
 
+What belongs here: types of requests and answers, and the list of routes. What does not: how the
+server answers them (`viewer.server`), and rules about cells.
+
 Access
     `bigkingxxl view` prints `http://127.0.0.1:PORT/?token=TOKEN`. Opening it sets a cookie
     (HttpOnly, SameSite=Strict) and leads to `/`. Programs may send `Authorization: Bearer TOKEN`
