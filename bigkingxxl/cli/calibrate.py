@@ -21,26 +21,29 @@ def calibrate(
     model: Annotated[str, typer.Argument(help="A model file, or the name of a shipped model.")],
     data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")],
     fold: Annotated[
-        int | None, typer.Option(min=0, help="Learn from the images that this fold trains on.")
+        int | None, typer.Option(min=0, help="Use the training images of this fold.")
     ] = None,
     folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
     images: Annotated[
-        int | None, typer.Option(min=1, help="At most so many images, types as even as can be.")
+        int | None,
+        typer.Option(min=1, help="Use at most this many images, with cell types in even numbers."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a calibrated copy, and leave the model as it is.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of what is learned.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all random numbers.")
+    ] = 0,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Make a model's scores the IoU that its masks are expected to have with true cells.
+    """Calibrate scores: make them the IoU that masks are expected to have with true cells.
 
-    Candidates are compared with annotated cells, and a small network learns what score, size and
-    cell type tell of their fit. The images of training are the right ones: nothing of a validation
-    fold is used. Score thresholds start anew; tune thereafter.
+    The command compares candidates with annotated cells, and a small network learns how well a mask
+    fits, given its score, size and cell type. It uses the training images and no image of the
+    validation fold. Score thresholds are chosen again; run `tune` afterwards.
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.cli.tune import of_its_types, print_json, where_to

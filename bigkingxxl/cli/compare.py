@@ -33,7 +33,7 @@ def compare(
     ],
     metrics: Annotated[
         list[str] | None,
-        typer.Option(help="Such as f1@0.5,pq,seg; 'all' is every one (see `evaluate --help`)."),
+        typer.Option(help="Metrics such as f1@0.5,pq,seg, or 'all' (see `evaluate --help`)."),
     ] = None,
     table: Annotated[
         list[Path] | None,
@@ -44,48 +44,48 @@ def compare(
     ] = None,
     as_json: AsJson = False,
     fold: Annotated[
-        int | None, typer.Option(min=0, help="Compare on the images that this fold validates.")
+        int | None, typer.Option(min=0, help="Use only the validation images of this fold.")
     ] = None,
     folds: Annotated[
-        Path | None, typer.Option(help="The split of --fold, if not the truth's own folds.csv.")
+        Path | None, typer.Option(help="File of the split (default: folds.csv of the truth).")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Compare on the images named in this file, one per line.")
+        Path | None, typer.Option(help="Use only the images named in this file, one per line.")
     ] = None,
     only_common: Annotated[
-        bool, typer.Option("--only-common", help="Only images that all results name.")
+        bool, typer.Option("--only-common", help="Use only images that all results name.")
     ] = False,
     groups: Annotated[
         Path | None,
-        typer.Option(help="A csv of id,group: images of one field or well, for the intervals."),
+        typer.Option(help="A csv file with id,group: which images share a field or well."),
     ] = None,
     coco_file: Annotated[
         Path | None,
-        typer.Option(help="The COCO file by which a tool numbered its results' images and types."),
+        typer.Option(help="The COCO file whose ids of images and types the results use."),
     ] = None,
     categories: Annotated[
         str | None,
-        typer.Option(help="The types of results' category ids, such as 0=astro,1=cort."),
+        typer.Option(help="Cell types of the category ids in results, such as 0=astro,1=cort."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Keep what models predict here, for a later call.")
+        Path | None, typer.Option(help="Keep predictions in this folder for a later call.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     skip_bad: SkipBad = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Do not say what is being done.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Compare methods on the same images by the same metrics, with paired differences.
 
     A method is a model (a file or a shipped name), an ensemble (models joined by '+'), the folder
     of a run, or results of another tool: Cellpose's _seg.npy or _cp_masks, StarDist's label images,
-    COCO results of MMDetection, Detectron2 and Ultralytics, a submission csv. Models are run here,
-    each in a process of its own, and their seconds and memory are part of the table.
+    COCO results of MMDetection, Detectron2 and Ultralytics, or a submission csv. Models are run by
+    this command, each in its own process, and the table shows their time and memory.
 
-    The first method is what the others are held against. Differences are paired: every resample of
-    the bootstrap draws the same fields or wells for both.
+    The other methods are compared with the first. Differences are paired: each bootstrap sample
+    draws the same fields or wells for both methods.
 
-    Images are the whole truth unless --fold, --images or --only-common narrows it; an image that
-    results do not name counts as if nothing was found in it.
+    All images of the truth are used, unless --fold, --images or --only-common selects images. If
+    results do not name an image, they count as if no cell was found in it.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.comparison import STANDARD, compare

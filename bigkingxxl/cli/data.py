@@ -19,13 +19,13 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The data set.")]
-Target = Annotated[Path, typer.Argument(metavar="DIR", help="Where the data go.")]
+Target = Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the data.")]
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Processes; one per core by default.")
+    int | None, typer.Option(min=1, max=1024, help="Number of processes (default: one per core).")
 ]
 DATASET = Path("dataset")
 
@@ -34,17 +34,18 @@ DATASET = Path("dataset")
 def download(
     folder: Target = DATASET,
     archive: Annotated[
-        list[Path] | None, typer.Option(help="An archive at hand, instead of Kaggle; repeatable.")
+        list[Path] | None,
+        typer.Option(help="An archive that you have already, instead of Kaggle; repeatable."),
     ] = None,
-    coco: Annotated[bool, typer.Option(help="The public COCO annotations too.")] = True,
+    coco: Annotated[bool, typer.Option(help="Download the public COCO annotations, too.")] = True,
     keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep the zips.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch the challenge's data from Kaggle and unpack them.
+    """Download the challenge's data from Kaggle and unpack them.
 
-    Credentials are found where Kaggle's own client finds them. A download that was broken off goes
-    on where it stopped.
+    Credentials are found where Kaggle's own client finds them. An interrupted download continues
+    where it stopped.
     """
     from bigkingxxl.data.fetch import download as downloads
 
@@ -69,11 +70,14 @@ def download(
 @app.command()
 def preprocess(
     folder: Folder = DATASET,
-    out: Annotated[Path | None, typer.Option(help="Output folder; DIR by default.")] = None,
-    fold: Annotated[int, typer.Option(min=0, help="The fold that becomes 'val'.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: DIR).")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Fold that becomes 'val'.")] = 0,
     folds: Annotated[Path | None, typer.Option(help="The split, if not DIR/folds.csv.")] = None,
     kinds: Annotated[
-        str, typer.Option("--only", help="Of masks, labels, tif, coco; comma between.")
+        str,
+        typer.Option(
+            "--only", help="Formats to write: masks, labels, tif, coco, with commas between."
+        ),
     ] = "masks,labels,tif,coco",
     skip_bad: SkipBad = False,
     workers: Workers = None,
@@ -82,7 +86,7 @@ def preprocess(
 ) -> None:
     """Convert a data set: masks by cell type, label images, Cellpose's TIF pairs, COCO.
 
-    What is there already is not made again.
+    Files that exist already are not made again.
     """
     from bigkingxxl.cli.progress import resumable
     from bigkingxxl.data.preprocess import preprocess as run
@@ -121,7 +125,7 @@ def convert(
             help="labels, cellpose, imagej, qupath, labelme, masks, ctc, coco, kaggle, submission.",
         ),
     ] = "labels",
-    images: Annotated[bool, typer.Option(help="Copy the images too.")] = True,
+    images: Annotated[bool, typer.Option(help="Copy the images, too.")] = True,
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -156,13 +160,15 @@ def convert(
 def info(
     folder: Folder = DATASET,
     as_json: AsJson = False,
-    plot: Annotated[Path | None, typer.Option(help="Draw the distributions to this file.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a figure of the distributions to this file.")
+    ] = None,
     skip_bad: SkipBad = False,
     quiet: Quiet = False,
 ) -> None:
     """Describe a data set: images, cells, sizes, overlaps, duplicates, doubtful annotations.
 
-    What cannot be read is listed, all of it; the exit code is then 1, with --skip-bad 0.
+    Everything that cannot be read is listed; the exit code is then 1, or 0 with --skip-bad.
     """
     from bigkingxxl.data.quality import info_views
     from bigkingxxl.data.quality.info import describe
@@ -181,20 +187,22 @@ def info(
 @app.command()
 def split(
     folder: Folder = DATASET,
-    out: Annotated[Path | None, typer.Option(help="File; DIR/folds.csv by default.")] = None,
-    folds: Annotated[int, typer.Option(min=2, max=10_000, help="How many.")] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write (default: DIR/folds.csv).")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, max=10_000, help="Number of folds.")] = 5,
     seed: Seed = 0,
     pixels: Annotated[
-        bool, typer.Option("--pixels", help="Compare the pixels too, whatever is written down.")
+        bool, typer.Option("--pixels", help="Compare pixels, too, even if groups are known.")
     ] = False,
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Split a data set into folds: types balanced, images of one sample or field together.
+    """Split a data set into folds: balanced by cell type, images of one sample or field together.
 
-    Groups come from sample or well columns, else from fields.csv, else from the pixels: borders
-    that run on from one image to the next, and the same place at another hour.
+    Groups come from sample or well columns, else from fields.csv, else from the pixels: images
+    whose borders continue each other, and images of the same place at another time.
     """
     from bigkingxxl.data import split as splits
     from bigkingxxl.data.groups import find_groups
@@ -223,7 +231,7 @@ def split(
 @app.command()
 def synthesize(
     folder: Target = DATASET,
-    images: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")] = 16,
+    images: Annotated[int, typer.Option(min=1, max=1_000_000, help="Number of images.")] = 16,
     seed: Seed = 0,
     cell_type: Annotated[
         list[str] | None,

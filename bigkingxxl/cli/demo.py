@@ -13,16 +13,16 @@ from bigkingxxl.settings import LARGEST_SEED
 
 def demo(
     data: Annotated[
-        Path | None, typer.Option(help="Annotated images of your own; simulated by default.")
+        Path | None, typer.Option(help="Annotated images of your own (default: simulated images).")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/demo-DATE).")] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the training.")] = 0,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Show the whole road in a few minutes: data, training, prediction, scores, report.
+    """Run every step in a few minutes: data, training, prediction, scores, report.
 
-    Exits 1 where the simulated cells were not found (competition mAP below 0.25).
+    The exit code is 1 if the simulated cells were not found (competition mAP below 0.25).
     """
     import time
 

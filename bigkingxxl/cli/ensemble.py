@@ -17,7 +17,7 @@ def ensemble(
     out: Annotated[Path, typer.Option(help="The file, such as both.ensemble.")],
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="How much each model counts, in their order (default: all alike)."),
+        typer.Option(help="Weight of each model, in order (default: equal)."),
     ] = None,
     tta: Annotated[
         str | None,
@@ -25,12 +25,13 @@ def ensemble(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep several models and their weights as one file.
+    """Combine several models in one file.
 
-    The file is named wherever a model is: `predict --model both.ensemble`, `compare both.ensemble
-    ...`, `bk.load("both.ensemble")`. It lists its models by their path seen from its own folder and
-    refuses a model that has changed since. The thresholds are those of the first model, until
-    `bigkingxxl tune both.ensemble --data DATA` chooses weights and thresholds on annotated images.
+    Use the file wherever a model is expected: `predict --model both.ensemble`, `compare
+    both.ensemble ...`, `bk.load("both.ensemble")`. It lists its models by their path relative to
+    its own folder, and it refuses a model that has changed since. The thresholds are those of the
+    first model, until `bigkingxxl tune both.ensemble --data DATA` chooses weights and thresholds on
+    annotated images.
     """
     from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
     from bigkingxxl.test_time_augmentation import asked_augmentations

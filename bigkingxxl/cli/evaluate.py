@@ -36,20 +36,20 @@ def evaluate(
         Path | None, typer.Option(help="Write one HTML page of scores and plots to this file.")
     ] = None,
     fold: Annotated[
-        int | None, typer.Option(min=0, help="Score the images that this fold validates.")
+        int | None, typer.Option(min=0, help="Score only the validation images of this fold.")
     ] = None,
     folds: Annotated[
-        Path | None, typer.Option(help="The split of --fold, if not the truth's own folds.csv.")
+        Path | None, typer.Option(help="File of the split (default: folds.csv of the truth).")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Score the images named in this file, one per line.")
+        Path | None, typer.Option(help="Score only the images named in this file, one per line.")
     ] = None,
     metrics: Annotated[
         list[str] | None,
-        typer.Option(help="Print these, such as f1@0.5,pq,seg; 'all' is every one."),
+        typer.Option(help="Metrics to print, such as f1@0.5,pq,seg, or 'all'."),
     ] = None,
     per_cell: Annotated[
-        Path | None, typer.Option(help="Write what became of every cell to this csv file.")
+        Path | None, typer.Option(help="Write the outcome for every cell to this csv file.")
     ] = None,
     matches: Annotated[
         Path | None,
@@ -57,31 +57,37 @@ def evaluate(
     ] = None,
     groups: Annotated[
         Path | None,
-        typer.Option(help="A csv of id,group: images of one field or well, for the intervals."),
+        typer.Option(help="A csv file with id,group: which images share a field or well."),
     ] = None,
     skip_bad: SkipBad = False,
     only_predicted: Annotated[
-        bool, typer.Option("--only-predicted", help="Score the images that PREDICTIONS names.")
+        bool, typer.Option("--only-predicted", help="Score only images that PREDICTIONS names.")
     ] = False,
     as_predicted: Annotated[
         bool,
-        typer.Option("--as-predicted", help="Of a run, score what was found, corrected or not."),
+        typer.Option(
+            "--as-predicted",
+            help="Score the predicted cells of a run, even if they were corrected.",
+        ),
     ] = False,
 ) -> None:
     """Score predictions against the truth: the competition mAP, COCO's AP, and any other metric.
 
     Metrics: f1, precision, recall, ap (each at an IoU: f1@0.75), map, coco, pq, pq-type, seg, det,
     aji, aji+, boundary, counts, counts-field, confluence, errors, recall-size, recall-density.
-    docs/metrics.md tells their formulas. Intervals hold 95 % of the scores of images drawn anew,
-    with all images of a field, well or sample drawn together.
+    docs/metrics.md gives their formulas.
 
-    Cells of which more than a half lies where the truth is not annotated are not counted.
+    Intervals are 95 % bootstrap intervals; all images of a field, well or sample are drawn
+    together.
+
+    Cells are not counted if more than half of their area lies where the truth is not annotated.
 
     An image of the truth that the predictions do not name scores 0, unless --fold, --images or
-    --only-predicted narrows the truth. How many were scored and missing is always said.
+    --only-predicted selects images. The command always reports how many images were scored and how
+    many were missing.
 
-    Of a run, corrected cells are scored where there are any, and a note says so; against the run's
-    own `corrections`, or with --as-predicted, those that the model found.
+    If a run has corrected cells, these are scored, and a note says so. Against the run's own
+    `corrections`, or with --as-predicted, the cells that the model found are scored.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions

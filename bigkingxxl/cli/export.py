@@ -23,9 +23,9 @@ def export(
 ) -> None:
     """Turn a trained model into one that predicts without torch.
 
-    Settings, cell types and operating points go along, and the result is held against torch.
-    Fine-tuning can start from the exported file too. A model of the method 'cellpose' also becomes
-    a file that Cellpose opens (--to cellpose); cell types and operating points stay behind.
+    Settings, cell types and operating points are kept, and the result is compared with torch.
+    Fine-tuning can start from the exported file, too. A model of the method 'cellpose' can also be
+    written for Cellpose itself (--to cellpose), without cell types and operating points.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.models import ONNX_SUFFIX

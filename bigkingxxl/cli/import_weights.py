@@ -20,17 +20,23 @@ def import_weights(
     file: Annotated[
         Path, typer.Argument(help="Weights; of Cellpose also a name, as nuclei or cyto3.")
     ],
-    source: Annotated[str, typer.Option("--from", help="Whose: torchvision or cellpose.")],
+    source: Annotated[
+        str, typer.Option("--from", help="Library that wrote the file: torchvision or cellpose.")
+    ],
     out: Annotated[Path, typer.Option(help="The file to write; it ends in .safetensors.")],
     config: Annotated[
         str, typer.Option(help="For torchvision: a recipe with the network, as torchvision_v1.")
     ] = "",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a setting: key=value, as in settings.width=16; repeatable."
+        ),
     ] = None,
     allow_code: AllowCode = False,
     types: Annotated[
-        str, typer.Option(help="The model's cell types, comma between; default: the file's.")
+        str,
+        typer.Option(help="Cell types of the model, with commas between (default: the file's)."),
     ] = "",
     file_types: Annotated[
         str, typer.Option(help="The file's own types in order; default: COCO's, if 90.")
@@ -43,12 +49,13 @@ def import_weights(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn weights of torchvision's Mask R-CNN, or of Cellpose, into a model of ours.
+    """Convert weights of torchvision's Mask R-CNN, or of Cellpose, into a model of this package.
 
-    The recipes torchvision_v1 and torchvision_v2 have the networks of the published files. The
-    model gives the same outputs as torchvision's; of other cell types (--types) those with the name
-    of one in the file keep its weights, the others start afresh. Every tensor is listed. Files of
-    Cellpose 3.1 and 4 (cpsam), people's own too, need no recipe and give Cellpose's own flows.
+    The recipes torchvision_v1 and torchvision_v2 describe the networks of the published files. The
+    model gives the same outputs as torchvision's. If you name other cell types (--types), types
+    that the file knows keep its weights, and the others start with new ones. Every tensor is
+    listed. Files of Cellpose 3.1 and 4 (cpsam), including your own, need no recipe and give
+    Cellpose's own flows.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.training import import_weights as importer

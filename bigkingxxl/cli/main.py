@@ -50,33 +50,29 @@ class Target(NamedTuple):
 
 COMMANDS: dict[str, Target] = {
     "data": Target(
-        "bigkingxxl.cli.data:app", "Download, describe, split and synthesise data sets."
+        "bigkingxxl.cli.data:app", "Download, describe, convert, split and simulate data sets."
     ),
     "train": Target("bigkingxxl.cli.train:train", "Train a model on a data set."),
     "predict": Target("bigkingxxl.cli.predict:predict", "Find the cells in images."),
     "tables": Target(
-        "bigkingxxl.cli.tables:tables", "Make the tables of a run that was done in shards."
+        "bigkingxxl.cli.tables:tables", "Make the tables of a run that was split into shards."
     ),
     "template": Target(
-        "bigkingxxl.cli.template:template", "Scripts for SLURM, Nextflow and Snakemake."
+        "bigkingxxl.cli.template:template", "Print scripts for SLURM, Nextflow and Snakemake."
     ),
     "measure": Target(
         "bigkingxxl.cli.measure:measure", "Measure cells again after label images were corrected."
     ),
     "view": Target(
-        "bigkingxxl.cli.view:view", "Look at cells, correct them and learn, in the browser."
+        "bigkingxxl.cli.view:view", "View and correct cells in the browser, and learn from that."
     ),
     "annotate": Target("bigkingxxl.cli.view:annotate", "Draw the cells of images in the browser."),
     "evaluate": Target("bigkingxxl.cli.evaluate:evaluate", "Score predictions against the truth."),
     "compare": Target("bigkingxxl.cli.compare:compare", "Compare models and other tools' results."),
-    "report": Target(
-        "bigkingxxl.cli.report:report", "One page on the cells of a run: counts, sizes, doubts."
-    ),
-    "ensemble": Target(
-        "bigkingxxl.cli.ensemble:ensemble", "Keep several models and their weights as one file."
-    ),
+    "report": Target("bigkingxxl.cli.report:report", "Write one page about the cells of a run."),
+    "ensemble": Target("bigkingxxl.cli.ensemble:ensemble", "Combine several models in one file."),
     "calibrate": Target(
-        "bigkingxxl.cli.calibrate:calibrate", "Make scores say how well masks fit."
+        "bigkingxxl.cli.calibrate:calibrate", "Calibrate a model's scores: make them expected IoU."
     ),
     "tune": Target("bigkingxxl.cli.tune:tune", "Choose a model's thresholds on annotated images."),
     "export": Target(
@@ -84,11 +80,11 @@ COMMANDS: dict[str, Target] = {
     ),
     "import-weights": Target(
         "bigkingxxl.cli.import_weights:import_weights",
-        "Convert a published detector.",
+        "Convert weights of torchvision or Cellpose.",
     ),
     "demo": Target(
         "bigkingxxl.cli.demo:demo",
-        "The whole road once, from data to a report.",
+        "Run every step once, from data to a report.",
     ),
     "models": Target("bigkingxxl.cli.models:app", "List the shipped models, or show one's card."),
     "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
@@ -215,7 +211,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """Cell instance segmentation for label-free microscopy: images in, scored cells out."""
+    """Find, outline, measure and score the cells in microscope images."""
 
 
 def _stub() -> None:

@@ -14,22 +14,25 @@ def measure(
     run: Annotated[Path, typer.Argument(help="Folder that `bigkingxxl predict --out` wrote.")],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="More formats to make, as of predict; several as 'a,b'."),
+        typer.Option("--format", help="More formats to make (see predict), several as 'a,b'."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace tables and pictures changed by hand too.")
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace tables and pictures that were changed by hand, too."
+        ),
     ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Measure cells again after they were corrected.
 
-    Correct cells in `bigkingxxl view`, or in any program that saves the run's label images,
-    `_seg.npy`, ROIs or GeoJSON under their names, then run this: measurements, summary, and the
-    overlays, ROIs and other formats that the run has are made again from the cells as they are now.
-    What was corrected is left as it is (a label image that was deleted is written again as it was
-    predicted). A cell that was not changed keeps its score and is measured as before; a changed one
-    keeps its type. A new one has the type that all others of its image share, else 'unknown'.
+    Correct cells in `bigkingxxl view`, or change the run's label images, `_seg.npy`, ROIs or
+    GeoJSON in any program that saves them under the same names. Then run this command: it makes
+    measurements, summary, overlays, ROIs and the other formats of the run again from the corrected
+    cells. It does not change corrected files (but a deleted label image is written again as it was
+    predicted). Unchanged cells keep their score, changed cells keep their type, and a new cell gets
+    the type that all other cells of its image share, if there is one.
     """
     from functools import partial
 

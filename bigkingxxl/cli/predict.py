@@ -21,121 +21,135 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
         list[str],
-        typer.Option(help="bundled, sartorius, open or a model file; repeat it for an ensemble."),
+        typer.Option(
+            help="bundled, sartorius, open or a model file; repeat the option for an ensemble."
+        ),
     ] = DEFAULT_MODELS,
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="How much each --model counts, in their order (default: all alike)."),
+        typer.Option(help="Weight of each --model, in order (default: equal)."),
     ] = None,
     formats: Annotated[
-        list[str], typer.Option("--format", help="Any of the formats above; several as 'a,b'.")
+        list[str], typer.Option("--format", help="Formats to write (see above), several as 'a,b'.")
     ] = DEFAULT_FORMATS,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     tile: Annotated[
         int | None,
         typer.Option(
             min=32,
-            help="Longest side in network pixels that is seen at once: less memory, same cells.",
+            help="Longest side in network pixels per tile: less memory, the same cells.",
         ),
     ] = None,
     tta: Annotated[
         str | None,
         typer.Option(
-            help="Average over views: mirror (2), flips (4), turns (4), scales (3), several as "
-            "'a,b', or none (default: as the model says)."
+            help="Test-time augmentation: mirror (2 views), flips (4), turns (4), scales (3), "
+            "several as 'a,b', or none (default: the model's own)."
         ),
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Network pixels per image pixel.")] = None,
     pixel_size: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel; overrides what the file says.")
+        float | None, typer.Option(help="Micrometres per pixel; replaces the value in the file.")
     ] = None,
     diameter: Annotated[
-        float | None, typer.Option(help="The cells' diameter in these images, in pixels.")
+        float | None, typer.Option(help="Diameter of a typical cell in these images, in pixels.")
     ] = None,
-    cell_type: Annotated[str | None, typer.Option(help="The images' type, if known.")] = None,
+    cell_type: Annotated[
+        str | None, typer.Option(help="Cell type of all images, if you know it.")
+    ] = None,
     type_vote: Annotated[
-        str | None, typer.Option(help="One type an 'image', or each 'cell' its own.")
+        str | None,
+        typer.Option(help="'image': one cell type per image; 'cell': each cell its own."),
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(min=0, help="Channel to look at, counted from 0.")
+        int | None, typer.Option(min=0, help="Channel to use, counted from 0.")
     ] = None,
     frames: Annotated[
-        str | None, typer.Option(help="Of a time-lapse: one, or a range like 0:10 (default: all).")
+        str | None,
+        typer.Option(help="Frames of a time-lapse: one, or a range like 0:10 (default: all)."),
     ] = None,
     z: Annotated[
-        str | None, typer.Option("--z", help="Of a z-stack: max, mid, all, one or a range.")
+        str | None, typer.Option("--z", help="Planes of a z-stack: max, mid, all, one or a range.")
     ] = None,
     position: Annotated[
-        int | None, typer.Option(min=0, help="Of several in a file: this one (default: all).")
+        int | None,
+        typer.Option(min=0, help="Position to use if a file has several (default: all)."),
     ] = None,
     recursive: Annotated[
-        bool, typer.Option("--recursive/--no-recursive", help="Search folders in folders.")
+        bool, typer.Option("--recursive/--no-recursive", help="Search sub-folders, too.")
     ] = True,
     pixel_limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Largest image, in pixels (default: any that is read by window)."),
+        typer.Option(
+            min=1,
+            help="Refuse images with more pixels (default: no limit for formats read in parts).",
+        ),
     ] = None,
     as_json: AsJson = False,
     min_score: Annotated[
-        float | None, typer.Option(help="Least score of a cell, in place of the model's own.")
+        float | None, typer.Option(help="Minimum score of a cell; replaces the model's.")
     ] = None,
     min_area: Annotated[
-        float | None, typer.Option(help="Least area of a cell, in pixels of the image.")
+        float | None, typer.Option(help="Minimum area of a cell, in pixels of the image.")
     ] = None,
     exclude_border: Annotated[
-        bool, typer.Option("--exclude-border", help="Leave out cells that touch the border.")
+        bool,
+        typer.Option("--exclude-border", help="Leave out cells that touch the edge of the image."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace results that were changed by hand too.")
+        bool, typer.Option("--overwrite", help="Replace results that were changed by hand, too.")
     ] = False,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes that share the work (0: one per core).")
     ] = 1,
     shard: Annotated[
-        str | None, typer.Option(help="Do only part 3 of 16: '3/16'; `tables` follows the last.")
+        str | None,
+        typer.Option(help="Do one part of the run, such as '3/16'; run `tables` after the last."),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler; 'local:4' starts one.")
     ] = None,
     time_limit: Annotated[
-        str | None, typer.Option(help="End in time, with exit code 75: '90' minutes, '1:30:00'.")
+        str | None,
+        typer.Option(help="Stop after this time with exit code 75: '90' (minutes) or '1:30:00'."),
     ] = None,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="No progress bar, no advice on the images.")
+        bool, typer.Option("--quiet", help="Show no progress bar and no advice on the images.")
     ] = False,
 ) -> None:
     """Find the cells in images.
 
-    Formats of each image: labels (a TIFF of cell numbers), zarr (the same as OME-Zarr 0.4; zarr-0.5
-    as 0.5), overlay (outlines on the image), measurements (one row per cell: shape, intensity,
-    place), imagej (a zip of ROIs), qupath (GeoJSON), cellpose (_seg.npy). Formats of the whole run:
-    measurements (of all images, CSV and Parquet), summary (one row per image), contact_sheet
-    (thumbnails of all images), submission (Kaggle's CSV of disjoint masks), coco (results.json: all
-    candidates). 'all' is every one but zarr.
+    Formats for each image: labels (a TIFF of cell numbers), zarr (the same as OME-Zarr 0.4;
+    zarr-0.5 writes 0.5), overlay (the image with outlines), measurements (one row per cell: shape,
+    intensity, position), imagej (a zip of ROIs), qupath (GeoJSON), cellpose (_seg.npy). Formats for
+    the whole run: measurements (all images, as CSV and Parquet), summary (one row per image),
+    contact_sheet (thumbnails of all images), submission (Kaggle's CSV of disjoint masks), coco
+    (results.json with all candidates). 'all' writes every format except zarr.
 
-    Images above 4096 x 4096 pixels go block by block, and go on at the block where a run was broken
-    off.
+    Images above 4096 x 4096 pixels are processed block by block. An interrupted run continues at
+    the block where it stopped.
 
-    A run that was broken off goes on where it stopped, and several processes may work in one
-    folder. Formats that the folder has from an earlier run are brought up to date. Results that a
-    person changed are kept, and the other formats follow corrected cells; images that were
-    corrected keep the model that made them, whichever --model is given.
+    The same command continues an interrupted run, and several processes may work in one folder.
+    Formats that the folder already has are updated. Results that a person changed are kept, and the
+    other formats follow the corrected cells. Corrected images keep the results of the model that
+    made them, even if --model names another.
 
-    However many processes (--workers), jobs (--shard) or machines (--scheduler) do a run, its
-    results are the same. Exit code 75 says that it ended before it was done, for --time-limit or a
-    signal (SIGTERM, SIGUSR1): the same command goes on.
+    The results do not depend on how many processes (--workers), jobs (--shard) or machines
+    (--scheduler) share a run. Exit code 75 means that the run stopped early because of --time-limit
+    or a signal (SIGTERM, SIGUSR1); the same command continues it.
 
-    How large cells are seen follows --scale, else --diameter, else the pixel size (--pixel-size or
-    the file's) where the model knows that of its training; else it is estimated from the image.
+    The size of the cells in an image is taken from --scale, else from --diameter, else from the
+    pixel size (--pixel-size or the file's) if the model knows the pixel size of its training
+    images. Otherwise it is estimated from the image.
 
-    Several models are an ensemble. The maps of those that make the same ones are averaged and
-    decoded as the first model's; these then count as one model. What different models see is
-    matched cell by cell, and their masks, scores and types are averaged: a cell that one of two
-    sees has half its score. Each model keeps its own scale, normalisation and decoding; the
-    thresholds are the first model's. Models of one cell type each are joined by type: the image's
-    type is voted by the cells that each would find alone (by the models that know all types, where
-    there are any), only that type's models count, and the thresholds of a type are those of its
-    first model.
+    Several models form an ensemble. Models that make the same maps are averaged and decoded with
+    the parameters of the first; they then count as one model. The results of different models are
+    matched cell by cell, and their masks, scores and types are averaged: a cell that only one of
+    two models finds gets half its score. Each model keeps its own scale, normalisation and
+    decoding; the thresholds are those of the first model. Models for one cell type each are
+    combined by type: the cells that each model finds vote for the type of the image (only models
+    that know all types vote, if there are any), and only the models of that type are used, with the
+    thresholds of the first of them.
     """
     from bigkingxxl.cli.progress import resumable, track
     from bigkingxxl.cli.run_report import advice_on, show

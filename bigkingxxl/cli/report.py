@@ -15,7 +15,7 @@ from bigkingxxl.texts import printable
 def report(
     run: Annotated[Path, typer.Argument(help="The folder of `bigkingxxl predict`.")],
     out: Annotated[
-        Path | None, typer.Option(help="The page (default: report.html in the run's folder).")
+        Path | None, typer.Option(help="File to write (default: report.html in the run's folder).")
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Annotated images: score the run against them.")
@@ -23,11 +23,11 @@ def report(
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
 ) -> None:
-    """Write one HTML page on a run: it needs no other file, no network, and prints well.
+    """Write one HTML page about a run; it needs no other file and no network, and it prints well.
 
-    Without truth: how many cells there are, how large, which of them are doubtful, and a picture of
-    every image with their outlines, the most doubtful images first. With --truth, what `evaluate
-    --report` writes, over the images that the run has.
+    Without a truth, the page shows the number of cells, their sizes, the doubtful ones, and a
+    picture of every image with outlines, the most doubtful images first. With --truth, it shows
+    what `evaluate --report` writes, for the images of the run.
     """
     from bigkingxxl.runs.reader import open_run
 

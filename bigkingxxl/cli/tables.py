@@ -14,20 +14,20 @@ def tables(
     run: Annotated[Path, typer.Argument(help="Folder that `bigkingxxl predict --out` wrote.")],
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="More tables to make, as of predict; several as 'a,b'."),
+        typer.Option("--format", help="More tables to make (see predict), several as 'a,b'."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace tables changed by hand too.")
+        bool, typer.Option("--overwrite", help="Replace tables that were changed by hand, too.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the tables of a run whose images are done.
 
-    What `predict` does at its end, for runs in parts (`predict --shard`): measurements, summary and
-    the other tables of the run's formats, and always a summary, from the records of its images. No
-    model is loaded, and only images that were corrected since they were measured are read. Images
-    that failed are listed (exit code 1), and shards that have not ended are named (exit code 75:
-    run them again, then this).
+    This is the last step of `predict`, for runs in parts (`predict --shard`): it makes the
+    measurements, the summary and the other tables of the run from the records of its images. It
+    loads no model, and it reads only images that were corrected since they were measured. Images
+    that failed are listed (exit code 1). Shards that have not ended are named (exit code 75): run
+    them again, then this command.
     """
     from bigkingxxl.cli.predict import split_names
     from bigkingxxl.cli.progress import resumable

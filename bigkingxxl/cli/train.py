@@ -19,91 +19,109 @@ if TYPE_CHECKING:
 AllowCode = Annotated[
     bool,
     typer.Option(
-        "--allow-code", help="Run a config file that is a Python program; it may do anything."
+        "--allow-code", help="Run a settings file that is a Python program; it may do anything."
     ),
 ]
 DEFAULT_DATA = [Path("dataset")]
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="A config file, or the name of a recipe.")],
+    config: Annotated[str, typer.Argument(help="A settings file, or the name of a recipe.")],
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Annotated images of any known layout, or a folder of such data sets; repeatable."
+            help="Annotated images in any known layout, or a folder of such data sets; repeatable."
         ),
     ] = DEFAULT_DATA,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option(help="A data set that is only watched, by its folder's name; repeatable."),
+        typer.Option(help="Name of a data set that is scored but not learned; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder (default: runs/CONFIG).")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, dots go deeper; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Change a setting: key=value, as in training.epochs=30; repeatable."
+        ),
     ] = None,
     allow_code: AllowCode = False,
     fold: Annotated[
         str | None,
         typer.Option(
-            help="Validation fold; -1 trains on every image (default: 0; few images: -1); 'all' "
-            "trains a model for each fold."
+            help="Validation fold (default: 0). -1 trains on every image (default for few images); "
+            "'all' trains one model per fold."
         ),
     ] = None,
     folds: Annotated[
         str | None,
-        typer.Option(help="The split, if not DATA/folds.csv; for --fold all also how many folds."),
+        typer.Option(
+            help="File of the split (default: DATA/folds.csv); for --fold all also their number."
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     init: Annotated[
         str | None,
-        typer.Option(help="The model to start from: the name of a shipped one, or a file."),
+        typer.Option(help="Model to start from: the name of a shipped model, or a file."),
     ] = None,
     unlabelled: Annotated[
         list[str] | None,
-        typer.Option(help="Images without annotation, for recipes with a critic; repeatable."),
+        typer.Option(
+            help="Images without annotations, for recipes with a critic or teacher; repeatable."
+        ),
     ] = None,
     no_unlabelled: Annotated[
-        bool, typer.Option("--no-unlabelled", help="Train the critic's recipe without them.")
+        bool,
+        typer.Option("--no-unlabelled", help="Train a recipe with a critic without such images."),
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all random numbers.")
     ] = None,
     replay: Annotated[
         list[str] | None,
-        typer.Option(help="Annotated images of old cells, not to be forgotten; repeatable."),
+        typer.Option(
+            help="For finetune: annotated images of cells that must not be forgotten; repeatable."
+        ),
     ] = None,
     stage: Annotated[
         str | None,
-        typer.Option(help="Of finetune: 'settings' alone, in seconds and without torch, or 'all'."),
+        typer.Option(
+            help="For finetune: 'settings' (scale and thresholds; seconds, no torch) or 'all'."
+        ),
     ] = None,
     json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Of finetune: progress and result, a JSON a line.")
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="For finetune: print progress and result as JSON, one object per line.",
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     devices: Annotated[
-        int, typer.Option(min=1, help="Devices per machine that share each batch.")
+        int, typer.Option(min=1, help="Number of devices per machine; they share each batch.")
     ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines, started by srun or torchrun.")] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Number of machines, started by srun or torchrun.")
+    ] = 1,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Train a model on a data set and write it to RUN/model.safetensors.
 
-    The checkpoint that is best on the validation fold is kept. The progress is in
+    The run keeps the checkpoint with the best score on the validation fold. Progress is logged in
     RUN/lightning_logs (tensorboard --logdir RUN).
 
-    `bigkingxxl train finetune` turns the bundled model into one for your own cells; five annotated
-    images are enough. Size and thresholds are chosen first; then models are trained without a part
-    of the images, to see on it whether training helps; at last one learns from all of them. Unless
-    that is better on images that were kept back, the starting model stays. RUN holds the model
-    that was kept (predict --model RUN), and run.json says what was found.
+    `bigkingxxl train finetune` adapts the bundled model to your own cells; five annotated images
+    are enough. It chooses the scale and the thresholds first. Then it trains models without a part
+    of the images, to check on that part whether training helps, and finally one model on all of
+    them. The starting model stays unless the new one is better on images that were kept back. RUN
+    holds the model that was chosen (predict --model RUN), and run.json explains the choice.
 
-    `--fold all` is a cross-validation: a model is trained, calibrated and tuned for each fold
-    (five, those of the data set, or --folds 3); images of one field, well or sample stay together.
-    RUN then holds fold0/ ..., the results of every image by the model that did not learn from it
+    `--fold all` runs a cross-validation: it trains, calibrates and tunes one model per fold (five
+    folds, those of the data set, or --folds 3). Images of one field, well or sample stay together.
+    RUN then holds fold0/ ..., the results of each image by the model that was not trained on it
     (out-of-fold/, which evaluate, compare and report read), their scores (folds.json) and the
-    models as one (folds.ensemble). --resume goes on anywhere and trains no fold twice.
+    models as an ensemble (folds.ensemble). --resume continues anywhere and trains no fold twice.
     """
     from bigkingxxl.data.joined import open_datasets
     from bigkingxxl.training.recipe import load_recipe

@@ -24,25 +24,25 @@ def tune(
     model: Annotated[str, typer.Argument(help="A model file, or the name of a shipped model.")],
     data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")],
     fold: Annotated[
-        int | None, typer.Option(min=0, help="Tune on the images that this fold validates.")
+        int | None, typer.Option(min=0, help="Tune on the validation images of this fold.")
     ] = None,
     folds: Annotated[Path | None, typer.Option(help="The split, if not DATA/folds.csv.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write a tuned copy, and leave the model as it is.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Folder for plots, mAP over each parameter.")
+        Path | None, typer.Option(help="Folder for plots of the mAP over each parameter.")
     ] = None,
     maps: Annotated[
-        Path | None, typer.Option(help="Folder to keep what the network saw, for a next time.")
+        Path | None, typer.Option(help="Folder that keeps the network's output for another call.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Also on images that the model was trained on.")
+        bool, typer.Option("--force", help="Allow images that the model was trained on.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     seed: Annotated[
         int,
-        typer.Option(min=0, max=LARGEST_SEED, help="Of the halves of the cross-fitted score."),
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed of the halves of the cross-fitted score."),
     ] = 0,
     as_json: AsJson = False,
     skip_bad: SkipBad = False,
