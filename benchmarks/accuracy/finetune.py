@@ -7,7 +7,9 @@
 Each case runs the command that a user would run, in a process of its own, and scores the model that
 it leaves on images of the set that no case learns from, and on images of other cells (of the fold
 that `--old-fold` validates), before and after: what is forgotten. Cases that the result file has
-are not run again. Start from a model that has never seen these sets.
+are not run again. Start from a model that has never seen these sets. With `--quarters` each image
+is cut into four, so that a small set has enough of them; no quarter is scored on whose image
+another quarter was learnt from.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
@@ -31,12 +35,14 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.partial import counted
 from bigkingxxl.files import write_json
+from bigkingxxl.geometry import whole
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.models import model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 
+QUARTER = "_quarter"
 KEPT = ("kept", "sentence", "checked", "units", "start", "settings", "trained", "size", "moved",
         "cpu_minutes", "notes")  # fmt: skip
 
@@ -58,6 +64,8 @@ def main() -> None:
         data = open_dataset(options.data / name)
         if seen := data.among(read_card(path).trained_on):
             raise InputError(f"{name}: the model has learnt from {len(seen)} of its images")
+        if options.quarters:
+            data = quartered(data, options.out.with_suffix("") / name)
         learning, held_out = parted(data.ids, max(options.counts), options.held_out)
         for count in options.counts:
             key = f"{name} {count}"
@@ -77,6 +85,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=[])
     parser.add_argument("--counts", nargs="+", type=int, default=[0, 1, 3, 5])
     parser.add_argument("--held-out", type=int, default=8, help="images of each set to score on")
+    parser.add_argument("--quarters", action="store_true", help="cut each image into four")
     parser.add_argument("--old", type=Path, help="a data set of cells that the start knows")
     parser.add_argument("--old-fold", type=int, default=0)
     parser.add_argument("--old-images", type=int, default=8)
@@ -101,8 +110,35 @@ def old_images(options: argparse.Namespace) -> tuple[Dataset, Sequence[str]] | N
     return data, spread(fold_ids(data, options.old_fold)[1], options.old_images)
 
 
+def quartered(data: Dataset, folder: Path) -> Dataset:
+    """The quarters of a data set's images that hold cells, as a data set in a folder."""
+    for image_id in data.ids:
+        source, cells = data.source(image_id), data.instances(image_id)
+        labels = cells.label_map().astype(np.uint16)
+        pixels = np.moveaxis(source.read(whole(source.shape)), 0, -1)
+        height, width = (length // 2 for length in source.shape)
+        for number, (row, col) in enumerate(product((0, height), (0, width))):
+            part = np.s_[row : row + height, col : col + width]
+            if labels[part].any():
+                name = f"{image_id}{QUARTER}{number}.tif"
+                for place in ("images", "labels"):
+                    (folder / place).mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(folder / "images" / name, pixels[part].squeeze())
+                tifffile.imwrite(folder / "labels" / name, labels[part])
+    return open_dataset(folder)
+
+
 def parted(ids: Sequence[str], learn: int, held_out: int) -> tuple[list[str], list[str]]:
-    """Images to learn from, evenly over a set, and others to score on."""
+    """Images to learn from, evenly over a set, and others to score on.
+
+    Quarters of the first half of the images are learnt from, those of the others are scored on.
+    """
+    if any(QUARTER in each for each in ids):
+        images = list(dict.fromkeys(each.split(QUARTER)[0] for each in ids))
+        first = set(images[: -(-len(images) // 2)])
+        own = [each for each in ids if each.split(QUARTER)[0] in first]
+        rest = [each for each in ids if each.split(QUARTER)[0] not in first]
+        return spread(own, learn), spread(rest, held_out)
     learning = spread(ids, min(learn, len(ids) - 1))
     rest = [each for each in ids if each not in learning]
     return learning, spread(rest, held_out)
