@@ -70,8 +70,10 @@ SHIPPED = {
         ),
         ShippedModel(
             "open",
-            "Free for all uses: learnt from simulated images alone, and finds fewer cells.",
-            "synthetic.onnx", FREE, None, (SIMULATED,),
+            "Free for all uses: cells, bacteria and nuclei, learnt from simulated images and seven "
+            "data sets whose terms allow every use.",
+            "open.onnx", FREE, None,
+            ("seven data sets under CC0, MIT or BSD-3 (see the card)", SIMULATED),
         ),
     )
 }  # fmt: skip

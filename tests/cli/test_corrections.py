@@ -276,7 +276,7 @@ def test_images_in_folders_are_known_again_in_formats_without_folders(tmp_path: 
         tifffile.imwrite(images / "A2" / "x.tif", np.stack([np.array(gray), 255 - np.array(gray)]),
                          photometric="minisblack")  # fmt: skip
     shutil.copy(second, images / "A2" / "y_1.png")
-    run("predict", images, "--out", tmp_path / "cells", "--model", "open", "--quiet")
+    run("predict", images, "--out", tmp_path / "cells", "--model", "sartorius", "--quiet")
     for name in ("coco", "masks", "cellpose"):
         run("data", "convert", tmp_path / "cells", tmp_path / name, "--format", name)
         scores = json.loads(run("evaluate", tmp_path / "cells", tmp_path / name, "--json").stdout)

@@ -373,7 +373,8 @@ def write_coco_annotations(
                     "iscrowd": 0,
                 }
             )
-    categories = [{"id": place, "name": name} for place, name in enumerate(names, start=1)]
+    categories = [{"id": place, "name": name or UNTYPED}
+                  for place, name in enumerate(names, start=1)]  # fmt: skip
     write_json(path, {"images": images, "annotations": annotations, "categories": categories})
 
 
