@@ -15,13 +15,16 @@ from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
+    from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial
     from bigkingxxl.evaluation.tuning import Tuner
     from bigkingxxl.evaluation.tuning_report import TuningResult, TypeResult
     from bigkingxxl.models import ModelCard
 
 
 def tune(
-    model: Annotated[str, typer.Argument(help="A model file, or the name of a shipped model.")],
+    model: Annotated[
+        str, typer.Argument(help="A model file, an ensemble's, or the name of a shipped model.")
+    ],
     data: Annotated[Path, typer.Option(help="Annotated images, any known layout.")],
     fold: Annotated[
         int | None, typer.Option(min=0, help="Tune on the validation images of this fold.")
@@ -36,6 +39,13 @@ def tune(
     maps: Annotated[
         Path | None, typer.Option(help="Folder that keeps the network's output for another call.")
     ] = None,
+    tta: Annotated[
+        str,
+        typer.Option(
+            help="Test-time augmentation: turn on flips, turns, scales, mirror ('a,b') or none; "
+            "'auto' tries flips and keeps them if they are surely worth it."
+        ),
+    ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Allow images that the model was trained on.")
     ] = False,
@@ -55,28 +65,100 @@ def tune(
     new parameters only where parameters tuned on other images help, too (the cross-fitted gain).
     The result is saved in the model file, together with the ids of the images, and predict uses
     it.
+
+    What test-time augmentation is worth is printed as a difference of cross-fitted scores, and what
+    it costs. It is turned on where --tta names it, or where the gain is more than chance explains.
+
+    Of an ensemble's file (.ensemble) the weights are tuned, too: kept where they raise the score of
+    images that they were not chosen on. An image counts with the members that did not learn from
+    it, so that the models of a cross-validation are tuned on all of its images.
     """
     from tempfile import TemporaryDirectory
 
+    from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
     from bigkingxxl.evaluation.tuning_report import run_tuning
-    from bigkingxxl.models import read_card, resolve_model, write_operating_points
+    from bigkingxxl.inference.ensemble_file import is_ensemble
+    from bigkingxxl.models import read_card, resolve_model, write_card
 
+    asked = asked_views(tta)
+    if is_ensemble(model):
+        from bigkingxxl.cli.tune_ensemble import tune_ensemble
+
+        refuse_for_ensembles(plots)
+        tune_ensemble(Path(model), data, out or Path(model), fold=fold, folds=folds, maps=maps,
+                      asked=asked, force=force, device=device, seed=seed, as_json=as_json,
+                      skip_bad=skip_bad, quiet=quiet)  # fmt: skip
+        return
     path = resolve_model(model)
     target = where_to(model, path, out)
     card, annotated = read_card(path), open_data(data, skip_bad)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
     notes += check_unseen(path, card, annotated, ids, force)
+    views, other = what_to_try(asked, card.prediction.tta)
+    trial = None
     with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
-        tuner = make_tuner(path, card, annotated, ids, maps or Path(temporary), device, quiet)
+        place = maps or Path(temporary)
+        tuner = make_tuner(path, card, annotated, ids, place, device, quiet, views)
         result = run_tuning(tuner, ids, card.operating_points, seed=seed)
+        if other:
+            augmented = make_tuner(path, card, annotated, ids, place, device, quiet, other)
+            second = run_tuning(augmented, ids, card.operating_points, seed=seed)
+            seconds = time_of_views(path, card, annotated, ids, device, (views, other))
+            trial = AugmentationTrial.of(
+                other, asked is not None, result.honest, second.honest, tuner.groups, seconds, seed
+            )
+            if trial.is_on:
+                views, tuner, result = other, augmented, second
         if plots is not None:
             write_plots(plots, tuner, ids, result)
     notes += [] if result.note is None else [result.note]
-    write_operating_points(path, result.points, target)
+    prediction = card.prediction.changed(tta=views)
+    write_card(path, card.changed(operating_points=result.points.model_dump(),
+                                  prediction=prediction.model_dump()), target)  # fmt: skip
     if as_json:
-        print_json(path, target, result.as_dict(), notes)
+        told = {"tta": list(views), "tta_trial": None if trial is None else trial.as_dict()}
+        print_json(path, target, {**result.as_dict(), **told}, notes)
     else:
-        print_result(target, result, notes)
+        print_result(target, result, notes, trial)
+
+
+def asked_views(tta: str) -> tuple[str, ...] | None:
+    """The augmentation that is asked for, None where it is left open.
+
+    Raises:
+        InputError: it is unknown.
+    """
+    from bigkingxxl.evaluation.augmentation_trial import AUTO
+    from bigkingxxl.test_time_augmentation import asked_augmentations
+
+    return None if tta == AUTO else asked_augmentations(tta, "--tta")
+
+
+def refuse_for_ensembles(plots: Path | None) -> None:
+    """Refuse what is of one model alone.
+
+    Raises:
+        InputError: plots are asked for.
+    """
+    from bigkingxxl.errors import InputError
+
+    if plots is not None:
+        raise InputError("--plots shows the parameters of one model: leave it out for an ensemble")
+
+
+def time_of_views(
+    path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], device: str,
+    views: Sequence[tuple[str, ...]],
+) -> float:  # fmt: skip
+    """How many times as long an image takes under the second views as under the first."""
+    from bigkingxxl.evaluation.augmentation_trial import seconds_ratio
+    from bigkingxxl.inference.load import load_predictor
+
+    first, second = (
+        load_predictor(path, device, settings=card.prediction.changed(tta=each))[0]
+        for each in views
+    )
+    return seconds_ratio(first, second, annotated.source, ids)
 
 
 def where_to(model: str, path: Path, out: Path | None) -> Path:
@@ -164,9 +246,9 @@ def check_unseen(
 
 def make_tuner(
     path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], folder: Path,
-    device: str, quiet: bool,
+    device: str, quiet: bool, views: tuple[str, ...],
 ) -> Tuner:  # fmt: skip
-    """Run the network over the images and get ready to try parameters."""
+    """Run the network over the images, augmented so, and get ready to try parameters."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
     from bigkingxxl.evaluation.partial import counted
@@ -175,7 +257,7 @@ def make_tuner(
     from bigkingxxl.inference.load import load_predictor
     from bigkingxxl.models import untuned_hash
 
-    predictor, _ = load_predictor(path, device)
+    predictor, _ = load_predictor(path, device, settings=card.prediction.changed(tta=views))
     place = maps_folder(folder, untuned_hash(path), predictor)
     seen = prediction_cache(predictor, annotated.source, place)
     for image_id in track(ids, label="predicting", quiet=quiet):
@@ -207,7 +289,9 @@ def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Seque
     answer.print_json({**about, **result})
 
 
-def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> None:
+def print_result(
+    target: Path, result: TuningResult, notes: Sequence[str], trial: AugmentationTrial | None = None
+) -> None:
     """A line a cell type, what tuning is worth, and where it went."""
     from rich import box
     from rich.console import Console
@@ -225,6 +309,8 @@ def print_result(target: Path, result: TuningResult, notes: Sequence[str]) -> No
     console.print(table)
     console.print("Before, tuned and repainted are in-sample, the image's type given.")
     console.print(gain_text(result))
+    if trial is not None:
+        console.print(str(trial))
     for note in notes:
         console.print(f"Note: {note}.")
     kept = [name for name, each in result.by_type.items() if each.kept]

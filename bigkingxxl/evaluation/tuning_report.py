@@ -59,6 +59,12 @@ class TuningResult:
     note: str | None
     held_out: dict[str, OperatingPoints] = field(default_factory=dict)
 
+    @property
+    def honest(self) -> CompetitionScore | None:
+        """The cross-fitted score where tuned parameters are kept, else that of the start."""
+        is_kept = any(each.kept for each in self.by_type.values())
+        return self.crossfitted if is_kept or self.crossfitted is None else self.start
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

@@ -17,7 +17,7 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import UNTYPED
 from bigkingxxl.licences import tell_licence
 from bigkingxxl.models import ModelCard, read_card
-from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -63,13 +63,19 @@ def load_ensemble(
     for path, own, weight in zip(paths, cards, chosen, strict=True):
         if cell_type is not None and not {cell_type, UNTYPED} & {*own.type_names}:
             continue
-        predictor = _load(path, own, types, device, changes or {}, scale, cell_type, tile)
+        predictor = load_member(path, own, types, device, changes or {}, scale, cell_type, tile)
         members.append(Member(predictor, own.type_names, own.operating_points, weight))
+    return joined(members, card.operating_points.type_vote, cell_type), card
+
+
+def joined(
+    members: Sequence[Member], type_vote: TypeVote = "image", cell_type: str | None = None
+) -> Predictor:
+    """Members as one predictor; one alone is itself."""
     members = averaged(members)
     if len(members) == 1:
-        return members[0].predictor, card
-    vote = card.operating_points.type_vote
-    return Ensemble(members, type_vote=vote, cell_type=cell_type), card
+        return members[0].predictor
+    return Ensemble(members, type_vote=type_vote, cell_type=cell_type)
 
 
 def ensemble_card(
@@ -114,17 +120,21 @@ def _mean(members: Sequence[Member]) -> Member:
     )
 
 
-def _load(
+def load_member(
     path: Path,
     card: ModelCard,
     types: tuple[str, ...],
     device: str,
     changes: Mapping[str, Any],
-    scale: float | None,
-    cell_type: str | None,
-    tile: int | None,
+    scale: float | None = None,
+    cell_type: str | None = None,
+    tile: int | None = None,
 ) -> Predictor:
-    """One model; what it cannot tell apart it decodes as its only type."""
+    """One model of an ensemble; what it cannot tell apart it decodes as its only type.
+
+    Args:
+        types: that the ensemble knows; for the others see `load_ensemble`.
+    """
     is_one = len(card.type_names) == 1
     own_type = card.type_names[0] if is_one else cell_type
     settings = card.prediction.changed(**changes)

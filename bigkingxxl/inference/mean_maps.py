@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from bigkingxxl.geometry import Window, resize
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.network import MeasuredSize
 from bigkingxxl.inference.predictor import Predictor
 
 Float32 = NDArray[np.float32]
@@ -28,21 +30,23 @@ class MeanMaps(DensePredictor):
     parameters read, as the first does.
 
     Args:
-        others: the further models; weights: of the first and each of these, above 0.
+        models: all of them; weights: of each, above 0.
     """
 
     _: KW_ONLY
-    others: Sequence[DensePredictor] = ()
-    weights: Sequence[float] = (1.0,)
+    models: Sequence[DensePredictor] = ()
+    weights: Sequence[float] = ()
 
     @classmethod
     def of(cls, models: Sequence[DensePredictor], weights: Sequence[float]) -> MeanMaps:
         """Several models as one."""
-        first = models[0]
-        own = {each.name: getattr(first, each.name) for each in fields(first) if each.init}
-        mean = cls(**own, others=tuple(models[1:]), weights=tuple(weights))
-        mean.type_names = first.type_names
+        mean = cls(**settings_of(models[0]), models=tuple(models), weights=tuple(weights))
+        mean.type_names = models[0].type_names
         return mean
+
+    def measured_size(self, source: ImageSource) -> MeasuredSize | None:
+        """See `NetworkPredictor.measured_size`: as the first does."""
+        return self.models[0].measured_size(source)
 
     def maps(
         self,
@@ -54,11 +58,17 @@ class MeanMaps(DensePredictor):
         """See `DensePredictor.maps`; in the frame of the first model's."""
         ratio = self.scale_ratio(source) if ratio is None else ratio
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
-        total: Float32 = share[0] * super().maps(source, window, ratio, zoom)
-        for other, weight in zip(self.others, share[1:], strict=True):
+        total: Float32 = share[0] * self.models[0].maps(source, window, ratio, zoom)
+        for other, weight in zip(self.models[1:], share[1:], strict=True):
             seen = other.maps(source, window, ratio, zoom)
             total += weight * resize(seen, (total.shape[1], total.shape[2]))
         return total
+
+
+def settings_of(model: DensePredictor) -> dict[str, Any]:
+    """What a dense predictor was made with, to make another kind of predictor of it."""
+    kinds = {each.name for each in fields(DensePredictor) if each.init}
+    return {name: getattr(model, name) for name in sorted(kinds)}
 
 
 def alike(one: Predictor, other: Predictor) -> bool:

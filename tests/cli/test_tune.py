@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ NAMES = ("bright", "dark")
 Run = Callable[..., Result]
 
 
-def bright_or_dark(path: Path, names: tuple[str, ...] = NAMES, **card: Any) -> Path:
+def bright_or_dark(
+    path: Path, names: tuple[str, ...] = NAMES, tta: Sequence[str] = (), **card: Any
+) -> Path:
     """A model of one multiplication: what is bright is a cell of one type, what is dark another.
 
     Args:
@@ -58,7 +60,7 @@ def bright_or_dark(path: Path, names: tuple[str, ...] = NAMES, **card: Any) -> P
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     written = ModelCard(
         method="unetr", settings={**SMALL_UNETR, "representation": "components"},
-        type_names=names, prediction=PredictionSettings(tile=64, overlap=0), **card,
+        type_names=names, prediction=PredictionSettings(tile=64, overlap=0).changed(tta=tta), **card,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: written.model_dump_json()})
     path.write_bytes(model.SerializeToString())
@@ -114,7 +116,7 @@ def tune(model: Path, data: Path) -> Run:
 def test_thresholds_are_found_saved_and_used(
     tune: Run, model: Path, data: Path, tmp_path: Path
 ) -> None:
-    result = tune("--plots", tmp_path / "plots", "--maps", tmp_path / "maps")
+    result = tune("--plots", tmp_path / "plots", "--maps", tmp_path / "maps", "--tta", "none")
     assert result.exit_code == 0, result.output
     points = read_card(model).operating_points
     assert set(points.tuned_on) == {f"image{number}" for number in range(12)}
@@ -211,3 +213,37 @@ def test_a_model_of_one_type_is_tuned_on_images_of_it_alone(
     points = read_card(own).operating_points
     assert set(points.tuned_on) == {f"image{number}" for number in range(0, 12, 2)}
     assert 25 < points.of("bright").select.minimum_area <= 100
+
+
+# ---- test-time augmentation ----------------------------------------------------------------------
+
+
+def test_augmentation_stays_off_where_it_is_worth_nothing(tune: Run, model: Path) -> None:
+    """A model of one multiplication sees the same in every view."""
+    result = tune("--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    trial = told["tta_trial"]
+    assert (trial["tta"], trial["views"]) == (["flips"], 4)
+    assert not trial["is_asked"]
+    assert not trial["is_on"]
+    assert trial["gain"]["gain"] == pytest.approx(0, abs=1e-6)
+    assert trial["seconds_ratio"] > 0
+    assert told["tta"] == []
+    assert read_card(model).prediction.tta == ()
+
+
+@pytest.mark.parametrize(("text", "names"), [("turns", ("turns",)), ("none", ())])
+def test_augmentation_that_is_asked_for_is_kept(
+    tune: Run, tmp_path: Path, text: str, names: tuple[str, ...]
+) -> None:
+    model = bright_or_dark(tmp_path / "flipped.onnx", tta=["flips"])
+    result = tune("--tta", text, path=model)
+    assert result.exit_code == 0, result.output
+    assert read_card(model).prediction.tta == names
+    assert ("Test-time augmentation turns" in result.stdout) == bool(names)
+    assert read_card(model).operating_points.tuned_on
+
+
+def test_an_unknown_augmentation(tune: Run) -> None:
+    assert "--tta is 'spin'" in sentence_of(tune("--tta", "spin"))

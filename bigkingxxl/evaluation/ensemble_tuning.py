@@ -1,0 +1,311 @@
+"""Weights and thresholds of an ensemble, chosen on annotated images and scored on others.
+
+An image counts only with members that did not learn from it, so that the models of a
+cross-validation are tuned on the whole set, out of fold. Models of one recipe (same method,
+settings and cell types) share their weight: nothing but their images tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
+from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
+from bigkingxxl.evaluation.crossfit import crossfit
+from bigkingxxl.evaluation.member_cache import stored
+from bigkingxxl.evaluation.paired_gain import PairedGain
+from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.evaluation.prediction_cache import Parameters, maps_folder
+from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner, types_to_tune
+from bigkingxxl.inference.ensemble import Member, joint_types
+from bigkingxxl.inference.ensemble_file import Members
+from bigkingxxl.inference.load_ensemble import joined, load_member
+from bigkingxxl.instances import Instances
+from bigkingxxl.models import ModelCard, read_card, untuned_hash
+from bigkingxxl.operating_points import OperatingPoints
+
+Weights = tuple[float, ...]
+Choice = tuple[Weights, OperatingPoints]
+FACTORS = (0.25, 0.5, 2.0, 4.0)  # that a weight is tried at
+PASSES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class EnsembleResult:
+    """What tuning an ensemble found.
+
+    Attributes:
+        weights, points: to be kept.
+        thresholds: what tuned thresholds are worth, cross-fitted, with the weights as they were.
+        with_weights: what tuned weights add to that, cross-fitted; None where none moved.
+        tried: the weights that were tuned on all images, kept or not.
+        start, crossfitted: the scores before, and of what is kept, cross-fitted.
+        out_of_fold: how many images counted with some of the members alone.
+    """
+
+    weights: Weights
+    points: OperatingPoints
+    thresholds: PairedGain
+    with_weights: PairedGain | None
+    tried: Weights
+    start: CompetitionScore
+    crossfitted: CompetitionScore
+    out_of_fold: int = 0
+
+    @property
+    def keeps_thresholds(self) -> bool:
+        """Whether images gained by thresholds that were tuned on others."""
+        return self.thresholds.gain > 0
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether images gained by weights that were tuned on others."""
+        return self.with_weights is not None and self.with_weights.gain > 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "weights": list(self.weights), "tried_weights": list(self.tried),
+            "keeps_weights": self.keeps_weights, "keeps_thresholds": self.keeps_thresholds,
+            "thresholds": self.thresholds.as_dict(),
+            "with_weights": None if self.with_weights is None else self.with_weights.as_dict(),
+            "start": self.start.as_dict(), "crossfitted": self.crossfitted.as_dict(),
+            "out_of_fold_images": self.out_of_fold,
+            "points": self.points.model_dump(mode="json"),
+        }  # fmt: skip
+
+
+@dataclass(eq=False)
+class WeightedCache:
+    """What an ensemble of certain weights sees; see `PredictionCache`."""
+
+    find: Callable[[str, Weights], Candidates]
+    weights: Weights
+    decode_grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    decode_defaults: Parameters = field(default_factory=dict)
+    zooms: Sequence[float] = ()
+
+    def predict(self, image_id: str) -> None:
+        """See `PredictionCache.predict`."""
+        self.find(image_id, self.weights)
+
+    def decode(self, image_id: str, parameters: Parameters) -> Candidates:  # noqa: ARG002
+        """See `PredictionCache.decode`; its members decode by parameters of their own."""
+        return self.find(image_id, self.weights)
+
+    def voted_type(self, image_id: str) -> str | None:  # noqa: ARG002
+        """See `PredictionCache.voted_type`."""
+        return None
+
+
+class EnsembleTuner:
+    """Tunes an ensemble on some images.
+
+    Args:
+        ensemble: its members; card: the joint card.
+        ids: the images; groups: the field, well or sample of each.
+        folder: keeps what the members see.
+    Raises:
+        InputError: an image that too many members learnt from.
+    """
+
+    def __init__(
+        self, ensemble: Members, card: ModelCard, data: Dataset, ids: Sequence[str],
+        groups: Mapping[str, str], folder: Path, device: str = "auto", *, force: bool = False,
+    ) -> None:  # fmt: skip
+        self.ensemble, self.card, self.data = ensemble, card, data
+        self.ids, self.groups = tuple(ids), groups
+        self.cards = [read_card(path) for path in ensemble.files]
+        self.usable = self._usable(force)
+        self.families = self._families()
+        self.members = [self._member(place, folder, device) for place in range(len(self.cards))]
+        ignored = {each: data.ignored(each) for each in ids}
+        self.ignored = ignored
+        self.truth = {each: counted(data.instances(each), ignored[each]) for each in ids}
+        self._found: dict[tuple[str, Weights], Candidates] = {}
+        self._tuners: dict[Weights, Tuner] = {}
+        kinds = {each: data.cell_type(each) for each in ids}
+        cache = WeightedCache(self.candidates, ensemble.weights)
+        self.types = types_to_tune(cache, card.type_names, kinds)
+
+    # ---- who may say something of an image ------------------------------------------------------
+
+    def _usable(self, force: bool) -> dict[str, tuple[int, ...]]:
+        """The members that did not learn from each image; all of them where they are forced."""
+        known = [self.data.among(card.trained_on) for card in self.cards]
+        every = tuple(range(len(self.cards)))
+        if force:
+            return dict.fromkeys(self.ids, every)
+        usable = {
+            each: tuple(place for place in every if each not in known[place]) for each in self.ids
+        }
+        types = joint_types([card.type_names for card in self.cards])
+        for image_id, places in usable.items():
+            left = [self.cards[place].type_names for place in places]
+            if not left or set(joint_types(left)) != set(types):
+                seen = next(place for place in every if place not in places)
+                raise InputError(
+                    f"{self.ensemble.files[seen]} was trained on the image '{image_id}', and the "
+                    "other members do not know all cell types without it: thresholds for what it "
+                    "knows by heart suit nothing else (choose a --fold that it has not seen, or "
+                    "--force)"
+                )
+        return usable
+
+    @property
+    def out_of_fold(self) -> int:
+        """How many images count with some of the members alone."""
+        return sum(len(places) < len(self.cards) for places in self.usable.values())
+
+    def _families(self) -> list[int]:
+        """The number of the family of each member."""
+        keys = [
+            (card.method, repr(sorted(card.settings.items())), card.type_names, weight)
+            for card, weight in zip(self.cards, self.ensemble.weights, strict=True)
+        ]
+        order = list(dict.fromkeys(keys))
+        return [order.index(key) for key in keys]
+
+    def _member(self, place: int, folder: Path, device: str) -> Member:
+        path, card = self.ensemble.files[place], self.cards[place]
+        types = joint_types([each.type_names for each in self.cards])
+        model = load_member(path, card, types, device, self.ensemble.changes)
+        own = maps_folder(folder, untuned_hash(path), model)
+        kept = stored(model, own.with_name(f"{own.name}-member"))
+        return Member(kept, card.type_names, card.operating_points)
+
+    # ---- what is seen ---------------------------------------------------------------------------
+
+    def candidates(self, image_id: str, weights: Weights) -> Candidates:
+        """What the ensemble sees of an image under weights."""
+        places = self.usable[image_id]
+        own = tuple(weights[place] for place in places)
+        key = image_id, tuple(each / own[0] for each in own)
+        if key not in self._found:
+            members = [
+                replace(self.members[place], weight=weight)
+                for place, weight in zip(places, own, strict=True)
+            ]
+            predictor = joined(members, self.card.operating_points.type_vote)
+            self._found[key] = predictor.candidates(self.data.source(image_id))
+        return self._found[key]
+
+    def tuner(self, weights: Weights) -> Tuner:
+        """For the thresholds under weights."""
+        if weights not in self._tuners:
+            self._tuners[weights] = Tuner(
+                WeightedCache(self.candidates, weights), self.truth, self.types, self.groups,
+                ignored=self.ignored,
+            )  # fmt: skip
+        return self._tuners[weights]
+
+    def scores(
+        self, ids: Sequence[str], weights: Weights, points: OperatingPoints
+    ) -> NDArray[np.float64]:
+        """float64[N]: of each image of a known type, the types one after the other."""
+        tuner = self.tuner(weights)
+        parts = [tuner.scores(own, points.of(name)) for name, own in tuner.by_type(ids).items()]
+        return np.concatenate(parts)
+
+    # ---- choosing -------------------------------------------------------------------------------
+
+    def tune(self, ids: Sequence[str], start: Choice) -> Choice:
+        """Weights and points that surely raised the score of these images."""
+        weights, points = start
+        first = self.tuner(weights).tune(ids, points)
+        found = self._searched(ids, weights, first)
+        if found == weights:
+            return weights, first
+        return found, self.tuner(found).tune(ids, points)
+
+    def _searched(self, ids: Sequence[str], start: Weights, points: OperatingPoints) -> Weights:
+        """The weights whose change surely raised the score, family by family."""
+        if len(set(self.families)) == 1:
+            return start
+        ordered = [each for own in self.tuner(start).by_type(ids).values() for each in own]
+        best, best_scores = start, self.scores(ids, start, points)
+        for _ in range(PASSES):
+            before = best
+            for family in sorted(set(self.families)):
+                tried = [self._changed(best, family, factor) for factor in FACTORS]
+                scores = [self.scores(ids, each, points) for each in tried]
+                sure = [
+                    lower_confidence_bound(each - best_scores, ordered, self.groups)
+                    for each in scores
+                ]
+                if max(sure) > CLEAR_GAIN:
+                    chosen = int(np.argmax(sure))
+                    best, best_scores = tried[chosen], scores[chosen]
+            if best == before:
+                break
+        return best
+
+    def _changed(self, weights: Weights, family: int, factor: float) -> Weights:
+        """The weights with one family's times a factor; they add up to as much as before."""
+        changed = [
+            weight * factor if own == family else weight
+            for weight, own in zip(weights, self.families, strict=True)
+        ]
+        scale = sum(weights) / sum(changed)
+        return tuple(float(f"{each * scale:.6g}") for each in changed)
+
+    # ---- what it is worth -----------------------------------------------------------------------
+
+    def run(self, seed: int = 0) -> EnsembleResult:
+        """Tune on all images, and on either half to see what it is worth on the other.
+
+        Raises:
+            InputError: fewer than two groups of images, or none with cells.
+        """
+        start = self.ensemble.weights, self.card.operating_points
+        if not self.tuner(start[0]).by_type(self.ids):
+            raise InputError(
+                f"none of {len(self.ids)} images has an annotated cell: nothing to tune on"
+            )
+        before = self._scored(dict.fromkeys(self.ids, start))
+        alone = self._scored(self._crossfit(lambda ids: (start[0], self._thresholds(ids, start)),
+                                            seed))  # fmt: skip
+        thresholds = self._gain(before, alone, seed)
+        weights, points = self.tune(self.ids, start)
+        with_weights, score = None, alone
+        if weights != start[0]:
+            score = self._scored(self._crossfit(lambda ids: self.tune(ids, start), seed))
+            base = alone if thresholds.gain > 0 else before
+            with_weights = self._gain(base, score, seed)
+        if with_weights is None or with_weights.gain <= 0:
+            kept = self._thresholds(self.ids, start) if thresholds.gain > 0 else start[1]
+            score = alone if thresholds.gain > 0 else before
+            return EnsembleResult(start[0], kept, thresholds, with_weights, weights, before, score,
+                                  self.out_of_fold)  # fmt: skip
+        return EnsembleResult(weights, points, thresholds, with_weights, weights, before, score,
+                              self.out_of_fold)  # fmt: skip
+
+    def _thresholds(self, ids: Sequence[str], start: Choice) -> OperatingPoints:
+        return self.tuner(start[0]).tune(ids, start[1])
+
+    def _crossfit(self, tune: Callable[[tuple[str, ...]], Choice], seed: int) -> dict[str, Choice]:
+        """Of each image the choice that was tuned on the half that it is not in."""
+        return crossfit(
+            self.ids, self.types, self.groups, tune=tune,
+            score=lambda choice, held_out: dict.fromkeys(held_out, choice), seed=seed,
+        )  # fmt: skip
+
+    def _scored(self, choices: Mapping[str, Choice]) -> CompetitionScore:
+        found: dict[str, Instances] = {
+            image_id: self.tuner(weights).predict(image_id, points)
+            for image_id, (weights, points) in choices.items()
+        }
+        truth = {image_id: self.truth[image_id] for image_id in self.ids}
+        return competition_map(truth, found, self.types)
+
+    def _gain(self, before: CompetitionScore, after: CompetitionScore, seed: int) -> PairedGain:
+        return PairedGain.of(before.scores, after.scores, self.ids, self.groups, seed)
