@@ -58,9 +58,10 @@ def bright_or_dark(
     ]
     graph = helper.make_graph(nodes, "bright_or_dark", [image], [maps], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    prediction = PredictionSettings(tile=64, overlap=0).changed(tta=tta)
     written = ModelCard(
         method="unetr", settings={**SMALL_UNETR, "representation": "components"},
-        type_names=names, prediction=PredictionSettings(tile=64, overlap=0).changed(tta=tta), **card,
+        type_names=names, prediction=prediction, **card,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: written.model_dump_json()})
     path.write_bytes(model.SerializeToString())

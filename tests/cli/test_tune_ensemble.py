@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
+import tifffile
 from typer.testing import CliRunner, Result
 
 import bigkingxxl as bk
@@ -66,9 +66,11 @@ def write_fields(folder: Path) -> Path:
             corners, [np.ones((10, 10), bool)] * 4, SIZE,
             cell_type=np.full(4, kind), type_names=NAMES,
         )  # fmt: skip
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
-            folder / "train" / f"image{number:02}.png"
-        )
+        tifffile.imwrite(
+            folder / "train" / f"image{number:02}.tif",
+            image.clip(0, 255).astype(np.uint8).transpose(2, 0, 1), photometric="minisblack",
+            metadata={"axes": "CYX"},
+        )  # fmt: skip
     write_annotations(folder / "train.csv", cells)
     rows = "".join(f"image{number:02},{number}\n" for number in range(IMAGES))
     (folder / "fields.csv").write_text(f"id,field\n{rows}")
@@ -107,7 +109,7 @@ def test_weights_of_the_three_instance_ensemble_are_tuned_and_used(
     tune: Run, ensemble: Path, data: Path, tmp_path: Path
 ) -> None:
     """The instance of type c claims every image until it counts less."""
-    image, path = data / "train" / "image00.png", tmp_path / "tuned.ensemble"
+    image, path = data / "train" / "image00.tif", tmp_path / "tuned.ensemble"
     assert types_found(ensemble, image) == {"c"}
     before = ensemble.read_bytes()
     result = tune(ensemble, "--tta", "none", "--json", "--out", path)
