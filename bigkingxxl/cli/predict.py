@@ -155,8 +155,8 @@ def predict(
     from bigkingxxl.cli.run_report import advice_on, show
     from bigkingxxl.cluster.job import Job, Loading
     from bigkingxxl.cluster.run import Sharing, predict_job
-    from bigkingxxl.inference.ensemble_file import is_ensemble, members_of
-    from bigkingxxl.inference.load_ensemble import ensemble_card
+    from bigkingxxl.inference.ensemble_file import named_members
+    from bigkingxxl.inference.load_ensemble import card_of
     from bigkingxxl.inference.size.sizing import ScaleHint
     from bigkingxxl.models import read_card
     from bigkingxxl.provenance import fingerprint
@@ -180,21 +180,15 @@ def predict(
     with deadline.listening(), resumable():
         names = found_images(images, recursive=recursive, quiet=quiet)
         chosen = chosen_formats(split_names(formats))
-        found = members_of(model, weight)
+        model, weight, found = named_members(model, weight)
         changes = changes or found.changes
-        if any(map(is_ensemble, model)):
-            model, weight = list(map(str, found.files)), list(found.weights)
         given.check([read_card(path) for path in found.files], "--")
-        card = ensemble_card(
-            found.files, weights=found.weights, cell_type=cell_type, type_vote=type_vote,
-            points=found.points,
-        )  # fmt: skip
+        card = card_of(found, cell_type=cell_type, type_vote=type_vote)
         selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
         selection.check("--")
         loading = Loading.of(
-            model, device=device, weights=None if weight is None else tuple(weight),
-            changes=changes, scale=given.scale, cell_type=cell_type, type_vote=type_vote, tile=tile,
-            points=found.points,
+            model, device=device, weights=weight and tuple(weight), changes=changes, tile=tile,
+            scale=given.scale, cell_type=cell_type, type_vote=type_vote, points=found.points,
         )  # fmt: skip
         # The pixel limit and the frames refuse images, but change nothing in those that are done.
         options = repr((changes, given, cell_type, channel, z, type_vote, weight))

@@ -32,14 +32,14 @@ def tune_ensemble(
     from bigkingxxl.cli.tune import chosen_ids, of_its_types
     from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
     from bigkingxxl.inference.ensemble_file import is_ensemble, read_ensemble, write_ensemble
-    from bigkingxxl.inference.load_ensemble import ensemble_card
+    from bigkingxxl.inference.load_ensemble import card_of
 
     if not is_ensemble(target):
         from bigkingxxl.errors import InputError
 
         raise InputError(f"--out is {target}, expected a name that ends in .ensemble")
     members, annotated = read_ensemble(path), open_data(data, skip_bad)
-    card = ensemble_card(members.files, weights=members.weights, points=members.points)
+    card = card_of(members)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
     views, other = what_to_try(asked, members.tta or card.prediction.tta)
     tta, trial = (members.tta if asked is None else asked), None
@@ -92,9 +92,9 @@ def _tuned(
     """Run the members over the images, then try weights and thresholds."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.evaluation.ensemble_tuning import EnsembleTuner
-    from bigkingxxl.inference.load_ensemble import ensemble_card
+    from bigkingxxl.inference.load_ensemble import card_of
 
-    card = ensemble_card(members.files, weights=members.weights, points=members.points)
+    card = card_of(members)
     tuner = EnsembleTuner(members, card, annotated, ids, _groups(annotated), place, device,
                           force=force)  # fmt: skip
     for image_id in track(ids, label="predicting", quiet=quiet):

@@ -15,7 +15,7 @@ from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble_file import SUFFIX, Members, members_of
-from bigkingxxl.inference.load_ensemble import ensemble_card
+from bigkingxxl.inference.load_ensemble import card_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
 from bigkingxxl.models import ModelCard, model_hash
@@ -161,7 +161,7 @@ def run_model(
     members = contestant.members
     if members is None:
         raise ValueError(f"'{contestant.name}' is no model")
-    card = ensemble_card(members.files, weights=members.weights, points=members.points)
+    card = card_of(members)
     parts = [*map(model_hash, members.files), *map(repr, members.weights)]
     # A type that the points vote by decides which models see an image.
     parts += [] if members.points is None else [members.points.model_dump_json()]

@@ -170,6 +170,20 @@ def members_of(names: Sequence[str | Path], weights: Sequence[float] | None = No
     )  # fmt: skip
 
 
+def named_members(
+    names: list[str], weights: list[float] | None
+) -> tuple[list[str], list[float] | None, Members]:
+    """Names and weights with the members of ensembles in their place, and what they stand for.
+
+    Raises:
+        InputError, ModelError: see `members_of`.
+    """
+    found = members_of(names, weights)
+    if not any(map(is_ensemble, names)):
+        return names, weights, found
+    return list(map(str, found.files)), list(found.weights), found
+
+
 def is_ensemble(name: str | Path) -> bool:
     """Whether a name is that of an ensemble's file."""
     return Path(name).suffix.lower() == SUFFIX

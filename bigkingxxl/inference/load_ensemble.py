@@ -10,6 +10,7 @@ from typing import Any
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.ensemble import Ensemble, Member, joint_types
+from bigkingxxl.inference.ensemble_file import Members
 from bigkingxxl.inference.fusion import checked_weights
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
@@ -98,6 +99,16 @@ def ensemble_card(
     if type_vote is not None:
         chosen = chosen.changed(type_vote=type_vote)
     return card.changed(operating_points=chosen.model_dump())
+
+
+def card_of(
+    members: Members, *, cell_type: str | None = None, type_vote: str | None = None
+) -> ModelCard:
+    """The joint card of what was named as an ensemble; see `ensemble_card`."""
+    return ensemble_card(
+        members.files, weights=members.weights, cell_type=cell_type, type_vote=type_vote,
+        points=members.points,
+    )  # fmt: skip
 
 
 def averaged(members: Sequence[Member]) -> list[Member]:
