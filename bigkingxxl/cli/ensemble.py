@@ -34,7 +34,7 @@ def ensemble(
     annotated images.
     """
     from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
-    from bigkingxxl.test_time_augmentation import asked_augmentations
+    from bigkingxxl.test_time_augmentation import as_text, asked_augmentations
 
     views = None if tta is None else asked_augmentations(tta, "--tta")
     write_ensemble(out, models, weight, tta=views)
@@ -44,4 +44,6 @@ def ensemble(
         print_json({"ensemble": out, "models": [{"model": file, "weight": share}
                                                 for file, share in pairs]})  # fmt: skip
     else:
-        typer.echo(f"{out}: " + ", ".join(f"{file} x {share:g}" for file, share in pairs))
+        augmented = f"; augmented by {as_text(views)}" if views else ""
+        models_text = ", ".join(f"{file} x {share:g}" for file, share in pairs)
+        typer.echo(f"{out}: {models_text}{augmented}")

@@ -28,6 +28,7 @@ MODEL_SUFFIXES = (".onnx", ".safetensors", SUFFIX)
 TOGETHER = "+"  # joins the members of an ensemble
 NAMED = "="  # between a name and what it names
 COSTS = "costs.json"
+COMMON = ("model", "results", "folds", "out-of-fold")  # names that say nothing of the method
 PACKAGE = Path(__file__).parents[2]
 
 
@@ -113,7 +114,7 @@ def _is_model(text: str) -> bool:
 def _short(place: Path) -> str:
     """A file's stem or a folder's name; of files called as all are, the folder's too."""
     name = place.stem if place.is_file() else place.resolve().name
-    return f"{place.resolve().parent.name}/{name}" if name in ("model", "results") else name
+    return f"{place.resolve().parent.name}/{name}" if name in COMMON else name
 
 
 @dataclass(frozen=True)
