@@ -19,6 +19,7 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import NumberedCells
+from bigkingxxl.plugins import plugins
 from bigkingxxl.runs.names import place_of
 from bigkingxxl.settings import nearest
 
@@ -158,6 +159,12 @@ IMAGE_FORMATS = {
     "cellpose": ImageFormat("cellpose", "_seg.npy", _cellpose),
     "submission": ImageFormat("parts/submission", ".csv", _submission_rows),
     "coco": ImageFormat("parts/coco", ".json", _coco_results, of_candidates=True),
+}
+# Formats of other packages, which take no name of ours.
+IMAGE_FORMATS = IMAGE_FORMATS | {
+    name: each
+    for name, each in plugins("bigkingxxl.result_formats", ImageFormat).items()
+    if name not in IMAGE_FORMATS
 }
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 import bigkingxxl as bk
 from bigkingxxl.candidates import Candidates
@@ -127,3 +132,57 @@ def test_a_tool_of_the_page() -> None:
     assert shown
     assert shown[1] == (test / "example_tool.ts").read_text("utf-8")
     assert "./example_tool.ts" in (test / "example_tool.test.ts").read_text("utf-8")
+
+
+def test_a_package_of_your_own(tmp_path: Path) -> None:
+    """The examples as an installed package, used by the commands in processes of their own."""
+    text = PAGE.read_text(encoding="utf-8")
+    declared = re.search(r"<!-- example: package -->\n```toml\n(.*?)^```", text, re.M | re.S)
+    assert declared
+    project = tomllib.loads(declared[1])["project"]
+    site = tmp_path / "site"
+    (site / "my_cells").mkdir(parents=True)
+    for name, file in {
+        "reader": "text_images",
+        "results": "centres",
+        "metric": "median_area",
+    }.items():
+        code = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)^```", text, re.M | re.S)
+        assert code
+        (site / "my_cells" / f"{file}.py").write_text(code[1], encoding="utf-8")
+    meta = site / f"my_cells-{project['version']}.dist-info"
+    meta.mkdir()
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: my-cells\nVersion: 1.0\n")
+    (meta / "entry_points.txt").write_text("".join(
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+        for group, points in project["entry-points"].items()
+    ))  # fmt: skip
+    images, truth = tmp_path / "images", tmp_path / "truth"
+    for folder in (images, truth):
+        folder.mkdir()
+    rows = "\n".join(" ".join("9" if 8 <= r < 20 and 8 <= c < 24 else "1" for c in range(40))
+                     for r in range(40))  # fmt: skip
+    (images / "a.txtimage").write_text(f"TEXTIMAGE 40x40\n{rows}\n")
+    labels = np.zeros((40, 40), np.uint16)
+    labels[8:20, 8:24] = 1
+    tifffile.imwrite(truth / "a.tif", labels)
+    tifffile.imwrite(
+        tmp_path / "half.tif", np.where(np.arange(40) < 16, labels, 0).astype(np.uint16)
+    )
+    found = tmp_path / "found"
+    found.mkdir()
+    (tmp_path / "half.tif").rename(found / "a.tif")
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "bigkingxxl", *words], cwd=ROOT, check=False,
+            capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(site)))},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("predict", str(images), "--out", str(tmp_path / "out"), "--format", "centres", "--quiet")
+    assert (tmp_path / "out" / "centres" / "a.csv").read_text().startswith("id,row,col")
+    answer = run("evaluate", str(found), str(truth), "--metrics", "median-area", "--json")
+    assert json.loads(answer)["metrics"]["median-area"]["value"] == 0.5

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.metrics.base import Metric
+from bigkingxxl.plugins import plugin_classes
 from bigkingxxl.settings import nearest
 
 METRICS: dict[str, str] = {
@@ -31,6 +32,7 @@ METRICS: dict[str, str] = {
     "recall-size": "recall_size:RecallBySize",
     "recall-density": "recall_density:RecallByDensity",
 }
+GROUP = "bigkingxxl.metrics"  # entry points of other packages
 ALL = "all"
 MORE_THRESHOLDS = ("f1@0.75", "f1@0.9", "ap@0.75")  # what 'all' names besides each metric once
 STANDARD = ("f1@0.5", "pq", "aji+", "counts", "errors")  # what is printed unasked
@@ -42,6 +44,8 @@ def find_class(name: str) -> type[Metric]:
     Raises:
         InputError: there is none.
     """
+    if name not in METRICS and (plugin := plugin_classes(GROUP, Metric).get(name)):
+        return plugin
     if name not in METRICS:
         raise InputError(
             f"there is no metric '{name}'{nearest(name, [*METRICS, ALL])} (all of them: "

@@ -9,18 +9,16 @@ A package adds a reader by an entry point in the group `bigkingxxl.image_readers
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 from bigkingxxl.errors import BigKingXXLError, ImageError
 from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
-
-log = logging.getLogger(__name__)
+from bigkingxxl.plugins import plugins
 
 GROUP = "bigkingxxl.image_readers"
 START_BYTES = 512
@@ -43,22 +41,7 @@ def readers() -> tuple[ImageReader, ...]:
 
     modules = (tiff_files, pillow_files, jpeg2000_files, npy_files, zarr_folders, nd2_files,
                lif_files, czi_files, dicom_files)  # fmt: skip
-    return (*_plugins(), *(module.READER for module in modules))
-
-
-def _plugins() -> list[ImageReader]:
-    found = []
-    for point in metadata.entry_points(group=GROUP):
-        try:
-            reader = point.load()
-        except Exception as error:  # another package's fault must not stop ours
-            log.warning("the image reader '%s' cannot be loaded: %s", point.name, error)
-            continue
-        if isinstance(reader, ImageReader):
-            found.append(reader)
-        else:
-            log.warning("the image reader '%s' is no ImageReader, but %r", point.name, reader)
-    return found
+    return (*plugins(GROUP, ImageReader).values(), *(module.READER for module in modules))
 
 
 LARGEST_WHOLE = 10**9  # pixels of a plane that is decoded in one piece
