@@ -90,18 +90,6 @@ def padded(image: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
     return np.pad(image[:, rows, cols], ((0, 0), *window.padding(size)), mode="symmetric")
 
 
-def blend_weights(tile: tuple[int, int], overlap: int) -> NDArray[np.float32]:
-    """float32[h, w]: 1 inside, falling linearly over `overlap` towards the tile's edge, never 0."""
-
-    def ramp(length: int) -> NDArray[np.float32]:
-        distance = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
-        weight: NDArray[np.float32] = np.minimum(1, distance / (overlap + 1)).astype(np.float32)
-        return weight
-
-    weights: NDArray[np.float32] = np.outer(ramp(tile[0]), ramp(tile[1])).astype(np.float32)
-    return weights
-
-
 @dataclass(frozen=True)
 class Symmetry:
     """One of the eight symmetries of the square: a flip of the columns, then quarter turns.
@@ -159,33 +147,84 @@ def resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floa
 
     Shrinking smooths first (a box over the footprint of a new pixel), so that nothing aliases.
     """
-    rows, cols = _taps(array.shape[-2], size[0]), _taps(array.shape[-1], size[1])
-    result = np.empty((*array.shape[:-2], *size), np.float32)
-    # One layer after the other: what lies between the two passes stays in the processor's cache.
-    for index in np.ndindex(array.shape[:-2]):
-        between = _weighted(np.asarray(array[index], np.float32), rows, 0)
-        result[index] = _weighted(between, cols, 1)
-    return result
+    old = (array.shape[-2], array.shape[-1])
+    return Resizing(old, size).part(array, whole(old), whole(size))
+
+
+@dataclass(frozen=True)
+class Resizing:
+    """How images are resized, of which a part alone may be there; see `resize`.
+
+    A part comes out as it would of the whole, to the last bit.
+
+    Attributes:
+        old, new: (H, W) of the whole, before and after.
+    """
+
+    old: tuple[int, int]
+    new: tuple[int, int]
+
+    def covering(self, window: Window) -> Window:
+        """The pixels afterwards that lie over a window before, also by a part of them."""
+        (height, width), (tall, wide) = self.old, self.new
+        return Window(
+            window.row0 * tall // height, window.col0 * wide // width,
+            -(-window.row1 * tall // height), -(-window.col1 * wide // width),
+        )  # fmt: skip
+
+    def needed(self, window: Window) -> Window:
+        """The pixels before that a window afterwards is made of."""
+        edges = []
+        for axis in (0, 1):
+            start, stop = window[axis], window[axis + 2]
+            taps = _taps(self.old[axis], self.new[axis], start, stop)
+            low = min((int(pixel.min()) for pixel, _ in taps), default=start)
+            edges.append((low, max((int(pixel.max()) + 1 for pixel, _ in taps), default=stop)))
+        return Window(edges[0][0], edges[1][0], edges[0][1], edges[1][1])
+
+    def part(
+        self, array: NDArray[np.float32], place: Window, window: Window
+    ) -> NDArray[np.float32]:
+        """float32[..., h, w]: a window afterwards.
+
+        Args:
+            array: float32[..., h, w], what there is before, at `place`; all that is `needed`.
+        """
+        axes = []
+        for axis in (0, 1):
+            start, stop = window[axis], window[axis + 2]
+            taps = _taps(self.old[axis], self.new[axis], start, stop)
+            axes.append([(pixel - place[axis], weight) for pixel, weight in taps])
+            if not taps:
+                inside = slice(start - place[axis], stop - place[axis])
+                array = array[..., inside] if axis else array[..., inside, :]
+        result = np.empty((*array.shape[:-2], *window.size), np.float32)
+        # One layer after the other: what lies between the passes stays in the processor's cache.
+        for index in np.ndindex(array.shape[:-2]):
+            between = _weighted(np.asarray(array[index], np.float32), axes[0], 0)
+            result[index] = _weighted(between, axes[1], 1)
+        return result
 
 
 Taps = list[tuple[NDArray[np.intp], NDArray[np.float32]]]
 
 
-def _taps(old: int, new: int) -> Taps:
-    """Which pixels of a side of `old` make each of `new` ones, and their weights, which add to 1.
+def _taps(old: int, new: int, start: int, stop: int) -> Taps:
+    """Which pixels of a side of `old` make pixels start .. stop - 1 of `new` ones, with weights.
 
-    A list of pairs intp[new] and float32[new]; empty where nothing changes.
+    A list of pairs intp[n] and float32[n], the weights of a pixel add to 1; empty where nothing
+    changes.
     """
     if old == new:
         return []
-    here = np.arange(new)
+    here = np.arange(start, stop)
     taps = []
     if old > new:
         # In units of 1 / new of an old pixel all edges are whole numbers.
-        first, start = here * old // new, here * old
+        first, begin = here * old // new, here * old
         for step in range(-(-old // new) + 1):
             low, high = (first + step) * new, (first + step + 1) * new
-            shared = np.minimum(high, start + old) - np.maximum(low, start)
+            shared = np.minimum(high, begin + old) - np.maximum(low, begin)
             taps.append((first + step, np.maximum(shared, 0) / old))
     else:
         centre = np.clip((here + 0.5) * (old / new) - 0.5, 0, old - 1)

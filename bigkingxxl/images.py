@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,20 @@ class ImageStatistics:
         return bool((self.percentiles[:, -1] <= self.percentiles[:, 0]).all())
 
 
+class Part(NamedTuple):
+    """Where a block lies in a large image, all blocks of which are seen on one lattice of tiles.
+
+    Attributes:
+        window: of the image; size: (H, W) of the image.
+        core: (rows, columns) that a block owns; margin: pixels around it that it mostly sees.
+    """
+
+    window: Window
+    size: tuple[int, int]
+    core: tuple[int, int]
+    margin: int
+
+
 class ImageSource(ABC):
     """An image of any size that is read by window.
 
@@ -74,6 +88,7 @@ class ImageSource(ABC):
         channels: C.
         pixel_size_um: micrometres a pixel (row, column), or None where unknown.
         cell_diameter: of its cells, in its pixels, where somebody says; else None.
+        part: which block of a large image it is; None where it is seen by itself.
     """
 
     name: str
@@ -81,6 +96,7 @@ class ImageSource(ABC):
     channels: int
     pixel_size_um: tuple[float, float] | None
     cell_diameter: float | None = None
+    part: Part | None = None
 
     @abstractmethod
     def read_raw(self, window: Window) -> Float32:
@@ -215,16 +231,22 @@ class PartOfImage(ImageSource):
 
     Args:
         source: the image; window: inside it.
+        blocks: core and margin of the image's blocks, of which the part is one or several that are
+            seen as in the whole of the image; by default it is seen by itself.
     """
 
-    def __init__(self, source: ImageSource, window: Window) -> None:
+    def __init__(
+        self, source: ImageSource, window: Window,
+        blocks: tuple[tuple[int, int], int] | None = None,
+    ) -> None:  # fmt: skip
         self.source, self.window = source, window
+        self.part = None if blocks is None else Part(window, source.shape, *blocks)
         self.name, self.channels, self.shape = source.name, source.channels, window.size
         self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
         self.statistics = source.statistics
 
     def read_raw(self, window: Window) -> Float32:
-        """See `ImageSource.read_raw`."""
+        """See `ImageSource.read_raw`; a block is also read around it, inside the image."""
         row, col = self.window.row0, self.window.col0
         return self.source.read_raw(
             Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)

@@ -18,13 +18,12 @@ from bigkingxxl.geometry import (
     FLIPS,
     SYMMETRIES,
     Affine,
+    Resizing,
     Symmetry,
     Window,
-    blend_weights,
     resize,
     scaled_size,
     tile_starts,
-    tiles,
     whole,
 )
 
@@ -89,29 +88,31 @@ def test_an_overlap_that_fits_no_tile_is_refused(tile: int, overlap: int) -> Non
         tile_starts(10, tile, overlap)
 
 
-def test_blended_tiles_of_one_picture_are_that_picture() -> None:
-    image = picture((50, 70))
-    total, weight = np.zeros_like(image), np.zeros_like(image)
-    weights = blend_weights((24, 32), 8)
-    for window in tiles(image.shape[:2], (24, 32), 8):
-        total[window.slices] += image[window.slices] * weights
-        weight[window.slices] += weights
-    assert weight.min() > 0
-    np.testing.assert_allclose(total / weight, image, rtol=1e-5)
+SIDES = st.integers(1, 60)
 
 
-@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 10))
-def test_blend_weights_are_positive_symmetric_and_one_in_the_middle(
-    height: int, width: int, overlap: int
+@given(SIDES, SIDES, SIDES, SIDES, st.data())
+def test_a_part_is_resized_as_the_whole_is(
+    height: int, width: int, tall: int, wide: int, data: st.DataObject
 ) -> None:
-    weights = blend_weights((height, width), overlap)
-    assert weights.shape == (height, width)
-    assert weights.dtype == np.float32
-    assert weights.min() > 0
-    assert weights.max() <= 1
-    assert np.array_equal(weights, weights[::-1, ::-1])
-    if height > 2 * overlap and width > 2 * overlap:
-        assert weights[height // 2, width // 2] == 1
+    image = np.random.default_rng(height + 60 * width).random((2, height, width), np.float32)
+    resizing = Resizing((height, width), (tall, wide))
+    row0, col0 = data.draw(st.integers(0, tall - 1)), data.draw(st.integers(0, wide - 1))
+    row1, col1 = data.draw(st.integers(row0 + 1, tall)), data.draw(st.integers(col0 + 1, wide))
+    window = Window(row0, col0, row1, col1)
+    needed = resizing.needed(window)
+    assert needed == needed.clipped((height, width))
+    part = resizing.part(np.ascontiguousarray(image[(..., *needed.slices)]), needed, window)
+    assert np.array_equal(part, resize(image, (tall, wide))[(..., *window.slices)])
+
+
+@given(SIDES, SIDES, st.data())
+def test_what_lies_over_a_window_covers_it(old: int, new: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, old - 1))
+    stop = data.draw(st.integers(start + 1, old))
+    found = Resizing((old, 1), (new, 1)).covering(Window(start, 0, stop, 1))
+    assert 0 <= found.row0 * old <= start * new < found.row1 * old
+    assert stop * new <= found.row1 * old < (stop * new) + old * 1 or found.row1 == new
 
 
 # ---- symmetries --------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
 Each size is a mosaic of one simulated field, predicted by the command line in a process of its own,
 whose wall time, CPU time and peak memory are kept. With `--seams`, a mosaic of SIDE x SIDE pixels
 is seen as a whole too, and the cells that touch the lines between blocks are held against the
-others: how many have a cell of IoU above 0.9 in the unsplit result.
+others: how many have a cell of IoU above 0.9 in the unsplit result. `tiles_elsewhere` holds them
+against an unsplit result for which the network saw other tiles: no seam, but so much depends on it.
 """
 
 from __future__ import annotations
@@ -77,27 +78,35 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.folder import predict_folder, run_settings
     from bigkingxxl.runs.large import grid
+    from bigkingxxl.runs.large.plan import Plan
     from bigkingxxl.runs.reader import open_run
     from bigkingxxl.runs.selection import Selection
 
-    image = folder / "seams.tif"
+    image, run = folder / "seams.tif", folder / "seams"
     write_mosaic(image, side, pixels)
     predictor, card = load_ensemble([resolve_model(model)], "cpu", scale=scale)
     selection = Selection(card.operating_points)
     grid.ABOVE = 0
     predict_folder(
-        predictor, [image], lambda path: [open_image(path)], folder / "seams",
+        predictor, [image], lambda path: [open_image(path)], run,
         run_settings("seams", selection, ["summary"]), selection,
     )  # fmt: skip
-    split = open_run(folder / "seams")["seams"].cells
+    split = open_run(run)["seams"].cells
+    plan = Plan.load(run / "blocks" / "seams.blocks" / "plan.json")
     if isinstance(predictor, NetworkPredictor):
         predictor.block_pixels = 2**40
     source = open_image(image)
-    part = PartOfImage(source, whole(source.shape))
-    unsplit = selection.instances(
-        predict_in(predictor, part, image_context_of(predictor, source)), None
-    )
-    return {"side": side, "core": grid.CORE, **compared(split, unsplit, grid.CORE)}
+    context = image_context_of(predictor, source)
+    found: dict[str, Any] = {"side": side, "core": grid.CORE}
+    for name, blocks in (
+        ("", ((grid.CORE, grid.CORE), 0 if plan is None else plan.margin)),
+        ("tiles_elsewhere", None),
+    ):
+        part = PartOfImage(source, whole(source.shape), blocks)
+        unsplit = selection.instances(predict_in(predictor, part, context), None)
+        shares = compared(split, unsplit, grid.CORE)
+        found |= {name: shares} if name else shares
+    return found
 
 
 def compared(split: Instances, unsplit: Instances, core: int) -> dict[str, Any]:

@@ -13,12 +13,12 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.files import whole_file
-from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor, Float32
 from bigkingxxl.inference.mean_maps import settings_of
 from bigkingxxl.inference.network import MeasuredSize
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.view import View
 from bigkingxxl.provenance import fingerprint
 
 
@@ -42,19 +42,14 @@ class StoredMaps(DensePredictor):
         found.type_names = model.type_names
         return found
 
-    def maps(
-        self,
-        source: ImageSource,
-        window: Window | None = None,
-        ratio: float | None = None,
-        zoom: float = 1.0,
+    def maps_on(
+        self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
-        """See `DensePredictor.maps`; rounded to half precision."""
-        ratio = self.scale_ratio(source) if ratio is None else ratio
-        key = fingerprint([source.name, repr(window), repr(ratio), repr(zoom)])
-        path = self.folder / f"{key}.npy"
+        """See `DensePredictor.maps_on`; rounded to half precision."""
+        place = (view.size, view.window, view.origin, grid, ratio, zoom)
+        path = self.folder / f"{fingerprint([view.source.name, repr(place)])}.npy"
         if not path.is_file():
-            found = self.model.maps(source, window, ratio, zoom)
+            found = self.model.maps_on(view, grid, ratio, zoom)
             with whole_file(path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, found.astype(np.float16))
         return np.asarray(np.load(path, allow_pickle=False), np.float32)

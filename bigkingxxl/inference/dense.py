@@ -6,9 +6,9 @@ held is decoded block by block and the blocks' candidates are stitched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,30 +16,40 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import SIZE_UNIT, Channel, Representation
 from bigkingxxl.geometry import (
+    Resizing,
     Symmetry,
     Window,
-    blend_weights,
     even_tile,
-    multiple,
     padded,
-    resize,
     scaled_size,
     tile_starts,
-    tiles,
     whole,
 )
-from bigkingxxl.images import ImageSource
+from bigkingxxl.images import ImageSource, PartOfImage
+from bigkingxxl.inference.lattice import Lattice, TileSize
 from bigkingxxl.inference.network import MeasuredSize, NetworkPredictor
 from bigkingxxl.inference.pieces import MapsFunction, in_pieces
 from bigkingxxl.inference.size.size_map import sizes_of_cells
 from bigkingxxl.inference.stitching import stitch
+from bigkingxxl.inference.view import View
 from bigkingxxl.operating_points import ZOOM, OperatingPoints, without_zoom
-from bigkingxxl.test_time_augmentation import symmetries, view_count, zooms
+from bigkingxxl.test_time_augmentation import symmetries, zooms
 
 Float32 = NDArray[np.float32]
 BLOCK_OVERLAP = 256
-SMALLEST_TILE = 256  # a network sees less well in less context than it was trained with
 VOTING_WINDOWS = 4  # each way
+
+
+class Blocks(NamedTuple):
+    """What of an image is looked at at once.
+
+    Attributes:
+        windows: one or several; core: (rows, columns) that each owns; margin: pixels around it.
+    """
+
+    windows: list[Window]
+    core: tuple[int, int]
+    margin: int
 
 
 @dataclass(eq=False)
@@ -81,16 +91,22 @@ class DensePredictor(NetworkPredictor):
         Args:
             cell_type: whose parameters are used; by default the known type, or the voted one.
         """
+        return self._look(View.of(source, window), ratio, cell_type)
+
+    def _look(
+        self, view: View, ratio: float, cell_type: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Candidates:  # fmt: skip
         looked: list[Float32] = []
 
         def vote() -> Float32 | None:
-            looked.append(self.maps(source, window, ratio))
+            looked.append(self.maps_of(view, ratio))
             return self.representation.type_weights(looked[0])
 
-        parameters = self._parameters(vote, cell_type)
-        zoom = self.zoom(source, parameters)
-        maps = looked[0] if looked and zoom == 1 else self.maps(source, window, ratio, zoom)
-        return self.decode(maps, window.size, ratio, parameters)
+        parameters = self._parameters(vote, cell_type) if parameters is None else parameters
+        zoom = self.zoom(view.source, parameters)
+        maps = looked[0] if looked and zoom == 1 else self.maps_of(view, ratio, zoom)
+        return self._decoded(maps, view, ratio, zoom, parameters)
 
     @property
     def measures_size(self) -> bool:
@@ -117,19 +133,20 @@ class DensePredictor(NetworkPredictor):
         ratio: float,
         cell_type: str | None = None,
         *,
-        is_part: bool = False,
+        is_part: bool = False,  # noqa: ARG002
     ) -> Candidates:
         """See `NetworkPredictor.predict_image`."""
-        blocks = self._blocks(source, ratio, is_part=is_part)
-        if len(blocks) == 1:
-            return self.predict_window(source, blocks[0], ratio, cell_type)
+        blocks = self._blocks(source, ratio)
+        if len(blocks.windows) == 1:
+            return self.predict_window(source, blocks.windows[0], ratio, cell_type)
         parameters = self._parameters(lambda: self._spread_type_weights(source, ratio), cell_type)
-        zoom = self.zoom(source, parameters)
+        if source.part is None:
+            source = PartOfImage(source, whole(source.shape), (blocks.core, blocks.margin))
         parts = [
-            self.decode(self.maps(source, block, ratio, zoom), block.size, ratio, parameters)
-            for block in blocks
+            self._look(View.of(source, window), ratio, parameters=parameters)
+            for window in blocks.windows
         ]
-        return replace(stitch(parts, blocks, source.shape), scale_ratio=ratio)
+        return replace(stitch(parts, blocks.windows, source.shape), scale_ratio=ratio)
 
     def zoom(self, source: ImageSource, parameters: Mapping[str, Any]) -> float:
         """How many times larger these parameters show the image; 1 where a user gives the size."""
@@ -153,11 +170,23 @@ class DensePredictor(NetworkPredictor):
         """
         if parameters is None:
             parameters = self._parameters(lambda: self.representation.type_weights(maps))
+        zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1])))
+        found = self._decoded_at(maps, zoom / ratio, parameters).resize(size)
+        return self.scored(replace(found, scale_ratio=ratio))
+
+    def _decoded(
+        self, maps: Float32, view: View, ratio: float, zoom: float, parameters: Mapping[str, Any]
+    ) -> Candidates:
+        """The candidates in the maps of a view, in its window's frame."""
+        grid = self._grid(view, ratio, zoom)
+        found = view.found(self._decoded_at(maps, view.zoom(grid) / ratio, parameters), grid)
+        return self.scored(replace(found, scale_ratio=ratio))
+
+    def _decoded_at(self, maps: Float32, zoom: float, parameters: Mapping[str, Any]) -> Candidates:
+        """The candidates in maps of which `zoom` pixels make one of training; in their frame."""
         # Parameters count pixels of training; these maps have more or fewer of them.
-        zoom = float(np.sqrt(maps.shape[1] * maps.shape[2] / (size[0] * size[1]))) / ratio
         own = self.representation.parameters_at(without_zoom(parameters), zoom)
-        found = self.representation.decode(maps, own)
-        return self.scored(replace(found.resize(size), scale_ratio=ratio))
+        return self.representation.decode(maps, own)
 
     def maps(
         self,
@@ -176,47 +205,53 @@ class DensePredictor(NetworkPredictor):
             ratio: pixels of training that an image pixel is long; by default what is known.
             zoom: the network sees it so many times larger; what comes back is not.
         """
-        window = whole(source.shape) if window is None else window
         ratio = self.scale_ratio(source) if ratio is None else ratio
-        scale = self.settings.scale * ratio * zoom
-        total = self._augmented_maps(source, window, scale)
+        return self.maps_of(View.of(source, window), ratio, zoom)
+
+    def maps_of(self, view: View, ratio: float, zoom: float = 1.0) -> Float32:
+        """float32[K, h, w] maps of a view; see `maps`."""
+        return self.maps_on(view, self._grid(view, ratio, zoom), ratio, zoom)
+
+    def _grid(self, view: View, ratio: float, zoom: float) -> tuple[int, int]:
+        """(H, W) of a view's frame as its maps are decoded."""
+        seen = self.settings.scale * ratio * zoom
         decoded = max(ratio, 1.0) * self.settings.decode_scale
-        return resize(total, scaled_size(window.size, decoded)) if scale > decoded else total
+        return scaled_size(view.size, min(seen, decoded))
 
-    def _augmented_maps(self, source: ImageSource, window: Window, scale: float) -> Float32:
-        """float32[K, h, w]: the mean of the maps of all views, in the frame of the first."""
+    def maps_on(
+        self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
+    ) -> Float32:
+        """float32[K, h, w] maps of a view on a grid of (H, W) over its frame, of all its looks."""
         names = self.settings.tta
+        wanted = Resizing(view.size, grid).covering(view.window)
         total: Float32 | None = None
-        for zoom in zooms(names):
-            seen = self._scaled(source, window, scale * zoom)
-            for symmetry in symmetries(names):
-                maps = self._flipped_maps(seen, symmetry)
-                if total is not None and zoom != 1:
-                    maps = resize(maps, (total.shape[1], total.shape[2]))
-                total = maps if total is None else np.add(total, maps, out=total)
-        count, mean = view_count(names), np.asarray(total, np.float32)
+        for closer in zooms(names):
+            scaled = view.scaled(self.settings.scale * ratio * zoom * closer)
+            shown = Resizing(scaled.new, grid)
+            needed = shown.needed(wanted)
+            maps = shown.part(self._blended(view, scaled, needed, names), needed, wanted)
+            total = maps if total is None else np.add(total, maps, out=total)
+        mean, count = np.asarray(total, np.float32), len(zooms(names))
         return mean if count == 1 else np.divide(mean, count, out=mean)
-
-    def _scaled(self, source: ImageSource, window: Window, scale: float) -> Float32:
-        """float32[C, h, w]: a window as the network sees it at network pixels per image pixel."""
-        pixels = self.normalisation.apply(source.read(window), source.statistics)
-        return resize(pixels, scaled_size(window.size, scale))
 
     def _maps_at(self, source: ImageSource, window: Window, scale: float) -> Float32:
         """float32[K, h, w]: the maps of a window in the network's own frame."""
-        return self._tiled_maps(self._scaled(source, window, scale))
+        view = View.of(source, window)
+        scaled = view.scaled(scale)
+        return self._blended(view, scaled, scaled.covering(view.window), ())
 
-    def _blocks(self, source: ImageSource, ratio: float, *, is_part: bool = False) -> list[Window]:
+    def _blocks(self, source: ImageSource, ratio: float) -> Blocks:
+        """What is looked at at once of an image: cores and the margins around them."""
         if self.is_one_block(source, ratio):
-            return [whole(source.shape)]
+            return Blocks([whole(source.shape)], source.shape, 0)
         side = self.block_side(ratio)
-        overlap = min(BLOCK_OVERLAP, side // 4)
-        sides = (side, side)
-        if is_part:  # which is little larger than a block: four whole ones would cover it thrice
-            height, width = (even_tile(length, side, overlap) for length in source.shape)
-            sides = (height, width)
-        found = tiles(source.shape, sides, overlap)
-        return [window.clipped(source.shape) for window in found]
+        margin = min(BLOCK_OVERLAP, side // 4) // 2
+        rows, cols = (even_tile(length, side - 2 * margin, 0) for length in source.shape)
+        windows = [
+            Window(row - margin, col - margin, row + rows + margin, col + cols + margin)
+            for row in range(0, source.shape[0], rows) for col in range(0, source.shape[1], cols)
+        ]  # fmt: skip
+        return Blocks([each.clipped(source.shape) for each in windows], (rows, cols), margin)
 
     def voted_type(self, source: ImageSource, ratio: float) -> str | None:
         """See `NetworkPredictor.voted_type`."""
@@ -250,33 +285,53 @@ class DensePredictor(NetworkPredictor):
         known = [weights for weights in found if weights is not None]
         return np.sum(known, axis=0, dtype=np.float32) if known else None
 
-    def _flipped_maps(self, image: Float32, symmetry: Symmetry) -> Float32:
-        if symmetry == Symmetry():
-            return self._tiled_maps(image)
-        maps = self._tiled_maps(np.ascontiguousarray(symmetry.apply(image)))
-        back = symmetry.inverse
-        return turn_vectors(np.array(back.apply(maps)), back, self.representation.channels)
+    def _blended(
+        self, view: View, scaled: Resizing, place: Window, names: Iterable[str]
+    ) -> Float32:
+        """float32[K, h, w]: maps of a window of network pixels, blended of all tiles there.
 
-    def _tiled_maps(self, image: Float32) -> Float32:
-        """float32[K, H, W]: maps of overlapping tiles, blended with weights that fade outwards."""
-        size = (image.shape[1], image.shape[2])
-        side = (self._tile_side(size[0]), self._tile_side(size[1]))
-        windows = tiles(size, side, self.overlap)
-        if len(windows) == 1:
-            only: Float32 = self._seen_maps(padded(image, windows[0])[None])[0]
-            return only[:, : size[0], : size[1]]
-        weights = blend_weights(side, self.overlap)
-        total = np.zeros((len(self.representation.channels), *size), np.float32)
-        weight_sum = np.zeros(size, np.float32)
-        for start in range(0, len(windows), self.settings.batch_size):
-            batch = windows[start : start + self.settings.batch_size]
-            maps = self._seen_maps(np.stack([padded(image, window) for window in batch]))
-            for window, tile in zip(batch, maps, strict=True):
-                inner = window.clipped(size)
-                inside = Window(0, 0, *inner.size).slices
-                total[(slice(None), *inner.slices)] += (tile * weights)[(slice(None), *inside)]
-                weight_sum[inner.slices] += weights[inside]
-        return np.divide(total, weight_sum, out=total)
+        Args:
+            names: augmentations under which each tile is looked at.
+        """
+        reach = 0 if view.part is None else round(
+            view.part.margin * scaled.new[0] / scaled.old[0]
+        )  # fmt: skip
+        lattice = Lattice.of(scaled.new, self._tile_size, view.part, reach)
+        pixels, read = self._pixels_of(view, scaled, lattice.around(place))
+        maps = np.zeros((len(self.representation.channels), *place.size), np.float32)
+        for alike in lattice.touching(place):
+            for start in range(0, len(alike), self.settings.batch_size):
+                batch = alike[start : start + self.settings.batch_size]
+                windows = [_from(tile.window, read) for tile in batch]
+                seen = self._augmented(np.stack([padded(pixels, each) for each in windows]), names)
+                for tile, own in zip(batch, seen, strict=True):
+                    tile.add(own, maps, place)
+        return maps
+
+    def _pixels_of(self, view: View, scaled: Resizing, window: Window) -> tuple[Float32, Window]:
+        """float32[C, h, w]: a window as the network sees it, inside the image; and that window."""
+        window = window.clipped(scaled.new)
+        needed = scaled.needed(window)
+        return scaled.part(view.pixels(needed, self.normalisation), needed, window), window
+
+    @property
+    def _tile_size(self) -> TileSize:
+        return TileSize(self.tile, self.overlap, self.stride)
+
+    def _augmented(self, tiles: Float32, names: Iterable[str]) -> Float32:
+        """float32[B, K, h, w]: the mean of what is seen of tiles in all flips and turns."""
+        total = self._seen_maps(tiles)
+        more = symmetries(names)[1:]
+        if not more:
+            return total
+        total = np.array(total)
+        for symmetry in more:
+            back = symmetry.inverse
+            seen = self._seen_maps(np.ascontiguousarray(symmetry.apply(tiles)))
+            for number, turned in enumerate(np.array(back.apply(seen))):
+                total[number] += turn_vectors(turned, back, self.representation.channels)
+        total /= 1 + len(more)
+        return total
 
     def _seen_maps(self, tiles: Float32) -> Float32:
         """float32[B, K, h, w]: what the network makes of normalised tiles."""
@@ -284,10 +339,11 @@ class DensePredictor(NetworkPredictor):
             return self.maps_function(tiles)
         return in_pieces(self.maps_function, tiles, self.piece, self.context, self.stride)
 
-    def _tile_side(self, length: int) -> int:
-        """The smallest side with which as few tiles cover a length as with the largest."""
-        needed = max(even_tile(length, self.tile, self.overlap), SMALLEST_TILE)
-        return min(self.tile, multiple(needed, self.stride))
+
+def _from(window: Window, corner: Window) -> Window:
+    """A window counted from the first pixel of another."""
+    return Window(window.row0 - corner.row0, window.col0 - corner.col0,
+                  window.row1 - corner.row0, window.col1 - corner.col0)  # fmt: skip
 
 
 def turn_vectors(maps: Float32, symmetry: Symmetry, channels: tuple[Channel, ...]) -> Float32:

@@ -31,6 +31,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.fusion import fuse
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.stitching import stitch
+from bigkingxxl.inference.view import View
 from bigkingxxl.test_time_augmentation import symmetries, zooms
 
 Float32 = NDArray[np.float32]
@@ -68,7 +69,8 @@ class DetectorPredictor(NetworkPredictor):
     """A function that detects cells in tiles as a `Predictor`.
 
     The image is cut into overlapping windows of its own pixels, as few and as even as the
-    settings' tile and overlap (network pixels) allow. Each is enlarged to a tile and looked at.
+    settings' tile and overlap (network pixels) allow. Each is enlarged to a tile and looked at. Of
+    a large image that is seen in blocks, each takes those of the whole image's windows it touches.
 
     Args:
         detect: float32[B, C, h, w] normalised tiles to the candidates of each, in its frame.
@@ -125,31 +127,31 @@ class DetectorPredictor(NetworkPredictor):
         """See `NetworkPredictor.predict_window`."""
         looks, fullest = [], 0
         for zoom in zooms(self.settings.tta):
-            found, most = self._predict_at(source, window, ratio * zoom)
+            found, most = self._predict_at(View.of(source, window), ratio * zoom)
             looks.append(replace(found, scale_ratio=ratio))
             fullest = max(fullest, most)
         result = self.scored(fuse(looks))
         self._fullest[result] = fullest
         return result
 
-    def _predict_at(
-        self, source: ImageSource, window: Window, ratio: float
-    ) -> tuple[Candidates, int]:
+    def _predict_at(self, view: View, ratio: float) -> tuple[Candidates, int]:
         """What is seen at one size under all flips and turns, and the most in any tile."""
-        layout = self.layout(window.size, ratio)
+        layout = self.layout(view.size, ratio)
+        layout = Layout([each for each in layout.windows if _meet(each, view.window)], layout.tile)
         looks: list[list[Candidates]] = [[] for _ in layout.windows]
         fullest, views = 0, symmetries(self.settings.tta)
         # Of a batch all tiles are of one shape: those that lie on their side come by themselves.
         for turns in (0, 1):
             alike = [each for each in views if each.quarter_turns % 2 == turns]
-            jobs = self._jobs(source, window, layout, alike)
+            jobs = self._jobs(view, layout, alike)
             while batch := list(islice(jobs, self.settings.batch_size)):
                 found = self.detect(np.stack([job.pixels for job in batch]))
                 for job, each in zip(batch, found, strict=True):
                     fullest = max(fullest, len(each))
                     upright = each.transform(job.symmetry.inverse)
                     looks[job.number].append(upright.resize(layout.windows[job.number].size))
-        return stitch([fuse(each) for each in looks], layout.windows, window.size), fullest
+        stitched = stitch([fuse(each) for each in looks], layout.windows, view.size)
+        return view.cut(stitched), fullest
 
     def layout(self, size: tuple[int, int], ratio: float) -> Layout:
         """How a region of `size` image pixels is cut at a scale ratio."""
@@ -163,19 +165,21 @@ class DetectorPredictor(NetworkPredictor):
         side = (max(round(rows / scale), needed[0]), max(round(cols / scale), needed[1]))
         return Layout(tiles(size, side, overlap), (rows, cols))
 
-    def _jobs(
-        self, source: ImageSource, region: Window, layout: Layout, views: Sequence[Symmetry]
-    ) -> Iterator[Job]:
+    def _jobs(self, view: View, layout: Layout, views: Sequence[Symmetry]) -> Iterator[Job]:
         if not views:
             return
         for number, window in enumerate(layout.windows):
-            inner = window.clipped(region.size)
-            row0, col0 = region.row0 + inner.row0, region.col0 + inner.col0
-            place = Window(row0, col0, row0 + inner.size[0], col0 + inner.size[1])
-            pixels = self.normalisation.apply(source.read(place), source.statistics)
+            pixels = view.pixels(window.clipped(view.size), self.normalisation)
             pixels = _enlarged(pixels, window.size, layout.tile)
             for symmetry in views:
                 yield Job(number, symmetry, symmetry.apply(pixels))
+
+
+def _meet(one: Window, two: Window) -> bool:
+    """Whether two windows share pixels."""
+    return (
+        one.row0 < two.row1 and two.row0 < one.row1 and one.col0 < two.col1 and two.col0 < one.col1
+    )
 
 
 def _enlarged(pixels: Float32, window: tuple[int, int], tile: tuple[int, int]) -> Float32:

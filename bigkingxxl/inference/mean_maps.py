@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.geometry import Window, resize
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.network import MeasuredSize
 from bigkingxxl.inference.predictor import Predictor
+from bigkingxxl.inference.view import View
 
 Float32 = NDArray[np.float32]
 
@@ -48,20 +48,14 @@ class MeanMaps(DensePredictor):
         """See `NetworkPredictor.measured_size`: as the first does."""
         return self.models[0].measured_size(source)
 
-    def maps(
-        self,
-        source: ImageSource,
-        window: Window | None = None,
-        ratio: float | None = None,
-        zoom: float = 1.0,
+    def maps_on(
+        self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
-        """See `DensePredictor.maps`; in the frame of the first model's."""
-        ratio = self.scale_ratio(source) if ratio is None else ratio
+        """See `DensePredictor.maps_on`; the grid is the first model's."""
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
-        total: Float32 = share[0] * self.models[0].maps(source, window, ratio, zoom)
+        total: Float32 = share[0] * self.models[0].maps_on(view, grid, ratio, zoom)
         for other, weight in zip(self.models[1:], share[1:], strict=True):
-            seen = other.maps(source, window, ratio, zoom)
-            total += weight * resize(seen, (total.shape[1], total.shape[2]))
+            total += weight * other.maps_on(view, grid, ratio, zoom)
         return total
 
 

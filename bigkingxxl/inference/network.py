@@ -95,7 +95,7 @@ class NetworkPredictor(ABC):
 
         Args:
             cell_type: whose decoding parameters are taken; by default as is known, or seen.
-            is_part: the image is a part of a larger one, which is seen in pieces as small as do.
+            is_part: the image is a part of a larger one, of which others are seen as well.
         """
 
     def voted_type(self, source: ImageSource, ratio: float) -> str | None:  # noqa: ARG002

@@ -29,6 +29,7 @@ class Negative(ImageSource):
         self.source = source
         self.name, self.shape, self.channels = source.name, source.shape, source.channels
         self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
+        self.part = source.part
 
     def read_raw(self, window: Window) -> Float32:
         """See `ImageSource.read_raw`."""

@@ -38,7 +38,8 @@ def predict_block(
         The candidates, and the windows of the image that could not be read.
     """
     source.taken_missing()
-    part = PartOfImage(source, plan.grid.around(block, margin))
+    core = plan.grid.core
+    part = PartOfImage(source, plan.grid.around(block, margin), ((core, core), plan.margin))
     return predict_in(predictor, part, plan.context), source.taken_missing()
 
 

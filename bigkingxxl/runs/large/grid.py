@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bigkingxxl.geometry import Window
 
 ABOVE = 2**24  # pixels: larger images are worked on block by block
-CORE = 1536  # side of what a block owns, in pixels of the image
+CORE = 2048  # side of what a block owns, in pixels of the image
 # Of the labels as they are written; a core holds whole ones.
 CHUNKS, TILES = 2, 4  # each way
 

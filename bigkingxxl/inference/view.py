@@ -1,0 +1,76 @@
+"""What a model looks at: an image, a window of one by itself, or a block as in the whole image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.geometry import Resizing, Window, scaled_size, whole
+from bigkingxxl.images import Float32, ImageSource, Normalisation, Part
+
+
+@dataclass(frozen=True)
+class View:
+    """A window of a frame: of the large image that a block is part of, else of itself.
+
+    Whatever is seen of a block is seen on grids of the whole image, so that neighbouring blocks see
+    the same.
+
+    Attributes:
+        source: the image, or block; size: (H, W) of the frame; window: in the frame.
+        origin: (row, column) of the source in the frame.
+        part: which block of a large image the source is.
+    """
+
+    source: ImageSource
+    size: tuple[int, int]
+    window: Window
+    origin: tuple[int, int]
+    part: Part | None = None
+
+    @classmethod
+    def of(cls, source: ImageSource, window: Window | None = None) -> View:
+        """A window of an image or block, by default all of it."""
+        window = whole(source.shape) if window is None else window
+        part = source.part
+        if part is None:
+            origin = (-window.row0, -window.col0)
+            return cls(source, window.size, whole(window.size), origin)
+        origin = (part.window.row0, part.window.col0)
+        return cls(source, part.size, _moved(window, *origin), origin, part)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the window is all of the frame."""
+        return self.window == whole(self.size)
+
+    def scaled(self, scale: float) -> Resizing:
+        """The frame as seen at `scale` pixels per image pixel."""
+        return Resizing(self.size, scaled_size(self.size, scale))
+
+    def pixels(self, place: Window, normalisation: Normalisation) -> Float32:
+        """float32[C, h, w]: what a network sees of a window of the frame."""
+        here = _moved(place, -self.origin[0], -self.origin[1])
+        return normalisation.apply(self.source.read(here), self.source.statistics)
+
+    def zoom(self, grid: tuple[int, int]) -> float:
+        """Pixels of a grid of (H, W) over the frame per image pixel."""
+        return float(np.sqrt(grid[0] * grid[1] / (self.size[0] * self.size[1])))
+
+    def found(self, candidates: Candidates, grid: tuple[int, int]) -> Candidates:
+        """Candidates of the window on a grid over the frame, in the window's own pixels."""
+        if self.is_whole:
+            return candidates.resize(self.size)
+        place = Resizing(self.size, grid).covering(self.window)
+        placed = candidates.shift(place.row0, place.col0, grid).resize(self.size)
+        return self.cut(placed)
+
+    def cut(self, candidates: Candidates) -> Candidates:
+        """Candidates of the frame, in the window's own pixels and cut at its border."""
+        return candidates.shift(-self.window.row0, -self.window.col0, self.window.size)
+
+
+def _moved(window: Window, rows: int, cols: int) -> Window:
+    return Window(window.row0 + rows, window.col0 + cols, window.row1 + rows, window.col1 + cols)
