@@ -13,8 +13,8 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.decoding.base import Channel, Float32, Representation
 from bigkingxxl.decoding.components import Components
 from bigkingxxl.errors import ImageError
-from bigkingxxl.geometry import SYMMETRIES, Symmetry
-from bigkingxxl.images import ArrayImage, Normalisation
+from bigkingxxl.geometry import SYMMETRIES, Resizing, Symmetry, Window, scaled_size, whole
+from bigkingxxl.images import ArrayImage, Normalisation, PartOfImage
 from bigkingxxl.inference.dense import DensePredictor, turn_vectors
 from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
@@ -391,3 +391,40 @@ def test_parameters_are_those_of_the_type_the_image_votes_for(
     both = predictor(typed, Components(("a", "b")), points, cell_type=given_type,
                      block_pixels=block_pixels, settings={"tile": 64, "overlap": 16})  # fmt: skip
     assert len(both.candidates(ArrayImage(pixels))) == found
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+@pytest.mark.parametrize("tta", ["none", "flips,scales"])
+def test_a_block_is_seen_as_in_the_whole_image(scale: float, tta: str) -> None:
+    def near_the_edge(tiles: Float32) -> Float32:
+        """Depends on the whole tile, as networks do."""
+        ramp = np.linspace(0, 1, tiles.shape[3], dtype=np.float32)
+        return (tiles[:, :1] + ramp * tiles.mean(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+
+    image, blocks = noise((300, 330)), ((128, 128), 16)
+    settings = {"tile": 64, "overlap": 8, "tta": tta}
+    model = predictor(near_the_edge, settings=settings, scale=scale, stride=4)
+    everything = PartOfImage(image, whole(image.shape), blocks)
+    window = Window(112, 0, 272, 144)  # the first block of the second row
+    part = model.maps(PartOfImage(image, window, blocks))
+    size = scaled_size(image.shape, scale)
+    place = Resizing(image.shape, size).covering(window)
+    np.testing.assert_allclose(part, model.maps(everything)[(slice(None), *place.slices)],
+                               rtol=0, atol=1e-6)  # fmt: skip
+    alone = model.maps(PartOfImage(image, window))
+    assert np.abs(part - alone[:, : part.shape[1], : part.shape[2]]).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_blocks_find_cells_where_the_whole_image_has_them(scale: float) -> None:
+    image, blocks = discs((300, 330)), ((128, 128), 24)
+    model = predictor(scale=scale, settings={"tile": 64, "overlap": 8})
+    everything = model.candidates(PartOfImage(image, whole(image.shape), blocks))
+    window = Window(104, 0, 280, 152)
+    part = model.candidates(PartOfImage(image, window, blocks)).shift(104, 0, image.shape)
+    inside = (part.boxes[:, :2] > [110, 4]).all(axis=1) & (part.boxes[:, 2:] < [274, 146]).all(
+        axis=1
+    )
+    boxes = {tuple(box) for box in everything.boxes.tolist()}
+    assert inside.sum() > 20
+    assert {tuple(box) for box in part.boxes[inside].tolist()} <= boxes
