@@ -87,6 +87,23 @@ class Cells:
         Image.fromarray(picture).save(content, format="PNG")
         return content.getvalue()
 
+    def show(self, height: int = 640) -> Any:
+        """The viewer on this image, in a notebook: pan, zoom, colours, measurements; look only.
+
+        What is shown lies in the notebook itself, and no server is needed. `bigkingxxl view`
+        corrects cells.
+
+        Args:
+            height: of what is shown, in pixels of the screen.
+        Returns:
+            Something that notebooks show.
+        Raises:
+            InputError: the image has more than 4096 pixels a side.
+        """
+        from bigkingxxl.viewer.notebook import Shown, page_of
+
+        return Shown(page_of(self.source, self.instances, self.warnings), height)
+
     def label_map(self) -> NDArray[np.int32]:
         """int32[H, W]: 0 is background, cell i is i + 1."""
         return self.instances.label_map()

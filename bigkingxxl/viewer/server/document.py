@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl import rle
+from bigkingxxl.io.annotations.corrections import CellNote
 from bigkingxxl.viewer.contract import LARGEST_CELL, Cell, Edit
 
 Labels = NDArray[Any]  # uint16 or uint32 [H, W]
@@ -258,6 +259,11 @@ def counts_of(labels: Labels) -> dict[int, int]:
 def digest_of(edit: Edit) -> str:
     """What tells one edit from another."""
     return hashlib.sha256(edit.model_dump_json().encode()).hexdigest()[:16]
+
+
+def notes_of(cells: Mapping[int, Cell]) -> dict[int, CellNote]:
+    """Attributes as they are stored."""
+    return {number: CellNote(cell.origin, cell.type, cell.score) for number, cell in cells.items()}
 
 
 def cells_as_json(cells: Mapping[int, Cell]) -> list[list[Any]]:

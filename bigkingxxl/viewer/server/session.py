@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.corrections import numbered
 from bigkingxxl.provenance import own_version
 from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.document import compact
 from bigkingxxl.viewer.server.events import Events
 from bigkingxxl.viewer.server.faint import Faint
@@ -32,7 +32,7 @@ from bigkingxxl.viewer.server.pixels import (
     levels_of,
     strided,
 )
-from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError, notes_of
+from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of, type_name
 
 log = logging.getLogger(__name__)
@@ -345,15 +345,7 @@ class Session:
             with self.shelf.document(image) as held:
                 labels, attributes = held.document.labels.copy(), dict(held.document.cells)
                 revision = held.document.revision
-        source = self.shown(image).source
-        found = numbered(labels, notes_of(attributes), _names(attributes), source.pixel_size_um)
-        numbers = found.numbers.tolist()
-        return wire.CellTable(
-            revision=revision, ids=tuple(numbers), cells=tuple(attributes[n] for n in numbers),
-            boxes=tuple(found.instances.boxes().ravel().tolist()),
-            areas=tuple(found.instances.areas().tolist()),
-            measurements=_measured(source, found.instances) if measurements else (),
-        )  # fmt: skip
+        return table_of(self.shown(image).source, labels, attributes, revision, measurements)
 
     def _preview(self, image: KnownImage, settings: wire.Settings) -> Start:
         place = (image.key, settings)
@@ -493,32 +485,6 @@ def _version(image: KnownImage) -> str:
     except OSError:
         return "0"
     return f"{found.st_mtime_ns:x}"
-
-
-def _names(attributes: dict[int, wire.Cell]) -> tuple[str, ...]:
-    return tuple(sorted({cell.type for cell in attributes.values()})) or ("",)
-
-
-def _measured(source: Any, cells: Instances) -> tuple[wire.Measurement, ...]:
-    from bigkingxxl.io.tables.measurements import measure
-
-    table = measure(source, cells)
-    return tuple(
-        wire.Measurement(name=name, unit=_unit(name), values=tuple(
-            None if value != value else float(value) for value in column.tolist()))
-        for name, column in table.items()
-        if name not in ("id", "type", "score") and not np.isnan(column.astype(float)).all()
-    )  # fmt: skip
-
-
-def _unit(name: str) -> str:
-    if name.endswith("_um2"):
-        return "µm²"
-    if name.endswith("_um"):
-        return "µm"
-    if name == "area" or name == "perimeter" or name.startswith("centroid"):
-        return "px²" if name == "area" else "px"
-    return ""
 
 
 def _free(masks: Instances, labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,7 +15,6 @@ from bigkingxxl.errors import BigKingXXLError, FormatError, InputError, OutputEr
 from bigkingxxl.files import clear_temporaries
 from bigkingxxl.io.annotations.corrections import (
     JOURNAL,
-    CellNote,
     CorrectedImage,
     begin_corrections,
     corrected_image,
@@ -26,8 +25,8 @@ from bigkingxxl.io.annotations.corrections import (
 from bigkingxxl.locks import locked
 from bigkingxxl.runs.names import place_of
 from bigkingxxl.runs.records import Stamp
-from bigkingxxl.viewer.contract import Cell, Edit
-from bigkingxxl.viewer.server.document import Document
+from bigkingxxl.viewer.contract import Edit
+from bigkingxxl.viewer.server.document import Document, notes_of
 from bigkingxxl.viewer.server.journal import STATE_EVERY, Journal
 from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
 
@@ -359,11 +358,6 @@ def corrected_of(folder: Path, held: Held) -> CorrectedImage:
         held.pixel_size_um, document.revision, document.done, document.reviewed_share,
         notes_of(document.cells), held.before, held.seen,
     )  # fmt: skip
-
-
-def notes_of(cells: dict[int, Cell]) -> dict[int, CellNote]:
-    """Attributes as they are stored."""
-    return {number: CellNote(cell.origin, cell.type, cell.score) for number, cell in cells.items()}
 
 
 def _check_same(image: KnownImage, held: Held) -> None:
