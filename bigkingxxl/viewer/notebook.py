@@ -32,7 +32,7 @@ from bigkingxxl.viewer.server.workspace import key_of, start_of
 BRIGHTEST = 255  # of the picture, whatever the image holds
 LOOK_ONLY = "these cells are shown by Python: correct them with `bigkingxxl view`"
 # The strip and the tools, and what needs a server.
-HIDDEN = ".strip, .rail, .saving, .top .pill, .top button[aria-label$=image], #tab-learn, #tab-export"
+HIDDEN = ".strip, .rail, .saving, .top .pill, [aria-label$=image], #tab-learn, #tab-export"
 ANSWERING = """
 const NEVER = new Promise(() => undefined);
 history.replaceState = () => undefined;

@@ -141,6 +141,13 @@ def test_what_cannot_be_looked_at_is_one_sentence(tmp_path: Path, what: str) -> 
         assert len(result.output.strip().splitlines()) == 1
 
 
+def test_a_model_that_is_not_there_is_told_before_anything_is_opened(run_folder: Path) -> None:
+    command = ["view", str(run_folder), "--no-browser", "--model", "nothere.onnx"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "nothere.onnx" in result.output
+
+
 def test_a_run_of_a_newer_version_is_told(run_folder: Path) -> None:
     path = run_folder / "run.json"
     values = json.loads(path.read_text())

@@ -78,8 +78,12 @@ def serve(
         browser: open the address; started: told the address when requests are answered.
 
     Raises:
-        InputError: the folder cannot be looked at, or the port is in use.
+        InputError: the folder cannot be looked at, the port is in use, or there is no such model.
     """
+    if model is not None:
+        from bigkingxxl.models import resolve_model
+
+        resolve_model(model)
     workspace = open_workspace(folder, annotate=annotate)
     listener, moved = bound_socket(port)
     session = Session(workspace)
