@@ -133,7 +133,7 @@ class ImagePair:
             InputError: they are of different sizes, or no label maps.
         """
         for labels in (truth, predicted):
-            if labels.ndim != 2 or labels.dtype.kind not in "iub" or labels.min(initial=0) < 0:
+            if labels.ndim != 2 or labels.dtype.kind not in "iub":
                 raise InputError(
                     f"an array of shape {labels.shape} and type {labels.dtype} is no label map, "
                     "expected whole numbers [H, W], 0 for background"
