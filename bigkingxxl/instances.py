@@ -200,9 +200,9 @@ class Instances:
         some = np.flatnonzero(np.diff(self.splits) > 0)
         if len(some):
             starts = self.splits[some]
-            result[some, 0] = np.minimum.reduceat(self.runs[:, 0], starts)
+            result[some, 0] = self.runs[starts, 0]  # runs are sorted by row
             result[some, 1] = np.minimum.reduceat(self.runs[:, 1], starts)
-            result[some, 2] = np.maximum.reduceat(self.runs[:, 0], starts) + 1
+            result[some, 2] = self.runs[self.splits[some + 1] - 1, 0] + 1
             result[some, 3] = np.maximum.reduceat(self.runs[:, 2], starts)
         return result
 

@@ -18,18 +18,35 @@ def assign(first: Int64, second: Int64, worth: Float64) -> Int64:
     Returns:
         int64[L]: places of the pairs that are kept, ascending.
     """
-    contested = _used_twice(first)[first] | _used_twice(second)[second]
-    if not contested.any():
-        return np.arange(len(first))
-    clear = np.flatnonzero(~contested)
-    rest = np.flatnonzero(contested)
-    # What a clear pair joins is joined with nothing else: only contested cells need a solver.
-    kept = rest[_solved(first[rest], second[rest], worth[rest])]
-    return np.sort(np.concatenate((clear, kept)))
+    kept, left = [np.zeros(0, np.int64)], np.arange(len(first))
+    while len(left):
+        one, two, gain = first[left], second[left], worth[left]
+        # A pair worth more than the best two that it rules out is in every best assignment.
+        sure = gain > _best_other(one, gain) + _best_other(two, gain)
+        if not sure.any():
+            kept.append(left[_solved(one, two, gain)])
+            break
+        kept.append(left[sure])
+        used_one, used_two = _flags(one[sure], one), _flags(two[sure], two)
+        left = left[~(used_one | used_two)]
+    return np.sort(np.concatenate(kept))
 
 
-def _used_twice(cells: Int64) -> NDArray[np.bool_]:
-    return np.bincount(cells) > 1
+def _best_other(cell: Int64, worth: Float64) -> Float64:
+    """float64[K]: of the cell of each pair, the highest worth of another pair; 0 without one."""
+    best, second = np.zeros((2, int(cell.max()) + 1))
+    np.maximum.at(best, cell, worth)
+    is_best = worth == best[cell]
+    np.maximum.at(second, cell[~is_best], worth[~is_best])
+    only = is_best & (np.bincount(cell[is_best], minlength=len(best)) == 1)[cell]
+    return np.where(only, second[cell], best[cell])
+
+
+def _flags(some: Int64, cells: Int64) -> NDArray[np.bool_]:
+    """bool[K]: which of the cells are among some."""
+    found = np.zeros(int(cells.max()) + 1, bool)
+    found[some] = True
+    return found[cells]
 
 
 def _solved(first: Int64, second: Int64, worth: Float64) -> Int64:

@@ -1,7 +1,13 @@
-"""How far apart the boundaries of paired cells are."""
+"""How far apart the boundaries of paired cells are.
+
+Each pair of cells is drawn into a bitmap of its own, 64 pixels of a row in a word, and all of them
+lie one after the other: shifting the words finds the neighbours of every boundary pixel of every
+pair at once. What has no neighbour within a few pixels is looked up in a tree.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +17,15 @@ from bigkingxxl import rle
 from bigkingxxl.instances import Instances
 
 Int64 = NDArray[np.int64]
+Words = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
-NEAR = 4  # pixels: farther neighbours are found by a tree
+NEAR = 4  # pixels: the farthest neighbours that are found by shifting
+SQUARES = np.array([0, 1, 2, 4, 5, 8, 9, 10, 13, 16])  # of all distances up to it
+CLOSE = 6  # so many of these are looked through for all pairs, the rest for those that need it
 PERCENT = 95
 FAR = 1 << 24  # between pairs along the third axis of the tree: more than any image is wide
-PIXELS_AT_ONCE = 1 << 24  # of the crops
+BITS = 64
+WORDS_AT_ONCE = 1 << 17
 
 
 class BoundaryDistances(NamedTuple):
@@ -36,127 +46,205 @@ def boundary_distances(first: Instances, second: Instances) -> BoundaryDistances
     A boundary pixel is one of which a pixel above, below, left or right is not of the cell.
 
     Args:
-        first, second: as many cells of the same image, all with pixels.
+        first, second: as many cells, those of a pair of the same image, all with pixels.
     """
-    sides = _boxes(first, second)
-    sizes = (sides[:, 2] - sides[:, 0]) * (sides[:, 3] - sides[:, 1])
-    found = [BoundaryDistances(np.zeros(0), np.zeros(0))]
-    found += [
-        _distances(first.take(part), second.take(part), sides[part]) for part in _parts(sizes)
-    ]
-    return BoundaryDistances(*map(np.concatenate, zip(*found, strict=True)))
-
-
-def _boxes(first: Instances, second: Instances) -> Int64:
-    """int64[L, 4]: a box around both cells of each pair, with room for every near neighbour."""
     one, two = first.boxes().astype(np.int64), second.boxes().astype(np.int64)
     low, high = np.minimum(one[:, :2], two[:, :2]), np.maximum(one[:, 2:], two[:, 2:])
-    return np.concatenate((low - NEAR, high + NEAR), axis=1)
-
-
-def _parts(sizes: Int64) -> list[Int64]:
-    """The pairs in parts whose boxes hold so many pixels at most (or one box)."""
-    part = np.cumsum(sizes) // PIXELS_AT_ONCE
-    return [np.flatnonzero(part == number) for number in np.unique(part)]
-
-
-def _distances(first: Instances, second: Instances, boxes: Int64) -> BoundaryDistances:
-    widths = boxes[:, 3] - boxes[:, 1]
-    sizes = (boxes[:, 2] - boxes[:, 0]) * widths
-    corners = rle.split_points(sizes)[:-1]
-    total = int(sizes.sum())
-    edges = [_edge(cells, boxes, corners, widths, total) for cells in (first, second)]
-    squares, owners = [], []
-    for (owner, place), (other_owner, other) in (edges, edges[::-1]):
-        squares.append(_nearest(owner, place, other_owner, other, widths, corners, total))
-        owners.append(owner)
-    return _summarised(np.concatenate(owners), np.concatenate(squares), len(first))
-
-
-def _edge(
-    cells: Instances, boxes: Int64, corners: Int64, widths: Int64, total: int
-) -> tuple[Int64, Int64]:
-    """Owner and flat place in the crops of each boundary pixel, int64[P] each."""
-    owner = cells.run_owner
-    row, start, stop = cells.runs.astype(np.int64).T
-    base = corners[owner] + (row - boxes[owner, 0]) * widths[owner] - boxes[owner, 1]
-    lengths = stop - start
-    place = rle.expand(base + start, lengths)
-    owner = np.repeat(owner, lengths)
-    inside = np.zeros(total, bool)
-    inside[place] = True
-    # A crop has a margin, so that neighbours lie in it.
-    width = widths[owner]
-    whole = inside[place - 1] & inside[place + 1]
-    whole &= inside[place - width]
-    whole &= inside[place + width]
-    return owner[~whole], place[~whole]
-
-
-def _nearest(
-    owner: Int64, place: Int64, other_owner: Int64, other: Int64, widths: Int64, corners: Int64,
-    total: int,
-) -> Int64:  # fmt: skip
-    """int64[P]: squared distance of each pixel from the nearest of the other boundary."""
-    there = np.zeros(total, bool)
-    there[other] = True
-    result = np.full(len(place), -1)
-    left = np.arange(len(place))
-    for square, rows, columns in _offsets():
-        width = widths[owner[left]]
-        met = np.zeros(len(left), bool)
-        for row, column in zip(rows, columns, strict=True):
-            met |= there[place[left] + row * width + column]
-        result[left[met]] = square
-        left = left[~met]
-        if not len(left):
-            break
-    if len(left):
-        result[left] = _far(owner[left], place[left], other_owner, other, widths, corners)
+    sides: Int64 = high - low + np.array([NEAR, 2 * NEAR])
+    words = -(-sides[:, 1] // BITS)
+    result = BoundaryDistances(np.zeros(len(first)), np.zeros(len(first)))
+    for part in _parts(sides[:, 0] * words, words):
+        frames = _Frames(
+            low[part], int(words[part[0]]), rle.split_points((sides[:, 0] * words)[part])
+        )
+        result.mean[part], result.high[part] = _distances(
+            first.take(part), second.take(part), frames
+        )
     return result
 
 
-def _offsets() -> list[tuple[int, list[int], list[int]]]:
-    """Squared distance, rows and columns of all neighbours within `NEAR`, the nearest first."""
-    by_square: dict[int, tuple[list[int], list[int]]] = {}
-    for row in range(-NEAR, NEAR + 1):
-        for column in range(-NEAR, NEAR + 1):
-            rows, columns = by_square.setdefault(row * row + column * column, ([], []))
-            rows.append(row)
-            columns.append(column)
-    return [(square, *by_square[square]) for square in sorted(by_square) if square <= NEAR * NEAR]
+def _parts(sizes: Int64, words: Int64) -> Iterator[Int64]:
+    """The pairs in parts of as many words a row, of so many words in all (or one pair)."""
+    for width in np.unique(words):
+        some = np.flatnonzero(words == width)
+        part = np.cumsum(sizes[some]) // WORDS_AT_ONCE
+        yield from np.split(some, np.flatnonzero(np.diff(part)) + 1)
 
 
-def _far(
-    owner: Int64, place: Int64, other_owner: Int64, other: Int64, widths: Int64, corners: Int64
-) -> Int64:
-    """int64[P]: squared distances by a tree in which every pair has a level of its own."""
+class _Frames(NamedTuple):
+    """Where the bitmaps of some pairs lie.
+
+    Rows end with a margin of `NEAR` pixels and begin with one; after each pair come as many rows.
+
+    Attributes:
+        low: int64[L, 2], row and column of the image that each begins with, without the margin.
+        width: words of a row; starts: int64[L + 1], the first word of each pair, and the end.
+    """
+
+    low: Int64
+    width: int
+    starts: Int64
+
+    def take(self, pairs: Int64) -> _Frames:
+        """Those of some pairs."""
+        sizes = np.diff(self.starts)[pairs]
+        return _Frames(self.low[pairs], self.width, rle.split_points(sizes))
+
+    def words_of(self, words: Words, pairs: Int64) -> Words:
+        """The words of some pairs."""
+        return rle.gather(words, self.starts[pairs], np.diff(self.starts)[pairs])
+
+    def counted(self, words: Words) -> Int64:
+        """int64[L]: how many pixels are set of each pair."""
+        return np.add.reduceat(np.bitwise_count(words), self.starts[:-1], dtype=np.int64)
+
+    def painted(self, cells: Instances) -> Words:
+        """The bitmaps of one cell per pair."""
+        owner = cells.run_owner
+        row, begin, end = cells.runs.astype(np.int64).T
+        base = self.starts[owner] + (row - self.low[owner, 0]) * self.width
+        shift = NEAR - self.low[owner, 1]
+        begin, end = begin + shift, end + shift
+        result = np.zeros(self.starts[-1], np.uint64)
+        while len(begin):
+            word = begin >> 6
+            stop = np.minimum(end, (word + 1) << 6)
+            ones = ~np.uint64(0) >> (BITS - (stop - begin)).view(np.uint64)
+            # Runs of a cell share no pixel: their sum is their union.
+            np.add.at(result, base + word, ones << (begin & (BITS - 1)).view(np.uint64))
+            more = stop < end
+            begin, end, base = stop[more], end[more], base[more]
+        return result
+
+    def pixels(self, words: Words) -> tuple[Int64, Int64, Int64]:
+        """int64[P] each: pair, row and column of every pixel that is set."""
+        at = np.flatnonzero(words != 0)
+        bits = np.unpackbits(
+            words[at].astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little"
+        )
+        place, bit = np.nonzero(bits.view(bool))
+        place = at[place]
+        pair = np.searchsorted(self.starts, place, side="right") - 1
+        row, word = np.divmod(place - self.starts[pair], self.width)
+        return pair, row, word * BITS + bit
+
+
+def _distances(first: Instances, second: Instances, frames: _Frames) -> BoundaryDistances:
+    edges = [_edge(frames.painted(cells), frames.width) for cells in (first, second)]
+    sizes = frames.counted(edges[0]) + frames.counted(edges[1])
+    left = [edge.copy() for edge in edges]
+    counts = np.zeros((len(first), len(SQUARES)), np.int64)
+    counts[:, :CLOSE] = _met(edges, left, frames, SQUARES[:CLOSE])
+    owners, squares = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    some = np.flatnonzero(counts.sum(axis=1) < sizes)
+    if len(some):
+        edges, left = ([frames.words_of(each, some) for each in of] for of in (edges, left))
+        frames = frames.take(some)
+        counts[some, CLOSE:] = _met(edges, left, frames, SQUARES[CLOSE:])
+        for away, other in zip(left, reversed(edges), strict=True):
+            if away.any():
+                owner, square = _far(frames, away, other)
+                owners.append(some[owner])
+                squares.append(square)
+    return _summarised(sizes, counts, np.concatenate(owners), np.concatenate(squares))
+
+
+def _edge(words: Words, width: int) -> Words:
+    """The boundary pixels of bitmaps."""
+    inside = words & _aside(words, 1, width) & _aside(words, -1, width)
+    inside[width:] &= words[:-width]
+    inside[:-width] &= words[width:]
+    inside[:width] = inside[-width:] = 0  # the first row has nothing above
+    return words & ~inside
+
+
+def _aside(words: Words, columns: int, width: int) -> Words:
+    """All pixels moved to the right, or to the left where `columns` is below 0."""
+    if columns == 0:
+        return words
+    if columns > 0:
+        moved: Words = words << np.uint64(columns)
+        if width > 1:
+            moved[1:] |= words[:-1] >> np.uint64(BITS - columns)
+        return moved
+    moved = words >> np.uint64(-columns)
+    if width > 1:
+        moved[:-1] |= words[1:] << np.uint64(BITS + columns)
+    return moved
+
+
+def _met(edges: list[Words], left: list[Words], frames: _Frames, squares: Int64) -> Int64:
+    """int64[L, K]: how many boundary pixels are so far from the other boundary; `left` loses them.
+
+    Args:
+        edges: boundary pixels of both cells; left: those without a nearer neighbour.
+        squares: int64[K], squared distances, ascending.
+    """
+    counts = np.zeros((len(frames.low), len(squares)), np.int64)
+    for away, other in zip(left, reversed(edges), strict=True):
+        # All pixels that are so many columns to the left or right of one.
+        beside = [
+            _aside(other, columns, frames.width) | _aside(other, -columns, frames.width)
+            for columns in range(int(np.sqrt(squares[-1])) + 1)
+        ]
+        for place, square in enumerate(squares.tolist()):
+            met = away & _around(beside, square, frames.width)
+            np.bitwise_xor(away, met, out=away)
+            counts[:, place] += frames.counted(met)
+    return counts
+
+
+def _around(beside: list[Words], square: int, width: int) -> Words:
+    """All pixels that have one of a boundary at a squared distance."""
+    found = np.zeros_like(beside[0])
+    for columns, words in enumerate(beside):
+        rows = round(max(square - columns * columns, 0) ** 0.5)
+        if rows * rows + columns * columns != square:
+            continue
+        if rows == 0:
+            found |= words
+        else:
+            found[rows * width :] |= words[: -rows * width]
+            found[: -rows * width] |= words[rows * width :]
+    return found
+
+
+def _far(frames: _Frames, away: Words, other: Words) -> tuple[Int64, Int64]:
+    """Pair and squared distance of pixels, by a tree in which every pair has a level of its own."""
     from scipy.spatial import cKDTree
 
-    asked = np.zeros(len(widths), bool)
-    asked[owner] = True
-    some = asked[other_owner]
-
-    def points(cell: Int64, at: Int64) -> Float64:
-        row, column = np.divmod(at - corners[cell], widths[cell])
-        return np.stack((row, column, cell * FAR), axis=1).astype(np.float64)
-
-    distance, _ = cKDTree(points(other_owner[some], other[some])).query(points(owner, place))
-    squares: Int64 = np.rint(distance**2).astype(np.int64)
-    return squares
+    asked = np.flatnonzero(frames.counted(away) > 0)
+    other = frames.words_of(other, asked)
+    pair, *place = frames.pixels(away)
+    owner, *there = frames.take(asked).pixels(other)
+    points = np.stack((*there, asked[owner] * FAR), axis=1).astype(np.float64)
+    tree = cKDTree(points, compact_nodes=False, balanced_tree=False)
+    distance, _ = tree.query(np.stack((*place, pair * FAR), axis=1).astype(np.float64))
+    return pair, np.rint(distance**2).astype(np.int64)
 
 
-def _summarised(owner: Int64, squares: Int64, count: int) -> BoundaryDistances:
-    """Mean and 95 % of the distances of each pair."""
-    distance = np.sqrt(squares)
-    sizes = np.bincount(owner, minlength=count)
-    mean = np.bincount(owner, distance, count) / sizes
-    most = int(squares.max(initial=0)) + 1
-    # Whole numbers are sorted fast: pair by pair, the nearest first.
-    ascending = np.sqrt(np.sort(owner * most + squares) % most)
+def _summarised(sizes: Int64, counts: Int64, owner: Int64, far: Int64) -> BoundaryDistances:
+    """Mean and 95 % of the distances of each pair.
+
+    Args:
+        sizes: int64[L], boundary pixels of both cells; counts: int64[L, K], those at each distance
+            of `SQUARES`; owner, far: int64[P], pair and squared distance of each of the others.
+    """
+    distance = np.sqrt(SQUARES)
+    mean = (counts @ distance + np.bincount(owner, np.sqrt(far), len(sizes))) / sizes
+    up_to = np.cumsum(counts, axis=1)
+    near = up_to[:, -1]
+    farther = np.sqrt(far[np.lexsort((far, owner))])
+    first = rle.split_points(np.bincount(owner, minlength=len(sizes)))[:-1]
+
+    def ranked(rank: Int64) -> Float64:
+        place = (up_to <= rank[:, None]).sum(axis=1)
+        values: Float64 = distance[np.minimum(place, len(distance) - 1)]
+        beyond = np.flatnonzero(rank >= near)
+        values[beyond] = farther[first[beyond] + rank[beyond] - near[beyond]]
+        return values
+
     rank = (sizes - 1) * PERCENT / 100
     low = np.floor(rank).astype(np.int64)
-    first = rle.split_points(sizes)[:-1]
-    upper = ascending[first + np.minimum(low + 1, sizes - 1)]
-    lower = ascending[first + low]
+    lower, upper = ranked(low), ranked(np.minimum(low + 1, sizes - 1))
     return BoundaryDistances(mean, lower + (rank - low) * (upper - lower))

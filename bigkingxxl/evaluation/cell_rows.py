@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.error_kinds import kinds_of
 from bigkingxxl.evaluation.metrics.boundary import distances_of
 from bigkingxxl.evaluation.metrics.recall_density import neighbours
@@ -70,8 +71,9 @@ def write_cells(path: Path, pairs: Iterable[ImagePair]) -> None:
 
 def cell_rows(pair: ImagePair) -> Iterator[Row]:
     """The rows of one image, see `write_cells`."""
-    kinds, hits, distances = kinds_of(pair), pair.hits(), distances_of(pair)
-    near = [str(count) for count in neighbours(pair).tolist()]
+    alone = ComparedImages((pair,))
+    kinds, hits, distances = kinds_of(pair), pair.hits(), distances_of(alone)
+    near = [str(count) for count in neighbours(alone).tolist()]
     sides = (
         ("truth", pair.truth, pair.truth_areas, kinds.truth, hits.truth, hits.predicted,
          pair.overlaps.first, near),

@@ -13,7 +13,7 @@ Source: the evaluation page of the challenge (Sartorius - Cell Instance Segmenta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,7 @@ from bigkingxxl.evaluation.bootstrap import (
     member_of,
     weighted_interval,
 )
+from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
@@ -43,7 +44,7 @@ class MatchCounts:
     """Hits, false alarms and misses at each threshold; counts of several images add up.
 
     Attributes:
-        tp, fp, fn: int64[10], one a threshold of `THRESHOLDS_PERCENT`.
+        tp, fp, fn: int64[10], one a threshold of `THRESHOLDS_PERCENT`; of many images int64[n, 10].
     """
 
     tp: Int64
@@ -55,7 +56,7 @@ class MatchCounts:
 
     @property
     def by_threshold(self) -> Float64:
-        """float64[10]: TP / (TP + FP + FN), 1 where there was nothing to find and nothing found."""
+        """float64[..., 10]: TP / (TP + FP + FN), 1 where nothing was to be found nor was found."""
         total = self.tp + self.fp + self.fn
         return np.where(total == 0, 1.0, self.tp / np.maximum(total, 1))
 
@@ -84,21 +85,40 @@ def counts_of(pair: ImagePair) -> MatchCounts:
         InputError: predicted cells overlap.
     """
     pair.check_disjoint("the competition mAP")
-    pairs = pair.overlaps
-    # Whole numbers: an IoU of exactly a threshold is no hit, whatever floats would make of it.
-    hits = 100 * pairs.pixels > np.array(THRESHOLDS_PERCENT)[:, None] * pair.union
-    levels = hits.sum(axis=0)
-    tp = _hit(pairs.first, levels, len(pair.truth_areas))
-    fp = len(pair.predicted_areas) - _hit(pairs.second, levels, len(pair.predicted_areas))
-    return MatchCounts(tp, fp, len(pair.truth_areas) - tp)
+    return next(_each(ComparedImages((pair,))))
 
 
-def _hit(cell: Int64, levels: Int64, count: int) -> Int64:
-    """int64[10]: how many of `count` cells are hit, from the number of thresholds a pair passes."""
-    passed = np.zeros(count, np.int64)
+def counts_of_images(images: ComparedImages) -> MatchCounts:
+    """Hits, false alarms and misses of each image, int64[n, 10]; predicted cells are disjoint."""
+    whole = images.whole
+    first, second, pixels = whole.overlaps
+    # How many thresholds an IoU exceeds, in whole numbers: of exactly a threshold it is no hit.
+    levels = -((50 * whole.union - 100 * pixels) // (5 * whole.union))
+    np.clip(levels, 0, len(THRESHOLDS_PERCENT), out=levels)
+    tp = _hit(first, levels, images.truth_image, len(images.parts))
+    hits = _hit(second, levels, images.predicted_image, len(images.parts))
+    return MatchCounts(
+        tp, images.predicted_counts[:, None] - hits, images.truth_counts[:, None] - tp
+    )
+
+
+def _hit(cell: Int64, levels: Int64, image: Int64, images: int) -> Int64:
+    """int64[n, 10]: how many cells of each image are hit.
+
+    Args:
+        cell, levels: of each pair, and how many thresholds it exceeds; image: of each cell.
+    """
+    passed = np.zeros(len(image), np.int64)
     np.maximum.at(passed, cell, levels)
-    result: Int64 = (passed > np.arange(len(THRESHOLDS_PERCENT))[:, None]).sum(axis=1)
-    return result
+    most = len(THRESHOLDS_PERCENT) + 1
+    table = np.bincount(image * most + passed, minlength=images * most).reshape(images, most)
+    at_least: Int64 = np.cumsum(table[:, ::-1], axis=1)[:, ::-1]
+    return at_least[:, 1:]
+
+
+def _each(images: ComparedImages) -> Iterator[MatchCounts]:
+    counts = counts_of_images(images)
+    return (MatchCounts(*each) for each in zip(counts.tp, counts.fp, counts.fn, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,8 +332,11 @@ def competition_score(
     """
     if not pairs:
         raise InputError("there is no image to score")
+    for pair in pairs.values():
+        pair.check_disjoint("the competition mAP")
+    counts = (each for some in ComparedImages.in_parts(pairs.values()) for each in _each(some))
     parts = {
-        image_id: ImageScore(counts_of(pair), len(pair.predicted_areas), pair.cell_type, pair.named)
-        for image_id, pair in pairs.items()
+        image_id: ImageScore(each, len(pair.predicted_areas), pair.cell_type, pair.named)
+        for (image_id, pair), each in zip(pairs.items(), counts, strict=True)
     }
     return CompetitionScore(parts, seed, groups or {})

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from bigkingxxl.evaluation.pairing import ImagePair
 
-FOUND, INEXACT, MERGED, SPLIT, MISSED, SPURIOUS = (
-    "found", "inexact", "merged", "split", "missed", "spurious",
-)  # fmt: skip
+NAMES = ("found", "inexact", "merged", "split", "missed", "spurious")
+FOUND, INEXACT, MERGED, SPLIT, MISSED, SPURIOUS = NAMES
 LEAST_IOU = 0.1  # of two cells that are the same one, inexactly outlined
 Names = NDArray[np.str_]
+Int64 = NDArray[np.int64]
 
 
 class Kinds(NamedTuple):
@@ -30,29 +30,37 @@ class Kinds(NamedTuple):
 
 def kinds_of(pair: ImagePair) -> Kinds:
     """The kind of every cell of an image, at an IoU of 0.5 (see `metrics.errors`)."""
+    truth, predicted = (np.array(NAMES)[codes] for codes in kind_codes(pair))
+    return Kinds(truth, predicted)
+
+
+def kind_codes(pair: ImagePair) -> tuple[Int64, Int64]:
+    """As `kinds_of`, by their places in `NAMES`."""
     first, second, _ = pair.overlaps
-    truth = np.full(len(pair.truth_areas), MISSED, "<U8")
-    predicted = np.full(len(pair.predicted_areas), SPURIOUS, "<U8")
+    found, inexact, merged, split, missed, spurious = range(len(NAMES))
+    truth = np.full(len(pair.truth_areas), missed)
+    predicted = np.full(len(pair.predicted_areas), spurious)
     # What counts most is written last.
     close = _closest(pair)
-    truth[first[close]], predicted[second[close]] = INEXACT, INEXACT
+    truth[first[close]], predicted[second[close]] = inexact, inexact
     within = np.flatnonzero(pair.predicted_within)
     parts = within[np.bincount(first[within], minlength=len(truth))[first[within]] > 1]
-    truth[first[parts]], predicted[second[parts]] = SPLIT, SPLIT
+    truth[first[parts]], predicted[second[parts]] = split, split
     covered = np.flatnonzero(pair.truth_within)
     joined = covered[np.bincount(second[covered], minlength=len(predicted))[second[covered]] > 1]
-    truth[first[joined]], predicted[second[joined]] = MERGED, MERGED
+    truth[first[joined]], predicted[second[joined]] = merged, merged
     hits = pair.hits()
-    truth[hits.truth], predicted[hits.predicted] = FOUND, FOUND
-    return Kinds(truth, predicted)
+    truth[hits.truth], predicted[hits.predicted] = found, found
+    return truth, predicted
 
 
 def _closest(pair: ImagePair) -> NDArray[np.int64]:
     """Pairs of cells without a hit that are each other's best, of an IoU of `LEAST_IOU` or more."""
     hits = pair.hits()
-    free = np.ones(len(pair.overlaps.first), bool)
-    free &= ~np.isin(pair.overlaps.first, hits.truth)
-    free &= ~np.isin(pair.overlaps.second, hits.predicted)
+    truth_free = np.ones(len(pair.truth_areas), bool)
+    predicted_free = np.ones(len(pair.predicted_areas), bool)
+    truth_free[hits.truth] = predicted_free[hits.predicted] = False
+    free = truth_free[pair.overlaps.first] & predicted_free[pair.overlaps.second]
     some = np.flatnonzero(free & (pair.iou >= LEAST_IOU))
     best_truth = np.zeros(len(pair.truth_areas))
     best_predicted = np.zeros(len(pair.predicted_areas))

@@ -56,6 +56,7 @@ class ImagePair:
         named: False where the predictions leave the image out.
         scored: scored masks for what ranks them; they may overlap. None where there are none.
         ignored: bool[H, W], what is not annotated, or None.
+        covered: annotated pixels of the image under annotated and under predicted cells, each once.
     """
 
     image_id: str
@@ -68,6 +69,7 @@ class ImagePair:
     cell_type: str | None = None
     named: bool = True
     ignored: Ignored | None = None
+    covered: tuple[int, int] = (0, 0)
     _source: tuple[Any, Any] = ((), ())
     _masks: Instances | None = None
     _hits: dict[Fraction, Hits] = field(default_factory=dict, init=False, repr=False)
@@ -119,6 +121,7 @@ class ImagePair:
             cell_type,
             named,
             ignored,
+            (_covered(one, truth_areas, ignored), _covered(two, predicted_areas, ignored)),
             (truth, predicted),
             None if masks is given else masks,
         )
@@ -146,7 +149,8 @@ class ImagePair:
         pairs, truth_areas, predicted_areas = label_overlaps(truth, predicted)
         return cls(
             image_id, (truth.shape[0], truth.shape[1]), pairs, truth_areas, predicted_areas,
-            annotated=truth.size, _source=(truth, predicted),
+            annotated=truth.size, covered=(int(truth_areas.sum()), int(predicted_areas.sum())),
+            _source=(truth, predicted),
         )  # fmt: skip
 
     # ---- the cells ----------------------------------------------------------------------------
@@ -165,19 +169,6 @@ class ImagePair:
     def scored(self) -> Instances:
         """Scored masks, maybe overlapping, where there are any; else the predicted cells."""
         return self.predicted if self._masks is None else self._masks
-
-    @cached_property
-    def covered(self) -> tuple[int, int]:
-        """Annotated pixels of the image under annotated and under predicted cells, each once."""
-        first, second = (
-            _covered(sorted_runs(cells), self.ignored) for cells in (self.truth, self.predicted)
-        )
-        return first, second
-
-    @cached_property
-    def truth_centres(self) -> Float64:
-        """float64[N, 2]: row and column of the centre of each annotated cell."""
-        return centres(self.truth, self.truth_areas)
 
     @cached_property
     def scored_overlaps(self) -> Overlaps:
@@ -296,10 +287,12 @@ def centres(cells: Instances, areas: Int64) -> Float64:
     return np.stack((rows, columns), axis=1) / areas[:, None]
 
 
-def _covered(runs: SortedRuns, ignored: Ignored | None) -> int:
+def _covered(runs: SortedRuns, areas: Int64, ignored: Ignored | None) -> int:
     """Pixels under sorted runs, each counted once, without those that are ignored."""
     if not len(runs.start):
         return 0
+    if ignored is None and first_clash(runs) is None:
+        return int(areas.sum())
     before = np.concatenate(([0], np.maximum.accumulate(runs.stop)[:-1]))
     start = np.maximum(runs.start, before)
     some = start < runs.stop

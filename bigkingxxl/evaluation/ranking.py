@@ -61,6 +61,16 @@ class Ranked:
             np.sum([part.cells for part in parts], axis=0),
         )
 
+    def split(self, images: int, types: int) -> list[Ranked]:
+        """What `concatenate` joins, of detections whose kinds are numbered through by image."""
+        image, kind = np.divmod(self.kind, types)
+        order = np.argsort(image, kind="stable")
+        ends = np.cumsum(np.bincount(image, minlength=images))[:-1]
+        columns = (self.score, kind, self.rank, self.hit, self.ignored)
+        parts = (np.split(each[..., order], ends, axis=-1) for each in columns)
+        cells = np.split(self.cells, images, axis=1)
+        return [Ranked(*each) for each in zip(*parts, cells, strict=True)]
+
 
 def ranked(
     pairs: Overlaps, truth_areas: Int64, areas: Int64, score: Float64 | None, truth_kind: Int64,
@@ -84,7 +94,9 @@ def ranked(
     place[order] = np.arange(len(order))
     union = truth_areas[pairs.first] + areas[pairs.second] - pairs.pixels
     # Whole numbers: an IoU of exactly a threshold is a hit, whatever floats make of it.
-    level = (100 * pairs.pixels >= np.array(THRESHOLDS_PERCENT)[:, None] * union).sum(axis=0)
+    level = np.clip(
+        (100 * pairs.pixels - 50 * union) // (5 * union) + 1, 0, len(THRESHOLDS_PERCENT)
+    )
     same = truth_kind[pairs.first] == kind[pairs.second]
     some = np.flatnonzero((level > 0) & same & (place[pairs.second] >= 0))
     first, second = pairs.first[some], place[pairs.second[some]]

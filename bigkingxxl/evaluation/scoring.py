@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import LEVEL, Interval, member_of, resampled_weights
+from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Metric, Value
 from bigkingxxl.evaluation.pairing import ImagePair
 
@@ -161,11 +162,13 @@ def score_pairs(
     if not pairs:
         raise InputError("there is no image to score")
     terms: dict[str, list[Any]] = {metric.key: [] for metric in metrics}
-    for pair in pairs.values():
-        for metric in metrics:
-            if metric.disjoint:
+    for metric in metrics:
+        if metric.disjoint:
+            for pair in pairs.values():
                 pair.check_disjoint(metric.title)
-            terms[metric.key].append(metric.terms(pair))
+    for images in ComparedImages.in_parts(pairs.values()):
+        for metric in metrics:
+            terms[metric.key].extend(metric.terms_of(images))
     kinds = tuple(pair.cell_type for pair in pairs.values())
     member = member_of(list(pairs), groups or {})
     return Scores(tuple(metrics), tuple(pairs), terms, member, kinds, seed)

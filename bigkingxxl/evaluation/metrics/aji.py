@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Int64, MeanOverImages, Value
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, MeanOverImages, Value, divided
 from bigkingxxl.evaluation.pairing import ImagePair
 
 
@@ -31,18 +30,19 @@ class AggregatedJaccard(MeanOverImages):
 
     def chosen(self, pair: ImagePair) -> Int64:
         """int64[L]: the pair of each annotated cell that meets any predicted cell."""
-        first = pair.overlaps.first
+        first, iou = pair.overlaps.first, pair.iou
+        best = np.flatnonzero(iou == pair.best_iou_of_truth[first])
         # Pairs are sorted by the annotated cell: of equals the first is taken, as argmax does.
-        order = np.lexsort((-pair.iou, first))
-        return order[np.flatnonzero(np.diff(first[order], prepend=-1))]
+        return best[np.diff(first[best], prepend=-1) > 0]
 
-    def scores(self, pair: ImagePair) -> Sequence[float]:
+    def scores(self, images: ComparedImages) -> Float64:
         """See `MeanOverImages.scores`."""
-        kept = self.chosen(pair)
-        alone = np.ones(len(pair.truth_areas), bool)
-        alone[pair.overlaps.first[kept]] = False
-        unused = np.ones(len(pair.predicted_areas), bool)
-        unused[pair.overlaps.second[kept]] = False
-        union = pair.union[kept].sum() + pair.truth_areas[alone].sum()
-        union += pair.predicted_areas[unused].sum()
-        return (float(pair.overlaps.pixels[kept].sum() / union) if union else np.nan,)
+        whole = images.whole
+        kept = self.chosen(whole)
+        alone, unused = whole.truth_areas.copy(), whole.predicted_areas.copy()
+        alone[whole.overlaps.first[kept]] = unused[whole.overlaps.second[kept]] = 0
+        image = images.pair_image[kept]
+        union = images.summed(image, whole.union[kept])
+        union += images.summed(images.truth_image, alone)
+        union += images.summed(images.predicted_image, unused)
+        return divided(images.summed(image, whole.overlaps.pixels[kept]), union)[:, None]

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.pairing import HALF, ImagePair
 
 Float64 = NDArray[np.float64]
@@ -101,6 +102,10 @@ class Metric(ABC):
     def terms(self, pair: ImagePair) -> Any:
         """What one image contributes: K numbers that add up, unless `pooled` is overridden."""
 
+    def terms_of(self, images: ComparedImages) -> Any:
+        """What each of several images contributes (see `terms`), a sequence of n."""
+        return [self.terms(pair) for pair in images.parts]
+
     def ratio(self, sums: Float64) -> Float64:
         """float64[R, V] from the sums float64[R, K] of images' terms."""
         raise NotImplementedError
@@ -116,20 +121,33 @@ class Metric(ABC):
         return self.ratio(weights @ np.array(terms, np.float64))
 
 
-class MeanOverImages(Metric):
+class JoinedMetric(Metric):
+    """A metric that is computed of many images at once, which is a good deal faster."""
+
+    @abstractmethod
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """float64[n, K]: what each image contributes."""
+
+    def terms(self, pair: ImagePair) -> Float64:
+        """See `Metric.terms`."""
+        found: Float64 = self.terms_of(ComparedImages((pair,)))[0]
+        return found
+
+
+class MeanOverImages(JoinedMetric):
     """A metric of one image at a time, of which a set has the mean."""
 
     pooling = "the mean over images"
 
     @abstractmethod
-    def scores(self, pair: ImagePair) -> Sequence[float]:
-        """The V values of one image; NaN leaves the image out of the mean of that value."""
+    def scores(self, images: ComparedImages) -> Float64:
+        """float64[n, V]: each image's values; NaN leaves it out of the mean of that value."""
 
-    def terms(self, pair: ImagePair) -> Float64:
-        """See `Metric.terms`: each value and whether it is one."""
-        found = np.array(self.scores(pair), np.float64)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: each value and whether it is one."""
+        found = self.scores(images)
         measured = ~np.isnan(found)
-        return np.concatenate((np.where(measured, found, 0), measured))
+        return np.concatenate((np.where(measured, found, 0), measured), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from bigkingxxl.evaluation.boundaries import BoundaryDistances, boundary_distances
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
 
-class BoundaryDistance(Metric):
+class BoundaryDistance(JoinedMetric):
     """Mean and 95 % of the distance between boundaries, averaged over found cells."""
 
     name = "boundary"
@@ -29,17 +31,18 @@ class BoundaryDistance(Metric):
             Value("boundary.p95", "boundary distance, 95 %", "pixels", -1),
         )
 
-    def terms(self, pair: ImagePair) -> tuple[float, ...]:
-        """See `Metric.terms`: both sums, and how many cells are found."""
-        found = distances_of(pair)
-        return float(found.mean.sum()), float(found.high.sum()), len(found.mean)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: both sums, and how many cells are found."""
+        found, image = distances_of(images), images.truth_image[images.whole.hits().truth]
+        sums = (images.summed(image, found.mean), images.summed(image, found.high))
+        return np.stack((*sums, images.summed(image)), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""
         return divided(sums[:, :2], sums[:, 2:])
 
 
-def distances_of(pair: ImagePair) -> BoundaryDistances:
-    """Of the found cells of an image, in the order of `pair.hits()`."""
-    hits = pair.hits()
-    return boundary_distances(pair.truth.take(hits.truth), pair.predicted.take(hits.predicted))
+def distances_of(images: ComparedImages) -> BoundaryDistances:
+    """Of all found cells, in the order of the hits."""
+    hits = images.whole.hits()
+    return boundary_distances(images.truth.take(hits.truth), images.predicted.take(hits.predicted))

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigkingxxl.evaluation.average_precision import rank_image
+from bigkingxxl.evaluation.average_precision import ALL_DETECTIONS, rank_image
+from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value
 from bigkingxxl.evaluation.pairing import ImagePair
-from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked, curves
+from bigkingxxl.evaluation.ranking import (
+    THRESHOLDS_PERCENT,
+    Ranked,
+    curves,
+    places,
+    ranked,
+)
 
 
 class CocoAveragePrecision(Metric):
@@ -41,6 +48,35 @@ class CocoAveragePrecision(Metric):
     def terms(self, pair: ImagePair) -> Ranked:
         """See `Metric.terms`."""
         return rank_image(pair.truth, pair.scored, pair.scored_overlaps, self.types, classes=1)
+
+    def terms_of(self, images: ComparedImages) -> list[Ranked]:
+        """See `Metric.terms_of`."""
+        if any(pair.scored is not pair.predicted for pair in images.parts):
+            return [self.terms(pair) for pair in images.parts]
+        whole, types = images.whole, max(len(self.types), 1)
+        kinds = [[np.zeros(0, np.int64)], [np.zeros(0, np.int64)]]
+        scores = [np.zeros(0)]
+        for pair in images.parts:
+            for into, cells in zip(kinds, (pair.truth, pair.predicted), strict=True):
+                into.append(
+                    places(cells, self.types) if self.types else np.zeros(len(cells), np.int64)
+                )
+            score = pair.predicted.score
+            scores.append(np.ones(len(kinds[1][-1])) if score is None else score.astype(float))
+        # A type of one image is a type of its own: nothing is matched across images.
+        of_truth, of_predicted = (
+            np.where(kind >= 0, image * types + kind, -1)
+            for kind, image in zip(
+                map(np.concatenate, kinds), (images.truth_image, images.predicted_image),
+                strict=True,
+            )
+        )  # fmt: skip
+        together = ranked(
+            whole.overlaps, whole.truth_areas, whole.predicted_areas,
+            np.concatenate(scores), of_truth, of_predicted,
+            types=types * len(images.parts), most=ALL_DETECTIONS, classes=1,
+        )  # fmt: skip
+        return together.split(len(images.parts), types)
 
     def pooled(self, terms: Sequence[Ranked], weights: Float64, groups: Int64) -> Float64:
         """See `Metric.pooled`."""

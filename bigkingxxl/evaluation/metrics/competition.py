@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from bigkingxxl.evaluation.competition_map import counts_of
-from bigkingxxl.evaluation.metrics.base import MeanOverImages, Value
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.competition_map import counts_of_images
+from bigkingxxl.evaluation.metrics.base import Float64, MeanOverImages, Value
 
 
 class CompetitionMap(MeanOverImages):
@@ -25,6 +25,7 @@ class CompetitionMap(MeanOverImages):
         """See `Metric.values`."""
         return (Value("map", "competition mAP"),)
 
-    def scores(self, pair: ImagePair) -> Sequence[float]:
+    def scores(self, images: ComparedImages) -> Float64:
         """See `MeanOverImages.scores`."""
-        return (counts_of(pair).score if pair.named else 0.0,)
+        named = np.array([[pair.named] for pair in images.parts])
+        return np.where(named, counts_of_images(images).by_threshold.mean(axis=1)[:, None], 0.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value
-from bigkingxxl.evaluation.pairing import ImagePair
+import numpy as np
+
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value
 
 
-class CountedHits(Metric):
+class CountedHits(JoinedMetric):
     """A share made of TP, FP and FN of one-to-one pairs of an IoU of the threshold or more."""
 
     pooling = "TP, FP and FN are summed over all images first"
@@ -22,10 +24,11 @@ class CountedHits(Metric):
         """See `Metric.values`."""
         return (Value(self.key, f"{self.title} at IoU {float(self.threshold):g}"),)
 
-    def terms(self, pair: ImagePair) -> tuple[int, int, int]:
-        """See `Metric.terms`: TP, FP, FN."""
-        found = len(pair.hits(self.threshold).pair)
-        return found, len(pair.predicted_areas) - found, len(pair.truth_areas) - found
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: TP, FP, FN."""
+        hits = images.whole.hits(self.threshold)
+        found = images.summed(images.truth_image[hits.truth])
+        return np.stack((found, images.predicted_counts - found, images.truth_counts - found), 1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value, divided, spread
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import (
+    Float64,
+    Int64,
+    JoinedMetric,
+    Value,
+    divided,
+    spread,
+)
 
 LIMIT = 1.96  # standard deviations that hold 95 % of a normal distribution
 
 
-class CountError(Metric):
+class CountError(JoinedMetric):
     """Bias and limits of agreement of the number of cells per image."""
 
     name = "counts"
@@ -35,11 +42,11 @@ class CountError(Metric):
             Value(f"{name}.relative", f"count bias {per}, of all cells", "%", 0),
         )
 
-    def terms(self, pair: ImagePair) -> tuple[int, int]:
-        """See `Metric.terms`: annotated and predicted cells."""
-        return len(pair.truth_areas), len(pair.predicted_areas)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: annotated and predicted cells."""
+        return np.stack((images.truth_counts, images.predicted_counts), 1).astype(np.float64)
 
-    def pooled(self, terms: Sequence[tuple[int, int]], weights: Float64, groups: Int64) -> Float64:
+    def pooled(self, terms: Sequence[Float64], weights: Float64, groups: Int64) -> Float64:
         """See `Metric.pooled`."""
         del groups
         counts = np.array(terms, np.float64).reshape(-1, 2)

@@ -19,7 +19,7 @@ class FieldCountError(CountError):
     pooling = "one difference per field; the relative bias is sum d / sum of annotated cells"
     unit = "field"
 
-    def pooled(self, terms: Sequence[tuple[int, int]], weights: Float64, groups: Int64) -> Float64:
+    def pooled(self, terms: Sequence[Float64], weights: Float64, groups: Int64) -> Float64:
         """See `Metric.pooled`: images of a group are always drawn together."""
         counts = np.array(terms, np.float64).reshape(-1, 2)
         _, first, member = np.unique(groups, return_index=True, return_inverse=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
 SPLIT, ADD, DELETE = 5, 10, 1  # the challenge's costs of each correction
 
 
-class Det(Metric):
+class Det(JoinedMetric):
     """1 - the cost of correcting what was found, over the cost of drawing everything."""
 
     name = "det"
@@ -30,19 +30,17 @@ class Det(Metric):
         """See `Metric.values`."""
         return (Value("det", "DET"),)
 
-    def terms(self, pair: ImagePair) -> tuple[int, int]:
-        """See `Metric.terms`: the cost of correction, and of drawing everything."""
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: the cost of correction, and of drawing everything."""
+        whole, image = images.whole, images.predicted_image
         covering = np.bincount(
-            pair.overlaps.second[pair.truth_within], minlength=len(pair.predicted_areas)
+            whole.overlaps.second[whole.truth_within], minlength=len(whole.predicted_areas)
         )
-        found = int(covering.sum())
-        splits = int(np.maximum(covering - 1, 0).sum())
-        cost = (
-            SPLIT * splits
-            + ADD * (len(pair.truth_areas) - found)
-            + DELETE * int((covering == 0).sum())
-        )
-        return cost, ADD * len(pair.truth_areas)
+        found = images.summed(image, covering)
+        splits = images.summed(image, np.maximum(covering - 1, 0))
+        spurious = images.summed(image, covering == 0)
+        cost = SPLIT * splits + ADD * (images.truth_counts - found) + DELETE * spurious
+        return np.stack((cost, ADD * images.truth_counts), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

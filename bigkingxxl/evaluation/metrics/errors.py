@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.error_kinds import INEXACT, MERGED, MISSED, SPLIT, SPURIOUS, kinds_of
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.error_kinds import (
+    INEXACT,
+    MERGED,
+    MISSED,
+    NAMES,
+    SPLIT,
+    SPURIOUS,
+    kind_codes,
+)
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
 KINDS = (MISSED, SPURIOUS, MERGED, SPLIT, INEXACT)
 
 
-class Errors(Metric):
+class Errors(JoinedMetric):
     """How many of each kind per 100 annotated cells; see `evaluation.error_kinds`."""
 
     name = "errors"
@@ -32,13 +40,14 @@ class Errors(Metric):
         each = (Value(f"errors.{kind}", f"{kind} cells", "per 100 annotated", -1) for kind in KINDS)
         return tuple(each)
 
-    def terms(self, pair: ImagePair) -> tuple[int, ...]:
-        """See `Metric.terms`: cells of each kind, and annotated cells."""
-        kinds = kinds_of(pair)
-        counts = {kind: int(np.sum(kinds.truth == kind)) for kind in (MISSED, MERGED, SPLIT,
-                                                                      INEXACT)}  # fmt: skip
-        counts[SPURIOUS] = int(np.sum(kinds.predicted == SPURIOUS))
-        return (*(counts[kind] for kind in KINDS), len(pair.truth_areas))
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: cells of each kind, and annotated cells."""
+        truth, predicted = kind_codes(images.whole)
+        of_truth = images.tabled(images.truth_image, truth, len(NAMES))
+        spurious = images.summed(images.predicted_image[predicted == NAMES.index(SPURIOUS)])
+        of_truth[:, NAMES.index(SPURIOUS)] = spurious
+        kinds = of_truth[:, [NAMES.index(kind) for kind in KINDS]]
+        return np.concatenate((kinds, images.truth_counts[:, None]), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

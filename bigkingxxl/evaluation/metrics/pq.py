@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
 from bigkingxxl.evaluation.pairing import ImagePair
 
 
-class PanopticQuality(Metric):
+class PanopticQuality(JoinedMetric):
     """PQ = SQ x DQ over pairs of an IoU above a half, which are one to one by themselves."""
 
     name = "pq"
@@ -30,21 +30,22 @@ class PanopticQuality(Metric):
             Value("pq.dq", "DQ, cells found (F1)"),
         )
 
-    def terms(self, pair: ImagePair) -> tuple[float, ...]:
-        """See `Metric.terms`: TP, sum of IoU, annotated and predicted cells."""
-        iou = above_half(pair)
-        return len(iou), float(iou.sum()), len(pair.truth_areas), len(pair.predicted_areas)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: TP, sum of IoU, annotated and predicted cells."""
+        hit = above_half(images.whole)
+        image, iou = images.pair_image[hit], images.whole.iou[hit]
+        counts = (images.truth_counts, images.predicted_counts)
+        return np.stack((images.summed(image), images.summed(image, iou), *counts), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""
         return qualities(sums)
 
 
-def above_half(pair: ImagePair, chosen: NDArray[np.bool_] | None = None) -> Float64:
-    """float64[L]: the IoU of each hit, of those `chosen` (bool[K], pairs) where given."""
+def above_half(pair: ImagePair) -> Int64:
+    """int64[L]: the pairs that hit with an IoU above a half."""
     hit = pair.hits().pair
-    hit = hit[2 * pair.overlaps.pixels[hit] > pair.union[hit]]
-    return pair.iou[hit if chosen is None else hit[chosen[hit]]]
+    return hit[2 * pair.overlaps.pixels[hit] > pair.union[hit]]
 
 
 def qualities(sums: Float64) -> Float64:

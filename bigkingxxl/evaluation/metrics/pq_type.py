@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value
 from bigkingxxl.evaluation.metrics.pq import above_half, qualities
-from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.evaluation.ranking import places
 
 
-class PanopticQualityByType(Metric):
+class PanopticQualityByType(JoinedMetric):
     """PQ among the cells of each type; nothing where the predictions tell no types."""
 
     name = "pq-type"
@@ -28,20 +28,31 @@ class PanopticQualityByType(Metric):
         each = (Value(f"pq-type.{name}", f"PQ of {name}") for name in self.types)
         return (Value("pq-type", "PQ, mean over types"), *each)
 
-    def terms(self, pair: ImagePair) -> Float64:
-        """See `Metric.terms`: the four of `pq` for each type."""
-        truth = places(pair.truth, self.types)
-        predicted = places(pair.predicted, self.types)
-        result = np.zeros((len(self.types), 4))
-        if len(predicted) and not (predicted >= 0).any():
-            return np.full(result.size, np.nan)  # no type is told
-        same = truth[pair.overlaps.first] == predicted[pair.overlaps.second]
-        for place in range(len(self.types)):
-            iou = above_half(pair, same & (truth[pair.overlaps.first] == place))
-            result[place] = (
-                len(iou), iou.sum(), (truth == place).sum(), (predicted == place).sum(),
-            )  # fmt: skip
-        return result.ravel()
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: the four of `pq` for each type."""
+        count = len(self.types)
+        if not count:
+            return np.zeros((len(images.parts), 0))
+        truth = np.concatenate([places(pair.truth, self.types) for pair in images.parts])
+        found = [places(pair.predicted, self.types) for pair in images.parts]
+        predicted = np.concatenate(found)
+        hit = above_half(images.whole)
+        first, second, _ = images.whole.overlaps
+        hit = hit[(truth[first[hit]] >= 0) & (truth[first[hit]] == predicted[second[hit]])]
+        key = images.pair_image[hit] * count + truth[first[hit]]
+        size = len(images.parts) * count
+        of_type = (
+            images.tabled(image[kind >= 0], kind[kind >= 0], count)
+            for image, kind in ((images.truth_image, truth), (images.predicted_image, predicted))
+        )
+        iou = np.bincount(key, images.whole.iou[hit], size)
+        hits = np.bincount(key, minlength=size)
+        each = (hits.reshape(-1, count), iou.reshape(-1, count), *of_type)
+        result = np.stack(each, axis=2).reshape(len(images.parts), -1).astype(np.float64)
+        for place, kinds in enumerate(found):
+            if len(kinds) and not (kinds >= 0).any():
+                result[place] = np.nan  # no type is told
+        return result
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
 from bigkingxxl.evaluation.metrics.recall_size import found_by_class
-from bigkingxxl.evaluation.pairing import ImagePair
 
 RADIUS = 2.0  # mean diameters of the image's annotated cells
 EDGES = (0, 1, 3, 6, 10)  # neighbours: each class reaches from one edge to below the next
 
 
-class RecallByDensity(Metric):
+class RecallByDensity(JoinedMetric):
     """Which share of the annotated cells with few or many neighbours is found."""
 
     name = "recall-density"
@@ -37,23 +36,37 @@ class RecallByDensity(Metric):
             for low, name in zip(EDGES, names, strict=True)
         )
 
-    def terms(self, pair: ImagePair) -> Float64:
-        """See `Metric.terms`: found and annotated cells of each class."""
-        kind = np.searchsorted(EDGES, neighbours(pair), side="right") - 1
-        return found_by_class(pair, kind, len(EDGES), self)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: found and annotated cells of each class."""
+        kind = np.searchsorted(EDGES, neighbours(images), side="right") - 1
+        return found_by_class(images, kind, len(EDGES), self)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""
         return divided(*np.split(sums, 2, axis=1))
 
 
-def neighbours(pair: ImagePair) -> NDArray[np.int64]:
+def neighbours(images: ComparedImages) -> Int64:
     """int64[N]: of each annotated cell, how many others are near; see `RecallByDensity`."""
-    if not len(pair.truth_areas):
-        return np.zeros(0, np.int64)
-    from scipy.spatial import cKDTree
-
-    diameter = float(np.sqrt(4 / np.pi * pair.truth_areas).mean())
-    tree = cKDTree(pair.truth_centres, compact_nodes=False, balanced_tree=False)
-    near = tree.query_ball_point(pair.truth_centres, RADIUS * diameter, return_length=True)
-    return np.asarray(near, np.int64) - 1
+    image = images.truth_image
+    diameter = images.summed(image, np.sqrt(4 / np.pi * images.whole.truth_areas))
+    diameter /= np.maximum(images.truth_counts, 1)
+    row, column = (images.truth_centres / (RADIUS * diameter[image, None])).T
+    # One image below the other, out of its reach.
+    row = row + image * (row.max(initial=0) + 2)
+    order = np.argsort(row, kind="stable")
+    row, column = row[order], column[order]
+    near, left, step = np.zeros(len(row), np.int64), np.arange(len(row)), 0
+    # Each cell with the next in order of rows, then with the one after that, as long as in reach.
+    while len(left):
+        step += 1
+        left = left[left + step < len(row)]
+        left = left[row[left + step] - row[left] <= 1]
+        met = left[
+            (row[left + step] - row[left]) ** 2 + (column[left + step] - column[left]) ** 2 <= 1
+        ]
+        near[met] += 1
+        near[met + step] += 1
+    result = np.empty_like(near)
+    result[order] = near
+    return result

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Metric, Value, divided
 
 # Pixels: each class reaches from one edge to below the next, the last without end.
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
-class RecallBySize(Metric):
+class RecallBySize(JoinedMetric):
     """Which share of the annotated cells of each class of area is found."""
 
     name = "recall-size"
@@ -34,22 +34,18 @@ class RecallBySize(Metric):
             for low, name in zip(EDGES, names, strict=True)
         )
 
-    def terms(self, pair: ImagePair) -> Float64:
-        """See `Metric.terms`: found and annotated cells of each class."""
-        kind = np.searchsorted(EDGES, pair.truth_areas, side="right") - 1
-        return found_by_class(pair, kind, len(EDGES), self)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: found and annotated cells of each class."""
+        kind = np.searchsorted(EDGES, images.whole.truth_areas, side="right") - 1
+        return found_by_class(images, kind, len(EDGES), self)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""
         return divided(*np.split(sums, 2, axis=1))
 
 
-def found_by_class(
-    pair: ImagePair, kind: np.ndarray[tuple[int], np.dtype[np.int64]], count: int, metric: Metric
-) -> Float64:
-    """float64[2 C]: found cells of each of C classes, then annotated ones."""
-    hit = kind[pair.hits(metric.threshold).truth]
-    result: Float64 = np.concatenate(
-        (np.bincount(hit, minlength=count), np.bincount(kind, minlength=count))
-    ).astype(np.float64)
-    return result
+def found_by_class(images: ComparedImages, kind: Int64, count: int, metric: Metric) -> Float64:
+    """float64[n, 2 C]: of each image, found cells of each of C classes, then annotated ones."""
+    hit = images.whole.hits(metric.threshold).truth
+    found = images.tabled(images.truth_image[hit], kind[hit], count)
+    return np.concatenate((found, images.tabled(images.truth_image, kind, count)), axis=1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Metric, Value, divided
-from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
 
-class Seg(Metric):
+class Seg(JoinedMetric):
     """The mean IoU of annotated cells; false alarms cost nothing."""
 
     name = "seg"
@@ -28,9 +28,11 @@ class Seg(Metric):
         """See `Metric.values`."""
         return (Value("seg", "SEG"),)
 
-    def terms(self, pair: ImagePair) -> tuple[float, int]:
-        """See `Metric.terms`: the sum of IoU, and how many annotated cells there are."""
-        return float(np.sum(pair.iou[pair.truth_within])), len(pair.truth_areas)
+    def terms_of(self, images: ComparedImages) -> Float64:
+        """See `JoinedMetric.terms_of`: the sum of IoU, and how many annotated cells there are."""
+        within = np.flatnonzero(images.whole.truth_within)
+        total = images.summed(images.pair_image[within], images.whole.iou[within])
+        return np.stack((total, images.truth_counts), axis=1)
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

@@ -1,0 +1,128 @@
+"""Many compared images as one: each step of a metric runs once, and not image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bigkingxxl import rle
+from bigkingxxl.evaluation.pairing import ImagePair, centres
+from bigkingxxl.instances import Instances
+from bigkingxxl.overlaps import Overlaps
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+AT_ONCE = 1 << 20  # cells and pairs of cells that are joined at most, unless one image has more
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedImages:
+    """The compared cells of n images, numbered through from image to image.
+
+    Attributes:
+        parts: each image by itself.
+    """
+
+    parts: Sequence[ImagePair]
+
+    @classmethod
+    def in_parts(cls, pairs: Iterable[ImagePair]) -> Iterator[ComparedImages]:
+        """All images, so many at once that memory stays small."""
+        parts, size = [], 0
+        for pair in pairs:
+            parts.append(pair)
+            size += len(pair.truth_areas) + len(pair.predicted_areas) + len(pair.overlaps.first)
+            if size > AT_ONCE:
+                yield cls(parts)
+                parts, size = [], 0
+        if parts:
+            yield cls(parts)
+
+    @cached_property
+    def whole(self) -> ImagePair:
+        """Areas, overlaps, IoU and hits of all cells; it has no pixels, and no cells in them."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        truth = rle.split_points(self.truth_counts)
+        predicted = rle.split_points(self.predicted_counts)
+        counts = np.array([len(pair.overlaps.first) for pair in self.parts], np.int64)
+        pairs = Overlaps(
+            np.concatenate([pair.overlaps.first for pair in self.parts])
+            + np.repeat(truth[:-1], counts),
+            np.concatenate([pair.overlaps.second for pair in self.parts])
+            + np.repeat(predicted[:-1], counts),
+            np.concatenate([pair.overlaps.pixels for pair in self.parts]),
+        )
+        return ImagePair(
+            "", (0, 0), pairs,
+            np.concatenate([pair.truth_areas for pair in self.parts]),
+            np.concatenate([pair.predicted_areas for pair in self.parts]),
+        )  # fmt: skip
+
+    @cached_property
+    def truth_counts(self) -> Int64:
+        """int64[n]: annotated cells of each image."""
+        return np.array([len(pair.truth_areas) for pair in self.parts], np.int64)
+
+    @cached_property
+    def predicted_counts(self) -> Int64:
+        """int64[n]: predicted cells of each image."""
+        return np.array([len(pair.predicted_areas) for pair in self.parts], np.int64)
+
+    @cached_property
+    def truth_image(self) -> Int64:
+        """int64[N]: the image of each annotated cell."""
+        return np.repeat(np.arange(len(self.parts)), self.truth_counts)
+
+    @cached_property
+    def predicted_image(self) -> Int64:
+        """int64[M]: the image of each predicted cell."""
+        return np.repeat(np.arange(len(self.parts)), self.predicted_counts)
+
+    @cached_property
+    def pair_image(self) -> Int64:
+        """int64[K]: the image of each pair of cells."""
+        return self.truth_image[self.whole.overlaps.first]
+
+    @cached_property
+    def truth(self) -> Instances:
+        """All annotated cells, each where it lies in its own image."""
+        return _together([pair.truth for pair in self.parts])
+
+    @cached_property
+    def predicted(self) -> Instances:
+        """All predicted cells, each where it lies in its own image."""
+        return _together([pair.predicted for pair in self.parts])
+
+    @cached_property
+    def truth_centres(self) -> Float64:
+        """float64[N, 2]: row and column of the centre of each annotated cell in its image."""
+        return centres(self.truth, self.whole.truth_areas)
+
+    def summed(self, image: Int64, values: NDArray[np.generic] | None = None) -> Float64:
+        """float64[n]: of each image, how many things it has, or the sum of their values.
+
+        Args:
+            image: int64[X], the image of each thing; values: [X].
+        """
+        return np.bincount(image, values, len(self.parts)).astype(np.float64)
+
+    def tabled(self, image: Int64, kind: Int64, kinds: int) -> Float64:
+        """float64[n, kinds]: of each image, how many things of each kind it has."""
+        table = np.bincount(image * kinds + kind, minlength=len(self.parts) * kinds)
+        return table.reshape(-1, kinds).astype(np.float64)
+
+
+def _together(parts: Sequence[Instances]) -> Instances:
+    """Cells of several images as one set; without their types, which are numbered by image."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = np.concatenate([np.diff(part.splits) for part in parts])
+    return Instances(
+        np.concatenate([part.runs for part in parts]), rle.split_points(counts), (0, 0),
+        np.zeros(len(counts), np.int16),
+    )  # fmt: skip
