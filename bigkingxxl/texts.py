@@ -41,6 +41,16 @@ def from_table_text(text: str) -> str:
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
+def counted(count: int, what: str, does: str = "", do: str = "") -> str:
+    """A number and its noun: '1 image', '2,000 images'; and a verb: '1 image is', '2 images are'.
+
+    Args:
+        what: the noun of one; does, do: the verb of one and of many.
+    """
+    noun, verb = (what, does) if count == 1 else (f"{what}s", do)
+    return f"{count:,} {noun}" + (f" {verb}" if verb else "")
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

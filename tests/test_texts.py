@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigkingxxl.io.tables.csv_table import read_table, write_table
-from bigkingxxl.texts import from_table_text, printable, table_text
+from bigkingxxl.texts import counted, from_table_text, printable, table_text
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,10 @@ def test_tables_hold_names_and_numbers(tmp_path: Path) -> None:
             ["'=cmd|' /C calc'!A0", "-1.5", "-2"], ["caf\\xe9", "0", "x"],
         ]  # fmt: skip
     assert read_table(path, ["name"]).columns["name"][0] == "=cmd|' /C calc'!A0"
+
+
+def test_one_is_singular() -> None:
+    assert counted(1, "image") == "1 image"
+    assert counted(0, "image") == "0 images"
+    assert counted(2000, "image", "is", "are") == "2,000 images are"
+    assert counted(1, "image", "is", "are") == "1 image is"

@@ -81,7 +81,7 @@ def main() -> None:
 def trained(name: str, options: argparse.Namespace) -> Path:
     """The model of a variant, trained if it was not."""
     out = options.runs / str(options.crops) / name.replace(" ", "_").replace(":", "")
-    model = out / "model.safetensors"
+    model: Path = out / "model.safetensors"
     if not model.is_file():
         recipe = load_recipe("bundled", (
             "training.epochs=1", f"training.crops_per_epoch={options.crops}",

@@ -190,6 +190,7 @@ def run_models(
     """Predict with every model among those that are compared, and add what it found."""
     from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.evaluation.contestants import run_model
+    from bigkingxxl.texts import counted
 
     models = [each for each in contestants if each.models]
     if not models:
@@ -199,7 +200,7 @@ def run_models(
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for each in models:
             if not quiet:
-                typer.echo(f"predicting {len(ids)} images with {each.name}", err=True)
+                typer.echo(f"predicting {counted(len(ids), 'image')} with {each.name}", err=True)
             taken[each.name] = run_model(each, dataset, ids, folder, device)
 
 
@@ -220,5 +221,7 @@ def show(result: Comparison, *, as_json: bool) -> None:
     print_wide(table)
     console = Console(highlight=False, markup=False)
     console.print(f"{cells.caption}.")
+    if any(len(each.values) > 1 for each in result.entries[0].evaluation.scores.metrics):
+        console.print("The first number of each metric is shown; --table FILE.csv has all of them.")
     for note in result.notes:
         console.print(f"Note: {note}.")

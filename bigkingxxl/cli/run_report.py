@@ -10,7 +10,7 @@ import typer
 
 from bigkingxxl.cli.answer import print_json
 from bigkingxxl.runs.deadline import EXIT_GO_ON
-from bigkingxxl.texts import printable
+from bigkingxxl.texts import counted, printable
 
 if TYPE_CHECKING:
     from bigkingxxl.models import ModelCard
@@ -151,11 +151,6 @@ def advice_on(
     badly = advice(card, len(result.cells), found, size_given)
     where = "`summary.csv`" if has_summary else "`--format summary`"
     return [each for each in (size, badly and f"{badly}; {where} tells of each") if each]
-
-
-def counted(count: int, what: str) -> str:
-    """A number and its noun."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _is_blank(warnings: Sequence[str]) -> bool:

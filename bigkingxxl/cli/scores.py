@@ -80,8 +80,10 @@ def _images_line(scored: int, missing: int) -> str:
 
 def metrics_table(result: Evaluation) -> Table:
     """Every number of the metrics that were asked for, its interval, and by cell type."""
+    from bigkingxxl.texts import counted
+
     types = sorted({kind for each in result.scores.estimates for kind in each.by_type})
-    what = f"{result.scores.groups} groups by {result.groups.grouped_by}"
+    what = f"{counted(result.scores.groups, 'group')} by {result.groups.grouped_by}"
     if result.scores.groups == len(result.pairs):
         what = "over images"
     table = plain_table("", "value", f"95 %, {what}", *types)

@@ -14,6 +14,7 @@ from bigkingxxl.evaluation.contestants import Cost, Taken
 from bigkingxxl.evaluation.evaluation import UNTOLD, Evaluation, evaluate_predictions
 from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.evaluation.scoring import Difference, difference
+from bigkingxxl.texts import counted
 
 STANDARD = ("map", "coco", "f1@0.5", "pq", "aji+", "counts")  # what is compared unasked
 
@@ -145,13 +146,14 @@ def _notes(entry: Entry, images: int) -> list[str]:
     notes = []
     if entry.seen:
         notes.append(
-            f"{entry.name}: in-sample, {len(entry.seen)} of {images} images were used to train, "
-            "select or tune it"
+            f"{entry.name}: in-sample, {len(entry.seen)} of {counted(images, 'image')} "
+            f"{'was' if len(entry.seen) == 1 else 'were'} used to train, select or tune it"
         )
     missing = len(entry.evaluation.missing)
     if missing:
         notes.append(
-            f"{entry.name}: {missing} of {images} images are not among its results and count as "
-            "if it had found nothing"
+            f"{entry.name}: {missing} of {counted(images, 'image')} "
+            f"{'is' if missing == 1 else 'are'} not among its results and "
+            f"{'counts' if missing == 1 else 'count'} as if it had found nothing"
         )
     return notes

@@ -12,8 +12,10 @@ from bigkingxxl.evaluation.comparison import Comparison, Entry
 from bigkingxxl.evaluation.metrics.base import Value
 from bigkingxxl.files import write_text
 from bigkingxxl.io.tables.csv_table import write_table
+from bigkingxxl.texts import counted
 
 MEGABYTE = 1e6
+MANY = 6  # metrics, above which a row of them is too wide to read
 SUFFIXES = {".csv": "csv", ".md": "Markdown", ".tex": "LaTeX"}
 CSV_COLUMNS = (
     "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
@@ -40,8 +42,13 @@ class Cells(NamedTuple):
 
 
 def table_cells(comparison: Comparison) -> Cells:
-    """One row a method with the first number of each metric, and one for its difference."""
+    """One row a method with the first number of each metric, and one for its difference.
+
+    Of many metrics the table is turned: one row a metric.
+    """
     shown = main_values(comparison)
+    if len(shown) > MANY:
+        return _turned_cells(comparison)
     timed = any(entry.cost is not None for entry in comparison.entries)
     header = ("method", *(value.name for value in shown))
     header += ("s per image", "memory, MB") if timed else ()
@@ -55,13 +62,39 @@ def table_cells(comparison: Comparison) -> Cells:
         rows.append((entry.name, *numbers, *(_cost(entry) if timed else ())))
         if entry.name in comparison.differences:
             rows.append(_difference_row(comparison, entry.name, shown, timed))
+    return Cells(header, rows, _caption(comparison))
+
+
+def _caption(comparison: Comparison) -> str:
     first = comparison.entries[0]
-    caption = (
-        f"{len(comparison.ids)} images; in brackets 95 % bootstrap intervals over "
-        f"{first.evaluation.scores.groups} groups ({first.evaluation.groups.grouped_by}); "
-        f"differences from {first.name} are paired, * marks those whose interval leaves out 0"
+    return (
+        f"{counted(len(comparison.ids), 'image')}; in brackets 95 % bootstrap intervals over "
+        f"{counted(first.evaluation.scores.groups, 'group')} "
+        f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired, * "
+        "marks those whose interval leaves out 0"
     )
-    return Cells(header, rows, caption)
+
+
+def _turned_cells(comparison: Comparison) -> Cells:
+    """Many metrics: one row a metric, one column a method and one for its difference."""
+    header: tuple[str, ...] = ("",)
+    columns: list[list[str]] = [[]]
+    timed = any(entry.cost is not None for entry in comparison.entries)
+    shown = main_values(comparison)
+    columns[0] = [value.name for value in shown] + (["s per image", "memory, MB"] if timed else [])
+    for entry in comparison.entries:
+        scores = entry.evaluation.scores.by_key
+        header += (entry.name,)
+        numbers = [
+            _with_interval(value, scores[value.key].value, scores[value.key].interval)
+            for value in shown
+        ]
+        columns.append([*numbers, *(_cost(entry) if timed else ())])
+        if entry.name in comparison.differences:
+            _, *gaps = _difference_row(comparison, entry.name, shown, timed)
+            header += (f"{entry.name} - {comparison.entries[0].name}",)
+            columns.append(gaps)
+    return Cells(header, list(zip(*columns, strict=True)), _caption(comparison))
 
 
 def main_values(comparison: Comparison) -> list[Value]:

@@ -32,6 +32,7 @@ from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
+from bigkingxxl.texts import counted
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -261,7 +262,9 @@ class CompetitionScore:
             return None
         empty = sum(part.cells == 0 for part in self.per_image.values())
         return (
-            f"{empty} of {len(self.per_image)} images hold no annotated cells and score 1 where "
+            f"{empty} of {counted(len(self.per_image), 'image')} "
+            f"{'holds' if empty == 1 else 'hold'} no annotated cells and "
+            f"{'scores' if empty == 1 else 'score'} 1 where "
             f"none is predicted: no prediction at all has a competition mAP of {self.nothing:.4f}"
         )
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from bigkingxxl.data.groups import Groups
 from bigkingxxl.evaluation.average_precision import CocoTable, table_of, told_types, type_names
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_score
+from bigkingxxl.evaluation.grouping import frames_note
 from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
 from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
@@ -101,6 +102,9 @@ def evaluate_predictions(
     notes = [*annotated.notes, *found.notes, *([note] if note else [])]
     if scores.groups < 2 < len(pairs):
         notes.append(COLLAPSED)
+    frames = frames_note(list(pairs), groups)
+    if frames is not None:
+        notes.append(frames)
     if not types and len(type_names(cells)) > 1 and any(m.name in TYPED for m in wanted):
         notes.append(UNTOLD)
     return Evaluation(pairs, groups, scores, tuple(notes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectionParameters
 from bigkingxxl.runs.corrected import told_places
 from bigkingxxl.runs.reader import open_run
+from bigkingxxl.texts import counted
 
 Size = tuple[int, int]
 Ids = tuple[str, ...]
@@ -277,7 +278,7 @@ def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predicti
         notes.append(told_places(folder, [images[own].corrected for own in names]))
     if len(names) < len(images):
         unknown = [own for own in images if own not in names]
-        notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")
+        notes.append(_strange(unknown, truth))
     return replace(_painted(masks, notes), ranks_kept=True)
 
 
@@ -290,7 +291,7 @@ def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predicti
     notes = [*dataset.notes, *_left_out(dataset.skipped)]
     if len(names) < len(dataset.ids):
         unknown = [own for own in dataset.ids if own not in names]
-        notes.append(f"{len(unknown)} images are of none in {truth.path}: {unknown[0]} ...")
+        notes.append(_strange(unknown, truth))
     return _painted(masks, notes)
 
 
@@ -300,6 +301,13 @@ def _coco_cells(path: Path, truth: Truth) -> Predictions:
     masks = {names[own]: coco.instances(own) for own in coco.ids if own in names}
     _check_any(path, coco.ids, names, truth)
     return _painted(masks, list(coco.notes))
+
+
+def _strange(names: Sequence[str], truth: Truth) -> str:
+    """What is said of predicted images that the truth does not know."""
+    told = counted(len(names), "predicted image", "is", "are")
+    more = " ..." if len(names) > 1 else ""
+    return f"{told} not in {truth.path}, and not scored: {names[0]}{more}"
 
 
 def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Truth) -> None:
@@ -323,8 +331,8 @@ def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
         cells[image_id] = disjoint if covered else found
     if overlapping:
         notes.append(
-            f"{overlapping} cells overlap others: the competition mAP is of disjoint cells, "
-            "painted one over the other"
+            f"{counted(overlapping, 'cell', 'overlaps', 'overlap')} others: the competition mAP "
+            "is of disjoint cells, painted one over the other"
         )
     return Predictions(cells, masks, tuple(notes))
 

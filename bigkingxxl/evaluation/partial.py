@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
+from bigkingxxl.texts import counted as counted_noun
 
 Ignored = NDArray[np.bool_]
 IgnoredOf = Callable[[str], Ignored | None]
@@ -76,6 +77,7 @@ def without_ignored(
     if not images:
         return cells, found, None
     return cells, found, (
-        f"{images} of {len(truth)} images are annotated in part: {left} cells, annotated or "
-        "predicted, of which more than a half lies elsewhere are not counted"
+        f"{images} of {counted_noun(len(truth), 'image')} {'is' if images == 1 else 'are'} "
+        f"annotated in part: {counted_noun(left, 'cell')}, annotated or predicted, of which more "
+        f"than a half lies elsewhere {'is' if left == 1 else 'are'} not counted"
     )  # fmt: skip

@@ -44,6 +44,7 @@ from bigkingxxl.evaluation.report.sections import (
 )
 from bigkingxxl.evaluation.report.sentences import three_sentences
 from bigkingxxl.images import ImageSource
+from bigkingxxl.texts import counted
 
 BY_TYPE = ("map", "f1@0.5", "precision@0.5", "recall@0.5", "pq", "counts.bias", "errors.missed")
 MOST_PICTURES = 100
@@ -139,7 +140,8 @@ def evaluation_caption(evaluation: Evaluation, name: str) -> str:
     """Annotated, found and predicted cells of an image in a few words."""
     pair = evaluation.pairs[name]
     if not pair.named:
-        return f"{len(pair.truth_areas)} cells annotated, the predictions leave the image out"
+        cells = counted(len(pair.truth_areas), "cell")
+        return f"{cells} annotated, the predictions leave the image out"
     return (
         f"{len(pair.hits().pair)} of {len(pair.truth_areas)} annotated cells found, "
         f"{len(pair.predicted_areas)} predicted"
@@ -227,7 +229,7 @@ def _comparison_sentences(comparison: Comparison) -> list[str]:
         entry.name: entry.evaluation.scores.by_key[metric.key].value for entry in comparison.entries
     }
     told = ", ".join(f"{name} {metric.text(value)}" for name, value in values.items())
-    sentences = [f"On {len(comparison.ids)} images the {metric.label} is: {told}."]
+    sentences = [f"On {counted(len(comparison.ids), 'image')} the {metric.label} is: {told}."]
     first = comparison.entries[0].name
     for name, gaps in comparison.differences.items():
         gap = next(each for each in gaps if each.what.key == metric.key)

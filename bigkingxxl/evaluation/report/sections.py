@@ -19,6 +19,7 @@ from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked
 from bigkingxxl.evaluation.report.charts import COLOURS, Axis, Chart
 from bigkingxxl.evaluation.report.page import chart, heading, image_name, paragraph, table
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
+from bigkingxxl.texts import counted
 
 # What every report shows, besides the metrics that were asked for.
 SHOWN = ("f1@0.5", "precision@0.5", "recall@0.5", "f1@0.75", "map", "coco", "pq", "seg", "aji+",
@@ -82,7 +83,7 @@ def scores_section(shown: Sequence[Shown]) -> list[str]:
                 cells.append(text + far)
             rows.append((value.name, *cells))
     header = ("", *(each.name for each in shown)) if len(shown) > 1 else ("", "value (95 %)")
-    groups = f"{first.groups} groups of images ({shown[0].evaluation.groups.grouped_by})"
+    groups = f"{counted(first.groups, 'group')} of images ({shown[0].evaluation.groups.grouped_by})"
     told = f"In brackets 95 % intervals, by bootstrap over {groups}; the formulas stand at the end."
     return [heading("Scores"), table(header, rows), paragraph(told, "note")]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from bigkingxxl.evaluation.metrics.errors import KINDS
 from bigkingxxl.evaluation.scoring import Estimate, Scores
+from bigkingxxl.texts import counted
 
 MISTAKES = {
     "missed": "cells that are missed", "spurious": "cells found where there are none",
@@ -30,8 +31,8 @@ def _found(scores: Scores, cells: int) -> str:
     if recall.value is None:
         return f"No cell is annotated in {images}, so nothing can be said of how many are found."
     text = (
-        f"Of {cells:,} annotated cells in {images}, {share(recall.value)} are found (outlines "
-        "overlap by half or more)"
+        f"Of {counted(cells, 'annotated cell')} in {images}, {share(recall.value)} are found "
+        "(outlines overlap by half or more)"
     )
     if precision.value is None:
         return f"{text}: the method finds nothing."
@@ -82,11 +83,6 @@ def _mistakes(scores: Scores) -> str:
 def share(value: float) -> str:
     """A share of 1 in per cent."""
     return f"{100 * value:.0f} %"
-
-
-def counted(count: int, what: str) -> str:
-    """A number and its noun."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def with_interval(estimate: Estimate) -> str:

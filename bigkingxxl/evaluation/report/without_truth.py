@@ -27,12 +27,13 @@ from bigkingxxl.evaluation.report.page import (
     table,
     write_page,
 )
-from bigkingxxl.evaluation.report.sentences import counted, share
+from bigkingxxl.evaluation.report.sentences import share
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import ImageSummary
 from bigkingxxl.runs.corrected import told_places
 from bigkingxxl.runs.reader import ImageResult, Run
+from bigkingxxl.texts import counted
 
 DOUBT = 0.5  # the score below which a cell is doubtful
 BINS = 20
@@ -117,7 +118,8 @@ def _sentences(images: Sequence[Reported]) -> list[str]:
     counts = np.array([len(image.cells) for image in images])
     areas = np.concatenate([np.zeros(0, np.int64), *(image.cells.areas() for image in images)])
     text = (
-        f"{counts.sum():,} cells were found in {counted(len(images), 'image')}, between "
+        f"{counted(int(counts.sum()), 'cell', 'was', 'were')} found in "
+        f"{counted(len(images), 'image')}, between "
         f"{counts.min():,} and {counts.max():,} per image, {np.median(counts):.0f} in the middle."
     )
     if not len(areas):
