@@ -11,6 +11,7 @@
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
 #   make cluster   runs on a SLURM of one node, on Dask, and trainings on two devices (needs root,
 #                  slurm-wlm and munge for SLURM; starts all of it, and stops it again)
+#   make benchmarks  speed beside other programs' [NAME=one of `python -m benchmarks`]
 #   make demo      the whole road once [DATA=a folder of data]
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,\
@@ -28,7 +29,7 @@ QUICK := tests/io/annotations tests/io/tables tests/runs/test_names.py tests/run
 	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
 		model_bytes operating_points overlaps papers provenance rle settings shipped texts widths))
 
-.PHONY: install check test coverage docs page page-long fuzz lint notebooks cellpose cluster demo format
+.PHONY: benchmarks install check test coverage docs page page-long fuzz lint notebooks cellpose cluster demo format
 .DEFAULT_GOAL := test
 
 install: $(STAMP)
@@ -111,6 +112,12 @@ cluster: $(STAMP)
 	test -x $(CLUSTER)/bin/snakemake || { $(PYTHON) -m venv $(CLUSTER) && \
 		$(CLUSTER)/bin/python -m pip install --quiet snakemake; } || true
 	PATH="$$PATH:$(CURDIR)/$(CLUSTER)/bin" $(BIN)/python -m pytest -m cluster --durations=10
+
+# Those that need neither a model nor minutes.
+benchmarks: $(STAMP)
+	for name in $(or $(NAME),codec_speed metric_speed tune_speed predict_memory); do \
+		$(BIN)/python -m benchmarks run $$name || exit 1; \
+	done
 
 demo: $(STAMP)
 	$(BIN)/bigkingxxl demo $(if $(DATA),--data "$(DATA)")

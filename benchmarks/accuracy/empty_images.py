@@ -21,16 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.harness import record
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import open_datasets
-from bigkingxxl.files import write_json
 from bigkingxxl.geometry import Window, disc_diameter
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import ModelCard, model_hash, resolve_model
-from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
 SMALLEST = 96  # pixels: the shorter side of a window of background
@@ -61,7 +60,7 @@ def main() -> None:
     for kind, found in result.items():
         print(kind, {key: value for key, value in found.items() if key != "per_image"})
     if options.out:
-        write_json(options.out, {**provenance(0), "model": model_hash(path), "kinds": result})
+        record(options.out, {"model": model_hash(path), "kinds": result}, 0)
 
 
 def spread(data: Dataset, count: int) -> list[str]:

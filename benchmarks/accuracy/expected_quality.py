@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from benchmarks.harness import record
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset, join, open_datasets
 from bigkingxxl.data.split import fold_ids
@@ -29,7 +30,6 @@ from bigkingxxl.evaluation.quality_fit import POOR, Example, cross_fitted, examp
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.models import model_hash, read_card, resolve_model, write_card
-from bigkingxxl.provenance import provenance
 
 
 def main() -> None:
@@ -50,14 +50,12 @@ def main() -> None:
     unseen = _unseen(path, sets)
     learnt = fit_quality([each for each in examples if each.set_name not in options.measure_only])
     found = measured(examples, cross_fitted(examples), unseen, learnt.low)
-    result = {
-        **provenance(0), "model": model_hash(path), "learnt": learnt.model_dump(), **found,
-    }  # fmt: skip
+    result = {"model": model_hash(path), "learnt": learnt.model_dump(), **found}
     print(json.dumps({key: value for key, value in result.items() if key != "images"}, indent=1))
     if options.write:
         write_card(path, read_card(path).changed(quality=learnt.model_dump()))
     if options.out:
-        write_json(options.out, result)
+        record(options.out, result, 0)
 
 
 def _parts(data: Dataset) -> dict[str, Dataset]:

@@ -5,8 +5,8 @@
 Each model is scored as `score_fold` does it, from maps kept in an ignored folder where
 they are there, else from scratch; a result of `score_fold` (.json) is taken as it is. Rows of
 models that are not named stay as they were, so that one model can be added or scored anew; without
-any the table alone is made again. What stands in the README between `<!-- leaderboard -->` and
-`<!-- /leaderboard -->` is replaced by the table.
+any the tables alone are made again: the long one beside the results, and the short one, of the rows
+that have a `brief` name, between `<!-- leaderboard -->` and `<!-- /leaderboard -->` in the README.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.score_fold import MAPS, Fold, look, score_fold
+from benchmarks.harness import RESULTS
+from benchmarks.harness import markdown as markdown_table
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json, write_text
 from bigkingxxl.models import resolve_model
 
-RESULTS = Path(__file__).parents[1] / "results"
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 ENOUGH_MINUTES = 100  # on CPUs; below it the methods' trainings are a trial
 DETECTIONS = (100, 2000)
@@ -41,6 +42,7 @@ PUBLIC = {
     "Cascade ResNeSt": "0.336",
     "the winner (private board)": "0.356",
 }
+BRIEF = ("method", "mAP", "training", "CPU seconds per image")
 HEAD = (
     "method", "challenge-mix mAP, cross-fitted", "plain", "astro / cort / shsy5y",
     "before tuning", "without twins", "COCO AP / AP50 / AP75 at 100", "at 2,000",
@@ -57,7 +59,7 @@ def main() -> None:
     parser.add_argument("--maps", type=Path, default=MAPS, help="folder to keep maps in")
     parser.add_argument("--out", type=Path, default=RESULTS / "leaderboard.json")
     parser.add_argument("--note", action="append", default=[], metavar="NAME=TEXT")
-    parser.add_argument("--readme", type=Path, help="replace the table in this file")
+    parser.add_argument("--readme", type=Path, help="replace the short table in this file")
     options = parser.parse_args()
     rows = {row["name"]: row for row in stored_rows(options.out)}
     notes = dict(named(text) for text in options.note)
@@ -69,10 +71,10 @@ def main() -> None:
             raise InputError(f"--note {name}: no row of that name in {options.out}")
         rows[name]["note"] = note
     write_json(options.out, {"rows": list(rows.values())})
-    text = markdown(list(rows.values()))
+    text = whole(list(rows.values()))
     write_text(options.out.with_suffix(".md"), text)
     if options.readme is not None:
-        put_into(options.readme, text)
+        put_into(options.readme, brief(list(rows.values())))
     print(text)
 
 
@@ -117,20 +119,33 @@ def put_into(readme: Path, table: str) -> None:
     write_text(readme, f"{before}{start}\n{table}{end}{after}")
 
 
-def markdown(rows: Sequence[dict[str, Any]]) -> str:
+def whole(rows: Sequence[dict[str, Any]]) -> str:
     """The table, the best first, and what its columns mean."""
     ranked = sorted(rows, key=lambda row: -_mix(row))
-    lines = ["| " + " | ".join(HEAD) + " |", "| " + " | ".join(["---"] * len(HEAD)) + " |"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in ranked]
+    lines = [_cells(row) for row in ranked]
     for name, values in TEAM.items():
         scores = " / ".join(f"{value:.3f}" for value in values)
-        cells = [f"the team's {name}", *[""] * 5, scores, "", "", "",
-                 "published by the team, on its own validation split"]  # fmt: skip
-        lines.append("| " + " | ".join(cells) + " |")
-    for name, score in PUBLIC.items():
-        cells = [f"public: {name}", score, *[""] * 8, "hidden test images, other hands"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *_explained(ranked), ""])
+        lines.append([f"the team's {name}", *[""] * 5, scores, "", "", "",
+                     "published by the team, on its own validation split"])  # fmt: skip
+    lines += [
+        [f"public: {name}", score, *[""] * 8, "hidden test images, other hands"]
+        for name, score in PUBLIC.items()
+    ]
+    return "\n".join([markdown_table(HEAD, lines), "", *_explained(ranked), ""])
+
+
+def brief(rows: Sequence[dict[str, Any]]) -> str:
+    """The short table: the rows with a brief name, the best first."""
+    medians = {row["name"]: row.get("seconds_an_image", {}).get("median") for row in rows}
+    cells = []
+    for row in sorted(rows, key=lambda row: -_mix(row)):
+        if "brief" not in row:
+            continue
+        # A network takes as long however long it was trained.
+        seconds = medians[row["brief"].get("as_fast_as", row["name"])]
+        cells.append((row["brief"]["name"], _number(_mix(row)), row["brief"]["training"],
+                      "-" if seconds is None else f"{seconds:.1f}"))  # fmt: skip
+    return markdown_table(BRIEF, cells) + "\n"
 
 
 def _mix(row: dict[str, Any]) -> float:

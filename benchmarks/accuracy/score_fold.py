@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import record
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.data.groups import find_groups
@@ -46,7 +47,6 @@ from bigkingxxl.models import (
     untuned_hash,
 )
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.provenance import provenance
 
 MAPS = Path("scratch/maps")
 TIMED_IMAGES = 5
@@ -193,7 +193,6 @@ def score_fold(looked: Looked) -> dict[str, Any]:
     for name, result in scores.items():
         print(name, "challenge mix", result.challenge_mix, "plain", result.mean, result.by_type)
     return {
-        **provenance(0),
         "model": describe(looked),
         "fold": looked.fold.number,
         "images": len(ids),
@@ -257,7 +256,7 @@ def main() -> None:
     add_fold_options(parser)
     options = parser.parse_args()
     fold = Fold.of(open_dataset(options.data), options.fold)
-    write_json(options.out, score_fold(look(resolve_model(options.model), fold, options.maps)))
+    record(options.out, score_fold(look(resolve_model(options.model), fold, options.maps)), 0)
 
 
 if __name__ == "__main__":

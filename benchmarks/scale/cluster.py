@@ -24,15 +24,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.bench_cells import RESULTS
+from benchmarks.harness import RESULTS, record
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cluster.job import Job, Loading
 from bigkingxxl.cluster.run import Sharing, predict_job
-from bigkingxxl.files import write_json
 from bigkingxxl.images import ImageSource
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.provenance import provenance
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
@@ -182,7 +180,7 @@ def main() -> None:
     else:
         found = measure_overhead(options.tasks)
     print(json.dumps(found, indent=2))
-    write_json(FILE, {**known, options.part: found, "measured": provenance()})
+    record(FILE, {**known, options.part: found})
 
 
 if __name__ == "__main__":

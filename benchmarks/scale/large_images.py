@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import record
 from benchmarks.scale.mosaic import field, write_mosaic
 from bigkingxxl.geometry import whole
 from bigkingxxl.instances import Instances
 from bigkingxxl.overlaps import iou_pairs
-from bigkingxxl.provenance import provenance
 
 FORMATS = "labels,measurements,qupath,summary"
 NEAR = 24  # pixels from a line between blocks
@@ -140,7 +140,7 @@ def main() -> None:
     pixels = field(options.cell_type)
     more = ["--model", options.model]
     more += [] if options.scale is None else ["--scale", str(options.scale)]
-    result: dict[str, Any] = {"provenance": provenance(), "formats": FORMATS, "sizes": []}
+    result: dict[str, Any] = {"formats": FORMATS, "sizes": []}
     with tempfile.TemporaryDirectory() as folder:
         for text in filter(None, options.megapixels.split(",")):
             result["sizes"].append(measured(float(text), pixels, more, Path(folder)))
@@ -151,7 +151,7 @@ def main() -> None:
             )
             print(json.dumps(result["seams"]), flush=True)
     if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        record(options.out, result)
 
 
 if __name__ == "__main__":

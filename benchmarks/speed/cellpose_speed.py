@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import RESULTS, Goal, keep, timed
+from benchmarks.harness import RESULTS, Goal, keep, timed
 from bigkingxxl.decoding.flow_targets import label_flows
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load import load_predictor

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, Timing, annotation_table, keep, timed
+from benchmarks.drawn_cells import annotation_table
+from benchmarks.harness import REAL_DATA, RESULTS, Goal, Timing, keep, timed
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import ANNOTATION_COLUMNS, read_annotations
 from bigkingxxl.io.tables.csv_table import read_table

@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import RESULTS, SIZE, Goal, keep, timed
+from benchmarks.drawn_cells import SIZE
+from benchmarks.harness import RESULTS, Goal, keep, timed
 
 TYPES = ("astro", "cort", "shsy5y")
 GIB = 2**30

@@ -16,9 +16,7 @@ time, the least of several; cellpose's are taken after its functions are compile
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -27,19 +25,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness import REAL_DATA, RESULTS, record, results_table, timed
 from bigkingxxl.decoding.flow_masks import cells_from_flows
 from bigkingxxl.decoding.flow_targets import label_flows
 from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import KaggleTable, read_annotations
 from bigkingxxl.operating_points import OperatingPoints, SelectionParameters
-from bigkingxxl.provenance import provenance
 from tests.decoding.flow_fields import best_iou, cellpose_flows, cellpose_masks, network_like
 
-ROOT = Path(__file__).resolve().parents[2]
 CROP, CROP_CELLS = 256, 100
 
 Float32 = NDArray[np.float32]
@@ -47,12 +43,7 @@ Float32 = NDArray[np.float32]
 
 def least_seconds(work: Callable[[], Any], times: int = 5) -> float:
     """Processor seconds of the fastest of several runs."""
-    seconds = []
-    for _ in range(times):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+    return timed(work, times)[1].cpu
 
 
 def painted(cells: Instances) -> NDArray[np.int32]:
@@ -217,26 +208,19 @@ def measure(data: Path, images: int, bound_images: int, seed: int) -> dict[str, 
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description="Flows beside cellpose's.")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "sartorius")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/flow_decode.json")
+    parser.add_argument("--data", type=Path, default=REAL_DATA)
+    parser.add_argument("--out", type=Path, default=RESULTS / "flow_decode.json")
     parser.add_argument("--images", type=int, default=8, help="of each type, beside cellpose's")
     parser.add_argument("--bound-images", type=int, default=40, help="of each type")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     result = {
         "what": "flow targets and flow decoding beside cellpose 3 on one core",
-        **provenance(options.seed),
-        "cellpose": cellpose_version(),
+        "cellpose": version("cellpose"),
         "load_average": os.getloadavg(),
         **measure(options.data, options.images, options.bound_images, options.seed),
     }
-    write_json(options.out, result)
-    print(json.dumps(result, indent=2))
-
-
-def cellpose_version() -> str:
-    """Of the cellpose on the path."""
-    return version("cellpose")
+    print(results_table(record(options.out, result, options.seed)))
 
 
 if __name__ == "__main__":

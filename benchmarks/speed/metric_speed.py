@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import REAL_DATA, RESULTS, Goal, annotation_table, keep, timed
+from benchmarks.drawn_cells import annotation_table
+from benchmarks.harness import REAL_DATA, RESULTS, Goal, by_turns, keep, timed
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import competition_map, competition_score
 from bigkingxxl.evaluation.metrics.base import Metric
@@ -36,6 +37,7 @@ from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.kaggle import read_annotations
 
 Cells = dict[str, Instances]
+TRIES = 5
 JUST_ABOVE = (
     1e-9  # cellpose counts an IoU of exactly the threshold as a hit, the challenge does not
 )
@@ -84,15 +86,19 @@ def against_cellpose(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[s
     found_maps = [cells.label_map() for cells in predicted.values()]
     thresholds = [percent / 100 + JUST_ABOVE for percent in THRESHOLDS_PERCENT]
     metrics.average_precision(true_maps[:1], found_maps[:1], thresholds)  # compiles
-    theirs, slow = timed(lambda: metrics.average_precision(true_maps, found_maps, thresholds), 3)
-    score, fast = timed(lambda: competition_map(disjoint, predicted, {}), 3)
 
     def from_maps() -> float:
         maps = zip(truth, true_maps, found_maps, strict=True)
         pairs = {k: ImagePair.of_labels(a, b, image_id=k) for k, a, b in maps}
         return competition_score(pairs).mean
 
-    again, whole = timed(from_maps, 3)
+    results, times = by_turns({
+        "theirs": lambda: metrics.average_precision(true_maps, found_maps, thresholds),
+        "instances": lambda: competition_map(disjoint, predicted, {}),
+        "label maps": from_maps,
+    }, TRIES)  # fmt: skip
+    theirs, score, again = results.values()
+    slow, fast, whole = times.values()
     counts = np.array([part.counts.tp for part in score.per_image.values()])
     if not np.array_equal(counts, theirs[1]) or again != score.mean:
         raise AssertionError("the competition mAP differs from cellpose's")
@@ -121,9 +127,12 @@ def all_metrics(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, A
             scores.value(metric)
 
     values(every)  # imports
-    _, alone = timed(lambda: competition_map(truth, predicted, {}).mean, 3)
-    _, most = timed(lambda: values(overlaps), 3)
-    _, all_of_them = timed(lambda: values(every), 3)
+    _, times = by_turns({
+        "alone": lambda: competition_map(truth, predicted, {}).mean,
+        "overlaps": lambda: values(overlaps),
+        "all": lambda: values(every),
+    }, TRIES)  # fmt: skip
+    alone, most, all_of_them = times.values()
     goals = [
         Goal("all metrics: times the competition mAP alone", all_of_them.cpu / alone.cpu, 1.5,
              at_most=True),

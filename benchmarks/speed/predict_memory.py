@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_cells import RESULTS, SIZE, Goal, ellipse, keep
+from benchmarks.drawn_cells import SIZE, ellipse
+from benchmarks.harness import RESULTS, Goal, keep
 from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.watershed import Watershed
 from bigkingxxl.evaluation.average_precision import coco_table

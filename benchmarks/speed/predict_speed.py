@@ -16,7 +16,6 @@ time (of all threads) stands beside them, and the load average at the time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -33,9 +32,8 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.bench_cells import RESULTS
+from benchmarks.harness import RESULTS, record, results_table
 from bigkingxxl.errors import InputError
-from bigkingxxl.files import write_json
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.domain.judgement import judge
@@ -44,7 +42,6 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.models import ModelCard, model_hash, resolve_model
-from bigkingxxl.provenance import provenance
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.runs.selection import Selection
@@ -223,7 +220,6 @@ def main() -> None:
         paths = simulate(Path(folder), options.images, options.cells)
         result = {
             "what": "bigkingxxl predict, process start to files, 704 x 520 pixels, seconds",
-            **provenance(0),
             "model": model_hash(model),
             "goals": GOALS,
             "load_average_at_start": os.getloadavg(),
@@ -232,8 +228,7 @@ def main() -> None:
             "folder": time_folder(model, Path(folder), len(paths), [1, 2]),
             "load_average_at_end": os.getloadavg(),
         }
-    write_json(options.out, result)
-    print(json.dumps(result, indent=2))
+    print(results_table(record(options.out, result, 0)))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.harness import record
 from bigkingxxl.data.dataset import Dataset, open_dataset
-from bigkingxxl.files import write_json
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.provenance import provenance
 from bigkingxxl.training.crops import CropDataset
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.run import train
@@ -36,13 +35,12 @@ def main() -> None:
     densest = max(data.ids, key=lambda image_id: len(data.instances(image_id)))
     rates = {name: crops_a_second(data, densest, name) for name in ("unetr", "compact")}
     memory = {name: peak_training_gb(data, densest, name) for name in ("unetr", "compact")}
-    write_json(options.out, {
-        **provenance(0),
+    record(options.out, {
         "cells": len(data.instances(densest)),
         "crops_a_second_one_core": rates,
         "peak_training_gb_process": memory,
         "goals": {"crops_a_second": 8, "peak_gb": 4},
-    })  # fmt: skip
+    }, 0)  # fmt: skip
     print(rates, memory)
 
 

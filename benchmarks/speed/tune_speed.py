@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness import RESULTS, record
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
-from bigkingxxl.files import write_json
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
-from bigkingxxl.provenance import provenance
 
 IMAGES, SETTINGS, REPAINTED = 80, 1000, 10
 SIZE = (520, 704)
@@ -32,7 +31,7 @@ CELLS = (5, 400)
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=RESULTS / "tune_speed.json")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     images = [seen_image(rng) for _ in range(IMAGES)]
@@ -53,8 +52,7 @@ def main() -> None:
     exact = [repainted(images, parameters) for parameters in tried[:REPAINTED]]
     painting = (time.process_time() - began) / REPAINTED
     difference = float(np.abs(np.array(exact) - scores[:REPAINTED]).max())
-    write_json(options.out, {
-        **provenance(0),
+    record(options.out, {
         "images": IMAGES,
         "true_cells": len(table.truth_area),
         "candidates": len(table.score),
@@ -67,7 +65,7 @@ def main() -> None:
         "times_faster": painting * SETTINGS / seconds,
         "largest_difference_from_painting": difference,
         "goal_seconds": 10,
-    })  # fmt: skip
+    }, 0)  # fmt: skip
     print(f"{SETTINGS} settings in {seconds:.1f} s ({built:.1f} s to count overlaps), "
           f"painted {painting:.2f} s each, largest difference {difference:.1e}")  # fmt: skip
 

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.files import write_json
+from benchmarks.harness import record
 from tests.viewer.page.browser import Viewer, Window, chromium
 from tests.viewer.page.grids import grid_dataset
 
@@ -114,7 +114,7 @@ def main() -> None:
         results.append(measured(cells))
         print(json.dumps(results[-1]))
     load = os.getloadavg()[0]
-    write_json(arguments.out, {"browser": "headless Chromium, no GPU", "cores": os.cpu_count(),
+    record(arguments.out, {"browser": "headless Chromium, no GPU", "cores": os.cpu_count(),
                                "load": round(load, 1), "results": results})  # fmt: skip
 
 

@@ -20,13 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.io import imread
 
+from benchmarks.harness import RESULTS, record
 from bigkingxxl.errors import BigKingXXLError, InputError
-from bigkingxxl.files import write_json
-from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_OUT = ROOT / "benchmarks" / "results" / "simulator_spectrum.json"
 LOWEST, HIGHEST, WIDTH = 0.02, 0.30, 0.01
 EDGES = np.round(np.arange(LOWEST, HIGHEST + WIDTH / 2, WIDTH), 4)
 GOAL_DB = 3.0
@@ -81,12 +78,11 @@ def measure(data: Path, images: int, seed: int) -> dict[str, list[float]]:
     return {"pooled": decibels(*pooled), **result}
 
 
-def record(deviations: dict[str, list[float]], images: int, seed: int) -> dict[str, object]:
-    """The result as it is stored: what was measured, where, when and how."""
+def summarised(deviations: dict[str, list[float]], images: int) -> dict[str, object]:
+    """The result as it is stored."""
     worst = {name: max(map(abs, values)) for name, values in deviations.items()}
     return {
         "what": "simulated over real power spectrum, decibels by ring of spatial frequency",
-        **provenance(seed),
         "images_per_type": images,
         "goal_db": GOAL_DB,
         "passed": worst["pooled"] <= GOAL_DB,
@@ -111,7 +107,7 @@ def main() -> int:
     """Measure, print, store; return the exit status."""
     parser = argparse.ArgumentParser(description="Power spectra of simulated and real images.")
     parser.add_argument("--data", type=Path, default=Path("dataset"))
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT)
+    parser.add_argument("--out", type=Path, default=RESULTS / "simulator_spectrum.json")
     parser.add_argument("--images", type=int, default=40, help="real and simulated, each type")
     parser.add_argument("--seed", type=int, default=2026)
     options = parser.parse_args()
@@ -120,9 +116,9 @@ def main() -> int:
     except BigKingXXLError as error:
         print(error, file=sys.stderr)
         return 2
-    result = record(deviations, options.images, options.seed)
+    result = summarised(deviations, options.images)
     print_table(deviations)
-    write_json(options.out, result)
+    record(options.out, result, options.seed)
     return 0 if result["passed"] else 1
 
 

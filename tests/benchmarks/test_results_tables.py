@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.accuracy import leaderboard
+from benchmarks.harness import RESULTS, ROOT
 from benchmarks.studies import ablation
 from bigkingxxl.errors import InputError
 
@@ -43,7 +44,10 @@ def run(module: Any, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Non
 @pytest.fixture
 def results(tmp_path: Path) -> list[str]:
     for name, mix, minutes in (("worse", 0.1, 30), ("better", 0.2, 300)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(result(mix, minutes)))
+        row = result(mix, minutes)
+        if name == "better":
+            row["brief"] = {"name": name, "training": "a day"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(row))
     return [f"{name}={tmp_path / name}.json" for name in ("worse", "better")]
 
 
@@ -65,7 +69,9 @@ def test_the_best_stands_first_and_the_readme_is_filled(
     assert "0.180 / 0.400 / 0.132" in table
     assert all(line.count("|") == lines[0].count("|") for line in lines if line.startswith("|"))
     assert readme.read_text() == (
-        f"before\n<!-- leaderboard -->\n{table}<!-- /leaderboard -->\nafter\n"
+        "before\n<!-- leaderboard -->\n| method | mAP | training | CPU seconds per image |\n"
+        "| --- | --- | --- | --- |\n| better | 0.200 | a day | 0.8 |\n"
+        "<!-- /leaderboard -->\nafter\n"
     )
 
 
@@ -115,3 +121,11 @@ def test_changes_in_training_are_taken_in_once(
     change.write_text("{}")
     with pytest.raises(InputError, match="has no 'change'"):
         run(ablation, monkeypatch, "--training", change, "--out", out)
+
+
+def test_the_readme_shows_what_is_stored() -> None:
+    rows = leaderboard.stored_rows(RESULTS / "leaderboard.json")
+    _, _, rest = (ROOT / "README.md").read_text("utf-8").partition(leaderboard.START + "\n")
+    shown = rest.partition(leaderboard.END)[0]
+    assert shown == leaderboard.brief(rows), "run leaderboard --readme README.md"
+    assert (RESULTS / "leaderboard.md").read_text("utf-8") == leaderboard.whole(rows)
