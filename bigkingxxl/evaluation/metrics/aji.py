@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bigkingxxl.evaluation.compared import ComparedImages
-from bigkingxxl.evaluation.metrics.base import Float64, Int64, MeanOverImages, Value, divided
+from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMean, Value, divided
 from bigkingxxl.evaluation.pairing import ImagePair
 
 
-class AggregatedJaccard(MeanOverImages):
+class AggregatedJaccard(JoinedMean):
     """Each annotated cell with the predicted cell of the highest IoU, which may serve twice."""
 
     name = "aji"
@@ -36,7 +36,7 @@ class AggregatedJaccard(MeanOverImages):
         return best[np.diff(first[best], prepend=-1) > 0]
 
     def scores(self, images: ComparedImages) -> Float64:
-        """See `MeanOverImages.scores`."""
+        """See `JoinedMean.scores`."""
         whole = images.whole
         kept = self.chosen(whole)
         alone, unused = whole.truth_areas.copy(), whole.predicted_areas.copy()

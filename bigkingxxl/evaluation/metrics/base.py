@@ -121,6 +121,24 @@ class Metric(ABC):
         return self.ratio(weights @ np.array(terms, np.float64))
 
 
+class MeanOverImages(Metric):
+    """A metric of one image at a time, of which a set has the mean."""
+
+    pooling = "the mean over images"
+
+    @abstractmethod
+    def scores(self, pair: ImagePair) -> Sequence[float]:
+        """The V values of one image; NaN leaves the image out of the mean of that value."""
+
+    def terms(self, pair: ImagePair) -> Float64:
+        """See `Metric.terms`: each value and whether it is one."""
+        return with_counts(np.array([self.scores(pair)], np.float64))[0]
+
+    def ratio(self, sums: Float64) -> Float64:
+        """See `Metric.ratio`."""
+        return mean_of(sums)
+
+
 class JoinedMetric(Metric):
     """A metric that is computed of many images at once, which is a good deal faster."""
 
@@ -134,8 +152,8 @@ class JoinedMetric(Metric):
         return found
 
 
-class MeanOverImages(JoinedMetric):
-    """A metric of one image at a time, of which a set has the mean."""
+class JoinedMean(JoinedMetric):
+    """As `MeanOverImages`, computed of many images at once."""
 
     pooling = "the mean over images"
 
@@ -145,14 +163,23 @@ class MeanOverImages(JoinedMetric):
 
     def terms_of(self, images: ComparedImages) -> Float64:
         """See `JoinedMetric.terms_of`: each value and whether it is one."""
-        found = self.scores(images)
-        measured = ~np.isnan(found)
-        return np.concatenate((np.where(measured, found, 0), measured), axis=1)
+        return with_counts(self.scores(images))
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""
-        count = sums.shape[1] // 2
-        return divided(sums[:, :count], sums[:, count:])
+        return mean_of(sums)
+
+
+def with_counts(values: Float64) -> Float64:
+    """float64[n, 2 V]: the values of images, 0 for NaN, and whether each is one."""
+    measured = ~np.isnan(values)
+    return np.concatenate((np.where(measured, values, 0), measured), axis=1)
+
+
+def mean_of(sums: Float64) -> Float64:
+    """float64[R, V]: the means from sums of what `with_counts` gives."""
+    count = sums.shape[1] // 2
+    return divided(sums[:, :count], sums[:, count:])
 
 
 def divided(numerator: Float64, denominator: Float64) -> Float64:

@@ -6,10 +6,10 @@ import numpy as np
 
 from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.competition_map import counts_of_images
-from bigkingxxl.evaluation.metrics.base import Float64, MeanOverImages, Value
+from bigkingxxl.evaluation.metrics.base import Float64, JoinedMean, Value
 
 
-class CompetitionMap(MeanOverImages):
+class CompetitionMap(JoinedMean):
     """See `evaluation.competition_map`."""
 
     name = "map"
@@ -26,6 +26,6 @@ class CompetitionMap(MeanOverImages):
         return (Value("map", "competition mAP"),)
 
     def scores(self, images: ComparedImages) -> Float64:
-        """See `MeanOverImages.scores`."""
+        """See `JoinedMean.scores`."""
         named = np.array([[pair.named] for pair in images.parts])
         return np.where(named, counts_of_images(images).by_threshold.mean(axis=1)[:, None], 0.0)
