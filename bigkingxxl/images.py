@@ -86,7 +86,7 @@ class ImageSource(ABC):
         name: what results and messages call it.
         shape: (H, W) in pixels.
         channels: C.
-        pixel_size_um: micrometres a pixel (row, column), or None where unknown.
+        pixel_size_um: micrometres per pixel (row, column), or None where unknown.
         cell_diameter: of its cells, in its pixels, where somebody says; else None.
         part: which block of a large image it is; None where it is seen by itself.
     """

@@ -30,7 +30,7 @@ class Instances:
         cell_type: int16[N], index into `type_names`.
         type_names: the names of the cell types, at least one.
         score: float32[N] in [0, 1], or None for annotations.
-        pixel_size_um: micrometres a pixel (row, column), or None.
+        pixel_size_um: micrometres per pixel (row, column), or None.
     """
 
     runs: NDArray[np.int32]

@@ -27,7 +27,7 @@ def tell_licence(licence: str) -> None:
         write_text(seen, licence + "\n")
     except Exception:  # an account without a writable home is told each time, and that is all
         log.debug("%s cannot be written", seen)
-    log.warning("%s (This is said once.)", licence)
+    log.warning("%s (This message appears once.)", licence)
 
 
 def _state_folder() -> Path:

@@ -57,7 +57,7 @@ class PredictionSettings(Settings):
     """How a trained model reads an image.
 
     Attributes:
-        scale: network pixels a pixel of the training images.
+        scale: network pixels per pixel of the training images.
         tile, overlap: in network pixels (a tile is enlarged to the method's stride).
         tta: test-time augmentation, the views that are averaged: any of 'mirror', 'flips', 'turns'
             and 'scales', or 'none'; see `bigkingxxl.test_time_augmentation`.
@@ -100,7 +100,7 @@ class ModelCard(Settings):
         normalisation, prediction, operating_points: how it reads images and selects cells.
         calibration: makes of a candidate's score the IoU that is to be expected; None: it stays.
         quality: foretells an image's segmentation accuracy; None: nobody does.
-        pixel_size_um: micrometres a pixel of the training images, or None where unknown.
+        pixel_size_um: micrometres per pixel of the training images, or None where unknown.
         median_diameter: of the training cells, in their pixels (of a disc of the median area).
         image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
             the median diameter of an image's cells; empty where unknown.

@@ -184,12 +184,12 @@ def test_the_size_that_was_taken_is_said_once_and_kept(
     with caplog.at_level("INFO"):
         found = sized.predict([picture(), picture()])
     assert [cells.diameter for cells in found] == [20.0, 41.0]
-    (line,) = [each for each in caplog.messages if "px across" in each]
-    assert line.startswith("cells taken to be 30 px across (median; 20 to 41): predict(diameter=")
+    (line,) = [each for each in caplog.messages if "cell diameter" in each]
+    assert line.startswith("assumed cell diameter: 30 px (median; 20 to 41 px); predict(diameter=")
     caplog.clear()
     with caplog.at_level("INFO"):
         assert sized.predict(picture(), diameter=12).diameter == 30.0
-    assert "px across" not in caplog.text
+    assert "cell diameter" not in caplog.text
 
 
 def test_a_missing_model_is_named() -> None:

@@ -30,7 +30,7 @@ ENOUGH_MINUTES = 100  # on CPUs; below it the methods' trainings are a trial
 DETECTIONS = (100, 2000)
 COCO = "coco_crossfitted_knobs"
 COCO_LINES = (("AP", None), ("AP", 50), ("AP", 75))
-# The team's own scores, COCO mask AP / AP50 / AP75, at 100 detections an image.
+# The team's own scores, COCO mask AP / AP50 / AP75, at 100 detections per image.
 TEAM = {"Cascade R50": (0.180, 0.400, 0.132), "Swin": (0.142, 0.349, 0.083)}
 # Public scores of the challenge (competition mAP on its hidden test images), from its write-ups.
 PUBLIC = {
@@ -46,7 +46,7 @@ BRIEF = ("method", "mAP", "training", "CPU seconds per image")
 HEAD = (
     "method", "challenge-mix mAP, cross-fitted", "plain", "astro / cort / shsy5y",
     "before tuning", "without twins", "COCO AP / AP50 / AP75 at 100", "at 2,000",
-    "training", "CPU s an image", "remarks",
+    "training", "CPU s per image", "remarks",
 )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def main() -> int:
     """Measure, print, store; the exit status."""
     parser = argparse.ArgumentParser(description="Memory of prediction and scoring.")
     parser.add_argument("--cells", type=int, default=800)
-    parser.add_argument("--scale", type=float, default=1.5, help="network pixels an image pixel")
+    parser.add_argument("--scale", type=float, default=1.5, help="network pixels per image pixel")
     parser.add_argument("--out", type=Path, default=RESULTS / "predict_memory.json")
     options = parser.parse_args()
     goals, details = measure(options.cells, options.scale)

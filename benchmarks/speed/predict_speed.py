@@ -6,7 +6,7 @@ Images are simulated, 704 x 520 pixels. Other work on the machine lengthens wall
 time (of all threads) stands beside them, and the load average at the time.
 
     one       a fresh process for one image, labels and overlay: the median of several
-    folder    one process for all images: seconds an image
+    folder    one process for all images: seconds per image
     stages    of an image in one process, one after the other: read (with statistics), size (how
               large its cells are), network (with normalising and resizing), decode, select, judge
               (warnings, expected quality), files (candidates, labels, overlay)
@@ -86,7 +86,7 @@ def time_one(model: Path, image: Path, times: int) -> dict[str, Any]:
 
 
 def time_folder(model: Path, folder: Path, images: int, ahead: list[int]) -> dict[str, Any]:
-    """Seconds an image of the whole command, and of the same work in order for comparison."""
+    """Seconds per image of the whole command, and of the same work in order for comparison."""
     with tempfile.TemporaryDirectory() as out:
         whole = run_command([str(folder), "--model", str(model), "--out", out])
     found: dict[str, Any] = {key: whole[key] / images for key in ("wall", "cpu")}
@@ -184,7 +184,7 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
 def time_tables(
     predictor: Predictor, selection: Selection, paths: list[Path]
 ) -> dict[str, dict[str, float]]:
-    """Seconds an image of the formats of a whole run, made of stored candidates."""
+    """Seconds per image of the formats of a whole run, made of stored candidates."""
     found: Times = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
 

@@ -46,7 +46,7 @@ TILES = {"tiles of 512": 512, "in one piece": 2048}
 OWN = "the model's own settings"
 TIMED = 2
 TABLE = ("variant", "challenge mix", "gain (95 %)", "astro / cort / shsy5y",
-         "cross-fitted parameters", "CPU s an image, network")  # fmt: skip
+         "cross-fitted parameters", "CPU s per image, network")  # fmt: skip
 
 
 def main() -> None:

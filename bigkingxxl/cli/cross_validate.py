@@ -84,7 +84,7 @@ def count_or_file(folds: str | None) -> tuple[int | None, Path | None]:
 
 
 def print_folds(result: FoldsResult) -> None:
-    """One table, a line a fold, and one for all images; then what is to be known."""
+    """One table, a line per fold, and one for all images; then what is to be known."""
     names = list(dict.fromkeys(name for row in result.rows for name in row.scores))
     columns = [column for name in names for column in (name, "95 %")]
     table = plain_table("fold", "images", "cells", *columns)

@@ -123,7 +123,7 @@ def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
 
 
 def _between(seconds: float) -> float:
-    """Seconds from one line to the next, after so many: a long log gets one a minute."""
+    """Seconds from one line to the next, after so many: a long log gets one per minute."""
     return SECONDS_BETWEEN_LINES if seconds <= LONG else SECONDS_BETWEEN_LINES_OF_LONG
 
 
@@ -144,7 +144,7 @@ def _write(stream: TextIO, label: str, done: int, total: int | None, seconds: fl
 
 
 def rate(per_second: float) -> str:
-    """A speed in the unit that reads well: '12.3/s', or '4.5 s each' below one a second."""
+    """A speed in the unit that reads well: '12.3/s', or '4.5 s each' below one per second."""
     if per_second <= 0:
         return "-/s"
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"

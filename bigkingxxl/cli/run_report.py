@@ -150,7 +150,7 @@ def advice_on(
             found.append((name, Judgement(result.expected_quality.get(name), warnings)))
     badly = advice(card, len(result.cells), found, size_given)
     where = "`summary.csv`" if has_summary else "`--format summary`"
-    return [each for each in (size, badly and f"{badly}; {where} tells of each") if each]
+    return [each for each in (size, badly and f"{badly}; see {where}") if each]
 
 
 def _is_blank(warnings: Sequence[str]) -> bool:

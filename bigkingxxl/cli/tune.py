@@ -272,7 +272,7 @@ def make_tuner(
 
 
 def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:
-    """One PNG a parameter."""
+    """One PNG per parameter."""
     from bigkingxxl.evaluation.tuning_plots import parameter_plots
     from bigkingxxl.files import make_folder, write_bytes
 
@@ -292,7 +292,7 @@ def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Seque
 def print_result(
     target: Path, result: TuningResult, notes: Sequence[str], trial: AugmentationTrial | None = None
 ) -> None:
-    """A line a cell type, what tuning is worth, and where it went."""
+    """A line per cell type, what tuning is worth, and where it went."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -60,7 +60,7 @@ class Pool:
 
     @property
     def slots(self) -> int:
-        """How many tasks are taken at once: one a process."""
+        """How many tasks are taken at once: one per process."""
         return max(len(self._workers), 1)
 
     @property

@@ -26,7 +26,7 @@ def finished(
 
     Args:
         function: importable by name, as tasks and results travel between processes.
-        workers: processes; one a core by default; 1 works in this process alone. They are
+        workers: processes; one per core by default; 1 works in this process alone. They are
             spawned: a script calls this under `if __name__ == "__main__"`.
 
     Raises:

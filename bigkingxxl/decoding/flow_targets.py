@@ -18,7 +18,7 @@ from bigkingxxl import rle
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-# Heat falls by up to nine times a pixel in a thin cell. Single precision reaches 74 decades below
+# Heat falls by up to nine times per pixel in a thin cell. Single precision reaches 74 decades below
 # this source, further than the 60 below which cellpose lets flows fade (1e-60 beside its source 1).
 HEAT_SOURCE = np.float32(1e36)
 FADES_BELOW = 1e36 * 1e-60

@@ -1,6 +1,6 @@
 """COCO's average precision and recall of scored masks, overlaps allowed.
 
-The standard evaluation (Lin et al. 2014), as pycocotools computes it, at more detections an image
+The standard evaluation (Lin et al. 2014), as pycocotools computes it, at more detections per image
 than COCO's 100, which hide most cells of a dense field. Areas are counted from the masks.
 """
 

@@ -283,7 +283,7 @@ def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predicti
 
 
 def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
-    """The cells of a data set whose cells lie in one file, or in a folder an image."""
+    """The cells of a data set whose cells lie in one file, or in a folder per image."""
     dataset = open_dataset(folder, skip_bad=skip_bad)
     names = same_names(dataset.ids, truth.ids)
     _check_any(folder, dataset.ids, names, truth)
@@ -383,7 +383,7 @@ def ids_of_fold(truth: Truth, fold: int, folds_file: Path | None = None) -> Ids:
 
 
 def ids_of_file(path: Path, known: Collection[str]) -> Ids:
-    """The images that a text file names, one a line (an id or a file name; '#' starts a comment).
+    """The images that a text file names, one per line (an id or a file name; '#' starts a comment).
 
     Raises:
         InputError: the file cannot be read or names none; FormatError: one that is not `known`.
@@ -404,5 +404,5 @@ def ids_of_file(path: Path, known: Collection[str]) -> Ids:
             raise FormatError(f"{path} line {number}: '{name}' is no image of the truth")
         ids[image_id] = None
     if not ids:
-        raise InputError(f"{path} names no images, expected one a line")
+        raise InputError(f"{path} names no images, expected one per line")
     return tuple(ids)

@@ -1,4 +1,4 @@
-"""The mAP over each parameter, by cell type, all other parameters as tuned: one PNG a parameter."""
+"""The mAP over each parameter, per cell type, with the others as tuned: one PNG each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.operating_points import OperatingPoints
 
 
 def parameter_plots(tuner: Tuner, ids: Sequence[str], points: OperatingPoints) -> dict[str, bytes]:
-    """Parameter name to PNG: a line a cell type, a dot where its value stands (in-sample)."""
+    """Parameter name to PNG: a line per cell type, a dot where its value stands (in-sample)."""
     groups = tuner.by_type(ids)
     names = [(part, parameter) for part, parameter, _ in tuner.grid(ids)]
     return {

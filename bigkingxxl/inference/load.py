@@ -135,7 +135,7 @@ def model_predictor(
     """A loaded model as a predictor; settings, scale and cell type override the card's.
 
     Args:
-        tile: at most so many network pixels a side are seen at once, in less memory and with the
+        tile: at most so many network pixels per side are seen at once, in less memory and with the
             same result.
     Raises:
         InputError: the tile is too small for the same result.

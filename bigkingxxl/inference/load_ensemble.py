@@ -49,7 +49,7 @@ def load_ensemble(
         changes: of the models' own prediction settings.
         cell_type: the images' type where it is known; models of another one are not loaded.
         type_vote: in the place of the operating points' own.
-        tile: at most so many network pixels a side are seen at once; see `model_predictor`.
+        tile: at most so many network pixels per side are seen at once; see `model_predictor`.
         points: operating points of the ensemble, in the place of the models' own.
     Raises:
         InputError: as `Ensemble`; ModelError, MissingExtraError: as `load_predictor`.

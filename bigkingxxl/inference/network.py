@@ -223,7 +223,7 @@ class NetworkPredictor(ABC):
         return self.scale is None and known_size(source, self.training) is None
 
     def scale_ratio(self, source: ImageSource) -> float:
-        """Training pixels a pixel of this image is long, by what is known of it; else 1."""
+        """Training pixels per pixel of this image, as far as it is known; else 1."""
         if self.scale is not None:
             return self.scale / self.settings.scale
         known = known_size(source, self.training)

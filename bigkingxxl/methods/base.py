@@ -146,7 +146,7 @@ class Method(ABC):
 
     @abstractmethod
     def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
-        """What the network sees in float32[B, C, h, w] normalised tiles, one entry a tile."""
+        """What the network sees in float32[B, C, h, w] normalised tiles, one entry per tile."""
 
 
 class DenseMethod(Method):

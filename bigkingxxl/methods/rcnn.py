@@ -47,7 +47,7 @@ class RcnnSettings(Settings):
             rpn_samples, rpn_nms: anchors learnt from an image, IoU of its NMS.
         roi_samples: points a side that a pooled bin averages; 1 halves the time of pooling.
         box_head: 'fc', or 'conv' with four convolutions; box_width: of its linear layers.
-        boxes_by_type, masks_by_type: one a cell type instead of one for all.
+        boxes_by_type, masks_by_type: one per cell type instead of one for all.
         head_norm: of convolutions in heads and pyramid.
         regions, positive_share: learnt from an image, and how many of them may be cells.
         mask_side: 28 or 56 bins; mask_width, mask_depth: channels and convolutions of its head.
@@ -166,7 +166,7 @@ class Rcnn(Method):
         return crop_target(crop.planes, crop.cell_type)
 
     def collate(self, targets: Sequence[Target]) -> list[Target]:
-        """One entry a crop: crops hold different numbers of cells."""
+        """One entry per crop: crops hold different numbers of cells."""
         return list(targets)
 
     def loss(self, network: Any, batch: Batch) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ def _spread_out(profile: CellTypeProfile, layout: Layout) -> FloatMap:
 
 
 def _per_cell(rng: np.random.Generator, layout: Layout, typical: float, spread: float) -> FloatMap:
-    """Log-normal numbers, one a cell, behind a zero for the background: float32[N + 1]."""
+    """Log-normal numbers, one per cell, behind a zero for the background: float32[N + 1]."""
     drawn = typical * np.exp(spread * rng.standard_normal(len(layout.cells)))
     return np.concatenate([[0.0], drawn]).astype(np.float32)
 

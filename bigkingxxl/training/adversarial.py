@@ -174,7 +174,7 @@ class AdversarialModule(TrainingModule):
 
 
 def sample_grid(images: Tensor, real: Tensor, predicted: Tensor) -> Tensor:
-    """float32[3, H, W]: a row a crop: the image, its true layers, the predicted ones.
+    """float32[3, H, W]: a row per crop: the image, its true layers, the predicted ones.
 
     The first three cell types are red, green and blue.
     """

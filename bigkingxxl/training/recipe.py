@@ -197,8 +197,8 @@ class Recipe(Settings):
         finish: what follows the training.
         finetune: the starting model is kept unless the new one is better on images that were kept
             back; see `bigkingxxl.training.finetune`.
-        pixel_size_um: micrometres a pixel of the training images (row, column); by default what the
-            first one's file says.
+        pixel_size_um: micrometres per pixel of the training images (row, column); by default what
+            the first one's file says.
         seed: of everything random.
     """
 

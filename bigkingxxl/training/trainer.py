@@ -76,7 +76,7 @@ class TimeLeftBar(TQDMProgressBar):
 
 
 class EpochLines(Callback):
-    """One line an epoch, where stderr is no terminal and a bar would fill a log."""
+    """One line per epoch, where stderr is no terminal and a bar would fill a log."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say where a run that was broken off goes on."""

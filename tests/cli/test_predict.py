@@ -545,7 +545,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
         out = tmp_path / "-".join(["out", *more])
         result = predict(*options, *more, "--out", out, models=(own,))
         assert result.exit_code == 0, result.output
-        said = "cells taken to be 16 px across: --diameter changes it" in result.stderr
+        said = "assumed cell diameter: 16 px; --diameter changes it" in result.stderr
         assert said == (not more)
         assert json.loads(result.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
         rows = rows_of(out)
@@ -555,7 +555,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
         # From what is stored, nothing is seen again.
         again = predict(*options, *more, "--out", out, models=(own,))
         assert json.loads(again.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
-    assert "px across" not in predict(images, "--quiet", models=(own,)).stderr
+    assert "cell diameter" not in predict(images, "--quiet", models=(own,)).stderr
 
 
 def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
@@ -567,8 +567,8 @@ def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
     )
     result = predict(images, "--format", "summary,labels", "--json", models=(own,))
     assert result.exit_code == 0, result.output
-    (line,) = [line for line in result.stderr.splitlines() if "outlined badly" in line]
-    assert "2 of 3 images are likely to be outlined badly (deep, gray)" in line
+    (line,) = [line for line in result.stderr.splitlines() if "outlined poorly" in line]
+    assert "2 of 3 images are probably outlined poorly (deep, gray)" in line
     out = tmp_path / "out"
     assert json.loads(result.stdout)["expected_quality"] == {"deep": 0.25, "gray": 0.25}
     rows = rows_of(out)

@@ -84,7 +84,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Path:
-    """Three instances, one a cell type, as the team's."""
+    """Three instances, one per cell type, as the team's."""
     files = [one_channel(tmp_path / f"{name}.onnx", place, [name])
              for place, name in enumerate(NAMES)]  # fmt: skip
     write_ensemble(tmp_path / "three.ensemble", files)

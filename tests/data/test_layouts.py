@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Make, str, str]] = {
     "geojson of an image file": (written("qupath", "x.png.geojson"), "x", "pairs"),
     "geojson called json": (qupath_old, "x", "pairs"),
     "labelme": (written("labelme", "x.json"), "x", "pairs"),
-    "masks a cell": (masks, "x", "masks"),
+    "masks per cell": (masks, "x", "masks"),
     "tracking": (tracking, "01/t000", "ctc"),
     "nested": (nested, "plate/A1/x", "pairs"),
     "nested folders": (nested_folders, "A1/x", "pairs"),

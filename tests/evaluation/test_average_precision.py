@@ -97,7 +97,7 @@ def reference(
 
 
 def at_most(evaluation: COCOeval, most: int) -> tuple[list[float], NDArray[np.float64]]:
-    """COCO's summary and precision [T, R, K] with so many detections an image."""
+    """COCO's summary and precision [T, R, K] with so many detections per image."""
     others = [limit for limit in (100, 300, 1000) if limit != most]
     evaluation.params.maxDets = [*others[:2], most]
     evaluation.accumulate()

@@ -204,7 +204,7 @@ def test_a_detector_of_eight_types_becomes_one_of_three(
         if tensor.equal(old[name]):
             continue
         changed.add(name)
-        size = len(tensor) // 4  # rows a type
+        size = len(tensor) // 4  # rows per type
         found, before, own = (
             each.reshape(-1, size, *tensor.shape[1:]) for each in (tensor, old[name], fresh[name])
         )

@@ -1,4 +1,4 @@
-"""A folder an image, as in the Data Science Bowl of 2018: `ID/images/ID.png`, `ID/masks/*.png`."""
+"""A folder per image, as in the Data Science Bowl of 2018: `ID/images/ID.png`, `ID/masks/*.png`."""
 
 from __future__ import annotations
 

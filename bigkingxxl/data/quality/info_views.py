@@ -60,7 +60,7 @@ def _partly(info: DataInfo) -> list[str]:
 
 def _types(info: DataInfo) -> list[str]:
     rows = [
-        ["type", "images", "cells", "cells an image", "area: min", "5 %", "50 %", "95 %", "max"]
+        ["type", "images", "cells", "cells per image", "area: min", "5 %", "50 %", "95 %", "max"]
     ]
     for name, kind in info.types.items():
         if not kind.cells:
@@ -69,7 +69,7 @@ def _types(info: DataInfo) -> list[str]:
         spread = " / ".join(f"{value:.0f}" for value in kind.cells_per_image.values())
         areas = [f"{kind.area[key]:.0f}" for key in ("min", "p5", "p50", "p95", "max")]
         rows.append([name, str(kind.images), str(kind.cells), spread, *areas])
-    return [*aligned(rows), "cells an image: min / median / max; areas in pixels"]
+    return [*aligned(rows), "cells per image: min / median / max; areas in pixels"]
 
 
 def _doubts(info: DataInfo) -> list[str]:
@@ -94,7 +94,7 @@ def aligned(rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)) -
 
 
 def plot(info: DataInfo, path: Path) -> None:
-    """Draw areas, cells an image and thickness by cell type (PNG, SVG or PDF by the ending).
+    """Draw areas, cells per image and thickness by cell type (PNG, SVG or PDF by the ending).
 
     Raises:
         OutputError: the file cannot be written, or has no ending of a picture.
@@ -116,7 +116,7 @@ def plot(info: DataInfo, path: Path) -> None:
             axis.hist(cells[column][cells["cell_type"] == index], bins, histtype="step", label=name)
         axis.set(xscale="log", xlabel=f"{column} [pixels]", ylabel="cells")
     axes[2].hist(np.bincount(cells["image"], minlength=info.images), 40, color="0.5")
-    axes[2].set(xlabel="cells an image", ylabel="images")
+    axes[2].set(xlabel="cells per image", ylabel="images")
     axes[0].legend(frameon=False)
     figure.suptitle(f"{info.images} images, {info.cells} cells")
     with whole_file(path) as temporary, rc_context({"svg.hashsalt": "bigkingxxl"}):

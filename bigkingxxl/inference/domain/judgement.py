@@ -48,7 +48,9 @@ def judge(
         return Judgement(quality, tuple(unlike))
     if quality >= card.quality.low:
         return Judgement(quality)
-    return Judgement(quality, (f"expected quality {quality:.2f}: few outlines may fit", *unlike))
+    return Judgement(
+        quality, (f"expected quality {quality:.2f}: many outlines are probably inaccurate", *unlike)
+    )
 
 
 def advice(
@@ -75,12 +77,12 @@ def advice(
     if not names:
         return ""
     is_one = len(names) == 1
-    what = ("is" if is_one else "are") + " likely to be outlined badly"
+    what = ("is" if is_one else "are") + " probably outlined poorly"
     if not low:
         what = ("looks" if is_one else "look") + " unlike the training images"
     mend = FINE_TUNE
     if card.median_diameter is not None and not size_given:
-        mend = f"try `{option}` with the cells' diameter in pixels, or {FINE_TUNE}"
+        mend = f"try `{option}` with the diameter of a typical cell in pixels, or {FINE_TUNE}"
     more = len(names) - MOST_NAMES
     shown = ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
     of_all = f"{len(names)} of {images} {'image' if images == 1 else 'images'}"

@@ -1,4 +1,4 @@
-"""How large the cells of a run's images were taken to be, in words."""
+"""The diameter that the cells of a run were assumed to have, in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from statistics import median
 
 
 def size_sentence(diameters: Collection[float], change: str = "--diameter changes it") -> str:
-    """A sentence on the diameters (px) that images were seen with; "" where none is known.
+    """A sentence about the assumed diameters (px) of cells in images; "" if none is known.
 
     >>> size_sentence([41.2])
-    'cells taken to be 41 px across: --diameter changes it'
+    'assumed cell diameter: 41 px; --diameter changes it'
     >>> size_sentence([41.2, 8.46, 52])
-    'cells taken to be 41 px across (median; 8.5 to 52): --diameter changes it'
+    'assumed cell diameter: 41 px (median; 8.5 to 52 px); --diameter changes it'
 
     Args:
         change: how a user says another one.
@@ -20,8 +20,8 @@ def size_sentence(diameters: Collection[float], change: str = "--diameter change
     if not diameters:
         return ""
     low, high = _pixels(min(diameters)), _pixels(max(diameters))
-    spread = "" if low == high else f" (median; {low} to {high})"
-    return f"cells taken to be {_pixels(median(diameters))} px across{spread}: {change}"
+    spread = "" if low == high else f" (median; {low} to {high} px)"
+    return f"assumed cell diameter: {_pixels(median(diameters))} px{spread}; {change}"
 
 
 def _pixels(diameter: float) -> str:

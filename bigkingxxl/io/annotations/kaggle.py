@@ -76,7 +76,7 @@ class KaggleTable:
         type_names: the cell types, sorted; ("cell",) where the column is blank throughout.
         sizes: (H, W) of each image.
         lines: the line of the file that names each image first.
-        extra: every further column (sample_id, plate_time ...), one value an image.
+        extra: every further column (sample_id, plate_time ...), one value per image.
         skipped: one sentence a bad row that was left out.
     """
 
@@ -290,7 +290,7 @@ def read_submission(
 
 
 def write_submission(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
-    """Write a `submission.csv`, one row a cell; an image without cells gets one blank row.
+    """Write a `submission.csv`, one row per cell; an image without cells gets one blank row.
 
     Raises:
         FormatError: two cells of an image share a pixel, which the challenge refuses.
@@ -322,7 +322,7 @@ def _check_disjoint(path: Path, image_id: str, instances: Instances) -> None:
 
 
 def write_annotations(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
-    """Write a `train.csv`, one row a cell; an image without cells gets one blank annotation.
+    """Write a `train.csv`, one row per cell; an image without cells gets one blank annotation.
 
     Raises:
         OutputError: the file cannot be written.

@@ -29,7 +29,7 @@ class ImageHeader(NamedTuple):
 
     Attributes:
         shape: (H, W).
-        pixel_size_um: micrometres a pixel (row, column), or None where the file does not say.
+        pixel_size_um: micrometres per pixel (row, column), or None where the file does not say.
     """
 
     shape: tuple[int, int]

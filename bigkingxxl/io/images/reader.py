@@ -16,7 +16,7 @@ class ImageReader:
     Attributes:
         title: the format's name, for messages.
         suffixes: endings in lower case, each with its dot.
-        open: gives the series of a file, at a limit of pixels a plane; raises `ImageError`.
+        open: gives the series of a file, at a limit of pixels per plane; raises `ImageError`.
         begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
         is_folder: true for a folder that is one image; None where images are files.
         by_window: no more of a plane is decoded than is asked for, so that it may be of any size.

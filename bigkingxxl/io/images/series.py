@@ -32,7 +32,7 @@ class ImageSeries:
         channels: C, alpha included.
         frames, depth: how many points in time, how many planes of a z-stack.
         is_colour: the channels are red, green, blue and maybe alpha.
-        pixel_size_um: micrometres a pixel (row, column), or None where the file does not say.
+        pixel_size_um: micrometres per pixel (row, column), or None where the file does not say.
     """
 
     shape: tuple[int, int]

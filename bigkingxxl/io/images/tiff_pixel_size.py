@@ -1,4 +1,4 @@
-"""Micrometres a pixel as TIFF files store them, for each of their series."""
+"""Micrometres per pixel as TIFF files store them, for each of their series."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BELIEVED, BELIEVED_IN_CENTIMETRES, ROUND_DPI = 2.5, 10.0, 100
 
 
 def pixel_sizes_um(tiff: Any) -> list[PixelSize | None]:
-    """(row, column) micrometres a pixel of each series of an open `tifffile.TiffFile`.
+    """(row, column) micrometres per pixel of each series of an open `tifffile.TiffFile`.
 
     None where unknown. Resolutions in inches or centimetres without ImageJ's or OME's word are
     those of printers as a rule, and count only where no printer is so fine.
@@ -118,7 +118,7 @@ def _plain_size(tags: Any) -> PixelSize | None:
 
 
 def _per_unit(tags: Any, name: str) -> float | None:
-    """Pixels a unit, None where the tag is missing or not positive."""
+    """Pixels per unit, None where the tag is missing or not positive."""
     value = tags.valueof(name)
     if not isinstance(value, tuple) or len(value) != 2 or min(value) <= 0:
         return None

@@ -1,4 +1,4 @@
-"""Measurements of cells, one row a cell: as CSV for people and as Parquet for programs.
+"""Measurements of cells, one row per cell: as CSV for people and as Parquet for programs.
 
 Columns: `id` (the cell's number in the label image), `type`, `score`, `area`, `perimeter`,
 `eccentricity`, `solidity`, `intensity_mean`, `_std`, `_min`, `_max`, `_median` (in the image's own

@@ -1,4 +1,4 @@
-"""What was found in each image of a run: `summary.csv`, one row an image."""
+"""What was found in each image of a run: `summary.csv`, one row per image."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.viewer.contract import Channel, Level
 
 TILE_SIDE = 512
-WHOLE_LIMIT = 4096  # pixels a side of what is given in one piece
+WHOLE_LIMIT = 4096  # pixels per side of what is given in one piece
 THUMBNAIL_SIDE = 192
 KEPT_FROM = 3  # levels from this on are kept in memory; others are read when asked for
 BAND_PIXELS = 4_000_000

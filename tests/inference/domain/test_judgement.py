@@ -54,11 +54,11 @@ BAD, GOOD, ODD = Judgement(0.1, ("bad",)), Judgement(0.5), Judgement(None, ("odd
     ("found", "expected"),
     [
         ({"a": GOOD, "b": GOOD}, None),
-        ({"a": GOOD, "b": BAD}, "1 of 2 images is likely to be outlined badly (b): "),
-        ({"a": BAD, "b": BAD, "c": ODD}, "2 of 3 images are likely to be outlined badly (a, b): "),
+        ({"a": GOOD, "b": BAD}, "1 of 2 images is probably outlined poorly (b): "),
+        ({"a": BAD, "b": BAD, "c": ODD}, "2 of 3 images are probably outlined poorly (a, b): "),
         ({"a": ODD, "b": GOOD}, "1 of 2 images looks unlike the training images (a): "),
         (dict.fromkeys("abcde", ODD), "5 of 5 images look unlike the training images (a, b, c and"),
-        ({"a": BAD}, "1 of 1 image is likely"),
+        ({"a": BAD}, "1 of 1 image is probably"),
     ],
 )  # fmt: skip
 def test_the_run_in_a_sentence(found: dict[str, Judgement], expected: str | None) -> None:

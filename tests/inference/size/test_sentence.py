@@ -10,15 +10,15 @@ from bigkingxxl.inference.size.sentence import size_sentence
 @pytest.mark.parametrize(
     ("diameters", "size"),
     [
-        ([41.4], "41 px across"),
-        ([40.8, 41.4], "41 px across"),
-        ([12, 99.6, 41], "41 px across (median; 12 to 100)"),
-        ([7.77], "7.8 px across"),
+        ([41.4], "41 px"),
+        ([40.8, 41.4], "41 px"),
+        ([12, 99.6, 41], "41 px (median; 12 to 100 px)"),
+        ([7.77], "7.8 px"),
     ],
 )
 def test_in_words(diameters: list[float], size: str) -> None:
-    assert size_sentence(diameters) == f"cells taken to be {size}: --diameter changes it"
-    assert size_sentence(diameters, "ask") == f"cells taken to be {size}: ask"
+    assert size_sentence(diameters) == f"assumed cell diameter: {size}; --diameter changes it"
+    assert size_sentence(diameters, "ask") == f"assumed cell diameter: {size}; ask"
 
 
 def test_nothing_is_said_of_nothing() -> None:

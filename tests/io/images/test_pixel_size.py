@@ -1,4 +1,4 @@
-"""Micrometres a pixel, as every kind of TIFF says it."""
+"""Micrometres per pixel, as every kind of TIFF says it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`summary.csv`: one row an image, values by hand, read by the csv module."""
+"""`summary.csv`: one row per image, values by hand, read by the csv module."""
 
 from __future__ import annotations
 
