@@ -62,8 +62,8 @@ def main() -> None:
               "minutes": options.minutes}  # fmt: skip
     found.setdefault("sets", {})
     for name in options.sets:
-        found["sets"][name] = measured(name, options)
-        write_json(options.out, found)
+        result = found["sets"].setdefault(name, {})
+        measured(name, options, result, lambda: write_json(options.out, found))
 
 
 def arguments() -> argparse.Namespace:
@@ -75,13 +75,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--good", type=float, default=0.8, help="IoU of an outline that is left")
     parser.add_argument("--minutes", type=float, default=3, help="CPU minutes of training")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_loop.json"))
-    parser.add_argument("--work", type=Path, help="keep the corrected runs in this folder")
+    parser.add_argument("--work", type=Path, help="keep the runs here, and go on with them")
     parser.add_argument("--figure", type=Path, help="draw the result file")
     return parser.parse_args()
 
 
-def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Both orders on one set."""
+def measured(
+    name: str, options: argparse.Namespace, result: dict[str, Any], keep: Callable[[], None]
+) -> None:
+    """Both orders on one set; parts that the result has are not done again.
+
+    Args:
+        result: gets what was measured; keep: called after each part.
+    """
     with work_folder(options.work, name) as folder:
         runs = {order: folder / order.replace(" ", "_") for order in ORDERS}
         model = MODELS.get(name, "bundled")
@@ -89,23 +95,24 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         truth = truth_and_images(name, first / "images", options.data)
         predict(first / "images", first / "run", model)
         for other in others:
-            shutil.copytree(first, other)
+            if not other.exists():
+                shutil.copytree(first, other)
+        cells = sum(len(np.unique(each)) - 1 for each in truth.values())
+        result |= {"model": model, "images": len(truth), "cells": cells}
         loops = {order: Loop(place / "run", truth, ORDERS[order]) for order, place in runs.items()}
-        corrected: set[str] = set()
-        result: dict[str, Any] = {"model": model, "images": len(truth),
-                                  "cells": sum(len(np.unique(each)) - 1
-                                               for each in truth.values())}  # fmt: skip
         for order, loop in loops.items():
-            result[order] = loop.correct(options.images, options.good)
-            corrected |= set(result[order]["corrected"])
-            print(name, order, {each: result[order][each] for each in SHORT}, flush=True)
-        rest = [each for each in truth if each not in corrected]
-        result["scored"] = rest
+            if order not in result:
+                result[order] = loop.correct(options.images, options.good)
+                print(name, order, {each: result[order][each] for each in SHORT}, flush=True)
+                keep()
+        corrected = {each for order in ORDERS for each in result[order]["corrected"]}
+        result["scored"] = rest = [each for each in truth if each not in corrected]
         for order, loop in loops.items():
             stages = STAGES if order == next(iter(ORDERS)) else STAGES[:1]
-            result[order]["learn"] = loop.learn(rest, options.minutes, stages)
-            print(name, order, json.dumps(result[order]["learn"]), flush=True)
-        return result
+            if "learn" not in result[order]:
+                result[order]["learn"] = loop.learn(rest, options.minutes, stages)
+                print(name, order, json.dumps(result[order]["learn"]), flush=True)
+                keep()
 
 
 @contextmanager

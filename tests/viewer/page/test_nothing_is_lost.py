@@ -107,7 +107,8 @@ def test_what_is_drawn_while_the_server_is_dead_is_saved_later(
 def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own: Viewer) -> None:
     one, two = Window(context, own), Window(context, own)
     assert one.key == two.key
-    until(lambda: "2 windows" in two.page.locator(".saving").inner_text())
+    for window in (one, two):
+        until(lambda page=window.page: "2 windows" in page.locator(".saving").inner_text())
     before = one.labels()
     row, col = empty_place(before)
     one.page.bring_to_front()
@@ -119,6 +120,8 @@ def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own:
     until(lambda: np.array_equal(own.raster(one.key), before))
     two.press("Control+y")
     until(lambda: np.array_equal(own.raster(one.key), seen))
+    two.page.close()
+    until(lambda: "windows" not in one.page.locator(".saving").inner_text(), 15)
 
 
 def test_edits_of_two_windows_at_once_are_joined(
