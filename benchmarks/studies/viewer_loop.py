@@ -30,12 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.harness import record
 from benchmarks.studies.viewer_corrector import Corrector, Effort, Labels
 from bigkingxxl.evaluation.competition_map import competition_map
-from bigkingxxl.files import write_json
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import read_label_image
-from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.field import field_of
 from bigkingxxl.simulate.varied import varied_profile
 from tests.viewer.page.browser import Viewer, Window, chromium, until
@@ -58,12 +57,12 @@ def main() -> None:
         draw(json.loads(options.out.read_text()), options.figure)
         return
     found: dict[str, Any] = json.loads(options.out.read_text()) if options.out.is_file() else {}
-    found |= {**provenance(KIND), "good": options.good, "images": options.images,
+    found |= {"good": options.good, "images": options.images,
               "minutes": options.minutes}  # fmt: skip
     found.setdefault("sets", {})
     for name in options.sets:
         result = found["sets"].setdefault(name, {})
-        measured(name, options, result, lambda: write_json(options.out, found))
+        measured(name, options, result, lambda: record(options.out, found, KIND))
 
 
 def arguments() -> argparse.Namespace:
