@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
+FOLDS_ENSEMBLE = "folds.ensemble"  # in the folder of a cross-validation
 ONNX_PREFIX = "network."  # of the weights' names in an exported graph
 
 Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
@@ -164,6 +165,11 @@ def resolve_model(name: str | Path) -> Path:
     if shipped is not None:
         return shipped.path
     path = in_folder(Path(name))
+    if (path / FOLDS_ENSEMBLE).is_file():
+        raise ModelError(
+            f"{path} holds the models of a cross-validation: name {path / FOLDS_ENSEMBLE}, or one "
+            "of its folds"
+        )
     if not path.is_file():
         known = "" if path.suffix else f" (shipped models: {', '.join(SHIPPED)})"
         raise ModelError(f"{path}: no such model file{known}")

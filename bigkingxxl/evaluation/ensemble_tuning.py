@@ -37,6 +37,7 @@ Weights = tuple[float, ...]
 Choice = tuple[Weights, OperatingPoints]
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # that a weight is tried at
 PASSES = 3
+MOST_TUNERS = len(FACTORS) + 2  # the start, the best, and those that are tried beside it
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +132,6 @@ class EnsembleTuner:
         ignored = {each: data.ignored(each) for each in ids}
         self.ignored = ignored
         self.truth = {each: counted(data.instances(each), ignored[each]) for each in ids}
-        self._found: dict[tuple[str, Weights], Candidates] = {}
         self._tuners: dict[Weights, Tuner] = {}
         kinds = {each: data.cell_type(each) for each in ids}
         cache = WeightedCache(self.candidates, ensemble.weights)
@@ -188,24 +188,20 @@ class EnsembleTuner:
     def candidates(self, image_id: str, weights: Weights) -> Candidates:
         """What the ensemble sees of an image under weights."""
         places = self.usable[image_id]
-        own = tuple(weights[place] for place in places)
-        key = image_id, tuple(each / own[0] for each in own)
-        if key not in self._found:
-            members = [
-                replace(self.members[place], weight=weight)
-                for place, weight in zip(places, own, strict=True)
-            ]
-            predictor = joined(members, self.card.operating_points.type_vote)
-            self._found[key] = predictor.candidates(self.data.source(image_id))
-        return self._found[key]
+        members = [replace(self.members[place], weight=weights[place]) for place in places]
+        predictor = joined(members, self.card.operating_points.type_vote)
+        return predictor.candidates(self.data.source(image_id))
 
     def tuner(self, weights: Weights) -> Tuner:
         """For the thresholds under weights."""
-        if weights not in self._tuners:
-            self._tuners[weights] = Tuner(
-                WeightedCache(self.candidates, weights), self.truth, self.types, self.groups,
-                ignored=self.ignored,
-            )  # fmt: skip
+        known = self._tuners.pop(weights, None)
+        self._tuners[weights] = known or Tuner(
+            WeightedCache(self.candidates, weights), self.truth, self.types, self.groups,
+            ignored=self.ignored,
+        )  # fmt: skip
+        # Each holds the candidates of all images: the one that was not asked for longest goes.
+        while len(self._tuners) > MOST_TUNERS:
+            self._tuners.pop(next(iter(self._tuners)))
         return self._tuners[weights]
 
     def scores(

@@ -40,6 +40,14 @@ class Plan:
         return tuple(self.validation)
 
     @property
+    def divided(self) -> int:
+        """How many groups of images have some in one fold and some in another."""
+        folds: dict[str, set[int]] = {}
+        for image_id, fold in self.fold_of.items():
+            folds.setdefault(self.groups.of.get(image_id, image_id), set()).add(fold)
+        return sum(len(own) > 1 for own in folds.values())
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """All images."""
         return tuple(image_id for own in self.validation.values() for image_id in own)

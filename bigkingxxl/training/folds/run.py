@@ -27,7 +27,12 @@ from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted, OutputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble_file import write_ensemble
-from bigkingxxl.models import read_card, untuned_hash, write_operating_points
+from bigkingxxl.models import (
+    FOLDS_ENSEMBLE,
+    read_card,
+    untuned_hash,
+    write_operating_points,
+)
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import provenance
 from bigkingxxl.settings import checked
@@ -43,9 +48,7 @@ from bigkingxxl.training.run_folder import check_same_run, last_checkpoint, lock
 
 log = logging.getLogger(__name__)
 
-MODEL, FACTS, ENSEMBLE, RUN, SEEN = (
-    "model.safetensors", "fold.json", "folds.ensemble", "out-of-fold", "seen"
-)  # fmt: skip
+MODEL, FACTS, RUN, SEEN = "model.safetensors", "fold.json", "out-of-fold", "seen"
 CALIBRATE_IMAGES = 60
 GO_ON = "run again with --resume to go on"
 
@@ -242,11 +245,11 @@ def _finished(
     rows = score_folds(plan, list(models), own, out / RUN, chose)
     ensemble = None
     if len(models) > 1:
-        ensemble = out / ENSEMBLE
+        ensemble = out / FOLDS_ENSEMBLE
         write_ensemble(ensemble, list(models.values()), points=points.of_all)
     result = FoldsResult(
         out, models, failed, rows, points, out / RUN, ensemble, dict(run.failed),
-        sum(float(each["minutes"]) for each in facts.values()), _notes(points, chose, failed),
+        sum(float(each["minutes"]) for each in facts.values()), _notes(plan, points, chose, failed),
     )  # fmt: skip
     write_json(out / "folds.json", {**provenance(recipe.seed), **result.as_dict()})
     shutil.rmtree(out / SEEN, ignore_errors=True)
@@ -260,8 +263,15 @@ def _give_points(model: Path, points: OperatingPoints) -> None:
             write_operating_points(path, points)
 
 
-def _notes(points: FoldPoints, chose: list[str], failed: dict[int, str]) -> tuple[str, ...]:
+def _notes(
+    plan: Plan, points: FoldPoints, chose: list[str], failed: dict[int, str]
+) -> tuple[str, ...]:
     notes = []
+    if divided := plan.divided:
+        notes.append(
+            f"the split divides {divided} groups of images (by {plan.groups.grouped_by}), so that "
+            "models know parts of what they are scored on: the scores flatter"
+        )
     if points.result is None:
         notes.append(f"thresholds are not tuned: {points.reason}")
     elif not any(each.kept for each in points.result.by_type.values()):

@@ -11,12 +11,12 @@ import pytest
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import read_folds, write_folds
-from bigkingxxl.errors import InputError, Interrupted, OutputError
+from bigkingxxl.errors import InputError, Interrupted, ModelError, OutputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.evaluation.inputs import read_predictions, truth_of
 from bigkingxxl.inference.detector import DetectorPredictor
 from bigkingxxl.inference.ensemble_file import read_ensemble
-from bigkingxxl.models import read_card
+from bigkingxxl.models import read_card, resolve_model
 from bigkingxxl.training.folds import run as folds_run
 from bigkingxxl.training.folds.run import FoldsResult, train_folds
 from bigkingxxl.training.recipe import Recipe
@@ -193,11 +193,17 @@ def test_the_split_of_the_data_set_or_of_a_file(
 ) -> None:
     own = {image_id: number // 6 for number, image_id in enumerate(spots.ids)}
     write_folds(spots.root / "folds.csv", own)
-    train_folds(recipe, spots, tmp_path / "own", device="cpu")
+    divided = train_folds(recipe, spots, tmp_path / "own", device="cpu")
+    assert any("divides 6 groups" in note for note in divided.notes)
+    with pytest.raises(ModelError, match=r"folds\.ensemble"):
+        resolve_model(tmp_path / "own")
     assert read_folds(tmp_path / "own" / "folds.csv") == own
     other = {image_id: number % 2 for number, image_id in enumerate(spots.ids)}
     write_folds(tmp_path / "other.csv", other)
-    train_folds(recipe, spots, tmp_path / "of", folds_file=tmp_path / "other.csv", device="cpu")
+    result = train_folds(
+        recipe, spots, tmp_path / "of", folds_file=tmp_path / "other.csv", device="cpu"
+    )
+    assert not any("divides" in note for note in result.notes)
     assert read_folds(tmp_path / "of" / "folds.csv") == other
     train_folds(recipe, spots, tmp_path / "new", count=3, device="cpu")
     assert set(read_folds(tmp_path / "new" / "folds.csv").values()) == {0, 1, 2}
