@@ -56,8 +56,8 @@ SHIPPED = {
     for model in (
         ShippedModel(
             "bundled",
-            "The default: cells and nuclei of any laboratory, label-free above all; it measures "
-            "how large they are shown.",
+            "The default, for cells and nuclei of any laboratory, above all without stains. It "
+            "measures how large the cells are.",
             "bundled.onnx", RESEARCH, "LICENSE-bundled.txt",
             (SARTORIUS_IMAGES, "20 data sets of other laboratories (see the card)", SIMULATED),
         ),

@@ -33,7 +33,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
         size = model.path.stat().st_size / MEGABYTE
         typer.echo(f"{name:{wide}}  {model.purpose}")
         typer.echo(f"{'':{wide}}  {size:.1f} MB; licence: {model.licence}")
-        typer.echo(f"{'':{wide}}  learnt from: {', '.join(model.data)}")
+        typer.echo(f"{'':{wide}}  learned from: {', '.join(model.data)}")
     typer.echo("`bigkingxxl models show NAME` prints how a model was made, and its scores.")
 
 

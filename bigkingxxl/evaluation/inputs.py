@@ -272,7 +272,7 @@ def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predicti
     if as_predicted or is_own:
         masks = {names[own]: images[own].found_cells for own in names}
         why = f", as {truth.path} is what was made of them" if is_own else ""
-        notes.append(f"the cells of {folder} are taken as predicted, corrected or not{why}")
+        notes.append(f"the predicted cells of {folder} are scored, not the corrected ones{why}")
     else:
         masks = {names[own]: certain(images[own].cells) for own in names}
         notes.append(told_places(folder, [images[own].corrected for own in names]))

@@ -261,7 +261,7 @@ def test_each_command_says_which_cells_it_took(out: Path, place: str) -> None:
         assert line in " ".join(text.split()), name
     assert json.loads(command("tables", out, "--json").stdout)["corrected"] == {"i00": place}
     text = command("evaluate", out, truth, "--as-predicted").stdout
-    assert "taken as predicted" in " ".join(text.split())
+    assert "predicted cells of" in " ".join(text.split())
     command("evaluate", truth, truth, "--as-predicted", code=2)
     assert (
         f"as corrected{' in the viewer' * (place != 'labels')} in 1"

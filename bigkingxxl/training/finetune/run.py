@@ -237,8 +237,8 @@ def seen_note(seen: int, images: int) -> str | None:
     if not seen:
         return None
     return (
-        f"the starting model has learnt from {seen} of the {images} images before: its scores on "
-        "them are flattered"
+        f"the starting model was trained on {seen} of the {images} images: its scores on them are "
+        "too high"
     )
 
 

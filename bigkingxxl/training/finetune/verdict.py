@@ -149,24 +149,24 @@ class Trial:
             kind: of the units: 'images' or 'regions'.
         """
         start, count = self.start.mean, len(self.truth)
-        where = f"On {count} {kind} that the models had not learnt from"
+        where = f"On {count} {kind} that the models were not trained on"
         if self.kept != START:
             gain = self.outcomes[self.kept].gain
             return (
                 f"{where}, {WORDS[self.kept]} scores {self.outcomes[self.kept].score.mean:.3f} and "
-                f"the starting model {start:.3f} ({_gain_text(gain)}): the new one is kept."
+                f"the starting model {start:.3f} ({_gain_text(gain)}). The new model is kept."
             )
         rest = [each for name, each in self.outcomes.items() if name != START]
         best = max(rest, key=lambda each: each.score.mean, default=None)
         if best is None or best.gain is None or best.gain.mean == 0:
             return (
-                f"{where}, nothing new was found to be better than the starting model "
-                f"({start:.3f}): it is kept as it was."
+                f"{where}, no change was better than the starting model ({start:.3f}). The "
+                "starting model is kept."
             )
         return (
             f"{where}, {WORDS[best.name]} scores {best.score.mean:.3f} and the starting model "
-            f"{start:.3f} ({_gain_text(best.gain)}), which is not surely better: the starting "
-            "model is kept as it was."
+            f"{start:.3f} ({_gain_text(best.gain)}), which is not surely better. The starting "
+            "model is kept."
         )
 
 
