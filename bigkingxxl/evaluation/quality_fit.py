@@ -87,7 +87,7 @@ def fit_quality(examples: Sequence[Example]) -> ExpectedQuality:
     }  # fmt: skip
     if not terms:
         raise InputError(
-            "nothing that is seen of these images foretells how well they are outlined"
+            "nothing in the predictions of these images predicts how well they are outlined"
         )
     sets = tuple(sorted({each.set_name for each in examples}))
     learnt = ExpectedQuality(terms=terms, base=_short(base), images=len(examples), sets=sets)

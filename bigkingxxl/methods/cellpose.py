@@ -54,7 +54,7 @@ class Cellpose(DenseMethod):
             raise SettingsError("Cellpose's network makes no boundary map: leave 'boundary' out")
         if settings.network == "sam" and len(type_names) > 1:
             raise SettingsError(
-                f"Cellpose-SAM tells no cell types apart, but {len(type_names)} are named"
+                f"Cellpose-SAM does not distinguish cell types, but {len(type_names)} are named"
             )
         self.representation = Flows(type_names, flows)
         self.stride = STRIDES[settings.network]

@@ -290,7 +290,7 @@ def test_the_other_line_of_the_library_is_named(
     [
         ({"representation_settings": {"boundary": True}}, ("a",), "no boundary map"),
         ({"representation_settings": {"dice_wait": 1}}, ("a",), "did you mean 'dice_weight'"),
-        ({"network": "sam"}, ("a", "b"), "tells no cell types apart"),
+        ({"network": "sam"}, ("a", "b"), "does not distinguish cell types"),
     ],
 )
 def test_settings_that_cannot_be(settings: Any, types: tuple[str, ...], words: str) -> None:

@@ -100,8 +100,7 @@ class ScaleHint:
             )
         if scale is not None and diameter is not None:
             raise InputError(
-                f"{dashes}scale and {dashes}diameter both say how large the image is to be seen: "
-                "give one of them"
+                f"{dashes}scale and {dashes}diameter both set the image's scale: give one of them"
             )
         for card in cards:
             self._check_card(card, dashes)
@@ -115,18 +114,18 @@ class ScaleHint:
                 self._warn_of_usual(card, dashes)
         elif self.pixel_size_um is not None:
             log.warning(
-                "the model does not know the pixel size of its training images, so that "
-                "%spixel-size gives results their unit, but not cells their size: say it with "
-                "%sdiameter", dashes, dashes,
+                "the model does not know the pixel size of its training images: %spixel-size sets "
+                "the unit of the results, but not the size of the cells; use %sdiameter for that",
+                dashes, dashes,
             )  # fmt: skip
 
     def _warn_of_usual(self, card: ModelCard, dashes: str) -> None:
         usual = card.prediction.diameter
         if usual is not None:
             log.warning(
-                "the model is set to images whose cells are %.4g pixels large: %spixel-size gives "
-                "results their unit, but not cells their size: say it with %sdiameter", usual,
-                dashes, dashes,
+                "the model expects cells of %.4g pixels: %spixel-size sets the unit of the "
+                "results, but not the size of the cells; use %sdiameter for that", usual, dashes,
+                dashes,
             )  # fmt: skip
 
     def applied_to(self, source: ImageSource) -> ImageSource:

@@ -35,7 +35,8 @@ class Specks:
             return None
         return (
             f"{self.count} annotated cells are smaller than {self.limit:.0f} pixels (the median "
-            f"cell has {self.median:.0f}): they are taken for slips, and neither learnt nor scored"
+            f"cell has {self.median:.0f}): they are treated as mistakes, and neither used for "
+            "training nor scored"
         )
 
 

@@ -88,7 +88,7 @@ def test_a_large_image_of_training_size_is_no_matter() -> None:
         ),
         ({"pixel_size_um": (1.0, -1.0)}, "the pixel size is"),
         ({"pixel_size_um": (500.0, 500.0)}, "a pixel size of 500 x 500 um asks for 1.5e[+]03"),
-        ({"scale": 2.0, "diameter": 20.0}, "--scale and --diameter both say"),
+        ({"scale": 2.0, "diameter": 20.0}, "--scale and --diameter both set"),
     ],
 )
 def test_sizes_that_make_no_sense(given: dict[str, Any], message: str) -> None:
