@@ -399,7 +399,8 @@ def test_a_block_is_seen_as_in_the_whole_image(scale: float, tta: str) -> None:
     def near_the_edge(tiles: Float32) -> Float32:
         """Depends on the whole tile, as networks do."""
         ramp = np.linspace(0, 1, tiles.shape[3], dtype=np.float32)
-        return (tiles[:, :1] + ramp * tiles.mean(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+        shade: Float32 = ramp * tiles.mean(axis=(1, 2, 3), keepdims=True)
+        return np.asarray(tiles[:, :1] + shade, np.float32)
 
     image, blocks = noise((300, 330)), ((128, 128), 16)
     settings = {"tile": 64, "overlap": 8, "tta": tta}

@@ -50,7 +50,8 @@ def cells_of(
     """The cells of a block, in the image's frame.
 
     They are selected as those of a small image are. Those are kept whose centre lies in the core or
-    by the slack outside, and those that reach into the core and are cut by the end of what is seen.
+    by the slack outside; and of those that reach into the core those that are cut by the end of
+    what is seen, and those that the block with their centre does not see whole.
     """
     grid = plan.grid
     frame, core = grid.around(block, margin), grid.core_of(block)
@@ -59,15 +60,32 @@ def cells_of(
         chosen = replace(chosen, cell_type=selection.cell_type or plan.cell_type)
     cells = chosen.instances(candidates, pixel_size)
     cells = cells.shift(frame.row0, frame.col0, grid.shape)
-    is_cut = _is_cut(cells.boxes(), frame, grid.shape) & (cells.crop(core).areas() > 0)
-    outside = _distance(centroids(cells), core)
+    reaches = cells.crop(core).areas() > 0
+    is_cut = _is_cut(cells.boxes(), frame, grid.shape) & reaches
+    centres = centroids(cells)
+    outside = _distance(centres, core)
     found = BlockCells(
         block, cells, outside <= 0, is_cut, selection.minimum_areas(cells, plan.scale_ratio),
         margin,
     )  # fmt: skip
     # What is cut and does not reach into the core is another block's cell.
     away = _is_cut(cells.boxes(), frame, grid.shape) & ~is_cut
-    return found.take(np.flatnonzero((outside <= plan.slack) & ~away | is_cut))
+    near = (outside <= plan.slack) & ~away
+    # The centre of a bent cell may lie in a block that it does not reach, and that sees none of it.
+    orphaned = reaches & ~_is_seen_by_owner(cells.boxes(), centres, plan)
+    return found.take(np.flatnonzero(near | is_cut | orphaned))
+
+
+def _is_seen_by_owner(
+    boxes: NDArray[np.int32], centres: NDArray[np.float64], plan: Plan
+) -> NDArray[np.bool_]:
+    """bool[N]: the block whose core holds a cell's centre sees all of the cell at first."""
+    grid = plan.grid
+    corner = np.rint(centres).astype(np.int64) // grid.core * grid.core
+    low, high = corner - plan.margin, corner + grid.core + plan.margin
+    inside = (boxes[:, :2] > low + EDGE) | (low <= 0)
+    inside &= (boxes[:, 2:] < high - EDGE) | (high >= np.array(grid.shape))
+    return np.asarray(inside.all(axis=1))
 
 
 def _is_cut(boxes: NDArray[np.int32], frame: Window, size: tuple[int, int]) -> NDArray[np.bool_]:

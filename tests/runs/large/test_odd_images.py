@@ -55,6 +55,20 @@ def test_a_cell_larger_than_anything_seen_at_once_is_named(tmp_path: Path) -> No
     assert remark in open_run(tmp_path / "out")["a"].warnings
 
 
+def test_a_bent_cell_whose_centre_lies_in_a_block_that_sees_none_of_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch, margin=4)
+    labels = np.zeros((192, 192), np.uint16)
+    labels[57:60, 57:92] = labels[57:92, 57:60] = 1  # around the corner of the block at (64, 64)
+    tifffile.imwrite(tmp_path / "a.tif", image_of(labels))
+    result = predict(tmp_path / "a.tif", tmp_path / "out", formats=SOME)
+    found = tifffile.imread(tmp_path / "out" / "labels" / "a.tif")
+    assert np.array_equal(found > 0, labels > 0)
+    assert result.cells == {"a": 1}
+    assert not result.remarks
+
+
 def damaged_tiff(path: Path, labels: np.ndarray) -> tuple[int, int]:
     """A tiled TIFF with a tile that cannot be decoded; the tile's corner."""
     tifffile.imwrite(path, image_of(labels), tile=(16, 16), compression="deflate")
