@@ -156,7 +156,7 @@ def test_impossible_sizes_are_refused_before_anything_is_done(
 
 def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
     sized.predictor.scale = 1.5  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="scale and diameter both say"):
+    with pytest.raises(InputError, match="scale and diameter both set"):
         sized.predict(picture(), diameter=9)
 
 

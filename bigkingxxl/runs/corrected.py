@@ -167,7 +167,7 @@ def told_places(folder: object, places: Iterable[str]) -> str:
         f"as corrected{' in the viewer' if place == CORRECTED else ''} in {_images(count)} "
         f"({place}/)" for place, count in sorted(counts.items())
     ]  # fmt: skip
-    return f"cells of {folder}: {', '.join(parts)}"
+    return f"the cells in {folder} are {', '.join(parts)}"
 
 
 def _images(count: int) -> str:

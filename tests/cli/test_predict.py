@@ -394,7 +394,7 @@ def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
         (["--diameter", "20"], "the model does not know the diameter"),
         (["--pixel-size", "0"], "the pixel size is 0.0, expected 1e-06 to"),
         (["--pixel-size", "inf"], "the pixel size is inf"),
-        (["--scale", "1", "--diameter", "9"], "--scale and --diameter both say"),
+        (["--scale", "1", "--diameter", "9"], "--scale and --diameter both set"),
         (["--type-vote", "all"], "--type-vote is 'all', expected 'image' or 'cell'"),
         (["--frames", "some"], "--frames is 'some', expected 'all', a number or a range"),
         (["--frames", "-1"], "--frames is '-1', expected 'all', a number or a range"),

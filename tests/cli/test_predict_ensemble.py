@@ -238,7 +238,7 @@ def test_several_models_in_python(
 
 def test_one_scale_for_all_models(by_type: list[Path], images: Path) -> None:
     model = bk.load(by_type, scale=1.0)
-    with pytest.raises(InputError, match="scale and diameter both say"):
+    with pytest.raises(InputError, match="scale and diameter both set"):
         model.predict(images / "light.png", diameter=9)
 
 
