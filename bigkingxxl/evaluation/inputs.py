@@ -251,8 +251,9 @@ def _folder_predictions(
     notes = [*found.notes, *_left_out(skipped)]
     if found.unknown:
         notes.append(
-            f"{len(found.unknown)} files of cells are of no image in {truth.path}: "
-            f"{found.unknown[0]} ..."
+            f"{counted(len(found.unknown), 'file')} of cells "
+            f"{'is' if len(found.unknown) == 1 else 'are'} of no image in {truth.path}: "
+            f"{found.unknown[0]}{' ...' if len(found.unknown) > 1 else ''}"
         )
     return _painted(masks, notes)
 

@@ -132,7 +132,8 @@ class MeanOverImages(Metric):
 
     def terms(self, pair: ImagePair) -> Float64:
         """See `Metric.terms`: each value and whether it is one."""
-        return with_counts(np.array([self.scores(pair)], np.float64))[0]
+        found: Float64 = with_counts(np.array([self.scores(pair)], np.float64))[0]
+        return found
 
     def ratio(self, sums: Float64) -> Float64:
         """See `Metric.ratio`."""

@@ -183,7 +183,8 @@ class _ResultReader:
         example = next(iter(self.names or self.sizes), "")
         raise FormatError(
             f"{self.path}: result {place} names the image {number!r}, which is unknown, expected "
-            f"one such as {example!r}"
+            f"one such as {example!r} (where a tool numbered the images itself, `bigkingxxl compare` "
+            "takes its COCO file: --coco-file FILE)"
         )
 
     def _known_as(self, number: int | str) -> str | None:
@@ -231,7 +232,8 @@ class _ResultReader:
             return self.places[number]
         raise FormatError(
             f"{self.path}: result {place} names the category id {number}, expected one of "
-            f"{list(self.places)} ({', '.join(self.type_names)})"
+            f"{list(self.places)} ({', '.join(self.type_names)}); `bigkingxxl compare` takes a "
+            "tool's own numbers: --categories 0=astro,1=cort"
         )
 
     def _score(self, result: dict[str, Any], place: int) -> float:
