@@ -183,8 +183,8 @@ class _ResultReader:
         example = next(iter(self.names or self.sizes), "")
         raise FormatError(
             f"{self.path}: result {place} names the image {number!r}, which is unknown, expected "
-            f"one such as {example!r} (where a tool numbered the images itself, `bigkingxxl compare` "
-            "takes its COCO file: --coco-file FILE)"
+            f"one such as {example!r} (where a tool numbered the images itself, `bigkingxxl "
+            "compare` takes its COCO file: --coco-file FILE)"
         )
 
     def _known_as(self, number: int | str) -> str | None:
