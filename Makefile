@@ -10,7 +10,8 @@
 #   make notebooks run the notebooks on a few simulated images
 #   make cellpose  what needs cellpose 3.1: comparisons with it, its training, its notebook
 #   make cluster   runs on a SLURM of one node, on Dask, and trainings on two devices (needs root,
-#                  slurm-wlm and munge for SLURM; starts all of it, and stops it again)
+#                  slurm-wlm and munge for SLURM, groovy for Nextflow's workflow; starts all of it,
+#                  and stops it again)
 #   make benchmarks  speed beside other programs' [NAME=one of `python -m benchmarks`]
 #   make demo      the whole road once [DATA=a folder of data]
 
@@ -106,7 +107,8 @@ $(CELLPOSE)/.installed: pyproject.toml $(STAMP)
 		|| $(CELLPOSE)/bin/python -m pip install -e '.[cellpose,dev]'
 	touch $@
 
-# Snakemake has an environment of its own: it brings a great deal.
+# Snakemake has an environment of its own: it brings a great deal. Nextflow is in no package
+# registry: its workflow runs in a stand-in where groovy is installed.
 CLUSTER := .venv-cluster
 cluster: $(STAMP)
 	test -x $(CLUSTER)/bin/snakemake || { $(PYTHON) -m venv $(CLUSTER) && \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import torch
 from torch import nn
 
+from bigkingxxl.cluster.templates import read_template
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.training.checkpoints import best_checkpoint, load_checkpoint
@@ -23,6 +25,7 @@ from bigkingxxl.training.crops import EpochSampler
 from bigkingxxl.training.devices import Devices, was_restarted
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import last_checkpoint
+from tests.cluster import slurm
 
 ROOT = Path(__file__).parents[2]
 RECIPE = {
@@ -69,16 +72,60 @@ def losses(folder: Path) -> list[float]:
     return [each["total"] / each["count"] for each in found]
 
 
+@pytest.fixture(scope="module")
+def alone(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The losses of one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    ended(command(data, folder))
+    return losses(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_two_processes_learn_what_one_learns(data: Dataset, tmp_path: Path) -> None:
-    ended(command(data, tmp_path / "one"))
+def test_two_processes_learn_what_one_learns(
+    data: Dataset, tmp_path: Path, alone: list[float]
+) -> None:
     told = ended(command(data, tmp_path / "two", "--devices", "2"))
     assert told.count("epochs") == 1  # one process speaks
-    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(alone, rel=1e-4)
     # Other batches lead elsewhere: the comparison can fail.
     ended(command(data, tmp_path / "other", batch_size=2))
-    assert losses(tmp_path / "other") != pytest.approx(losses(tmp_path / "one"), rel=1e-3)
+    assert losses(tmp_path / "other") != pytest.approx(alone, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_two_processes_of_torchrun(data: Dataset, tmp_path: Path, alone: list[float]) -> None:
+    _, *own = command(data, tmp_path / "two", "--devices", "2")
+    start = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+             "--rdzv-endpoint", f"127.0.0.1:{slurm.free_port()}"]  # fmt: skip
+    told = ended([sys.executable, *start, *own])
+    assert told.count("epochs") == 1
+    assert losses(tmp_path / "two") == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.skipif(not slurm.is_there(), reason="needs slurm-wlm and munge, and to be root")
+def test_two_processes_of_slurm(data: Dataset, tmp_path: Path, alone: list[float]) -> None:
+    """The template, on a node without GPUs."""
+    arguments = command(data, tmp_path / "two")
+    config, out = arguments[4], arguments[arguments.index("--out") + 1]
+    script = tmp_path / "train.sh"
+    script.write_text(re.sub(r"#SBATCH --gpus.*\n", "", read_template("slurm-train")))
+    options = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1", "--time=30", "--wait",
+               f"--output={tmp_path}/log"]  # fmt: skip
+    with slurm.running(tmp_path / "slurm") as extra:
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        own = environment(PATH=path, SLURM_CONF=extra["SLURM_CONF"])
+        done = subprocess.run(
+            ["sbatch", *options, str(script), config, str(data.root), out, "--device", "cpu",
+             "--quiet"], env=own, cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    told = (tmp_path / "log").read_text()
+    assert done.returncode == 0, done.stderr + told
+    assert told.count("epochs") == 1
+    assert losses(tmp_path / "two") == pytest.approx(alone, rel=1e-4)
 
 
 @pytest.mark.slow

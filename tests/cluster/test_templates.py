@@ -1,8 +1,10 @@
-"""The templates in a real SLURM of one node, and in Snakemake where it is installed."""
+"""The templates: in a real SLURM of one node, in Snakemake, and what of Nextflow's can be run."""
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -97,6 +99,63 @@ def test_a_snakemake_workflow(images: Path, tmp_path: Path) -> None:
                           capture_output=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert written(out) == expected
+
+
+# ---- Nextflow, which no package registry has -----------------------------------------------------
+
+
+def java_home() -> str:
+    """Where Java is: Debian's groovy looks for another one than may be installed."""
+    return str(Path(str(shutil.which("java"))).resolve().parents[1])
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.skipif(shutil.which("groovy") is None, reason="needs groovy")
+def test_the_nextflow_workflow_in_a_stand_in_for_nextflow(images: Path, tmp_path: Path) -> None:
+    """All of its own Groovy and shell is run; what Nextflow itself makes of it is not."""
+    (images / "broken.png").write_bytes(b"no image")
+    out = tmp_path / "my cells"
+    given = [f"images={images}", f"out={out}", "shards=2",
+             f"options=--model {tmp_path / 'tiny.onnx'} --format labels,summary"]  # fmt: skip
+    workflow = tmp_path / "workflow.nf"
+    workflow.write_text(read_template("nextflow"))
+    done = subprocess.run(
+        ["groovy", str(ROOT / "tests" / "cluster" / "nextflow.groovy"), str(workflow), *given],
+        env=environment({"JAVA_HOME": java_home()}), cwd=tmp_path, text=True, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    # An image that fails ends no workflow.
+    assert done.returncode == 0, done.stderr
+    with (out / "summary.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == COUNT + 1
+    assert [row["image"] for row in rows if row["failure"]] == ["broken"]
+
+
+SCRIPT = re.compile(r'process (\w+) \{.*?"""(.*?)"""', re.DOTALL)
+PLACEHOLDER = re.compile(r"(?<!\\)\$\{(.*?)\}")
+
+
+def nextflow_scripts(values: dict[str, str]) -> dict[str, str]:
+    """The shell scripts of the workflow by process, as Groovy makes them of its strings."""
+    found = dict(SCRIPT.findall(read_template("nextflow")))
+    filled = {name: PLACEHOLDER.sub(lambda match: values[match[1]], text)
+              for name, text in found.items()}  # fmt: skip
+    return {name: text.replace("\\\n", "").replace("\\$", "$") for name, text in filled.items()}
+
+
+def test_scripts_of_the_nextflow_workflow_are_shell() -> None:
+    values = {
+        "task.cpus": "1", "params.options": "--diameter 30", "params.shards": "2", "shard": "1",
+        "file(params.images).toAbsolutePath()": "/my images",
+        "file(params.out).toAbsolutePath()": "/my cells",
+    }  # fmt: skip
+    scripts = nextflow_scripts(values)
+    assert list(scripts) == ["predict", "tables"]
+    for text in scripts.values():
+        subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+        assert "'/my cells'" in text
 
 
 def test_templates_are_printed() -> None:
