@@ -6,6 +6,8 @@
 
 Each adds its figures to benchmarks/results/scale_cluster.json. On a machine that does other things
 CPU seconds are what counts; the wall clock and the load beside the measurement are kept as well.
+One process and two are measured in turn on the same pieces of the folder, so that both meet the
+same neighbours; figures are kept after each piece.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +96,25 @@ def timed(work: Any) -> dict[str, float]:
             "load": round(os.getloadavg()[0], 1)}  # fmt: skip
 
 
-def measure_store(units: int) -> dict[str, Any]:
-    """Empty units through the store: done, found done, and their tables alone."""
+def measure_store(units: int) -> Iterator[dict[str, Any]]:
+    """Empty units through the store: done, found done, and their tables alone.
+
+    Yields:
+        The figures so far.
+    """
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         files, out = small_images(Path(folder) / "images", units), Path(folder) / "out"
         job = empty_job(out)
-        found: dict[str, Any] = {
-            "first": timed(lambda: predict_job(job, files, Sharing())),
-            "nothing_to_do": timed(lambda: predict_job(job, files, Sharing())),
-            "tables": timed(lambda: make_tables(RunStore(out))),
+        works = {
+            "first": lambda: predict_job(job, files, Sharing()),
+            "nothing_to_do": lambda: predict_job(job, files, Sharing()),
+            "tables": lambda: make_tables(RunStore(out)),
         }
-    for each in found.values():
-        each["cpu_ms_per_unit"] = round(1e3 * each["cpu_s"] / units, 3)
-    return {f"{units}": found}
+        for name, work in works.items():
+            found[name] = timed(work)
+            found[name]["cpu_ms_per_unit"] = round(1e3 * found[name]["cpu_s"] / units, 3)
+            yield found
 
 
 def command(*options: str) -> list[str]:
@@ -121,20 +130,44 @@ def run(*options: str) -> dict[str, float]:
     return timed(done)
 
 
-def measure_workers(images: int, side: int) -> dict[str, Any]:
-    """A folder of simulated images on one process and on two; one thread each."""
+def measure_workers(images: int, side: int, piece: int) -> Iterator[dict[str, Any]]:
+    """Folders of simulated images on one process and on two, in turn; one thread each.
+
+    Yields:
+        The figures of all pieces so far.
+    """
+    pieces: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "images"
-        place.mkdir()
-        for index in range(images):
-            field = simulate_field("cort", size=(side, side), seed=index)
-            Image.fromarray(np.asarray(field.image)).save(place / f"i{index:04d}.png")
-        one = run(str(place), "--out", f"{folder}/one", "--model", "open")
-        two = run(str(place), "--out", f"{folder}/two", "--model", "open", "--workers", "2")
-    return {"images": images, "side": side, "one": one, "two": two,
-            # Two free cores finish in half of the CPU time of two processes, which share evenly.
-            "speedup_from_cpu": round(2 * one["cpu_s"] / two["cpu_s"], 3),
-            "speedup_by_the_clock": round(one["wall_s"] / two["wall_s"], 3)}  # fmt: skip
+        for first in range(0, images, piece):
+            place = Path(folder) / f"images{first}"
+            place.mkdir()
+            for index in range(first, min(first + piece, images)):
+                field = simulate_field("cort", size=(side, side), seed=index)
+                Image.fromarray(np.asarray(field.image)).save(place / f"i{index:04d}.png")
+            ways = {"one": "1", "two": "2"}
+            found = {
+                name: run(str(place), "--out", f"{folder}/{name}{first}", "--model", "open",
+                          "--workers", ways[name])
+                for name in sorted(ways, reverse=bool(len(pieces) % 2))
+            }  # fmt: skip
+            pieces.append({"one": found["one"], "two": found["two"]})
+            yield speedups(pieces, min(first + piece, images), side)
+
+
+def speedups(pieces: list[dict[str, Any]], images: int, side: int) -> dict[str, Any]:
+    """What the pieces say together."""
+    cpu_s = {way: sum(each[way]["cpu_s"] for each in pieces) for way in ("one", "two")}
+    wall = {way: sum(each[way]["wall_s"] for each in pieces) for way in ("one", "two")}
+    ratios = [each["one"]["wall_s"] / each["two"]["wall_s"] for each in pieces]
+    return {
+        "images": images, "side": side, "pieces": pieces,
+        "cpu_s": {way: round(each, 1) for way, each in cpu_s.items()},
+        "wall_s": {way: round(each, 1) for way, each in wall.items()},
+        # Two free cores finish in half of the CPU time of two processes, which share evenly.
+        "speedup_from_cpu": round(2 * cpu_s["one"] / cpu_s["two"], 3),
+        "speedup_by_the_clock": round(wall["one"] / wall["two"], 3),
+        "median_speedup_of_a_piece_by_the_clock": round(float(np.median(ratios)), 3),
+    }  # fmt: skip
 
 
 def measure_overhead(tasks: int) -> dict[str, Any]:
@@ -169,18 +202,26 @@ def main() -> None:
     parser.add_argument("part", choices=("store", "workers", "overhead"))
     parser.add_argument("--units", type=int, default=10000)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--piece", type=int, default=100)
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--tasks", type=int, default=500)
     options = parser.parse_args()
-    known = json.loads(FILE.read_text()) if FILE.is_file() else {}
     if options.part == "store":
-        found = {**known.get("store", {}), **measure_store(options.units)}
+        for units in measure_store(options.units):
+            keep("store", {str(options.units): units}, add=True)
     elif options.part == "workers":
-        found = measure_workers(options.images, options.side)
+        for found in measure_workers(options.images, options.side, options.piece):
+            keep("workers", found)
     else:
-        found = measure_overhead(options.tasks)
-    print(json.dumps(found, indent=2))
-    record(FILE, {**known, options.part: found})
+        keep("overhead", measure_overhead(options.tasks))
+
+
+def keep(part: str, found: dict[str, Any], *, add: bool = False) -> None:
+    """Print figures, and keep them beside the others."""
+    known = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    before = known.get(part, {}) if add else {}
+    print(json.dumps(found, indent=2), flush=True)
+    record(FILE, {**known, part: {**before, **found}})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from bigkingxxl.cluster.drive import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
+from bigkingxxl.cluster.pool import fitting
 from bigkingxxl.errors import BigKingXXLError, InputError, MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.provenance import own_version, versions
@@ -34,6 +35,10 @@ SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
 class SchedulerLostError(BigKingXXLError):
     """The scheduler is gone; what was done is kept."""
+
+
+class WorkersLostError(BigKingXXLError):
+    """The workers that this process started are gone; what was done is kept."""
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def dask_cluster(address: str) -> Iterator[DaskEngine]:
             raise InputError(f"--scheduler is '{address}', expected local:N with N workers, 1 or "
                              "more, or the address of a scheduler (tcp://HOST:8786)")  # fmt: skip
         cluster = distributed.LocalCluster(
-            n_workers=int(count), threads_per_worker=1, dashboard_address=":0",
+            n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
             silence_logs=logging.CRITICAL,
         )  # fmt: skip
     try:
@@ -166,7 +171,8 @@ class DaskEngine:
         """Whichever task ends first.
 
         Raises:
-            SchedulerLostError: the scheduler is gone.
+            SchedulerLostError: the scheduler is gone; WorkersLostError: so are all workers that
+                this process started.
         """
         alone_since = time.monotonic()
         while True:
@@ -176,15 +182,23 @@ class DaskEngine:
                 alone_since = self._check_workers(alone_since)
                 continue
             known = self._tasks.pop(future.key, None)
-            if known is None:
-                continue
-            task = known[0]
-            if future.status == "finished":
-                done: Done = future.result()
+            if known is not None:
+                return self._ended_task(known[0], future)
+
+    def _ended_task(self, task: Task, future: Any) -> Done | Lost:
+        """What became of a task; it is done again where the worker that holds it dies now."""
+        alone_since = time.monotonic()
+        while future.status in ("finished", "pending", "error"):
+            try:
+                done: Done = future.result(timeout=SECONDS_BETWEEN_LOOKS)
+            except TimeoutError:
+                alone_since = self._check_workers(alone_since)
+            except Exception as error:
+                if future.status == "error":
+                    return self._failed(task, error)
+            else:
                 return done
-            if future.status != "error":  # cancelled or lost with the scheduler
-                raise self._lost_scheduler()
-            return self._failed(task, future.exception())
+        raise self._lost_scheduler()  # cancelled, or lost with it
 
     def drop(self) -> list[Task]:
         """None: what waits is about to be begun."""
@@ -194,7 +208,13 @@ class DaskEngine:
         if type(error).__name__ == "KilledWorker":
             return Lost(task, "the workers that worked on it died, several times (is there memory "
                         "for it?)", is_final=True)  # fmt: skip
-        raise error
+        if isinstance(error, BigKingXXLError | MemoryError):
+            raise error
+        # A worker that came later than `begin` may have another version, or none.
+        raise InputError(
+            f"a worker of {self.address} cannot do its part ({type(error).__name__}: {error}): "
+            f"install bigkingxxl {own_version()} on all workers; what was done is kept"
+        ) from error
 
     def _check_workers(self, since: float) -> float:
         """Since when there is no worker, as far as one can tell; says so once in a while."""
@@ -205,6 +225,11 @@ class DaskEngine:
         if workers or workers is None:
             return time.monotonic()
         if time.monotonic() - since > SECONDS_FOR_WORKERS:
+            if self.address.startswith(LOCAL):  # nobody else starts any
+                raise WorkersLostError(
+                    "all worker processes that --scheduler started have died (is there memory for "
+                    "them?): what was done is kept; run again to go on"
+                )
             log.warning("no worker of %s is left: waiting for one", self.address)
             return time.monotonic()
         return since
@@ -240,6 +265,17 @@ def do_task(job: Job, token: str, task: Task) -> Done:
     with _lock:
         if token not in _stations:
             _stations.clear()  # of a run before
-            _stations[token] = Station(job)
+            _stations[token] = _station(job)
         station = _stations[token]
     return station.do(task)
+
+
+def _station(job: Job) -> Station:
+    """A station; an error names the worker, which may have come after all were asked."""
+    try:
+        station = Station(job)
+        station.check()
+    except InputError as error:
+        distributed: Any = importlib.import_module("distributed")
+        raise InputError(f"the worker {distributed.get_worker().address}: {error}") from error
+    return station

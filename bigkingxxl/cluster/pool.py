@@ -6,6 +6,7 @@ as where memory is short, costs the unit at work, which is tried once more; the 
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -21,8 +22,11 @@ from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.processes import die_with_parent
 
+log = logging.getLogger(__name__)
+
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TRIES = 2
+BYTES_EACH = 700 * 2**20  # of one at work on images that are not large, with the bundled model
 LARGE_BYTES = 2600 * 2**20  # of a process at work on a large unit
 
 
@@ -207,3 +211,20 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def fitting(workers: int, files: int) -> int:
+    """How many processes there is memory for, of those asked for.
+
+    Args:
+        workers: 0 for one per core.
+    """
+    asked = workers or min(cores(), max(files, 1))
+    room = max(1, free_bytes() // BYTES_EACH)
+    if workers and room < asked:
+        log.warning(
+            "there is memory for %d workers of the %d asked for (%.1f GB are free, about %.1f GB "
+            "are needed for each): %d are started", room, asked, free_bytes() / 1e9,
+            BYTES_EACH / 1e9, room,
+        )  # fmt: skip
+    return min(asked, room)

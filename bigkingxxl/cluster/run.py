@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigkingxxl.cluster.drive import run_job
 from bigkingxxl.cluster.job import Job
-from bigkingxxl.cluster.pool import Pool, cores, free_bytes
+from bigkingxxl.cluster.pool import Pool, fitting
 from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import predict_folder
 from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.shards import WHOLE, Shard
-
-log = logging.getLogger(__name__)
-
-# Bytes of a process at work on images that are not large, with the bundled model.
-BYTES_EACH = 700 * 2**20
 
 
 @dataclass(frozen=True)
@@ -79,20 +73,3 @@ def predict_job(
         job.settings, job.selection, work.judge, name_of=files.__getitem__, track=track,
         overwrite=job.overwrite, shard=shard, deadline=deadline,
     )  # fmt: skip
-
-
-def fitting(workers: int, files: int) -> int:
-    """How many processes there is memory for, of those asked for.
-
-    Args:
-        workers: 0 for one per core.
-    """
-    asked = workers or min(cores(), max(files, 1))
-    room = max(1, free_bytes() // BYTES_EACH)
-    if workers and room < asked:
-        log.warning(
-            "there is memory for %d workers of the %d asked for (%.1f GB are free, about %.1f GB "
-            "are needed for each): %d are started", room, asked, free_bytes() / 1e9,
-            BYTES_EACH / 1e9, room,
-        )  # fmt: skip
-    return min(asked, room)

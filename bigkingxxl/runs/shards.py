@@ -13,6 +13,7 @@ from bigkingxxl.runs.store import RECORDS, RunStore
 
 # Fewer files are shared out by their images and blocks, for which every shard opens every file.
 FEW_FILES = 1000
+MOST_SHARDS = 100_000  # each has a note of its own in the run's folder
 PATTERN = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
 
 
@@ -38,6 +39,10 @@ class Shard:
         if match is None:
             raise InputError(f"--shard is '{text}', expected NUMBER/COUNT, such as 3/16")
         number, count = map(int, match.groups())
+        if count > MOST_SHARDS:
+            raise InputError(
+                f"--shard is '{text}', but a run is shared out into at most {MOST_SHARDS:,} shards"
+            )
         if count < 1 or not 1 <= number <= count:
             raise InputError(
                 f"--shard is '{text}', but shards are counted from 1 to their number, "
@@ -115,7 +120,8 @@ def unfinished(store: RunStore, run: str) -> Unfinished:
 
     Where a run was shared out in several ways, one of them is enough; else the latest counts.
     """
-    ways = [each for each in _notes(store, run).glob("*") if each.name.isdecimal()]
+    ways = [each for each in _notes(store, run).glob("*")
+            if each.name.isdecimal() and int(each.name) <= MOST_SHARDS]  # fmt: skip
     ways.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
     lacking = []
     for way in ways:

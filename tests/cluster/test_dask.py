@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bigkingxxl.cluster.dask import SchedulerLostError
+from bigkingxxl.cluster.dask import DaskEngine, SchedulerLostError, WorkersLostError
+from bigkingxxl.cluster.job import Done, Task
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError
 from tests.cluster.jobs import loaded, squares_job
@@ -142,6 +143,31 @@ def test_workers_of_another_version_are_refused(
     job = replace(squares_job(tmp_path / "out", tmp_path / "n"), version="99.0")
     with pytest.raises(InputError, match=r"99\.0"):
         predict_job(job, files, Sharing(scheduler=cluster.address))
+
+
+class FutureOfADeadWorker:
+    """Its task is done, but the worker that held the result is not there any more."""
+
+    status = "finished"
+
+    def result(self, timeout: float) -> Done:
+        raise TimeoutError
+
+
+class Alone:
+    """A client whose scheduler lives, and has no worker left."""
+
+    status = "running"
+
+    def nthreads(self) -> dict[str, int]:
+        return {}
+
+
+def test_workers_of_ones_own_that_all_die_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_FOR_WORKERS", 0.0)
+    engine = DaskEngine(Alone(), "local:2")
+    with pytest.raises(WorkersLostError):
+        engine._ended_task(Task(0, Path("x"), "x"), FutureOfADeadWorker())
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from bigkingxxl.cluster.job import Task
-from bigkingxxl.cluster.pool import Pool
-from bigkingxxl.cluster.run import Sharing, fitting, predict_job
+from bigkingxxl.cluster.pool import Pool, fitting
+from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.shards import Shard
@@ -109,10 +109,10 @@ def test_shards_and_workers_and_a_deadline_together(tmp_path: Path, files: dict[
 
 
 def test_no_more_workers_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigkingxxl.cluster.run.free_bytes", lambda: 2 * 2**30)
+    monkeypatch.setattr("bigkingxxl.cluster.pool.free_bytes", lambda: 2 * 2**30)
     assert fitting(8, 100) == 2
     assert fitting(2, 100) == 2
-    monkeypatch.setattr("bigkingxxl.cluster.run.free_bytes", lambda: 2**20)
+    monkeypatch.setattr("bigkingxxl.cluster.pool.free_bytes", lambda: 2**20)
     assert fitting(8, 100) == 1
 
 
