@@ -47,7 +47,9 @@ def test_images_of_few_files_are_spread_evenly() -> None:
     assert sizes == [100] * 7
 
 
-@pytest.mark.parametrize("text", ["0/4", "5/4", "1/0", "3", "a/b", "", "-1/4", "1/4/2", "1.5/4", "1/999999999"])
+@pytest.mark.parametrize(
+    "text", ["0/4", "5/4", "1/0", "3", "a/b", "", "-1/4", "1/4/2", "1.5/4", "1/999999999"]
+)
 def test_shards_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         Shard.of(text)
