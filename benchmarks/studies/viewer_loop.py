@@ -80,7 +80,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(
-    name: str, options: argparse.Namespace, result: dict[str, Any], keep: Callable[[], None]
+    name: str, options: argparse.Namespace, result: dict[str, Any], keep: Callable[[], object]
 ) -> None:
     """Both orders on one set; parts that the result has are not done again.
 

@@ -30,7 +30,7 @@ def cells_of(image: Any, labels: Any) -> Cells:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_saved_notebook_shows_the_cells(browser: Browser, tmp_path: Path, dtype: type) -> None:
     labels = squares(5)
-    image = (labels > 0).astype(dtype) * 200 + 20
+    image: Any = (labels > 0).astype(dtype) * 200 + 20
     shown = cells_of(image, labels).show(height=600)._repr_html_()
     (tmp_path / "saved.html").write_text(f"<!doctype html><body>{shown}</body>", encoding="utf-8")
     context = browser.new_context(viewport={"width": 1280, "height": 700}, offline=True)
