@@ -244,7 +244,7 @@ class Loop:
         return float(np.mean([self.score(name, viewer.raster(keys[name])) for name in rest]))
 
 
-def ended(viewer: Viewer, press: Callable[[], None]) -> dict[str, Any]:
+def ended(viewer: Viewer, press: Callable[[], object]) -> dict[str, Any]:
     """The job that a button begins, at its end."""
 
     def newest() -> dict[str, Any]:
