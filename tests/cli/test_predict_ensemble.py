@@ -210,7 +210,8 @@ def test_types_that_cannot_be_joined(predict: Run, by_type: list[Path], tmp_path
 def test_help_says_how_models_are_joined() -> None:
     text = " ".join(CliRunner().invoke(main.app, ["predict", "--help"]).stdout.split())
     assert "--weight" in text
-    assert "thresholds are the first model's" in text
+    assert "--tta" in text
+    assert "thresholds" in text
 
 
 # ---- in Python -----------------------------------------------------------------------------------
