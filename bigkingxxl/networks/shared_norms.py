@@ -5,12 +5,16 @@ torch's own do so on GPUs alone; timm's carry an activation that torch's convers
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from bigkingxxl.distributed_sums import over_devices
+from bigkingxxl.networks.replace_layers import replace_layers, with_state_of
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -69,13 +73,20 @@ def share_norms(network: nn.Module) -> int:
     Raises:
         TypeError: one is of a kind that is not known here.
     """
-    kinds = {nn.BatchNorm2d: SharedBatchNorm2d, BatchNormAct2d: SharedBatchNormAct2d}
-    count = 0
-    for layer in network.modules():
-        if not isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            continue
-        if type(layer) not in kinds:
-            raise TypeError(f"a batch norm of the kind {type(layer).__name__} cannot be shared")
-        layer.__class__ = kinds[type(layer)]
-        count += 1
-    return count
+    return replace_layers(network, _shared)
+
+
+def _shared(layer: nn.Module) -> nn.Module | None:
+    if not isinstance(layer, NORMS):
+        return None
+    kinds: dict[type[nn.Module], Callable[..., nn.Module]] = {
+        nn.BatchNorm2d: SharedBatchNorm2d, BatchNormAct2d: SharedBatchNormAct2d,
+    }  # fmt: skip
+    if type(layer) not in kinds:
+        raise TypeError(f"a batch norm of the kind {type(layer).__name__} cannot be shared")
+    norm: Any = layer
+    made = kinds[type(layer)](
+        norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats,
+        device="meta",
+    )  # fmt: skip
+    return with_state_of(made, layer)

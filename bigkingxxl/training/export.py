@@ -14,7 +14,7 @@ from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.files import whole_file
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.models import METADATA_KEY, ONNX_PREFIX, load_model, open_onnx
-from bigkingxxl.networks.encoders import constant_padding
+from bigkingxxl.networks.encoders import with_constant_padding
 
 PARITY = 1e-3
 OPSET = 17
@@ -60,7 +60,6 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
     stride, channels = loaded.method.stride, loaded.card.image_channels
     with whole_file(out) as temporary:
         _write_graph(maps, torch.randn(2, channels, 2 * stride, 3 * stride), temporary)
-        maps.eval()
         _finish_graph(temporary, loaded.card.model_dump_json(), half)
         difference = parity(maps, temporary, [(1, 4 * stride, 4 * stride),
                                               (3, 5 * stride, 2 * stride)])  # fmt: skip
@@ -80,8 +79,9 @@ def _write_graph(maps: nn.Module, example: Tensor, path: Path) -> None:
     sides = {0: "batch", 2: "height", 3: "width"}
     # Of a module in training the exporter keeps equal weights apart, each under its own name; this
     # flag alone does not change what the network inside, in evaluation mode, computes.
+    maps = with_constant_padding(maps)
     maps.training = True
-    with warnings.catch_warnings(), constant_padding(maps):
+    with warnings.catch_warnings():
         # Traced constants (strides, the padding of whole tiles) and the exporter's own age.
         warnings.simplefilter("ignore")
         # The training mode keeps batch norms and weights by name; ONNX Runtime folds them itself.

@@ -12,13 +12,14 @@ from torch import nn
 
 from bigkingxxl.errors import MissingExtraError, SettingsError
 from bigkingxxl.networks.encoders import (
+    EvenConvSame,
     Float32Conv,
     Float32ConvSame,
-    constant_padding,
     depthwise_in_float32,
     encoder,
     load_imagenet,
     packaged_weights,
+    with_constant_padding,
 )
 
 NAME = "tf_efficientnet_lite0"
@@ -56,6 +57,15 @@ def test_only_depthwise_layers_change() -> None:
     assert changed == depthwise
 
 
+def test_exchanging_layers_draws_nothing_at_random() -> None:
+    torch.manual_seed(3)
+    plain()
+    expected = torch.rand(3)
+    torch.manual_seed(3)
+    encoder(NAME, 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
 @pytest.mark.parametrize("kind", [nn.Conv2d, Conv2dSame])
 def test_a_layer_keeps_its_weights_and_computes_in_float32(kind: type[nn.Conv2d]) -> None:
     layers = nn.Sequential(kind(4, 4, 3, stride=2, groups=4))
@@ -85,12 +95,13 @@ def test_bfloat16_training_gives_finite_gradients(image: torch.Tensor) -> None:
 def test_constant_padding_is_that_of_even_sides() -> None:
     network = encoder(NAME, 1).eval()
     layers = [type(layer) for layer in network.modules()]
+    constant = with_constant_padding(network)
+    assert list(constant.state_dict()) == list(network.state_dict())
+    assert any(isinstance(layer, EvenConvSame) for layer in constant.modules())
     for size in ((32, 64), (96, 32)):
         image = torch.randn(2, 1, *size)
         with torch.inference_mode():
-            expected = network(image)
-            with constant_padding(network):
-                found = network(image)
+            expected, found = network(image), constant(image)
         for one, two in zip(found, expected, strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
     assert [type(layer) for layer in network.modules()] == layers
