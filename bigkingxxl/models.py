@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
 FOLDS_ENSEMBLE = "folds.ensemble"  # in the folder of a cross-validation
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
 ONNX_PREFIX = "network."  # of the weights' names in an exported graph
 
 Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
@@ -286,10 +287,15 @@ def runtime() -> ModuleType:
 
     Some builds of it do by themselves. Whoever wants that sets ORT_DISABLE_TELEMETRY=0.
     """
-    wanted = os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") == "0"
-    import onnxruntime
-
-    if not wanted:
+    asked = os.environ.get(TELEMETRY)
+    if asked is None:
+        os.environ[TELEMETRY] = "1"  # read while it is imported
+    try:
+        import onnxruntime
+    finally:
+        if asked is None:
+            os.environ.pop(TELEMETRY, None)
+    if asked != "0":
         onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module

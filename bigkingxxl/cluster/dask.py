@@ -58,28 +58,46 @@ def dask_cluster(address: str) -> Iterator[DaskEngine]:
         raise MissingExtraError(
             f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}"
         ) from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in sentences
-    cluster: Any = None
-    if address.startswith(LOCAL):
-        count = address.removeprefix(LOCAL)
-        if not count.isdecimal() or int(count) < 1:
-            raise InputError(f"--scheduler is '{address}', expected local:N with N workers, 1 or "
-                             "more, or the address of a scheduler (tcp://HOST:8786)")  # fmt: skip
-        cluster = distributed.LocalCluster(
-            n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
-            silence_logs=logging.CRITICAL,
-        )  # fmt: skip
-    try:
+    with _quiet(), _cluster(distributed, address) as cluster:
         client = _connected(distributed, cluster or address, address)
         try:
             yield DaskEngine(client, address)
         finally:
             with suppress(Exception):  # of a scheduler that is gone there is nothing to take leave
                 client.close(timeout=5)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask's own log is still within the block: what matters is told in sentences."""
+    log = logging.getLogger("distributed")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
     finally:
-        if cluster is not None:
-            with suppress(Exception):
-                cluster.close(timeout=10)
+        log.setLevel(level)
+
+
+@contextmanager
+def _cluster(distributed: Any, address: str) -> Iterator[Any]:
+    """The processes of this machine that 'local:N' asks for, or None for any other address."""
+    if not address.startswith(LOCAL):
+        yield None
+        return
+    count = address.removeprefix(LOCAL)
+    if not count.isdecimal() or int(count) < 1:
+        raise InputError(f"--scheduler is '{address}', expected local:N with N workers, 1 or "
+                         "more, or the address of a scheduler (tcp://HOST:8786)")  # fmt: skip
+    cluster = distributed.LocalCluster(
+        n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
+        silence_logs=logging.CRITICAL,
+    )  # fmt: skip
+    try:
+        yield cluster
+    finally:
+        with suppress(Exception):
+            cluster.close(timeout=10)
 
 
 def _connected(distributed: Any, place: Any, address: str) -> Any:

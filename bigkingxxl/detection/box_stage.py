@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import clip_boxes_to_image
 
+from bigkingxxl.detection.box_coding import BoxCoder
 from bigkingxxl.detection.targets import Target
 from bigkingxxl.networks.matching import best_match, sample
 
@@ -83,7 +83,7 @@ def box_losses(
         target["boxes"][each.cells[each.positive]]
         for each, target in zip(regions, targets, strict=True)
     ])  # fmt: skip
-    wanted = coder.encode_single(matched, boxes[positive])
+    wanted = coder.encode(matched, boxes[positive])
     own = of_label(deltas, labels)[positive]
     gap = functional.smooth_l1_loss(own, wanted, beta=BETA, reduction="sum")
     return types, gap / len(labels)
@@ -102,7 +102,7 @@ def refined(boxes: Tensor, deltas: Tensor, coder: BoxCoder, size: tuple[int, int
 
     A box that would shrink to nothing keeps a little, so that regions stay in step.
     """
-    moved = coder.decode_single(deltas, boxes).reshape(len(boxes), -1, 4)
+    moved = coder.decode(deltas, boxes).reshape(len(boxes), -1, 4)
     moved = clip_boxes_to_image(moved, size)
     limit = moved.new_tensor([size[1], size[0]])
     low = torch.minimum(moved[..., :2], limit - LEAST_SIDE)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.models.detection._utils import BoxCoder
 
+from bigkingxxl.detection.box_coding import BoxCoder
 from bigkingxxl.detection.box_stage import (
     Regions,
     box_losses,

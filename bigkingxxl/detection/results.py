@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import batched_nms, nms
 
+from bigkingxxl.detection.box_coding import BoxCoder
 from bigkingxxl.detection.box_stage import of_label, refined
 from bigkingxxl.detection.masks import mask_of_label
 

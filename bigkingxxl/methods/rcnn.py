@@ -14,8 +14,8 @@ from bigkingxxl.settings import Channels, Positive, Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torchvision.models.detection._utils import BoxCoder
 
+    from bigkingxxl.detection.box_coding import BoxCoder
     from bigkingxxl.detection.results import Found
     from bigkingxxl.detection.targets import Target
     from bigkingxxl.networks.region_network import RegionNetwork
@@ -153,7 +153,7 @@ class Rcnn(Method):
     @property
     def coders(self) -> list[BoxCoder]:
         """How each stage writes boxes as deltas: later stages move less."""
-        from torchvision.models.detection._utils import BoxCoder
+        from bigkingxxl.detection.box_coding import BoxCoder
 
         return [BoxCoder(weights) for weights in STAGE_DEVIATIONS[: self.stages]]
 

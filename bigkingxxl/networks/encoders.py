@@ -94,12 +94,14 @@ def depthwise_in_float32(network: nn.Module) -> None:
 
 def _as_conv(layer: nn.Conv2d, kind: type[nn.Conv2d]) -> nn.Module:
     """A convolution of another kind with the layer's weights."""
-    sizes: Any = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride)
-    padding: Any = layer.padding
-    options: dict[str, Any] = {"groups": layer.groups, "bias": layer.bias is not None}
+    options: dict[str, Any] = {
+        "kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding,
+        "dilation": layer.dilation, "groups": layer.groups, "bias": layer.bias is not None,
+        "device": "meta",
+    }  # fmt: skip
     if kind is Float32Conv:  # timm's pad with zeros alone
         options["padding_mode"] = layer.padding_mode
-    made = kind(*sizes, padding=padding, dilation=layer.dilation, device="meta", **options)
+    made = kind(layer.in_channels, layer.out_channels, **options)
     return with_state_of(made, layer)
 
 

@@ -45,9 +45,10 @@ from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarte
 from bigkingxxl.training.images import RunImages, choose_images, with_types
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.interrupt import StopRequest
-from bigkingxxl.training.memory import keep_freed_memory
+from bigkingxxl.training.memory import freed_memory_kept
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.phases import finish_model, mean_with_start
+from bigkingxxl.training.process_state import training_state
 from bigkingxxl.training.pull import Pull
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
@@ -124,8 +125,7 @@ def train(
         OutputError: the disk is full; the checkpoint before is kept.
         Interrupted: Ctrl-C, or SIGTERM in the main thread, once the state is kept.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    budget, stop = Budget(recipe.training), StopRequest()
+    budget = Budget(recipe.training)
     devices.check(recipe)
     resume = resume or (was_restarted() and last_checkpoint(out).is_file())
     if devices.rank == 0:
@@ -142,7 +142,20 @@ def train(
     unlabelled = images_without_annotation(recipe, data, images)
     if resume:
         check_same_run(out, recipe.model_dump(mode="json"), list(images.training))
-    L.seed_everything(recipe.seed, verbose=False)
+    with training_state(recipe.seed):
+        return _trained(
+            recipe, data, images, unlabelled, start, out, device=device, resume=resume,
+            quiet=quiet, budget=budget, callbacks=callbacks, devices=devices,
+        )  # fmt: skip
+
+
+def _trained(
+    recipe: Recipe, data: Dataset, images: RunImages, unlabelled: list[Path], start: Start | None,
+    out: Path, *, device: str, resume: bool, quiet: bool, budget: Budget,
+    callbacks: Sequence[Callback], devices: Devices,
+) -> TrainingResult:  # fmt: skip
+    """The training itself, of a recipe that leaves nothing open."""
+    stop = StopRequest()
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
     if devices.rank == 0:
@@ -313,11 +326,12 @@ def fit(
         Interrupted: a signal ended it.
         OutputError: the disk is full.
     """
-    keep_freed_memory()
     last = last_checkpoint(out) if resume else None
     if last is not None:
         crops.sampler.begin_at(*crops_done(last, crops.batch_size))
-    with warnings.catch_warnings(), stop.listening(), sentences_of_disks(out):
+    with (
+        freed_memory_kept(), warnings.catch_warnings(), stop.listening(), sentences_of_disks(out),
+    ):  # fmt: skip
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")
         trainer.fit(module, crops, ckpt_path=last)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
+from bigkingxxl.detection.box_coding import BoxCoder
 from bigkingxxl.detection.box_stage import box_losses, first_regions, labelled, refined
 from bigkingxxl.detection.targets import Target, crop_target
 from bigkingxxl.networks import matching
@@ -86,7 +86,7 @@ def test_perfect_deltas_cost_nothing_and_lead_to_the_cell() -> None:
     target = target_of((8, 10, 30, 40), types=(1,))
     start = torch.tensor([[12.0, 6.0, 44.0, 28.0], [50.0, 50.0, 60.0, 60.0]])
     regions = labelled(start, target, 0.5)
-    deltas = CODER.encode_single(target["boxes"].repeat(2, 1), start)
+    deltas = CODER.encode(target["boxes"].repeat(2, 1), start)
     logits = torch.tensor([[-9.0, -9.0, 9.0], [9.0, -9.0, -9.0]])
     types, boxes = box_losses(logits, deltas, [regions], [target], CODER)
     assert float(types) < 1e-5
@@ -98,7 +98,7 @@ def test_perfect_deltas_cost_nothing_and_lead_to_the_cell() -> None:
 def test_boxes_by_type_use_the_deltas_of_their_own_type() -> None:
     target = target_of((8, 10, 30, 40), types=(1,))
     start = torch.tensor([[12.0, 6.0, 44.0, 28.0]])
-    wanted = CODER.encode_single(target["boxes"], start)
+    wanted = CODER.encode(target["boxes"], start)
     deltas = torch.cat((wanted + 3, wanted + 5, wanted), dim=1)
     regions = labelled(start, target, 0.5)
     _, right = box_losses(torch.zeros(1, 3), deltas, [regions], [target], CODER)

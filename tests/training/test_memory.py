@@ -9,14 +9,24 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from bigkingxxl.training.memory import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
-np.ones(2**23)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(20):
+from bigkingxxl.training.memory import freed_memory_kept
+
+def faults():
     np.ones(2**23)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+if sys.argv[1] == "keep":
+    with freed_memory_kept() as is_kept:
+        assert is_kept
+        print(faults())
+else:
+    if sys.argv[1] == "after":
+        with freed_memory_kept():
+            faults()
+    print(faults())
 """
 
 
@@ -30,4 +40,6 @@ def faults(how: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told")
 def test_freed_memory_is_used_again() -> None:
     # Transparent huge pages make few faults of many, so the ratio counts.
-    assert faults("keep") * 5 < faults("leave")
+    kept = faults("keep")
+    assert kept * 5 < faults("leave")
+    assert kept * 5 < faults("after"), "only within the block"

@@ -81,22 +81,29 @@ def parts_of(path: Path) -> list[str]:
     import tifffile
 
     try:
-        with _silent(), tifffile.TiffFile(path) as tiff:
+        with silent(), tifffile.TiffFile(path) as tiff:
             return check_ome(path, tiff.ome_metadata) if tiff.is_ome else []
     except Exception:  # opening the image will say what is wrong with it
         return []
 
 
+class _Silence(logging.Filter):
+    """Lets nothing pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the module's name
+        return False
+
+
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep to itself what tifffile complains of: it would stand beside our one sentence."""
-    log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
+    # A filter of this block's own: blocks of several threads may end in any order.
+    log, silence = logging.getLogger("tifffile"), _Silence()
+    log.addFilter(silence)
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.removeFilter(silence)
 
 
 @contextmanager
@@ -105,7 +112,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
     try:
-        with _silent(), tifffile.TiffFile(path) as tiff:
+        with silent(), tifffile.TiffFile(path) as tiff:
             for part in check_ome(path, tiff.ome_metadata) if tiff.is_ome else []:
                 if part != path.name and (path.parent / part).exists():
                     with tifffile.TiffFile(path.parent / part) as sibling:

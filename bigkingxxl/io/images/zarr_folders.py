@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
 
+_one_at_a_time = Lock()
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 LARGEST_CHUNK = 1 << 31  # bytes
 # Codecs of numcodecs that only move numbers about; others may unpickle, which runs code.
@@ -42,7 +44,8 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
     """
     import zarr
 
-    with warnings.catch_warnings():
+    # Filters are the whole process's: blocks of several threads would end in the wrong order.
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on metadata that is odd but readable
         try:
             group = zarr.open_group(path, mode="r")

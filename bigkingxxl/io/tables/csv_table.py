@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from typing import TextIO
 
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.texts import from_table_text, table_text
 
+_one_at_a_time = Lock()
 LONGEST_FIELD = 2**31 - 1  # the annotation of one large cell passes csv's default of 131,072
 
 
@@ -110,15 +113,29 @@ def stream_table(path: Path, needed: Sequence[str]) -> Iterator[list[str]]:
 def _reading(path: Path) -> Iterator[Iterator[tuple[list[str], int]]]:
     if not path.is_file():
         raise InputError(f"there is no file {path}")
-    default = csv.field_size_limit(LONGEST_FIELD)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream)
-            yield ((values, reader.line_num) for values in reader)
+            yield _rows(stream)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    finally:
-        csv.field_size_limit(default)
+
+
+def _rows(stream: TextIO) -> Iterator[tuple[list[str], int]]:
+    """Rows with the lines that they end in, whose fields may be longer than the module allows.
+
+    Its limit is the whole process's: it is another one only while a row is read.
+    """
+    reader = csv.reader(stream)
+    while True:
+        with _one_at_a_time:
+            default = csv.field_size_limit(LONGEST_FIELD)
+            try:
+                values = next(reader, None)
+            finally:
+                csv.field_size_limit(default)
+        if values is None:
+            return
+        yield values, reader.line_num
 
 
 def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
