@@ -164,6 +164,13 @@ def resolve_model(name: str | Path) -> Path:
     """
     shipped = shipped_model(str(name))
     if shipped is not None:
+        if not shipped.path.is_file():
+            raise ModelError(
+                f"the model '{shipped.name}' is not part of this installation, which holds free "
+                "works only: take another (--model open), or install the package from PyPI",
+                file=shipped.path, key="model", found=shipped.name,
+                expected=tuple(name for name, each in SHIPPED.items() if each.path.is_file()),
+            )  # fmt: skip
         return shipped.path
     path = in_folder(Path(name))
     if (path / FOLDS_ENSEMBLE).is_file():
@@ -323,6 +330,7 @@ def load_model(path: Path, device: str = "cpu") -> Model:
     """
     card = read_card(path)
     require_torch(path)
+    import torch
     from safetensors.torch import load_file
 
     from bigkingxxl.methods.registry import make_method
@@ -331,7 +339,8 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         method = make_method(card.method, card.settings, card.type_names)
     except SettingsError as error:
         raise ModelError(f"{path} cannot be used: {error}") from error
-    network = method.build()
+    with torch.random.fork_rng(devices=()):  # what it is built with is replaced
+        network = method.build()
     own = network.state_dict()
     weights = exported_weights(path, own) if path.suffix == ONNX_SUFFIX else load_file(str(path))
     problems = mismatches(own, weights)

@@ -124,3 +124,30 @@ def test_the_archive_of_sources_holds_tests_and_documentation() -> None:
     included = build["build"]["targets"]["sdist"]["include"]
     assert {"/bigkingxxl", "/tests", "/docs", "/LICENSE", "/CHANGELOG.md"} <= set(included)
     assert not [name for name in included if not (ROOT / name.lstrip("/")).exists()]
+
+
+def test_the_recipe_for_conda_asks_for_what_the_package_asks_for() -> None:
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    python, *others = recipe["requirements"]["run"]
+    assert [each.replace(" ", "") for each in others] == sorted(project["dependencies"])
+    assert python.replace(" ", "") == f"python{project['requires-python']}"
+    (entry,) = recipe["build"]["python"]["entry_points"]
+    assert entry == f"bigkingxxl = {project['scripts']['bigkingxxl']}"
+    assert recipe["context"]["version"] == bigkingxxl.__version__
+    assert recipe["about"]["license"] == project["license"]
+    assert all((ROOT / file).is_file() for file in recipe["about"]["license_file"])
+    assert recipe["about"]["homepage"] == project["urls"]["Homepage"]
+
+
+def test_extras_that_contradict_each_other_say_so() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    floors: dict[str, set[str]] = {}
+    for each in [word for words in extras.values() for word in words]:
+        name, _, floor = each.partition(";")[0].partition(">=")
+        floors.setdefault(name.strip(), set()).add(floor.strip())
+    several = {name: found for name, found in floors.items() if len(found) > 1}
+    # Of Cellpose there are two by intention: installers refuse to install both.
+    assert set(several) == {"cellpose"}

@@ -22,7 +22,8 @@ STATE = """
 import csv, gc, locale, logging, mimetypes, multiprocessing, os, random, signal, socket, ssl, sys
 import tempfile, threading, warnings
 import numpy as np
-import matplotlib, onnxruntime, PIL.Image, scipy.sparse, scipy.special, skimage.measure, tifffile, zarr
+import matplotlib, onnxruntime, PIL.Image, scipy.sparse, scipy.special, skimage.measure
+import tifffile, zarr
 import typer.main
 from bigkingxxl.cli.main import app
 

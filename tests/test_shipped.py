@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from bigkingxxl import shipped
+from bigkingxxl.cli.main import app
+from bigkingxxl.errors import ModelError
 from bigkingxxl.models import read_card, resolve_model
 from bigkingxxl.shipped import EARLIER_NAMES, FREE, SHIPPED
 
@@ -73,3 +77,21 @@ def test_a_file_of_that_name_is_no_shipped_model(
     Path("open").write_bytes(b"")
     assert resolve_model("open") == SHIPPED["open"].path
     assert resolve_model(Path("./open").absolute()) == tmp_path / "open"
+
+
+def test_without_its_weights_a_model_is_named_and_no_other_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in distributions of free works, which leave the weights with other terms out."""
+    kept = shipped._place(SHIPPED["open"].weights)
+    monkeypatch.setattr(
+        shipped, "_place", lambda file: kept if file == kept.name else tmp_path / file
+    )
+    with pytest.raises(ModelError) as caught:
+        resolve_model("bundled")
+    assert (caught.value.found, caught.value.expected) == ("bundled", ("open",))
+    assert "--model open" in str(caught.value), "what to type"
+    assert resolve_model("open") == kept
+    listed = CliRunner().invoke(app, ["models", "--json"])
+    assert [each["name"] for each in json.loads(listed.stdout)] == ["open"]
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0

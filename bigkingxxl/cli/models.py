@@ -26,10 +26,13 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     from bigkingxxl.shipped import SHIPPED
 
     if as_json:
-        print_json([described(model) for model in SHIPPED.values()])
+        print_json([described(model) for model in SHIPPED.values() if model.path.is_file()])
         return
     wide = max(map(len, SHIPPED))
     for name, model in SHIPPED.items():
+        if not model.path.is_file():
+            typer.echo(f"{name:{wide}}  (not part of this installation)")
+            continue
         size = model.path.stat().st_size / MEGABYTE
         typer.echo(f"{name:{wide}}  {model.purpose}")
         typer.echo(f"{'':{wide}}  {size:.1f} MB; licence: {model.licence}")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from bigkingxxl.networks.replace_layers import BATCH_NORMS
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
     norms = [
         each
         for each in network.modules()
-        if isinstance(each, _BatchNorm) and each.training and each.track_running_stats
+        if isinstance(each, BATCH_NORMS) and each.training and each.track_running_stats
     ]
     for norm in norms:
         norm.track_running_stats = False

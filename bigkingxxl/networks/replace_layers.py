@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+# All of torch's kinds (timm's derive from them); the class that they share is private.
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def replace_layers(network: nn.Module, other: Callable[[nn.Module], nn.Module | None]) -> int:
     """Exchange layers inside a network, in place; returns how many.

@@ -12,9 +12,7 @@ from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
 from bigkingxxl.distributed_sums import over_devices
-from bigkingxxl.networks.replace_layers import replace_layers, with_state_of
-
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+from bigkingxxl.networks.replace_layers import BATCH_NORMS, replace_layers, with_state_of
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -77,7 +75,7 @@ def share_norms(network: nn.Module) -> int:
 
 
 def _shared(layer: nn.Module) -> nn.Module | None:
-    if not isinstance(layer, NORMS):
+    if not isinstance(layer, BATCH_NORMS):
         return None
     kinds: dict[type[nn.Module], Callable[..., nn.Module]] = {
         nn.BatchNorm2d: SharedBatchNorm2d, BatchNormAct2d: SharedBatchNormAct2d,
