@@ -187,9 +187,11 @@ def check_folder(out: Path, resume: bool) -> None:
     """Refuse to train over another run, or to resume where there is nothing."""
     last = last_checkpoint(out)
     if resume and not last.is_file():
-        raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt")
+        raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt",
+                         file=last, key="--resume")  # fmt: skip
     if not resume and (last.exists() or (out / "model.safetensors").exists()):
-        raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
+        raise InputError(f"{out} holds a run already: add --resume, or choose another --out",
+                         file=out, key="--out")  # fmt: skip
 
 
 def complete(

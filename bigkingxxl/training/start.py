@@ -46,8 +46,9 @@ def load_start(recipe: Recipe) -> Start | None:
     if model.card.method != recipe.method:
         raise InputError(
             f"{path} is a model of the method '{model.card.method}', but the recipe trains "
-            f"'{recipe.method}': choose another --init, or add --set method={model.card.method}"
-        )
+            f"'{recipe.method}': choose another --init, or add --set method={model.card.method}",
+            file=path, key="method", found=model.card.method, expected=recipe.method,
+        )  # fmt: skip
     return Start(path, model)
 
 
@@ -197,7 +198,8 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
                 )
     problems = mismatches(own, weights)
     if problems:
-        raise InputError(f"{start.path} does not fit the recipe's network: {problems[0]}")
+        raise InputError(f"{start.path} does not fit the recipe's network: {problems[0]}",
+                         file=start.path, found=tuple(problems))  # fmt: skip
     network.load_state_dict({name: weights[name] for name in own})
 
 

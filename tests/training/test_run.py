@@ -82,13 +82,15 @@ def test_the_loss_falls(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
 
 def test_a_run_folder_in_use_is_refused(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").touch()
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError) as caught:
         trained(recipe, data, tmp_path)
+    assert (caught.value.file, caught.value.key) == (tmp_path, "--out")
 
 
 def test_nothing_to_resume_is_said(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing to resume"):
+    with pytest.raises(InputError) as caught:
         trained(recipe, data, tmp_path, resume=True)
+    assert caught.value.key == "--resume"
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(

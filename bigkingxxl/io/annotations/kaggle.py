@@ -127,7 +127,10 @@ def read_annotations(csv_path: Path, *, skip_bad: bool = False) -> KaggleTable:
     good[list(problems)] = False
     kept = np.flatnonzero(good)
     if not len(kept):
-        raise FormatError(f"{path} holds no {'usable ' if problems else ''}rows below its header")
+        raise FormatError(
+            f"{path} holds no {'usable ' if problems else ''}rows below its header",
+            file=path, found=len(problems), expected="rows",
+        )  # fmt: skip
     return _table(path, table, sizes, texts, kept, bad.messages)
 
 
@@ -317,8 +320,9 @@ def _check_disjoint(path: Path, image_id: str, instances: Instances) -> None:
         place = clash[0] + 1
         raise FormatError(
             f"{path} is not written: cells of image {image_id} overlap at row {row[place]}, "
-            f"column {start[place]}, and a submission's cells must not"
-        )
+            f"column {start[place]}, and a submission's cells must not",
+            file=path, key=image_id, found=(int(row[place]), int(start[place])),
+        )  # fmt: skip
 
 
 def write_annotations(path: Path, instances_by_id: Mapping[str, Instances]) -> None:

@@ -69,12 +69,15 @@ def read_label_image(
         check_same_size(path, size, read_header(path, pixel_limit=pixel_limit).shape)
     values = one_channel(path, read_values(path, pixel_limit=pixel_limit))
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
-        raise FormatError(f"{path} holds values that are no whole numbers, expected labels")
+        raise FormatError(f"{path} holds values that are no whole numbers, expected labels",
+                          file=path, found=values.dtype.name, expected="whole numbers")  # fmt: skip
     low, high = values.min().item(), values.max().item()
     if low < 0 or high > LARGEST_LABEL:
+        wrong = low if low < 0 else high
         raise FormatError(
-            f"{path} holds the label {low if low < 0 else high}, expected 0 to {LARGEST_LABEL}"
-        )
+            f"{path} holds the label {wrong}, expected 0 to {LARGEST_LABEL}",
+            file=path, key="label", found=wrong, expected=(0, LARGEST_LABEL),
+        )  # fmt: skip
     if is_binary_mask(values) and not _is_marked_single(path):
         labels = connected_cells(values)
         (on_binary or _warn_of_binary)(path, int(labels.max()))
@@ -136,8 +139,9 @@ def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
         return colours[..., 0]
     raise FormatError(
         f"{path} has {values.shape[-1]} channels, expected labels in one channel (0 for the "
-        "background and a number for each cell)"
-    )
+        "background and a number for each cell)",
+        file=path, key="channels", found=values.shape[-1], expected=1,
+    )  # fmt: skip
 
 
 def write_label_image(path: Path, instances: Instances) -> None:
@@ -187,12 +191,14 @@ def check_writable(path: Path, highest: int) -> None:
     """Refuse an ending that holds no label image with numbers up to the highest."""
     ending = Path(path).suffix.lower()
     if ending not in LABEL_SUFFIXES:
-        raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png")
+        raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png",
+                          file=path, found=ending, expected=(".tif", ".tiff", ".png"))  # fmt: skip
     if ending == ".png" and highest > LARGEST_UINT16:
         raise OutputError(
             f"{path} is not written: a PNG holds up to {LARGEST_UINT16:,} cells, these are "
-            f"{highest:,}; write a .tif instead"
-        )
+            f"{highest:,}; write a .tif instead",
+            file=path, key="cells", found=highest, expected=LARGEST_UINT16,
+        )  # fmt: skip
 
 
 def _save(
@@ -255,7 +261,7 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}")
+        raise InputError(f"there is no folder {folder}", file=folder)
     paths = [path for path in all_images_in(folder) if path.suffix.lower() in LABEL_SUFFIXES]
     exact = {stem_of(path) for path in paths} & set(images)
     marked = [path for path in paths if image_name(path) != stem_of(path)]
@@ -263,10 +269,12 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
     for path in paths if exact or not marked else marked:
         name = stem_of(path) if stem_of(path) in exact else image_name(path)
         if name in found:
-            raise InputError(f"{found[name]} and {path} are both label images of {name}")
+            raise InputError(f"{found[name]} and {path} are both label images of {name}",
+                             file=path, key=name, found=(found[name], path))  # fmt: skip
         found[name] = path
     if not found:
-        raise InputError(f"{folder} holds no label images (looked for .tif, .tiff and .png)")
+        raise InputError(f"{folder} holds no label images (looked for .tif, .tiff and .png)",
+                         file=folder, found=0, expected=(".tif", ".tiff", ".png"))  # fmt: skip
     return found
 
 

@@ -33,16 +33,16 @@ class BadRows:
 
     def add(self, line: int, what: str) -> None:
         """Report one row; see `add_text`."""
-        self.add_text(f"{self.path}, line {line}: {what}")
+        self.add_text(f"{self.path}, line {line}: {what}", line)
 
-    def add_text(self, message: str) -> None:
+    def add_text(self, message: str, line: int | None = None) -> None:
         """Report a whole sentence.
 
         Raises:
             FormatError: bad rows are not to be skipped.
         """
         if not self.skip:
-            raise FormatError(message)
+            raise FormatError(message, file=self.path, line=line)
         self.messages.append(message)
 
 
@@ -82,7 +82,9 @@ def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) ->
                 elif values:
                     bad.add(line, f"{len(values)} fields, expected {len(header)} as in the header")
         except (UnicodeDecodeError, csv.Error) as error:
-            raise FormatError(f"{path} is not a comma-separated text file ({error})") from error
+            raise FormatError(
+                f"{path} is not a comma-separated text file ({error})", file=path, expected="CSV"
+            ) from error
     columns = zip(*kept, strict=True) if kept else ([] for _ in header)
     return CsvTable({name: list(col) for name, col in zip(header, columns, strict=True)}, lines)
 
@@ -106,18 +108,20 @@ def stream_table(path: Path, needed: Sequence[str]) -> Iterator[list[str]]:
                         line, f"{len(values)} fields, expected {len(header)} as in the header"
                     )
         except (UnicodeDecodeError, csv.Error) as error:
-            raise FormatError(f"{path} is not a comma-separated text file ({error})") from error
+            raise FormatError(
+                f"{path} is not a comma-separated text file ({error})", file=path, expected="CSV"
+            ) from error
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Iterator[tuple[list[str], int]]]:
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}", file=path)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             yield _rows(stream)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", file=path) from error
 
 
 def _rows(stream: TextIO) -> Iterator[tuple[list[str], int]]:
@@ -140,16 +144,20 @@ def _rows(stream: TextIO) -> Iterator[tuple[list[str], int]]:
 
 def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
     if not header:
-        raise FormatError(f"{path} is empty, expected a table with columns {', '.join(needed)}")
+        raise FormatError(
+            f"{path} is empty, expected a table with columns {', '.join(needed)}",
+            file=path, expected=tuple(needed),
+        )  # fmt: skip
     missing = [name for name in needed if name not in header]
     if missing:
         raise FormatError(
             f"{path} has no column '{missing[0]}' (found: {', '.join(header)}; "
-            f"expected: {', '.join(needed)})"
-        )
+            f"expected: {', '.join(needed)})",
+            file=path, key=missing[0], found=tuple(header), expected=tuple(needed),
+        )  # fmt: skip
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
-        raise FormatError(f"{path} names the column '{twice}' twice")
+        raise FormatError(f"{path} names the column '{twice}' twice", file=path, key=twice)
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
