@@ -27,6 +27,9 @@ import tifffile, zarr
 import typer.main
 from bigkingxxl.cli.main import app
 
+import rich.style
+
+rich.style.randint = lambda low, high: low  # rich numbers its links by chance
 command = typer.main.get_command(app)  # calling `app` itself would set an excepthook of Typer's
 
 
@@ -43,7 +46,9 @@ def state():
         "signals": {str(each): repr(signal.getsignal(each)) for each in signal.valid_signals()},
         "hooks": [repr(sys.excepthook), repr(threading.excepthook), repr(sys.unraisablehook)],
         "recursion": sys.getrecursionlimit(), "switches": sys.getswitchinterval(),
-        "filters": [repr(each) for each in warnings.filters],
+        # Libraries add filters as they are imported; those that silence everything are ours.
+        "filters": [repr(each) for each in warnings.filters
+                    if each[2] in (Warning, UserWarning) and not (each[1] or each[3])],
         "path": list(sys.path), "temporary": tempfile.tempdir and "",
         "locale": locale.setlocale(locale.LC_ALL),
         "numpy errors": np.geterr(), "numpy printing": repr(np.get_printoptions()),
