@@ -27,9 +27,8 @@ import tifffile, zarr
 import typer.main
 from bigkingxxl.cli.main import app
 
-import rich.style
+import rich.style  # draws a number at random as it is imported
 
-rich.style.randint = lambda low, high: low  # rich numbers its links by chance
 command = typer.main.get_command(app)  # calling `app` itself would set an excepthook of Typer's
 
 
