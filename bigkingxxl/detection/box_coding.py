@@ -42,7 +42,8 @@ class BoxCoder:
             deltas: float[N, 4 K]; regions: float[N, 4] as x0, y0, x1, y1.
         """
         centre, side = (each[:, None] for each in _centres(regions.to(deltas.dtype)))
-        each = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4) / deltas.new_tensor(self.weights)
+        each = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
+        each = each / deltas.new_tensor(self.weights)
         middle = each[..., :2] * side + centre
         half = 0.5 * torch.exp(each[..., 2:].clamp(max=LARGEST_GROWTH)) * side
         return torch.cat((middle - half, middle + half), dim=-1).flatten(1)
