@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bigkingxxl.errors import BigKingXXLError
+from bigkingxxl.runs.large.finish import finish_large
 from bigkingxxl.runs.large.grid import Grid, is_large
 from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.store import RunStore
@@ -104,6 +105,6 @@ def finish_image(
     if not is_large(image.source.shape):
         return predict_one(store, work, image, wait=wait)
     try:
-        return LargeImage(store, work, image).finish(wait=wait)
+        return finish_large(LargeImage(store, work, image), wait=wait)
     except Exception as error:
         return failed_or_for_all(store, work, image, error)
