@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LOCAL = "local:"
 SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
+PATIENCE = 3  # times as long, for workers of this process's own that are being started again
 SECONDS_BETWEEN_LOOKS = 2.0
 # Of what these versions decide, the last digits may differ.
 SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
@@ -242,8 +243,9 @@ class DaskEngine:
             workers = self.client.nthreads()
         if workers or workers is None:
             return time.monotonic()
-        if time.monotonic() - since > SECONDS_FOR_WORKERS:
-            if self.address.startswith(LOCAL):  # nobody else starts any
+        is_own = self.address.startswith(LOCAL)  # nobody else starts any
+        if time.monotonic() - since > SECONDS_FOR_WORKERS * (PATIENCE if is_own else 1):
+            if is_own:
                 raise WorkersLostError(
                     "all worker processes that --scheduler started have died (is there memory for "
                     "them?): what was done is kept; run again to go on"
