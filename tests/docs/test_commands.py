@@ -79,6 +79,8 @@ def check_other(line: Line) -> None:
     elif "pip" in words[:3]:
         for extra in re.findall(r"\[([a-z0-9,-]+)\]", " ".join(words)):
             assert set(extra.split(",")) <= set(EXTRAS)
+    elif words[0] in ("uv", "pipx", "conda"):
+        assert {"install", "pip", "build", "render"} & set(words), "nobody checks this command"
     elif words[1:3] == ("-m", "benchmarks"):
         assert words[3:] in ((), ("list",)) or [*ROOT.glob(f"benchmarks/*/{words[4]}.py")]
     elif words[1:2] == ("-m",):
