@@ -196,6 +196,14 @@ class Candidates:
 
     # ---- choosing and moving ------------------------------------------------------------------
 
+    def ranking(self) -> NDArray[np.int64]:
+        """Indices by falling score; of equal ones the upper left comes first.
+
+        So the blocks of one image agree over them, whatever order they were found in.
+        """
+        order: NDArray[np.int64] = np.lexsort((self.boxes[:, 1], self.boxes[:, 0], -self.score))
+        return order
+
     def take(self, index: NDArray[Any] | Sequence[int]) -> Candidates:
         """The candidates of an index or boolean array, in its order."""
         chosen = np.asarray(index)

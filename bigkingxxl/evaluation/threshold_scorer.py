@@ -88,7 +88,7 @@ class ThresholdScorer:
         Raises:
             ValueError: candidates and truth belong to images of different sizes.
         """
-        candidates = candidates.take(np.argsort(-candidates.score, kind="stable"))
+        candidates = candidates.take(candidates.ranking())
         masks = masks_above(candidates, np.full(len(candidates), mask_threshold))
         truth = truth.take(truth.areas() > 0)
         area, truth_area = masks.areas(), truth.areas()

@@ -47,10 +47,8 @@ def select(
         candidates = replace(candidates, type_names=())
     types = vote(candidates, points, cell_type)
     least = _parameter_values(candidates, points, types, "score_threshold").astype(np.float32)
-    order = np.flatnonzero(candidates.score >= least)
-    # Of equal ones the upper left comes first, so that blocks of one image agree over them.
-    top, left = candidates.boxes[order, 0], candidates.boxes[order, 1]
-    order = order[np.lexsort((left, top, -candidates.score[order]))]
+    order = candidates.ranking()
+    order = order[(candidates.score >= least)[order]]
     candidates, types = candidates.take(order), types[order]
     thresholds = _parameter_values(candidates, points, types, "mask_threshold")
     masks = masks_above(candidates, thresholds, types)

@@ -75,7 +75,7 @@ def test_one_in_twenty_good_images_is_warned_of() -> None:
 def test_too_little_to_learn_from_is_refused() -> None:
     with pytest.raises(InputError, match="19 annotated images"):
         fit_quality(examples(lambda v: v["hits"], 19))
-    with pytest.raises(InputError, match="nothing that is seen"):
+    with pytest.raises(InputError):
         fit_quality(examples(lambda _: 0.5))
 
 

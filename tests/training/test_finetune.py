@@ -248,19 +248,19 @@ def test_a_model_of_another_method_ends_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
-    folder = pairs(tmp_path / "data", {"x": discs((80, 80), 20, 60)})
+    folder = pairs(tmp_path / "data", {"x": discs((160, 160), 35, 60)})
     still = ["augment.size=64", "training.epochs=1", "training.crops_per_epoch=2",
              "training.batch_size=2", "training.workers=0", "varied_images=0",
              "training.learning_rate=1e-9"]  # fmt: skip
-    own = load_recipe("finetune", still, init="open")
-    card, before = read_card(resolve_model("open")), load_start(own)
+    own = load_recipe("finetune", still, init="sartorius")
+    card, before = read_card(resolve_model("sartorius")), load_start(own)
     assert before is not None
     made = run(own, folder, tmp_path / "run").model
     new = read_card(made)
     largest = max(high for _, high in card.image_diameters.values())
-    assert new.median_diameter == pytest.approx(40, abs=1)
-    assert largest < 39
-    assert new.prediction.scale == pytest.approx(card.prediction.scale * largest / 40, rel=0.05)
+    assert new.median_diameter == pytest.approx(70, abs=1)
+    assert largest < 69
+    assert new.prediction.scale == pytest.approx(card.prediction.scale * largest / 70, rel=0.05)
     old, weights = before.model.network.state_dict(), load_file(made)
     kept = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
     assert kept

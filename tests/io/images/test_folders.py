@@ -152,7 +152,8 @@ def test_our_own_results_are_no_images(tmp_path: Path) -> None:
     run([tmp_path / "a.png"], tmp_path / "cells")
     assert list((tmp_path / "cells").rglob("*.tif"))
     assert found_names(tmp_path) == ["a"]
-    run([tmp_path / "a.png"], tmp_path)  # into the folder of the images itself
+    with pytest.raises(InputError):  # into the folder of the images itself
+        run([tmp_path / "a.png"], tmp_path)
     assert found_names(tmp_path) == ["a"]
 
 

@@ -52,6 +52,7 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
             "mean_score": "0.7",
             "expected_quality": "0.31",
             "model": "abc123",
+            "corrected": "",
             "scale": "1.5",
             "diameter": "41.25",
             "warnings": "dark; blurred",
@@ -86,7 +87,7 @@ def test_images_with_other_types_share_a_table(tmp_path: Path) -> None:
     second = summarise("b", three_cells(type_names=("y", "x"), cell_type=np.array([1, 1, 0])))
     write_summary(tmp_path / "x.csv", iter([first, second]))
     one, two = rows_of(tmp_path / "x.csv")
-    assert (one["cells_x"], one["cells_y"]) == ("3", "")
+    assert (one["cells_x"], one["cells_y"]) == ("3", "0")
     assert (two["cells_x"], two["cells_y"]) == ("2", "1")
 
 
