@@ -244,11 +244,15 @@ def test_a_second_viewer_of_the_folder_only_looks(server: Server, run_folder: Pa
         "server = Server(Path(sys.argv[1])); window = Window(server, server.keys['i00'])\n"
         "answer = server.client.post(f'/api/images/{window.key}/edits', json=dict("
         "window='window-y', seq=1, revision=1, tool='x', reviewed=[0, 5, 0, 1]))\n"
-        "print(answer.status_code, window.revision)"
+        "print(answer.status_code, window.revision)\n"
+        "print(*server.get('/api/folder')['notices'])"
     )
     found = subprocess.run([sys.executable, "-c", program, str(run_folder)], cwd=ROOT, text=True,
                            capture_output=True, check=True)  # fmt: skip
-    assert found.stdout.split() == ["503", "1"]
+    answer, notice = found.stdout.splitlines()
+    assert answer.split() == ["503", "1"]
+    assert "another `bigkingxxl view` has this folder open" in notice
+    assert server.get("/api/folder")["notices"] == []
 
 
 def test_nothing_that_was_answered_is_lost_by_a_kill(run_folder: Path) -> None:

@@ -160,7 +160,7 @@ class Session:
         run = self.workspace.run_folder
         names = dict.fromkeys(map(type_name, [*self.workspace.type_names, *self._more_types]))
         names.pop("", None)
-        trouble = (self.shelf.trouble,) if self.shelf.trouble else ()
+        trouble = filter(None, (self.shelf.elsewhere, self.shelf.trouble))
         return wire.Folder(
             **self._folder_texts, run=None if run is None else printable(str(run)),
             read_only=self.shelf.read_only, notices=(*self.workspace.notices, *trouble),
@@ -290,7 +290,8 @@ class Session:
 
         corrected = place_in(self.shelf.folder, LABELS, self.shelf.journal(image).place)
         run = self.workspace.run_folder
-        if corrected.is_file() or run is None:
+        # Of what was just corrected it is written within a second.
+        if corrected.is_file() or run is None or self.entry(image).corrected:
             return corrected
         from bigkingxxl.runs.store import RunStore
 

@@ -90,6 +90,7 @@ class Shelf:
         self.folder = workspace.corrections_folder
         self.read_only = workspace.why_read_only()
         self.trouble = ""  # why label images cannot be written at present
+        self.elsewhere = ""  # that another viewer has the folder, found when it was opened
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -101,8 +102,12 @@ class Shelf:
         if self.folder.is_dir() and not self.read_only:
             if is_corrections(self.folder):
                 reading_of(self.folder)  # refuses what a newer version wrote
-            with suppress(ReadOnlyError, OutputError):
+            try:
                 self.claim()
+            except ReadOnlyError as error:
+                self.elsewhere = str(error)
+            except OutputError as error:
+                log.warning("%s", error)
 
     # ---- the folder -----------------------------------------------------------------------------
 
@@ -128,6 +133,7 @@ class Shelf:
                     "another `bigkingxxl view` has this folder open: correct there, or end it"
                 )
             self._is_claimed = True
+            self.elsewhere = ""
             clear_temporaries(self.folder, recursive=True)
             if not is_corrections(self.folder):
                 begin_corrections(self.folder, self.workspace.reading)

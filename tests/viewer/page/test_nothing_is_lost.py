@@ -215,3 +215,24 @@ def test_the_prediction_is_never_touched(context: BrowserContext, own: Viewer) -
     window.labels()
     assert predicted() == before
     assert own.table(window.key)[max(own.table(window.key))]["origin"] == "drawn"
+
+
+def test_the_page_says_at_once_what_is_reviewed_and_where_it_lies(
+    context: BrowserContext, own: Viewer
+) -> None:
+    window = Window(context, own)
+    pill, paths = window.page.locator(".top .pill").first, window.page.locator(".paths")
+    name = window.page.locator(".image-name").inner_text()
+    window.page.click("#tab-export")
+    assert pill.inner_text() == "Not reviewed"
+    assert str(own.folder / "labels" / f"{name}.tif") in paths.inner_text()
+    window.focus()
+    window.press("Shift+Enter")
+    until(lambda: pill.inner_text() == "Reviewed")
+    corrected = own.folder / "corrections" / "labels" / f"{name}.tif"
+    until(lambda: str(corrected) in paths.inner_text())
+    assert str(own.folder / "labels" / f"{name}.tif") not in paths.inner_text()
+    until(corrected.is_file)
+    window.press("Control+z")
+    until(lambda: pill.inner_text() == "Not reviewed")
+    assert window.problems == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +56,25 @@ def trains(viewer: Viewer) -> bool:
 
 def learners(folder: Path) -> list[str]:
     """Processes that learn from a folder, whoever started them."""
-    listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True)
+    # Without -ww, ps cuts each line at 80 characters where nothing of it is a terminal.
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "args="],
+                            capture_output=True, text=True, check=True)  # fmt: skip
     return [each for each in listed.stdout.splitlines()
             if "finetune" in each and str(folder) in each]  # fmt: skip
 
 
-def test_a_training_is_stopped_killed_and_taken_up(browser: Browser, predicted: Path) -> None:
-    viewer = Viewer(predicted)
+@pytest.fixture
+def viewer(predicted: Path) -> Iterator[Viewer]:
+    """Of a folder of one's own; nothing of it outlives the test, also where that fails."""
+    found = Viewer(predicted)
+    yield found
+    if found.process.poll() is None:
+        found.stop()
+
+
+def test_a_training_is_stopped_killed_and_taken_up(
+    browser: Browser, viewer: Viewer, predicted: Path
+) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     window = Window(context, viewer)
     for _ in range(3):
@@ -74,6 +87,7 @@ def test_a_training_is_stopped_killed_and_taken_up(browser: Browser, predicted: 
     window.page.fill("input[aria-label^='Minutes']", "3")
     side.get_by_text("Train the model").click()
     until(lambda: trains(viewer), SECONDS)
+    assert learners(predicted)
     side.get_by_text("Cancel", exact=True).click()
     until(lambda: job(viewer)["state"] == "cancelled", SECONDS)
     assert learners(predicted) == []
@@ -92,6 +106,5 @@ def test_a_training_is_stopped_killed_and_taken_up(browser: Browser, predicted: 
     result = job(viewer)["result"]
     assert result["stage"] == 2
     assert result["images"] == 3
-    viewer.stop()
     context.close()
     assert window.problems == []

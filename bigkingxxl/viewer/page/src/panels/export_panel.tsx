@@ -1,6 +1,6 @@
 /** Export for other programs, and where the files lie. */
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type App, errorText } from "../state/app.ts";
 import { client, urls } from "../wire/client.ts";
 import { JobCard } from "./job_card.tsx";
@@ -79,12 +79,26 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
           <dt>Corrected cells</dt><dd><Path text={folder.corrections} /></dd>
           {folder.run && folder.run !== folder.path && (<><dt>Run</dt><dd><Path text={folder.run} /></dd></>)}
           {app.document.value?.info.image_file && (<><dt>This image</dt><dd><Path text={app.document.value.info.image_file} /></dd></>)}
-          {app.document.value?.info.label_file && (<><dt>Its label image</dt><dd><Path text={app.document.value.info.label_file} /></dd></>)}
+          <LabelFile app={app} />
         </dl>
         <p class="quiet">In napari, open the image and then its label image as a <em>labels</em> layer. Fiji and any other program reads the same files.</p>
       </section>
     </>
   );
+}
+
+/** The first correction moves it from the run to the corrections: the server is asked anew then. */
+function LabelFile({ app }: { app: App }): JSX.Element | null {
+  const info = app.document.value?.info;
+  const [found, setFound] = useState(info);
+  const isCorrected = app.entry?.corrected === true && app.saving.value.unsent === 0;
+  useEffect(() => {
+    setFound(info);
+    if (!info || !isCorrected || info.entry.corrected) return;
+    client.image(info.entry.key).then(setFound, () => undefined); // the page says if nobody answers
+  }, [info, isCorrected]);
+  const file = found?.entry.key === info?.entry.key ? found?.label_file : "";
+  return file ? <><dt>Its label image</dt><dd><Path text={file} /></dd></> : null;
 }
 
 function Path({ text }: { text: string }): JSX.Element {

@@ -44,6 +44,7 @@ export function TopBar({ app }: { app: App }): JSX.Element {
 }
 
 function ReviewState({ app }: { app: App }): JSX.Element {
+  void app.version.value; // a document is one object, whatever is changed in it
   const document = app.document.value;
   const share = document?.reviewedShare ?? 0;
   const text = document?.done ? "Done" : share === 0 ? "Not reviewed" : share === 1 ? "Reviewed" : `${percent(share)} reviewed`;
