@@ -99,6 +99,11 @@ def evaluate(
         raise InputError("--folds names a split: say which --fold of it is to be scored")
     if (fold is not None) + (images is not None) + only_predicted > 1:
         raise InputError("--fold, --images and --only-predicted exclude each other")
+    files = [each.absolute() for each in (per_image, per_cell, matches, report) if each is not None]
+    if len(set(files)) < len(files):
+        raise InputError(
+            "two of --per-image, --per-cell, --matches and --report name one file, expected others"
+        )
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)  # before anything is read
     annotated = read_truth(truth, skip_bad=skip_bad)

@@ -28,7 +28,8 @@ def groups_of(truth: Truth, file: Path | None = None) -> Groups:
         file: a table with the columns id and group; an image that it leaves out is alone.
 
     Raises:
-        InputError: the file is not there; FormatError: it is no such table, or names no image.
+        InputError: the file is not there; FormatError: it is no such table, names no image,
+            or one image in two groups.
     """
     if file is not None:
         return _of_file(truth, file)
@@ -64,7 +65,13 @@ def frames_note(ids: Sequence[str], groups: Groups) -> str | None:
 
 def _of_file(truth: Truth, file: Path) -> Groups:
     columns = read_table(file, ("id", "group")).columns
-    named = dict(zip(columns["id"], columns["group"], strict=True))
+    named: dict[str, str] = {}
+    for name, group in zip(columns["id"], columns["group"], strict=True):
+        if named.setdefault(name, group) != group:
+            raise FormatError(
+                f"{file} puts the image '{name}' into the groups '{named[name]}' and '{group}', "
+                "expected one"
+            )
     known = {name: named[name] for name in truth.ids if named.get(name)}
     if not known:
         raise FormatError(f"{file} names no image of {truth.path} in its column 'id'")

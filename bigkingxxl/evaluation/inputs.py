@@ -332,8 +332,8 @@ def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
         cells[image_id] = disjoint if covered else found
     if overlapping:
         notes.append(
-            f"{counted(overlapping, 'cell', 'overlaps', 'overlap')} others: the competition mAP "
-            "is of disjoint cells, painted one over the other"
+            f"{counted(overlapping, 'cell', 'overlaps', 'overlap')} others: all metrics "
+            "but COCO's are of disjoint cells, painted one over the other"
         )
     return Predictions(cells, masks, tuple(notes))
 
@@ -352,7 +352,7 @@ def _coco_predictions(
     parameters = SelectionParameters()
     cells = {image_id: disjoint_by_score(found, parameters) for image_id, found in masks.items()}
     note = (
-        "the competition mAP is of disjoint cells: masks of score "
+        "all metrics but COCO's are of disjoint cells: masks of score "
         f"{parameters.score_threshold:g} or more and {parameters.minimum_area:g} pixels or more, "
         f"without those that overlap a surer one by an IoU above {parameters.nms_iou:g}, painted "
         "in score order"

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import BigKingXXLError
@@ -18,21 +20,30 @@ from bigkingxxl.evaluation.contestants import COSTS, place_of
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.records import Stamp
 from bigkingxxl.settings import checked
 
 
 def predict(task: Path) -> None:
-    """Predict what is not there, and keep what each image took: wall and processor seconds."""
+    """Predict what is not there, and keep what each image took: wall and processor seconds.
+
+    An image whose file has changed since is predicted again.
+    """
     settings = json.loads(task.read_text(encoding="utf-8"))
     folder = Path(settings["out"])
     costs = _costs(folder / COSTS)
+    dataset = open_dataset(Path(settings["data"]))
+    stamps = {
+        image_id: _stamp(dataset.image_path(image_id), costs["files"].get(image_id))
+        for image_id in settings["ids"]
+    }
     todo = [
-        image_id for image_id in settings["ids"]
+        image_id for image_id, stamp in stamps.items()
         if image_id not in costs["images"] or not place_of(folder, image_id).is_file()
+        or stamp[-1] != costs["files"].get(image_id, [None])[-1]
     ]  # fmt: skip
     if not todo:
         return
-    dataset = open_dataset(Path(settings["data"]))
     points = settings["points"]
     predictor, _ = load_ensemble(
         [Path(each) for each in settings["models"]], settings["device"],
@@ -45,16 +56,26 @@ def predict(task: Path) -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         found = predictor.candidates(dataset.source(image_id))
         costs["images"][image_id] = [time.perf_counter() - wall, time.process_time() - cpu]
+        costs["files"][image_id] = stamps[image_id]
         found.save(place_of(folder, image_id))
         write_json(folder / COSTS, costs)
 
 
-def _costs(path: Path) -> dict[str, dict[str, list[float]]]:
+def _stamp(path: Path, known: list[Any] | None) -> list[Any]:
+    """What the image's file is now: its length, time and hash."""
     try:
-        costs: dict[str, dict[str, list[float]]] = json.loads(path.read_text(encoding="utf-8"))
+        return list(astuple(Stamp.of(path, None if known is None else Stamp(*known))))
+    except OSError:
+        return [0, 0, ""]  # opening it tells why
+
+
+def _costs(path: Path) -> dict[str, dict[str, list[Any]]]:
+    try:
+        costs: dict[str, dict[str, list[Any]]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {"images": {}}
-    return costs if isinstance(costs.get("images"), dict) else {"images": {}}
+        costs = {}
+    kept = all(isinstance(costs.get(key), dict) for key in ("images", "files"))
+    return costs if kept else {"images": {}, "files": {}}
 
 
 def main() -> int:

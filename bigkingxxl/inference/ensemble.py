@@ -232,7 +232,10 @@ def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     every = {name for names in typed for name in names}
     whole = [names for names in typed if set(names) == every]
     if any(len(names) > 1 and set(names) != every for names in typed):
-        shown = " and ".join(", ".join(names) for names in dict.fromkeys(typed))
+        shown = " and ".join(
+            ", ".join(name or "cells without a type" for name in names)
+            for names in dict.fromkeys(typed)
+        )
         raise InputError(
             f"models of different cell types cannot be joined ({shown}), expected the same types, "
             "or one type a model"

@@ -269,6 +269,12 @@ def test_models_are_run_timed_and_kept(tmp_path: Path) -> None:
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert again["methods"]["alone"]["memory_bytes"] == found["methods"]["alone"]["memory_bytes"]
     assert set(read_card(model).trained_on).isdisjoint(fields)
+    # An image that has changed is predicted again, and no other.
+    Image.fromarray(np.zeros_like(fields["f1"].image)).save(data / "train" / "f1.png")
+    changed = answer(CliRunner().invoke(main.app, command))
+    assert value(changed, "alone", "f1@0.5") != value(found, "alone", "f1@0.5")
+    for path, time in times.items():
+        assert (path.stat().st_mtime_ns == time) == (path.stem != "f1")
 
 
 BAD = {

@@ -190,7 +190,9 @@ def test_tables_say_what_was_scored_and_missing(
     header = next(line for line in lines if line[:1] == ["COCO,"])
     assert header[-4:] == ["100", "300", "1,000", "2,000"]
     assert len(rows["AP50"]) == 4
-    assert "painted in score order" in " ".join(result.stdout.split())
+    said = " ".join(result.stdout.split())
+    assert "all metrics but COCO's are of disjoint cells" in said
+    assert "painted in score order" in said
 
 
 def test_masks_that_overlap_are_painted_surest_first(
@@ -243,6 +245,9 @@ BAD = {
     "nothing predicted": (["empty.csv", "TRUTH", "--only-predicted"], "name no image of"),
     "a table that cannot be written": (
         ["SUBMISSION", "TRUTH", "--per-image", "some.txt/x.csv"], "some.txt/x.csv",
+    ),
+    "two tables of one name": (
+        ["SUBMISSION", "TRUTH", "--per-cell", "a.csv", "--matches", "a.csv"], "name one file",
     ),
 }  # fmt: skip
 

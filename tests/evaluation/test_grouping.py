@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from bigkingxxl.data.groups import Groups
+from bigkingxxl.errors import FormatError
 from bigkingxxl.evaluation.grouping import EACH_ALONE, frames_note, groups_of
 from bigkingxxl.evaluation.inputs import Truth
 
@@ -56,3 +57,13 @@ def test_names_like_frames_are_told(ids: tuple[str, ...], is_told: bool) -> None
     if note is not None:
         assert "--groups" in note
     assert frames_note(ids, Groups(dict.fromkeys(ids, "x"), "own.csv")) is None
+
+
+def test_an_image_in_two_groups_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "groups.csv"
+    file.write_text("id,group\na,x\na,x\nb,x\n")
+    truth = cast("Truth", Named(("a", "b")))
+    assert groups_of(truth, file).of == {"a": "x", "b": "x"}
+    file.write_text("id,group\na,x\na,y\n")
+    with pytest.raises(FormatError, match="'a' into the groups 'x' and 'y'"):
+        groups_of(truth, file)

@@ -219,6 +219,11 @@ def test_other_sets_of_types_are_refused(sets: list[tuple[str, ...]]) -> None:
         joint_types(sets)
 
 
+def test_a_model_that_also_knows_cells_without_a_type_is_told_apart() -> None:
+    with pytest.raises(InputError, match=r"\(a, b, cells without a type and a, b\)"):
+        joint_types([("a", "b", ""), AB])
+
+
 def test_members_that_make_no_ensemble() -> None:
     with pytest.raises(InputError, match="at least one model"):
         Ensemble([])
