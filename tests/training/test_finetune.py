@@ -260,7 +260,9 @@ def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
     largest = max(high for _, high in card.image_diameters.values())
     assert new.median_diameter == pytest.approx(70, abs=3)
     assert largest < new.median_diameter
-    assert new.prediction.scale == pytest.approx(card.prediction.scale * largest / new.median_diameter, rel=0.05)
+    assert new.prediction.scale == pytest.approx(
+        card.prediction.scale * largest / new.median_diameter, rel=0.05
+    )
     old, weights = before.model.network.state_dict(), load_file(made)
     kept = [name for name in weights if name.startswith("encoder.") and name.endswith("weight")]
     assert kept
