@@ -258,6 +258,7 @@ def test_the_shipped_model_is_one_to_start_from(tmp_path: Path) -> None:
     made = run(own, folder, tmp_path / "run").model
     new = read_card(made)
     largest = max(high for _, high in card.image_diameters.values())
+    assert new.median_diameter is not None
     assert new.median_diameter == pytest.approx(70, abs=3)
     assert largest < new.median_diameter
     assert new.prediction.scale == pytest.approx(
