@@ -11,7 +11,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 
 SIZE = (520, 704)
-# Images, cells an image and side of a cell in pixels, about as in the challenge's data.
+# Images, cells per image and side of a cell in pixels, about as in the challenge's data.
 DRAWN = {"astro": (106, 79, 30), "cort": (293, 34, 16), "shsy5y": (55, 297, 16)}
 
 

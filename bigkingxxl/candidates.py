@@ -37,8 +37,8 @@ class Candidates:
         score: float32[N] in [0, 1].
         type_probability: float32[N, T], or None where the model knows no types.
         type_names: T names, or () where there are none.
-        scale_ratio: pixels of the training images a pixel of this one is long; what is counted in
-            pixels of training (minimum areas) follows it.
+        scale_ratio: length of a pixel of this image in pixels of the training images; what is
+            counted in pixels of training (minimum areas) follows it.
         cell_diameter: that the image's cells were taken to have, in its pixels; None where nobody
             knows.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
+from bigkingxxl.evaluation.coordinate_search import coordinate_search
 from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.evaluation.member_cache import stored
 from bigkingxxl.evaluation.paired_gain import PairedGain
 from bigkingxxl.evaluation.partial import counted
 from bigkingxxl.evaluation.prediction_cache import Parameters, maps_folder
-from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner, types_to_tune
+from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
 from bigkingxxl.inference.ensemble import Member, joint_types
 from bigkingxxl.inference.ensemble_file import Members
 from bigkingxxl.inference.load_ensemble import joined, load_member
@@ -36,7 +37,6 @@ from bigkingxxl.operating_points import OperatingPoints
 Weights = tuple[float, ...]
 Choice = tuple[Weights, OperatingPoints]
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # that a weight is tried at
-PASSES = 3
 MOST_TUNERS = len(FACTORS) + 2  # the start, the best, and those that are tried beside it
 
 
@@ -228,22 +228,14 @@ class EnsembleTuner:
         if len(set(self.families)) == 1:
             return start
         ordered = [each for own in self.tuner(start).by_type(ids).values() for each in own]
-        best, best_scores = start, self.scores(ids, start, points)
-        for _ in range(PASSES):
-            before = best
-            for family in sorted(set(self.families)):
-                tried = [self._changed(best, family, factor) for factor in FACTORS]
-                scores = [self.scores(ids, each, points) for each in tried]
-                sure = [
-                    lower_confidence_bound(each - best_scores, ordered, self.groups)
-                    for each in scores
-                ]
-                if max(sure) > CLEAR_GAIN:
-                    chosen = int(np.argmax(sure))
-                    best, best_scores = tried[chosen], scores[chosen]
-            if best == before:
-                break
-        return best
+
+        def move(family: int, best: Weights) -> list[Weights]:
+            return [self._changed(best, family, factor) for factor in FACTORS]
+
+        moves = [partial(move, family) for family in sorted(set(self.families))]
+        return coordinate_search(
+            start, moves, lambda weights: self.scores(ids, weights, points), ordered, self.groups
+        )
 
     def _changed(self, weights: Weights, family: int, factor: float) -> Weights:
         """The weights with one family's times a factor; they add up to as much as before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
+from bigkingxxl.evaluation.coordinate_search import coordinate_search
 from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.evaluation.partial import Ignored, counted_candidates
 from bigkingxxl.evaluation.prediction_cache import Parameters, PredictionCache
@@ -26,8 +27,6 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import ZOOM, OperatingPoint, OperatingPoints
 
 Float64 = NDArray[np.float64]
-CLEAR_GAIN = 0.001
-PASSES = 3
 SELECT_GRID: dict[str, Sequence[float]] = {
     "score_threshold": tuple(np.arange(0.05, 0.85, 0.05).round(2).tolist()),
     "mask_threshold": (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7),
@@ -114,21 +113,15 @@ class Tuner:
 
     def search(self, ids: Sequence[str], start: OperatingPoint) -> OperatingPoint:
         """The operating point whose parameters surely raised the score of these images."""
-        best, best_scores = start, self.scores(ids, start)
-        for _ in range(PASSES):
-            before = best
-            for part, parameter, values in self.grid(ids, start):
-                tried = [changed_parameter(best, part, parameter, value) for value in values]
-                scores = [self.scores(ids, each) for each in tried]
-                sure = [
-                    lower_confidence_bound(each - best_scores, ids, self.groups) for each in scores
-                ]
-                if max(sure) > CLEAR_GAIN:
-                    chosen = int(np.argmax(sure))
-                    best, best_scores = tried[chosen], scores[chosen]
-            if best == before:
-                break
-        return best
+
+        def move(
+            line: tuple[str, str, Sequence[Any]], best: OperatingPoint
+        ) -> list[OperatingPoint]:
+            part, parameter, values = line
+            return [changed_parameter(best, part, parameter, value) for value in values]
+
+        moves = [partial(move, line) for line in self.grid(ids, start)]
+        return coordinate_search(start, moves, partial(self.scores, ids), ids, self.groups)
 
     # ---- scoring ------------------------------------------------------------------------------
 

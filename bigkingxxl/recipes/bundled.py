@@ -5,8 +5,8 @@
 Every image is brought to one width of cells, so that cells of 12 and of 115 pixels are the same to
 the network, and thin ones are seen closely; maps of sizes tell prediction how large an image shows
 its cells. The model that it starts from teaches it the challenge's images again, so that they are
-not forgotten. Sets that
-nobody may train on without asking are left out by name: `--leave-out SET`.
+not forgotten. Sets that nobody may train on without asking are left out by name:
+`--leave-out SET`.
 """
 
 extends = "open"

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
+from bigkingxxl.evaluation.coordinate_search import CLEAR_GAIN
 from bigkingxxl.evaluation.partial import Ignored, counted
 from bigkingxxl.evaluation.prediction_cache import PredictionCache
-from bigkingxxl.evaluation.tuning import CLEAR_GAIN, Tuner
+from bigkingxxl.evaluation.tuning import Tuner
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import UNTYPED, Instances
