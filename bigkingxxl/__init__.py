@@ -1,7 +1,7 @@
 """Cell instance segmentation for label-free microscopy.
 
-Three lines: load the bundled model, predict, use the cells. An image is a path, an array or a
-tensor; here a simulated one stands for yours.
+Load the bundled model, predict an image, and use the cells. An image is a path, an array or a
+tensor. The example below simulates one.
 
 >>> from bigkingxxl.simulate import simulate_field
 >>> image = simulate_field("cort", size=(192, 256), seed=1).image
@@ -27,7 +27,7 @@ __all__ = ["Cells", "LoadedModel", "__version__", "load", "open_run", "score"]
 
 
 def __getattr__(name: str) -> Any:
-    # Numpy and the rest are imported when something is used, so that `--help` starts at once.
+    # The heavy modules are imported on first use, so that `bigkingxxl --help` starts at once.
     if name in __all__:
         from bigkingxxl import api
 

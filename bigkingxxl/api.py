@@ -1,4 +1,4 @@
-"""The package in three lines of Python: load a model, predict an image, use the cells."""
+"""The Python interface: load a model, predict images, and use or score the cells."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LoadedModel:
-    """A model ready to predict.
+    """A model that is ready to predict; `bigkingxxl.load` creates it.
 
     Attributes:
-        card: what it is and was made from.
+        card: What the model is, what it was trained on and how it predicts.
     """
 
     card: ModelCard
@@ -49,10 +49,11 @@ class LoadedModel:
         z: int | str | None = None, position: int | None = None, min_score: float | None = None,
         min_area: float | None = None, exclude_border: bool = False,
     ) -> Any:  # fmt: skip
-        """The cells of one image, or of each of several.
+        """Segment the cells of one image, or of several.
 
-        How large they are seen follows the scale given to `load`, else `diameter`, else the pixel
-        size where the model knows that of its training; else it is estimated from the image.
+        The scale at which the network reads the image is, in this order: the `scale` given to
+        `load`; the ratio of the model's cell diameter to `diameter`; the ratio of the pixel sizes,
+        if both are known. Otherwise the size of the cells is estimated from the image.
 
         >>> import bigkingxxl as bk
         >>> from bigkingxxl.simulate import simulate_field
@@ -64,22 +65,25 @@ class LoadedModel:
         [True, True]
 
         Args:
-            image: a path, an `ImageSource`, or an array or tensor [H, W], [C, H, W] or [H, W, C],
-                of any real dtype; or several: a list of these, a folder, a pattern like 'a*.tif'.
-            channel: the one to look at, counted from 0.
-            diameter: of the cells in these images, in their pixels.
-            pixel_size: micrometres per pixel; by default what the file says.
-            frames, z, position: of a file that holds several images; see
-                `bigkingxxl.io.images.open_images`.
-            min_score, min_area: cells below are left out, in the place of the model's own
-                thresholds; the area in pixels of the image.
-            exclude_border: leave out cells that touch the border of the image.
+            image: A path, an `ImageSource`, or an array or tensor of shape [H, W], [C, H, W] or [H,
+                W, C] and any real dtype. A list of these, a folder or a pattern such as 'a*.tif'
+                stands for several images.
+            channel: The channel to segment, counted from 0.
+            diameter: The diameter of the cells, in pixels of these images.
+            pixel_size: Micrometres per pixel; by default the value stored in the file.
+            frames: The frames of a time-lapse to segment; see `bigkingxxl.io.images.open_images`.
+            z: The slice or projection of a z-stack; see `bigkingxxl.io.images.open_images`.
+            position: The position of a multi-position file; see `bigkingxxl.io.images.open_images`.
+            min_score: Discard cells with a lower score. It replaces the model's own thresholds.
+            min_area: Discard cells with a smaller area, in pixels of the image. It replaces the
+                model's own thresholds.
+            exclude_border: Discard cells that touch the border of the image.
         Returns:
-            The `Cells` of the image; of a list, a folder, a pattern or a file of several images a
-            list of the cells of each.
+            The `Cells` of the image, or a list of `Cells` for a list, a folder, a pattern or a file
+            that holds several images.
         Raises:
-            ImageError, InputError: an image cannot be read, is none, or is given a size that is
-                impossible or asks for too large an image.
+            ImageError: An image cannot be read, or the file is not an image.
+            InputError: The given size is impossible or would enlarge the image too much.
         """
         from bigkingxxl.inference.size.sizing import ScaleHint
 
@@ -105,7 +109,9 @@ class LoadedModel:
         return Cells(cells, candidates, source, found.expected_quality, found.warnings)
 
     def _tell(self, found: Sequence[Cells], size_given: bool) -> None:
-        """One line on the size that was taken, and one warning, however many images there are."""
+        """Report the cell size that was used, in one line and at most one warning for any number of
+        images.
+        """
         from bigkingxxl.inference.domain.judgement import Judgement, advice
         from bigkingxxl.inference.size.sentence import size_sentence
 
@@ -131,24 +137,28 @@ def load(
     tile: int | None = None,
     tta: str | Sequence[str] | None = None,
 ) -> LoadedModel:
-    """Load a model, or several as an ensemble.
+    """Load a model, or several models as an ensemble.
 
-    What several see is fused on masks; the thresholds are the first one's, or of each type those
-    of the first that knows it. `bigkingxxl.inference.ensemble` says how models are joined.
+    The masks of an ensemble's members are fused. Each cell type takes its operating point from the
+    first model that knows the type. See `bigkingxxl.inference.ensemble`.
 
     Args:
-        model: the name of a shipped model ("bundled", "sartorius", "open"), or a file
-                (.safetensors or .onnx; the latter needs no torch; .ensemble, see
-                `inference.ensemble_file`); or several of these;
-        weights: how much each of several models counts (default: all alike);
-        device: auto, cpu, cuda or mps; scale: network pixels per image pixel;
-        cell_type: the images' type where it is known;
-        tile: longest side in network pixels that is seen at once: less memory, same cells;
-        tta: test-time augmentation, such as "flips,scales", in the place of the models' own; see
-                `bigkingxxl.test_time_augmentation`.
+        model: The name of a shipped model ("bundled", "sartorius" or "open"), a model file
+            (.safetensors, .onnx or .ensemble), or several of these. Only .safetensors files need
+            torch.
+        weights: The weight of each of several models; by default they are equal.
+        device: "auto", "cpu", "cuda" or "mps".
+        scale: Network pixels per image pixel; by default it follows the size of the cells.
+        cell_type: The cell type of the images, if it is known.
+        tile: The longest side of a tile in network pixels. A smaller one needs less memory and
+            gives the same cells.
+        tta: Test-time augmentation such as "flips,scales"; by default the models' own. See
+            `bigkingxxl.test_time_augmentation`.
     Raises:
-        ModelError: missing, damaged or not ours; MissingExtraError: torch is needed for it.
-        InputError: models that cannot be joined, weights that do not fit, an unknown cell type.
+        ModelError: A model file is missing, damaged or not one of this package.
+        MissingExtraError: The model needs torch, which is not installed.
+        InputError: The models cannot be combined, the weights do not fit them, or the cell type is
+            unknown.
     """
     from bigkingxxl.inference.ensemble_file import members_of
     from bigkingxxl.inference.load_ensemble import load_ensemble
@@ -178,19 +188,22 @@ def score(
     >>> import numpy as np
     >>> import bigkingxxl as bk
     >>> truth = np.array([[1, 1, 1, 0, 2, 2]])
-    >>> found = np.array([[1, 1, 0, 0, 0, 3]])
-    >>> bk.score(truth, found, "f1@0.5,precision@0.6,counts")["f1@0.5"]
+    >>> predicted = np.array([[1, 1, 0, 0, 0, 3]])
+    >>> bk.score(truth, predicted, "f1@0.5,precision@0.6,counts")["f1@0.5"]
     1.0
 
     Args:
-        truth, predicted: `Cells`, `Instances`, or a label map int[H, W], 0 = background.
-        metrics: names such as 'f1@0.5,pq', or a list of them; see docs/metrics.md.
-        ignored: bool[H, W], what is not annotated; cells that mostly lie there are not counted.
+        truth: The annotated cells: `Cells`, `Instances`, or a label map int[H, W] with 0 =
+            background.
+        predicted: The predicted cells, in one of the same forms.
+        metrics: Names such as 'f1@0.5,pq', or a list of them; see docs/metrics.md.
+        ignored: bool[H, W], True where the image is not annotated. Predicted cells that lie mostly
+            there are not counted.
     Returns:
-        every number by its name, such as 'pq.sq'; None where there is nothing to measure.
+        Each value by its name, such as 'pq.sq'; None where the metric is undefined.
     Raises:
-        InputError: an unknown metric, sizes that differ, no label map, or overlapping predicted
-            cells where a metric forbids them.
+        InputError: A metric is unknown, the sizes differ, an argument is not a label map, or
+            predicted cells overlap although a metric forbids it.
     """
     from bigkingxxl.evaluation.one_image import score_image
 

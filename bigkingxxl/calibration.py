@@ -1,9 +1,9 @@
-"""What a candidate is worth: the IoU that it is expected to have with a true cell.
+"""Calibrated scores: the IoU that a candidate is expected to have with a true cell.
 
-A method's own score orders the cells of one image and means something else in the next: what is
-rated 0.5 fits well among large cells and badly among small ones. A small network that has compared
-candidates with true cells reads score, sureness, size and cell type together, and makes of them
-one number that means the same everywhere.
+A method's own score ranks the candidates of one image, but it does not mean the same in every
+image: a candidate scored 0.5 fits well among large cells and badly among small ones. A small
+perceptron, trained on candidates that were compared with true cells, reads the score, the mean
+probability, the size and the cell type, and predicts the IoU.
 
 Source: Huang et al. 2019, "Mask Scoring R-CNN" (a score that is the expected IoU).
 """
@@ -22,18 +22,19 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.settings import Settings
 
 Float64 = NDArray[np.float64]
-OWN_FEATURES = 3  # those that need no cell type
-FURTHEST = 4.0  # standard deviations from what was seen when it was learned
+OWN_FEATURES = 3  # the features that do not depend on cell types
+FURTHEST = 4.0  # features are clipped this many standard deviations from the training mean
 
 
 Row = tuple[FiniteFloat, ...]
 
 
 class Layer(Settings):
-    """A layer of the network.
+    """A linear layer of the network.
 
     Attributes:
-        weights: of each output, one an input; bias: of each output.
+        weights: One row per output, with one weight per input.
+        bias: One value per output.
     """
 
     weights: Annotated[tuple[Row, ...], Field(min_length=1)]
@@ -41,12 +42,13 @@ class Layer(Settings):
 
 
 class Calibration(Settings):
-    """A perceptron from what is seen of a candidate to its expected IoU.
+    """A perceptron that maps the features of a candidate to its expected IoU.
 
     Attributes:
-        type_names: the cell types whose probabilities it reads.
-        centre, spread: of each feature, as they were when it was learned; see `features`.
-        layers: linear, with rectified outputs between them; the last has a single output.
+        type_names: The cell types whose probabilities it reads.
+        centre: The mean of each feature in the training data; see `features`.
+        spread: The standard deviation of each feature in the training data.
+        layers: Linear layers with ReLU between them; the last one has a single output.
     """
 
     type_names: tuple[str, ...]
@@ -67,7 +69,7 @@ class Calibration(Settings):
         return self
 
     def expected_iou(self, values: Float64) -> NDArray[np.float32]:
-        """float32[N] in [0, 1] of features float64[N, F]."""
+        """Return the expected IoU, float32[N] in [0, 1], for features float64[N, F]."""
         gap = (values - np.array(self.centre)) / np.array(self.spread)
         signal = np.clip(gap, -FURTHEST, FURTHEST)
         for place, layer in enumerate(self.layers):
@@ -78,17 +80,19 @@ class Calibration(Settings):
         return expected
 
     def scored(self, candidates: Candidates) -> Candidates:
-        """The candidates with their expected IoU as score."""
+        """Return the candidates with their expected IoU as the score."""
         values = features(candidates, self.type_names)
         return replace(candidates, score=self.expected_iou(values))
 
 
 def features(candidates: Candidates, type_names: tuple[str, ...]) -> Float64:
-    """float64[N, F]: what is seen of each candidate.
+    """Compute the features of each candidate.
 
-    Mean probability inside its mask (above half of its own highest); its score over that, which is
-    what else its method holds against it; the logarithm of its area in pixels of training; and the
-    probability of each cell type, 0 where nobody knows it.
+    Returns:
+        float64[N, F]: the mean probability inside the mask (above half of the candidate's own
+        maximum); the score divided by that mean, which holds what else the method knows; the
+        logarithm of the area in pixels of the training images; and the probability of each cell
+        type, 0 where it is unknown.
     """
     count = len(candidates)
     values = np.zeros((count, OWN_FEATURES + len(type_names)))

@@ -1,4 +1,4 @@
-"""What a model saw in one image before any threshold: scored, overlapping, soft cell masks."""
+"""The output of a model before any threshold: scored soft masks that may overlap."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ SCORE_FLOOR = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """N candidate cells of one image, each a soft mask cropped to its box.
+    """N candidate cells of one image, each a soft mask cropped to its bounding box.
 
     Attributes:
         size: (H, W) of the image in pixels.
-        boxes: int32[N, 4], row0, col0, row1, col1, half-open, inside the image.
-        probability: uint8[P], the crops row-major, one after the other; 255 = certain.
-        offsets: int64[N + 1], where each crop starts in `probability`.
+        boxes: int32[N, 4], half-open (row0, col0, row1, col1) inside the image.
+        probability: uint8[P], the crops in row-major order, one after the other; 255 means 1.
+        offsets: int64[N + 1], the start of each crop in `probability`.
         score: float32[N] in [0, 1].
-        type_probability: float32[N, T], or None where the model knows no types.
-        type_names: T names, or () where there are none.
-        scale_ratio: length of a pixel of this image in pixels of the training images; what is
-            counted in pixels of training (minimum areas) follows it.
-        cell_diameter: that the image's cells were taken to have, in its pixels; None where nobody
-            knows.
+        type_probability: float32[N, T], or None if the model does not predict cell types.
+        type_names: The names of the T cell types, or () if there are none.
+        scale_ratio: The length of a pixel of this image in pixels of the training images. Values
+            given in pixels of the training images, such as minimum areas, are converted with it.
+        cell_diameter: The diameter of the cells that was assumed for the image, in its pixels; None
+            if it is unknown.
     """
 
     size: tuple[int, int]
@@ -65,33 +65,33 @@ class Candidates:
 
     @property
     def heights(self) -> Int64:
-        """int64[N]: rows of each box."""
+        """The height of each box in pixels, int64[N]."""
         return (self.boxes[:, 2] - self.boxes[:, 0]).astype(np.int64)
 
     @property
     def widths(self) -> Int64:
-        """int64[N]: columns of each box."""
+        """The width of each box in pixels, int64[N]."""
         return (self.boxes[:, 3] - self.boxes[:, 1]).astype(np.int64)
 
     @property
     def owner(self) -> Int64:
-        """int64[P]: the candidate that each pixel of the crops belongs to."""
+        """The index of the candidate that each pixel of the crops belongs to, int64[P]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @property
     def highest(self) -> Float64:
-        """float64[N] in 0 .. 255: the highest probability of each, 0 where it has no pixels."""
+        """The maximum probability of each candidate, float64[N] in 0 .. 255; 0 for an empty crop."""
         found = np.zeros(len(self))
         some = np.flatnonzero(np.diff(self.offsets))
         if len(some):
             found[some] = np.maximum.reduceat(self.probability, self.offsets[some])
         return found
 
-    # ---- making -------------------------------------------------------------------------------
+    # ---- constructors -------------------------------------------------------------------------
 
     @classmethod
     def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = ()) -> Candidates:
-        """No candidates."""
+        """Create an empty set of candidates."""
         types = np.zeros((0, len(type_names)), np.float32) if type_names else None
         return cls(size, np.zeros((0, 4), np.int32), np.zeros(0, np.uint8), np.zeros(1, np.int64),
                    np.zeros(0, np.float32), types, type_names)  # fmt: skip
@@ -106,7 +106,7 @@ class Candidates:
         type_probability: NDArray[Any] | None = None,
         type_names: tuple[str, ...] = (),
     ) -> Candidates:
-        """From N crops uint8[h, w], one a box."""
+        """Create candidates from N crops uint8[h, w], one per box."""
         flat = [np.asarray(crop, np.uint8).ravel() for crop in crops]
         return cls(
             size,
@@ -127,11 +127,17 @@ class Candidates:
         type_probability: Float32 | None = None,
         type_names: tuple[str, ...] = (),
     ) -> Candidates:
-        """From a decoded label map: the soft mask is the probability inside the label, else 0.
+        """Create candidates from a decoded label map.
+
+        The soft mask of a candidate is the probability inside its label and 0 elsewhere. A label
+        without pixels is left out.
 
         Args:
-            label_map: int32[H, W], labels 1 .. N, 0 = background; probability: float32[H, W];
-            score: float32[N]. A label without pixels is left out.
+            label_map: int32[H, W] with labels 1 .. N and 0 = background.
+            probability: float32[H, W], the foreground probability.
+            score: float32[N], the score of each label.
+            type_probability: float32[N, T], or None.
+            type_names: The names of the T cell types.
         """
         size = (int(label_map.shape[0]), int(label_map.shape[1]))
         flat = np.flatnonzero(label_map)
@@ -157,10 +163,10 @@ class Candidates:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Candidates]) -> Candidates:
-        """All candidates of several sets over the same image.
+        """Concatenate the candidates of several sets over the same image.
 
-        Parts that know types must name the same ones; where some abstain, all abstain. The first
-        part's scale ratio and cell diameter hold.
+        Sets with cell types must name the same ones; if a set has none, the result has none. The
+        scale ratio and the cell diameter are those of the first set.
         """
         first = parts[0]
         types = [part.type_probability for part in parts if part.type_probability is not None]
@@ -180,32 +186,35 @@ class Candidates:
             first.cell_diameter,
         )
 
-    # ---- reading ------------------------------------------------------------------------------
+    # ---- access -------------------------------------------------------------------------------
 
     def crop(self, index: int) -> UInt8:
-        """uint8[h, w]: the soft mask of one candidate (a view)."""
+        """Return the soft mask of one candidate, uint8[h, w], as a view."""
         pixels = self.probability[self.offsets[index] : self.offsets[index + 1]]
         return pixels.reshape(int(self.heights[index]), int(self.widths[index]))
 
     def pixels(self) -> tuple[Int64, Int64, Int64]:
-        """owner, row and column of every crop pixel, each int64[P], in the order of storage."""
+        """Return the candidate, row and column of every crop pixel, each int64[P], in storage
+        order.
+        """
         owner = self.owner
         local = np.arange(len(self.probability)) - self.offsets[owner]
         row, col = np.divmod(local, np.maximum(self.widths, 1)[owner])
         return owner, row + self.boxes[owner, 0], col + self.boxes[owner, 1]
 
-    # ---- choosing and moving ------------------------------------------------------------------
+    # ---- selection and transforms -------------------------------------------------------------
 
     def ranking(self) -> NDArray[np.int64]:
-        """Indices by falling score; of equal ones the upper left comes first.
+        """Return the indices in descending order of score.
 
-        So the blocks of one image agree over them, whatever order they were found in.
+        Ties are resolved by position, upper left first, so that the blocks of one image agree
+        whatever order their candidates were found in.
         """
         order: NDArray[np.int64] = np.lexsort((self.boxes[:, 1], self.boxes[:, 0], -self.score))
         return order
 
     def take(self, index: NDArray[Any] | Sequence[int]) -> Candidates:
-        """The candidates of an index or boolean array, in its order."""
+        """Select candidates by an index or boolean array, in its order."""
         chosen = np.asarray(index)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
         counts = self.offsets[chosen + 1] - self.offsets[chosen]
@@ -222,7 +231,7 @@ class Candidates:
     def _rebuilt(
         self, size: tuple[int, int], boxes: NDArray[Any], probability: UInt8
     ) -> Candidates:
-        """The same scores and types with other boxes and crops; empty boxes are left out."""
+        """Return the same scores and types with other boxes and crops; drop empty boxes."""
         boxes = np.asarray(boxes, np.int32)
         areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.int64)
         keep = areas > 0
@@ -238,7 +247,7 @@ class Candidates:
         )
 
     def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Candidates:
-        """The candidates moved by (rows, cols) into an image of `size`, cut at its border."""
+        """Move the candidates by (rows, cols) into an image of `size` and clip them at its border."""
         boxes = self.boxes + np.array([rows, cols, rows, cols], np.int32)
         limit = np.array([*size, *size], np.int32)
         inside = np.clip(boxes, 0, limit)
@@ -251,7 +260,7 @@ class Candidates:
         return self._rebuilt(size, inside, self.probability[keep])
 
     def transform(self, symmetry: Symmetry) -> Candidates:
-        """The candidates flipped and turned with their image."""
+        """Flip and rotate the candidates together with their image."""
         if symmetry == Symmetry():
             return self
         owner = self.owner
@@ -264,7 +273,7 @@ class Candidates:
         new_width = box_size[symmetry.quarter_turns % 2 == 0]
         crops = np.empty_like(self.probability)
         crops[self.offsets[owner] + new_row * new_width + new_col] = self.probability
-        # Boxes are half-open: their corners lie on the lines between pixels, one more each way.
+        # Boxes are half-open: their corners are grid points, of which there is one more per axis.
         lines = (self.size[0] + 1, self.size[1] + 1)
         low = np.stack(symmetry.points(self.boxes[:, 0], self.boxes[:, 1], lines), axis=1)
         high = np.stack(symmetry.points(self.boxes[:, 2], self.boxes[:, 3], lines), axis=1)
@@ -274,7 +283,7 @@ class Candidates:
         )
 
     def resize(self, size: tuple[int, int]) -> Candidates:
-        """The candidates of the same image seen at another size; soft masks are interpolated.
+        """Resize the candidates to another size of the same image; soft masks are interpolated.
 
         A candidate that would vanish keeps a box of at least one pixel.
         """
@@ -288,7 +297,7 @@ class Candidates:
         boxes[:, 2:] = np.clip(np.ceil(exact[:, 2:]), boxes[:, :2] + 1, size)
         sides = [(boxes[:, axis], boxes[:, axis + 2]) for axis in (0, 1)]
         old = [(self.boxes[:, axis], self.boxes[:, axis + 2]) for axis in (0, 1)]
-        # Along the columns first, then along the rows: each pass also swaps the two.
+        # Resize along the columns, then along the rows; each pass transposes the crops.
         values = _along(self.probability, self.heights, old[1], sides[1], (self.size[1], size[1]))
         widths = sides[1][1].astype(np.int64) - sides[1][0]
         values = _along(values, widths, old[0], sides[0], (self.size[0], size[0]))
@@ -296,13 +305,15 @@ class Candidates:
         diameter = None if self.cell_diameter is None else self.cell_diameter / shrunk
         return replace(resized, scale_ratio=self.scale_ratio * shrunk, cell_diameter=diameter)
 
-    # ---- keeping ------------------------------------------------------------------------------
+    # ---- files --------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Write one `.npz` (no pickles), whole or not at all; same candidates, same bytes.
+        """Write the candidates to an `.npz` file without pickles.
+
+        The file is written completely or not at all, and the same candidates give the same bytes.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: The file cannot be written.
         """
         header = {
             "format": "bigkingxxl-candidates-1",
@@ -325,13 +336,13 @@ class Candidates:
 
     @classmethod
     def load(cls, path: Path) -> Candidates:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            FormatError: the file is no such archive.
+            FormatError: The file is not such an archive.
         """
         try:
-            # numpy leaves a file open that it opened itself and then could not read.
+            # numpy leaves a file open if it opened it itself and then failed to read it.
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 header = json.loads(archive["header"].tobytes())
                 diameter = header.get("cell_diameter")
@@ -340,11 +351,11 @@ class Candidates:
                     archive["boxes"], archive["probability"], archive["offsets"], archive["score"],
                     archive.get("type_probability"),
                     tuple(header["type_names"]),
-                    # Files written before version 0.2 call it relative_size.
+                    # Files written before version 0.2 use the name relative_size.
                     float(header.get("scale_ratio", header.get("relative_size", 1.0))),
                     None if diameter is None else float(diameter),
                 )  # fmt: skip
-        # A broken archive makes zipfile, zlib and numpy raise nearly anything.
+        # zipfile, zlib and numpy raise many kinds of exception for a broken archive.
         except Exception as error:
             raise FormatError(f"{path} is not a file of candidates ({error})") from error
 
@@ -355,15 +366,18 @@ Sides = tuple[NDArray[np.int32], NDArray[np.int32]]
 def _along(
     values: NDArray[Any], lines: Int64, old: Sides, new: Sides, length: tuple[int, int]
 ) -> Float64:
-    """N crops resized along one side: averaged over its new pixels, or interpolated linearly.
+    """Resize N crops along one axis: average when shrinking, interpolate linearly when enlarging.
 
     Args:
-        values: [P], crop after crop, of each its lines, of each line the pixels of that side.
-        lines: int64[N], of each crop.
-        old, new: int32[N] each, where the side of each crop starts and stops.
-        length: of the image's side, old and new.
+        values: [P], the crops one after the other; each holds its lines, and each line holds its
+            pixels along the axis.
+        lines: int64[N], the number of lines of each crop.
+        old: int32[N] twice, the start and stop of each crop along the axis before resizing.
+        new: int32[N] twice, the start and stop after resizing.
+        length: The old and new length of the image along the axis.
     Returns:
-        float64[Q], crop after crop, of each its new pixels along the side, of each the lines.
+        float64[Q], the crops one after the other, transposed: for each new pixel along the axis,
+        the values of all lines.
     """
     spans = (old[1] - old[0]).astype(np.int64)
     counts = (new[1] - new[0]).astype(np.int64) * lines
@@ -379,7 +393,7 @@ def _along(
         np.cumsum(values[:-1], out=before[1:])
 
         def below(edge: Float64) -> Float64:
-            """The sum of a line's pixels below an edge, outside the crop 0."""
+            """Return the integral of a line up to a position; pixels outside the crop are 0."""
             inside = np.clip(edge - first, 0, span)
             whole = inside.astype(np.int64)
             total: Float64 = before[base + whole] + (inside - whole) * values[base + whole]
@@ -390,7 +404,8 @@ def _along(
     low = np.floor(centre)
     total = np.zeros(len(owner))
     for neighbour, weight in ((low, low + 1 - centre), (low + 1, centre - low)):
-        # A crop that ends at the image's border continues beyond it: no fading there.
+        # A crop that ends at the image border is extended beyond it, so that it does not fade
+        # there.
         pixel = np.clip(neighbour, 0, length[0] - 1).astype(np.int64) - first
         inside = (pixel >= 0) & (pixel < span)
         total += np.where(inside, values[np.where(inside, base + pixel, 0)], 0) * weight

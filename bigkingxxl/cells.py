@@ -1,4 +1,4 @@
-"""The cells of one image, as Python hands them out: counted, measured, drawn and saved."""
+"""The cells of one image as the Python interface returns them: count, measure, draw and save."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from bigkingxxl.io.annotations.outlines import Polygon
     from bigkingxxl.runs.outputs import PredictedImage
 
-NOTEBOOK_SIDE = 1000  # pixels of the longest side of what a notebook shows
-# What a file's ending says of its format; the longest that fits counts.
+NOTEBOOK_SIDE = 1000  # the longest side, in pixels, of the picture that a notebook shows
+# Formats by file name ending; the longest ending that matches counts.
 ENDINGS = {
     "_seg.npy": "cellpose", ".tif": "labels", ".tiff": "labels", ".png": "overlay",
     ".jpg": "overlay", ".csv": "measurements", ".parquet": "measurements", ".zip": "imagej",
@@ -46,11 +46,12 @@ class Cells:
     2
 
     Attributes:
-        instances: disjoint, scored cells; candidates: everything the model saw.
-        source: the image they were found in.
-        expected_quality: the segmentation accuracy to be expected, in [0, 1], where the model
-            foretells it; see `bigkingxxl.quality`.
-        warnings: sentences on what is to be known of the image.
+        instances: The selected cells, disjoint and scored.
+        candidates: All candidates of the model, before selection.
+        source: The image in which the cells were found.
+        expected_quality: The expected segmentation accuracy in [0, 1], or None if the model does
+            not predict it; see `bigkingxxl.quality`.
+        warnings: Sentences about the image that a user should read.
     """
 
     instances: Instances
@@ -61,7 +62,7 @@ class Cells:
 
     @property
     def diameter(self) -> float | None:
-        """The diameter that the image's cells were taken to have, in pixels, where it is known."""
+        """The cell diameter that was assumed for the image, in pixels, or None if it is unknown."""
         return self.candidates.cell_diameter
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class Cells:
         return f"<{count} in '{self.source.name}' ({height} x {width} pixels){what}>"
 
     def _repr_png_(self) -> bytes:
-        """What a notebook shows: the overlay."""
+        """Return the overlay as PNG, which notebooks display."""
         from PIL import Image
 
         from bigkingxxl.io.pictures.overlay import draw_overlay
@@ -88,45 +89,48 @@ class Cells:
         return content.getvalue()
 
     def show(self, height: int = 640) -> Any:
-        """The viewer on this image, in a notebook: pan, zoom, colours, measurements; look only.
+        """Show the cells in a read-only viewer inside a notebook: pan, zoom, colours and
+        measurements.
 
-        What is shown lies in the notebook itself, and no server is needed. `bigkingxxl view`
-        corrects cells.
+        The notebook holds the data itself, and no server is needed. To correct cells, use
+        `bigkingxxl view`.
 
         Args:
-            height: of what is shown, in pixels of the screen.
+            height: The height of the viewer in screen pixels.
         Returns:
-            Something that notebooks show.
+            An object that notebooks display.
         Raises:
-            InputError: the image has more than 4096 pixels a side.
+            InputError: The image is longer than 4096 pixels on a side.
         """
         from bigkingxxl.viewer.notebook import Shown, page_of
 
         return Shown(page_of(self.source, self.instances, self.warnings), height)
 
     def label_map(self) -> NDArray[np.int32]:
-        """int32[H, W]: 0 is background, cell i is i + 1."""
+        """Return the label map, int32[H, W]: 0 is background and cell i has the label i + 1."""
         return self.instances.label_map()
 
     def polygons(self) -> list[list[Polygon]]:
-        """The outlines of each cell, a polygon for each of its parts.
+        """Return the outlines of each cell, one polygon per connected part.
 
         Returns:
-            N lists of polygons; a polygon is a list of rings int32[K, 2] of x (column) and y (row)
-            of corners of pixels, the outer ring first and then its holes; pixel 0 reaches from 0
-            to 1.
+            N lists of polygons. A polygon is a list of rings int32[K, 2], the outer ring first and
+            then the holes. A ring holds the (x, y) = (column, row) of pixel corners; pixel 0 spans
+            0 to 1.
         """
         from bigkingxxl.io.annotations.outlines import outlines
 
         return outlines(self.instances)
 
     def measurements(self, image: Any = None) -> Mapping[str, NDArray[Any]]:
-        """A column of N values for each measurement; see `bigkingxxl.io.tables.measurements`.
+        """Measure the cells; see `bigkingxxl.io.tables.measurements`.
 
         Args:
-            image: where intensities are read (default: the image the cells were found in).
+            image: The image in which intensities are measured (default: the segmented image).
+        Returns:
+            A column of N values per measurement, by its name.
         Raises:
-            InputError: that is no image, or one of another size.
+            InputError: `image` is not an image, or its size differs.
         """
         from bigkingxxl.io.tables.measurements import measure
 
@@ -140,7 +144,9 @@ class Cells:
         return measure(source, self.instances)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """COCO results of the selected cells: compressed masks, boxes (x, y, w, h), scores."""
+        """Return the selected cells as COCO results: compressed masks, boxes (x, y, w, h) and
+        scores.
+        """
         boxes, score = self.instances.boxes(), self.instances.score
         return [
             {
@@ -157,23 +163,23 @@ class Cells:
         ]
 
     def overlay(self) -> NDArray[np.uint8]:
-        """uint8[H, W, 3]: the cells outlined on the image."""
+        """Draw the outlines of the cells on the image; returns uint8[H, W, 3]."""
         from bigkingxxl.io.pictures.overlay import draw_overlay
 
         return draw_overlay(self.source, self.instances)
 
     def save(self, path: str | Path, format: str | None = None) -> Path:  # noqa: A002
-        """Write the cells to a file, in any format of `bigkingxxl predict` for one image.
+        """Write the cells to a file, in any single-image format of `bigkingxxl predict`.
 
         Args:
-            path: the file.
+            path: The file.
             format: labels, overlay, measurements, contact_sheet (a thumbnail), imagej, qupath,
-                cellpose, coco (all candidates) or submission; by default what the ending says:
-                .tif, .png, .csv, .parquet, .zip, .geojson, _seg.npy or .json.
+                cellpose, coco (all candidates) or submission. By default it follows from the
+                ending: .tif, .png, .csv, .parquet, .zip, .geojson, _seg.npy or .json.
         Returns:
             The file.
         Raises:
-            OutputError: an unknown format or ending, or the file cannot be written.
+            OutputError: The format or ending is unknown, or the file cannot be written.
         """
         from bigkingxxl.files import make_folder
         from bigkingxxl.io.tables.measurements import write_measurements
@@ -185,7 +191,7 @@ class Cells:
             raise OutputError(f"{path} is not written: there is no format '{name}'"
                               f"{nearest(name, IMAGE_FORMATS)}")  # fmt: skip
         make_folder(path.parent)
-        if name == "measurements":  # as CSV or Parquet
+        if name == "measurements":  # it is written as CSV or Parquet
             write_measurements(path, self.measurements())
         else:
             IMAGE_FORMATS[name].write(path, self._predicted())
@@ -203,10 +209,10 @@ class Cells:
 
 
 def _format_of(path: Path) -> str:
-    """What an ending says.
+    """Return the format that an ending stands for.
 
     Raises:
-        OutputError: nothing.
+        OutputError: The ending is unknown.
     """
     for ending, name in ENDINGS.items():
         if path.name.lower().endswith(ending):

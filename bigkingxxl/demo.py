@@ -1,4 +1,6 @@
-"""The whole road once, on small data: from images to a scored, valid submission and a report."""
+"""The demo: the whole workflow on small data, from images to a scored, valid submission and a
+report.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
 
-# Below it, the synthetic demo has not worked: a network that segments nothing is a failure.
+# A lower score on synthetic data means that the network did not segment anything useful.
 GOAL = 0.25
 SYNTHETIC = SyntheticData(images=40, seed=0, size=(256, 320))
 SHOWN = 8
@@ -35,12 +37,15 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo found and where it is.
+    """The result of the demo.
 
     Attributes:
-        run: the run folder; report: its page; images: how many were scored.
-        competition, coco: both metrics over the validation fold.
-        synthetic: True where the data were simulated.
+        run: The run folder.
+        report: The report page in the run folder.
+        images: How many images were scored.
+        competition: The competition mAP over the validation fold.
+        coco: The COCO metrics over the validation fold.
+        synthetic: Whether the data were simulated.
     """
 
     run: Path
@@ -52,7 +57,7 @@ class DemoResult:
 
     @property
     def worked(self) -> bool:
-        """False where the synthetic set was not segmented."""
+        """Whether the network segmented the images; always True for real data."""
         return not self.synthetic or self.competition.mean >= GOAL
 
 
@@ -65,12 +70,15 @@ def run_demo(
     tell: Callable[[str], None] = print,
     track: Track = untracked,
 ) -> DemoResult:
-    """Make or open data, outline it with the bundled model, train, predict, score, report.
+    """Make or open a data set, segment it with the bundled model, train, predict, score and report.
 
     Args:
-        run: a fresh folder; everything the demo makes lies in it.
-        data: a data set; None simulates one.
-        tell: hears what is being done.
+        run: A new folder, which holds everything that the demo makes.
+        data: A data set; None simulates one.
+        seed: The random seed.
+        quiet: Whether training shows no progress.
+        tell: Called with a sentence at each step.
+        track: Wraps iterables to show progress.
     """
     folder = data or run / "data"
     if data is None:
@@ -95,7 +103,9 @@ def run_demo(
 
 
 def outline_bundled(run: Path, dataset: Dataset, ids: tuple[str, ...], track: Track) -> str:
-    """What the bundled model finds in some images, in a folder beside, and a line on its score."""
+    """Segment images with the bundled model into a neighbouring folder; return a line with its
+    score.
+    """
     model = resolve_model("bundled")
     outlined = predict_ids(dataset, ids, model, run / "bundled", track)
     competition, _ = score(run / "preprocessed", outlined)
@@ -108,7 +118,7 @@ def outline_bundled(run: Path, dataset: Dataset, ids: tuple[str, ...], track: Tr
 def predict_ids(
     dataset: Dataset, ids: tuple[str, ...], model: Path, out: Path, track: Track
 ) -> Path:
-    """Predict images of a data set into a folder, with the chosen formats."""
+    """Predict images of a data set into a folder, in the chosen formats."""
     predictor, card = load_predictor(model)
     paths = [dataset.image_path(image_id) for image_id in ids]
     selection, key = Selection(card.operating_points), model_hash(model)
@@ -119,7 +129,7 @@ def predict_ids(
 
 
 def score(preprocessed: Path, predicted: Path) -> tuple[CompetitionScore, CocoTable]:
-    """Both metrics from the files, as any user would get them."""
+    """Compute both metrics from the files, as a user would."""
     truth = read_truth(preprocessed / "annotations_val.json")
     cells = read_predictions(predicted / "submission.csv", truth).cells
     masks = read_predictions(predicted / "results.json", truth).masks
@@ -132,7 +142,7 @@ def write_demo_report(
     run: Path, dataset: Dataset, ids: tuple[str, ...], competition: CompetitionScore,
     coco: CocoTable, synthetic: bool,
 ) -> Path:  # fmt: skip
-    """`report.html` in the run folder: scores, curves and pictures of the cells found."""
+    """Write `report.html` into the run folder, with scores, curves and pictures of the cells."""
     truth = read_truth(run / "preprocessed" / "annotations_val.json")
     found = read_predictions(run / "predictions" / "submission.csv", truth).cells
     pictures = {

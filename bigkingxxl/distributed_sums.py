@@ -1,4 +1,4 @@
-"""Sums over a batch that several devices share."""
+"""Sums over a batch that is distributed over several devices."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def over_devices(total: Tensor) -> Tensor:
-    """A sum over this device's part of a batch, summed over all devices that train together.
+    """Sum a value over all devices that train together.
 
-    Gradients of a loss made of such sums, averaged over the devices, are those of one device that
-    has the whole batch. All devices have to ask for the same sums in the same order. On one device
-    it is the sum itself.
+    A loss made of such sums has, after averaging over the devices, the gradients that one device
+    with the whole batch would compute. All devices must call this function for the same sums in the
+    same order. On a single device the value is returned unchanged.
     """
     from torch import distributed
 
@@ -28,7 +28,7 @@ def over_devices(total: Tensor) -> Tensor:
 
 @cache
 def _summing() -> Any:
-    """The sum as a function with a gradient: of what all devices make of it, the sum again."""
+    """Return a differentiable all-reduce; its gradient is the sum of the gradients of all devices."""
     import torch
     from torch import distributed
 

@@ -7,18 +7,19 @@ from pathlib import Path
 
 
 class BigKingXXLError(Exception):
-    """Base of every error that a user can cause; the command line prints it and exits 2.
+    """Base class of all errors that a user can cause; the command line prints the message and exits
+    2.
 
-    The sentence is for people and may be reworded. Programs and tests read the attributes, which
-    are None where the sentence speaks of no such thing.
+    The message is for people and may be reworded. Programs and tests should read the attributes,
+    which are None where they do not apply.
 
     Attributes:
-        file: the file or folder.
-        line: its line, counted from 1.
-        key: the setting, column, option or name that is wrong.
-        found: what stands there.
-        expected: what may stand there: a value, a type or a tuple of choices.
-        did_you_mean: the nearest name that would do.
+        file: The file or folder.
+        line: The line in the file, counted from 1.
+        key: The setting, column, option or name that is wrong.
+        found: The value that was found.
+        expected: The values that are accepted: a value, a type or a tuple of choices.
+        did_you_mean: The nearest accepted name.
     """
 
     def __init__(
@@ -39,38 +40,39 @@ class BigKingXXLError(Exception):
 
 
 class InputError(BigKingXXLError):
-    """An argument, file or folder that cannot be used as given."""
+    """An argument, file or folder cannot be used."""
 
 
 class FormatError(InputError):
-    """A file whose contents break the rules of its format."""
+    """The contents of a file violate its format."""
 
 
 class ImageError(InputError):
-    """An image that cannot be read: missing, truncated, empty, too large or no image at all."""
+    """An image cannot be read: it is missing, truncated, empty, too large or not an image."""
 
 
 class SettingsError(InputError):
-    """A setting with an unknown name or an impossible value."""
+    """A setting has an unknown name or an impossible value."""
 
 
 class ModelError(InputError):
-    """A model file that is missing, corrupt, truncated or not ours."""
+    """A model file is missing, damaged, truncated or not one of this package."""
 
 
 class MissingExtraError(InputError):
-    """A feature whose optional dependencies are not installed."""
+    """A feature needs an optional dependency that is not installed."""
 
 
 class OutputError(BigKingXXLError):
-    """A result that cannot be written: no space, no permission, a name that is taken."""
+    """A result cannot be written: no space, no permission, or the name is taken."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ended by a signal; the command line prints it and exits with 128 and the signal's number.
+    """The program was ended by a signal; the command line exits with 128 plus the signal's number.
 
     Args:
-        signum: the signal; advice: what to type to go on.
+        signum: The number of the signal.
+        advice: What to type to continue.
     """
 
     def __init__(self, signum: int = signal.SIGINT, advice: str = "") -> None:
@@ -79,12 +81,12 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """As shells report it: 130 for Ctrl-C, 143 for SIGTERM."""
+        """The exit code that shells report: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.signum
 
 
 def reason_of(error: Exception, path: Path) -> str:
-    """What went wrong with an image, in a sentence that names it."""
+    """Return a sentence that names the image and says what went wrong with it."""
     words = " ".join(str(error).split())
     if isinstance(error, MemoryError):
         words = "there is not enough memory for it"

@@ -1,4 +1,4 @@
-"""What the base install does without, and the command that brings it to this very install."""
+"""Optional dependencies (extras), and the command that adds one to this installation."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ NAME = "bigkingxxl"
 
 
 def extra_of(module: str) -> str | None:
-    """The extra that brings a module, or None."""
+    """Return the extra that provides a module, or None."""
     package = module.partition(".")[0]
     return next((extra for extra, names in EXTRAS.items() if package in names), None)
 
 
 def install(extra: str) -> str:
-    """The command that adds an extra, from where this package itself was installed.
+    """Return the command that installs an extra from the origin of this installation.
 
-    That is a checkout, a file, a repository or an index, as the installer wrote it down.
-    Source: PEP 610, `direct_url.json`.
+    The origin is a checkout, a file, a repository or an index. Source: PEP 610, `direct_url.json`.
     """
     return f'pip install "{_with_extra(_origin(), extra)}"'
 
@@ -50,7 +49,7 @@ def _with_extra(origin: dict[str, Any], extra: str) -> str:
 
 
 def _origin() -> dict[str, Any]:
-    """Where the package came from; {} where that is an index."""
+    """Return where the package was installed from; {} stands for an index."""
     root = Path(__file__).resolve().parents[1]
     if (root / "pyproject.toml").is_file():
         return {"url": root.as_uri(), "dir_info": {}}

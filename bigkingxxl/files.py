@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: files and folders that appear completely or not at all."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ CANNOT_WRITE = frozenset((
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; moved into place when the block succeeds, else removed.
+    """Yield a temporary path beside `path`, and move it to `path` if the block succeeds.
 
-    A folder may be written there as well, and takes the place of another.
+    If the block fails, the temporary file is removed. A folder may be written as well; it replaces
+    an existing folder.
 
     Raises:
-        OutputError: the disk is full, the folder cannot be written, or what is there is no file
-            that may be replaced (a device, a pipe, a link to a folder).
+        OutputError: The disk is full, the folder cannot be written, or `path` is something that
+            must not be replaced (a device, a pipe, a link to a folder).
     """
     if path.name in ("", ".."):
         raise OutputError(f"{path} is a folder: give the name of a file")
@@ -50,7 +51,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         check_replaceable(path)
         yield temporary
         if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)  # a folder takes no other's place
+            shutil.rmtree(path)  # a folder cannot be moved over another one
         temporary.replace(path)
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
@@ -61,19 +62,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the folder of `path` that tells which process of which machine wrote it.
+    """Return a temporary name beside `path` that encodes the machine and process that write it.
 
-    It is short, so that it fits where `path` has the longest name that a file may have. The ending
-    is kept: many writers choose the format by it.
+    The name is short, so that it is valid even where `path` has the longest permitted name. The
+    suffix is kept, because many writers choose the format by it.
     """
     ending = path.suffix if len(path.suffix) <= LONGEST_ENDING else ""
     return path.with_name(f".{_place_mark()}-{os.getpid()}-{next(_numbers)}.part{ending}")
 
 
 def clear_temporaries(folder: Path, *, recursive: bool = False) -> int:
-    """Remove what dead processes left half written in a folder; how many files that were.
+    """Remove temporary files of processes that no longer exist; return how many were removed.
 
-    A process of this machine that lives, and another machine's within a day, keep theirs.
+    Files of running processes of this machine, and of other machines for a day, are kept.
     """
     pattern = "**/.*.part*" if recursive else ".*.part*"
     cleared = 0
@@ -92,7 +93,7 @@ def clear_temporaries(folder: Path, *, recursive: bool = False) -> int:
 
 @cache
 def _place_mark() -> str:
-    """A few letters for where process numbers hold: this machine, and this container of it."""
+    """Return a few letters that identify the namespace of process ids: this machine and container."""
     parts = [platform.node()]
     with suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
@@ -100,10 +101,10 @@ def _place_mark() -> str:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuse to put a file in the place of something that is none.
+    """Refuse to replace anything but a regular file.
 
     Raises:
-        OutputError: a device, a pipe, a socket or a link to a folder is there.
+        OutputError: The path is a device, a pipe, a socket or a link to a folder.
     """
     try:
         mode = path.stat().st_mode
@@ -119,7 +120,7 @@ def check_replaceable(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    # Where even this fails there is nothing to remove, and the error before it counts.
+    # If the removal fails as well, the original error is the one to report.
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -128,26 +129,26 @@ def _remove(path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write bytes to a file atomically."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all, with plain line ends."""
+    """Write a UTF-8 text file atomically, with LF as the line ending."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON whole or not at all."""
+    """Write indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2, sort_keys=False, default=str) + "\n")
 
 
 def make_folder(path: Path) -> Path:
-    """The folder, made if need be.
+    """Create a folder if it does not exist, and return it.
 
     Raises:
-        OutputError: it cannot be made, or a file is in its place.
+        OutputError: It cannot be created, or a file has its name.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -157,14 +158,15 @@ def make_folder(path: Path) -> Path:
 
 
 def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Append to a file that is there, all of it or nothing.
+    """Append to an existing file completely or not at all.
 
     Args:
-        durable: it is on the disk when this returns, and stays there if the power fails. The file
-            must be there.
+        path: The file.
+        content: The bytes to append.
+        durable: Flush to disk before returning, so that the data survive a power failure.
 
     Raises:
-        OutputError: the disk is full or the file cannot be written.
+        OutputError: The disk is full or the file cannot be written.
     """
     try:
         with path.open("r+b" if durable else "ab", buffering=0) as stream:
@@ -182,10 +184,10 @@ def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; it is on the disk when this returns.
+    """Write a file atomically and flush it to disk before returning.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: The file cannot be written.
     """
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         stream.write(content)
@@ -194,6 +196,6 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
