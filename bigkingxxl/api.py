@@ -109,9 +109,7 @@ class LoadedModel:
         return Cells(cells, candidates, source, found.expected_quality, found.warnings)
 
     def _tell(self, found: Sequence[Cells], size_given: bool) -> None:
-        """Report the cell size that was used, in one line and at most one warning for any number of
-        images.
-        """
+        """Report the assumed cell size and a warning, once for all images."""
         from bigkingxxl.inference.domain.judgement import Judgement, advice
         from bigkingxxl.inference.size.sentence import size_sentence
 

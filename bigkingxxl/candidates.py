@@ -194,9 +194,7 @@ class Candidates:
         return pixels.reshape(int(self.heights[index]), int(self.widths[index]))
 
     def pixels(self) -> tuple[Int64, Int64, Int64]:
-        """Return the candidate, row and column of every crop pixel, each int64[P], in storage
-        order.
-        """
+        """Return the candidate, row and column of each crop pixel, int64[P] each."""
         owner = self.owner
         local = np.arange(len(self.probability)) - self.offsets[owner]
         row, col = np.divmod(local, np.maximum(self.widths, 1)[owner])

@@ -89,8 +89,7 @@ class Cells:
         return content.getvalue()
 
     def show(self, height: int = 640) -> Any:
-        """Show the cells in a read-only viewer inside a notebook: pan, zoom, colours and
-        measurements.
+        """Show the cells in a read-only viewer inside a notebook.
 
         The notebook holds the data itself, and no server is needed. To correct cells, use
         `bigkingxxl view`.
@@ -144,9 +143,7 @@ class Cells:
         return measure(source, self.instances)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """Return the selected cells as COCO results: compressed masks, boxes (x, y, w, h) and
-        scores.
-        """
+        """Return the selected cells as COCO results: masks, boxes (x, y, w, h) and scores."""
         boxes, score = self.instances.boxes(), self.instances.score
         return [
             {

@@ -1,6 +1,4 @@
-"""The demo: the whole workflow on small data, from images to a scored, valid submission and a
-report.
-"""
+"""The demo: the whole workflow on small data, from images to a submission and a report."""
 
 from __future__ import annotations
 
@@ -103,9 +101,7 @@ def run_demo(
 
 
 def outline_bundled(run: Path, dataset: Dataset, ids: tuple[str, ...], track: Track) -> str:
-    """Segment images with the bundled model into a neighbouring folder; return a line with its
-    score.
-    """
+    """Segment images with the bundled model into a neighbouring folder; return a summary line."""
     model = resolve_model("bundled")
     outlined = predict_ids(dataset, ids, model, run / "bundled", track)
     competition, _ = score(run / "preprocessed", outlined)

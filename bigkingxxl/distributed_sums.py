@@ -28,7 +28,7 @@ def over_devices(total: Tensor) -> Tensor:
 
 @cache
 def _summing() -> Any:
-    """Return a differentiable all-reduce; its gradient is the sum of the gradients of all devices."""
+    """Return a differentiable all-reduce, whose gradient is summed over all devices."""
     import torch
     from torch import distributed
 

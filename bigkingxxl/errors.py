@@ -7,8 +7,7 @@ from pathlib import Path
 
 
 class BigKingXXLError(Exception):
-    """Base class of all errors that a user can cause; the command line prints the message and exits
-    2.
+    """Base class of errors that a user can cause; the command line prints the message and exits 2.
 
     The message is for people and may be reworded. Programs and tests should read the attributes,
     which are None where they do not apply.

@@ -93,7 +93,7 @@ def clear_temporaries(folder: Path, *, recursive: bool = False) -> int:
 
 @cache
 def _place_mark() -> str:
-    """Return a few letters that identify the namespace of process ids: this machine and container."""
+    """Return letters that identify the namespace of process ids: machine and container."""
     parts = [platform.node()]
     with suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))

@@ -1,6 +1,6 @@
-"""Windows, tiles, flips, turns and scales: one place for augmentation, flips at prediction, tiling.
+"""Windows, tiles, symmetries, resizing and affine views, shared by training and prediction.
 
-Rows before columns, half-open everywhere.
+Rows come before columns, and all ranges are half-open.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels, half-open: rows row0 .. row1 - 1, columns col0 .. col1 - 1."""
+    """A half-open rectangle of pixels: rows row0 .. row1 - 1 and columns col0 .. col1 - 1."""
 
     row0: int
     col0: int
@@ -23,23 +23,23 @@ class Window(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width)."""
+        """The (height, width) of the window."""
         return self.row1 - self.row0, self.col1 - self.col0
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """To index the last two axes of an array."""
+        """The slices that index the last two axes of an array."""
         return slice(self.row0, self.row1), slice(self.col0, self.col1)
 
     def clipped(self, size: tuple[int, int]) -> Window:
-        """The part of it that lies within an image of the given size (maybe empty)."""
+        """Return the part of the window inside an image of the given size; it may be empty."""
         height, width = size
         row0, col0 = min(max(self.row0, 0), height), min(max(self.col0, 0), width)
         row1, col1 = min(max(self.row1, row0), height), min(max(self.col1, col0), width)
         return Window(row0, col0, row1, col1)
 
     def padding(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """How far it reaches beyond an image of the given size: ((top, bottom), (left, right))."""
+        """Return how far the window extends beyond an image: ((top, bottom), (left, right))."""
         inner = self.clipped(size)
         return (
             (inner.row0 - self.row0, self.row1 - inner.row1),
@@ -48,14 +48,15 @@ class Window(NamedTuple):
 
 
 def whole(size: tuple[int, int]) -> Window:
-    """The window that covers an image of the given size."""
+    """Return the window that covers an image of the given size."""
     return Window(0, 0, *size)
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of evenly spread tiles along one side; they overlap by at least `overlap`.
+    """Return the first pixels of evenly spaced tiles along one axis.
 
-    A side no longer than the tile gets one tile at 0, which may reach beyond the side.
+    The tiles overlap by at least `overlap`. An axis no longer than a tile gets one tile at 0, which
+    may extend beyond the axis.
     """
     if length <= tile:
         return [0]
@@ -66,25 +67,25 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def even_tile(length: int, tile: int, overlap: int) -> int:
-    """The smallest tile with which as few tiles cover a length as with the given one."""
+    """Return the smallest tile that needs no more tiles to cover the length than the given one."""
     count = len(tile_starts(length, tile, overlap))
     return -(-(length + (count - 1) * overlap) // count)
 
 
 def multiple(length: int, stride: int) -> int:
-    """The least multiple of a stride that is no less than a length."""
+    """Round a length up to a multiple of a stride."""
     return -(-length // stride) * stride
 
 
 def tiles(size: tuple[int, int], tile: tuple[int, int], overlap: int) -> list[Window]:
-    """Windows of one size that cover the image, row by row; see `tile_starts`."""
+    """Return windows of one size that cover the image, row by row; see `tile_starts`."""
     rows = tile_starts(size[0], tile[0], overlap)
     cols = tile_starts(size[1], tile[1], overlap)
     return [Window(r, c, r + tile[0], c + tile[1]) for r in rows for c in cols]
 
 
 def padded(image: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-    """float32[C, h, w] of an image's window that may end beyond it, mirrored there."""
+    """Read a window that may extend beyond the image, which is mirrored there: float32[C, h, w]."""
     size = (image.shape[1], image.shape[2])
     rows, cols = window.clipped(size).slices
     return np.pad(image[:, rows, cols], ((0, 0), *window.padding(size)), mode="symmetric")
@@ -92,9 +93,10 @@ def padded(image: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Symmetry:
-    """One of the eight symmetries of the square: a flip of the columns, then quarter turns.
+    """A symmetry of the square, one of eight: an optional flip of the columns, then quarter turns.
 
-    A quarter turn is `numpy.rot90`'s: counter-clockwise, the last column becomes the first row.
+    A quarter turn is that of `numpy.rot90`: counter-clockwise, so that the last column becomes the
+    first row.
     """
 
     quarter_turns: int = 0
@@ -105,22 +107,22 @@ class Symmetry:
 
     @property
     def inverse(self) -> Symmetry:
-        """The symmetry that undoes this one (a flipped one is its own inverse)."""
+        """The symmetry that undoes this one; a symmetry with a flip is its own inverse."""
         return self if self.flip else Symmetry(-self.quarter_turns % 4)
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) after it."""
+        """Return the (H, W) of an image after the transform."""
         return size if self.quarter_turns % 2 == 0 else (size[1], size[0])
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The array with its last two axes flipped and turned (a view)."""
+        """Flip and rotate the last two axes of an array; returns a view."""
         flipped = array[..., ::-1] if self.flip else array
         return np.rot90(flipped, self.quarter_turns, axes=(-2, -1))
 
     def points(
         self, row: NDArray[Any], col: NDArray[Any], size: tuple[int, int]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Where pixels (row, col) of an image, or of images, of `size` go; sizes broadcast."""
+        """Transform pixel positions (row, col) of images of `size`; the sizes broadcast."""
         height, width = size
         if self.flip:
             col = width - 1 - col
@@ -130,7 +132,7 @@ class Symmetry:
         return row, col
 
     def vectors(self, row: NDArray[Any], col: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The components of vectors after it (the fields themselves are moved by `apply`)."""
+        """Transform the components of vectors; `apply` moves the vector field itself."""
         if self.flip:
             col = -col
         for _ in range(self.quarter_turns):
@@ -143,9 +145,9 @@ SYMMETRIES: tuple[Symmetry, ...] = tuple(Symmetry(k, f) for f in (False, True) f
 
 
 def resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """float32[..., H, W] resized bilinearly to `size`, pixel centres aligned; averaged when shrunk.
+    """Resize float32[..., H, W] bilinearly to `size` with aligned pixel centres.
 
-    Shrinking smooths first (a box over the footprint of a new pixel), so that nothing aliases.
+    When shrinking, each new pixel averages the old pixels that it covers, so that nothing aliases.
     """
     old = (array.shape[-2], array.shape[-1])
     return Resizing(old, size).part(array, whole(old), whole(size))
@@ -153,19 +155,20 @@ def resize(array: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class Resizing:
-    """How images are resized, of which a part alone may be there; see `resize`.
+    """A resizing of images that can also be computed for a part of an image; see `resize`.
 
-    A part comes out as it would of the whole, to the last bit.
+    The result for a part is bit for bit the same as that part of the resized whole.
 
     Attributes:
-        old, new: (H, W) of the whole, before and after.
+        old: (H, W) of the whole image before resizing.
+        new: (H, W) of the whole image after resizing.
     """
 
     old: tuple[int, int]
     new: tuple[int, int]
 
     def covering(self, window: Window) -> Window:
-        """The pixels afterwards that lie over a window before, also by a part of them."""
+        """Return the window of the resized image that `window` of the original touches."""
         (height, width), (tall, wide) = self.old, self.new
         return Window(
             window.row0 * tall // height, window.col0 * wide // width,
@@ -173,7 +176,7 @@ class Resizing:
         )  # fmt: skip
 
     def needed(self, window: Window) -> Window:
-        """The pixels before that a window afterwards is made of."""
+        """Return the window of the original that `window` of the resized image depends on."""
         edges = []
         for axis in (0, 1):
             start, stop = window[axis], window[axis + 2]
@@ -185,10 +188,12 @@ class Resizing:
     def part(
         self, array: NDArray[np.float32], place: Window, window: Window
     ) -> NDArray[np.float32]:
-        """float32[..., h, w]: a window afterwards.
+        """Compute a window of the resized image, float32[..., h, w].
 
         Args:
-            array: float32[..., h, w], what there is before, at `place`; all that is `needed`.
+            array: float32[..., h, w], a part of the original that contains all that is `needed`.
+            place: The window of `array` in the original.
+            window: The window of the resized image.
         """
         axes = []
         for axis in (0, 1):
@@ -199,7 +204,7 @@ class Resizing:
                 inside = slice(start - place[axis], stop - place[axis])
                 array = array[..., inside] if axis else array[..., inside, :]
         result = np.empty((*array.shape[:-2], *window.size), np.float32)
-        # One layer after the other: what lies between the passes stays in the processor's cache.
+        # Process one layer at a time, so that intermediate results stay in the processor's cache.
         for index in np.ndindex(array.shape[:-2]):
             between = _weighted(np.asarray(array[index], np.float32), axes[0], 0)
             result[index] = _weighted(between, axes[1], 1)
@@ -210,17 +215,18 @@ Taps = list[tuple[NDArray[np.intp], NDArray[np.float32]]]
 
 
 def _taps(old: int, new: int, start: int, stop: int) -> Taps:
-    """Which pixels of a side of `old` make pixels start .. stop - 1 of `new` ones, with weights.
+    """Return the old pixels and weights that make up the new pixels start .. stop - 1 of an axis.
 
-    A list of pairs intp[n] and float32[n], the weights of a pixel add to 1; empty where nothing
-    changes.
+    Returns:
+        Pairs of indices intp[n] and weights float32[n]. The weights of a new pixel add up to 1. The
+        list is empty if the length does not change.
     """
     if old == new:
         return []
     here = np.arange(start, stop)
     taps = []
     if old > new:
-        # In units of 1 / new of an old pixel all edges are whole numbers.
+        # In units of 1 / new of an old pixel, all edges are integers.
         first, begin = here * old // new, here * old
         for step in range(-(-old // new) + 1):
             low, high = (first + step) * new, (first + step + 1) * new
@@ -237,7 +243,7 @@ def _taps(old: int, new: int, start: int, stop: int) -> Taps:
 
 
 def _weighted(layer: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.float32]:
-    """float32[H, W] with sums of its pixels along an axis."""
+    """Compute weighted sums of the pixels of float32[H, W] along an axis."""
     total = layer
     for number, (pixel, weight) in enumerate(taps):
         part = np.take(layer, pixel, axis=axis)
@@ -247,16 +253,17 @@ def _weighted(layer: NDArray[np.float32], taps: Taps, axis: int) -> NDArray[np.f
 
 
 def scaled_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(H, W) times a scale, at least one pixel each way."""
+    """Multiply (H, W) by a scale; each side keeps at least one pixel."""
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 @dataclass(frozen=True)
 class Affine:
-    """Where each pixel of a new image comes from: source = matrix @ (row, col) + offset.
+    """An affine map from a new image to its source: source = matrix @ (row, col) + offset.
 
     Attributes:
-        matrix: ((a, b), (c, d)); offset: (row, column) of the new image's first pixel centre.
+        matrix: ((a, b), (c, d)).
+        offset: The source position (row, column) of the centre of the new image's first pixel.
     """
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
@@ -267,11 +274,16 @@ class Affine:
         cls, centre: tuple[float, float], size: tuple[int, int], *,
         zoom: float = 1.0, angle: float = 0.0, flip: bool = False, stretch: float = 1.0,
     ) -> Affine:  # fmt: skip
-        """A view of `size` pixels centred on a source point.
+        """Return a view of `size` pixels centred on a source point.
 
         Args:
-            zoom: new pixels a source pixel; angle: radians; stretch: zoom along rows over zoom
-                along columns, before the rotation.
+            centre: The source point (row, column).
+            size: (H, W) of the view.
+            zoom: New pixels per source pixel.
+            angle: The rotation in radians.
+            flip: Whether the columns are flipped.
+            stretch: The ratio of the zoom along rows to the zoom along columns, before the
+                rotation.
         """
         sine, cosine = np.sin(angle), np.cos(angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
@@ -283,18 +295,18 @@ class Affine:
                    (float(offset[0]), float(offset[1])))  # fmt: skip
 
     def footprint(self, size: tuple[int, int]) -> Window:
-        """The source window that a view of `size` needs, one pixel wider for interpolation."""
+        """Return the source window that a view needs, including one pixel for interpolation."""
         corners = np.array([(r, c) for r in (0, size[0] - 1) for c in (0, size[1] - 1)])
         points = corners @ np.array(self.matrix).T + np.array(self.offset)
         low, high = np.floor(points.min(axis=0)) - 1, np.ceil(points.max(axis=0)) + 2
         return Window(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
 
     def moved(self, window: Window) -> Affine:
-        """The same view of the source's part `window`."""
+        """Return the same view, relative to the window `window` of the source."""
         return Affine(self.matrix, (self.offset[0] - window.row0, self.offset[1] - window.col0))
 
     def warp(self, image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-        """float32[C, h, w] seen through it, bilinear, mirrored beyond the border."""
+        """Sample float32[C, h, w] bilinearly; the source is mirrored beyond its border."""
         from scipy import ndimage
 
         result = np.empty((len(image), *size), np.float32)
@@ -304,10 +316,11 @@ class Affine:
         return result
 
     def warp_labels(self, planes: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.int32]:
-        """int32[L, h, w] label planes seen through it.
+        """Sample label planes, int32[L, h, w].
 
-        Every label is warped bilinearly as a soft mask and the strongest one wins: smooth outlines
-        where nearest neighbours would leave stairs, without a mask a cell.
+        Each label is interpolated bilinearly as a soft mask, and the strongest label of a pixel
+        wins. Outlines are smoother than with nearest-neighbour sampling, and no mask per cell is
+        needed.
         """
         height, width = planes.shape[1:]
         rows = np.arange(size[0])[:, None] * self.matrix[0][0] + self.offset[0]
@@ -325,7 +338,7 @@ class Affine:
 
 
 def mirrored(index: NDArray[Any], length: int) -> NDArray[Any]:
-    """Indices reflected at the first and last pixel into 0 .. length - 1."""
+    """Reflect indices at the first and last pixel into 0 .. length - 1."""
     if length == 1:
         return np.zeros_like(index)
     period = 2 * (length - 1)
@@ -337,7 +350,7 @@ def mirrored(index: NDArray[Any], length: int) -> NDArray[Any]:
 def _strongest(
     labels: NDArray[np.integer], places: Sequence[NDArray[Any]], weights: Sequence[NDArray[Any]]
 ) -> NDArray[np.integer]:
-    """The label with the largest total weight among four neighbours, at every pixel."""
+    """Return the label with the largest total weight among the four neighbours of each pixel."""
     found = [labels[place] for place in places]
     best: NDArray[np.integer] = found[0]
     best_weight = np.zeros_like(weights[0])
@@ -351,9 +364,9 @@ def _strongest(
 
 
 def disc_diameter(area: Any) -> Any:
-    """Diameter of the disc of an area: what the diameter of a cell of any shape means here.
+    """Return the diameter of the disc of an area: the diameter of a cell of any shape.
 
     Args:
-        area: in pixels, a number or an array of them.
+        area: In pixels; a number or an array.
     """
     return 2 * np.sqrt(np.asarray(area) / np.pi)

@@ -1,4 +1,4 @@
-"""Images read by window, with statistics of the whole: what every method sees of a picture."""
+"""Images that are read by window, with statistics of the whole image."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ Float32 = NDArray[np.float32]
 LEVELS = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9,
           100.0)  # fmt: skip
 SUBSAMPLE_ABOVE = 16_000_000
-SAMPLED_PLACES = 4  # each way, of which a sample is chosen
+SAMPLED_PLACES = 4  # positions along each axis from which the busiest are chosen
 
 
 @dataclass(frozen=True, eq=False)
 class ImageStatistics:
-    """Intensity statistics of a whole image, or of evenly spread windows of a huge one.
+    """Intensity statistics of an image; those of a very large image are estimated from windows.
 
     Attributes:
-        percentiles: float32[C, 17], at `LEVELS` per cent.
-        mean, std: float32[C].
-        finite_fraction: share of values that are neither NaN nor infinite.
+        percentiles: float32[C, 17], the percentiles at `LEVELS`.
+        mean: float32[C].
+        std: float32[C].
+        finite_fraction: The fraction of values that are neither NaN nor infinite.
     """
 
     percentiles: Float32
@@ -39,38 +40,40 @@ class ImageStatistics:
     finite_fraction: float
 
     def percentile(self, level: float) -> Float32:
-        """float32[C]: interpolated between the levels kept."""
+        """Interpolate a percentile from the stored levels: float32[C]."""
         return np.array([np.interp(level, LEVELS, row) for row in self.percentiles], np.float32)
 
     def negated(self) -> ImageStatistics:
-        """Those of the image with bright and dark exchanged."""
+        """Return the statistics of the image with bright and dark exchanged."""
         return ImageStatistics(
             -self.percentiles[:, ::-1], -self.mean, self.std, self.finite_fraction
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers that give the same statistics back, see `of_json`."""
+        """Convert the statistics to values that JSON can hold; `of_json` reads them."""
         return {name: np.asarray(value, np.float64).tolist() for name, value in vars(self).items()}
 
     @classmethod
     def of_json(cls, values: Mapping[str, Any]) -> ImageStatistics:
-        """What `as_json` gave."""
+        """Create statistics from the values that `as_json` returned."""
         arrays = (np.array(values[name], np.float32) for name in ("percentiles", "mean", "std"))
         percentiles, mean, std = arrays
         return cls(percentiles, mean, std, float(values["finite_fraction"]))
 
     @property
     def is_blank(self) -> bool:
-        """True where nothing can be seen: every channel constant, or no finite value at all."""
+        """Whether the image shows nothing: each channel is constant or has no finite value."""
         return bool((self.percentiles[:, -1] <= self.percentiles[:, 0]).all())
 
 
 class Part(NamedTuple):
-    """Where a block lies in a large image, all blocks of which are seen on one lattice of tiles.
+    """The position of a block in a large image; all blocks share one lattice of tiles.
 
     Attributes:
-        window: of the image; size: (H, W) of the image.
-        core: (rows, columns) that a block owns; margin: pixels around it that it mostly sees.
+        window: The window of the block in the image.
+        size: (H, W) of the image.
+        core: (rows, columns) that a block owns.
+        margin: The number of pixels around the core that the block reads as well.
     """
 
     window: Window
@@ -83,12 +86,13 @@ class ImageSource(ABC):
     """An image of any size that is read by window.
 
     Attributes:
-        name: what results and messages call it.
+        name: The name of the image in results and messages.
         shape: (H, W) in pixels.
-        channels: C.
-        pixel_size_um: micrometres per pixel (row, column), or None where unknown.
-        cell_diameter: of its cells, in its pixels, where somebody says; else None.
-        part: which block of a large image it is; None where it is seen by itself.
+        channels: The number of channels C.
+        pixel_size_um: Micrometres per pixel (row, column), or None if unknown.
+        cell_diameter: The diameter of the cells in pixels of the image, if someone has given it;
+            else None.
+        part: The position of this image as a block of a large image; None for an image of its own.
     """
 
     name: str
@@ -100,13 +104,13 @@ class ImageSource(ABC):
 
     @abstractmethod
     def read_raw(self, window: Window) -> Float32:
-        """float32[C, h, w] of a window inside the image; NaNs and infinities as stored."""
+        """Read a window inside the image, float32[C, h, w], with NaNs and infinities as stored."""
 
     def read(self, window: Window | None = None) -> Float32:
-        """float32[C, h, w] of a window inside the image (default: all of it).
+        """Read a window inside the image (default: the whole image), float32[C, h, w].
 
-        Values that are not finite become the channel's median, so that one bad pixel of a camera
-        does not spoil a tile.
+        Non-finite values are replaced by the median of the channel, so that a defective pixel of a
+        camera does not spoil a tile.
         """
         pixels = self.read_raw(whole(self.shape) if window is None else window)
         bad = ~np.isfinite(pixels)
@@ -116,7 +120,7 @@ class ImageSource(ABC):
         return pixels
 
     def read_padded(self, window: Window) -> Float32:
-        """float32[C, h, w] of a window that may reach beyond the image, mirrored there."""
+        """Read a window, float32[C, h, w]; beyond the image, its content is mirrored."""
         rows = _mirrored(window.row0, window.row1, self.shape[0])
         cols = _mirrored(window.col0, window.col1, self.shape[1])
         row0, col0 = int(rows.min()), int(cols.min())
@@ -126,7 +130,7 @@ class ImageSource(ABC):
 
     @cached_property
     def statistics(self) -> ImageStatistics:
-        """Of the whole image; of up to 64 spread windows above 16 million pixels."""
+        """The statistics of the image; above 16 million pixels, of up to 64 spread windows."""
         height, width = self.shape
         if height * width <= SUBSAMPLE_ABOVE:
             return measure(self.read_raw(whole(self.shape)))
@@ -140,13 +144,14 @@ class ImageSource(ABC):
 
 
 def busy_windows(source: ImageSource, side: int) -> list[Window]:
-    """Up to four windows of an image, spread over it: in each quarter one with much contrast.
+    """Select up to four windows of high contrast, one in each quarter of the image.
 
-    Where an image is judged by a sample, these are it: cells are seldom spread evenly, and what
-    lies between them tells nothing of them.
+    An image is judged by these samples, because cells are seldom spread evenly and the empty areas
+    between them say nothing about them.
 
     Args:
-        side: of a window, in pixels.
+        source: The image.
+        side: The side of a window in pixels.
     """
     rows, cols = (
         np.linspace(0, max(length - side, 0), SAMPLED_PLACES).astype(int).tolist()
@@ -163,7 +168,7 @@ def busy_windows(source: ImageSource, side: int) -> list[Window]:
 
 
 def _contrast(source: ImageSource, window: Window) -> float:
-    """The standard deviation of the middle of a window, in spreads of the whole image."""
+    """Return the standard deviation in the middle of a window, relative to the whole image's."""
     (height, width), (row, col) = window.size, (window.row0, window.col0)
     top, left = row + height // 4, col + width // 4
     middle = Window(top, left, top + max(height // 2, 1), left + max(width // 2, 1))
@@ -173,14 +178,14 @@ def _contrast(source: ImageSource, window: Window) -> float:
 
 
 def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
-    """Pixels start .. stop - 1 of a side, reflected at its ends (the last pixel is repeated)."""
+    """Return pixels start .. stop - 1 of an axis, reflected at its ends with the edge repeated."""
     index = np.arange(start, stop, dtype=np.int64) % (2 * length)
     reflected: NDArray[np.int64] = np.minimum(index, 2 * length - 1 - index)
     return reflected
 
 
 def measure(pixels: Float32) -> ImageStatistics:
-    """Statistics of float32[C, h, w]; values that are not finite do not count."""
+    """Compute the statistics of float32[C, h, w]; non-finite values are ignored."""
     flat = pixels.reshape(len(pixels), -1)
     finite = np.isfinite(flat)
     rows = []
@@ -201,7 +206,9 @@ class ArrayImage(ImageSource):
     """An image in memory.
 
     Args:
-        pixels: [H, W] or [C, H, W], any real dtype.
+        pixels: [H, W] or [C, H, W] of any real dtype.
+        name: The name of the image in results and messages.
+        pixel_size_um: Micrometres per pixel (row, column), if known.
     """
 
     def __init__(
@@ -219,20 +226,22 @@ class ArrayImage(ImageSource):
         self.pixel_size_um = pixel_size_um
 
     def read_raw(self, window: Window) -> Float32:
-        """See `ImageSource.read_raw`."""
+        """Read a window; see `ImageSource.read_raw`."""
         rows, cols = window.slices
         return self.pixels[:, rows, cols].astype(np.float32)
 
 
 class PartOfImage(ImageSource):
-    """A window of another image, seen as it would be seen in the whole of it.
+    """A window of another image that is normalised as part of the whole image.
 
-    Its statistics are those of the whole image, so that every part is normalised alike.
+    Its statistics are those of the whole image, so that all parts are normalised alike.
 
     Args:
-        source: the image; window: inside it.
-        blocks: core and margin of the image's blocks, of which the part is one or several that are
-            seen as in the whole of the image; by default it is seen by itself.
+        source: The image.
+        window: A window inside the image.
+        blocks: The core and margin of the image's blocks, if the part consists of one or several
+            blocks that are predicted on the lattice of the whole image. By default the part is
+            predicted by itself.
     """
 
     def __init__(
@@ -246,7 +255,7 @@ class PartOfImage(ImageSource):
         self.statistics = source.statistics
 
     def read_raw(self, window: Window) -> Float32:
-        """See `ImageSource.read_raw`; a block is also read around it, inside the image."""
+        """Read a window; see `ImageSource.read_raw`. A block also reads beyond its own window."""
         row, col = self.window.row0, self.window.col0
         return self.source.read_raw(
             Window(window.row0 + row, window.col0 + col, window.row1 + row, window.col1 + col)
@@ -257,9 +266,11 @@ class OneChannel(ImageSource):
     """One channel of another image.
 
     Args:
-        source: the image; channel: counted from 0.
+        source: The image.
+        channel: The channel, counted from 0.
+
     Raises:
-        ImageError: it has no such channel.
+        ImageError: The image has no such channel.
     """
 
     def __init__(self, source: ImageSource, channel: int) -> None:
@@ -272,19 +283,21 @@ class OneChannel(ImageSource):
         self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
 
     def read_raw(self, window: Window) -> Float32:
-        """See `ImageSource.read_raw`."""
+        """Read a window; see `ImageSource.read_raw`."""
         return self.source.read_raw(window)[self.channel : self.channel + 1]
 
 
 class Normalisation(Settings):
-    """Intensities to the scale a network sees, from the statistics of the whole image.
+    """The normalisation of intensities, based on the statistics of the whole image.
 
-    The median becomes 0 and the distance from the low to the high percentile becomes 2, so that
-    the grey of the background is the same in every image, however many cells it shows.
+    The median becomes 0, and the distance between the low and the high percentile becomes 2. The
+    background thus has the same grey level in every image, however many cells it shows.
 
     Attributes:
-        low, high: percentiles; limit: values beyond it, either way, are clipped.
-        zero: what becomes 0, the median or, as Cellpose has it, the low percentile.
+        low: The lower percentile.
+        high: The upper percentile.
+        limit: Normalised values are clipped to -limit .. limit.
+        zero: The value that becomes 0: the median or, as in Cellpose, the lower percentile.
     """
 
     low: float = Field(0.5, ge=0, lt=50)
@@ -293,11 +306,12 @@ class Normalisation(Settings):
     zero: Literal["median", "low"] = "median"
 
     def apply(self, pixels: Float32, statistics: ImageStatistics) -> Float32:
-        """float32[C, h, w] normalised and clipped to -limit .. limit."""
+        """Normalise and clip pixels, float32[C, h, w]."""
         level = 50.0 if self.zero == "median" else self.low
         middle = statistics.percentile(level)[:, None, None]
         spread = (statistics.percentile(self.high) - statistics.percentile(self.low))[:, None, None]
-        # An image may be in any unit, 1e-9 as well. A spread of 0 leaves a few lone pixels.
+        # Intensities may have any unit, so the spread may be as small as 1e-9. A spread of 0 can
+        # still leave a few outlying pixels.
         scaled = (pixels - middle) * (2 / np.where(spread > 1e-30, spread, np.float32(1e-6)))
         result: Float32 = np.clip(scaled, -self.limit, self.limit).astype(np.float32)
         return result

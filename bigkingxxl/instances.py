@@ -1,4 +1,4 @@
-"""The cells of one image as row runs: compact, exact, overlaps and holes included."""
+"""Cell instances as runs of pixels in rows: compact, exact, with overlaps and holes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from bigkingxxl import rle
 from bigkingxxl.geometry import Symmetry, Window
 
 PixelSize = tuple[float, float]
-NO_TYPE = ""  # the type name of cells whose type is none of the others, or is not known
-UNTYPED = "cell"  # the only type name where cell types are not told apart
+NO_TYPE = ""  # the type name of cells with an unknown or unlisted type
+UNTYPED = "cell"  # the only type name where cell types are not distinguished
 Int64 = NDArray[np.int64]
-BAND_PIXELS = 2**21  # painted at once where only the runs are wanted
+BAND_PIXELS = 2**21  # pixels painted at once where only the runs are needed
 
 
 @dataclass(frozen=True, eq=False)
 class Instances:
-    """N cells of one image, disjoint after selection, maybe overlapping as annotated.
+    """N cells of one image; selected cells are disjoint, annotated ones may overlap.
 
     Attributes:
-        runs: int32[R, 3], row, start, stop (half-open); cell after cell, sorted, merged.
-        splits: int64[N + 1], where each cell's runs begin.
+        runs: int32[R, 3], half-open (row, start, stop); sorted within each cell, and the cells
+            follow one another.
+        splits: int64[N + 1], the start of each cell's runs.
         size: (H, W) of the image in pixels.
-        cell_type: int16[N], index into `type_names`.
-        type_names: the names of the cell types, at least one.
+        cell_type: int16[N], an index into `type_names`.
+        type_names: The names of the cell types, at least one.
         score: float32[N] in [0, 1], or None for annotations.
-        pixel_size_um: micrometres per pixel (row, column), or None.
+        pixel_size_um: Micrometres per pixel (row, column), or None.
     """
 
     runs: NDArray[np.int32]
@@ -55,11 +56,11 @@ class Instances:
         height, width = self.size
         return f"<Instances: {len(self)} cells in {height} x {width} pixels>"
 
-    # ---- making -------------------------------------------------------------------------------
+    # ---- constructors -------------------------------------------------------------------------
 
     @classmethod
     def empty(cls, size: tuple[int, int], type_names: tuple[str, ...] = (UNTYPED,)) -> Instances:
-        """No cells."""
+        """Create an empty set of cells."""
         return cls.from_pixels(np.zeros(0, np.int64), np.zeros(0, np.int64), 0, size,
                                type_names=type_names)  # fmt: skip
 
@@ -76,15 +77,22 @@ class Instances:
         score: NDArray[np.float32] | None = None,
         pixel_size_um: PixelSize | None = None,
     ) -> Instances:
-        """From the pixels of `count` cells, in any order, duplicates allowed.
+        """Create `count` cells from their pixels, in any order and with duplicates.
 
         Args:
-            owner: int64[P], the cell of each pixel; flat: int64[P], its row * W + column.
+            owner: int64[P], the cell of each pixel.
+            flat: int64[P], the position row * W + column of each pixel.
+            count: The number of cells; some may have no pixels.
+            size: (H, W) of the image.
+            cell_type: int[N], an index into `type_names`; by default 0.
+            type_names: The names of the cell types.
+            score: float32[N], or None for annotations.
+            pixel_size_um: Micrometres per pixel (row, column), or None.
         """
         height, width = size
         key = owner.astype(np.int64) * (height * width) + flat
         if len(key) and (np.diff(key) <= 0).any():
-            # Not np.unique: since numpy 2.3 it hashes first and takes four times as long.
+            # np.unique hashes first since numpy 2.3, which takes four times as long.
             key.sort()
             key = key[np.append(True, key[1:] != key[:-1])]
         owner, flat = np.divmod(key, max(height * width, 1))
@@ -105,15 +113,19 @@ class Instances:
     def from_runs(
         cls, runs: NDArray[Any], owner: Int64, count: int, size: tuple[int, int], **fields: Any
     ) -> Instances:
-        """From row runs in any order; overlapping and touching runs of one cell are merged.
+        """Create `count` cells from row runs in any order; the runs of a cell are merged.
 
         Args:
-            runs: int[R, 3], row, start, stop; owner: int64[R]; fields: as in `from_pixels`.
+            runs: int[R, 3], half-open (row, start, stop).
+            owner: int64[R], the cell of each run.
+            count: The number of cells.
+            size: (H, W) of the image.
+            **fields: As in `from_pixels`.
         """
         height, width = size
         some = runs[:, 1] < runs[:, 2]
         runs, owner = runs[some], owner[some]
-        # A stride of W + 1 keeps the last pixel of a row apart from the first of the next.
+        # A stride of W + 1 separates the last pixel of a row from the first one of the next.
         base = (owner.astype(np.int64) * height + runs[:, 0]) * (width + 1)
         if (np.diff(base + runs[:, 1]) < 0).any():
             order = np.argsort(base + runs[:, 1], kind="stable")
@@ -128,12 +140,16 @@ class Instances:
 
     @classmethod
     def from_label_map(cls, label_map: NDArray[Any], **fields: Any) -> Instances:
-        """From an integer label map [H, W], 0 = background; gaps between labels are closed.
+        """Create cells from an integer label map [H, W] with 0 = background.
 
-        Cells come in the order of their labels; fields as in `from_pixels`, one entry a label.
+        The cells are ordered by label; gaps between labels are closed.
+
+        Args:
+            label_map: int[H, W].
+            **fields: As in `from_pixels`, with one entry per label.
         """
         runs, label = rle.label_runs(label_map)
-        # On 16 bits numpy's stable sort is a counting sort.
+        # For 16-bit values numpy's stable sort is a radix sort.
         small = label.min(initial=0) >= 0 and label.max(initial=0) < 2**16
         order = np.argsort(label.astype(np.uint16) if small else label, kind="stable")
         label = label[order]
@@ -153,10 +169,13 @@ class Instances:
         size: tuple[int, int],
         **fields: Any,
     ) -> Instances:
-        """From boolean masks cropped to their boxes; parts outside the image are left out.
+        """Create cells from cropped boolean masks; parts outside the image are left out.
 
         Args:
-            corners: N times (row, column) of a crop's first pixel; masks: N times bool[h, w].
+            corners: N pairs (row, column), the position of each crop's first pixel.
+            masks: N masks bool[h, w].
+            size: (H, W) of the image.
+            **fields: As in `from_pixels`.
         """
         owners, flats = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for index, ((row0, col0), mask) in enumerate(zip(corners, masks, strict=True)):
@@ -171,7 +190,7 @@ class Instances:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Instances]) -> Instances:
-        """All cells of several sets over the same image; types and pixel size are the first's."""
+        """Concatenate several sets of cells; types and pixel size are those of the first set."""
         first = parts[0]
         scores = [part.score for part in parts if part.score is not None]
         return replace(
@@ -182,38 +201,38 @@ class Instances:
             score=np.concatenate(scores) if len(scores) == len(parts) else None,
         )
 
-    # ---- measuring ----------------------------------------------------------------------------
+    # ---- measurements -------------------------------------------------------------------------
 
     @property
     def run_owner(self) -> Int64:
-        """int64[R]: the cell of each run."""
+        """The cell that each run belongs to, int64[R]."""
         return np.repeat(np.arange(len(self)), np.diff(self.splits))
 
     def areas(self) -> Int64:
-        """int64[N]: pixels of each cell."""
+        """The area of each cell in pixels, int64[N]."""
         total = rle.split_points((self.runs[:, 2] - self.runs[:, 1]).astype(np.int64))
         return np.diff(total[self.splits])
 
     def boxes(self) -> NDArray[np.int32]:
-        """int32[N, 4]: row0, col0, row1, col1, half-open; all 0 for a cell without pixels."""
+        """The bounding boxes, int32[N, 4], half-open (row0, col0, row1, col1); 0 if empty."""
         result = np.zeros((len(self), 4), np.int32)
         some = np.flatnonzero(np.diff(self.splits) > 0)
         if len(some):
             starts = self.splits[some]
-            result[some, 0] = self.runs[starts, 0]  # runs are sorted by row
+            result[some, 0] = self.runs[starts, 0]  # the runs are sorted by row
             result[some, 1] = np.minimum.reduceat(self.runs[:, 1], starts)
             result[some, 2] = self.runs[self.splits[some + 1] - 1, 0] + 1
             result[some, 3] = np.maximum.reduceat(self.runs[:, 2], starts)
         return result
 
     def pixels(self) -> tuple[Int64, Int64]:
-        """owner: int64[P] and flat row-major position: int64[P], sorted by both."""
+        """Return the cell and the flat row-major position of each pixel, int64[P] each, sorted."""
         lengths = (self.runs[:, 2] - self.runs[:, 1]).astype(np.int64)
         starts = self.runs[:, 0].astype(np.int64) * self.size[1] + self.runs[:, 1]
         return np.repeat(self.run_owner, lengths), rle.expand(starts, lengths)
 
     def mask(self, index: int) -> NDArray[np.bool_]:
-        """bool[H, W]: one cell."""
+        """Return the mask of one cell, bool[H, W]."""
         result = np.zeros(self.size, bool)
         for row, start, stop in self.runs[self.splits[index] : self.splits[index + 1]]:
             result[row, start:stop] = True
@@ -222,22 +241,27 @@ class Instances:
     # ---- painting -----------------------------------------------------------------------------
 
     def label_map(self, order: NDArray[Any] | None = None) -> NDArray[np.int32]:
-        """int32[H, W]: cell i paints i + 1; later cells of `order` (default 0, 1, ...) cover."""
+        """Paint a label map, int32[H, W]: cell i has the label i + 1.
+
+        Args:
+            order: The order of painting (default 0, 1, ...); later cells cover earlier ones.
+        """
         result = np.zeros(self.size, np.int32)
         _paint(result, *self._in_order(order))
         return result
 
     def _in_order(self, order: NDArray[Any] | None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """The runs in the order of painting, int32[R, 3], and what each paints, int32[R]."""
+        """Return the runs in painting order, int32[R, 3], and their labels, int32[R]."""
         cells = self if order is None else self.take(order)
         names = np.arange(1, len(self) + 1, dtype=np.int32)
         names = names if order is None else names[np.asarray(order)]
         return cells.runs, np.repeat(names, np.diff(cells.splits))
 
     def planes(self) -> NDArray[np.int32]:
-        """int32[L, H, W]: as few label planes as hold all cells whole (cell i paints i + 1).
+        """Paint label planes, int32[L, H, W], as few as hold all cells completely.
 
-        Cells that overlap lie on different planes; training warps these instead of a stack.
+        Overlapping cells lie on different planes; cell i has the label i + 1. Training warps these
+        planes instead of a mask per cell.
         """
         level = self._levels()
         result = np.zeros((max(1, int(level.max(initial=0)) + 1), *self.size), np.int32)
@@ -246,7 +270,7 @@ class Instances:
         return result
 
     def _levels(self) -> Int64:
-        """int64[N]: a plane for each cell, greedily, so that overlapping cells differ."""
+        """Assign a plane to each cell greedily, int64[N], so that overlapping cells differ."""
         owner, flat = self.pixels()
         level = np.zeros(len(self), np.int64)
         order = np.argsort(flat, kind="stable")
@@ -263,10 +287,10 @@ class Instances:
             level[cell] = next(k for k in range(len(taken) + 1) if k not in taken)
         return level
 
-    # ---- choosing and moving ------------------------------------------------------------------
+    # ---- selection and transforms -------------------------------------------------------------
 
     def take(self, index: NDArray[Any] | Sequence[int]) -> Instances:
-        """The cells of an index or boolean array, in its order."""
+        """Select cells by an index or boolean array, in its order."""
         chosen = np.asarray(index)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
         counts = self.splits[chosen + 1] - self.splits[chosen]
@@ -279,7 +303,7 @@ class Instances:
         )
 
     def crop(self, window: Window) -> Instances:
-        """The same N cells cut to a window and moved into its frame (some maybe without pixels)."""
+        """Clip the N cells to a window and move them into its frame; some may become empty."""
         runs = self.runs - np.array([window.row0, window.col0, window.col0], np.int32)
         runs[:, 1:] = np.clip(runs[:, 1:], 0, window.size[1])
         keep = (runs[:, 0] >= 0) & (runs[:, 0] < window.size[0]) & (runs[:, 1] < runs[:, 2])
@@ -287,11 +311,11 @@ class Instances:
         return replace(self, runs=runs[keep], splits=rle.split_points(counts), size=window.size)
 
     def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Instances:
-        """The cells moved by (rows, cols) into an image of `size`, cut at its border."""
+        """Move the cells by (rows, cols) into an image of `size` and clip them at its border."""
         return self.crop(Window(-rows, -cols, size[0] - rows, size[1] - cols))
 
     def transform(self, symmetry: Symmetry) -> Instances:
-        """The cells flipped and turned with their image."""
+        """Flip and rotate the cells together with their image."""
         owner, flat = self.pixels()
         row, col = symmetry.points(flat // self.size[1], flat % self.size[1], self.size)
         size = symmetry.size(self.size)
@@ -304,9 +328,9 @@ class Instances:
         )  # fmt: skip
 
     def disjoint(self, order: NDArray[Any] | None = None) -> Instances:
-        """The same N cells after painting in `order`: what a later one covers is lost."""
+        """Resolve overlaps by painting the cells in `order`: later cells take the shared pixels."""
         runs, names = self._in_order(order)
-        # A stable sort keeps the order of painting within each row.
+        # A stable sort preserves the painting order within each row.
         by_row = np.argsort(runs[:, 0], kind="stable")
         runs, names = runs[by_row], names[by_row]
         height, width = self.size
@@ -326,16 +350,16 @@ class Instances:
         return replace(self, runs=np.concatenate(found)[order_of_runs], splits=splits)
 
     def kaggle_strings(self) -> list[str]:
-        """Kaggle's annotation of each cell."""
+        """Return the Kaggle annotation of each cell."""
         return rle.kaggle_strings(self.runs, self.splits, self.size[1])
 
     def coco_strings(self) -> list[str]:
-        """COCO's compressed run-length string of each cell."""
+        """Return COCO's compressed run-length string of each cell."""
         return rle.coco_strings(self.runs, self.splits, self.size)
 
 
 def _paint(label_map: NDArray[np.int32], runs: NDArray[np.int32], names: NDArray[np.int32]) -> None:
-    """Paint runs into int32[H, W], one after the other: what comes later covers."""
+    """Paint runs into a label map int32[H, W] in order; later runs cover earlier ones."""
     flat, width = label_map.reshape(-1), label_map.shape[1]
     lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
     for block, _ in rle.blocks(lengths):

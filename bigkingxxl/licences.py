@@ -1,4 +1,4 @@
-"""The terms a model comes with, said once: at its first use on this account."""
+"""Show the terms of a model when it is first used on an account."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def tell_licence(licence: str) -> None:
-    """Log a model's terms, unless they were told before.
+    """Log the terms of a model, unless they were shown before.
 
     Args:
-        licence: `ModelCard.licence`; nothing is told where it is empty.
+        licence: `ModelCard.licence`; an empty text is ignored.
     """
     if not licence:
         return
@@ -25,12 +25,12 @@ def tell_licence(licence: str) -> None:
         if seen.is_file():
             return
         write_text(seen, licence + "\n")
-    except Exception:  # an account without a writable home is told each time, and that is all
+    except Exception:  # without a writable home folder the terms are shown each time
         log.debug("%s cannot be written", seen)
     log.warning("%s (This message appears once.)", licence)
 
 
 def _state_folder() -> Path:
-    """Where programs of this account keep what they remember."""
+    """Return the folder where programs keep their state for this account."""
     local = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(local) if local else Path.home() / ".local" / "state") / "bigkingxxl"

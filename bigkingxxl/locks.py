@@ -1,7 +1,7 @@
-"""Locks on files: the system lets go of them when a process ends, however it ends.
+"""File locks, which the operating system releases when a process ends in any way.
 
-Where a file system knows no locks, work is done without: two processes then do the same image
-twice, to the same bytes.
+On a file system without locks, work continues unlocked: two processes may then process the same
+image twice, with identical results.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from bigkingxxl.errors import OutputError
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
-    """Hold a lock for the length of a block; False where another holds it and nobody waits.
+    """Hold a lock for the duration of a block; yields False if `wait` is False and it is taken.
 
     Args:
-        path: a file of this lock's own; it is removed when nobody needs it.
-        shared: several may hold it so at once, none beside one that holds it alone.
+        path: The lock's own file, which is removed when nobody needs it any longer.
+        wait: Whether to wait until the lock is free.
+        shared: Whether several processes may hold the lock at once; none of them shares it with an
+            exclusive holder.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +39,8 @@ def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[b
         yield True
     finally:
         if not shared or _lock(descriptor, wait=False, shared=False):
-            # Nobody else holds it: who opened the file already finds that it is another one.
+            # Nobody else holds the lock. A process that has just opened the file will notice that
+            # it was replaced.
             with suppress(OSError):
                 path.unlink()
         os.close(descriptor)
@@ -52,21 +55,21 @@ def _acquired(path: Path, wait: bool, shared: bool) -> int | None:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
-        os.close(descriptor)  # the one who held it has removed the file
+        os.close(descriptor)  # the previous holder has removed the file
 
 
 def _lock(descriptor: int, *, wait: bool, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:
-        # There are none there that several may hold: they do without.
+        # Windows has no shared locks; the block runs without one.
         return shared or _lock_on_windows(descriptor, wait)
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # this file system knows no locks
+    except OSError:  # this file system has no locks
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""What a run over many items has done, kept on disk after each item, so that it can resume."""
+"""The record of a run over many items, updated on disk after each item so that a run can resume."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from bigkingxxl.locks import locked
 
 
 class Manifest:
-    """What a run over many items has done, kept on disk after each item, so that it can resume.
+    """The record of a run over many items, updated on disk after each item so that it can resume.
 
-    JSON lines: the key, then one line an item, the last one of an item holding. Each is appended
-    in one piece; what a crash cut short is no line, and its item counts as not done. Several
-    processes may keep one manifest.
+    The file holds JSON lines: the key, then one line per item; the last line of an item counts.
+    Each line is appended atomically; a line cut short by a crash is ignored, and its item counts as
+    not done. Several processes may share one manifest.
 
     Args:
-        path: the manifest's file.
-        key: fingerprint of everything that decides the results; another key starts afresh.
+        path: The manifest file.
+        key: A fingerprint of everything that determines the results; another key starts a new
+            record.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -31,28 +32,28 @@ class Manifest:
         self._look()
 
     def record(self, item: str, result: Any) -> None:
-        """Keep one item's result, on disk as well.
+        """Record the result of an item on disk.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: The manifest cannot be written.
         """
         self.done[item] = result
         self._keep({"item": item, "result": result})
 
     def forget(self, item: str) -> None:
-        """Let an item that was done count as not done."""
+        """Mark an item as not done."""
         if item in self.done:
             del self.done[item]
             self._keep({"item": item})
 
     def complete(self, item: str, is_there: Callable[[Any], bool] = lambda _: True) -> bool:
-        """True where the item was done under this key and its outputs are still there."""
+        """Return whether the item was done under this key and its outputs still exist."""
         return item in self.done and is_there(self.done[item])
 
     def _look(self) -> None:
-        """Take what the file holds where it is another one than before; what is known here stays.
+        """Read the file again if it has been replaced; results recorded by this object are kept.
 
-        Another process may have begun it, or begun it afresh under another key.
+        Another process may have created it, or restarted it under another key.
         """
         inode = _inode(self.path)
         if inode == 0 or inode != self._inode:
@@ -62,7 +63,7 @@ class Manifest:
             self.done |= known
 
     def _read(self) -> bool:
-        """Take what the file holds of this key; False where a line cannot simply follow it."""
+        """Read the results of this key; return False unless another line can be appended."""
         try:
             content = self.path.read_bytes()
         except OSError:
@@ -104,7 +105,7 @@ def _line(value: dict[str, Any]) -> bytes:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """A line's JSON object, empty where it is none."""
+    """Parse a line as a JSON object; return {} if it is not one."""
     try:
         value = json.loads(line)
     except ValueError:

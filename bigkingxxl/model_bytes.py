@@ -1,8 +1,8 @@
-"""The metadata of a model file changed in place: every byte of the weights stays what it was.
+"""Change the metadata of a model file without touching a byte of its weights.
 
-Neither torch nor onnx is needed, so a base install can tune. Sources: the safetensors format (a
-length, a JSON header, the tensors); the protobuf wire format and `onnx.proto`, where field 14 of a
-model is its list of metadata.
+Neither torch nor onnx is needed, so that a base install can tune models. Sources: the safetensors
+format (a length, a JSON header, the tensors); the protobuf wire format and `onnx.proto`, in which
+field 14 of a model holds its metadata.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5
 
 
 def safetensors_with(content: bytes, key: str, value: str) -> bytes:
-    """A safetensors file with one entry of its metadata set.
+    """Return a safetensors file with one metadata entry set.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: The content is not a safetensors file.
     """
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
@@ -28,16 +28,16 @@ def safetensors_with(content: bytes, key: str, value: str) -> bytes:
     metadata = {**header.pop("__metadata__", {}), key: value}
     entries = {"__metadata__": metadata, **header}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    # The library's own writer pads with spaces, so that the tensors stay aligned.
+    # The reference writer pads with spaces to keep the tensors aligned.
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def onnx_with(content: bytes, key: str, value: str) -> bytes:
-    """An ONNX file with one entry of its metadata set.
+    """Return an ONNX file with one metadata entry set.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: The content is not an ONNX file.
     """
     kept = [
         content[start:stop]
@@ -49,10 +49,10 @@ def onnx_with(content: bytes, key: str, value: str) -> bytes:
 
 
 def onnx_metadata(content: bytes) -> dict[str, str]:
-    """The metadata of an ONNX file; its graph is not looked at.
+    """Read the metadata of an ONNX file without parsing its graph.
 
     Raises:
-        ValueError: it is no such file, or it breaks off.
+        ValueError: The content is not an ONNX file, or it is truncated.
     """
     entries = [
         content[body:stop] for number, body, _, stop in _fields(content) if number == ONNX_METADATA
@@ -66,7 +66,7 @@ def _part(entry: bytes, part: int) -> str:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Number, start of the body, start and end of each field of a message."""
+    """Yield the number, body start, start and end of each field of a message."""
     place = 0
     while place < len(message):
         start = place
@@ -87,7 +87,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number in groups of seven bits, the lowest first, and where it ends."""
+    """Read a variable-length integer (7 bits per byte, lowest first); return it and its end."""
     value = shift = 0
     while place < len(message) and shift < 64:
         byte = message[place]

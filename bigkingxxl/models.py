@@ -1,6 +1,7 @@
-"""A trained model in one file: weights in safetensors, everything else in its metadata.
+"""Model files: weights in safetensors, and everything else in their metadata.
 
-Loading never runs code: the metadata is JSON checked by type, the weights are plain arrays.
+Loading a model never runs code from the file: the metadata is validated JSON, and the weights are
+plain arrays.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
-FOLDS_ENSEMBLE = "folds.ensemble"  # in the folder of a cross-validation
+FOLDS_ENSEMBLE = "folds.ensemble"  # written into the folder of a cross-validation
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
-ONNX_PREFIX = "network."  # of the weights' names in an exported graph
+ONNX_PREFIX = "network."  # the prefix of the weights' names in an exported graph
 
 Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
 
@@ -59,16 +60,17 @@ class PredictionSettings(Settings):
     """How a trained model reads an image.
 
     Attributes:
-        scale: network pixels per pixel of the training images.
-        tile, overlap: in network pixels (a tile is enlarged to the method's stride).
-        tta: test-time augmentation, the views that are averaged: any of 'mirror', 'flips', 'turns'
-            and 'scales', or 'none'; see `bigkingxxl.test_time_augmentation`.
-        decode_scale: pixels of the maps that cells are read from a pixel of the image, at most the
-            network's own; more draws small cells' outlines finer and takes longer. Detectors make
-            no maps and disregard it.
-        batch_size: tiles at once.
-        diameter: of the cells, in pixels of images about which nothing else is said; None judges
-            image by image how large cells are shown.
+        scale: Network pixels per pixel of the training images.
+        tile: The side of a tile in network pixels; it is rounded up to the stride of the method.
+        overlap: The overlap of neighbouring tiles in network pixels.
+        tta: Test-time augmentation, the views whose results are averaged: any of 'mirror', 'flips',
+            'turns' and 'scales', or 'none'; see `bigkingxxl.test_time_augmentation`.
+        decode_scale: Pixels of the decoded maps per image pixel, at most the resolution of the
+            network. A larger value draws outlines more finely and takes longer. Detectors ignore
+            it.
+        batch_size: The number of tiles that the network processes at once.
+        diameter: The cell diameter in pixels that is assumed for images without further
+            information; None estimates it for each image.
     """
 
     scale: float = Field(1.0, ge=0.01, le=100)
@@ -82,7 +84,7 @@ class PredictionSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _reads_flips(cls, values: Any) -> Any:
-        """Earlier models and settings say `flips`, a number of views."""
+        """Accept `flips`, a number of views, from earlier models and settings."""
         if not isinstance(values, Mapping) or "flips" not in values:
             return values
         known = {key: value for key, value in values.items() if key != "flips"}
@@ -95,22 +97,30 @@ class PredictionSettings(Settings):
 
 
 class ModelCard(Settings):
-    """What a model is, what it was made from and how it is to be used.
+    """The description of a model: what it is, what it was trained on and how it predicts.
 
     Attributes:
-        method, settings: which network; type_names: the cell types, in order.
-        normalisation, prediction, operating_points: how it reads images and selects cells.
-        calibration: makes of a candidate's score the IoU that is to be expected; None: it stays.
-        quality: foretells an image's segmentation accuracy; None: nobody does.
-        pixel_size_um: micrometres per pixel of the training images, or None where unknown.
-        median_diameter: of the training cells, in their pixels (of a disc of the median area).
-        image_diameters: by cell type, the range (5th to 95th percentile of the training images) of
-            the median diameter of an image's cells; empty where unknown.
-        image_statistics: by name, the range of each statistic of the training images; see
-            `bigkingxxl.inference.domain.image_statistics`; empty where unknown.
-        trained_on, selected_on: ids of the images of training and of choosing the checkpoint.
-        scores: by name, as measured; provenance: date, command, versions, seed.
-        licence: terms that come with the training data, said at first use; empty: none.
+        method: The name of the method.
+        settings: The settings of the method.
+        type_names: The cell types, in the order of the network's outputs.
+        normalisation: How intensities are normalised.
+        prediction: How images are read.
+        operating_points: How cells are selected from candidates.
+        calibration: Maps the score of a candidate to its expected IoU; None leaves the score as it
+            is.
+        quality: Predicts the segmentation accuracy of an image; None if the model does not.
+        pixel_size_um: Micrometres per pixel of the training images, or None if unknown.
+        median_diameter: The diameter, in pixels, of a disc with the median area of the training
+            cells.
+        image_diameters: By cell type, the range (5th to 95th percentile of the training images) of
+            the median cell diameter of an image; empty if unknown.
+        image_statistics: By name, the range of each statistic of the training images; see
+            `bigkingxxl.inference.domain.image_statistics`; empty if unknown.
+        trained_on: The ids of the training images.
+        selected_on: The ids of the images on which the checkpoint was selected.
+        scores: The measured scores, by name.
+        provenance: The date, command, versions and seed of the training.
+        licence: Terms of the training data, shown when the model is first used; may be empty.
     """
 
     format: Literal["bigkingxxl-model-1"] = "bigkingxxl-model-1"
@@ -138,7 +148,7 @@ class ModelCard(Settings):
     @model_validator(mode="before")
     @classmethod
     def _reads_appearance(cls, values: Any) -> Any:
-        """Earlier models say `appearance` for `image_statistics`."""
+        """Accept the earlier name `appearance` of `image_statistics`."""
         if not isinstance(values, Mapping) or "appearance" not in values:
             return values
         known = {key: value for key, value in values.items() if key != "appearance"}
@@ -155,12 +165,12 @@ class Model:
 
 
 def resolve_model(name: str | Path) -> Path:
-    """The file of a model: one that is shipped, by its name, or a path.
+    """Return the file of a model, given the name of a shipped model or a path.
 
-    A run folder stands for the model in it, an exported one first.
+    A run folder stands for the model in it; an exported model is preferred.
 
     Raises:
-        ModelError: neither.
+        ModelError: There is neither a shipped model of this name nor such a file.
     """
     shipped = shipped_model(str(name))
     if shipped is not None:
@@ -185,32 +195,35 @@ def resolve_model(name: str | Path) -> Path:
 
 
 def in_folder(path: Path) -> Path:
-    """The model of a run folder; any other path as it is."""
+    """Return the model in a run folder; any other path is returned unchanged."""
     names = (f"model{ending}" for ending in (ONNX_SUFFIX, ".safetensors"))
     found = [path / name for name in names if (path / name).is_file()]
     return found[0] if found else path
 
 
 def save_model(path: Path, card: ModelCard, weights: Mapping[str, Tensor]) -> None:
-    """Write the model file whole or not at all.
+    """Write a model file atomically.
 
     Args:
-        weights: a network's state dict; saved contiguous, in the dtype given.
+        path: The file.
+        card: The description of the model.
+        weights: The state dict of the network, saved in its dtypes as contiguous tensors.
+
     Raises:
-        OutputError: it cannot be written.
+        OutputError: The file cannot be written.
     """
     from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    # The library's own writer reports a full disk as an error of its own kind.
+    # safetensors raises an exception of its own if the disk is full.
     write_bytes(path, save(plain, metadata={METADATA_KEY: card.model_dump_json()}))
 
 
 def read_card(path: Path) -> ModelCard:
-    """The card of a model file (.safetensors or .onnx), without torch.
+    """Read the card of a model file (.safetensors or .onnx) without torch.
 
     Raises:
-        ModelError: missing, corrupt, truncated, or not a model of ours.
+        ModelError: The file is missing, damaged, truncated or not a model of this package.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -230,21 +243,24 @@ def read_card(path: Path) -> ModelCard:
 
 
 def write_operating_points(path: Path, points: OperatingPoints, out: Path | None = None) -> None:
-    """Give a model file (.safetensors or .onnx) other operating points, whole or not at all.
+    """Replace the operating points of a model file (.safetensors or .onnx) atomically.
 
-    Neither torch nor onnx is needed, and the weights stay as they are, bit for bit.
+    Neither torch nor onnx is needed, and the weights are not changed.
 
     Args:
-        out: where the changed model goes; by default the file itself is replaced.
+        path: The model file.
+        points: The new operating points.
+        out: Where the changed model is written; by default it replaces the file.
+
     Raises:
-        ModelError: as `read_card`.
-        OutputError: it cannot be written.
+        ModelError: See `read_card`.
+        OutputError: The file cannot be written.
     """
     write_card(path, read_card(path).changed(operating_points=points.model_dump()), out)
 
 
 def write_card(path: Path, card: ModelCard, out: Path | None = None) -> None:
-    """Give a model file another card; see `write_operating_points`."""
+    """Replace the card of a model file; see `write_operating_points`."""
     write_bytes(out or path, _with_card(path, card))
 
 
@@ -263,12 +279,15 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
 
 
 def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession]:
-    """The card and a CPU session of an exported model.
+    """Open an exported model; return its card and a CPU session.
 
     Args:
-        threads: 0 takes what OMP_NUM_THREADS says, else one per core.
+        path: The .onnx file.
+        threads: The number of threads; 0 uses OMP_NUM_THREADS, or one thread per core.
+
     Raises:
-        ModelError: missing, damaged, with an operator the runtime does not know, or not ours.
+        ModelError: The file is missing, damaged, not a model of this package, or uses an operator
+            that ONNX Runtime does not know.
     """
     onnxruntime = runtime()
     if not path.is_file():
@@ -276,27 +295,27 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     options = onnxruntime.SessionOptions()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = threads or (int(asked) if asked.isdecimal() else 0)
-    # Threads that wait for work in a loop would take the cores that decode and write.
+    # Idle threads must not spin: decoding and writing need their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # its errors are raised; printing them as well helps nobody
+    options.log_severity_level = 4  # errors are raised; printing them as well would not help
     try:
         session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # the runtime's errors share no base class
+    except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is no ONNX model that the runtime can run ({reason})") from error
     return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
 def runtime() -> ModuleType:
-    """ONNX Runtime, which reports nothing of its use to its makers.
+    """Import ONNX Runtime with its telemetry switched off.
 
-    Some builds of it do by themselves. Whoever wants that sets ORT_DISABLE_TELEMETRY=0.
+    Some builds send usage data by default. Set ORT_DISABLE_TELEMETRY=0 to allow it.
     """
     asked = os.environ.get(TELEMETRY)
     if asked is None:
-        os.environ[TELEMETRY] = "1"  # read while it is imported
+        os.environ[TELEMETRY] = "1"  # read at import
     try:
         import onnxruntime
     finally:
@@ -309,7 +328,7 @@ def runtime() -> ModuleType:
 
 
 def require_torch(path: Path) -> None:
-    """Say what a base install lacks for a model, before anything is imported for it.
+    """Check that torch is installed before anything of a model that needs it is imported.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -321,11 +340,11 @@ def require_torch(path: Path) -> None:
 
 
 def load_model(path: Path, device: str = "cpu") -> Model:
-    """A model with its network on a device, in evaluation mode; from either kind of file.
+    """Load a model of either file format with its network on a device, in evaluation mode.
 
     Raises:
-        ModelError: as `read_card`, or weights that do not fit the network (the first mismatches
-            are named).
+        ModelError: See `read_card`; or the weights do not fit the network (the message names the
+            first mismatches).
         MissingExtraError: torch is not installed.
     """
     card = read_card(path)
@@ -339,7 +358,7 @@ def load_model(path: Path, device: str = "cpu") -> Model:
         method = make_method(card.method, card.settings, card.type_names)
     except SettingsError as error:
         raise ModelError(f"{path} cannot be used: {error}") from error
-    with torch.random.fork_rng(devices=()):  # what it is built with is replaced
+    with torch.random.fork_rng(devices=()):  # the initial weights are replaced
         network = method.build()
     own = network.state_dict()
     weights = exported_weights(path, own) if path.suffix == ONNX_SUFFIX else load_file(str(path))
@@ -355,10 +374,12 @@ def load_model(path: Path, device: str = "cpu") -> Model:
 
 
 def exported_weights(path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights inside an exported graph, float32, by their names in the network.
+    """Return the float32 weights of an exported graph by their names in the network.
 
     Args:
-        own: the network's state; its counters of batches, which no graph holds, are kept.
+        path: The .onnx file.
+        own: The state dict of the network. Its batch counters, which a graph does not hold, are
+            kept.
     """
     import onnx
     import torch
@@ -374,9 +395,9 @@ def exported_weights(path: Path, own: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """One line for each expected tensor that is missing or of another shape.
+    """Return one line per expected tensor that is missing or has another shape.
 
-    What is left over does not count: it cannot change what the network does.
+    Additional tensors are ignored, because they cannot change what the network computes.
     """
     lines = [f"'{name}' is missing" for name in expected if name not in found]
     for name, tensor in expected.items():
@@ -387,14 +408,14 @@ def mismatches(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> l
 
 
 def model_hash(path: Path) -> str:
-    """The first 12 digits of the file's SHA-256: which model made a result."""
+    """Return the first 12 digits of a model file's SHA-256, which identify the model in results."""
     return file_hash(path)[:12]
 
 
 def untuned_hash(path: Path) -> str:
-    """The first 12 digits of the SHA-256 that the file would have if it had never been tuned.
+    """Return the first 12 digits of the SHA-256 that a model file would have without tuning.
 
-    Two models of one such hash see the same; they only decide differently.
+    Two models with the same value have the same weights and differ only in operating points.
     """
     card = read_card(path).changed(operating_points=OperatingPoints().model_dump())
     return sha256(_with_card(path, card)).hexdigest()[:12]

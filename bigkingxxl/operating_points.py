@@ -1,4 +1,4 @@
-"""The few parameters of decoding maps and of selecting cells, one set per cell type."""
+"""Operating points: the parameters of decoding and of selecting cells, one set per cell type."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pydantic import Field, field_validator
 from bigkingxxl.settings import Settings
 
 TypeVote = Literal["image", "cell"]
-ZOOM = "zoom"  # among decoding parameters: images of the type are seen so much larger than others
+# A decoding parameter: the enlargement of images of this type relative to other images.
+ZOOM = "zoom"
 
 
 class SelectionParameters(Settings):
-    """How candidates of one cell type become instances.
+    """The parameters that select instances from the candidates of one cell type.
 
     Attributes:
-        mask_threshold: soft mask above it is cell.
-        score_threshold: candidates below it are dropped.
-        nms_iou: of two masks that overlap more, the lower score is dropped.
-        minimum_area: in pixels of the training images; smaller cells are dropped.
+        mask_threshold: Pixels with a higher probability belong to the cell.
+        score_threshold: Candidates with a lower score are discarded.
+        nms_iou: Of two masks with a higher IoU, the one with the lower score is discarded.
+        minimum_area: In pixels of the training images; smaller cells are discarded.
     """
 
     mask_threshold: float = Field(0.5, gt=0, lt=1)
@@ -34,8 +35,10 @@ class OperatingPoint(Settings):
     """All parameters of one cell type.
 
     Attributes:
-        decode: for dense methods, checked by the representation, but for 'zoom': how many times
-            larger than at the prediction's scale the network sees images of the type.
+        decode: The decoding parameters of a dense method, validated by its representation. In
+            addition, 'zoom' is the enlargement of images of this type relative to the model's
+            scale.
+        select: The selection parameters.
     """
 
     decode: dict[str, Any] = Field(default_factory=dict)
@@ -54,18 +57,19 @@ class OperatingPoint(Settings):
 
 
 def without_zoom(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The decoding parameters that are the representation's own."""
+    """Return the decoding parameters that belong to the representation."""
     return {name: value for name, value in parameters.items() if name != ZOOM}
 
 
 class OperatingPoints(Settings):
-    """An operating point for each cell type, and one for types that have none of their own.
+    """The operating point of each cell type, and a default for other types.
 
     Attributes:
-        by_type: cell type name to its operating point.
-        default: for every other type.
-        type_vote: 'image' where all cells of an image share one type (the challenge), else 'cell'.
-        tuned_on: ids of the images the parameters were chosen on (empty: never tuned).
+        by_type: The operating point by the name of the cell type.
+        default: The operating point of every other type.
+        type_vote: 'image' if all cells of an image share one type (as in the challenge), else
+            'cell'.
+        tuned_on: The ids of the images on which the parameters were tuned; empty if never tuned.
     """
 
     by_type: dict[str, OperatingPoint] = Field(default_factory=dict)
@@ -74,10 +78,10 @@ class OperatingPoints(Settings):
     tuned_on: tuple[str, ...] = ()
 
     def of(self, cell_type: str | None) -> OperatingPoint:
-        """The operating point of a cell type (None: unknown)."""
+        """Return the operating point of a cell type; None stands for an unknown type."""
         return self.by_type.get(cell_type or "", self.default)
 
     def each(self, change: Callable[[OperatingPoint], OperatingPoint]) -> OperatingPoints:
-        """A copy with every type's operating point, and the default, changed."""
+        """Return a copy in which the operating point of each type, and the default, is changed."""
         by_type = {name: change(own).model_dump() for name, own in self.by_type.items()}
         return self.changed(default=change(self.default).model_dump(), by_type=by_type)

@@ -1,7 +1,7 @@
-"""How much the cells of two sets overlap, as pairs: computed once, used by many.
+"""Overlaps between two sets of cells, as sparse pairs that all metrics share.
 
-Two runs share pixels where one of them begins within the other: searching for beginnings alone
-finds every pair that overlaps and none that does not, whatever lies between them.
+Two runs share pixels if and only if one of them begins within the other. It is therefore enough to
+search for the beginnings of runs.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 
 Int64 = NDArray[np.int64]
-DENSE_PER_RUN = 32  # entries of a dense table for each run of two label maps: above it, sort
+DENSE_PER_RUN = 32  # size limit of the dense contingency table, in entries per run; beyond it, sort
 
 
 class Overlaps(NamedTuple):
     """The pairs of cells that share pixels, sorted by (first, second).
 
     Attributes:
-        first, second: int64[K], the cells of each pair; pixels: int64[K], how many they share.
+        first: int64[K], the cell of the first set.
+        second: int64[K], the cell of the second set.
+        pixels: int64[K], the number of shared pixels.
     """
 
     first: Int64
@@ -33,10 +35,12 @@ class Overlaps(NamedTuple):
 
 
 class SortedRuns(NamedTuple):
-    """The runs of a set, sorted by where they begin.
+    """The runs of a set of cells, sorted by their start.
 
     Attributes:
-        start, stop: int64[R], first flat position, and the one after the last; owner: int64[R].
+        start: int64[R], the first flat position.
+        stop: int64[R], one past the last flat position.
+        owner: int64[R], the cell of each run.
     """
 
     start: Int64
@@ -45,14 +49,16 @@ class SortedRuns(NamedTuple):
 
 
 def overlaps(first: Instances, second: Instances, *, disjoint: bool = False) -> Overlaps:
-    """The overlapping pairs of two sets over the same image, found run by run, counted exactly.
+    """Find the overlapping pairs of two sets of cells in the same image.
 
     Args:
-        disjoint: whether the cells of `second` must not share pixels with each other.
+        first: The first set.
+        second: The second set.
+        disjoint: Whether to refuse cells of `second` that share pixels with each other.
 
     Raises:
-        ValueError: the two belong to images of different sizes.
-        InputError: cells of `second` share a pixel where they must not.
+        ValueError: The two images differ in size.
+        InputError: `disjoint` is set and cells of `second` share a pixel.
     """
     if first.size != second.size:
         raise ValueError(f"cells of {first.size} and of {second.size} pixels cannot be compared")
@@ -65,11 +71,12 @@ def overlaps(first: Instances, second: Instances, *, disjoint: bool = False) -> 
 
 
 def overlaps_of_runs(one: SortedRuns, two: SortedRuns, count: int) -> Overlaps:
-    """The overlapping pairs of two sets of which the second has `count` cells."""
+    """Find the overlapping pairs of two sets of runs; the second set has `count` cells."""
     columns = max(count, 1)
     low = np.searchsorted(two.start, one.start, side="left")
-    # As many of `one` begin before or where run j of `two` does as have no more than j before them:
-    # searching once is enough. What begins at the same place is found among the first.
+    # The number of runs of `one` that begin at or before the start of run j of `two` equals the
+    # number that have no more than j runs before them, so that one search is enough. Runs that
+    # begin at the same position are found in the first case.
     after = np.cumsum(np.bincount(low, minlength=len(two.start) + 1))[: len(two.start)]
     within = _meetings(one, two, low)
     around = ((a, b) for b, a in _meetings(two, one, after))
@@ -83,7 +90,7 @@ def overlaps_of_runs(one: SortedRuns, two: SortedRuns, count: int) -> Overlaps:
 
 
 def overlaps_among(cells: Instances) -> Overlaps:
-    """The overlapping pairs of one set, each once, `first` less than `second`."""
+    """Find the overlapping pairs of cells within one set; each pair once, with first < second."""
     runs, columns = sorted_runs(cells), max(len(cells), 1)
 
     def found() -> Iterator[tuple[Int64, Int64]]:
@@ -96,31 +103,32 @@ def overlaps_among(cells: Instances) -> Overlaps:
 
 
 def adjacent_runs(cells: Instances, *, corners: bool = False) -> tuple[Int64, Int64]:
-    """Pairs of runs of one cell that touch, the upper and the lower one: int64[K] twice.
+    """Find the pairs of touching runs within cells: the upper and the lower run, int64[K] each.
 
     Args:
-        corners: runs that meet at a corner only touch, too.
+        cells: The cells.
+        corners: Whether runs that meet only at a corner count as touching.
     """
     height, width = cells.size
     row, start, stop = cells.runs.astype(np.int64).T
-    # One number line for all rows of all cells, with gaps that no run reaches across.
+    # A common number line for all rows of all cells, with gaps that no run spans.
     line = (cells.run_owner * (height + 1) + row) * (width + 2)
     return rle.adjacent(line + start, line + stop, width + 2, corners=corners)
 
 
 def connected_runs(cells: Instances) -> Int64:
-    """int64[R]: the first run of the part, connected by sides of pixels, that each run is of."""
+    """Label the 4-connected parts of cells, int64[R]: the first run of the part of each run."""
     return rle.connected(len(cells.runs), *adjacent_runs(cells))
 
 
 def collisions(cells: Instances) -> int:
-    """How many pairs of runs of one set share pixels: what comparing its cells costs."""
+    """Count the pairs of overlapping runs in a set: the cost of comparing its cells."""
     runs = sorted_runs(cells)
     return int(_later_counts(runs).sum())
 
 
 def _with_both_directions(cells: Instances) -> Overlaps:
-    """All pairs of a set with itself, in both directions, each cell with itself as well."""
+    """Return the overlapping pairs of a set with itself, in both directions, with (i, i)."""
     among, areas = overlaps_among(cells), cells.areas()
     own = np.flatnonzero(areas)
     first = np.concatenate((among.first, among.second, own))
@@ -131,7 +139,7 @@ def _with_both_directions(cells: Instances) -> Overlaps:
 
 
 def sorted_runs(cells: Instances) -> SortedRuns:
-    """The runs of a set, sorted by where they begin."""
+    """Sort the runs of a set by their start."""
     row = cells.runs[:, 0].astype(np.int64) * cells.size[1]
     start = row + cells.runs[:, 1]
     order = np.argsort(start, kind="stable")
@@ -140,16 +148,16 @@ def sorted_runs(cells: Instances) -> SortedRuns:
 
 
 def first_clash(runs: SortedRuns) -> int | None:
-    """The first flat position at which a run begins within the one before; None where none does."""
+    """Return the first flat position that two runs share, or None."""
     clash = np.flatnonzero(runs.start[1:] < runs.stop[:-1])
     return int(runs.start[clash[0] + 1]) if len(clash) else None
 
 
 def check_disjoint(runs: SortedRuns, width: int) -> None:
-    """Refuse a set of which two cells share a pixel.
+    """Check that no two cells of a set share a pixel.
 
     Raises:
-        InputError: naming the pixel.
+        InputError: Two cells share a pixel, which the message names.
     """
     clash = first_clash(runs)
     if clash is not None:
@@ -158,10 +166,12 @@ def check_disjoint(runs: SortedRuns, width: int) -> None:
 
 
 def _meetings(one: SortedRuns, two: SortedRuns, low: Int64) -> Iterator[tuple[Int64, Int64]]:
-    """Indices of runs of `one`, and of runs of `two` that begin within them, block by block.
+    """Yield, in blocks, the runs of `one` and the runs of `two` that begin within them.
 
     Args:
-        low: int64[R], the first run of `two` that may begin within each of `one`.
+        one: The first set of runs.
+        two: The second set of runs.
+        low: int64[R], the first run of `two` that may begin within each run of `one`.
     """
     if not len(two.start):
         return
@@ -172,7 +182,7 @@ def _meetings(one: SortedRuns, two: SortedRuns, low: Int64) -> Iterator[tuple[In
 
 
 def _later(runs: SortedRuns) -> Iterator[tuple[Int64, Int64]]:
-    """Indices of runs, and of those after them in the same set that begin within them."""
+    """Yield, in blocks, pairs of runs of one set where the second begins within the first."""
     yield from _expanded(np.arange(1, len(runs.start) + 1), _later_counts(runs))
 
 
@@ -190,20 +200,20 @@ def _expanded(low: Int64, counts: Int64) -> Iterator[tuple[Int64, Int64]]:
 
 
 def _shared(one: SortedRuns, two: SortedRuns, a: Int64, b: Int64) -> Int64:
-    """int64[K]: pixels that each pair of runs shares."""
+    """Count the pixels that each pair of runs shares, int64[K]."""
     return np.minimum(one.stop[a], two.stop[b]) - np.maximum(one.start[a], two.start[b])
 
 
 def label_overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[Overlaps, Int64, Int64]:
-    """The overlapping pairs of two label maps [H, W], 0 = background, and the areas of both.
+    """Find the overlapping pairs of two label maps [H, W] with 0 = background.
 
     Cells are numbered from 0 in the order of their labels; gaps between labels are closed.
 
     Returns:
-        the pairs, and int64[N] and int64[M], the pixels of each cell.
+        The pairs, and the areas of the cells in both maps, int64[N] and int64[M].
 
     Raises:
-        InputError: a label is below 0.
+        InputError: A label is negative.
     """
     one, two = first.ravel(), second.ravel()
     begin = _changes(one, two)
@@ -225,7 +235,7 @@ def label_overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[Overlaps,
 
 
 def _changes(one: NDArray[Any], two: NDArray[Any]) -> Int64:
-    """int64[R]: where either of two flat label maps begins a run of another label."""
+    """Return the positions where either of two flat label maps begins a new run, int64[R]."""
     new = np.ones(one.shape, bool)
     np.not_equal(one[1:], one[:-1], out=new[1:])
     new[1:] |= two[1:] != two[:-1]
@@ -235,10 +245,10 @@ def _changes(one: NDArray[Any], two: NDArray[Any]) -> Int64:
 def _from_table(
     one: NDArray[Any], two: NDArray[Any], length: Int64, rows: int, columns: int
 ) -> tuple[Overlaps, Int64, Int64]:
-    """Pairs and areas of runs by a table of all pairs of labels, background included."""
+    """Compute pairs and areas from a dense contingency table that includes the background."""
     key = one.astype(np.int64) * columns + two
     table = np.bincount(key, length, rows * columns)
-    # numpy finds what is true ten times as fast as what is not 0.
+    # numpy finds the nonzero entries of a boolean array ten times as fast.
     pair = np.flatnonzero(table > 0)
     row, column = np.divmod(pair, columns)
     shared = table[pair]
@@ -249,13 +259,13 @@ def _from_table(
     both = (row > 0) & (column > 0)
     row, column, pixels = row[both] - 1, column[both] - 1, shared[both].astype(np.int64)
     for areas, place in ((one_areas, row), (two_areas, column)):
-        if not areas.all():  # gaps between labels
+        if not areas.all():  # there are gaps between labels
             place[:] = (np.cumsum(areas > 0) - 1)[place]
     return Overlaps(row, column, pixels), one_areas[one_areas > 0], two_areas[two_areas > 0]
 
 
 def _closed(labels: NDArray[Any], length: Int64) -> tuple[Int64, Int64]:
-    """Of runs of labels (0 = background): their places 1, 2, ... without gaps, and all areas."""
+    """Renumber run labels to 1, 2, ... without gaps (0 = background); also return all areas."""
     names, place = np.unique(labels, return_inverse=True)
     areas = np.bincount(place, length, len(names)).astype(np.int64)
     background = int(names[0] == 0)
@@ -263,7 +273,7 @@ def _closed(labels: NDArray[Any], length: Int64) -> tuple[Int64, Int64]:
 
 
 def _summed(parts: Iterator[tuple[Int64, Int64]], columns: int) -> Overlaps:
-    """The pixels of all runs of each pair, summed up part by part."""
+    """Sum the shared pixels of each pair over all blocks."""
     pairs, pixels = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for key, shared in parts:
         own, total = _by_key(key, shared)
@@ -275,7 +285,7 @@ def _summed(parts: Iterator[tuple[Int64, Int64]], columns: int) -> Overlaps:
 
 
 def _by_key(key: Int64, values: Int64) -> tuple[Int64, Int64]:
-    """The different keys, ascending, and the sum of the values (above 0) of each."""
+    """Return the unique keys in ascending order and the sum of the (positive) values of each."""
     if not len(key):
         return key, values
     top = int(key.max()) + 1
@@ -290,16 +300,19 @@ def _by_key(key: Int64, values: Int64) -> tuple[Int64, Int64]:
 
 
 def iou_pairs(first: Instances, second: Instances) -> tuple[Int64, Int64, NDArray[np.float64]]:
-    """The pairs that overlap, int64[K] each, and their intersection over union, float64[K].
+    """Compute the IoU of all overlapping pairs of two sets.
+
+    Returns:
+        The cells of each pair, int64[K] twice, and their IoU, float64[K].
 
     Raises:
-        ValueError: the two belong to images of different sizes.
+        ValueError: The two images differ in size.
     """
     return _iou(overlaps(first, second), first.areas(), second.areas())
 
 
 def iou_among(cells: Instances) -> tuple[Int64, Int64, NDArray[np.float64]]:
-    """`iou_pairs` of one set: each pair once, the first less than the second."""
+    """Compute the IoU of all overlapping pairs within one set; each pair once, first < second."""
     areas = cells.areas()
     return _iou(overlaps_among(cells), areas, areas)
 

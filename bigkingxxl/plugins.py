@@ -1,4 +1,4 @@
-"""What other packages add to this one, through the entry points that they declare."""
+"""Extensions by other packages, found through the entry points that they declare."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ T = TypeVar("T")
 
 
 def plugins(group: str, kind: type[T]) -> dict[str, T]:
-    """The objects that installed packages offer under a group of entry points, by name.
+    """Load the objects that installed packages register under a group of entry points.
 
-    One that cannot be loaded, or is of another kind, is left out with a warning: a mistake of
-    another package must not stop this one.
+    An object that cannot be loaded or has the wrong class is skipped with a warning, so that an
+    error in another package does not stop this one.
 
     Args:
-        group: such as `bigkingxxl.image_readers`; kind: the class of the objects.
+        group: The group, such as `bigkingxxl.image_readers`.
+        kind: The class that the objects must have.
+    Returns:
+        The objects by name.
     """
     return {name: each for name, each in _loaded(group) if _is(isinstance(each, kind), name, kind)}
 
 
 def plugin_classes(group: str, kind: type[T]) -> dict[str, type[T]]:
-    """As `plugins`, of classes that inherit from one."""
+    """Load classes like `plugins`; each must be a subclass of `kind`."""
     return {
         name: each
         for name, each in _loaded(group)

@@ -1,4 +1,4 @@
-"""Processes that end well: workers that die with their parent, and whether a process lives."""
+"""Worker processes that end with their parent, and a check whether a process exists."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
 
 
 def die_with_parent() -> None:
-    """Let this worker process end with the one that started it, however that ends.
+    """Make this worker process end when its parent ends, in whatever way.
 
-    A thread waits for it, which works for any way of starting; on Linux the system kills a direct
-    child at once, even one that is stuck.
+    A thread waits for the parent, which works for every start method. On Linux the kernel also
+    kills a direct child at once, even if it is stuck.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -31,7 +31,7 @@ def die_with_parent() -> None:
         prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None and os.getppid() == parent.pid:
         prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() != parent.pid:  # it ended before it was asked for
+        if os.getppid() != parent.pid:  # the parent ended before prctl was called
             os._exit(1)
 
 
@@ -41,11 +41,11 @@ def _end_after(sentinel: int) -> None:
 
 
 def raise_on_sigterm() -> None:
-    """Let SIGTERM end this process as Ctrl-C does: with an exception, so that it tidies up."""
+    """Make SIGTERM raise an exception, as Ctrl-C does, so that the process cleans up."""
     owner = os.getpid()
 
     def end(signum: int, _: FrameType | None) -> None:
-        if os.getpid() != owner:  # a forked worker: its parent tidies up
+        if os.getpid() != owner:  # a forked worker, for which its parent cleans up
             os._exit(128 + signum)
         raise Interrupted(signum)
 
@@ -53,7 +53,7 @@ def raise_on_sigterm() -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has this number."""
+    """Return whether a process with this id exists on this machine."""
     if sys.platform == "win32":
         return _is_alive_on_windows(pid)
     try:

@@ -1,4 +1,4 @@
-"""What made a result: date, command, machine, versions, seed, and a hash of all that decides it."""
+"""The provenance of a result: date, command, machine, versions, seed and a fingerprint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORTED_VERSIONS = ("bigkingxxl", "numpy", "scikit-image", "onnxruntime", "torc
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that results depend on."""
+    """Return the versions of Python and of the installed packages that affect results."""
     found = {"python": platform.python_version()}
     for name in REPORTED_VERSIONS:
         try:
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def own_version() -> str:
-    """The version of this package, "" where it is not installed."""
+    """Return the version of this package, or "" if it is not installed."""
     try:
         return metadata.version("bigkingxxl")
     except metadata.PackageNotFoundError:
@@ -38,7 +38,7 @@ def own_version() -> str:
 
 
 def provenance(seed: int | None = None) -> dict[str, Any]:
-    """Date, command, machine, versions and seed: what stands in every result file."""
+    """Return the date, command, machine, versions and seed, which every result file records."""
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -49,16 +49,16 @@ def provenance(seed: int | None = None) -> dict[str, Any]:
 
 
 def device() -> str:
-    """The machine in words: its system, its cores and, where torch is at work, its GPU."""
+    """Describe the machine: its system, its cores and, if torch is in use, its GPU."""
     found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    torch = sys.modules.get("torch")  # who has not loaded it does not work with a GPU
+    torch = sys.modules.get("torch")  # a process that has not imported torch does not use a GPU
     if torch is not None and torch.cuda.is_available():
         found += f", {torch.cuda.get_device_name()}"
     return found
 
 
 def fingerprint(parts: Iterable[str | bytes]) -> str:
-    """A short hash that changes when any part does."""
+    """Return a short hash over all parts."""
     digest = hashlib.sha256()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part

@@ -1,9 +1,9 @@
-"""How well an image is likely to be outlined: its segmentation accuracy, foretold without truth.
+"""The expected segmentation accuracy of an image, predicted without annotations.
 
-A model's scores say how well single masks fit; how many cells were missed they do not. A small
-linear model reads them, and what was too unsure to be a cell, and foretells one number for the
-image: the mean over IoU 0.50 to 0.95 of hits / (hits + false alarms + misses), which an annotation
-would give it. It is part of the model's card, as the numbers mean something else for each model.
+The scores of cells say how well single masks fit, but not how many cells were missed. A small
+linear model combines them with the candidates that were too uncertain to be kept. It predicts the
+accuracy of the image: the mean of TP / (TP + FP + FN) over the IoU thresholds 0.50 to 0.95. It
+belongs to the card of a model, because the inputs mean something else for each model.
 
 Source: Robinson et al. 2018, "Real-time prediction of segmentation quality"; DeVries and Taylor
 2018, "Leveraging uncertainty estimates for predicting segmentation quality".
@@ -18,17 +18,18 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from bigkingxxl.settings import Settings
 
-# What may be read of an image, and which way quality goes with it; see
+# The possible inputs, and the sign of their effect on the quality; see
 # `bigkingxxl.inference.domain.expected_quality`.
 DIRECTIONS = {"hits": 1, "sureness": 1, "rejected": -1}
 
 
 class Term(Settings):
-    """What one number says.
+    """One input of the linear model.
 
     Attributes:
-        centre, spread: of the number, over the images that the model was learnt from.
-        weight: what a spread more of it adds to the expected quality.
+        centre: The mean of the input over the images used for fitting.
+        spread: Its standard deviation over these images.
+        weight: The change of the expected quality per standard deviation.
     """
 
     centre: FiniteFloat
@@ -37,13 +38,14 @@ class Term(Settings):
 
 
 class ExpectedQuality(Settings):
-    """A linear model from what is seen of an image to its expected quality.
+    """A linear model that predicts the quality of the segmentation of an image.
 
     Attributes:
-        terms: by the name of what is read.
-        base: of an image in which every number lies at its centre.
-        low: an expected quality below it is worth a warning.
-        images: how many it was learnt from; sets: their data sets.
+        terms: The inputs, by name.
+        base: The expected quality of an image with average inputs.
+        low: A lower expected quality triggers a warning.
+        images: The number of images used for fitting.
+        sets: Their data sets.
     """
 
     terms: dict[str, Term] = Field(min_length=1)
@@ -62,7 +64,7 @@ class ExpectedQuality(Settings):
         return self
 
     def of(self, values: Mapping[str, float]) -> float:
-        """The expected quality, in [0, 1], of what was read of an image."""
+        """Return the expected quality in [0, 1] for the inputs of an image."""
         total = self.base
         for name, term in self.terms.items():
             total += term.weight * (values[name] - term.centre) / term.spread

@@ -1,4 +1,4 @@
-"""Whether a server answers, known in seconds: libraries that download try again for minutes."""
+"""A quick check whether a server can be reached; download libraries retry for minutes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ SECONDS = 4.0
 
 
 def is_reachable(url: str, seconds: float = SECONDS) -> bool:
-    """Whether the server of an address answers in time, be it with a refusal.
-
-    Proxies are those of the environment.
-    """
+    """Return whether a server responds in time, even with an error; proxies are respected."""
     answered: list[bool] = []
     parts = urlsplit(url)
 
@@ -32,7 +29,7 @@ def is_reachable(url: str, seconds: float = SECONDS) -> bool:
         except (OSError, ValueError):
             answered.append(False)
 
-    # Looking up a name knows no limit of time: it is left behind.
+    # A name lookup has no timeout, so its thread is abandoned.
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(seconds)
@@ -41,7 +38,7 @@ def is_reachable(url: str, seconds: float = SECONDS) -> bool:
 
 @contextmanager
 def patience(seconds: float = SECONDS) -> Iterator[None]:
-    """Within the block, connections without a limit of their own wait no longer than this."""
+    """Within the block, limit how long connections without a timeout of their own wait."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,8 +1,8 @@
-"""Run-length codes: row runs, Kaggle strings and COCO strings, each both ways, vectorised.
+"""Run-length encodings: row runs, Kaggle strings and COCO strings, vectorised in both directions.
 
-A row run is (row, start, stop), half-open: columns start .. stop - 1 of one row. Kaggle writes
-row-major runs whose first pixel is 1; COCO writes column-major runs as counts that begin with the
-background. Sources: the Sartorius challenge's data page; the COCO mask API (`maskApi.c`).
+A row run is a half-open (row, start, stop): the columns start .. stop - 1 of one row. Kaggle uses
+row-major runs and counts pixels from 1. COCO uses column-major run lengths that begin with the
+background. Sources: the data page of the Sartorius challenge; the COCO mask API (`maskApi.c`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
-BLOCK = 2**18  # pixels or pairs that are worked on at once
+BLOCK = 2**18  # pixels or pairs that are processed at once
 
 
 def expand(starts: Int64, lengths: Int64) -> Int64:
-    """All integers of the ranges start .. start + length - 1, one range after the other.
+    """Concatenate the integer ranges start .. start + length - 1.
 
     Args:
         starts: int64[R].
-        lengths: int64[R], none negative.
+        lengths: int64[R], none of them negative.
     Returns:
         int64[sum(lengths)].
     """
@@ -35,10 +35,12 @@ def expand(starts: Int64, lengths: Int64) -> Int64:
 
 
 def gather(values: NDArray[Any], starts: Int64, lengths: Int64) -> NDArray[Any]:
-    """`values[expand(starts, lengths)]`, without ever holding all the positions.
+    """Compute `values[expand(starts, lengths)]` without storing all positions.
 
     Args:
-        values: [P, ...]; starts, lengths: int64[R], ranges within it.
+        values: [P, ...].
+        starts: int64[R], the start of each range in `values`.
+        lengths: int64[R].
     """
     result = np.empty((int(lengths.sum()), *values.shape[1:]), values.dtype)
     for block, place in blocks(lengths):
@@ -47,14 +49,14 @@ def gather(values: NDArray[Any], starts: Int64, lengths: Int64) -> NDArray[Any]:
 
 
 def blocks(lengths: Int64) -> Iterator[tuple[slice, slice]]:
-    """Groups in blocks of at most `BLOCK` members, so that memory follows the block.
+    """Split groups into blocks of at most `BLOCK` members, so that memory follows the block.
 
-    A group of more members than that is a block of its own.
+    A larger group is a block of its own.
 
     Args:
-        lengths: int64[N], how many members each group has.
+        lengths: int64[N], the number of members of each group.
     Yields:
-        The groups of a block, and their members.
+        The slices of the block's groups and of their members.
     """
     ends = split_points(lengths)
     first, count = 0, len(lengths)
@@ -66,20 +68,21 @@ def blocks(lengths: Int64) -> Iterator[tuple[slice, slice]]:
 
 
 def split_points(counts: Int64) -> Int64:
-    """int64[N + 1]: where each of N groups of the given sizes starts, and the end."""
+    """Return where each of N groups of the given sizes starts, and the end: int64[N + 1]."""
     splits = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=splits[1:])
     return splits
 
 
 def encode_sorted(owner: Int64, position: Int64, breaks: Int64 | None = None) -> tuple[Int64, ...]:
-    """Runs of consecutive positions of one owner.
+    """Encode runs of consecutive positions of one owner.
 
     Args:
-        owner: int64[P], and position: int64[P], sorted by (owner, position), no duplicates.
-        breaks: int64[P] or None; a run also ends where this value changes (row or column).
+        owner: int64[P], sorted.
+        position: int64[P], sorted within each owner and without duplicates.
+        breaks: int64[P] or None; a run also ends where this value (a row or column) changes.
     Returns:
-        owner, first position and length of each run, each int64[R].
+        The owner, first position and length of each run, int64[R] each.
     """
     if len(position) == 0:
         empty = np.zeros(0, np.int64)
@@ -93,13 +96,14 @@ def encode_sorted(owner: Int64, position: Int64, breaks: Int64 | None = None) ->
 
 
 def crop_runs(inside: NDArray[np.bool_], boxes: Int32, offsets: Int64) -> tuple[Int32, Int64]:
-    """Row runs of N crops that lie one after the other, each in the box it was cut from.
+    """Encode N concatenated crops as row runs in the frame of their image.
 
     Args:
-        inside: bool[P], row-major crops; boxes: int32[N, 4], row0, col0, row1, col1, half-open.
-        offsets: int64[N + 1], where each crop starts in `inside`.
+        inside: bool[P], the crops in row-major order.
+        boxes: int32[N, 4], half-open (row0, col0, row1, col1).
+        offsets: int64[N + 1], the start of each crop in `inside`.
     Returns:
-        runs: int32[R, 3], cell after cell, sorted, and splits: int64[N + 1].
+        The runs, int32[R, 3], sorted within each cell, and the splits, int64[N + 1].
     """
     heights = (boxes[:, 2] - boxes[:, 0]).astype(np.int64)
     widths = (boxes[:, 3] - boxes[:, 1]).astype(np.int64)
@@ -172,16 +176,17 @@ def label_runs(label_map: NDArray[Any]) -> tuple[Int32, NDArray[Any]]:
 
 
 def adjacent(start: Int64, stop: Int64, step: int, *, corners: bool = False) -> tuple[Int64, Int64]:
-    """Pairs of runs of which the second touches the first from the next row.
+    """Find pairs of runs where the second touches the first from the next row.
 
     Args:
-        start, stop: int64[R], sorted runs (half-open) on one number line that holds all rows, with
-            a free place between them.
-        step: the length of a row on that line.
-        corners: runs that meet at a corner only touch, too.
+        start: int64[R], the sorted starts of the runs on a number line that holds all rows, with a
+            gap between rows.
+        stop: int64[R], the ends of the runs (half-open).
+        step: The distance of two rows on that line.
+        corners: Whether runs that meet only at a corner count as touching.
 
     Returns:
-        int64[K] twice: the upper and the lower run of each pair.
+        The upper and the lower run of each pair, int64[K] each.
     """
     low, high = ("left", "right") if corners else ("right", "left")
     first = np.searchsorted(stop, start + step, side=low)  # type: ignore[call-overload]
@@ -191,10 +196,15 @@ def adjacent(start: Int64, stop: Int64, step: int, *, corners: bool = False) -> 
 
 
 def connected(count: int, one: Int64, two: Int64) -> Int64:
-    """The connected components of a graph: int64[count], the smallest node of each node's own.
+    """Compute the connected components of a graph.
 
     Args:
-        one, two: int64[E], the ends of its edges.
+        count: The number of nodes.
+        one: int64[E], the first node of each edge.
+        two: int64[E], the second node of each edge.
+
+    Returns:
+        int64[count], the smallest node of each node's component.
 
     Source: Zhang, Azad and Hu 2020, FastSV.
     """
@@ -212,11 +222,11 @@ def connected(count: int, one: Int64, two: Int64) -> Int64:
 
 
 def kaggle_pairs(text: str) -> Int64:
-    """The numbers of one Kaggle annotation as int64[R, 2] (first pixel from 1, length).
+    """Parse a Kaggle annotation into int64[R, 2]: first pixel (counted from 1) and length.
 
     Raises:
-        ValueError: a value that is no whole number, an odd count of numbers, a start below 1 or
-            a length below 1; the message says which.
+        ValueError: A value is not an integer, the number of values is odd, or a start or length is
+            below 1; the message says which.
     """
     tokens = text.split()
     if len(tokens) % 2:
@@ -239,9 +249,9 @@ def _is_whole(token: str) -> bool:
 
 
 def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
-    """Kaggle annotations (row-major, first pixel 1) of N instances given as sorted row runs.
+    """Encode N instances, given as sorted row runs, as Kaggle annotations.
 
-    Runs that go on over a row's end are joined, as Kaggle's own encoder joins them.
+    Runs that continue in the next row are joined, as in Kaggle's own encoder.
     """
     starts = runs[:, 0].astype(np.int64) * width + runs[:, 1] + 1
     lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
@@ -260,7 +270,7 @@ def kaggle_strings(runs: Int32, splits: Int64, width: int) -> list[str]:
 
 
 def _decimals(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
-    """Each value, none negative, in decimal and a blank after it; also how many letters it used."""
+    """Format non-negative values as decimals followed by a space; also return their lengths."""
     digits = len(str(int(values.max(initial=0))))
     letters = np.full((digits + 1, len(values)), ord(" "), np.uint8)
     used = np.full(len(values), 2, np.int64)
@@ -275,7 +285,7 @@ def _decimals(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
 
 
 def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64, Int64]:
-    """Column-major runs of N instances given as sorted row runs: owner, first position, length."""
+    """Convert the row runs of N instances to column-major runs: owner, first position, length."""
     some = np.flatnonzero(np.diff(splits))
     if not len(some):
         empty = np.zeros(0, np.int64)
@@ -284,14 +294,15 @@ def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64,
     left = np.minimum.reduceat(runs[:, 1], splits[some]).astype(np.int64)
     right = np.maximum.reduceat(runs[:, 2], splits[some])
     top, bottom = runs[splits[some], 0].astype(np.int64), runs[splits[some + 1] - 1, 0]
-    # Each cell is drawn into a box of its own, column after column with a free pixel between two;
-    # all boxes lie one after the other, so that the edges come out sorted.
+    # Each cell is drawn into a box of its own, column after column with a free pixel in between.
+    # The boxes follow one another, so that the edges come out sorted.
     step = bottom - top + 2
     boxes = split_points((right - left) * step)
     lengths = (runs[:, 2] - runs[:, 1]).astype(np.int64)
     strides = step[owner]
     first = (boxes[:-1] - left * step - top)[owner] + runs[:, 1] * strides + runs[:, 0]
-    # From pixel to pixel of a run it is one column on, from run to run the rest of the way.
+    # Within a run, consecutive pixels are one column apart; between runs, add the remaining
+    # distance.
     moves = np.repeat(strides, lengths)
     last = first + (lengths - 1) * strides
     moves[np.cumsum(lengths) - lengths] = first - np.concatenate(([-1], last[:-1]))
@@ -301,17 +312,17 @@ def _column_runs(runs: Int32, splits: Int64, height: int) -> tuple[Int64, Int64,
     box = np.searchsorted(boxes, edges[0::2], side="right") - 1
     col, row = np.divmod(edges[0::2] - boxes[box], step[box])
     start, length = (col + left[box]) * height + row + top[box], edges[1::2] - edges[0::2]
-    # A column that ends at the image's bottom may go on at the top of the next one.
+    # A column that ends at the bottom of the image may continue at the top of the next one.
     new = (start[1:] != start[:-1] + length[:-1]) | (box[1:] != box[:-1])
     joined = np.flatnonzero(np.concatenate(([True], new)))
     return some[box[joined]], start[joined], np.add.reduceat(length, joined)
 
 
 def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
-    """COCO's uncompressed counts (column-major, background first) of N instances.
+    """Compute COCO's uncompressed counts (column-major, background first) of N instances.
 
     Returns:
-        counts: int64[M] of all instances, one after the other, and bounds: int64[N + 1].
+        The counts of all instances, int64[M], and their bounds, int64[N + 1].
     """
     height, width = size
     count = len(splits) - 1
@@ -332,7 +343,7 @@ def column_counts(runs: Int32, splits: Int64, size: tuple[int, int]) -> tuple[In
 
 
 def coco_strings(runs: Int32, splits: Int64, size: tuple[int, int]) -> list[str]:
-    """COCO's compressed strings of N instances given as row runs within `size` (H, W)."""
+    """Encode N instances, given as row runs within `size` (H, W), as COCO's compressed strings."""
     counts, bounds = column_counts(runs, splits, size)
     index = np.arange(len(counts)) - np.repeat(bounds[:-1], np.diff(bounds))
     delta = counts.copy()
@@ -345,13 +356,13 @@ def coco_strings(runs: Int32, splits: Int64, size: tuple[int, int]) -> list[str]
 
 
 def _letters(values: Int64) -> tuple[NDArray[np.uint8], Int64]:
-    """Each signed value as letters of 5 bits, low bits first; also how many letters each used."""
+    """Encode signed values as characters of 5 bits, low bits first; also return their lengths."""
     used = np.ones(len(values), np.int64)
     rest, index = values, np.arange(len(values))
     pieces = []
     while len(index):
         bits, rest = rest & 0x1F, rest >> 5
-        # The letter's own highest bit is the sign of what comes after the last one.
+        # The highest bit of the last character is the sign of the value.
         more = rest != -(bits >> 4)
         pieces.append((index, bits + 48 + 32 * more))
         index, rest = index[more], rest[more]

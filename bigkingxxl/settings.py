@@ -1,4 +1,4 @@
-"""Typed settings: one base class, and errors that name the key, its place and the nearest name."""
+"""Base class of all settings, with errors that name the key and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bigkingxxl.errors import SettingsError
 
-LARGEST_SEED = 2**32 - 1  # what numpy, torch and Lightning all take
+LARGEST_SEED = 2**32 - 1  # accepted by numpy, torch and Lightning alike
 MOST_PIXELS_ALONG_A_SIDE = 2**15
 MOST_CHANNELS = 2**13
 
@@ -21,10 +21,10 @@ Range = tuple[float, float]
 
 
 def rising(values: Range) -> Range:
-    """A pair as it is.
+    """Check that a range does not decrease, and return it.
 
     Raises:
-        ValueError: the second is below the first.
+        ValueError: The second value is below the first.
     """
     if values[1] < values[0]:
         raise ValueError(f"expected the lower value first, found {values[0]:g} and {values[1]:g}")
@@ -32,10 +32,9 @@ def rising(values: Range) -> Range:
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, values are checked on assignment.
+    """Base class of all settings: unknown keys are refused, and assigned values are validated.
 
-    No number is infinite or NaN, and no whole number has more than ten digits: nothing that is
-    set counts so far.
+    Numbers must be finite, and integers have at most ten digits, because no setting needs more.
     """
 
     model_config = ConfigDict(
@@ -50,14 +49,14 @@ class Settings(BaseModel):
         return self
 
     def changed(self, **values: Any) -> Self:
-        """A checked copy with some values replaced."""
+        """Return a validated copy with some values replaced."""
         return checked(type(self), {**self.model_dump(), **values})
 
 
 S = TypeVar("S", bound=Settings)
 
 
-Keys = tuple[str | int, ...]  # from the outside in
+Keys = tuple[str | int, ...]  # outermost first
 
 
 def checked(
@@ -66,14 +65,17 @@ def checked(
     where: str = "settings",
     place_of: Callable[[Keys], Located | None] | None = None,
 ) -> S:
-    """Settings of a kind from plain values.
+    """Create settings from plain values.
 
     Args:
-        where: what an error begins with, unless `place_of` knows the file and line of the value.
-        place_of: tells where a value was set, by its keys.
+        kind: The class of the settings.
+        values: The values by name.
+        where: How an error message begins, unless `place_of` returns a location.
+        place_of: Returns where a value was set, given its keys.
 
     Raises:
-        SettingsError: an unknown key (the nearest valid one is named) or an impossible value.
+        SettingsError: A key is unknown (the message suggests the nearest one) or a value is
+            invalid.
     """
     try:
         return kind.model_validate(dict(values))
@@ -84,15 +86,15 @@ def checked(
 
 
 class Located(Protocol):
-    """Where a value was set; as text it is what an error begins with."""
+    """The location where a value was set; its string form begins an error message."""
 
     @property
     def file(self) -> str:
-        """A file's name, or an option."""
+        """The name of a file or an option."""
 
     @property
     def line(self) -> int | None:
-        """Counted from 1, where it is known."""
+        """The line number, counted from 1, if known."""
 
 
 def _error(
@@ -101,7 +103,7 @@ def _error(
     where: str,
     place_of: Callable[[Keys], Located | None] | None,
 ) -> SettingsError:
-    # A misspelt key is also a missing one: the misspelling says more.
+    # A misspelt key causes two errors; the unknown key says more than the missing one.
     first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     keys = first["loc"]
     key = ".".join(str(part) for part in keys)
@@ -114,7 +116,7 @@ def _error(
         what = f"the key '{key}' is missing"
     else:
         message = first["msg"].removeprefix("Value error, ")
-        if isinstance(first["input"], Mapping):  # said of several values together
+        if isinstance(first["input"], Mapping):  # an error about several values together
             what = f"'{key}': {message}" if key else message
         else:
             what = f"'{key}' is {_short(first['input'])}: {message[:1].lower()}{message[1:]}"
@@ -136,21 +138,22 @@ def _known_keys(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
     kinds = [kind]
     for part in path:
         fields = [each.model_fields[part] for each in kinds if part in each.model_fields]
-        # A part that names no field is the key of a mapping, a place in a list or a union's choice.
+        # A part that is not the name of a field is a key of a mapping, an index or the tag of a
+        # union.
         if fields:
             kinds = [inner for field in fields for inner in _models_in(field.annotation)]
     return sorted({name for each in kinds for name in each.model_fields})
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The settings that a type hint such as `dict[str, Parameters] | None` speaks of."""
+    """Return the settings classes in a type hint such as `dict[str, Parameters] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """', did you mean ...?' for the nearest of the known names, or the list of them."""
+    """Return ', did you mean ...?' with the nearest known name, or the list of known names."""
     known = list(known)
     match = closest(name, known)
     if match is not None:
@@ -159,6 +162,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The nearest of the known names, or None if none is near."""
+    """Return the nearest known name, or None if none is similar."""
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return match[0] if match else None

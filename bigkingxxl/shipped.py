@@ -1,7 +1,7 @@
-"""The models that come with the package, by name: the one place that knows them.
+"""The registry of the models that come with the package.
 
-A model is a file, a card for people (Markdown) and a licence, all in `bigkingxxl/weights`; two
-names may stand for one file. Names of earlier versions stay known for a while.
+A model consists of a file, a card (Markdown) and a licence, all in `bigkingxxl/weights`; two names
+may share a file. Names of earlier versions are still accepted for a while.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ class ShippedModel:
     """A model of the package.
 
     Attributes:
-        name: as commands take it.
-        purpose: what it is for, in a sentence.
-        weights: the file of its weights; licence: its terms, in a few words.
-        licence_text: the file of the terms; None where they are those of the code.
-        data: what it learnt from.
+        name: The name that commands accept.
+        purpose: What the model is for, in one sentence.
+        weights: The file name of the weights.
+        licence: The terms, in a few words.
+        licence_text: The file name of the terms; None if they are those of the code.
+        data: The training data.
     """
 
     name: str
@@ -39,12 +40,12 @@ class ShippedModel:
 
     @property
     def path(self) -> Path:
-        """The file of its weights."""
+        """The path of the weights."""
         return _place(self.weights)
 
     @property
     def card(self) -> Path:
-        """What it is good and bad at, how it was made and measured: a page of Markdown."""
+        """The path of the model card, a Markdown page on strengths, limits, training and scores."""
         return _place(f"CARD-{self.name}.md")
 
 
@@ -81,7 +82,7 @@ EARLIER_NAMES = {"synthetic": "open"}
 
 
 def shipped_model(name: str) -> ShippedModel | None:
-    """The model of a name, also of an earlier one, which is answered with a word; None: none."""
+    """Return the model with this name, or None; an earlier name is accepted with a notice."""
     if name in EARLIER_NAMES:
         _tell_new_name(name)
         name = EARLIER_NAMES[name]
@@ -90,7 +91,7 @@ def shipped_model(name: str) -> ShippedModel | None:
 
 @cache
 def _tell_new_name(name: str) -> None:
-    """Once per process."""
+    """Announce the new name of a model, once per process."""
     log.warning(
         "the model '%s' is now called '%s': the earlier name will go", name, EARLIER_NAMES[name]
     )

@@ -1,4 +1,4 @@
-"""Whatever a user calls an image, or several, as sources that are read by window."""
+"""Open whatever a user may pass as an image, or as several images."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from bigkingxxl.instances import PixelSize
 def as_source(
     image: Any, pixel_size: PixelSize | None = None, channel: int | None = None
 ) -> ImageSource:
-    """One image.
+    """Open one image.
 
     Args:
-        image: a path, an `ImageSource`, or an array or tensor [H, W], [C, H, W] or [H, W, C].
-        channel: the one to look at, counted from 0.
+        image: A path, an `ImageSource`, or an array or tensor [H, W], [C, H, W] or [H, W, C].
+        pixel_size: Micrometres per pixel; by default the value stored in the file.
+        channel: The channel to use, counted from 0.
+
     Raises:
-        ImageError, InputError: it cannot be read, is no image, or has no such channel.
+        ImageError: The image cannot be read, is not an image, or has no such channel.
+        InputError: The argument cannot be an image.
     """
     if isinstance(image, ImageSource):
         return image if channel is None else OneChannel(image, channel)
@@ -33,7 +36,7 @@ def as_source(
         source = open_image(_named(image), channel=channel)
         source.pixel_size_um = pixel_size or source.pixel_size_um
         return source
-    if hasattr(image, "detach"):  # a torch tensor, without importing torch
+    if hasattr(image, "detach"):  # detect a torch tensor without importing torch
         image = _of_tensor(image)
     pixels = np.asarray(image)
     if pixels.dtype.kind not in "biuf":
@@ -50,15 +53,16 @@ def as_source(
 
 
 def sources_of(image: Any, **planes: Any) -> tuple[list[ImageSource], bool]:
-    """All images that are meant, and whether these are several by what was asked.
+    """Open all images that the argument stands for; also return whether it stands for several.
 
     Args:
-        image: as in `as_source`; or a list of such, a folder, a pattern, a file of several images.
-        planes: channel, frames, z and position, see `bigkingxxl.io.images.open_images`.
+        image: See `as_source`; or a list of these, a folder, a pattern, or a file of several
+            images.
+        **planes: channel, frames, z and position; see `bigkingxxl.io.images.open_images`.
     """
     if isinstance(image, str | Path):
         return _in_files(_named(image), planes)
-    # Numbers in lists are an image, as numpy takes them.
+    # A nested list of numbers is an image, as for numpy.
     if isinstance(image, list | tuple) and not _is_number(image):
         return [source for each in image for source in sources_of(each, **planes)[0]], True
     given = [name for name, value in planes.items() if name != "channel" and value is not None]
@@ -82,7 +86,7 @@ def _of_tensor(tensor: Any) -> NDArray[Any]:
     tensor = tensor.detach()
     try:
         tensor = tensor.cpu()
-        if str(tensor.dtype) == "torch.bfloat16":  # numpy knows none
+        if str(tensor.dtype) == "torch.bfloat16":  # numpy has no such dtype
             tensor = tensor.float()
         values: NDArray[Any] = tensor.numpy()
     except (TypeError, NotImplementedError, RuntimeError) as error:
@@ -97,7 +101,7 @@ def _named(place: str | Path) -> Path:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a list of lists ends in numbers."""
+    """Return whether a nested list contains numbers."""
     while isinstance(value, list | tuple):
         if not value:
             return False

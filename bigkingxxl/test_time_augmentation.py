@@ -1,7 +1,8 @@
-"""Test-time augmentation: the views of an image that are looked at, and whose results are averaged.
+"""Test-time augmentation: predict several views of an image and average the results.
 
-One setting for every method. Dense methods average the maps of all views and decode once; what
-detectors see in each view is moved back and fused instance by instance (`inference.fusion`).
+There is one setting for all methods. Dense methods average the maps of all views and decode once.
+The candidates of detectors are transformed back and fused instance by instance
+(`inference.fusion`).
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from bigkingxxl.geometry import FLIPS, SYMMETRIES, Symmetry
 Augmentation = Literal["mirror", "flips", "turns", "scales"]
 AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 NONE = "none"
-# That 'scales' looks at, relative to the model's own scale. Their logarithms add up to 0, so that
-# the mean of maps of logarithmic lengths is as of one scale.
+# The scales of 'scales', relative to the model's own scale. Their logarithms add up to 0, so that
+# averaged maps of logarithmic lengths match a single scale.
 ZOOMS = (1.0, 0.8, 1.25)
-EARLIER = {1: (), 2: ("mirror",), 4: ("flips",)}  # what a number of flips stood for
+EARLIER = {1: (), 2: ("mirror",), 4: ("flips",)}  # what an earlier number of flips means
 MIRROR = FLIPS[:2]
 TURNS = tuple(Symmetry(turns) for turns in range(4))
 
 
 def augmentations(value: Any) -> tuple[str, ...]:
-    """The augmentations of a text such as 'flips,scales', of 'none', or of a list of names.
+    """Parse augmentations: a text such as 'flips,scales' or 'none', or a list of names.
 
-    They come back in one order, each once.
+    They are returned in a fixed order without duplicates.
 
     Raises:
-        ValueError: one is unknown, or 'none' stands beside another.
+        ValueError: A name is unknown, or 'none' is combined with another one.
     """
     if isinstance(value, str):
         value = value.split(",")
@@ -47,10 +48,10 @@ def augmentations(value: Any) -> tuple[str, ...]:
 
 
 def asked_augmentations(value: Any, where: str = "tta") -> tuple[str, ...]:
-    """The augmentations that a user names; see `augmentations`.
+    """Parse augmentations given by a user; see `augmentations`.
 
     Raises:
-        InputError: it says `where`.
+        InputError: They are invalid; the message begins with `where`.
     """
     try:
         return augmentations(value)
@@ -65,10 +66,10 @@ Augmentations = Annotated[
 
 
 def symmetries(names: Iterable[str]) -> tuple[Symmetry, ...]:
-    """The flips and turns under which an image is looked at, the image as it is first.
+    """Return the symmetries of the views, the identity first.
 
-    'mirror' adds the image with left and right exchanged, 'flips' all four flips, 'turns' the
-    quarter turns; turns with either of the others are all eight symmetries of the square.
+    'mirror' adds the left-right flip, 'flips' adds all four flips, and 'turns' adds the quarter
+    turns; 'turns' together with one of the others gives all eight symmetries of the square.
     """
     names = set(names)
     if "turns" in names:
@@ -77,16 +78,16 @@ def symmetries(names: Iterable[str]) -> tuple[Symmetry, ...]:
 
 
 def zooms(names: Iterable[str]) -> tuple[float, ...]:
-    """How many times larger than usual an image is looked at, 1 first."""
+    """Return the relative scales of the views, 1 first."""
     return ZOOMS if "scales" in set(names) else ZOOMS[:1]
 
 
 def view_count(names: Iterable[str]) -> int:
-    """How many times a network runs instead of once."""
+    """Return the number of views, by which the cost of the network is multiplied."""
     names = tuple(names)
     return len(symmetries(names)) * len(zooms(names))
 
 
 def as_text(names: Iterable[str]) -> str:
-    """The augmentations as they are written on the command line."""
+    """Format the augmentations as on the command line."""
     return ",".join(names) or NONE

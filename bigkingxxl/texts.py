@@ -1,10 +1,10 @@
-"""Names and sentences where they are shown: on a terminal, in a table."""
+"""Text for display, on a terminal or in a table."""
 
 from __future__ import annotations
 
 import re
 
-# C0 and C1, also as lone bytes; marks that turn the direction of writing; line separators.
+# Control characters (C0 and C1, also as lone bytes), bidirectional marks and line separators.
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
@@ -12,40 +12,42 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def printable(text: str) -> str:
-    """The text with control characters written out as escapes.
+    """Escape control characters, so that a file name cannot control the terminal.
 
-    A file name may hold anything: what a terminal would obey is shown instead. Other bytes that are
-    no UTF-8 stay as they are.
+    Other bytes that are not valid UTF-8 are left unchanged.
     """
     return CONTROL.sub(lambda match: _escaped(match[0]), text)
 
 
 def _escaped(letter: str) -> str:
-    if "\udc80" <= letter <= "\udcff":  # a byte of a file name that is no UTF-8
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file name that is not UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
     return letter.encode("unicode_escape").decode("ascii")
 
 
 def table_text(text: str) -> str:
-    """A text as a cell of a table: a spreadsheet program does not take it for a formula.
+    """Format text for a table cell, so that a spreadsheet program does not run it as a formula.
 
-    What begins with `=`, `+`, `-`, `@`, a tab or a line end, and is no number, gets an apostrophe
-    before it. `from_table_text` takes it away.
+    Text that begins with `=`, `+`, `-`, `@`, a tab or a line break and is not a number gets a
+    leading apostrophe, which `from_table_text` removes.
     """
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
 
 
 def from_table_text(text: str) -> str:
-    """What `table_text` was given."""
+    """Undo `table_text`."""
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def counted(count: int, what: str, does: str = "", do: str = "") -> str:
-    """A number and its noun: '1 image', '2,000 images'; and a verb: '1 image is', '2 images are'.
+    """Format a number with its noun, and optionally a verb: '1 image is', '2,000 images are'.
 
     Args:
-        what: the noun of one; does, do: the verb of one and of many.
+        count: The number.
+        what: The singular noun.
+        does: The verb for one.
+        do: The verb for several.
     """
     noun, verb = (what, does) if count == 1 else (f"{what}s", do)
     return f"{count:,} {noun}" + (f" {verb}" if verb else "")

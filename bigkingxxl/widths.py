@@ -1,4 +1,4 @@
-"""How wide cells are: it decides how closely thin and branched ones must be looked at."""
+"""The width of cells, which determines the resolution that thin and branched cells need."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
 
-# Real cells of compact shapes are as wide, by their mean distance to the border, as this share of
-# the diameter of a disc of their area (median over 20 data sets of the field: 0.82 to 0.95).
+# For compact cells, the width computed from the mean distance to the border is this fraction of the
+# equivalent diameter (median over 20 public data sets: 0.82 to 0.95).
 COMPACT = 0.87
 
 
 def cell_widths(cells: Instances) -> NDArray[np.float32]:
-    """float32[N], the width of each cell in pixels: about the diameter of one of compact shape.
+    """Compute the width of each cell in pixels, float32[N]: the diameter if it is compact.
 
-    It is six times the mean distance of a cell's pixels to its border, which for a disc is the
-    diameter, in units of what compact cells have. A cell with long arms has less of it than its
-    area suggests, and shows its arms only where it is enlarged accordingly.
+    The width is six times the mean distance of the cell's pixels to its border, which for a disc is
+    the diameter, divided by the value for compact cells. A cell with long processes has a smaller
+    width than its area suggests, and needs a higher resolution to show them.
     """
     from scipy import ndimage
 
@@ -35,13 +35,14 @@ def cell_widths(cells: Instances) -> NDArray[np.float32]:
             mask = np.zeros((row[-1] + 2, col.max() + 2), bool)
             mask[row, col] = True
             distance = float(ndimage.distance_transform_edt(mask)[row, col].mean())
-            # Distances are to the centres of pixels beyond the border, half a pixel too much.
+            # Distances refer to the centres of the pixels beyond the border, which is half a pixel
+            # too far.
             widths[index] = max(6 * distance - 2, 1.0) / COMPACT
     return widths
 
 
 def typical_size(cells: Instances, *, by_width: bool) -> float | None:
-    """The median diameter of cells in pixels, or the median width; None where there are none."""
+    """Return the median diameter of cells in pixels, or their median width; None without cells."""
     if len(cells) == 0:
         return None
     return float(np.median(cell_widths(cells) if by_width else disc_diameter(cells.areas())))

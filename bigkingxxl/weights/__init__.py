@@ -1,5 +1,5 @@
-"""Shipped models, their cards and their licences; `bigkingxxl.shipped` knows them by name.
+"""Shipped models, their cards and their licences; `bigkingxxl.shipped` lists them by name.
 
-What belongs here: model files, a card and a licence for each. What does not: code:
-`bigkingxxl.models` reads them.
+This folder holds model files, each with a card and a licence. It holds no code: `bigkingxxl.models`
+reads the files.
 """
