@@ -80,7 +80,7 @@ class Candidates:
 
     @property
     def highest(self) -> Float64:
-        """The maximum probability of each candidate, float64[N] in 0 .. 255; 0 for an empty crop."""
+        """The maximum probability of each candidate, float64[N] in 0 .. 255; 0 if it is empty."""
         found = np.zeros(len(self))
         some = np.flatnonzero(np.diff(self.offsets))
         if len(some):
@@ -245,7 +245,7 @@ class Candidates:
         )
 
     def shift(self, rows: int, cols: int, size: tuple[int, int]) -> Candidates:
-        """Move the candidates by (rows, cols) into an image of `size` and clip them at its border."""
+        """Move the candidates by (rows, cols) into an image of `size`; clip them at its border."""
         boxes = self.boxes + np.array([rows, cols, rows, cols], np.int32)
         limit = np.array([*size, *size], np.int32)
         inside = np.clip(boxes, 0, limit)

@@ -1,6 +1,5 @@
-"""How cells are read from the maps of a dense network, and how those maps are learned.
+"""Representations: how cells are encoded as maps, learned by a dense network, and decoded.
 
-What belongs here: representations (components, watershed, flows): their targets, losses and
-decoding. What does not: the networks that make the maps (`networks`), and tiles, flips and scales
-(`inference`).
+What belongs here: the targets, losses and decoding of components, watershed and flows. What does
+not: the networks that compute the maps (`networks`), and tiles, flips and scales (`inference`).
 """

@@ -1,4 +1,4 @@
-"""What a dense method predicts at every pixel, how it is learnt and how cells are read from it."""
+"""The interface of representations: channels, targets, losses and decoding."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Float32 = NDArray[np.float32]
-SIZE_UNIT = 24.0  # pixels of the network: a map of sizes is log2(diameter / SIZE_UNIT)
-ROUNDED_SIZES = 0.05  # sides are whole pixels: a zoom this near to 1 is none
+SIZE_UNIT = 24.0  # network pixels: a size map holds log2(diameter / SIZE_UNIT)
+ROUNDED_SIZES = 0.05  # sides are integers, so a zoom this close to 1 changes nothing
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One map of a representation.
+    """A channel of a representation.
 
     Attributes:
-        name: unique within the representation.
-        kind: 'scalar', a vector's 'row' or 'column' component (flips and turns turn vectors), or
-            'log_length', the log2 of a length in pixels (zooms add to it).
-        activation: what makes the network's output a map: 'sigmoid', 'identity', or 'softmax' over
-            all channels marked so.
+        name: A name that is unique within the representation.
+        kind: 'scalar'; 'row' or 'column' for a component of a vector, which flips and turns
+            transform; or 'log_length' for the log2 of a length in pixels, to which a zoom is added.
+        activation: The activation of the network's output: 'sigmoid', 'identity', or 'softmax' over
+            all channels with that value.
     """
 
     name: str
@@ -42,27 +42,29 @@ class Channel:
 
 
 class Representation(ABC):
-    """How cells are written as K maps, learnt as maps, and read from maps.
+    """An encoding of cells as K maps that a network can learn.
+
+    All methods except `loss` and `activate` use numpy only, so that prediction needs no torch.
 
     Args:
-        type_names: the cell types, at least one.
-        settings: of the representation's own kind, or None for the defaults.
-
-    Everything but `loss` is numpy: prediction needs no torch.
+        type_names: The cell types, at least one.
+        settings: Settings of the representation's own class, or None for the defaults.
 
     Attributes:
-        decode_grid: the parameters that tuning may move, and the values it tries.
-        unfiltered: decoding parameters under which no cell is dropped that a good score would keep.
-        lengths, areas: the parameters that count pixels, or square ones, of the training images.
-        warps: whether the targets of a crop are those of the whole image, seen through the same
-            view, vectors turned with it and of length 1.
+        decode_grid: The parameters that tuning may change, with the values that it tries.
+        unfiltered: Decoding parameters that drop no cell with a good score.
+        lengths: The parameters that are lengths in pixels of the training images.
+        areas: The parameters that are areas in pixels of the training images.
+        warps: Whether the targets of a crop are those of the whole image seen through the same
+            view, with the vectors rotated and normalised.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[AnySettings]]
     Parameters: ClassVar[type[AnySettings]]
-    learns_untyped: ClassVar[bool] = False  # targets understand cells of type -1, of no type
-    learns_partly: ClassVar[bool] = False  # the loss leaves out pixels whose targets are NaN
+    # whether `targets` accepts cells of type -1, which have no type
+    learns_untyped: ClassVar[bool] = False
+    learns_partly: ClassVar[bool] = False  # whether the loss ignores pixels whose targets are NaN
     warps: ClassVar[bool] = False
     decode_grid: ClassVar[Mapping[str, tuple[float, ...]]] = {}
     unfiltered: ClassVar[Mapping[str, float]] = {}
@@ -76,21 +78,21 @@ class Representation(ABC):
     @property
     @abstractmethod
     def channels(self) -> tuple[Channel, ...]:
-        """The K maps, in order."""
+        """The K channels, in order."""
 
     @property
     def shape_maps(self) -> tuple[int, ...]:
-        """The maps that are not learnt where cells are shown far larger or smaller than usual."""
+        """The channels that are not learned from crops with unusually large or small cells."""
         return ()
 
     @property
     def size_map(self) -> int | None:
-        """The map of the log2 of the diameter of each pixel's cell, or None where there is none."""
+        """The channel that holds log2 of the diameter of each pixel's cell, or None."""
         return None
 
     @property
     def width_map(self) -> int | None:
-        """The same of the cell's width (see `bigkingxxl.widths`)."""
+        """The channel that holds log2 of the cell's width (see `bigkingxxl.widths`), or None."""
         return None
 
     @abstractmethod
@@ -101,49 +103,52 @@ class Representation(ABC):
         diameter: Float32 | None = None,
         width: Float32 | None = None,
     ) -> Float32:
-        """float32[K, h, w] from label planes int32[L, h, w] (cell i is i + 1, 0 = background).
+        """Compute targets float32[K, h, w] from label planes.
 
         Args:
+            planes: int32[L, h, w]; cell i has the label i + 1, and 0 is background.
             cell_type: int16[N], the type of each cell; cells may be absent from the planes.
-            diameter: float32[N], of each whole cell in pixels; by default of what the planes show.
-            width: float32[N], of each whole cell in pixels; by default unknown.
+            diameter: float32[N], the diameter of each complete cell in pixels; by default it is
+                measured on the planes.
+            width: float32[N], the width of each complete cell in pixels; by default unknown.
         """
 
     @abstractmethod
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Losses by name, the total under 'loss'.
+        """Compute the losses by name; 'loss' is the total.
 
         Args:
             logits: float[B, K, h, w], the network's output before activation.
-            targets: float32[B, K, h, w] as `targets` makes them.
+            targets: float32[B, K, h, w] from `targets`.
         """
 
     @abstractmethod
     def type_layers(self, maps: Tensor) -> Tensor:
-        """float[B, T, h, w]: how much each pixel is a cell of each type, 0 to 1.
+        """Return the probability of each cell type at each pixel, float[B, T, h, w].
 
         Args:
-            maps: float[B, K, h, w], activated, or targets as `targets` makes them.
+            maps: float[B, K, h, w], activated maps, or targets from `targets`.
         """
 
     @abstractmethod
     def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
-        """Cells from float32[K, h, w] activated maps.
+        """Decode activated maps float32[K, h, w] into candidates.
 
         Args:
-            parameters: values for `Parameters`; what is left out keeps its default.
+            maps: float32[K, h, w].
+            parameters: Values for `Parameters`; missing ones keep their defaults.
         """
 
     @abstractmethod
     def type_weights(self, maps: Float32) -> Float32 | None:
-        """float32[T]: how much of each cell type the maps show, or None where they cannot tell."""
+        """Return the weight of each cell type in the maps, float32[T], or None if unknown."""
 
     def parameters(self, values: Mapping[str, Any] | None) -> Any:
-        """Checked parameters."""
+        """Return validated parameters."""
         return checked(self.Parameters, values or {}, where=f"decoding parameters of '{self.name}'")
 
     def parameters_at(self, values: Mapping[str, Any] | None, zoom: float) -> Mapping[str, Any]:
-        """Parameters for maps of which `zoom` pixels make one of the training images."""
+        """Convert parameters to maps with `zoom` pixels per pixel of the training images."""
         if abs(zoom - 1) < ROUNDED_SIZES:
             return values or {}
         parameters: dict[str, Any] = self.parameters(values).model_dump()
@@ -154,7 +159,7 @@ class Representation(ABC):
         return parameters
 
     def activate(self, logits: Tensor) -> Tensor:
-        """Maps from the network's output, float[B, K, h, w] both."""
+        """Apply the activations to the network's output, float[B, K, h, w]."""
         import torch
 
         kinds = [channel.activation for channel in self.channels]
@@ -168,9 +173,10 @@ class Representation(ABC):
 
 
 def softmax(layers: Sequence[Tensor]) -> list[Tensor]:
-    """Softmax over layers of one shape.
+    """Compute the softmax over layers of equal shape.
 
-    Layer by layer: ONNX Runtime turns the whole array over for a softmax across channels.
+    It works layer by layer, because ONNX Runtime transposes the whole array for a softmax over
+    channels.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Connected components: one foreground map a cell type, a cell is what hangs together."""
+"""Connected components: one foreground map per cell type; each component is a cell."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class ComponentsSettings(Settings):
-    """Weights of the losses.
+    """The weights of the losses.
 
     Attributes:
-        dice_weight: of the Dice loss beside the cross-entropy.
+        dice_weight: The weight of the Dice loss relative to the cross-entropy.
     """
 
     dice_weight: float = Field(1.0, ge=0, le=1e6)
 
 
 class ComponentsParameters(Settings):
-    """How components are cut.
+    """The parameters of decoding.
 
     Attributes:
-        foreground_threshold: maps above it are cell.
-        minimum_area: smaller components are dropped, in pixels.
+        foreground_threshold: Pixels with a higher probability belong to cells.
+        minimum_area: In pixels; smaller components are discarded.
     """
 
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
@@ -42,7 +42,7 @@ class ComponentsParameters(Settings):
 
 
 class Components(Representation):
-    """One foreground map a cell type, as the team's U-Net had it; touching cells grow together."""
+    """One foreground map per cell type, as in the team's U-Net; touching cells merge."""
 
     name: ClassVar[str] = "components"
     Parameters: ClassVar[type[Settings]] = ComponentsParameters
@@ -54,7 +54,7 @@ class Components(Representation):
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """A foreground map for each cell type."""
+        """One foreground map per cell type."""
         return tuple(Channel(f"foreground_{name}") for name in self.type_names)
 
     def targets(
@@ -64,11 +64,11 @@ class Components(Representation):
         diameter: Float32 | None = None,  # noqa: ARG002 (no map of sizes here)
         width: Float32 | None = None,  # noqa: ARG002
     ) -> Float32:
-        """See `Representation.targets`: 1 where a cell of the type lies."""
+        """Compute targets, 1 where a cell of the type lies; see `Representation.targets`."""
         return foreground_targets(planes, cell_type, len(self.type_names))
 
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy and Dice of the foreground maps."""
+        """Compute the cross-entropy and Dice loss of the foreground maps."""
         return foreground_loss(self.settings.dice_weight, logits=logits, targets=targets)
 
     def type_layers(self, maps: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class Components(Representation):
 def foreground_targets(
     planes: NDArray[np.int32], cell_type: NDArray[np.int16], types: int
 ) -> Float32:
-    """float32[T, h, w]: 1 where a cell of type t lies on any plane int32[L, h, w]."""
+    """Compute foreground targets, float32[T, h, w], of label planes int32[L, h, w]."""
     type_of_label = np.concatenate(([-1], cell_type)).astype(np.int16)
     kinds = type_of_label[planes]
     layers = [(kinds == index).any(axis=0) for index in range(types)]
@@ -101,27 +101,27 @@ def foreground_targets(
 
 
 def foreground_loss(dice_weight: float, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy plus Dice of foreground maps float[B, T, h, w]."""
+    """Compute cross-entropy plus Dice loss of foreground maps float[B, T, h, w]."""
     entropy = binary_cross_entropy(logits=logits, targets=targets)
     overlap = dice(logits=logits, targets=targets)
     return {"loss": entropy + dice_weight * overlap, "cross_entropy": entropy, "dice": overlap}
 
 
 def merged_foreground(layers: Float32) -> Float32:
-    """float32[h, w]: foreground of any type; types exclude each other, so chances add up."""
+    """Return the foreground of any type, float32[h, w]: the sum over mutually exclusive types."""
     total: Float32 = np.minimum(layers.sum(axis=0), 1).astype(np.float32)
     return total
 
 
 def foreground_type_weights(layers: Float32) -> Float32:
-    """float32[T]: how much foreground each type claims where any cell is seen."""
+    """Return the total foreground of each type where any cell is found, float32[T]."""
     seen = merged_foreground(layers) > 0.5
     weights: Float32 = layers[:, seen].sum(axis=1).astype(np.float32)
     return weights
 
 
 def without_small(label_map: NDArray[np.int32], minimum_area: int) -> NDArray[np.int32]:
-    """int32[h, w] without the labels of fewer pixels; the rest renumbered 1 .. N."""
+    """Drop labels with fewer pixels and renumber the rest 1 .. N: int32[h, w]."""
     area = np.bincount(label_map.ravel())
     keep = area >= max(minimum_area, 1)
     keep[0] = False

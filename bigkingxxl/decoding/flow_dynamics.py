@@ -1,7 +1,7 @@
-"""Pixels follow the flows to where their cell gathers, and those that gather there are the cell.
+"""Flow dynamics: each pixel follows the flows, and pixels that converge belong to one cell.
 
-Source: Stringer et al. 2021, Cellpose, as version 3 does it: Euler steps through the flows between
-pixels, a histogram of the end points, its peaks as seeds that grow a few pixels.
+Source: Stringer et al. 2021, Cellpose, as in version 3: Euler steps through the interpolated flows,
+a histogram of the end points, and its peaks as seeds that grow by a few pixels.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-# Flows contract: pixels that have come this near to each other end in the same place, and one of
-# them leads from there on. Most have met after a dozen steps, so two hundred cost little more.
+# Flows converge: pixels that have come this close end at the same position, so one of them is
+# followed for all. Most have met after a dozen steps, so that two hundred steps cost little more.
 MEETING_PARTS = 64
 MEET_AFTER = (6, 8, 10, 12, 14, 16, 20, 24, 32, 44, 60, 80, 110, 150)
-# Near a centre pixels come to rest or step to and fro between two places: the same after any even
+# Near a centre, points come to rest or oscillate between two positions: the same after any even
 # number of steps.
 RESTING = 1e-3
 POINTS_AT_ONCE = 1 << 15
@@ -26,11 +26,13 @@ SEED_REACH, GROWTH = 2, 5
 
 
 def end_points(flows: Float32, foreground: NDArray[np.bool_], steps: int) -> Int64:
-    """int64[P]: the flat place of the pixel in which each foreground pixel ends.
+    """Follow the flows and return the flat index of each foreground pixel's end point, int64[P].
 
     Args:
-        flows: float32[2, h, w] row and column flow, a pixel long where they are sure; those outside
-            the foreground count as 0. foreground: bool[h, w]. steps: how many to take.
+        flows: float32[2, h, w], the row and column components, of length 1 where the network is
+            certain; values outside the foreground count as 0.
+        foreground: bool[h, w].
+        steps: The number of steps.
     """
     start = np.flatnonzero(foreground)
     width = foreground.shape[1]
@@ -52,25 +54,26 @@ def end_points(flows: Float32, foreground: NDArray[np.bool_], steps: int) -> Int
 
 
 class FlowField:
-    """Flows between pixels, bilinear; what leaves the image stays at its border.
+    """Bilinearly interpolated flows; points that leave the image stay at its border.
 
     Args:
-        flows: float32[2, h, w]; foreground: bool[h, w], outside of which nothing flows.
+        flows: float32[2, h, w].
+        foreground: bool[h, w], outside of which the flows are 0.
     """
 
     def __init__(self, flows: Float32, foreground: NDArray[np.bool_]) -> None:
         self.size = foreground.shape
-        # One more row and column, so that every place has a neighbour below and to the right.
+        # One extra row and column, so that each position has a neighbour below and to the right.
         padded = np.zeros((self.size[0] + 1, self.size[1] + 1, 2), np.float32)
         for axis in (0, 1):
             np.multiply(flows[axis], foreground, out=padded[:-1, :-1, axis])
         self.width = np.int32(self.size[1] + 1)
-        # Both components of a pixel's flow as one item, which is fetched at once.
+        # Both components of a pixel's flow are stored as one item, which is fetched at once.
         self.flows = padded.view(np.float64).ravel()
         self.ahead = (0, 1, self.width, self.width + 1)
 
     def advance(self, place: Float32, chosen: Int64, steps: int) -> NDArray[np.bool_]:
-        """Move the chosen points of float32[2, n] on; which of them are not at rest yet."""
+        """Move the chosen points of float32[2, n]; return which of them are not at rest yet."""
         moves = np.zeros(len(chosen), bool)
         for start in range(0, len(chosen), POINTS_AT_ONCE):
             part = chosen[start : start + POINTS_AT_ONCE]
@@ -88,7 +91,7 @@ class FlowField:
         fetched = np.empty(place.shape[1])
         flow, moved = fetched.view(np.float32).reshape(-1, 2), np.empty_like(place[0])
         for _ in range(steps):
-            # int32 is what processors convert many of at once.
+            # Processors convert many int32 values at once.
             corner = place.astype(np.int32)
             part = place - corner.astype(np.float32)
             index = (corner[0] * self.width + corner[1]).astype(np.intp)
@@ -105,9 +108,9 @@ class FlowField:
 
 
 def met(place: Float32) -> Int64:
-    """int64[n]: for each point the number of one that it has met, its own where it is that one.
+    """Return, for each point, the index of a point that it has met, else its own: int64[n].
 
-    Points that share a slot of the table but not their place stay apart: no harm, just work.
+    Points with the same hash but different positions stay apart, which only costs time.
     """
     row, col = np.rint(place * MEETING_PARTS).astype(np.int64)
     key = (row << 32) | col
@@ -122,11 +125,11 @@ def met(place: Float32) -> Int64:
 
 
 def gathered(ends: Int64, size: tuple[int, int]) -> NDArray[np.int32]:
-    """int32[P]: the cell of each point from the flat place of its end; 0 = none.
+    """Return the cell of each point from the flat index of its end point, int32[P]; 0 = none.
 
-    More than 10 points in a pixel, and no more within two pixels of it, are a seed. It grows five
-    times by a pixel each way over pixels with more than 2 points. Cells with more points in their
-    seed have higher numbers and take what several reach.
+    A pixel with more than 10 points, and the most within two pixels, is a seed. It grows five times
+    by one pixel in each direction over pixels with more than 2 points. Cells with more points in
+    their seed have higher labels and take pixels that several cells reach.
     """
     margin = GROWTH
     width = size[1] + 2 * margin
@@ -147,13 +150,13 @@ def gathered(ends: Int64, size: tuple[int, int]) -> NDArray[np.int32]:
 
 
 def _square(reach: int, width: int) -> Int64:
-    """int64[(2 reach + 1) ** 2]: flat offsets of a square's pixels from its middle."""
+    """Return the flat offsets of a square's pixels from its centre, int64[(2 reach + 1) ** 2]."""
     steps = np.arange(-reach, reach + 1)
     return (steps[:, None] * width + steps).ravel()
 
 
 def _grown(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """bool[K, 121]: what of K squares the middle reaches in five steps over allowed pixels."""
+    """Return the pixels of K squares that five allowed steps from the centre reach, bool[K, 121]."""
     side = 2 * GROWTH + 1
     room = np.zeros((len(allowed), side + 2, side + 2), bool)
     inside = room[:, 1:-1, 1:-1]

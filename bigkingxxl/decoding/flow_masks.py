@@ -1,7 +1,7 @@
-"""From flows to a label map: gather, check against the flows a mask would have, fill, drop small.
+"""From flows to a label map: follow them, compare with the flows of each mask, fill, drop.
 
-Source: Stringer et al. 2021, Cellpose, in the order of version 3; there a cell of more than 40 % of
-the image is dropped as well, here it stays.
+Source: Stringer et al. 2021, Cellpose, in the order of version 3. Cellpose also drops cells that
+cover more than 40 % of the image; here they are kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LabelMap = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class FlowCells:
-    """Cells read from flows.
+    """The cells decoded from flows.
 
     Attributes:
-        label_map: int32[h, w], labels 1 .. N.
-        error: float32[N], how far each mask's own flows are from those it was read from.
+        label_map: int32[h, w] with labels 1 .. N.
+        error: float32[N], the difference between each mask's own flows and the predicted ones.
     """
 
     label_map: LabelMap
@@ -40,12 +40,14 @@ def cells_from_flows(
     flow_error: float = 0.4,
     minimum_area: int = 15,
 ) -> FlowCells:
-    """The cells that flows gather into.
+    """Decode flows into cells.
 
     Args:
-        flows: float32[2, h, w], of length 1 where they are sure; foreground: bool[h, w].
-        steps: Euler steps; flow_error: masks above it are dropped; minimum_area: in pixels, smaller
-            cells are dropped, before their holes are filled and after.
+        flows: float32[2, h, w], of length 1 where the network is certain.
+        foreground: bool[h, w].
+        steps: The number of Euler steps.
+        flow_error: Masks with a larger error are discarded.
+        minimum_area: In pixels; smaller cells are discarded, before and after filling holes.
     """
     label_map = np.zeros(foreground.shape, np.int32)
     label_map[foreground] = gathered(end_points(flows, foreground, steps), foreground.shape)
@@ -58,10 +60,10 @@ def cells_from_flows(
 
 
 def flow_errors(label_map: LabelMap, flows: Float32) -> Float32:
-    """float32[N]: mean squared length of flows minus the mask's own, over each label 1 .. N.
+    """Compute the mean squared difference between flows and each label's own flows, float32[N].
 
-    0 where they agree, 2 where they are unrelated and 4 where they are opposite. A label without
-    pixels counts as 0.
+    It is 0 if they agree, 2 if they are unrelated and 4 if they are opposite. A label without
+    pixels has the error 0.
     """
     error = np.zeros(int(label_map.max(initial=0)) + 1, np.float32)
     if len(error) > 1:
@@ -74,13 +76,13 @@ def flow_errors(label_map: LabelMap, flows: Float32) -> Float32:
 
 
 def large_enough(label_map: LabelMap, minimum_area: int) -> NDArray[np.bool_]:
-    """bool[N]: which labels 1 .. N have that many pixels, and any at all."""
+    """Return which labels 1 .. N are not empty and have at least that many pixels, bool[N]."""
     keep: NDArray[np.bool_] = np.bincount(label_map.ravel())[1:] >= max(minimum_area, 1)
     return keep
 
 
 def only(label_map: LabelMap, keep: NDArray[np.bool_]) -> LabelMap:
-    """int32[h, w] with some of the labels 1 .. N, renumbered in order."""
+    """Keep some of the labels 1 .. N and renumber them in order: int32[h, w]."""
     if keep.all():
         return label_map
     number = np.zeros(len(keep) + 1, np.int32)

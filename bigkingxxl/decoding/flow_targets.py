@@ -1,9 +1,9 @@
-"""Flows towards each cell's centre: heat spreads from there through the cell, flows climb it.
+"""Flow targets: heat diffuses from each cell's centre, and the flows are its gradient.
 
-Source: Stringer et al. 2021, Cellpose, as version 3 computes them (on the CPU): after each step of
-a heat source at the cell's pixel nearest to its mean position, every pixel takes a ninth of the
-heat of itself and its eight neighbours in the cell; 2 (height + width + 4) steps; the flow is the
-gradient of the heat as a unit vector. All cells go through it at once, and exactly.
+Source: Stringer et al. 2021, Cellpose, as computed by version 3 on the CPU. The source is the
+cell's pixel nearest to its mean position. In each step the source adds heat, and every pixel takes
+the mean over itself and its eight neighbours in the cell. After 2 (height + width + 4) steps, the
+flow is the gradient of the heat, as a unit vector. All cells are computed at once and exactly.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from bigkingxxl import rle
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-# Heat falls by up to nine times per pixel in a thin cell. Single precision reaches 74 decades below
-# this source, further than the 60 below which cellpose lets flows fade (1e-60 beside its source 1).
+# Heat falls by up to a factor of nine per pixel in a thin cell. Single precision covers 74 decades
+# below this source; cellpose lets flows fade 60 decades below its source (1e-60 relative to 1).
 HEAT_SOURCE = np.float32(1e36)
 FADES_BELOW = 1e36 * 1e-60
 
 
 def label_flows(label_map: NDArray[np.integer]) -> Float32:
-    """float32[2, h, w]: row and column flow, unit vectors inside cells, 0 outside.
+    """Compute flows float32[2, h, w] (row, column): unit vectors inside cells, 0 outside.
 
     Args:
-        label_map: int[h, w], 0 = background. What does not hang together with the pixel at the
-            centre of its label (a fragment) has no flow, nor has a cell of one pixel.
+        label_map: int[h, w], 0 = background. Fragments that are not connected to the pixel at the
+            centre of their label have no flow, nor has a cell of a single pixel.
     """
     flows = np.zeros((2, label_map.size), np.float32)
     if label_map.any():
@@ -39,15 +39,16 @@ def label_flows(label_map: NDArray[np.integer]) -> Float32:
 
 
 def plane_flows(planes: NDArray[np.int32]) -> tuple[Float32, NDArray[np.int32]]:
-    """Flows of cells that may overlap, and the cell on top at every pixel.
+    """Compute the flows of cells that may overlap, and the topmost cell of each pixel.
 
-    Where cells overlap the smaller one is on top: what lies on a large cell is seen on it. Flows
-    are those of whole cells, also where another covers them in part.
+    Where cells overlap, the smaller one is on top. The flows are those of complete cells, even
+    where another cell covers them.
 
     Args:
-        planes: int32[L, h, w] label planes, no label on two planes.
+        planes: int32[L, h, w] label planes; each label occurs on one plane only.
+
     Returns:
-        float32[2, h, w] and int32[h, w] labels.
+        The flows, float32[2, h, w], and the labels, int32[h, w].
     """
     count, height, width = planes.shape
     flows = label_flows(planes.reshape(count * height, width)).reshape(2, count, height, width)
@@ -58,7 +59,7 @@ def plane_flows(planes: NDArray[np.int32]) -> tuple[Float32, NDArray[np.int32]]:
 
 
 def smallest_on_top(planes: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """intp[h, w] and int32[h, w]: the plane of each pixel's smallest cell, and its label there."""
+    """Return the plane of each pixel's smallest cell, intp[h, w], and its label, int32[h, w]."""
     area = np.bincount(planes.ravel()).astype(np.float64)
     area[0] = np.inf
     top: NDArray[np.intp] = area[planes].argmin(axis=0)
@@ -67,18 +68,22 @@ def smallest_on_top(planes: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArra
 
 @dataclass(frozen=True, eq=False)
 class CellStrip:
-    """The pixels of N cells in one row, cell after cell, run after run, a blank about every run.
+    """The pixels of N cells in one row: cell after cell, run after run, with gaps around runs.
 
-    The longest diffusion comes first, so that what still diffuses is always the strip's beginning.
-    Place 0 is blank and stands for every neighbour outside the cell.
+    The cells are sorted by descending number of steps, so that the active ones are always at the
+    beginning. Place 0 is a gap that stands for every neighbour outside the cell.
 
     Attributes:
-        label: [N], of each cell, in the label map's dtype.
-        flat: int64[P], where each pixel lies in the label map; place: int64[P], where in the strip.
-        above, below: int64[S], the places of the neighbours in the rows before and after.
-        share: float32[S], 1/9 for pixels and 0 for blanks.
-        splits: int64[N + 1], where each cell's pixels begin; ends: int64[N], its end in the strip.
-        centre: int64[N], the place of its heat source; steps: int64[N], of diffusion, falling.
+        label: [N], the label of each cell in the dtype of the label map.
+        flat: int64[P], the flat position of each pixel in the label map.
+        place: int64[P], the place of each pixel in the strip.
+        above: int64[S], the place of the neighbour in the row above.
+        below: int64[S], the place of the neighbour in the row below.
+        share: float32[S], 1/9 for pixels and 0 for gaps.
+        splits: int64[N + 1], where the pixels of each cell begin.
+        ends: int64[N], the end of each cell in the strip.
+        centre: int64[N], the place of each cell's heat source.
+        steps: int64[N], the number of diffusion steps, in descending order.
     """
 
     label: NDArray[np.integer]
@@ -93,7 +98,7 @@ class CellStrip:
     steps: Int64
 
     def flows(self) -> Float32:
-        """float32[2, P]: unit vectors up the heat."""
+        """Compute unit vectors along the gradient of the heat, float32[2, P]."""
         heat = self._heat()
         rows = heat[self.below[self.place]] - heat[self.above[self.place]]
         cols = heat[self.place + 1] - heat[self.place - 1]
@@ -102,7 +107,7 @@ class CellStrip:
         return slopes.astype(np.float32)
 
     def _heat(self) -> Float32:
-        """float32[S + 1] after each cell's own number of steps."""
+        """Diffuse heat for each cell's own number of steps, float32[S + 1]."""
         size = len(self.share)
         heat, three, other = (np.zeros(size + 1, np.float32) for _ in range(3))
         last = np.flatnonzero(np.diff(self.steps, append=0))
@@ -116,15 +121,15 @@ class CellStrip:
     def _diffuse(
         self, heat: Float32, three: Float32, other: Float32, stop: int, cells: int, steps: int
     ) -> None:
-        """Take `steps` steps with the first `cells` cells, up to place `stop`, in two rooms."""
+        """Diffuse the first `cells` cells, up to place `stop`, for `steps` steps in two buffers."""
         centre, share = self.centre[:cells], self.share[1:stop]
         above, below = self.above[1:stop], self.below[1:stop]
         left, here, right = heat[: stop - 1], heat[1:stop], heat[2 : stop + 1]
         whole, middle, room = three[:stop], three[1:stop], other[1:stop]
         for _ in range(steps):
             heat[centre] += HEAT_SOURCE
-            # Opposite neighbours are added first: a symmetric cell stays symmetric to the last bit,
-            # and rounding does not become a direction where there is none.
+            # Opposite neighbours are added first, so that a symmetric cell stays exactly symmetric
+            # and rounding errors do not become a direction.
             np.add(left, right, out=middle)
             np.add(middle, here, out=middle)
             np.take(whole, above, out=room, mode="wrap")
@@ -135,11 +140,11 @@ class CellStrip:
 
 
 def cell_strip(label_map: NDArray[np.integer]) -> CellStrip:
-    """The strip of a label map with at least one cell."""
+    """Create the strip of a label map with at least one cell."""
     runs, cell, steps = _runs_by_steps(label_map)
     row, start, stop = runs
     width = label_map.shape[1] + 2
-    # Two runs one pixel apart share the blank between them, as both neighbour it.
+    # Two runs one pixel apart share the gap between them.
     key = (cell * (label_map.shape[0] + 2) + row) * width + start
     length = stop - start
     shared = np.append(key[1:] == key[:-1] + length[:-1] + 1, False)
@@ -162,7 +167,7 @@ def cell_strip(label_map: NDArray[np.integer]) -> CellStrip:
 
 
 def _runs_by_steps(label_map: NDArray[np.integer]) -> tuple[tuple[Int64, ...], Int64, Int64]:
-    """Row, start and stop of all runs, the cell of each, and each cell's steps, most first."""
+    """Return the row, start, stop and cell of all runs, and the steps of each cell, descending."""
     found, label = rle.label_runs(label_map)
     order = np.argsort(label, kind="stable")
     runs, label = found[order].astype(np.int64), label[order]
@@ -178,11 +183,14 @@ def _runs_by_steps(label_map: NDArray[np.integer]) -> tuple[tuple[Int64, ...], I
 
 
 def _neighbours(key: Int64, begin: Int64, padded: Int64, size: int, shift: int) -> Int64:
-    """int64[size]: the place of each place's neighbour `shift` keys away, 0 where there is none.
+    """Return the place of each place's neighbour at a key offset, int64[size]; 0 if none.
 
     Args:
-        key: int64[R], ascending, of each run's first pixel; begin, padded: int64[R], where the run
-            begins in the strip, blanks included, and how many places it has.
+        key: int64[R], the ascending key of each run's first pixel.
+        begin: int64[R], where the run begins in the strip, including the gap.
+        padded: int64[R], the number of places of the run, including gaps.
+        size: The number of places.
+        shift: The offset of the neighbour's key.
     """
     start = key - 1 + shift
     low = np.searchsorted(key - 1 + padded, start, side="right")
@@ -198,20 +206,20 @@ def _neighbours(key: Int64, begin: Int64, padded: Int64, size: int, shift: int) 
 
 
 def _nearest_to_mean(row: Int64, start: Int64, length: Int64, splits: Int64) -> Int64:
-    """int64[N]: the first of each cell's pixels that is nearest to the mean of its pixels.
+    """Return the first of each cell's pixels that is nearest to its mean position, int64[N].
 
-    Distances are compared in whole numbers: pixels that lie equally near stay so, and the first one
-    is the centre whatever a float would round to.
+    Distances are compared as integers, so that ties are exact and the first of several equally near
+    pixels is the centre, independent of rounding.
     """
     counts = np.diff(splits)
     owner = np.repeat(np.arange(len(counts)), counts)
     rows, cols = np.repeat(row, length), rle.expand(start, length)
-    # From the cell's own corner, so that the squares stay small.
+    # Relative to the corner of the cell, so that the squares stay small.
     rows = rows - np.minimum.reduceat(rows, splits[:-1])[owner]
     cols = cols - np.minimum.reduceat(cols, splits[:-1])[owner]
     total_row = np.add.reduceat(rows, splits[:-1])
     total_col = np.add.reduceat(cols, splits[:-1])
-    # N |p - mean|^2 less what is the same for all pixels of the cell.
+    # N |p - mean|^2, without the terms that are the same for all pixels of the cell.
     distance = counts[owner] * (rows**2 + cols**2)
     distance -= 2 * (rows * total_row[owner] + cols * total_col[owner])
     nearest = np.flatnonzero(distance == np.minimum.reduceat(distance, splits[:-1])[owner])

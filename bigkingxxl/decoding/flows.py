@@ -1,4 +1,4 @@
-"""Flows: foreground, a field that leads every pixel to its cell's centre, and the cell's type."""
+"""Flows: foreground, a vector field towards the centre of each cell, and cell types."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 class FlowsSettings(Settings):
-    """What is predicted, and weights of the losses.
+    """The channels that are predicted, and the weights of the losses.
 
     Attributes:
-        boundary: a further map of the cells' border pixels. It teaches the network where cells
-            touch; decoding does not read it.
-        size: a further map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`).
-            It tells prediction how large an image shows its cells.
-        width: a further map of that cell's width (see `bigkingxxl.widths`). It tells prediction
-            at which scale to look at an image.
-        flow_scale: flows are compared times this (Cellpose: 5), so that they count beside the
-            foreground.
-        dice_weight: of the foreground's Dice loss beside its cross-entropy.
-        type_weight: of the cell types' cross-entropy; boundary_weight: of the boundary's;
-            size_weight: of the size's and the width's.
+        boundary: Add a map of the cells' boundary pixels. It teaches the network where cells touch;
+            decoding does not use it.
+        size: Add a map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`), from
+            which prediction measures the size of cells in an image.
+        width: Add a map of the width of the cell (see `bigkingxxl.widths`), from which prediction
+            chooses the scale of an image.
+        flow_scale: The factor on flows in the loss (Cellpose: 5), relative to the foreground.
+        dice_weight: The weight of the foreground's Dice loss relative to its cross-entropy.
+        type_weight: The weight of the cross-entropy of the cell types.
+        boundary_weight: The weight of the boundary loss.
+        size_weight: The weight of the losses of size and width.
     """
 
     boundary: bool = False
@@ -51,14 +51,14 @@ class FlowsSettings(Settings):
 
 
 class FlowsParameters(Settings):
-    """How flows are followed.
+    """The parameters of decoding.
 
     Attributes:
-        foreground_threshold: foreground above it moves.
-        flow_error: cells are dropped whose own flows differ more from the predicted ones (mean
-            squared length of the difference; 4 keeps all).
-        minimum_area: smaller cells are dropped, in pixels.
-        steps: how many, a pixel long where flows are sure.
+        foreground_threshold: Pixels with a higher probability follow the flows.
+        flow_error: Cells are discarded if the mean squared difference between their own flows and
+            the predicted ones is larger; 4 keeps all.
+        minimum_area: In pixels; smaller cells are discarded.
+        steps: The number of steps, each one pixel long where the network is certain.
     """
 
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
@@ -68,11 +68,11 @@ class FlowsParameters(Settings):
 
 
 class Flows(Representation):
-    """Cellpose's representation with a layer a cell type.
+    """The representation of Cellpose, with a layer per cell type.
 
-    One foreground map; the row and column component of unit vectors towards the cell's centre; for
-    two cell types and more a layer each, which share out every pixel among them; maybe a boundary.
-    Where annotated cells overlap, the flow and type of the smaller cell stand.
+    The channels are one foreground map; the row and column component of unit vectors towards the
+    cell's centre; for two or more cell types a layer each, with a softmax over types; and optional
+    further maps. Where annotated cells overlap, the targets are those of the smaller cell.
 
     Source: Stringer et al. 2021, Cellpose.
     """
@@ -93,7 +93,7 @@ class Flows(Representation):
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """foreground, flow_row, flow_column, type_<name> (of two types or more), and the others."""
+        """foreground, flow_row, flow_column, type_<name> (for several types), optional maps."""
         names = self.type_names if self._types else ()
         types = tuple(Channel(f"type_{name}", activation="softmax") for name in names)
         boundary = (Channel("boundary"),) if self.settings.boundary else ()
@@ -112,7 +112,7 @@ class Flows(Representation):
 
     @property
     def shape_maps(self) -> tuple[int, ...]:
-        """See `Representation.shape_maps`: the flows."""
+        """The flows; see `Representation.shape_maps`."""
         return (1, 2)
 
     @property
@@ -130,12 +130,12 @@ class Flows(Representation):
 
     @property
     def _boundary(self) -> int:
-        """Where the boundary map lies."""
+        """The index of the boundary map."""
         return self._place("boundary")
 
     @property
     def _types(self) -> slice | None:
-        """Where the type layers lie, or None for a single type."""
+        """The indices of the type layers, or None for a single type."""
         return slice(3, 3 + len(self.type_names)) if len(self.type_names) > 1 else None
 
     def targets(
@@ -145,7 +145,7 @@ class Flows(Representation):
         diameter: Float32 | None = None,
         width: Float32 | None = None,
     ) -> Float32:
-        """See `Representation.targets`: flows of length 1, type layers 1 where the type lies."""
+        """Compute targets; see `Representation.targets`. Flows have length 1."""
         maps = np.zeros((len(self.channels), *planes.shape[1:]), np.float32)
         maps[1:3], top = plane_flows(planes)
         maps[0] = top > 0
@@ -163,9 +163,10 @@ class Flows(Representation):
         return maps
 
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Foreground, flows at every pixel, types and sizes on the foreground, boundary.
+        """Compute the losses of foreground, flows, types, sizes and boundary.
 
-        Pixels whose target is NaN count nowhere.
+        Flows count at every pixel; types and sizes count on the foreground. Pixels whose target is
+        NaN are ignored.
         """
         settings = self.settings
         entropy = binary_cross_entropy(logits=logits[:, :1], targets=targets[:, :1])
@@ -196,7 +197,7 @@ class Flows(Representation):
         return maps[:, :1] if self._types is None else maps[:, :1] * maps[:, self._types]
 
     def decode(self, maps: Float32, parameters: Mapping[str, Any] | None = None) -> Candidates:
-        """See `Representation.decode`: a score is mean foreground times one minus flow error."""
+        """Decode maps; the score is the mean foreground times one minus the flow error."""
         settings = self.parameters(parameters)
         cells = cells_from_flows(
             maps[1:3],
@@ -209,7 +210,7 @@ class Flows(Representation):
         return scored_candidates(cells.label_map, maps[0], 1 - cells.error, types, self.type_names)
 
     def type_weights(self, maps: Float32) -> Float32 | None:
-        """See `Representation.type_weights`; None where no foreground is seen."""
+        """Return the type weights; None if there is no foreground."""
         seen = maps[0] > 0.5
         if self._types is None or not seen.any():
             return None
@@ -218,24 +219,24 @@ class Flows(Representation):
 
 
 def log_lengths(lengths: Float32, top: NDArray[np.int32]) -> Float32:
-    """float32[h, w]: log2(length / SIZE_UNIT) of the cell on top, NaN where none lies.
+    """Compute log2(length / SIZE_UNIT) of the topmost cell, float32[h, w]; NaN without a cell.
 
     Args:
-        lengths: float32[N], of each cell in pixels.
-        top: int32[h, w], cell i is i + 1.
+        lengths: float32[N], a length of each cell in pixels.
+        top: int32[h, w]; cell i has the label i + 1.
     """
     values = np.log2(np.maximum(lengths, 1e-3) / SIZE_UNIT)
-    # A whole-number index of 0, the background, reads the NaN in front.
+    # The label 0, the background, indexes the leading NaN.
     return np.concatenate(([np.nan], values)).astype(np.float32)[top]
 
 
 def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of the cell type over the pixels that have one.
+    """Compute the mean cross-entropy of the cell type over the pixels that have one.
 
     Args:
         logits: float[B, T, h, w].
-        targets: float32[B, T, h, w], one-hot, all 0 where no cell lies, NaN where nothing is
-            annotated.
+        targets: float32[B, T, h, w], one-hot; all 0 in the background and NaN where the image is
+            not annotated.
     """
     from torch.nn import functional
 
@@ -245,7 +246,7 @@ def type_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def boundary(label_map: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """bool[h, w]: pixels of a cell that have another label or background beside them."""
+    """Return the pixels of cells that are adjacent to another label or background, bool[h, w]."""
     edge = np.zeros(label_map.shape, bool)
     for axis in (0, 1):
         differs = np.diff(label_map, axis=axis) != 0

@@ -1,4 +1,4 @@
-"""Holes of cells, found run by run for all cells at once."""
+"""Fill the holes of cells, using runs, for all cells at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ LabelMap = NDArray[np.int32]
 
 
 class Gaps(NamedTuple):
-    """Stretches of a row between two runs of one label, sorted by label, row and column.
+    """Gaps in a row between two runs of one label, sorted by label, row and column.
 
     Attributes:
-        label, row, start, stop: int64[G], half-open.
+        label: int64[G], the label on both sides.
+        row: int64[G].
+        start: int64[G], the first column.
+        stop: int64[G], one past the last column.
     """
 
     label: Int64
@@ -26,20 +29,20 @@ class Gaps(NamedTuple):
     stop: Int64
 
     def chosen(self, which: NDArray[np.bool_]) -> Gaps:
-        """Some of them."""
+        """Select gaps."""
         return Gaps(*(each[which] for each in self))
 
     def pixels(self, width: int) -> tuple[Int64, Int64]:
-        """The label and the flat place of every pixel, int64[P] each."""
+        """Return the label and the flat position of every pixel, int64[P] each."""
         length = self.stop - self.start
         return np.repeat(self.label, length), rle.expand(self.row * width + self.start, length)
 
 
 def fill_holes(label_map: LabelMap) -> LabelMap:
-    """int32[h, w] with what a label encloses (background, smaller cells) given to it.
+    """Assign the pixels that a label encloses (background, smaller cells) to it: int32[h, w].
 
-    A pixel is enclosed when no path over sides leads from it past the label. Labels are filled in
-    their order; what one has taken from another is no longer the other's.
+    A pixel is enclosed if every 4-connected path from it to the border crosses the label. Labels
+    are filled in order; a pixel that one label takes from another no longer belongs to the other.
     """
     holes = enclosed(label_map)
     if not len(holes.label):
@@ -57,19 +60,19 @@ def fill_holes(label_map: LabelMap) -> LabelMap:
 
 
 def _entangled(owner: Int64, covered: LabelMap) -> Int64:
-    """Labels with holes of which one would take pixels of another, in order."""
+    """Return, in order, the labels with holes that contain pixels of other labels with holes."""
     clash = (covered > 0) & np.isin(covered, owner)
     return np.unique(np.concatenate((owner[clash], covered[clash])))
 
 
 def enclosed(label_map: LabelMap, label: int | None = None) -> Gaps:
-    """The gaps that lie in holes of their labels, of one label or of all."""
+    """Return the gaps that lie in holes of one label, or of all labels."""
     runs, labels = rle.label_runs(label_map)
     if label is not None:
         runs, labels = runs[labels == label], labels[labels == label]
     order = np.argsort(labels, kind="stable")
     runs, labels = runs[order].astype(np.int64), labels[order].astype(np.int64)
-    # One row and one column more than there are keep the lines of cells and rows apart.
+    # An extra row and column separate the number lines of cells and rows.
     height, width = label_map.shape[0] + 2, label_map.shape[1] + 1
     line = labels * height + runs[:, 0]
     gap = np.flatnonzero(line[1:] == line[:-1])

@@ -1,6 +1,6 @@
-"""Losses on maps. Arguments are named, so that prediction and target cannot be swapped.
+"""Losses of maps. The arguments are named, so that prediction and target cannot be swapped.
 
-Targets are NaN where nothing is annotated; such values enter no loss.
+Targets are NaN where the image is not annotated; these values are ignored.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ SMOOTHING = 1e-5
 
 
 def known_mean(values: Tensor, *, targets: Tensor) -> Tensor:
-    """Mean of the values whose targets of the same shape are not NaN; 0 where there are none."""
+    """Compute the mean of the values whose targets are not NaN; 0 if there are none."""
     known = ~targets.isnan()
     return over_devices((values * known).sum()) / over_devices(known.sum().float()).clamp(min=1)
 
 
 def gaps(*, logits: Tensor, targets: Tensor) -> Tensor:
-    """float32, logits minus targets of the same shape; finite where targets are NaN."""
-    # A NaN that a later factor of 0 hides would still reach the gradient.
+    """Return logits minus targets in float32; finite where the targets are NaN."""
+    # A NaN that is later multiplied by 0 would still reach the gradient.
     return logits.float() - targets.nan_to_num()
 
 
 def binary_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy of sigmoid(logits) against targets in [0, 1] of the same shape."""
+    """Compute the mean cross-entropy of sigmoid(logits) and targets in [0, 1]."""
     from torch.nn import functional
 
     surprise = functional.binary_cross_entropy_with_logits(
@@ -38,10 +38,11 @@ def binary_cross_entropy(*, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def dice(*, logits: Tensor, targets: Tensor) -> Tensor:
-    """1 - Dice of sigmoid(logits) [B, K, h, w], over the batch a channel, mean over channels.
+    """Compute 1 - Dice of sigmoid(logits) [B, K, h, w], summed over the batch, averaged over K.
 
-    Over the batch and not a crop, so that a crop without a cell type does not ask for certainty.
-    Source: Milletari et al. 2016, V-Net (sums instead of sums of squares, as MONAI has it).
+    The sums run over the batch and not over single crops, so that a crop without a cell type does
+    not demand certainty. Source: Milletari et al. 2016, V-Net (with sums instead of sums of
+    squares, as in MONAI).
     """
     probability = logits.float().sigmoid() * ~targets.isnan()
     targets = targets.nan_to_num()

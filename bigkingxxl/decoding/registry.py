@@ -1,4 +1,4 @@
-"""The representations by name, loaded when asked for."""
+"""The registry of representations, which are imported when needed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ REPRESENTATIONS = {
 def make_representation(
     name: str, type_names: tuple[str, ...], settings: dict[str, Any] | None = None
 ) -> Representation:
-    """The representation of a name.
+    """Create the representation with this name.
 
     Raises:
-        SettingsError: no representation of that name, or settings that do not fit it.
+        SettingsError: The name is unknown, or the settings do not fit.
     """
     if name not in REPRESENTATIONS:
         raise SettingsError(f"no representation '{name}'{nearest(name, REPRESENTATIONS)}")

@@ -1,4 +1,4 @@
-"""The honest score of a dense candidate, and its cell type, from the maps it was decoded from."""
+"""The score and the cell type of dense candidates, computed from the maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Float32 = NDArray[np.float32]
 
 
 def label_means(label_map: NDArray[np.int32], values: Float32, count: int) -> Float32:
-    """float32[count]: mean of values [H, W] inside each label 1 .. count (0 where absent)."""
+    """Compute the mean of values [H, W] inside each label 1 .. count, float32[count]."""
     flat = np.flatnonzero(label_map)
     owner = label_map.ravel()[flat] - 1
     total = np.bincount(owner, weights=values.ravel()[flat], minlength=count)
@@ -27,16 +27,18 @@ def scored_candidates(
     type_layers: Float32,
     type_names: tuple[str, ...],
 ) -> Candidates:
-    """Candidates of decoded labels.
+    """Create candidates of decoded labels.
 
-    The score is the mean foreground probability inside the mask times how well the mask agrees
-    with the map that parted it from its neighbours (its flow, its distance), so that scores of
-    different methods mean the same.
+    The score is the mean foreground probability inside the mask times the agreement of the mask
+    with the map that separated it from its neighbours (its flow or distance), so that the scores of
+    different methods are comparable.
 
     Args:
-        label_map: int32[H, W]; foreground: float32[H, W] in [0, 1].
-        agreement: float32[N] in [0, 1], or None where the representation has no second opinion.
-        type_layers: float32[T, H, W] weights of the cell types.
+        label_map: int32[H, W].
+        foreground: float32[H, W] in [0, 1].
+        agreement: float32[N] in [0, 1], or None if the representation has no such map.
+        type_layers: float32[T, H, W], the weights of the cell types.
+        type_names: The names of the T cell types.
     """
     count = int(label_map.max(initial=0))
     score = label_means(label_map, foreground, count)

@@ -1,4 +1,4 @@
-"""Seeded watershed: the distance to a cell's own border parts cells that touch."""
+"""Seeded watershed: the distance to a cell's own boundary separates touching cells."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 
 
 class WatershedSettings(ComponentsSettings):
-    """Weights of the losses.
+    """The weights of the losses.
 
     Attributes:
-        distance_weight: of the distance map's loss.
+        distance_weight: The weight of the loss of the distance map.
     """
 
     distance_weight: float = Field(2.0, ge=0, le=1e6)
 
 
 class WatershedParameters(Settings):
-    """How cells are flooded.
+    """The parameters of decoding.
 
     Attributes:
-        foreground_threshold: maps above it are cell.
-        seed_threshold: a cell's seed is where its distance map lies above it.
-        smoothing: standard deviation in pixels of the blur before seeds are sought.
-        minimum_area: smaller cells are dropped, in pixels.
+        foreground_threshold: Pixels with a higher probability belong to cells.
+        seed_threshold: The seed of a cell is where its distance map exceeds this value.
+        smoothing: The standard deviation, in pixels, of the blur before seeds are detected.
+        minimum_area: In pixels; smaller cells are discarded.
     """
 
     foreground_threshold: float = Field(0.5, gt=0, lt=1)
@@ -54,9 +54,9 @@ class WatershedParameters(Settings):
 
 
 class Watershed(Representation):
-    """Foreground a cell type and one map of distances, 0 at a cell's border and 1 at its core.
+    """One foreground map per cell type, and a distance map: 0 at a cell's boundary, 1 at its core.
 
-    The distance is normalised cell by cell, so that a seed threshold means the same for a neurite
+    The distance is normalised for each cell, so that a seed threshold means the same for a neurite
     as for a flat astrocyte.
     """
 
@@ -73,7 +73,7 @@ class Watershed(Representation):
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """A foreground map for each cell type, then the distance map."""
+        """One foreground map per cell type, then the distance map."""
         return (*(Channel(f"foreground_{name}") for name in self.type_names), Channel("distance"))
 
     def targets(
@@ -88,7 +88,7 @@ class Watershed(Representation):
         return np.concatenate((foreground, cell_distance(planes)[None]))
 
     def loss(self, *, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """The foreground's losses and the cross-entropy of the distance map, itself a fraction."""
+        """Compute the losses of the foreground and the cross-entropy of the distance map."""
         losses = foreground_loss(
             self.settings.dice_weight, logits=logits[:, :-1], targets=targets[:, :-1]
         )
@@ -116,10 +116,10 @@ class Watershed(Representation):
 
 
 def cell_distance(planes: NDArray[np.int32]) -> Float32:
-    """float32[h, w]: distance to the cell's own border over the cell's largest, 0 outside.
+    """Compute the distance to the cell's own boundary, divided by its maximum: float32[h, w].
 
     Args:
-        planes: int32[L, h, w] label planes; where cells overlap the smaller value stands.
+        planes: int32[L, h, w] label planes; where cells overlap, the smaller value is used.
     """
     result = np.zeros(planes.shape[1:], np.float32)
     for plane in planes:
@@ -136,7 +136,7 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
         return np.zeros(plane.shape, np.float32)
     inside = plane > 0
     core = inside.copy()
-    # A cell's border pixels are those beside another label, so touching cells part here as well.
+    # Boundary pixels are those next to another label, so touching cells are separated as well.
     for axis in (0, 1):
         differs = np.diff(plane, axis=axis) != 0
         low, high = [slice(None)] * 2, [slice(None)] * 2
@@ -155,7 +155,7 @@ def _plane_distance(plane: NDArray[np.int32]) -> Float32:
 def flood(
     foreground: NDArray[np.bool_], distance: Float32, settings: WatershedParameters
 ) -> NDArray[np.int32]:
-    """int32[h, w] cells: watershed from the cores; foreground without a core is a cell as it is."""
+    """Segment cells by watershed from the seeds; a component without a seed is a cell as well."""
     from scipy import ndimage
     from skimage.segmentation import watershed
 

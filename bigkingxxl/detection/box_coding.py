@@ -1,4 +1,4 @@
-"""Boxes as deltas to others, as R-CNN writes them (Girshick et al., 2014, appendix C)."""
+"""Box coding: boxes as deltas relative to regions (Girshick et al., 2014, appendix C)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import math
 import torch
 from torch import Tensor
 
-LARGEST_GROWTH = math.log(1000.0 / 16)  # of a side: exp of more would be no box
+LARGEST_GROWTH = math.log(1000.0 / 16)  # limits the growth of a side, which is exponential
 
 
 class BoxCoder:
-    """Writes boxes as shifts and growths relative to regions, and reads them back.
+    """Encodes boxes as shifts and growths relative to regions, and decodes them.
 
-    The same numbers as torchvision's detectors, whose own is private.
+    The values are the same as in torchvision's detectors, whose own coder is private.
 
     Args:
-        weights: by which shifts (x, y) and growths (w, h) are multiplied.
+        weights: The factors of the shifts (x, y) and the growths (w, h).
     """
 
     def __init__(self, weights: tuple[float, float, float, float]) -> None:
         self.weights = weights
 
     def encode(self, boxes: Tensor, regions: Tensor) -> Tensor:
-        """float[N, 4]: the deltas that turn regions into boxes.
+        """Encode the deltas that turn regions into boxes, float[N, 4].
 
         Args:
-            boxes, regions: float[N, 4] as x0, y0, x1, y1.
+            boxes: float[N, 4] as x0, y0, x1, y1.
+            regions: float[N, 4] as x0, y0, x1, y1.
         """
         centre, side = _centres(regions)
         wanted_centre, wanted_side = _centres(boxes)
@@ -36,10 +37,11 @@ class BoxCoder:
         return torch.cat((shift, growth), dim=1)
 
     def decode(self, deltas: Tensor, regions: Tensor) -> Tensor:
-        """float[N, 4 K]: the boxes that K deltas make of each region.
+        """Decode K deltas per region into boxes, float[N, 4 K].
 
         Args:
-            deltas: float[N, 4 K]; regions: float[N, 4] as x0, y0, x1, y1.
+            deltas: float[N, 4 K].
+            regions: float[N, 4] as x0, y0, x1, y1.
         """
         centre, side = (each[:, None] for each in _centres(regions.to(deltas.dtype)))
         each = deltas.reshape(len(deltas), deltas.shape[1] // 4, 4)
@@ -50,6 +52,6 @@ class BoxCoder:
 
 
 def _centres(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Centres and sides, each float[N, 2]."""
+    """Return the centres and the sides, float[N, 2] each."""
     side = boxes[:, 2:] - boxes[:, :2]
     return boxes[:, :2] + 0.5 * side, side

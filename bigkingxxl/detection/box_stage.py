@@ -1,4 +1,4 @@
-"""One stage of box heads: what its regions should have been, its losses, the boxes it makes."""
+"""One stage of box heads: the targets of its regions, its losses, and the refined boxes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from bigkingxxl.detection.box_coding import BoxCoder
 from bigkingxxl.detection.targets import Target
 from bigkingxxl.networks.matching import best_match, sample
 
-BETA = 1 / 9  # where the box loss turns from square to linear, as in torchvision
-LEAST_SIDE = 0.01  # pixels, as torchvision's
+BETA = 1 / 9  # where the box loss turns from quadratic to linear, as in torchvision
+LEAST_SIDE = 0.01  # pixels, as in torchvision
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Regions of one image and what they show.
+    """The regions of one image with their targets.
 
     Attributes:
-        boxes: float[R, 4]; cells: int64[R], the annotated cell each overlaps most.
-        labels: int64[R], 1 + its type, 0 for background.
+        boxes: float[R, 4].
+        cells: int64[R], the annotated cell that each overlaps most.
+        labels: int64[R], 1 + the type of the cell; 0 for background.
     """
 
     boxes: Tensor
@@ -33,16 +34,16 @@ class Regions:
 
     @property
     def positive(self) -> Tensor:
-        """bool[R]."""
+        """Whether each region is a cell, bool[R]."""
         return self.labels > 0
 
     def take(self, index: Tensor) -> Regions:
-        """The regions of an index."""
+        """Select regions by index."""
         return Regions(self.boxes[index], self.cells[index], self.labels[index])
 
 
 def labelled(boxes: Tensor, target: Target, least_iou: float) -> Regions:
-    """Boxes with the cells they overlap by `least_iou` or more."""
+    """Assign boxes to the cells that they overlap with an IoU of at least `least_iou`."""
     if len(target["boxes"]) == 0:
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return Regions(boxes, none, none)
@@ -54,7 +55,7 @@ def labelled(boxes: Tensor, target: Target, least_iou: float) -> Regions:
 def first_regions(
     proposals: Tensor, target: Target, least_iou: float, count: int, positive_share: float
 ) -> Regions:
-    """The regions of an image that are learnt from, the annotated boxes among them."""
+    """Sample the regions of an image for training; the annotated boxes are among them."""
     boxes = torch.cat((proposals, target["boxes"]))
     regions = labelled(boxes, target, least_iou)
     return regions.take(sample(regions.positive, count, positive_share))
@@ -67,10 +68,14 @@ def box_losses(
     targets: Sequence[Target],
     coder: BoxCoder,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of the types and smooth L1 of the boxes, both over all regions.
+    """Compute the cross-entropy of the types and the smooth L1 loss of the boxes over all regions.
 
     Args:
-        logits: float[R, 1 + T]; deltas: float[R, 4] or [R, 4 (1 + T)], of all images in order.
+        logits: float[R, 1 + T], of all images in order.
+        deltas: float[R, 4] or [R, 4 (1 + T)], of all images in order.
+        regions: The regions of each image.
+        targets: The targets of each image.
+        coder: Encodes the boxes.
     """
     labels = torch.cat([each.labels for each in regions])
     boxes = torch.cat([each.boxes for each in regions])
@@ -90,7 +95,7 @@ def box_losses(
 
 
 def of_label(deltas: Tensor, labels: Tensor) -> Tensor:
-    """float[R, 4]: the deltas of each region's type, where there are some for each."""
+    """Return the deltas of each region's type, float[R, 4], if there are deltas per type."""
     if deltas.shape[1] == 4:
         return deltas
     row = torch.arange(len(deltas), device=deltas.device)
@@ -98,9 +103,9 @@ def of_label(deltas: Tensor, labels: Tensor) -> Tensor:
 
 
 def refined(boxes: Tensor, deltas: Tensor, coder: BoxCoder, size: tuple[int, int]) -> Tensor:
-    """float[R, 4] (or [R, K, 4] of deltas [R, 4 K]): moved boxes, clipped to the image.
+    """Refine boxes and clip them to the image: float[R, 4], or [R, K, 4] for deltas [R, 4 K].
 
-    A box that would shrink to nothing keeps a little, so that regions stay in step.
+    A box that would become empty keeps a small size, so that no region is lost.
     """
     moved = coder.decode(deltas, boxes).reshape(len(boxes), -1, 4)
     moved = clip_boxes_to_image(moved, size)

@@ -1,4 +1,4 @@
-"""The losses of all stages of regions, from proposals to masks."""
+"""The losses of all stages, from proposals to masks."""
 
 from __future__ import annotations
 
@@ -38,14 +38,23 @@ def region_losses(
     positive_share: float,
     mask_weight: float,
 ) -> dict[str, Tensor]:
-    """Type and box losses of each stage and the mask loss, weighted.
+    """Compute the type and box losses of each stage and the mask loss, weighted.
 
-    The regions are drawn once; each stage judges them by its own IoU and hands on its boxes. Masks
-    are learnt where they will be asked for: in a cascade after the last stage.
+    Regions are sampled once. Each stage labels them by its own IoU and passes on its boxes. Masks
+    are learned on the regions that prediction will use: in a cascade, those after the last stage.
 
     Args:
-        proposals, targets: of each image; ious, weights: of each stage.
-        regions: drawn from an image.
+        network: The network.
+        levels: The feature levels.
+        proposals: The proposals of each image.
+        targets: The targets of each image.
+        size: (H, W) of the images.
+        coders: The box coder of each stage.
+        ious: The IoU threshold of each stage.
+        weights: The weight of each stage.
+        regions: The number of regions sampled from an image.
+        positive_share: The largest fraction of regions that are cells.
+        mask_weight: The weight of the mask loss.
     """
     learnt = [
         first_regions(boxes.detach(), target, ious[0], regions, positive_share)
@@ -71,7 +80,7 @@ def region_losses(
 def _judged(
     regions: Sequence[Regions], targets: Sequence[Target], least_iou: float
 ) -> list[Regions]:
-    """The same boxes, labelled anew."""
+    """Label the same boxes again, with another IoU threshold."""
     return [
         labelled(each.boxes, target, least_iou)
         for each, target in zip(regions, targets, strict=True)
@@ -82,7 +91,7 @@ def _moved(
     regions: Sequence[Regions], logits: Tensor, deltas: Tensor, coder: BoxCoder,
     size: tuple[int, int],
 ) -> list[Regions]:  # fmt: skip
-    """The regions with the boxes that a stage made of them."""
+    """Return the regions with the refined boxes of a stage."""
     counts = [len(each.boxes) for each in regions]
     labels = logits.detach()[:, 1:].argmax(dim=1) + 1
     own = torch.split(of_label(deltas.detach(), labels), counts)

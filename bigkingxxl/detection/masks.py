@@ -1,4 +1,4 @@
-"""Masks of regions: their loss, and how they become candidates without a full-frame stack."""
+"""The masks of regions: their loss, and their conversion to candidates without full-size masks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from bigkingxxl.detection.box_stage import Regions
 from bigkingxxl.detection.targets import Target, mask_targets
 
 Float32 = NDArray[np.float32]
-CHUNK = 2**22  # pixels of crops interpolated at once
+CHUNK = 2**22  # pixels of crops that are interpolated at once
 
 
 def mask_loss(logits: Tensor, regions: Sequence[Regions], targets: Sequence[Target]) -> Tensor:
-    """Mean binary cross-entropy of the masks of positive regions.
+    """Compute the mean binary cross-entropy of the masks of positive regions.
 
     Args:
-        logits: float[R, M, side, side] of all images' positive regions; M is 1 or the types.
+        logits: float[R, M, side, side] of the positive regions of all images; M is 1 or the number
+            of types.
+        regions: The regions of each image.
+        targets: The targets of each image.
     """
     if len(logits) == 0:
         return logits.sum() * 0
@@ -36,15 +39,15 @@ def mask_loss(logits: Tensor, regions: Sequence[Regions], targets: Sequence[Targ
 
 
 def mask_of_label(logits: Tensor, labels: Tensor) -> Tensor:
-    """float[R, side, side]: the mask of each region's type, where there is one for each."""
+    """Return the mask of each region's type, float[R, side, side], if there are masks per type."""
     if logits.shape[1] == 1:
         return logits[:, 0]
-    # Background has a layer of its own where the layers count it, as in torchvision.
+    # If there is a layer for the background, as in torchvision, it comes first.
     return logits[torch.arange(len(logits), device=logits.device), labels]
 
 
 def mean_inside(probability: Float32) -> Float32:
-    """float32[R]: mean probability of masks [R, side, side] where they are above a half, else 0."""
+    """Compute the mean probability of masks [R, side, side] where it exceeds 0.5: float32[R]."""
     inside = probability > 0.5
     total = np.where(inside, probability, 0).sum(axis=(1, 2))
     means: Float32 = (total / np.maximum(inside.sum(axis=(1, 2)), 1)).astype(np.float32)
@@ -59,11 +62,15 @@ def mask_candidates(
     type_probability: Float32,
     type_names: tuple[str, ...],
 ) -> Candidates:
-    """Candidates whose soft masks are region masks, stretched over their boxes bilinearly.
+    """Create candidates whose soft masks are region masks, resized bilinearly to their boxes.
 
     Args:
-        size: (H, W); boxes: float32[R, 4], x0, y0, x1, y1, inside the image.
-        probability: float32[R, side, side]; score: float32[R]; type_probability: float32[R, T].
+        size: (H, W).
+        boxes: float32[R, 4], x0, y0, x1, y1 inside the image.
+        probability: float32[R, side, side].
+        score: float32[R].
+        type_probability: float32[R, T].
+        type_names: The names of the T cell types.
     """
     whole = np.empty((len(boxes), 4), np.int32)
     whole[:, :2] = np.floor(boxes[:, 1::-1])
@@ -73,7 +80,7 @@ def mask_candidates(
     offsets = rle.split_points(areas)
     crops = np.empty(int(offsets[-1]), np.uint8)
     first = 0
-    while first < len(boxes):  # chunks of regions, so that a dense field needs no more memory
+    while first < len(boxes):  # in chunks of regions, so that a dense field needs no more memory
         last = max(
             int(np.searchsorted(offsets, offsets[first] + CHUNK, side="right")) - 1, first + 1
         )
@@ -85,11 +92,11 @@ def mask_candidates(
 
 
 def _stretched(whole: NDArray[np.int32], boxes: Float32, probability: Float32) -> NDArray[np.uint8]:
-    """uint8[P]: the crops of whole-pixel boxes, one after the other."""
+    """Resize masks to integer boxes; return the crops one after the other, uint8[P]."""
     side = probability.shape[1]
     heights = (whole[:, 2] - whole[:, 0]).astype(np.int64)
     widths = (whole[:, 3] - whole[:, 1]).astype(np.int64)
-    # First every region's rows, side values wide; then each row's pixels.
+    # First interpolate the rows of each region (`side` values wide), then the pixels of each row.
     owner = np.repeat(np.arange(len(whole)), heights)
     before, after, share = _axis(whole[:, 0], whole[:, 2], boxes[:, 1], boxes[:, 3], side)
     flat, start = probability.reshape(-1, side), owner * side
@@ -107,7 +114,7 @@ def _stretched(whole: NDArray[np.int32], boxes: Float32, probability: Float32) -
 def _axis(
     first: NDArray[np.int32], last: NDArray[np.int32], low: Float32, high: Float32, side: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Float32]:
-    """For every pixel of each extent: the bins before and after its centre, the latter's share."""
+    """Return, for each pixel, the bins before and after its centre and the weight of the latter."""
     counts = (last - first).astype(np.int64)
     owner = np.repeat(np.arange(len(counts)), counts)
     centre = rle.expand(first.astype(np.int64), counts) + 0.5

@@ -1,4 +1,4 @@
-"""From proposals to the regions that an R-CNN reports."""
+"""From proposals to the regions that an R-CNN returns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """R regions of one image, the surest first.
+    """R regions of one image, in descending order of score.
 
     Attributes:
-        boxes: float[R, 4]; score: float[R]; types: float[R, T], shares that sum to 1.
+        boxes: float[R, 4].
+        score: float[R].
+        types: float[R, T], type probabilities that add up to 1.
     """
 
     boxes: Tensor
@@ -38,9 +40,10 @@ def refine(
     size: tuple[int, int],
     coders: Sequence[BoxCoder],
 ) -> tuple[Tensor, Tensor]:
-    """Boxes float[P, 4] (or [P, 1 + T, 4]) after the last stage, and type shares float[P, 1 + T].
+    """Refine proposals over all stages; return boxes and type probabilities.
 
-    The shares are the mean over the stages (Cai and Vasconcelos 2018).
+    The boxes, float[P, 4] or [P, 1 + T, 4], are those of the last stage. The probabilities,
+    float[P, 1 + T], are the mean over the stages (Cai and Vasconcelos 2018).
     """
     boxes, shares = proposals, []
     for stage, coder in enumerate(coders):
@@ -55,12 +58,16 @@ def refine(
 def best_regions(
     boxes: Tensor, shares: Tensor, nms_iou: float, least: float, count: int, *, by_type: bool
 ) -> Found:
-    """The surest regions that do not repeat each other.
+    """Select the regions with the highest scores after NMS.
 
     Args:
-        boxes: float[P, 4] or [P, 1 + T, 4]; shares: float[P, 1 + T], 0 = background.
-        by_type: a region counts once for each type, and types do not compete; else it counts once,
-            with all its types together.
+        boxes: float[P, 4] or [P, 1 + T, 4].
+        shares: float[P, 1 + T], type probabilities; 0 is the background.
+        nms_iou: The IoU above which the lower score is discarded.
+        least: The least score.
+        count: The largest number of regions.
+        by_type: Whether each type of a region is a detection of its own and NMS works by type;
+            otherwise a region counts once, with the probabilities of all types.
     """
     types = shares[:, 1:]
     if by_type:
@@ -82,7 +89,7 @@ def best_regions(
 def region_masks(
     network: RegionNetwork, levels: list[Tensor], found: Found, size: tuple[int, int], at_once: int
 ) -> Tensor:
-    """float32[R, side, side] mask probabilities, `at_once` regions at a time."""
+    """Compute mask probabilities, float32[R, side, side], for `at_once` regions at a time."""
     labels = found.types.argmax(dim=1) + 1 if len(found.boxes) else found.types.new_zeros(0)
     parts = [
         mask_of_label(network.mask_logits(levels, [boxes], size), kinds.long()).sigmoid()

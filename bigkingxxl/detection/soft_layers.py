@@ -1,7 +1,8 @@
-"""Masks of regions pasted into the frame so that a gradient comes back, one layer a cell type.
+"""Differentiable layers: the masks of regions pasted into the image, one layer per cell type.
 
-A detector's hard masks have no gradient. Here a pixel's value is bilinear in its region's mask, and
-a layer is the chance that any of its regions covers the pixel (noisy or).
+The hard masks of a detector have no gradient. Here the value of a pixel is interpolated bilinearly
+from its region's mask, and a layer is the probability that at least one region covers the pixel
+(noisy OR).
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 2**20  # pixels pasted at once; the backward pass makes them anew, chunk by chunk
-STEP = 16  # windows' sides are rounded up to it, so that few shapes are left
-SUREST = 1 - 1e-4  # a pixel that is surely covered would stop every gradient
+CHUNK = 2**20  # pixels pasted at once; the backward pass recomputes them chunk by chunk
+STEP = 16  # the sides of windows are rounded up to it, to limit the number of shapes
+SUREST = 1 - 1e-4  # a probability of 1 would stop every gradient
 
 
 def soft_layers(boxes: Tensor, masks: Tensor, types: Tensor, size: tuple[int, int]) -> Tensor:
-    """float32[T, H, W]: 1 - prod over regions of (1 - type weight x mask probability).
+    """Compute 1 - prod over regions of (1 - type weight x mask probability), float32[T, H, W].
 
     Memory is that of the result and one chunk, however many regions there are.
 
     Args:
-        boxes: float[R, 4], x0, y0, x1, y1 inside the frame, without gradient.
-        masks: float[R, side, side] probabilities; types: float[R, T], score times type share.
+        boxes: float[R, 4], x0, y0, x1, y1 inside the image, without gradient.
+        masks: float[R, side, side], probabilities.
+        types: float[R, T], score times type probability.
         size: (H, W).
     """
     missed = masks.new_zeros((types.shape[1], size[0] * size[1]), dtype=torch.float32)
@@ -38,7 +40,7 @@ def soft_layers(boxes: Tensor, masks: Tensor, types: Tensor, size: tuple[int, in
 
 
 def _chunks(boxes: Tensor) -> Iterator[tuple[Tensor, tuple[int, int]]]:
-    """Indices of regions that fit one window (rows, columns), few enough to be pasted at once."""
+    """Yield indices of regions that fit a window (rows, columns), few enough to paste at once."""
     sides = boxes[:, [3, 2]].ceil() - boxes[:, [1, 0]].floor()
     windows = ((sides / STEP).ceil() * STEP).long().clamp(min=STEP)
     for window in torch.unique(windows, dim=0):
@@ -51,7 +53,7 @@ def _chunks(boxes: Tensor) -> Iterator[tuple[Tensor, tuple[int, int]]]:
 def _log_missed(
     boxes: Tensor, masks: Tensor, types: Tensor, window: tuple[int, int], size: tuple[int, int]
 ) -> Tensor:
-    """float32[T, H W]: the sum over regions of log(1 - type weight x mask probability)."""
+    """Sum log(1 - type weight x mask probability) over regions: float32[T, H W]."""
     row, v, in_rows = _places(boxes[:, 1], boxes[:, 3], window[0], size[0])
     column, u, in_columns = _places(boxes[:, 0], boxes[:, 2], window[1], size[1])
     grid = torch.stack(
@@ -68,8 +70,10 @@ def _log_missed(
 
 
 def _places(low: Tensor, high: Tensor, count: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Along one axis: pixels int64[R, count], where they lie in the mask (-1 to 1), and whether
-    they are the region's (its box, rounded outwards) and in the frame.
+    """Compute the pixels of regions along one axis, int64[R, count].
+
+    Also return their positions in the mask (-1 to 1), and whether they belong to the region (its
+    box, rounded outwards) and lie in the image.
     """
     pixel = low.floor()[:, None] + torch.arange(count, device=low.device)
     place = (pixel + 0.5 - low[:, None]) / (high - low).clamp(min=1e-3)[:, None] * 2 - 1

@@ -1,4 +1,4 @@
-"""What a detector learns from a crop: boxes, types, and where each cell's pixels are painted."""
+"""The targets of a detector for a crop: boxes, types, and label planes with the cells' masks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-SAMPLING = 2  # points a side that each bin of a mask target averages
+SAMPLING = 2  # sample points per axis that each bin of a mask target averages
 
 
 class Target(TypedDict):
     """The N cells of one crop.
 
-    Entries:
-        boxes: float32[N, 4], x0, y0, x1, y1 in pixels; labels: int64[N], 1 + the type.
-        planes: int32[L, h, w]; plane, value: int64[N], on which of them a cell is painted, as what.
+    Attributes:
+        boxes: float32[N, 4], x0, y0, x1, y1 in pixels.
+        labels: int64[N], 1 + the type.
+        planes: int32[L, h, w], label planes.
+        plane: int64[N], the plane of each cell.
+        value: int64[N], the label of each cell on its plane.
     """
 
     boxes: Tensor
@@ -29,7 +32,7 @@ class Target(TypedDict):
 
 
 def crop_target(planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Target:
-    """Of label planes int32[L, h, w] (cell i paints i + 1); cells without pixels are not there."""
+    """Create the target of label planes int32[L, h, w]; cells without pixels are dropped."""
     rows = []
     for plane, labels in enumerate(planes):
         for index, place in enumerate(ndimage.find_objects(labels)):
@@ -47,12 +50,15 @@ def crop_target(planes: NDArray[np.int32], cell_type: NDArray[np.int16]) -> Targ
 
 
 def mask_targets(target: Target, boxes: Tensor, cells: Tensor, side: int) -> Tensor:
-    """float32[R, side, side]: 1 where a region's cell covers half of a bin or more.
+    """Compute mask targets, float32[R, side, side]: 1 where a cell covers at least half of a bin.
 
-    Read from the planes, point by point: no cell is ever a full-frame mask.
+    The planes are sampled point by point, so that no cell becomes a full-size mask.
 
     Args:
-        boxes: float[R, 4]; cells: int64[R], the cell of each region.
+        target: The target of the crop.
+        boxes: float[R, 4].
+        cells: int64[R], the cell of each region.
+        side: The number of bins along each axis.
     """
     points = side * SAMPLING
     steps = (torch.arange(points, device=boxes.device) + 0.5) / points
@@ -68,7 +74,7 @@ def mask_targets(target: Target, boxes: Tensor, cells: Tensor, side: int) -> Ten
 
 
 def type_layers(target: Target, types: int) -> Tensor:
-    """float32[T, h, w]: 1 where a cell of type t lies on any plane."""
+    """Return layers, float32[T, h, w], that are 1 where a cell of the type lies on any plane."""
     planes = target["planes"].long()
     kind = torch.zeros(int(planes.max()) + 1, dtype=torch.long, device=planes.device)
     kind[target["value"]] = target["labels"]

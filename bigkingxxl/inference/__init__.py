@@ -1,5 +1,5 @@
-"""From an image to its cells: scale, tiles, test-time augmentation, fusion and selection.
+"""Prediction for one image: scale, tiles, test-time augmentation, fusion and selection.
 
-What belongs here: everything between an `ImageSource` and the selected `Instances`, for one image.
-What does not: many images and files (`runs`), and layers of networks (`networks`).
+What belongs here: the steps from an `ImageSource` to the selected `Instances`. What does not: runs
+over many images and files (`runs`), and the layers of networks (`networks`).
 """

@@ -1,7 +1,7 @@
-"""Prediction with dense methods: maps blended over tiles and views, then one decode.
+"""Prediction with dense methods: blend the maps of all tiles and views, then decode once.
 
-Normalisation and scale are fixed for the whole image first. An image too large for its maps to be
-held is decoded block by block and the blocks' candidates are stitched.
+Normalisation and scale are fixed for the whole image first. An image whose maps do not fit into
+memory is decoded block by block, and the candidates of the blocks are stitched.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ from bigkingxxl.test_time_augmentation import symmetries, zooms
 
 Float32 = NDArray[np.float32]
 BLOCK_OVERLAP = 256
-VOTING_WINDOWS = 4  # each way
+VOTING_WINDOWS = 4  # along each axis
 
 
 class Blocks(NamedTuple):
-    """What of an image is looked at at once.
+    """The parts of an image that are processed one at a time.
 
     Attributes:
-        windows: one or several; core: (rows, columns) that each owns; margin: pixels around it.
+        windows: The windows, one or several.
+        core: (rows, columns) that each window owns.
+        margin: The number of pixels around the core.
     """
 
     windows: list[Window]
@@ -54,18 +56,21 @@ class Blocks(NamedTuple):
 
 @dataclass(eq=False)
 class DensePredictor(NetworkPredictor):
-    """A maps function and a representation as a `Predictor`.
+    """A `Predictor` made of a function that computes maps and a representation that decodes them.
+
+    At most the maps of `block_pixels` are held in memory. For the other arguments see
+    `NetworkPredictor`.
 
     Args:
-        maps_function: float32[B, C, h, w] normalised tiles to float32[B, K, h, w] activated maps.
-        representation: decodes the maps.
-        points: decoding parameters by cell type.
-        cell_type: the images' type where it is known; else the maps vote.
-        zooms: how many times larger tuning looks at images; see `DenseMethod.zooms`.
-        piece: side of what is seen at once of a tile, in network pixels; None: all of it.
-        context: pixels around a piece that its maps depend on; see `in_pieces`.
-
-    Of `block_pixels` the maps are held at once. For the others see `NetworkPredictor`.
+        maps_function: Maps normalised tiles float32[B, C, h, w] to activated maps
+            float32[B, K, h, w].
+        representation: Decodes the maps.
+        points: The decoding parameters by cell type.
+        cell_type: The cell type of the images, if known; otherwise the maps vote on it.
+        zooms: The enlargements that tuning tries; see `DenseMethod.zooms`.
+        piece: The side, in network pixels, of the pieces in which a tile is processed; None
+            processes the whole tile at once.
+        context: The number of pixels around a piece that affect its maps; see `in_pieces`.
     """
 
     maps_function: MapsFunction
@@ -84,12 +89,16 @@ class DensePredictor(NetworkPredictor):
     def predict_window(
         self, source: ImageSource, window: Window, ratio: float, cell_type: str | None = None
     ) -> Candidates:
-        """The candidates of a window, in its frame, as at a scale ratio.
+        """Return the candidates of a window, in its frame, predicted at a scale ratio.
 
-        Where the type that it shows is to be seen larger or smaller, it is looked at once more.
+        If the operating point of the voted cell type has another zoom, the window is predicted once
+        more at that zoom.
 
         Args:
-            cell_type: whose parameters are used; by default the known type, or the voted one.
+            source: The image.
+            window: The window.
+            ratio: Pixels of the training images per image pixel.
+            cell_type: The type whose parameters are used; by default the known or the voted type.
         """
         return self._look(View.of(source, window), ratio, cell_type)
 
@@ -110,7 +119,7 @@ class DensePredictor(NetworkPredictor):
 
     @property
     def measures_size(self) -> bool:
-        """See `NetworkPredictor.measures_size`: where the representation has a map of sizes."""
+        """Whether the representation has a size map; see `NetworkPredictor.measures_size`."""
         return self.representation.size_map is not None
 
     @property
@@ -119,7 +128,7 @@ class DensePredictor(NetworkPredictor):
         return self.representation.width_map is not None
 
     def measured_size(self, source: ImageSource) -> MeasuredSize | None:
-        """See `NetworkPredictor.measured_size`."""
+        """Measure the cell size; see `NetworkPredictor.measured_size`."""
         places = (self.representation.size_map, self.representation.width_map)
         known = [place for place in places if place is not None]
         if not known:
@@ -135,7 +144,7 @@ class DensePredictor(NetworkPredictor):
         *,
         is_part: bool = False,  # noqa: ARG002
     ) -> Candidates:
-        """See `NetworkPredictor.predict_image`."""
+        """Predict an image; see `NetworkPredictor.predict_image`."""
         blocks = self._blocks(source, ratio)
         if len(blocks.windows) == 1:
             return self.predict_window(source, blocks.windows[0], ratio, cell_type)
@@ -149,7 +158,7 @@ class DensePredictor(NetworkPredictor):
         return replace(stitch(parts, blocks.windows, source.shape), scale_ratio=ratio)
 
     def zoom(self, source: ImageSource, parameters: Mapping[str, Any]) -> float:
-        """How many times larger these parameters show the image; 1 where a user gives the size."""
+        """Return the enlargement that the parameters ask for; 1 if the user gives the cell size."""
         is_said = self.scale is not None or source.cell_diameter is not None
         is_said |= self.training.usual_diameter is not None
         return 1.0 if is_said else float(parameters.get(ZOOM, 1.0))
@@ -161,12 +170,13 @@ class DensePredictor(NetworkPredictor):
         ratio: float = 1.0,
         parameters: Mapping[str, Any] | None = None,
     ) -> Candidates:
-        """The candidates in maps of an image of `size`, in its frame.
+        """Decode the maps of an image of `size` into candidates in the frame of the image.
 
         Args:
-            maps: float32[K, h, w] as `maps` makes them.
-            ratio: pixels of training that an image pixel is long.
-            parameters: by default those of the type that the maps vote for.
+            maps: float32[K, h, w] from `maps`.
+            size: (H, W) of the image.
+            ratio: Pixels of the training images per image pixel.
+            parameters: By default those of the cell type that the maps vote for.
         """
         if parameters is None:
             parameters = self._parameters(lambda: self.representation.type_weights(maps))
@@ -177,14 +187,15 @@ class DensePredictor(NetworkPredictor):
     def _decoded(
         self, maps: Float32, view: View, ratio: float, zoom: float, parameters: Mapping[str, Any]
     ) -> Candidates:
-        """The candidates in the maps of a view, in its window's frame."""
+        """Decode the maps of a view into candidates in the frame of its window."""
         grid = self._grid(view, ratio, zoom)
         found = view.found(self._decoded_at(maps, view.zoom(grid) / ratio, parameters), grid)
         return self.scored(replace(found, scale_ratio=ratio))
 
     def _decoded_at(self, maps: Float32, zoom: float, parameters: Mapping[str, Any]) -> Candidates:
-        """The candidates in maps of which `zoom` pixels make one of training; in their frame."""
-        # Parameters count pixels of training; these maps have more or fewer of them.
+        """Decode maps with `zoom` pixels per training pixel, in the frame of the maps."""
+        # The parameters are given in pixels of the training images, so they are converted to pixels
+        # of these maps.
         own = self.representation.parameters_at(without_zoom(parameters), zoom)
         return self.representation.decode(maps, own)
 
@@ -195,25 +206,28 @@ class DensePredictor(NetworkPredictor):
         ratio: float | None = None,
         zoom: float = 1.0,
     ) -> Float32:
-        """float32[K, h, w] maps of a window (default: the image), in the frame they are decoded in.
+        """Compute the maps of a window (default: the image), float32[K, h, w].
 
-        That is the image's own times the settings' `decode_scale`, so that enlarging for the
-        network does not make the decoding as much dearer; the network's where that is coarser; and
-        that of training for smaller cells.
+        The resolution of the maps is that of the image times the `decode_scale` of the settings, so
+        that a larger network scale does not make decoding as much slower. It is at most the
+        resolution of the network and, for smaller cells, at least that of the training images.
 
         Args:
-            ratio: pixels of training that an image pixel is long; by default what is known.
-            zoom: the network sees it so many times larger; what comes back is not.
+            source: The image.
+            window: The window.
+            ratio: Pixels of the training images per image pixel; by default the best known value.
+            zoom: A further enlargement for the network, which does not change the size of the
+                result.
         """
         ratio = self.scale_ratio(source) if ratio is None else ratio
         return self.maps_of(View.of(source, window), ratio, zoom)
 
     def maps_of(self, view: View, ratio: float, zoom: float = 1.0) -> Float32:
-        """float32[K, h, w] maps of a view; see `maps`."""
+        """Compute the maps of a view, float32[K, h, w]; see `maps`."""
         return self.maps_on(view, self._grid(view, ratio, zoom), ratio, zoom)
 
     def _grid(self, view: View, ratio: float, zoom: float) -> tuple[int, int]:
-        """(H, W) of a view's frame as its maps are decoded."""
+        """Return the (H, W) of the grid on which a view is decoded."""
         seen = self.settings.scale * ratio * zoom
         decoded = max(ratio, 1.0) * self.settings.decode_scale
         return scaled_size(view.size, min(seen, decoded))
@@ -221,7 +235,7 @@ class DensePredictor(NetworkPredictor):
     def maps_on(
         self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
-        """float32[K, h, w] maps of a view on a grid of (H, W) over its frame, of all its looks."""
+        """Compute the maps of a view on a grid of (H, W), float32[K, h, w], over all scales."""
         names = self.settings.tta
         wanted = Resizing(view.size, grid).covering(view.window)
         total: Float32 | None = None
@@ -235,13 +249,13 @@ class DensePredictor(NetworkPredictor):
         return mean if count == 1 else np.divide(mean, count, out=mean)
 
     def _maps_at(self, source: ImageSource, window: Window, scale: float) -> Float32:
-        """float32[K, h, w]: the maps of a window in the network's own frame."""
+        """Compute the maps of a window at the resolution of the network, float32[K, h, w]."""
         view = View.of(source, window)
         scaled = view.scaled(scale)
         return self._blended(view, scaled, scaled.covering(view.window), ())
 
     def _blocks(self, source: ImageSource, ratio: float) -> Blocks:
-        """What is looked at at once of an image: cores and the margins around them."""
+        """Divide an image into blocks: cores with the margins around them."""
         if self.is_one_block(source, ratio):
             return Blocks([whole(source.shape)], source.shape, 0)
         side = self.block_side(ratio)
@@ -254,24 +268,24 @@ class DensePredictor(NetworkPredictor):
         return Blocks([each.clipped(source.shape) for each in windows], (rows, cols), margin)
 
     def voted_type(self, source: ImageSource, ratio: float) -> str | None:
-        """See `NetworkPredictor.voted_type`."""
+        """Vote on the cell type; see `NetworkPredictor.voted_type`."""
         return self._type(lambda: self._spread_type_weights(source, ratio))
 
     def _parameters(
         self, type_weights: Callable[[], Float32 | None], cell_type: str | None = None
     ) -> Mapping[str, Any]:
-        """The decoding parameters of the images' type."""
+        """Return the decoding parameters of the image's cell type."""
         return self.points.of(cell_type or self._type(type_weights)).decode
 
     def _type(self, type_weights: Callable[[], Float32 | None]) -> str | None:
-        """The images' type; the vote is held only where it decides anything."""
+        """Return the cell type of the image; the vote is only computed if it changes anything."""
         if self.cell_type is not None or not self.points.by_type:
             return self.cell_type
         weights = type_weights()
         return None if weights is None else self.representation.type_names[int(weights.argmax())]
 
     def _spread_type_weights(self, source: ImageSource, ratio: float) -> Float32 | None:
-        """float32[T]: the sum over windows of a tile's size, spread evenly over a large image."""
+        """Return the type weights of a large image, float32[T], summed over evenly spread tiles."""
         side = max(int(self.tile / (self.settings.scale * ratio)), 1)
         starts = []
         for length in source.shape:
@@ -288,10 +302,13 @@ class DensePredictor(NetworkPredictor):
     def _blended(
         self, view: View, scaled: Resizing, place: Window, names: Iterable[str]
     ) -> Float32:
-        """float32[K, h, w]: maps of a window of network pixels, blended of all tiles there.
+        """Compute the maps of a window of network pixels, float32[K, h, w], blended over its tiles.
 
         Args:
-            names: augmentations under which each tile is looked at.
+            view: The view of the image.
+            scaled: The resizing to network pixels.
+            place: The window.
+            names: The augmentations of each tile.
         """
         reach = 0 if view.part is None else round(
             view.part.margin * scaled.new[0] / scaled.old[0]
@@ -309,7 +326,7 @@ class DensePredictor(NetworkPredictor):
         return maps
 
     def _pixels_of(self, view: View, scaled: Resizing, window: Window) -> tuple[Float32, Window]:
-        """float32[C, h, w]: a window as the network sees it, inside the image; and that window."""
+        """Return the network's input for a window, float32[C, h, w], and the window read."""
         window = window.clipped(scaled.new)
         needed = scaled.needed(window)
         return scaled.part(view.pixels(needed, self.normalisation), needed, window), window
@@ -319,7 +336,7 @@ class DensePredictor(NetworkPredictor):
         return TileSize(self.tile, self.overlap, self.stride)
 
     def _augmented(self, tiles: Float32, names: Iterable[str]) -> Float32:
-        """float32[B, K, h, w]: the mean of what is seen of tiles in all flips and turns."""
+        """Average the maps of tiles over all flips and turns, float32[B, K, h, w]."""
         total = self._seen_maps(tiles)
         more = symmetries(names)[1:]
         if not more:
@@ -334,20 +351,20 @@ class DensePredictor(NetworkPredictor):
         return total
 
     def _seen_maps(self, tiles: Float32) -> Float32:
-        """float32[B, K, h, w]: what the network makes of normalised tiles."""
+        """Run the network on normalised tiles: float32[B, K, h, w]."""
         if self.piece is None or max(tiles.shape[2:]) <= self.piece:
             return self.maps_function(tiles)
         return in_pieces(self.maps_function, tiles, self.piece, self.context, self.stride)
 
 
 def _from(window: Window, corner: Window) -> Window:
-    """A window counted from the first pixel of another."""
+    """Express a window relative to the first pixel of another one."""
     return Window(window.row0 - corner.row0, window.col0 - corner.col0,
                   window.row1 - corner.row0, window.col1 - corner.col0)  # fmt: skip
 
 
 def turn_vectors(maps: Float32, symmetry: Symmetry, channels: tuple[Channel, ...]) -> Float32:
-    """Maps whose fields were moved by a symmetry, with the vectors turned as well."""
+    """Transform the vectors of maps whose pixels a symmetry has already moved."""
     kinds = [channel.kind for channel in channels]
     rows = [i for i, kind in enumerate(kinds) if kind == "row"]
     cols = [i for i, kind in enumerate(kinds) if kind == "column"]

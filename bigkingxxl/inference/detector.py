@@ -1,6 +1,6 @@
-"""Prediction with detectors: enlarged windows, each seen on its own, their candidates stitched.
+"""Prediction with detectors: predict each enlarged window on its own and stitch the candidates.
 
-No more of an image is held than one batch of tiles, however large it is.
+At most one batch of tiles is held in memory, however large the image is.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ log = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
-    """How a region is cut.
+    """The division of a region into windows.
 
     Attributes:
-        windows: of one size, in the region's frame; they may reach beyond it.
-        tile: (h, w) in network pixels that each is resized to.
+        windows: Windows of equal size in the frame of the region; they may extend beyond it.
+        tile: (h, w) in network pixels to which each window is resized.
     """
 
     windows: list[Window]
@@ -53,10 +53,12 @@ class Layout(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One tile to be looked at.
+    """A tile to predict.
 
     Attributes:
-        number: of its window; symmetry: how it is flipped and turned; pixels: float32[C, h, w].
+        number: The index of its window.
+        symmetry: The flip and rotation that were applied.
+        pixels: float32[C, h, w].
     """
 
     number: int
@@ -66,18 +68,19 @@ class Job(NamedTuple):
 
 @dataclass(eq=False)
 class DetectorPredictor(NetworkPredictor):
-    """A function that detects cells in tiles as a `Predictor`.
+    """A `Predictor` made of a function that detects cells in tiles.
 
-    The image is cut into overlapping windows of its own pixels, as few and as even as the
-    settings' tile and overlap (network pixels) allow. Each is enlarged to a tile and looked at. Of
-    a large image that is seen in blocks, each takes those of the whole image's windows it touches.
+    The image is divided into overlapping windows, as few and as evenly spaced as the tile and
+    overlap of the settings (in network pixels) allow. Each window is enlarged to a tile and
+    predicted. A block of a large image uses those windows of the whole image that it touches. For
+    the other arguments see `NetworkPredictor`.
 
     Args:
-        detect: float32[B, C, h, w] normalised tiles to the candidates of each, in its frame.
-        type_names: the cell types it tells apart.
-        limit: how many candidates of a tile it returns at most; None knows no limit.
-
-    For the others see `NetworkPredictor`.
+        detect: Maps normalised tiles float32[B, C, h, w] to the candidates of each tile, in its
+            frame.
+        type_names: The cell types that it distinguishes.
+        limit: The largest number of candidates that it returns for a tile; None if there is no
+            limit.
     """
 
     detect: DetectFunction
@@ -87,12 +90,13 @@ class DetectorPredictor(NetworkPredictor):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # By result, so that a warning speaks of the look that was kept, whatever thread took it.
+        # Keyed by result, so that a warning refers to the result that was kept, whichever thread
+        # computed it.
         self._fullest: WeakKeyDictionary[Candidates, int] = WeakKeyDictionary()
         self._warned_of = set[str]()
 
     def _found(self, source: ImageSource) -> Candidates:
-        """See `NetworkPredictor._found`; a window with too many cells is warned of."""
+        """See `NetworkPredictor._found`; warns of windows with too many cells."""
         return self._warned(source, super()._found(source))
 
     def _warned(self, source: ImageSource, found: Candidates, *, once: bool = False) -> Candidates:
@@ -116,15 +120,16 @@ class DetectorPredictor(NetworkPredictor):
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """See `NetworkPredictor.predict_image`; a detector has no decoding parameters.
+        """Predict an image; see `NetworkPredictor.predict_image`.
 
-        Of the parts of an image one warning is enough.
+        A detector has no decoding parameters. For the parts of one image a single warning is
+        enough.
         """
         found = self.predict_window(source, whole(source.shape), ratio)
         return self._warned(source, found, once=True) if is_part else found
 
     def predict_window(self, source: ImageSource, window: Window, ratio: float) -> Candidates:
-        """See `NetworkPredictor.predict_window`."""
+        """Predict a window; see `NetworkPredictor.predict_window`."""
         looks, fullest = [], 0
         for zoom in zooms(self.settings.tta):
             found, most = self._predict_at(View.of(source, window), ratio * zoom)
@@ -135,12 +140,13 @@ class DetectorPredictor(NetworkPredictor):
         return result
 
     def _predict_at(self, view: View, ratio: float) -> tuple[Candidates, int]:
-        """What is seen at one size under all flips and turns, and the most in any tile."""
+        """Predict at one scale under all flips and turns; return the largest count, too."""
         layout = self.layout(view.size, ratio)
         layout = Layout([each for each in layout.windows if _meet(each, view.window)], layout.tile)
         looks: list[list[Candidates]] = [[] for _ in layout.windows]
         fullest, views = 0, symmetries(self.settings.tta)
-        # Of a batch all tiles are of one shape: those that lie on their side come by themselves.
+        # The tiles of a batch must have the same shape, so transposed tiles form batches of their
+        # own.
         for turns in (0, 1):
             alike = [each for each in views if each.quarter_turns % 2 == turns]
             jobs = self._jobs(view, layout, alike)
@@ -154,7 +160,7 @@ class DetectorPredictor(NetworkPredictor):
         return view.cut(stitched), fullest
 
     def layout(self, size: tuple[int, int], ratio: float) -> Layout:
-        """How a region of `size` image pixels is cut at a scale ratio."""
+        """Divide a region of `size` image pixels into windows at a scale ratio."""
         scale = self.settings.scale * ratio
         largest = min(max(int(self.tile / scale), 1), self.block_side(ratio))
         overlap = min(ceil(self.overlap / scale), largest // 2)
@@ -176,14 +182,14 @@ class DetectorPredictor(NetworkPredictor):
 
 
 def _meet(one: Window, two: Window) -> bool:
-    """Whether two windows share pixels."""
+    """Return whether two windows share pixels."""
     return (
         one.row0 < two.row1 and two.row0 < one.row1 and one.col0 < two.col1 and two.col0 < one.col1
     )
 
 
 def _enlarged(pixels: Float32, window: tuple[int, int], tile: tuple[int, int]) -> Float32:
-    """float32[C, *tile] of what an image has of a window; mirrored where the window ends later."""
+    """Resize a window to float32[C, *tile]; the part beyond the image is mirrored."""
     rows, cols = (
         max(round(there * new / full), 1)
         for there, new, full in zip(pixels.shape[1:], tile, window, strict=True)

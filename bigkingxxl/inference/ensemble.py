@@ -1,17 +1,19 @@
-"""Several models as one. How they are joined follows from the cell types that each knows:
+"""Ensembles of models. How the models are combined depends on the cell types that each knows:
 
-- Models of the same types, whatever their kinds, are fused: see `fusion.fuse`. A model whose only
-  type is 'cell' knows no types; it takes part everywhere and says nothing on them.
-- Models of one type each are an ensemble by type. All look at the image, its type is voted, and
-  only what the models of that type (and those of all types or none) see is fused. A model of one
-  type is certain of it whatever it sees; so it votes with the cells that it would find alone, under
-  its own operating points for its type: the sum of score x area, times its weight (where several
-  models know a type, with what they find together, times their mean weight). Where a model of all
-  types is among them, its candidates alone vote, as in `selection.image_type`.
-- Where each cell has a type of its own (`type_vote` 'cell'), nothing is voted: the models of one
-  type count together as one model of all types, and selection's mask NMS decides between them.
+- Models with the same types are fused, whatever their methods: see `fusion.fuse`. A model whose
+  only
+  type is 'cell' knows no types; it takes part everywhere and does not vote on the type.
+- Models of one type each form an ensemble by type. All of them predict the image, its type is
+  voted,
+  and only the candidates of the models of that type (and of models of all types or none) are fused.
+  A model of one type is certain of that type whatever it finds. Its vote is therefore the sum of
+  score x area over the cells that it would select alone with its own operating point, times its
+  weight. Several models of one type are fused before they vote, with their mean weight. If the
+  ensemble contains a model of all types, only its candidates vote, as in `selection.image_type`.
+- If each cell has a type of its own (`type_vote` 'cell'), there is no vote: the models of one type
+  count together as one model of all types, and the mask NMS of the selection decides between them.
 
-Other sets of types cannot be joined.
+Other combinations of types are refused.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from bigkingxxl.instances import UNTYPED
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 
-SAMPLE_SIDE = 1024  # of the windows of a large image that vote for its type
+SAMPLE_SIDE = 1024  # the side of the windows of a large image that vote on its type
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +42,10 @@ class Member:
     """A model of an ensemble.
 
     Attributes:
-        predictor: the model; type_names: the cell types it knows.
-        points: its own operating points; a model of one type votes by them.
-        weight: how much it counts, above 0.
+        predictor: The model.
+        type_names: The cell types that it knows.
+        points: Its own operating points, which a model of one type uses to vote.
+        weight: Its weight, above 0.
     """
 
     predictor: Predictor
@@ -52,18 +55,19 @@ class Member:
 
 
 class Ensemble:
-    """Several models as a `Predictor`; the module says how they are joined.
+    """Several models as one `Predictor`; see the module for how they are combined.
 
-    The scale ratio of what is found is that of the first model, or of the first of the voted
-    type, as are the operating points that it is to be selected with.
+    The scale ratio of the candidates is that of the first model, or of the first model of the voted
+    type. They are selected with the operating points of that model.
 
     Args:
-        members: at least one.
-        type_vote: whether an image has one type, or each of its cells.
-        cell_type: the images' type where it is known; models of another one are not asked.
+        members: The models, at least one.
+        type_vote: Whether each image or each cell has a type.
+        cell_type: The cell type of the images, if known; models of other types are not run.
+
     Raises:
-        InputError: no members, a weight not above 0, sets of types that cannot be joined, or a cell
-            type that no member knows.
+        InputError: There are no members, a weight is not above 0, the types cannot be combined, or
+            no member knows `cell_type`.
     """
 
     def __init__(
@@ -83,17 +87,17 @@ class Ensemble:
 
     @property
     def is_by_type(self) -> bool:
-        """True where some models know one type of several."""
+        """Whether some models know only one of several types."""
         return any(self._only_type(member) for member in self.members)
 
     @property
     def scale(self) -> float | None:
-        """Network pixels per image pixel, where the models were given such a scale."""
+        """Network pixels per image pixel, if the models were given such a scale."""
         scale: float | None = getattr(self.members[0].predictor, "scale", None)
         return scale
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """See `Predictor.candidates`."""
+        """Predict an image; see `Predictor.candidates`."""
 
         @cache
         def look(member: Member) -> Candidates:
@@ -104,11 +108,11 @@ class Ensemble:
 
     @property
     def _votes(self) -> bool:
-        """Whether what is seen of an image decides which models count."""
+        """Whether a vote on the image decides which models count."""
         return self.is_by_type and self.type_vote == "image" and self.cell_type is None
 
     def image_context(self, source: ImageSource) -> ImageContext:
-        """See `PartwisePredictor.image_context`: of each model, and the type of a sample."""
+        """Judge an image; see `PartwisePredictor.image_context`. The type is voted on samples."""
         contexts = [image_context_of(member.predictor, source) for member in self.members]
         chosen = self.cell_type
         if self._votes:
@@ -129,7 +133,7 @@ class Ensemble:
         return {"members": contexts, "cell_type": chosen}
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
-        """See `PartwisePredictor.candidates_in`."""
+        """Predict a part of an image; see `PartwisePredictor.candidates_in`."""
 
         @cache
         def look(member: Member) -> Candidates:
@@ -139,10 +143,11 @@ class Ensemble:
         return self._joined(look, context["cell_type"])
 
     def _joined(self, look: Callable[[Member], Candidates], chosen: str | None) -> Candidates:
-        """What all models see together.
+        """Combine the candidates of all models.
 
         Args:
-            chosen: the image's type, where it decides which models count.
+            look: Returns the candidates of a model.
+            chosen: The type of the image, if it decides which models count.
         """
         if not self.is_by_type:
             return self._fused(self.members, look)
@@ -154,7 +159,7 @@ class Ensemble:
         return _sized_as(fused, look(first))
 
     def _only_type(self, member: Member) -> str | None:
-        """The type of a model that knows one of several."""
+        """Return the type of a model that knows only one of several types, else None."""
         is_one = len(member.type_names) == 1 < len(self.type_names)
         is_one &= member.type_names != (UNTYPED,)
         return member.type_names[0] if is_one else None
@@ -163,11 +168,11 @@ class Ensemble:
         return set(member.type_names) == set(self.type_names)
 
     def _look(self, member: Member, source: ImageSource) -> Candidates:
-        """What a model sees; of types only what a model of all of them says."""
+        """Run a model; only models of all types contribute type probabilities."""
         return self._own(member, member.predictor.candidates(source))
 
     def _own(self, member: Member, found: Candidates) -> Candidates:
-        """What a model says of what it saw."""
+        """Remove type probabilities from candidates of a model that does not know all types."""
         if self._knows_all(member):
             return found
         return replace(found, type_probability=None, type_names=())
@@ -176,7 +181,7 @@ class Ensemble:
         return fuse([look(each) for each in members], [each.weight for each in members])
 
     def _typed(self, found: Candidates, cell_type: str) -> Candidates:
-        """The candidates as of one of the ensemble's types, for certain."""
+        """Assign one of the ensemble's types to the candidates with certainty."""
         shares = np.zeros((len(found), len(self.type_names)), np.float32)
         shares[:, self.type_names.index(cell_type)] = 1
         return replace(found, type_probability=shares, type_names=self.type_names)
@@ -185,7 +190,7 @@ class Ensemble:
         return [each for each in self.members if self._only_type(each) == cell_type]
 
     def _voted(self, look: Callable[[Member], Candidates]) -> str:
-        """The type of the image."""
+        """Vote on the type of the image."""
         knowing = [each for each in self.members if self._knows_all(each)]
         knowing = [each for each in knowing if look(each).type_probability is not None]
         if knowing:
@@ -195,7 +200,7 @@ class Ensemble:
         return self.type_names[int(np.argmax(votes))]
 
     def _vote(self, cell_type: str, look: Callable[[Member], Candidates]) -> float:
-        """What the models of one type claim of the image, in pixels."""
+        """Return the vote of the models of one type, in pixels."""
         members = self._of_type(cell_type)
         found = self._typed(self._fused(members, look), cell_type)
         cells = select(found, members[0].points, cell_type=cell_type)
@@ -203,7 +208,7 @@ class Ensemble:
         return claimed * float(np.mean([each.weight for each in members]))
 
     def _cell_by_cell(self, look: Callable[[Member], Candidates]) -> Candidates:
-        """Everything that all models see, each candidate of its own type."""
+        """Combine the candidates of all models, each with a type of its own."""
         names = [name for name in self.type_names if self._of_type(name)]
         own = [self._typed(self._fused(self._of_type(name), look), name) for name in names]
         others = [each for each in self.members if self._only_type(each) is None]
@@ -216,17 +221,18 @@ class Ensemble:
 
 
 def _sized_as(found: Candidates, model: Candidates) -> Candidates:
-    """The candidates, seen at the size at which a model saw them."""
+    """Return the candidates with the scale ratio and cell diameter of a model's prediction."""
     return replace(found, scale_ratio=model.scale_ratio, cell_diameter=model.cell_diameter)
 
 
 def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The cell types of models together: in the order of one that knows all, else of the alphabet.
+    """Return the joint cell types, ordered as in a model that knows all of them, else sorted.
 
     Args:
-        sets: the types that each model knows.
+        sets: The types that each model knows.
+
     Raises:
-        InputError: they cannot be joined; the module says which can.
+        InputError: The types cannot be combined; see the module.
     """
     typed = [names for names in sets if names not in ((), (UNTYPED,))]
     every = {name for names in typed for name in names}

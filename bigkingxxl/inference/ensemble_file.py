@@ -1,8 +1,8 @@
-"""A set of models with weights, kept as one small file that is named wherever a model is.
+"""Ensemble files: a small file that lists models and weights and can be used wherever a model can.
 
-The file lists its members by path, seen from its own folder, or by shipped name, and remembers what
-each of them was: a member that has changed since is refused, not used in silence. Once it is tuned,
-it has operating points of its own, and maybe a test-time augmentation for all of its members.
+The members are listed by path, relative to the folder of the file, or by the name of a shipped
+model. Their hashes are recorded, and a member that has changed since is refused. A tuned ensemble
+has operating points of its own, and possibly a test-time augmentation for all members.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from bigkingxxl.test_time_augmentation import Augmentations
 
 SUFFIX = ".ensemble"
 FORMAT = "bigkingxxl-ensemble-1"
-TUNED_FORMAT = "bigkingxxl-ensemble-2"  # with what earlier versions would disregard
+TUNED_FORMAT = "bigkingxxl-ensemble-2"  # with fields that earlier versions would ignore
 
 
 @dataclass(frozen=True)
 class Members:
-    """The models that are joined, and what is decided for all of them.
+    """The models of an ensemble, and the settings that apply to all of them.
 
     Attributes:
-        files: of the models; weights: how much each of them counts.
-        points: operating points in the place of those of the first models; None keeps these.
-        tta: test-time augmentation in the place of each model's own; None keeps it.
+        files: The model files.
+        weights: The weight of each model.
+        points: Operating points that replace those of the models; None keeps these.
+        tta: Test-time augmentation that replaces that of each model; None keeps it.
     """
 
     files: tuple[Path, ...]
@@ -48,14 +49,14 @@ class Members:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Of the models' prediction settings."""
+        """The changes to the prediction settings of the models."""
         return {} if self.tta is None else {"tta": self.tta}
 
     def changed(self, weights: Sequence[float] | None = None, **values: Any) -> Members:
-        """A checked copy.
+        """Return a validated copy with some values replaced.
 
         Raises:
-            InputError: weights that do not fit.
+            InputError: The weights do not fit the models.
         """
         if weights is not None:
             values["weights"] = tuple(checked_weights(len(self.files), weights).tolist())
@@ -63,11 +64,12 @@ class Members:
 
 
 class EnsembleMember(Settings):
-    """One model of an ensemble's file.
+    """A model in an ensemble file.
 
     Attributes:
-        model: a shipped name, or a path seen from the file's folder.
-        weight: how much it counts; hash: what the model was.
+        model: The name of a shipped model, or a path relative to the folder of the file.
+        weight: The weight of the model.
+        hash: The hash of the model file.
     """
 
     model: str
@@ -76,7 +78,7 @@ class EnsembleMember(Settings):
 
 
 class EnsembleContent(Settings):
-    """What an ensemble's file holds; see `Members`."""
+    """The content of an ensemble file; see `Members`."""
 
     format: Literal["bigkingxxl-ensemble-1", "bigkingxxl-ensemble-2"]
     members: tuple[EnsembleMember, ...] = Field(min_length=1)
@@ -88,16 +90,21 @@ def write_ensemble(
     path: Path, models: Sequence[str | Path], weights: Sequence[float] | None = None,
     *, points: OperatingPoints | None = None, tta: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
-    """Keep models and their weights as one file.
+    """Write models and their weights to an ensemble file.
 
     Args:
-        models: files, shipped names, or other ensembles, whose members it then has.
-        points, tta: for all of them, see `Members`; by default those of the first one named, where
-            that is an ensemble.
+        path: The file, which ends in `.ensemble`.
+        models: Model files, names of shipped models, or ensembles, whose members are added.
+        weights: The weight of each; by default they are equal.
+        points: Operating points for all members; by default those of the first model, if it is an
+            ensemble.
+        tta: Test-time augmentation for all members; by default that of the first model, if it is an
+            ensemble.
 
     Raises:
-        InputError: weights that do not fit, or another ending than `.ensemble`; ModelError: a
-            model that is missing or no model; OutputError: the file cannot be written.
+        InputError: The weights do not fit, or the ending is not `.ensemble`.
+        ModelError: A model is missing or is not a model.
+        OutputError: The file cannot be written.
     """
     if path.suffix.lower() != SUFFIX:
         raise InputError(f"{path}: an ensemble is kept as {path.with_suffix(SUFFIX).name}")
@@ -123,7 +130,7 @@ def write_ensemble(
 
 
 def _shipped_name(file: Path) -> str | None:
-    """The name of a shipped model that stands for the very file."""
+    """Return the name of the shipped model that has this file, or None."""
     return next((name for name, model in SHIPPED.items() if model.path == file), None)
 
 
@@ -135,17 +142,17 @@ def _seen_from(file: Path, ensemble: Path) -> str:
 
 
 def members_of(names: Sequence[str | Path], weights: Sequence[float] | None = None) -> Members:
-    """The model files that names stand for, ensembles by their members, and all weights.
+    """Resolve names to model files and weights; ensembles are replaced by their members.
 
     Args:
-        names: of models and ensembles; weights: of each name, by default 1. The members of an
-            ensemble share its weight as the file says. What the first name decides for its
-            members, where it is an ensemble, holds for all: its operating points; and its
-            augmentation where it is alone.
+        names: The names of models and ensembles.
+        weights: The weight of each name, by default 1. The members of an ensemble share its weight
+            in the proportions of its file. If the first name is an ensemble, its operating points
+            apply to all models; its augmentation applies only if it is the only name.
 
     Raises:
-        InputError: weights that do not fit; ModelError: what is named is no model, or has changed
-            since the ensemble was made.
+        InputError: The weights do not fit.
+        ModelError: A name is not a model, or a member has changed since the ensemble was written.
     """
     files: list[Path] = []
     shares: list[float] = []
@@ -159,7 +166,8 @@ def members_of(names: Sequence[str | Path], weights: Sequence[float] | None = No
         members = read_ensemble(Path(name))
         own.append(members)
         files += members.files
-        # Alone it is as it was written; beside others it counts as one model of its weight.
+        # A single ensemble keeps its own weights; among others it counts as one model with its
+        # weight.
         scale = 1.0 if len(names) == 1 else weight / sum(members.weights)
         shares += [share * scale for share in members.weights]
     first = own[0]
@@ -173,10 +181,11 @@ def members_of(names: Sequence[str | Path], weights: Sequence[float] | None = No
 def named_members(
     names: list[str], weights: list[float] | None
 ) -> tuple[list[str], list[float] | None, Members]:
-    """Names and weights with the members of ensembles in their place, and what they stand for.
+    """Return names and weights with ensembles replaced by their members, and the resolved models.
 
     Raises:
-        InputError, ModelError: see `members_of`.
+        InputError: See `members_of`.
+        ModelError: See `members_of`.
     """
     found = members_of(names, weights)
     if not any(map(is_ensemble, names)):
@@ -185,15 +194,15 @@ def named_members(
 
 
 def is_ensemble(name: str | Path) -> bool:
-    """Whether a name is that of an ensemble's file."""
+    """Return whether a name is that of an ensemble file."""
     return Path(name).suffix.lower() == SUFFIX
 
 
 def read_ensemble(path: Path) -> Members:
-    """The models of an ensemble's file, and what is decided for them.
+    """Read an ensemble file: its models and the settings for all of them.
 
     Raises:
-        ModelError: the file is missing or damaged, or a member is missing or has changed.
+        ModelError: The file is missing or damaged, or a member is missing or has changed.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

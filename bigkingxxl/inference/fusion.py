@@ -1,7 +1,7 @@
-"""Candidates of several models over one image made one: a cell that more models see is surer.
+"""Instance fusion: combine the candidates of several models, so that agreement raises the score.
 
-As weighted box fusion does it with boxes, but with soft masks, and in one pass without a stack of
-images. Source: Solovyev, Wang and Gabruseva 2021, "Weighted boxes fusion".
+It works like weighted box fusion, but on soft masks, and in one pass without a stack of masks.
+Source: Solovyev, Wang and Gabruseva 2021, "Weighted boxes fusion".
 """
 
 from __future__ import annotations
@@ -25,29 +25,33 @@ Float64 = NDArray[np.float64]
 
 
 def fuse(parts: Sequence[Candidates], weights: Sequence[float] | None = None) -> Candidates:
-    """The candidates of one image from those of several models, the surest groups first.
+    """Fuse the candidates of several models over one image; the highest scores come first.
 
-    From the highest weighted score on, a candidate joins the group whose first member it overlaps
-    most (IoU above a half, where masks lie above half of their own highest probability) and that
-    holds none of its model yet; else it begins a group. Of each group's M members, out of all K
-    models:
+    Candidates are processed by descending weighted score. A candidate joins the group whose first
+    member it overlaps most (IoU above 0.5, where each mask is thresholded at half of its own
+    maximum), provided that the group has no candidate of the same model yet. Otherwise it starts a
+    new group. For a group with M members out of K models:
 
-    - the soft mask is the weighted mean of the members' in the union of their boxes, a member being
-      0 outside its own box;
-    - the score is the sum of weight x score over the M members, over the sum of all K weights: a
-      cell that one of two equal models sees has half the score that it has there;
-    - the type probabilities are the weighted mean over the members that know types; all alike,
-      which moves no vote, where none of them does.
+    - the soft mask is the weighted mean of the members' masks in the union of their boxes, with 0
+      outside each box;
+    - the score is the sum of weight x score over the M members, divided by the sum of all K
+      weights: a
+      cell that one of two equal models finds gets half of its score;
+    - the type probabilities are the weighted mean over the members that know types. If none does,
+      they
+      are uniform, which has no effect on a vote.
 
-    One set of candidates comes back as it is.
+    A single set of candidates is returned unchanged.
 
     Args:
-        parts: of each model over the same image, in its frame. Those that know types know the same
-            ones, in any order; the first one's order and the first part's scale ratio hold.
-        weights: of each model, above 0; by default all alike.
+        parts: The candidates of each model, in the frame of the image. Models that know types must
+            know the same ones, in any order; the order and the scale ratio of the first are used.
+        weights: The weight of each model, above 0; by default they are equal.
+
     Raises:
-        InputError: weights that are not as many as the parts or not above 0, or other cell types.
-        ValueError: candidates of images of different sizes.
+        InputError: The number of weights differs, a weight is not above 0, or the cell types
+            differ.
+        ValueError: The images differ in size.
     """
     chosen = checked_weights(len(parts), weights)
     if len(parts) == 1:
@@ -68,10 +72,10 @@ def fuse(parts: Sequence[Candidates], weights: Sequence[float] | None = None) ->
 
 
 def checked_weights(count: int, weights: Sequence[float] | None) -> Float64:
-    """float64[count]: the weights of as many models, by default 1 each.
+    """Return the weights of the models, float64[count], by default 1 each.
 
     Raises:
-        InputError: another number of weights, or one that is not above 0.
+        InputError: The number of weights differs, or a weight is not above 0.
     """
     if count == 0:
         raise InputError("an ensemble needs at least one model")
@@ -86,7 +90,7 @@ def checked_weights(count: int, weights: Sequence[float] | None) -> Float64:
 
 
 def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_]]:
-    """All candidates under the same type names, and which parts know types, bool[K]."""
+    """Concatenate all candidates under common type names; return which parts know types, too."""
     knows = np.array([part.type_probability is not None for part in parts])
     known = [part.type_names for part in parts if part.type_probability is not None]
     named = known or [part.type_names for part in parts]
@@ -106,13 +110,13 @@ def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_
 
 
 def _surest_first(candidates: Candidates, weight: Float64) -> Int64:
-    """int64[N]: by falling weighted score; of equals in an order that no model's place decides."""
+    """Sort by descending weighted score, int64[N]; ties do not depend on the models' order."""
     column = candidates.boxes.T
     return np.lexsort((soft_areas(candidates), *column[::-1], -weight * candidates.score))
 
 
 def _leaders(candidates: Candidates, model: Int64) -> Int64:
-    """int64[N]: the first member of the group of each candidate; they come the surest first."""
+    """Return the first member of each candidate's group, int64[N]; they are sorted by score."""
     masks = half_height_masks(candidates)
     one, two, overlap = iou_among(masks)
     same = (model[one] != model[two]) & (overlap > SAME_CELL)
@@ -120,7 +124,8 @@ def _leaders(candidates: Candidates, model: Int64) -> Int64:
     order = np.lexsort((one, -overlap, two))
     leader = list(range(len(candidates)))
     models = [1 << each for each in model.tolist()]
-    # Only pairs that match are walked; in their order all that is before a candidate is settled.
+    # Only matching pairs are visited. In their order, everything before a candidate is already
+    # settled.
     for first, second in zip(one[order].tolist(), two[order].tolist(), strict=True):
         is_open = leader[first] == first and not models[first] & models[second]
         if is_open and leader[second] == second:
@@ -130,10 +135,13 @@ def _leaders(candidates: Candidates, model: Int64) -> Int64:
 
 
 def _mean_masks(candidates: Candidates, group: Int64, weight: Float64, count: int) -> Candidates:
-    """A candidate a group: the weighted mean of the members' masks in the union of their boxes.
+    """Compute one candidate per group: the weighted mean mask in the union of the boxes.
 
     Args:
-        group: int64[N], 0 .. count - 1, of each candidate; weight: float64[N].
+        candidates: The candidates.
+        group: int64[N], the group 0 .. count - 1 of each candidate.
+        weight: float64[N].
+        count: The number of groups.
     """
     boxes = np.empty((count, 4), np.int32)
     boxes[:, :2], boxes[:, 2:] = np.iinfo(np.int32).max, 0
@@ -160,7 +168,7 @@ def _mean_masks(candidates: Candidates, group: Int64, weight: Float64, count: in
 def _mean_types(
     candidates: Candidates, group: Int64, weight: Float64, count: int
 ) -> NDArray[np.float32] | None:
-    """float32[count, T]: the weighted means; all alike where no member has any weight."""
+    """Compute weighted mean type probabilities, float32[count, T]; uniform without any weight."""
     shares = candidates.type_probability
     if shares is None:
         return None
@@ -171,5 +179,5 @@ def _mean_types(
 
 
 def _sums(place: Int64, values: Float64, count: int) -> Float64:
-    """float64[count]: the sum of the values at each place."""
+    """Sum the values at each place, float64[count]."""
     return np.bincount(place, weights=values, minlength=count).astype(np.float64)

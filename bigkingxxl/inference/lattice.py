@@ -1,9 +1,9 @@
-"""The tiles that a network sees of an image: one lattice, of which a block takes what it touches.
+"""The lattice of tiles of an image, shared by all of its blocks.
 
-Maps depend on the tile that they were seen in. So all blocks of a large image share the tiles of
-one lattice, and blend them with the same weights: where two blocks see the same place, their maps
-are the same. Over the seams between blocks lie narrow tiles of their own, which hold the margins of
-both sides, so that blocks have no other tiles in common.
+Maps depend on the tile in which they were computed. All blocks of a large image therefore share the
+tiles of one lattice and blend them with the same weights, so that two blocks have identical maps
+where they overlap. Narrow tiles of their own lie across the seams between blocks and cover the
+margins of both sides, so that blocks have no other tiles in common.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from bigkingxxl.geometry import Window, even_tile, multiple, tile_starts
 from bigkingxxl.images import Part
 
 Float32 = NDArray[np.float32]
-SMALLEST_TILE = 256  # a network sees less well in less context than it was trained with
+SMALLEST_TILE = 256  # a network performs worse with less context than in training
 
 
 class TileSize(NamedTuple):
-    """How large tiles may be, in network pixels.
+    """The size of tiles, in network pixels.
 
     Attributes:
-        largest: side; overlap: of neighbours, at least; stride: sides are multiples of it.
+        largest: The largest side.
+        overlap: The least overlap of neighbours.
+        stride: Sides are multiples of it.
     """
 
     largest: int
@@ -35,17 +37,19 @@ class TileSize(NamedTuple):
     stride: int
 
     def side(self, length: int) -> int:
-        """The smallest side with which as few tiles cover a length as with the largest."""
+        """Return the smallest side with which the fewest tiles cover a length."""
         needed = max(even_tile(length, self.largest, self.overlap), SMALLEST_TILE)
         return min(self.largest, multiple(needed, self.stride))
 
 
 class Span(NamedTuple):
-    """A tile's place along one side of the image, which it may exceed.
+    """The position of a tile along one axis of the image, beyond which it may extend.
 
     Attributes:
-        start, stop: in network pixels; weight: float32[stop - start], which with those of the other
-            tiles adds to 1 at every pixel of the image.
+        start: The start in network pixels.
+        stop: The end in network pixels.
+        weight: float32[stop - start], the blending weights; over all tiles they add up to 1 at each
+            pixel.
     """
 
     start: int
@@ -54,18 +58,18 @@ class Span(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A tile: its place along the rows and along the columns."""
+    """A tile: its position along the rows and along the columns."""
 
     rows: Span
     cols: Span
 
     @property
     def window(self) -> Window:
-        """In network pixels; it may exceed the image."""
+        """The window in network pixels; it may extend beyond the image."""
         return Window(self.rows.start, self.cols.start, self.rows.stop, self.cols.stop)
 
     def add(self, maps: Float32, total: Float32, place: Window) -> None:
-        """Add its maps float32[K, h, w], weighted, to those of a window of the image."""
+        """Add the weighted maps of the tile, float32[K, h, w], to the total of a window."""
         frame = self.window
         row0, col0 = max(frame.row0, place.row0), max(frame.col0, place.col0)
         row1, col1 = min(frame.row1, place.row1), min(frame.col1, place.col1)
@@ -79,10 +83,11 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class Lattice:
-    """All tiles of an image, those of one size after the other.
+    """All tiles of an image, grouped by size.
 
     Attributes:
-        rows, cols: the tiles along each side, in order.
+        rows: The tiles along the rows, in order.
+        cols: The tiles along the columns, in order.
     """
 
     rows: Sequence[Span]
@@ -92,11 +97,13 @@ class Lattice:
     def of(
         cls, size: tuple[int, int], tile: TileSize, part: Part | None = None, reach: int = 0
     ) -> Lattice:
-        """That of an image of (H, W) network pixels.
+        """Create the lattice of an image of (H, W) network pixels.
 
         Args:
-            part: a block of it, where it is seen in blocks.
-            reach: network pixels on either side of a seam that both blocks see.
+            size: (H, W).
+            tile: The size of the tiles.
+            part: The block, if the image is processed in blocks.
+            reach: The number of network pixels on either side of a seam that both blocks need.
         """
         sides = []
         for axis in (0, 1):
@@ -109,9 +116,9 @@ class Lattice:
         return cls(sides[0], sides[1])
 
     def touching(self, window: Window) -> Iterator[list[Tile]]:
-        """The tiles with pixels in a window, in lists of tiles of one size."""
+        """Yield the tiles that overlap a window, in lists of tiles of equal size."""
         rows, cols = self._spans(window)
-        # Sums are the same to the last bit only where their parts are added in the same order.
+        # Floating-point sums are identical only if their terms are added in the same order.
         for height in sorted({each.stop - each.start for each in rows}):
             for width in sorted({each.stop - each.start for each in cols}):
                 yield [
@@ -121,7 +128,7 @@ class Lattice:
                 ]  # fmt: skip
 
     def around(self, window: Window) -> Window:
-        """The smallest window, which may exceed the image, of all tiles that touch one."""
+        """Return the bounding window of the tiles that overlap a window."""
         rows, cols = self._spans(window)
         return Window(
             min(each.start for each in rows), min(each.start for each in cols),
@@ -129,7 +136,7 @@ class Lattice:
         )  # fmt: skip
 
     def _spans(self, window: Window) -> tuple[list[Span], list[Span]]:
-        """The rows and columns of tiles with pixels in a window."""
+        """Return the rows and columns of the tiles that overlap a window."""
         return (
             [each for each in self.rows if each.start < window.row1 and each.stop > window.row0],
             [each for each in self.cols if each.start < window.col1 and each.stop > window.col0],
@@ -137,13 +144,13 @@ class Lattice:
 
 
 def _places(length: int, tile: TileSize, seams: Sequence[int], reach: int) -> list[tuple[int, int]]:
-    """Start and stop of each tile along a side: over the seams, and between them."""
+    """Return the start and stop of each tile along an axis: across the seams and between them."""
     over = multiple(2 * (reach + tile.overlap), tile.stride)
     before = over // 2
     stretches = [(seam - before, seam - before + over) for seam in seams]
     edges = [-before, *seams, length + before]
     for left, right in pairwise(edges):
-        # A tile over a seam and the next one share the overlap.
+        # A tile across a seam and the next one share the overlap.
         first = left + before - (tile.overlap if left >= 0 else 0)
         last = right - before + (tile.overlap if right <= length else 0)
         if last > first:
@@ -157,7 +164,7 @@ def _places(length: int, tile: TileSize, seams: Sequence[int], reach: int) -> li
 
 
 def _weighted(places: Sequence[tuple[int, int]], length: int, tile: TileSize) -> list[Span]:
-    """Spans whose weights fall linearly over the overlap towards their ends, never to 0."""
+    """Return spans with weights that fall linearly over the overlap, but never to 0."""
     total = np.zeros(length)
     weights = []
     for start, stop in places:

@@ -1,4 +1,4 @@
-"""A model file as a predictor."""
+"""Load a model file as a predictor."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Float32 = NDArray[np.float32]
 
 
 def choose_device(name: str) -> str:
-    """'auto' becomes the best device at hand.
+    """Replace 'auto' by the best available device.
 
     Raises:
-        InputError: a device that is not there.
+        InputError: The device is not available.
     """
     import torch
 
@@ -57,13 +57,13 @@ def choose_device(name: str) -> str:
 
 
 class TorchMaps:
-    """A dense method's network as a maps function; bf16 where the device gains by it."""
+    """The network of a dense method as a maps function, in bfloat16 where that is faster."""
 
     def __init__(self, method: DenseMethod, network: nn.Module, device: str) -> None:
         self.method, self.network, self.device = method, network, device
 
     def __call__(self, tiles: Float32) -> Float32:
-        """float32[B, K, h, w] from float32[B, C, h, w]."""
+        """Compute maps float32[B, K, h, w] of tiles float32[B, C, h, w]."""
         import torch
 
         with (
@@ -75,18 +75,18 @@ class TorchMaps:
 
 
 class TorchDetections:
-    """Any other method's network as a detect function; bf16 where the device gains by it."""
+    """The network of any other method as a detect function, in bfloat16 where that is faster."""
 
     def __init__(self, method: Method, network: nn.Module, device: str) -> None:
         import torch
 
         self.method, self.device = method, device
-        # As the tiles, see `_on`: convolutions need not bring the two together each time.
+        # The same memory format as the tiles (see `_on`), so that convolutions need no conversion.
         last = torch.channels_last
         self.network = network if device == "mps" else network.to(memory_format=last)
 
     def __call__(self, tiles: Float32) -> list[Candidates]:
-        """The candidates of each of float32[B, C, h, w]."""
+        """Return the candidates of each tile of float32[B, C, h, w]."""
         import torch
 
         with (
@@ -106,8 +106,8 @@ def _on(device: str, tiles: Float32) -> Tensor:
 class OnnxMaps:
     """An exported network as a maps function.
 
-    It looks at one tile at a time, whatever threads ask: with all cores, in the memory of one. On
-    processors larger batches take more memory and no less time.
+    It processes one tile at a time with all cores, whatever number of threads call it. On CPUs
+    larger batches need more memory and save no time.
     """
 
     def __init__(self, session: InferenceSession) -> None:
@@ -115,7 +115,7 @@ class OnnxMaps:
         self._one_at_a_time = Lock()
 
     def __call__(self, tiles: Float32) -> Float32:
-        """float32[B, K, h, w] from float32[B, C, h, w]."""
+        """Compute maps float32[B, K, h, w] of tiles float32[B, C, h, w]."""
         maps = []
         for index in range(len(tiles)):
             with self._one_at_a_time:
@@ -132,13 +132,19 @@ def model_predictor(
     cell_type: str | None = None,
     tile: int | None = None,
 ) -> NetworkPredictor:
-    """A loaded model as a predictor; settings, scale and cell type override the card's.
+    """Create a predictor of a loaded model.
 
     Args:
-        tile: at most so many network pixels per side are seen at once, in less memory and with the
-            same result.
+        model: The model.
+        device: The device.
+        settings: Prediction settings that replace those of the card.
+        scale: Network pixels per image pixel; by default it follows the size of the cells.
+        cell_type: The cell type of the images, if known.
+        tile: The longest side, in network pixels, that is processed at once; it saves memory and
+            does not change the result.
+
     Raises:
-        InputError: the tile is too small for the same result.
+        InputError: The tile is too small for an identical result.
     """
     method = make_method(model.card.method, model.card.settings, model.card.type_names)
     looks = _looks(model.card, method, settings, scale)
@@ -162,10 +168,10 @@ def onnx_predictor(
     cell_type: str | None = None,
     tile: int | None = None,
 ) -> tuple[DensePredictor, ModelCard]:
-    """An exported model as a predictor, without torch; see `model_predictor`.
+    """Create a predictor of an exported model without torch; see `model_predictor`.
 
     Raises:
-        InputError: its method is no dense one, or the tile is too small.
+        InputError: The method is not a dense one, or the tile is too small.
     """
     card, session = open_onnx(path)
     method = make_method(card.method, card.settings, card.type_names)
@@ -183,7 +189,7 @@ def onnx_predictor(
 
 
 def _piece(card: ModelCard, method: Method, tile: int | None) -> dict[str, Any]:
-    """What a `DensePredictor` takes to see tiles piece by piece."""
+    """Return the arguments of `DensePredictor` for processing tiles in pieces."""
     own = multiple(card.prediction.tile, method.stride)
     side = checked_side(tile, own, method.context, method.stride)
     return {"piece": side, "context": method.context or 0}
@@ -192,7 +198,7 @@ def _piece(card: ModelCard, method: Method, tile: int | None) -> dict[str, Any]:
 def _looks(
     card: ModelCard, method: Method, settings: PredictionSettings | None, scale: float | None
 ) -> dict[str, Any]:
-    """What a `NetworkPredictor` takes of a card."""
+    """Return the arguments of `NetworkPredictor` that follow from a card."""
     return {
         "normalisation": card.normalisation,
         "settings": settings or card.prediction,
@@ -213,14 +219,20 @@ def load_predictor(
     cell_type: str | None = None,
     tile: int | None = None,
 ) -> tuple[NetworkPredictor, ModelCard]:
-    """The predictor and the card of a model file; an .onnx one needs no torch.
+    """Load the predictor and the card of a model file; an .onnx file needs no torch.
 
     Args:
-        device: of a torch model; an exported one runs on the CPU.
-        settings, scale, cell_type, tile: see `model_predictor`.
+        path: The file.
+        device: The device of a torch model; an exported model runs on the CPU.
+        settings: See `model_predictor`.
+        scale: See `model_predictor`.
+        cell_type: See `model_predictor`.
+        tile: See `model_predictor`.
+
     Raises:
-        ModelError: the file is missing, damaged, not ours, or the runtime cannot run it.
-        MissingExtraError: it needs torch, which is not installed.
+        ModelError: The file is missing, damaged, not a model of this package, or ONNX Runtime
+            cannot run it.
+        MissingExtraError: The file needs torch, which is not installed.
     """
     predictor: NetworkPredictor
     if path.suffix == ONNX_SUFFIX:
@@ -238,6 +250,6 @@ def load_predictor(
         predictor = model_predictor(
             model, chosen, settings=settings, scale=scale, cell_type=cell_type, tile=tile
         )
-    # Training knows the size of its images; those of a user are of any.
+    # Training images have a known size, but those of a user may have any size.
     predictor.estimate = True
     return predictor, card

@@ -1,4 +1,4 @@
-"""One model file or several as one predictor under one card."""
+"""Load one model file or several as one predictor with one card."""
 
 from __future__ import annotations
 
@@ -36,23 +36,29 @@ def load_ensemble(
     tile: int | None = None,
     points: OperatingPoints | None = None,
 ) -> tuple[Predictor, ModelCard]:
-    """A predictor of all models, and their joint card, whose operating points are to be used.
+    """Load several models as one predictor, with a joint card that holds the operating points.
 
-    Each model keeps its own scale and normalisation. Dense models that make the same maps are one
-    model of their mean, with the decoding parameters of the first. Models of one type each, which
-    would take the cells of others for theirs at another size, see every image at the size that is
-    known of it, else at that of training: they estimate none.
+    Each model keeps its own scale and normalisation. Dense models with the same maps are combined
+    into one model that averages the maps and decodes them with the parameters of the first. Models
+    of one type each do not estimate the size of cells: at another scale they would mistake the
+    cells of other types for their own. They use the size that is known of an image, else that of
+    the training images.
 
     Args:
-        device, scale: see `load_predictor`.
-        weights: of each model; by default all alike.
-        changes: of the models' own prediction settings.
-        cell_type: the images' type where it is known; models of another one are not loaded.
-        type_vote: in the place of the operating points' own.
-        tile: at most so many network pixels per side are seen at once; see `model_predictor`.
-        points: operating points of the ensemble, in the place of the models' own.
+        paths: The model files.
+        device: See `load_predictor`.
+        weights: The weight of each model; by default they are equal.
+        changes: Changes to the prediction settings of the models.
+        scale: See `load_predictor`.
+        cell_type: The cell type of the images, if known; models of other types are not loaded.
+        type_vote: Replaces the type vote of the operating points.
+        tile: The longest side, in network pixels, that is processed at once; see `model_predictor`.
+        points: Operating points of the ensemble that replace those of the models.
+
     Raises:
-        InputError: as `Ensemble`; ModelError, MissingExtraError: as `load_predictor`.
+        InputError: See `Ensemble`.
+        ModelError: See `load_predictor`.
+        MissingExtraError: See `load_predictor`.
     """
     chosen = checked_weights(len(paths), weights).tolist()
     cards = [read_card(path) for path in paths]
@@ -72,7 +78,7 @@ def load_ensemble(
 def joined(
     members: Sequence[Member], type_vote: TypeVote = "image", cell_type: str | None = None
 ) -> Predictor:
-    """Members as one predictor; one alone is itself."""
+    """Combine members into one predictor; a single member is returned as it is."""
     members = averaged(members)
     if len(members) == 1:
         return members[0].predictor
@@ -83,10 +89,11 @@ def ensemble_card(
     paths: Sequence[Path], *, weights: Sequence[float] | None = None, cell_type: str | None = None,
     type_vote: str | None = None, points: OperatingPoints | None = None,
 ) -> ModelCard:  # fmt: skip
-    """The joint card of models, none of which is loaded; see `load_ensemble`.
+    """Return the joint card of models without loading them; see `load_ensemble`.
 
     Raises:
-        InputError: the models cannot be joined so; ModelError: one is missing or damaged.
+        InputError: The models cannot be combined.
+        ModelError: A model is missing or damaged.
     """
     checked_weights(len(paths), weights)
     cards = [read_card(path) for path in paths]
@@ -104,7 +111,7 @@ def ensemble_card(
 def card_of(
     members: Members, *, cell_type: str | None = None, type_vote: str | None = None
 ) -> ModelCard:
-    """The joint card of what was named as an ensemble; see `ensemble_card`."""
+    """Return the joint card of the members of an ensemble; see `ensemble_card`."""
     return ensemble_card(
         members.files, weights=members.weights, cell_type=cell_type, type_vote=type_vote,
         points=members.points,
@@ -112,7 +119,7 @@ def card_of(
 
 
 def averaged(members: Sequence[Member]) -> list[Member]:
-    """The members, those that make the same maps as one, which counts as one of them does."""
+    """Combine members with the same maps into one, which has the weight of a single member."""
     groups: list[list[Member]] = []
     for member in members:
         own = next((each for each in groups if alike(each[0].predictor, member.predictor)), None)
@@ -141,10 +148,17 @@ def load_member(
     cell_type: str | None = None,
     tile: int | None = None,
 ) -> Predictor:
-    """One model of an ensemble; what it cannot tell apart it decodes as its only type.
+    """Load one model of an ensemble; a model of one type decodes with the parameters of that type.
 
     Args:
-        types: that the ensemble knows; for the others see `load_ensemble`.
+        path: The model file.
+        card: Its card.
+        types: The types that the ensemble knows.
+        device: See `load_ensemble`.
+        changes: See `load_ensemble`.
+        scale: See `load_ensemble`.
+        cell_type: See `load_ensemble`.
+        tile: See `load_ensemble`.
     """
     is_one = len(card.type_names) == 1
     own_type = card.type_names[0] if is_one else cell_type
@@ -159,11 +173,11 @@ def load_member(
 
 
 def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
-    """The first model's card with what is to be known of all of them.
+    """Return the card of the first model with the joint properties of all models.
 
-    These are the joint types, their operating points, the ids of all images that any model was
-    trained or selected on, and the widest ranges of what training images looked like. What one
-    model's scores say of an image's quality holds for no other's, so that nothing foretells it.
+    These are the joint types, their operating points, the ids of all images on which any model was
+    trained or selected, and the widest ranges of the statistics of training images. The quality
+    model of one model does not apply to an ensemble, so that no quality is predicted.
     """
     first = cards[0]
     if len(cards) == 1:
@@ -181,7 +195,7 @@ def joint_card(cards: Sequence[ModelCard]) -> ModelCard:
 
 
 def joint_points(cards: Sequence[ModelCard], types: Sequence[str]) -> OperatingPoints:
-    """Of each type those of the first model that knows it; else, and the vote, the first's."""
+    """Join operating points: each type's from the first model that knows it, else the first's."""
     knowing = {name: next((c for c in cards if name in c.type_names), cards[0]) for name in types}
     first = cards[0].operating_points
     return first.changed(
@@ -194,7 +208,7 @@ def joint_points(cards: Sequence[ModelCard], types: Sequence[str]) -> OperatingP
 
 
 def _widest(spans: Sequence[Ranges]) -> dict[str, tuple[float, float]]:
-    """The ranges that hold those of all; none where a model knows none."""
+    """Return the union of the ranges; empty if a model has none."""
     if not all(spans):
         return {}
     names = _each_once(spans)

@@ -1,7 +1,7 @@
-"""Dense models that make the same maps as one: the mean of their maps is decoded once.
+"""Several dense models with the same maps as one: their maps are averaged and decoded once.
 
-Their borders are averaged before a threshold cuts them, so masks fit better than those that are
-fused after it.
+The boundaries are averaged before they are thresholded, so that masks fit better than masks that
+are fused afterwards.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ Float32 = NDArray[np.float32]
 
 @dataclass(eq=False)
 class MeanMaps(DensePredictor):
-    """The first of several models, whose maps are the weighted mean of them all.
+    """A dense predictor whose maps are the weighted mean of the maps of several models.
 
-    Each looks at its own scale, with its own normalisation and augmentation; sizes are judged, and
-    parameters read, as the first does.
+    Each model uses its own scale, normalisation and augmentation. Sizes and decoding parameters are
+    those of the first model.
 
     Args:
-        models: all of them; weights: of each, above 0.
+        models: All models.
+        weights: The weight of each model, above 0.
     """
 
     _: KW_ONLY
@@ -39,19 +40,19 @@ class MeanMaps(DensePredictor):
 
     @classmethod
     def of(cls, models: Sequence[DensePredictor], weights: Sequence[float]) -> MeanMaps:
-        """Several models as one."""
+        """Combine several models."""
         mean = cls(**settings_of(models[0]), models=tuple(models), weights=tuple(weights))
         mean.type_names = models[0].type_names
         return mean
 
     def measured_size(self, source: ImageSource) -> MeasuredSize | None:
-        """See `NetworkPredictor.measured_size`: as the first does."""
+        """Measure the cell size with the first model; see `NetworkPredictor.measured_size`."""
         return self.models[0].measured_size(source)
 
     def maps_on(
         self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
-        """See `DensePredictor.maps_on`; the grid is the first model's."""
+        """Average the maps on the grid of the first model; see `DensePredictor.maps_on`."""
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))
         total: Float32 = share[0] * self.models[0].maps_on(view, grid, ratio, zoom)
         for other, weight in zip(self.models[1:], share[1:], strict=True):
@@ -60,13 +61,13 @@ class MeanMaps(DensePredictor):
 
 
 def settings_of(model: DensePredictor) -> dict[str, Any]:
-    """What a dense predictor was made with, to make another kind of predictor of it."""
+    """Return the arguments of a dense predictor, for creating another kind of predictor from it."""
     kinds = {each.name for each in fields(DensePredictor) if each.init}
     return {name: getattr(model, name) for name in sorted(kinds)}
 
 
 def alike(one: Predictor, other: Predictor) -> bool:
-    """Whether two models make the same maps, so that their mean has a meaning."""
+    """Return whether two models have the same maps, so that their mean is meaningful."""
     return (
         isinstance(one, DensePredictor)
         and isinstance(other, DensePredictor)

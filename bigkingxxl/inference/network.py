@@ -1,4 +1,4 @@
-"""What all networks share as predictors: how large an image is seen, judged where nothing says."""
+"""The base class of all network predictors: it determines the scale at which an image is read."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from bigkingxxl.inference.size.sizing import (
 )
 from bigkingxxl.models import PredictionSettings
 
-BLOCK_PIXELS = 2**24  # 2048 x 2048 at twice the size
+BLOCK_PIXELS = 2**24  # 2048 x 2048 pixels at twice the size
 
 
 @dataclass(frozen=True)
 class MeasuredSize:
-    """How large an image shows its median cell, in its pixels.
+    """The measured size of the median cell of an image, in its pixels.
 
     Attributes:
-        diameter: of a disc of its area.
-        width: by which training brought images to one size (see `bigkingxxl.widths`); the diameter
-            for models that know no other.
+        diameter: The diameter of a disc of the same area.
+        width: The size that training used to bring images to one scale (see `bigkingxxl.widths`);
+            equal to the diameter for models without a width.
     """
 
     diameter: float
@@ -52,19 +52,20 @@ class NetworkPredictor(ABC):
     """A trained network as a `Predictor`; normalisation and scale are fixed for the whole image.
 
     Args:
-        stride: sides of a tile are multiples of it.
-        scale: network pixels per image pixel; None takes the settings' scale for images that show
-            cells as large as training did, and more or less where they are known to differ.
-        training: what is known of the training images; by default nothing.
-        calibration: of the candidates' scores; None leaves them as the method makes them.
-        image_channels: how many the network takes; None does not check.
-        block_pixels: network pixels of an image that are looked at as a whole.
-        estimate: judge by what is seen how large the cells of an image are, where nothing says
-            it, and whether its bright and dark are exchanged; as far as `training` is known.
+        stride: The sides of a tile are multiples of it.
+        scale: Network pixels per image pixel. None uses the scale of the settings for images whose
+            cells are as large as in training, and adjusts it for images that are known to differ.
+        training: The properties of the training images; by default unknown.
+        calibration: Calibrates the scores of candidates; None leaves them unchanged.
+        image_channels: The number of channels that the network expects; None does not check.
+        block_pixels: The number of network pixels of an image that are processed as a whole.
+        estimate: Whether to estimate the size of cells if it is unknown, and the contrast polarity,
+            as far as `training` allows.
 
     Attributes:
-        type_names: the cell types it tells apart.
-        tile, overlap: in network pixels, as the settings have them and the stride allows.
+        type_names: The cell types that the network distinguishes.
+        tile: The side of a tile in network pixels, a multiple of the stride.
+        overlap: The overlap of tiles in network pixels.
     """
 
     type_names: tuple[str, ...] = field(init=False)
@@ -91,31 +92,34 @@ class NetworkPredictor(ABC):
         *,
         is_part: bool = False,
     ) -> Candidates:
-        """The candidates of an image whose pixels are `ratio` training pixels long.
+        """Return the candidates of an image with `ratio` training pixels per image pixel.
 
         Args:
-            cell_type: whose decoding parameters are taken; by default as is known, or seen.
-            is_part: the image is a part of a larger one, of which others are seen as well.
+            source: The image.
+            ratio: Pixels of the training images per image pixel.
+            cell_type: The type whose decoding parameters are used; by default the known or voted
+                type.
+            is_part: Whether the image is one of several parts of a larger image.
         """
 
     def voted_type(self, source: ImageSource, ratio: float) -> str | None:  # noqa: ARG002
-        """The type whose decoding parameters an image needs, where its own maps vote for one."""
+        """Return the cell type whose decoding parameters an image needs, if its maps vote on it."""
         return None
 
     def scored(self, candidates: Candidates) -> Candidates:
-        """The candidates under the scores that they go by."""
+        """Return the candidates with calibrated scores."""
         return candidates if self.calibration is None else self.calibration.scored(candidates)
 
     @abstractmethod
     def predict_window(self, source: ImageSource, window: Window, ratio: float) -> Candidates:
-        """The candidates of a window, in its frame, as at a scale ratio."""
+        """Return the candidates of a window, in its frame, at a scale ratio."""
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """See `Predictor.candidates`; a blank image has none.
+        """Predict an image; see `Predictor.candidates`. A blank image has no candidates.
 
         Raises:
-            ImageError: the image has more or fewer channels than the network takes, or its size
-                asks for too large an image.
+            ImageError: The number of channels differs from what the network expects, or the cell
+                size would make the image too large.
         """
         found = self._found(source)
         if source.statistics.is_blank or found.cell_diameter is not None:
@@ -123,9 +127,9 @@ class NetworkPredictor(ABC):
         return replace(found, cell_diameter=self.diameter_taken(source, found.scale_ratio))
 
     def diameter_taken(self, source: ImageSource, ratio: float) -> float | None:
-        """The diameter of cells, in pixels of an image, for which it was seen at a scale ratio.
+        """Return the cell diameter, in pixels of the image, that a scale ratio assumes.
 
-        None where neither the user nor the model knows any.
+        It is None if neither the user nor the model knows a diameter.
         """
         if source.cell_diameter is not None and self.scale is None:
             return source.cell_diameter
@@ -146,10 +150,12 @@ class NetworkPredictor(ABC):
         return self.predict_image(source, ratio)
 
     def image_context(self, source: ImageSource) -> ImageContext:
-        """See `PartwisePredictor.image_context`: scale, contrast polarity, type of a large image.
+        """Judge an image; see `PartwisePredictor.image_context`.
+
+        The result holds the scale, the contrast polarity and the cell type of a large image.
 
         Raises:
-            ImageError: as in `candidates`, but for the size of the image.
+            ImageError: See `candidates`; the size of the image is not checked.
         """
         self._check_channels(source)
         ratio = self.scale_ratio(source)
@@ -174,7 +180,7 @@ class NetworkPredictor(ABC):
         }  # fmt: skip
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
-        """See `PartwisePredictor.candidates_in`."""
+        """Predict a part of an image; see `PartwisePredictor.candidates_in`."""
         if source.statistics.is_blank:
             return Candidates.empty(source.shape, self.type_names)
         source = _negative(source) if context["is_negative"] else source
@@ -185,23 +191,23 @@ class NetworkPredictor(ABC):
 
     @property
     def measures_size(self) -> bool:
-        """Whether the network itself tells how large an image shows its cells."""
+        """Whether the network measures the size of the cells in an image."""
         return False
 
     @property
     def measures_width(self) -> bool:
-        """Whether it was trained on images brought to one width of cells, and tells widths."""
+        """Whether training brought images to one cell width and the network measures widths."""
         return False
 
     def measured_size(self, source: ImageSource) -> MeasuredSize | None:  # noqa: ARG002
-        """How large an image shows its cells, as far as the network tells."""
+        """Measure the size of the cells with the network, if it can."""
         return None
 
     def _measured_size(self, source: ImageSource) -> tuple[float, float | None]:
-        """The scale ratio: what is known, else what the network tells, else that of training.
+        """Return the scale ratio (known, else measured, else 1) and the cell diameter.
 
-        With it comes the diameter of the cells in the image's pixels, where anybody knows it.
-        Of a given diameter the network tells how closely cells of their shape are to be looked at.
+        The diameter is in pixels of the image, or None if nobody knows it. If the user gives a
+        diameter, the network may still measure the width of the cells, which refines the ratio.
         """
         known, training = self.scale_ratio(source), self.training.median_diameter
         is_given = self.scale is None and source.cell_diameter is not None
@@ -219,31 +225,31 @@ class NetworkPredictor(ABC):
         return float(np.clip(ratio, low, high)), diameter
 
     def is_unknown(self, source: ImageSource) -> bool:
-        """True where no scale is given and nothing says how large the image shows its cells."""
+        """Return whether nothing determines the scale of the image."""
         return self.scale is None and known_size(source, self.training) is None
 
     def scale_ratio(self, source: ImageSource) -> float:
-        """Training pixels per pixel of this image, as far as it is known; else 1."""
+        """Return training pixels per pixel of this image, as far as known; else 1."""
         if self.scale is not None:
             return self.scale / self.settings.scale
         known = known_size(source, self.training)
         return 1.0 if known is None else known
 
     def scale_of(self, candidates: Candidates) -> float:
-        """Network pixels per image pixel, as these candidates of the image were seen."""
+        """Return the network pixels per image pixel at which the candidates were predicted."""
         return self.settings.scale * candidates.scale_ratio
 
     def block_side(self, ratio: float) -> int:
-        """Side of the blocks, in image pixels, that an image larger than one is taken in."""
+        """Return the side, in image pixels, of the blocks of a large image."""
         enlarged = max(self.settings.scale * ratio, 1.0)
         return max(int(self.block_pixels**0.5 / enlarged), 16)
 
     def is_one_block(self, source: ImageSource, ratio: float) -> bool:
-        """Whether an image is small enough to be looked at as a whole."""
+        """Return whether an image is small enough to be processed as a whole."""
         return source.shape[0] * source.shape[1] <= self.block_side(ratio) ** 2
 
     def _judged(self, source: ImageSource) -> Candidates:
-        """The candidates where size and sense of brightness are judged by what is seen."""
+        """Predict an image after estimating the cell size and the contrast polarity."""
         statistics = image_statistics(source, self.normalisation, self.scale_ratio(source))
         source = Negative(source) if self._is_turned(source, statistics) else source
         if not self.training.diameters or not self.is_unknown(source):
@@ -256,7 +262,7 @@ class NetworkPredictor(ABC):
         return first if first is not None and ratio == 1 else self.predict_image(source, ratio)
 
     def _is_turned(self, source: ImageSource, statistics: Mapping[str, float]) -> bool:
-        """Whether bright and dark are exchanged."""
+        """Return whether bright and dark are exchanged."""
         ratio = self.scale_ratio(source)
         return may_be_inverted(statistics, self.training.image_statistics) and is_inverted(
             self.predict_window, source, self.normalisation, ratio
@@ -275,7 +281,7 @@ class NetworkPredictor(ABC):
 
 
 def _negative(source: ImageSource) -> ImageSource:
-    """A large image, or a part of one, with bright and dark exchanged: its statistics are known."""
+    """Return the negative of a large image, or of a part of one; its statistics are reused."""
     turned = Negative(source)
     turned.statistics = source.statistics.negated()
     return turned

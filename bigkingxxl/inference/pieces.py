@@ -1,4 +1,4 @@
-"""A tile seen piece by piece: less memory, more time, the same maps."""
+"""Process a tile piece by piece: less memory, more time, identical maps."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ MapsFunction = Callable[[Float32], Float32]
 def in_pieces(
     maps_function: MapsFunction, tiles: Float32, side: int, context: int, stride: int
 ) -> Float32:
-    """float32[B, K, h, w] maps of float32[B, C, h, w] tiles, of which no more is seen at once.
+    """Compute maps float32[B, K, h, w] of tiles float32[B, C, h, w], piece by piece.
 
-    Each piece is seen with `context` pixels of the tile around it, beyond which nothing changes its
-    maps, and begins at a multiple of the stride, so that the network's grid lies where it lay.
+    Each piece is processed with `context` pixels around it, beyond which nothing affects its maps.
+    It starts at a multiple of the stride, so that the grid of the network is not shifted.
 
     Args:
-        side: of what is seen at once, in pixels; `least_side` or more.
+        maps_function: Computes maps of tiles.
+        tiles: float32[B, C, h, w].
+        side: The side of what is processed at once, in pixels; at least `least_side`.
+        context: The receptive field around a piece, in pixels.
+        stride: The stride of the network.
     """
     height, width = tiles.shape[2:]
     core = (side - 2 * context) // stride * stride
@@ -39,25 +43,28 @@ def in_pieces(
 
 
 def _pieces(length: int, core: int, context: int) -> Iterator[tuple[int, int, int, int]]:
-    """Start and stop of each piece of a side, and of what is seen for it."""
+    """Yield the start and stop of each piece of an axis, and of its surroundings."""
     for start in range(0, length, core):
         stop = min(start + core, length)
         yield start, stop, max(start - context, 0), min(stop + context, length)
 
 
 def least_side(context: int, stride: int) -> int:
-    """The smallest side that shows a piece and its context."""
+    """Return the smallest side that holds a piece and its context."""
     return 2 * context + 2 * stride
 
 
 def checked_side(side: int | None, own: int, context: int | None, stride: int) -> int | None:
-    """The side of what is seen at once; None where that is the model's own tile.
+    """Check the side of what is processed at once; None stands for the model's own tile.
 
     Args:
-        side: as asked for; own: of the model's tiles; context: see `in_pieces`, None where what a
-            network sees of a tile depends on all of it.
+        side: The requested side.
+        own: The side of the model's tiles.
+        context: See `in_pieces`; None if the maps depend on the whole tile.
+        stride: The stride of the network.
+
     Raises:
-        InputError: too small for the model to see the same cells.
+        InputError: The side is too small for an identical result.
     """
     if side is None or side >= own:
         return None

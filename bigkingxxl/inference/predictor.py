@@ -1,4 +1,4 @@
-"""What everything that sees cells in an image has in common."""
+"""The interface of predictors."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from bigkingxxl.images import ImageSource
 
 @runtime_checkable
 class Predictor(Protocol):
-    """Anything that turns an image into candidates: a trained model, an ensemble, an oracle."""
+    """Anything that maps an image to candidates: a trained model, an ensemble, an oracle."""
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """Everything seen in the image, in its own frame, before any threshold."""
+        """Return all candidates of the image, in its own frame, before any threshold."""
         ...
 
 
-# How an image is looked at, in JSON's types: its cells' size, their type, the sense of brightness.
-# It is judged once for the whole image, and each of its parts is seen so by whoever looks at it.
+# How to read an image, in JSON types: the size and type of its cells and the contrast polarity. It
+# is determined once for the whole image and applied to each of its parts.
 ImageContext = Mapping[str, Any]
 
 
 @runtime_checkable
 class PartwisePredictor(Predictor, Protocol):
-    """A predictor that can look at the parts of an image one by one, all of them alike."""
+    """A predictor that can process the parts of an image one by one in the same way."""
 
     def image_context(self, source: ImageSource) -> ImageContext:
-        """How to look at an image, judged by a sample that is spread over it."""
+        """Determine how to read an image, from samples spread over it."""
         ...
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
-        """Everything seen in an image, or in a part of it, in its own frame."""
+        """Return all candidates of an image or a part of it, in its own frame."""
         ...
 
 
 def image_context_of(predictor: Predictor, source: ImageSource) -> ImageContext:
-    """How an image is looked at; nothing where the predictor judges nothing."""
+    """Determine how to read an image; empty if the predictor does not adapt to images."""
     return predictor.image_context(source) if isinstance(predictor, PartwisePredictor) else {}
 
 
 def predict_in(predictor: Predictor, source: ImageSource, context: ImageContext) -> Candidates:
-    """What a predictor sees in an image, or in a part of it, so looked at."""
+    """Predict an image, or a part of it, with a given context."""
     if isinstance(predictor, PartwisePredictor):
         return predictor.candidates_in(source, context)
     return predictor.candidates(source)

@@ -1,4 +1,4 @@
-"""From candidates to instances: the only way. Thresholds, mask NMS and painting, by cell type."""
+"""Select instances from candidates: thresholds, mask NMS and painting, by cell type."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.overlaps import collisions, iou_among, iou_pairs
 from bigkingxxl.settings import nearest
 
-FEW = 256  # masks of which all pairs are compared, however many collide
-CROWDED = 16  # pairs of colliding runs a run above which masks lie in heaps
+FEW = 256  # number of masks whose pairs are all compared, however many overlap
+CROWDED = 16  # overlapping pairs per run above which masks count as heaped
 
 
 def select(
@@ -29,18 +29,22 @@ def select(
     cell_type: str | None = None,
     pixel_size_um: tuple[float, float] | None = None,
 ) -> Instances:
-    """Disjoint, scored cells, the surest first.
+    """Select disjoint, scored cells; the highest scores come first.
 
-    A pixel is cell where the soft mask lies above the mask threshold; a candidate stays where its
-    score is the score threshold or more, its area the minimum or more (before and after painting)
-    and its IoU with a surer one no more than the NMS limit. Of overlapping cells the surer shows.
-    The minimum area counts pixels of training, so that it follows the candidates' scale ratio.
+    A pixel belongs to a cell if its probability exceeds the mask threshold. A candidate is kept if
+    its score reaches the score threshold, its area reaches the minimum (before and after painting),
+    and its IoU with no better candidate exceeds the NMS limit. Where cells overlap, the one with
+    the higher score takes the pixel. The minimum area is given in pixels of the training images and
+    converted by the scale ratio of the candidates.
 
     Args:
-        cell_type: the image's type where it is known; else it is voted by the candidates.
-        pixel_size_um: of the image, handed on.
+        candidates: The candidates of an image.
+        points: The operating points.
+        cell_type: The cell type of the image, if known; otherwise the candidates vote.
+        pixel_size_um: The pixel size of the image, which the result carries.
+
     Raises:
-        InputError: a cell type the candidates do not know.
+        InputError: The candidates do not know the cell type.
     """
     if candidates.type_probability is None and cell_type is None:
         # Nobody knows the type: the first name would be a guess, and so would its parameters.
@@ -71,13 +75,13 @@ def select(
 def vote(
     candidates: Candidates, points: OperatingPoints, cell_type: str | None = None
 ) -> NDArray[np.int16]:
-    """int16[N]: the cell type of each candidate, by image or by cell.
+    """Assign a cell type to each candidate, int16[N], by image or by cell.
 
-    In a vote by image every candidate counts with its score times its soft area, so that one fleck
-    of debris does not decide.
+    In a vote by image the weight of a candidate is its score times its soft area, so that small
+    debris does not decide.
 
     Raises:
-        InputError: a cell type the candidates do not know.
+        InputError: The candidates do not know the cell type.
     """
     count, names = len(candidates), candidates.type_names or (UNTYPED,)
     if cell_type is not None:
@@ -94,9 +98,10 @@ def vote(
 
 
 def image_type(candidates: Candidates) -> int:
-    """The index of the type that the candidates vote for, 0 where nobody knows any.
+    """Return the index of the cell type that the candidates vote for; 0 if none knows types.
 
-    Each counts with its score times its soft area, shared out by its type probabilities.
+    The weight of a candidate is its score times its soft area, divided among the types by their
+    probabilities.
     """
     if candidates.type_probability is None:
         return 0
@@ -105,16 +110,17 @@ def image_type(candidates: Candidates) -> int:
 
 
 def type_votes(shares: NDArray[np.float32], weight: NDArray[Any]) -> list[float]:
-    """What T types get of all weight; equals are equal in whatever order they are added up.
+    """Sum the votes for T types; the result does not depend on the order of the candidates.
 
     Args:
-        shares: float32[N, T], type probabilities; weight: float[N].
+        shares: float32[N, T], type probabilities.
+        weight: float[N].
     """
     return [math.fsum((column * weight).tolist()) for column in shares.T]
 
 
 def soft_areas(candidates: Candidates) -> NDArray[np.float64]:
-    """float64[N]: the sum of each soft mask, in pixels."""
+    """Return the sum of each soft mask in pixels, float64[N]."""
     areas = np.zeros(len(candidates))
     some = np.flatnonzero(np.diff(candidates.offsets))
     if len(some):
@@ -126,7 +132,7 @@ def soft_areas(candidates: Candidates) -> NDArray[np.float64]:
 def _parameter_values(
     candidates: Candidates, points: OperatingPoints, types: NDArray[np.int16], parameter: str
 ) -> NDArray[np.float64]:
-    """float64[N]: a parameter's value for each candidate's type."""
+    """Return the value of a parameter for the type of each candidate, float64[N]."""
     names = candidates.type_names or (UNTYPED,)
     values = [getattr(points.of(name).select, parameter) for name in names]
     return np.array(values, np.float64)[types]
@@ -135,8 +141,8 @@ def _parameter_values(
 def masks_above(
     candidates: Candidates, thresholds: NDArray[np.float64], types: NDArray[np.int16] | None = None
 ) -> Instances:
-    """N maybe overlapping cells: where each soft mask lies above its threshold (in [0, 1])."""
-    # A whole number is above a limit where it is above the whole part of it; 255 is never exceeded.
+    """Threshold each soft mask at its own threshold in [0, 1]; the N cells may overlap."""
+    # An integer exceeds a limit if it exceeds the limit's integer part; 255 is never exceeded.
     limits = np.clip(np.floor(thresholds * 255), -1, 255).astype(np.int16)
     lengths = np.diff(candidates.offsets)
     runs, counts = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int64)]
@@ -155,13 +161,16 @@ def masks_above(
 
 
 def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) -> NDArray[np.int64]:
-    """Indices kept: a mask goes when one before it that is kept overlaps it by IoU > its limit.
+    """Return the indices that mask NMS keeps.
+
+    A mask is discarded if its IoU with an earlier, kept mask exceeds its limit.
 
     Args:
-        masks: in order of falling score; limits: float64[N].
+        masks: The masks in descending order of score.
+        limits: float64[N].
     """
     limits = np.asarray(limits, np.float64)
-    # Nothing overlaps by more than all of it.
+    # An IoU never exceeds 1.
     if len(masks) == 0 or limits.min() >= 1:
         return np.arange(len(masks))
     if len(masks) > FEW and collisions(masks) > CROWDED * len(masks.runs):
@@ -172,9 +181,9 @@ def mask_nms(masks: Instances, limits: NDArray[np.float64] | Sequence[float]) ->
 
 
 def _nms_of_halves(masks: Instances, limits: NDArray[np.float64]) -> NDArray[np.int64]:
-    """`mask_nms` of masks in heaps: what the surer half suppresses is compared no further.
+    """Apply `mask_nms` to heaped masks: what the better half suppresses is not compared further.
 
-    Of N masks in one place, all pairs are N squared; those with the few that are kept are not.
+    N masks in one place form N squared pairs, but only the pairs with the few kept masks matter.
     """
     half = len(masks) // 2
     sure, rest = np.arange(half), np.arange(half, len(masks))
@@ -189,10 +198,10 @@ def _nms_of_halves(masks: Instances, limits: NDArray[np.float64]) -> NDArray[np.
 def not_suppressed(
     count: int, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Indices kept of 0 .. count - 1: `second[i]` goes where `first[i]`, which is less, is kept."""
+    """Return the indices of 0 .. count - 1 that are kept; a kept `first[i]` removes `second[i]`."""
     kept = np.ones(count, bool)
     order = np.lexsort((first, second))
-    # Only pairs that collide are walked; in their order every earlier verdict is already final.
+    # Only overlapping pairs are visited. In their order every earlier decision is final.
     for high, low in zip(first[order].tolist(), second[order].tolist(), strict=True):
         if kept[high]:
             kept[low] = False

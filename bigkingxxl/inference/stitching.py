@@ -1,4 +1,4 @@
-"""Candidates of overlapping windows made one: no cell cut at a seam, none counted twice."""
+"""Stitch the candidates of overlapping windows: no cell is cut at a seam, and none counts twice."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from bigkingxxl.overlaps import connected_runs, iou_pairs, overlaps
 Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 SAME_CELL = 0.5
-HARDLY = 0.1  # of the other's score: too little to be its piece
+HARDLY = 0.1  # fraction of the other score; a candidate with less is not a piece of the other
 EDGE = 2  # pixels by which a detector may miss the edge that cuts a cell
 
 
 def stitch(
     parts: Sequence[Candidates], windows: Sequence[Window], size: tuple[int, int]
 ) -> Candidates:
-    """All candidates of one image, in its frame.
+    """Merge the candidates of all windows into the frame of the image.
 
-    A candidate that touches a window's inner edge is a piece. Pieces of two windows that agree
-    where both looked are one cell, the union of their soft masks. A piece of which another window
-    shows more goes, and so does one of two candidates of different windows that are the same cell
-    (IoU above a half); a cell seen whole outweighs one put together. Candidates of one and the
-    same window are left to selection.
+    A candidate that touches an inner edge of its window is a piece. Pieces of two windows that
+    agree where the windows overlap are one cell, the union of their soft masks. A piece is
+    discarded if another window shows more of the cell. Of two candidates from different windows
+    with an IoU above 0.5, one is discarded; a complete cell is preferred to a merged one.
+    Candidates of the same window are left to the selection.
 
-    Connected cells come out whole where every window saw them right. Masks are compared where
-    they lie above half of their own highest probability.
+    Connected cells are recovered completely if each window predicts them correctly. Masks are
+    compared at half of their own maximum.
 
     Args:
-        parts: candidates of each window, in the window's own frame.
-        windows: in the image; neighbours overlap; they may reach beyond the image.
+        parts: The candidates of each window, in the frame of the window.
+        windows: The windows in the image; neighbours overlap, and they may extend beyond the image.
+        size: (H, W) of the image.
     """
     placed = [
         part.shift(window.row0, window.col0, size)
@@ -52,7 +53,7 @@ def stitch(
     group = _same_cells(everything, window_of, windows, piece)
     merged, members = _merged(everything, group)
     alone = np.bincount(group)[group[members]] == 1
-    # Put together from several windows, a candidate is of none of them.
+    # A candidate merged from several windows belongs to none of them.
     origin = np.where(alone, window_of[members], -1 - np.arange(len(members)))
     return _without_doubles(merged, origin, piece[members])
 
@@ -60,10 +61,15 @@ def stitch(
 def _touches_inner_edge(
     boxes: NDArray[np.int32], windows: Int64, size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """bool[N]: the candidate ends at a side of its window that is not a side of the image.
+    """Return whether a candidate ends at a side of its window that is not a side of the image.
 
     Args:
+        boxes: int32[N, 4], the boxes of the candidates.
         windows: int64[N, 4], the window of each candidate.
+        size: (H, W) of the image.
+
+    Returns:
+        bool[N].
     """
     inner_low = windows[:, :2] > 0
     inner_high = windows[:, 2:] < np.array(size)
@@ -73,14 +79,14 @@ def _touches_inner_edge(
 
 
 def half_height_masks(candidates: Candidates) -> Instances:
-    """N maybe overlapping cells: each where it lies above half of its own highest probability."""
+    """Threshold each soft mask at half of its own maximum; the N cells may overlap."""
     return masks_above(candidates, candidates.highest / 510)
 
 
 def _same_cells(
     candidates: Candidates, window_of: Int64, windows: Sequence[Window], piece: NDArray[np.bool_]
 ) -> Int64:
-    """int64[N]: candidates with the same number are pieces of one cell."""
+    """Number the candidates, int64[N], so that the pieces of one cell have the same number."""
     pieces = np.flatnonzero(piece)
     masks, score = half_height_masks(candidates.take(pieces)), candidates.score[pieces]
     bounds = np.searchsorted(window_of[pieces], np.arange(len(windows) + 1))
@@ -95,11 +101,11 @@ def _same_cells(
 
 
 def overlapping(windows: Sequence[Window]) -> Iterator[tuple[int, int, Window]]:
-    """The pairs of windows that share pixels, and what they share."""
+    """Yield the pairs of windows that overlap, and their intersection."""
     edges = np.array(windows, np.int64)
     order = np.argsort(edges[:, 0], kind="stable")
     starts = edges[order, 0]
-    # A huge image has tens of thousands of windows: only those below each are held beside it.
+    # A huge image has tens of thousands of windows, so each is compared only with those below it.
     for place, one in enumerate(order.tolist()):
         below = order[place + 1 : np.searchsorted(starts, edges[one, 2])]
         low = np.maximum(edges[one, :2], edges[below, :2])
@@ -111,12 +117,13 @@ def overlapping(windows: Sequence[Window]) -> Iterator[tuple[int, int, Window]]:
 def agreeing(
     first: Instances, second: Instances, first_score: Float32, second_score: Float32
 ) -> tuple[Int64, Int64]:
-    """Which cells of two views of the same place are the same: their indices, one entry a pair.
+    """Match the cells of two views of the same place; return the indices of each pair.
 
-    Two cells agree where a connected part of one and a connected part of the other do (IoU above
-    a half): a cell that leaves a window and comes back has several parts in it, and maybe each is
-    a candidate of its own there. Of several candidates for one part the surest and most alike
-    gets it, so that a double or a half that a detector hardly believes joins nothing sure.
+    Two cells match if a connected part of one and a connected part of the other have an IoU above
+    0.5. A cell that leaves a window and comes back has several parts in it, each of which may be a
+    candidate there. If several candidates compete for a part, the one with the highest score and
+    IoU wins, so that a duplicate or a fragment with a low score is not merged with a confident
+    cell.
     """
     ones, owner_of_one = connected_parts(first)
     twos, owner_of_two = connected_parts(second)
@@ -129,7 +136,7 @@ def agreeing(
 
 
 def _one_to_one(one: Int64, two: Int64, likeness: NDArray[np.float64]) -> Int64:
-    """Indices of the pairs of which no better one, that is taken, has a member too."""
+    """Return the indices of the pairs that no better accepted pair shares a member with."""
     taken: tuple[set[int], set[int]] = set(), set()
     chosen = []
     order = np.argsort(-likeness, kind="stable")
@@ -142,13 +149,13 @@ def _one_to_one(one: Int64, two: Int64, likeness: NDArray[np.float64]) -> Int64:
 
 
 def connected_parts(cells: Instances) -> tuple[Instances, Int64]:
-    """The connected parts (by the sides of pixels) of all cells, and the cell of each."""
+    """Split all cells into 4-connected parts; also return the cell of each part."""
     firsts, part = np.unique(connected_runs(cells), return_inverse=True)
     return Instances.from_runs(cells.runs, part, len(firsts), cells.size), cells.run_owner[firsts]
 
 
 def _merged(candidates: Candidates, group: Int64) -> tuple[Candidates, Int64]:
-    """One candidate a group, and the first member of each."""
+    """Merge each group into one candidate; also return the first member of each group."""
     alone = np.flatnonzero(np.bincount(group)[group] == 1)
     others = np.flatnonzero(np.bincount(group)[group] > 1)
     others = others[np.argsort(group[others], kind="stable")]
@@ -160,7 +167,7 @@ def _merged(candidates: Candidates, group: Int64) -> tuple[Candidates, Int64]:
 
 
 def union(pieces: Candidates) -> Candidates:
-    """One candidate from the pieces of a cell: the larger probability at each pixel.
+    """Merge the pieces of a cell: the maximum probability at each pixel.
 
     The score and the type probabilities are means weighted by soft area.
     """
@@ -179,10 +186,12 @@ def union(pieces: Candidates) -> Candidates:
 
 
 def _without_doubles(candidates: Candidates, origin: Int64, piece: NDArray[np.bool_]) -> Candidates:
-    """The candidates without those that another window shows better, the surest first.
+    """Discard the candidates that another window shows better; the highest scores come first.
 
     Args:
-        origin: int64[N], the window of each; piece: bool[N], cut by it or put together.
+        candidates: The candidates.
+        origin: int64[N], the window of each candidate.
+        piece: bool[N], whether the window cuts the candidate or it was merged from pieces.
     """
     masks, score = half_height_masks(candidates), candidates.score
     areas = masks.areas()
@@ -190,7 +199,7 @@ def _without_doubles(candidates: Candidates, origin: Int64, piece: NDArray[np.bo
     foreign = origin[pairs.first] != origin[pairs.second]
     one, two, common = (each[foreign] for each in pairs)
     shown_better = piece[one] & (common > SAME_CELL * areas[one]) & (areas[two] > areas[one])
-    # A candidate that is hardly believed itself must not take a sure one away.
+    # A candidate with a very low score must not remove a confident one.
     shown_better &= score[two] >= 0.5 * score[one]
     kept = np.ones(len(candidates), bool)
     kept[one[shown_better]] = False

@@ -1,4 +1,4 @@
-"""Work on several items at once whose results come in the items' order."""
+"""Process several items at once and return the results in the order of the items."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Task(Generic[L, R]):
-    """One piece of work.
+    """A unit of work.
 
     Attributes:
-        label: what its outcome is called.
-        work: what is to be done, in a thread of its own.
-        alone: whether nothing else may run beside it (it takes much memory).
+        label: The label of its result.
+        work: The function to run in a thread.
+        alone: Whether nothing else may run at the same time, because it needs much memory.
     """
 
     label: L
@@ -28,10 +28,10 @@ class Task(Generic[L, R]):
 
 
 def in_order(tasks: Iterable[Task[L, R]], ahead: int) -> Generator[tuple[L, Future[R]], None, None]:
-    """Each task's label and outcome, in order, while up to `ahead` of them are worked on.
+    """Yield the label and future of each task in order, while up to `ahead` of them are running.
 
-    No more tasks are asked for than are worked on. When the iterator is closed (do so: a
-    `contextlib.closing` around it), what has not begun is dropped and what has is waited for.
+    Tasks are taken from the iterable only when they can start. Close the iterator, for example with
+    `contextlib.closing`: pending tasks are then dropped, and running ones are awaited.
     """
     waiting: deque[tuple[L, Future[R]]] = deque()
     pool = ThreadPoolExecutor(ahead, thread_name_prefix="image")

@@ -1,4 +1,4 @@
-"""What a model looks at: an image, a window of one by itself, or a block as in the whole image."""
+"""A view of an image that a model processes: a window of an image, or a block of a large one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from bigkingxxl.images import Float32, ImageSource, Normalisation, Part
 
 @dataclass(frozen=True)
 class View:
-    """A window of a frame: of the large image that a block is part of, else of itself.
+    """A window in a frame: the large image to which a block belongs, or the image itself.
 
-    Whatever is seen of a block is seen on grids of the whole image, so that neighbouring blocks see
-    the same.
+    A block is always read on grids of the whole image, so that neighbouring blocks agree.
 
     Attributes:
-        source: the image, or block; size: (H, W) of the frame; window: in the frame.
+        source: The image or block.
+        size: (H, W) of the frame.
+        window: The window in the frame.
         origin: (row, column) of the source in the frame.
-        part: which block of a large image the source is.
+        part: The position of the source as a block of a large image.
     """
 
     source: ImageSource
@@ -32,7 +33,7 @@ class View:
 
     @classmethod
     def of(cls, source: ImageSource, window: Window | None = None) -> View:
-        """A window of an image or block, by default all of it."""
+        """Create the view of a window of an image or block, by default all of it."""
         window = whole(source.shape) if window is None else window
         part = source.part
         if part is None:
@@ -43,24 +44,24 @@ class View:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the window is all of the frame."""
+        """Whether the window covers the whole frame."""
         return self.window == whole(self.size)
 
     def scaled(self, scale: float) -> Resizing:
-        """The frame as seen at `scale` pixels per image pixel."""
+        """Return the resizing of the frame to `scale` pixels per image pixel."""
         return Resizing(self.size, scaled_size(self.size, scale))
 
     def pixels(self, place: Window, normalisation: Normalisation) -> Float32:
-        """float32[C, h, w]: what a network sees of a window of the frame."""
+        """Read the network's input for a window of the frame, float32[C, h, w]."""
         here = _moved(place, -self.origin[0], -self.origin[1])
         return normalisation.apply(self.source.read(here), self.source.statistics)
 
     def zoom(self, grid: tuple[int, int]) -> float:
-        """Pixels of a grid of (H, W) over the frame per image pixel."""
+        """Return the pixels per image pixel of a grid of (H, W) over the frame."""
         return float(np.sqrt(grid[0] * grid[1] / (self.size[0] * self.size[1])))
 
     def found(self, candidates: Candidates, grid: tuple[int, int]) -> Candidates:
-        """Candidates of the window on a grid over the frame, in the window's own pixels."""
+        """Convert candidates of the window on a grid over the frame to pixels of the window."""
         if self.is_whole:
             return candidates.resize(self.size)
         place = Resizing(self.size, grid).covering(self.window)
@@ -68,7 +69,7 @@ class View:
         return self.cut(placed)
 
     def cut(self, candidates: Candidates) -> Candidates:
-        """Candidates of the frame, in the window's own pixels and cut at its border."""
+        """Convert candidates of the frame to pixels of the window, and clip them at its border."""
         return candidates.shift(-self.window.row0, -self.window.col0, self.window.size)
 
 

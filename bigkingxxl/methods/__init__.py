@@ -1,6 +1,5 @@
-"""Methods: a network together with how it learns and how cells are read from it.
+"""Methods: a network together with its training targets, its loss and its decoding.
 
-What belongs here: one module per method, named in `registry`; a dense method is a network times a
-representation. What does not: the layers themselves (`networks`), and the training loop
-(`training`).
+What belongs here: one module per method, listed in `registry`; a dense method combines a network
+with a representation. What does not: the layers (`networks`), and the training loop (`training`).
 """

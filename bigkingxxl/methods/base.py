@@ -1,4 +1,4 @@
-"""The interface of every method: what it builds, how it learns, what it sees in a tile."""
+"""The interface of methods: how they build, train and apply a network."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ class Crop:
 
     Attributes:
         image: float32[C, h, w].
-        planes: int32[L, h, w], cell i paints i + 1; overlapping cells lie on different planes.
+        planes: int32[L, h, w]; cell i has the label i + 1, and overlapping cells lie on different
+            planes.
         cell_type: int16[N].
-        diameter: float32[N], of each whole cell in crop pixels; None takes what the planes show.
-        width: float32[N], of each whole cell in crop pixels (see `bigkingxxl.widths`); None where
-            the method does not learn it.
-        ignored: bool[h, w], pixels that are not annotated; None where all are.
-        is_wide: cells are shown far larger or smaller than prediction will show them.
+        diameter: float32[N], the diameter of each complete cell in crop pixels; None measures it on
+            the planes.
+        width: float32[N], the width of each complete cell in crop pixels (see `bigkingxxl.widths`);
+            None if the method does not learn it.
+        ignored: bool[h, w], the pixels that are not annotated; None if all are.
+        is_wide: Whether the cells are far larger or smaller than prediction will show them.
     """
 
     image: Float32
@@ -51,10 +53,10 @@ class Batch:
 
     Attributes:
         images: float[B, C, h, w].
-        targets: what the method's `collate` made of its `targets`.
-        unlabelled: float[U, C, h, w], crops of images without annotation.
-        taught: int64[T], which of the crops a teacher sees too, and unlit: float[T, C, h, w], those
-            crops in the light that the camera saw them in.
+        targets: The result of the method's `collate`.
+        unlabelled: float[U, C, h, w], crops of images without annotations.
+        taught: int64[T], the indices of the crops that a teacher processes as well.
+        unlit: float[T, C, h, w], those crops without changes of intensity.
     """
 
     images: Tensor
@@ -65,20 +67,20 @@ class Batch:
 
 
 class Method(ABC):
-    """One family of models. A plain class: it holds settings and types, never weights.
+    """A family of models. It is a plain class that holds settings and cell types, never weights.
+
+    A network is passed as an argument where one is needed, so that training, averaging and export
+    may wrap it.
 
     Args:
-        settings: of the method's own `Settings`.
-        type_names: the cell types it tells apart, at least one.
-
-    A network is passed in where one is needed, so that training, averaging and export are free to
-    wrap it.
+        settings: Settings of the method's own class.
+        type_names: The cell types that it distinguishes, at least one.
     """
 
     name: ClassVar[str]
     Settings: ClassVar[type[Settings]]
-    stride: int = 1  # sides of a tile must be multiples of it
-    # Pixels around a place that change what is seen there; None where all of a tile does.
+    stride: int = 1  # the sides of a tile must be multiples of it
+    # The receptive field in pixels around a position; None if it is the whole tile.
     context: int | None = None
 
     def __init__(self, settings: Any, type_names: tuple[str, ...]) -> None:
@@ -86,12 +88,12 @@ class Method(ABC):
         self.type_names = type_names
 
     def rows_by_type(self, name: str) -> bool:  # noqa: ARG002 (a method without such weights)
-        """Whether a weight's rows belong to background and the cell types, in this order."""
+        """Return whether the rows of a weight belong to background and cell types."""
         return False
 
     @property
     def learns_untyped(self) -> bool:
-        """Whether crops may hold cells of type -1: cells of none of the types."""
+        """Whether crops may contain cells of type -1, which have no type."""
         return False
 
     @property
@@ -106,57 +108,58 @@ class Method(ABC):
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """A fresh network."""
+        """Build an untrained network."""
 
     def initialise(self, network: nn.Module) -> None:  # noqa: B027 (a choice, no duty)
-        """Give a fresh network what it starts training from (pretrained parts); default: nothing.
+        """Load what a new network starts training from, by default nothing.
 
-        Apart from `build`, so that loading a trained model never asks for pretrained weights.
+        It is separate from `build`, so that loading a trained model never needs pretrained weights.
         """
 
     @abstractmethod
     def targets(self, crop: Crop) -> Any:
-        """What the loss compares with, as numpy arrays; made in the loader."""
+        """Compute the targets of a crop as numpy arrays; runs in the data loader."""
 
     @abstractmethod
     def collate(self, targets: Sequence[Any]) -> Any:
-        """B targets as one batch of tensors."""
+        """Combine the targets of B crops into a batch of tensors."""
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Losses by name, the total under 'loss'."""
+        """Compute the losses by name; 'loss' is the total."""
 
     def layers(self, network: nn.Module, images: Tensor) -> Tensor:  # noqa: ARG002
-        """float32[B, T, h, w]: how much each pixel is a cell of each type, differentiably.
+        """Return differentiable type probabilities at each pixel, float32[B, T, h, w].
 
         Raises:
-            SettingsError: the method has no such layers, so no critic can judge it.
+            SettingsError: The method has no such layers, so that a critic cannot judge it.
         """
         raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
 
     def true_layers(self, targets: Any) -> Tensor:  # noqa: ARG002
-        """float32[B, T, h, w]: the same of annotated cells, from collated targets; 0 or 1."""
+        """Return the layers of annotated cells, float32[B, T, h, w] of 0 and 1."""
         raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
 
     def losses_and_layers(
         self, network: nn.Module, batch: Batch
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """`loss` and `layers` of one batch."""
+        """Compute `loss` and `layers` of a batch together."""
         return self.loss(network, batch), self.layers(network, batch.images)
 
     @abstractmethod
     def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
-        """What the network sees in float32[B, C, h, w] normalised tiles, one entry per tile."""
+        """Detect cells in normalised tiles float32[B, C, h, w]; one entry per tile."""
 
 
 class DenseMethod(Method):
-    """A network times a representation: maps at every pixel, from which cells are decoded.
+    """A network combined with a representation: cells are decoded from maps.
 
     Attributes:
-        output_layer: the network's layer that makes the maps, one block of its rows a map.
-        zooms: how many times larger tuning shows images to the network, type by type; () = as they
-            are. A network that knows one size of cells only has such.
-        any_size: whether tiles may be of any multiple of the stride.
+        output_layer: The layer of the network that outputs the maps, with one block of rows per
+            map.
+        zooms: The enlargements that tuning tries for each cell type; () for none. Only a network
+            that knows cells of a single size has any.
+        any_size: Whether the sides of tiles may be any multiple of the stride.
     """
 
     output_layer: ClassVar[str]
@@ -166,7 +169,7 @@ class DenseMethod(Method):
 
     @property
     def output_maps(self) -> tuple[str, ...]:
-        """The maps that the output layer makes, in order."""
+        """The maps of the output layer, in order."""
         return tuple(channel.name for channel in self.representation.channels)
 
     @property
@@ -185,7 +188,7 @@ class DenseMethod(Method):
         return self.representation.width_map is not None
 
     def targets(self, crop: Crop) -> Float32:
-        """float32[K, h, w], NaN where the loss is not to look."""
+        """Compute targets float32[K, h, w]; NaN where the loss ignores them."""
         maps = self.representation.targets(crop.planes, crop.cell_type, crop.diameter, crop.width)
         if self.learns_partly:
             if crop.is_wide:
@@ -195,19 +198,19 @@ class DenseMethod(Method):
         return maps
 
     def collate(self, targets: Sequence[Float32]) -> Tensor:
-        """float32[B, K, h, w]."""
+        """Stack the targets into float32[B, K, h, w]."""
         import torch
 
         return torch.from_numpy(np.stack(targets))
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The representation's losses."""
+        """Compute the losses of the representation."""
         return self.representation.loss(logits=network(batch.images), targets=batch.targets)
 
     def losses_and_layers(
         self, network: nn.Module, batch: Batch
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Both of one look."""
+        """Compute losses and layers from one forward pass."""
         logits = network(batch.images)
         losses = self.representation.loss(logits=logits, targets=batch.targets)
         return losses, self.representation.type_layers(self.representation.activate(logits.float()))
@@ -221,10 +224,10 @@ class DenseMethod(Method):
         return self.representation.type_layers(targets.nan_to_num())
 
     def maps(self, network: nn.Module, tiles: Tensor) -> Tensor:
-        """float32[B, K, h, w] activated maps of normalised tiles [B, C, h, w]."""
+        """Compute activated maps float32[B, K, h, w] of normalised tiles [B, C, h, w]."""
         return self.representation.activate(network(tiles).float())
 
     def detect(self, network: nn.Module, tiles: Tensor) -> list[Candidates]:
-        """Each tile decoded on its own (prediction of whole images blends maps first)."""
+        """Decode each tile by itself; prediction of whole images blends the maps first."""
         maps = self.maps(network, tiles).detach().cpu().numpy()
         return [self.representation.decode(each) for each in maps]

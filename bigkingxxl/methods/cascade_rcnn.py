@@ -1,4 +1,4 @@
-"""Cascade Mask R-CNN (Cai and Vasconcelos 2018): each stage starts from the boxes of the last."""
+"""Cascade Mask R-CNN (Cai and Vasconcelos 2018): each stage refines the previous boxes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bigkingxxl.methods.rcnn import Rcnn
 
 
 class CascadeRcnn(Rcnn):
-    """Three stages of boxes that ask for more and more overlap, one mask head after the last."""
+    """Three box stages with increasing IoU thresholds, and one mask head after the last."""
 
     name: ClassVar[str] = "cascade_rcnn"
     stages: ClassVar[int] = 3

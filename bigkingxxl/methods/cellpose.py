@@ -1,4 +1,4 @@
-"""Cellpose: the real library's network under our flows, losses, decoding and training."""
+"""Cellpose: the network of the cellpose library with our flows, losses, decoding and training."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from bigkingxxl.settings import Channels, Settings, checked
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STRIDES = {"unet": 16, "sam": 256}  # Cellpose-SAM has places for the patches of such a tile
+STRIDES = {"unet": 16, "sam": 256}  # Cellpose-SAM has position embeddings for tiles of this size
 
 
 class CellposeSettings(Settings):
-    """Which network, and what it starts from.
+    """The network and its initial weights.
 
     Attributes:
-        network: 'unet' (cellpose 3.1, trains and predicts) or 'sam' (4.x, predicts).
-        start: what training starts from: a model that the library knows by name ('nuclei',
-            'cyto3', 'livecell_cp3', ...; it downloads them), a file of Cellpose's; by default none.
-        image_channels: C of the images; of more than the network takes it sees the mean.
-        representation_settings: of the flows; without a `dice_weight` the loss is Cellpose's.
+        network: 'unet' (cellpose 3.1, trains and predicts) or 'sam' (4.x, predicts only).
+        start: The initial weights: a model that the library knows by name ('nuclei', 'cyto3',
+            'livecell_cp3', ...), which it downloads, or a Cellpose file; by default random weights.
+        image_channels: The number of channels C of the images; more than the network takes are
+            averaged.
+        representation_settings: The settings of the flows; without a `dice_weight` the loss is that
+            of Cellpose.
     """
 
     network: Literal["unet", "sam"] = "unet"
@@ -36,9 +38,10 @@ class CellposeSettings(Settings):
 
 
 class Cellpose(DenseMethod):
-    """Stringer et al. 2021 and its successors.
+    """Cellpose (Stringer et al. 2021) and its successors.
 
-    The network knows cells of one size: train with `augment.diameter` (30 pixels, 17 for 'nuclei').
+    The network expects cells of one size: train with `augment.diameter` (30 pixels; 17 for
+    'nuclei').
     """
 
     name: ClassVar[str] = "cellpose"
@@ -62,25 +65,26 @@ class Cellpose(DenseMethod):
 
     @property
     def output_maps(self) -> tuple[str, ...]:
-        """See `DenseMethod.output_maps`: the one layer of ours tells the cell types apart."""
+        """The maps of the output layer; cell types have a layer of our own."""
         return tuple(f"type_{name}" for name in self.type_names)
 
     def build(self) -> nn.Module:
-        """A network without trained weights.
+        """Build a network without trained weights.
 
         Raises:
-            MissingExtraError: the library is not installed, or is of the other line.
+            MissingExtraError: The library is not installed, or its version does not have the
+                network.
         """
         from bigkingxxl.networks.cellpose import CellposeNetwork
 
         return CellposeNetwork(self.settings.network, len(self.type_names))
 
     def initialise(self, network: nn.Module) -> None:
-        """The weights of `start`, before training.
+        """Load the weights of `start` before training.
 
         Raises:
-            InputError, ModelError: see `cellpose_files.read_cellpose`; a network that predicts
-                only.
+            InputError: See `cellpose_files.read_cellpose`; or the network cannot be trained.
+            ModelError: See `cellpose_files.read_cellpose`.
         """
         from bigkingxxl.networks.cellpose_files import load_library, read_cellpose
 
@@ -95,7 +99,7 @@ class Cellpose(DenseMethod):
             load_library(network.library, file)  # type: ignore[arg-type]
 
     def loss(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """The flows' losses; with one cell type and no Dice weight, Cellpose's own."""
+        """Compute the losses of the flows, or Cellpose's for one cell type without Dice."""
         self._check_trains()
         return super().loss(network, batch)
 

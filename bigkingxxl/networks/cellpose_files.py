@@ -1,7 +1,7 @@
-"""Files of Cellpose's own: found by name or path, read without running code, and written.
+"""Cellpose model files: find them by name or path, read them without running code, write them.
 
-They hold a network's weights under the library's names, and two sizes of cells: `diam_mean`, in
-pixels of the network, and `diam_labels`, in pixels of the images it was trained on.
+They hold the weights of a network under the names of the library, and two cell sizes: `diam_mean`
+in network pixels, and `diam_labels` in pixels of the training images.
 """
 
 from __future__ import annotations
@@ -22,21 +22,24 @@ from bigkingxxl.networks.pretrained import read_tensors
 from bigkingxxl.reach import is_reachable, patience
 from bigkingxxl.settings import nearest
 
-CYTO, NUCLEI = 30.0, 17.0  # pixels of the network that cells and nuclei measure
-NUCLEI_FILE = "nucleitorch_0"  # says 30, was trained with 17: the library knows it by its name
-PARALLEL = "module."  # before names of networks that were trained on several devices
+CYTO, NUCLEI = 30.0, 17.0  # the diameter of cells and nuclei in network pixels
+# it claims 30 but was trained with 17; the library recognises it by its name
+NUCLEI_FILE = "nucleitorch_0"
+PARALLEL = "module."  # the prefix of names in networks that were trained on several devices
 MARKS: dict[Kind, str] = {"unet": "output.2.weight", "sam": "W2"}
 DINO = "encoder.cls_token"
 
 
 @dataclass(frozen=True, eq=False)
 class CellposeFile:
-    """What a file of Cellpose's holds.
+    """The content of a Cellpose file.
 
     Attributes:
-        path: of the file; kind: whose network its weights are; weights: by the library's names.
-        network_diameter: of cells, in pixels of the network.
-        image_diameter: of cells, in pixels of the images of its training.
+        path: The file.
+        kind: The network to which the weights belong.
+        weights: The weights by the names of the library.
+        network_diameter: The cell diameter in network pixels.
+        image_diameter: The cell diameter in pixels of the training images.
     """
 
     path: Path
@@ -47,12 +50,12 @@ class CellposeFile:
 
 
 def read_cellpose(start: str) -> CellposeFile:
-    """A file of Cellpose's, or a model that the library knows by its name and downloads.
+    """Read a Cellpose file, or a model that the library knows by name and downloads.
 
     Raises:
-        InputError: neither; the download failed.
-        MissingExtraError: a name, and the library is not installed.
-        ModelError: a file that is damaged or none of Cellpose's.
+        InputError: It is neither, or the download failed.
+        MissingExtraError: It is a name, and the library is not installed.
+        ModelError: The file is damaged or not a Cellpose file.
     """
     path = Path(start) if Path(start).is_file() else named_file(start)
     stored = {name.removeprefix(PARALLEL): each for name, each in read_tensors(path).items()}
@@ -80,10 +83,11 @@ def _size(stored: Mapping[str, Tensor], name: str, default: float) -> float:
 
 
 def named_file(name: str) -> Path:
-    """The file of a model that the library knows, downloaded where it was not.
+    """Return the file of a model that the library knows; download it if needed.
 
     Raises:
-        InputError: no such name, or the download failed; MissingExtraError: no library.
+        InputError: The name is unknown, or the download failed.
+        MissingExtraError: The library is not installed.
     """
     if library_version() is None:
         raise MissingExtraError(
@@ -113,9 +117,9 @@ def named_file(name: str) -> Path:
 
 @contextmanager
 def checked_certificates() -> Iterator[None]:
-    """After the block servers are asked for certificates as before it.
+    """Restore the verification of TLS certificates after the block.
 
-    The library, when it downloads, stops that for the whole process.
+    The library disables it for the whole process when it downloads a file.
     """
     context = ssl._create_default_https_context
     try:
@@ -125,13 +129,13 @@ def checked_certificates() -> Iterator[None]:
 
 
 def load_library(network: nn.Module, file: CellposeFile) -> None:
-    """Give the library's network the weights of a file.
+    """Load the weights of a file into the library's network.
 
     Raises:
-        ModelError: they do not fit; the first tensor that does not is named.
+        ModelError: They do not fit; the first tensor that does not is named.
     """
     own = network.state_dict()
-    # Old files hold no counters of batches; nothing that is computed depends on them.
+    # Old files have no batch counters; nothing that is computed depends on them.
     weights = {**{name: each for name, each in own.items() if each.ndim == 0}, **file.weights}
     for name, tensor in own.items():
         found = weights.get(name)
@@ -152,10 +156,13 @@ def load_library(network: nn.Module, file: CellposeFile) -> None:
 def write_cellpose(
     path: Path, network: nn.Module, network_diameter: float, image_diameter: float
 ) -> None:
-    """Write a file that the library and its GUI open.
+    """Write a file that the library and its GUI can open.
 
     Args:
-        network: the library's own; for the diameters see `CellposeFile`.
+        path: The file.
+        network: The network of the library.
+        network_diameter: See `CellposeFile`.
+        image_diameter: See `CellposeFile`.
     """
     sizes = dict(zip(DIAMETERS, (network_diameter, image_diameter), strict=True))
     stored = {name: torch.tensor([size], dtype=torch.float32) for name, size in sizes.items()}

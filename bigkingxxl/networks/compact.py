@@ -1,4 +1,4 @@
-"""A small U-Net for CPUs: a pretrained encoder, a light decoder that stops at half resolution."""
+"""A small U-Net for CPUs: a pretrained encoder and a light decoder that ends at half resolution."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ STRIDE = 32
 class CompactNetwork(nn.Module):
     """Encoder features from stride 32 up to stride 2, then a pixel shuffle to full resolution.
 
-    Full-resolution convolutions would cost more than all the rest together; the shuffle predicts
-    the four pixels of each half-resolution place at once (Shi et al. 2016).
+    Convolutions at full resolution would cost more than the rest of the network. The shuffle
+    predicts the four pixels of each position at half resolution at once (Shi et al. 2016).
 
     Args:
-        encoder_name: of timm; widths: channels of the decoder at strides 16, 8, 4 and 2.
+        encoder_name: The name of a timm network.
+        image_channels: The number of channels C of the images.
+        out_channels: The number of maps K.
+        widths: The channels of the decoder at strides 16, 8, 4 and 2.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class CompactNetwork(nn.Module):
         self.head = nn.Conv2d(below, out_channels * 4, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """float[B, K, h, w] logits from float[B, C, h, w]; sides are padded to multiples of 32."""
+        """Compute logits float[B, K, h, w] of float[B, C, h, w]; sides are padded to 32."""
         height, width = image.shape[-2:]
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         if any(padding):
@@ -52,7 +55,7 @@ class CompactNetwork(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Double the resolution, join the encoder's features, convolve twice."""
+    """Double the resolution, concatenate the encoder's features, and convolve twice."""
 
     def __init__(self, below: int, skip: int, width: int) -> None:
         super().__init__()
@@ -61,14 +64,14 @@ class UpBlock(nn.Module):
         self.refine = conv_block(width, width)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """float[B, width, 2h, 2w] from x float[B, below, h, w] and skip float[B, skip, 2h, 2w]."""
+        """Compute float[B, width, 2h, 2w] of [B, below, h, w] and [B, skip, 2h, 2w]."""
         x = functional.interpolate(self.reduce(x), scale_factor=2.0, mode="nearest")
         joined: Tensor = self.refine(self.join(torch.cat((x, skip), dim=1)))
         return joined
 
 
 def conv_block(inputs: int, outputs: int) -> nn.Sequential:
-    """A 3 x 3 convolution, batch norm and ReLU."""
+    """Create a 3 x 3 convolution with batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),

@@ -1,4 +1,4 @@
-"""The critic of adversarial training: how real an image and its masks look together."""
+"""The critic of adversarial training, which scores how real an image with its masks looks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ LEAK = 0.2
 
 
 class Critic(nn.Module):
-    """Scores patch by patch; fully convolutional, so that images of any size of 16 pixels fit.
+    """A fully convolutional critic that scores patches; sides must be at least 16 pixels.
 
-    No normalisation: the gradient penalty asks about each image on its own (Gulrajani et al. 2017),
-    and a batch norm would mix them. The image stands beside the masks, so that masks are judged as
-    masks of this image (Mirza and Osindero 2014).
+    It has no normalisation: the gradient penalty concerns each image by itself
+    (Gulrajani et al. 2017), and a batch norm would mix them. The image is an input beside the
+    masks, so that they are judged as masks of this image (Mirza and Osindero 2014).
 
     Args:
-        image_channels, types: channels of the image and layers of the masks.
-        width: channels of the first of four convolutions that halve the resolution.
+        image_channels: The channels of the image.
+        types: The layers of the masks.
+        width: The channels of the first of four convolutions that halve the resolution.
     """
 
     def __init__(self, image_channels: int, types: int, width: int) -> None:
@@ -32,10 +33,11 @@ class Critic(nn.Module):
         self.score = nn.Conv2d(channels[-1], 1, 3, padding=1)
 
     def forward(self, images: Tensor, layers: Tensor) -> Tensor:
-        """float32[B, 1, h / 16, w / 16] scores, high where it looks real.
+        """Compute scores float32[B, 1, h / 16, w / 16], high where the input looks real.
 
         Args:
-            images: float[B, C, h, w]; layers: float[B, T, h, w], in [0, 1].
+            images: float[B, C, h, w].
+            layers: float[B, T, h, w] in [0, 1].
         """
         scores: Tensor = self.score(self.body(torch.cat((images.float(), layers.float()), dim=1)))
         return scores

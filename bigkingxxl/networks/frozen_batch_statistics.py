@@ -1,4 +1,4 @@
-"""Looking without learning statistics."""
+"""Forward passes that do not change the running statistics of batch norms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bigkingxxl.networks.replace_layers import BATCH_NORMS
 
 @contextmanager
 def frozen_batch_statistics(network: nn.Module) -> Iterator[None]:
-    """Batch norms in training compute with their batch, as always, but do not remember it."""
+    """Within the block, batch norms normalise with their batch but do not update statistics."""
     norms = [
         each
         for each in network.modules()

@@ -1,4 +1,4 @@
-"""Which annotated box each anchor or proposal belongs to, in bounded memory."""
+"""Match anchors and proposals with annotated boxes, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-CHUNK = 2**24  # IoUs held at once
+CHUNK = 2**24  # IoU values held at once
 
 
 def best_match(boxes: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest IoU of each box, float[N], and whose it is, int64[N].
+    """Return the highest IoU of each box, float[N], and the annotated box, int64[N].
 
     Args:
-        boxes: float[N, 4]; truth: float[M, 4], M at least 1. Both x0, y0, x1, y1 in pixels.
+        boxes: float[N, 4], x0, y0, x1, y1 in pixels.
+        truth: float[M, 4] in the same form, M at least 1.
     """
     step = max(1, CHUNK // len(truth))
     parts = [box_iou(each, truth).max(dim=1) for each in torch.split(boxes, step)]
@@ -23,7 +24,7 @@ def best_match(boxes: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def best_boxes(boxes: Tensor, truth: Tensor) -> Tensor:
-    """Indices of the boxes that no other overlaps an annotated box better than (ties included).
+    """Return the indices of the boxes with the highest IoU with an annotated box, ties included.
 
     Source: Ren et al. 2015, Faster R-CNN: each annotated box has at least one anchor.
     """
@@ -40,7 +41,7 @@ def best_boxes(boxes: Tensor, truth: Tensor) -> Tensor:
 def match_anchors(
     anchors: Tensor, truth: Tensor, foreground_iou: float, background_iou: float
 ) -> tuple[Tensor, Tensor]:
-    """Labels float[A] (1 cell, 0 background, -1 neither) and int64[A], the cell of each anchor."""
+    """Return labels float[A] (1 cell, 0 background, -1 neither) and the cell of each anchor."""
     if len(truth) == 0:
         labels = torch.zeros(len(anchors), device=anchors.device)
         return labels, torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device)
@@ -53,10 +54,12 @@ def match_anchors(
 
 
 def sample(positive: Tensor, count: int, positive_share: float) -> Tensor:
-    """Up to `count` indices drawn at random, at most a share of them positive.
+    """Draw up to `count` random indices, at most a given fraction of them positive.
 
     Args:
         positive: bool[N].
+        count: The number of indices.
+        positive_share: The largest fraction of positive ones.
     """
     yes, no = torch.where(positive)[0], torch.where(~positive)[0]
     wanted = min(len(yes), int(count * positive_share))

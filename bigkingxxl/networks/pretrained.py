@@ -1,4 +1,4 @@
-"""Weights that a backbone starts training from: timm's own download, a package, or a file."""
+"""Pretrained weights of backbones: timm's download, a package, or a file."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from bigkingxxl.networks.encoders import packaged_weights
 from bigkingxxl.reach import is_reachable, patience
 
 WORDS = ("none", "hub", "packaged")
-SEED = 3_141_592_653  # of weights that others are to replace
+SEED = 3_141_592_653  # for weights that are replaced afterwards
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
 def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: str) -> None:
-    """Give a backbone's features pretrained weights; timm adapts the first layer's channels.
+    """Load pretrained weights into a backbone; timm adapts the channels of the first layer.
 
     Args:
-        body: timm's `features_only` network of `name`.
-        pretrained: 'none', 'hub', 'packaged', or a file of timm's weights for `name`.
+        body: timm's `features_only` network.
+        name: The timm name of the network.
+        image_channels: The number of channels C of the images.
+        pretrained: 'none', 'hub', 'packaged', or a file of timm weights for `name`.
+
     Raises:
-        SettingsError: neither one of these words nor a file's name.
-        MissingExtraError: the package is not installed, or there is none.
-        InputError: the download failed, or the weights do not fit.
-        ModelError: the file is missing or damaged.
+        SettingsError: `pretrained` is neither one of these words nor a file name.
+        MissingExtraError: The package is not installed, or there is none.
+        InputError: The download failed, or the weights do not fit.
+        ModelError: The file is missing or damaged.
     """
     if pretrained == "none":
         return
@@ -42,7 +45,7 @@ def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: s
         given["state_dict"] = read_weights(pretrained)
     weights = _adapted(name, image_channels, given, pretrained)
     own = body.state_dict()
-    # What a group norm has not, running statistics, is left; all that it has must be there.
+    # Group norms have no running statistics, so these are ignored; everything else must be present.
     missing = [key for key in own if key not in weights or weights[key].shape != own[key].shape]
     missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
@@ -56,13 +59,13 @@ def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: s
 def _adapted(
     name: str, image_channels: int, given: dict[str, Any], pretrained: str
 ) -> dict[str, Tensor]:
-    """The weights under the names of timm's features, for images of some channels."""
+    """Return the weights under the names of timm's feature network, for a number of channels."""
     options = feature_options(name, image_channels)
     try:
         with nullcontext() if given else hub_or_what_is_kept():
             state = _timms(name, given, options)
-        # timm leaves out in silence what a file has not. What would be the same from a file of
-        # other values is none of the file's, be it random or a norm's ones and zeros.
+        # timm silently ignores what a file lacks. Values that would be the same for a file with
+        # other values do not come from the file, be they random or the ones and zeros of a norm.
         other = _timms(name, _changed(given), options) if given else {}
     except (OSError, RuntimeError, LookupError, ValueError, AttributeError) as error:
         reason = str(error).splitlines()[0]
@@ -79,7 +82,7 @@ def _adapted(
 
 @contextmanager
 def hub_or_what_is_kept() -> Iterator[None]:
-    """Within the block, a hub that does not answer is not asked: what it sent before is taken."""
+    """Within the block, use the local cache if the hub does not respond."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE or is_reachable(constants.ENDPOINT):
@@ -96,7 +99,7 @@ def hub_or_what_is_kept() -> Iterator[None]:
 
 
 def _changed(given: dict[str, Any]) -> dict[str, Any]:
-    """The same file with every value higher by one."""
+    """Return the same weights, each increased by one."""
     weights = given["state_dict"].items()
     return {
         "state_dict": {
@@ -107,11 +110,11 @@ def _changed(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _timms(name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Tensor]:
-    """What timm makes of given weights, or of the hub's.
+    """Return the weights that timm derives from given ones, or from the hub.
 
-    The random rest is the same each time; nobody else's numbers change.
+    Random weights are the same each time, and the global random state is not changed.
     """
-    # timm works on the dictionary that it is given.
+    # timm modifies the dictionary that it is given.
     overlay = {key: dict(weights) for key, weights in given.items()}
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(SEED)
@@ -122,10 +125,11 @@ def _timms(name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[st
 
 
 def read_weights(file: str) -> dict[str, Tensor]:
-    """`read_tensors` of what a setting names.
+    """Read the weights file that a setting names; see `read_tensors`.
 
     Raises:
-        SettingsError: no file's name; ModelError: as `read_tensors`.
+        SettingsError: The value is not a file name.
+        ModelError: See `read_tensors`.
     """
     path = Path(file)
     if path.suffix not in SUFFIXES:
@@ -136,10 +140,10 @@ def read_weights(file: str) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch one, read without running its code.
+    """Read the tensors of a .safetensors or torch file without running code from it.
 
     Raises:
-        ModelError: missing, damaged, or holding other objects.
+        ModelError: The file is missing or damaged, or holds other objects.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file of weights")
@@ -149,8 +153,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
             return load_file(str(path))
         stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers' errors share no base class
-        # What torch says thereafter is advice to load it unsafely.
+    except Exception as error:  # the exceptions of the readers have no common base class
+        # torch continues with advice to load the file unsafely.
         reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
         raise ModelError(f"{path} holds no plain weights, or is damaged ({reason})") from error
     for key in ("state_dict", "model"):

@@ -1,4 +1,4 @@
-"""The network of every R-CNN: pyramid, proposals, one box head a stage, one mask head."""
+"""The network of every R-CNN: feature pyramid, proposals, a box head per stage, a mask head."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from bigkingxxl.networks.roi_heads import BOX_SIDE, BoxHead, MaskHead, pool
 
 
 class RegionNetwork(nn.Module):
-    """The parts of a Mask R-CNN (one box head) or a Cascade (several), which a method puts to work.
+    """The parts of a Mask R-CNN (one box head) or a Cascade Mask R-CNN (several).
 
     Args:
-        mask_side: of the mask logits, twice the side that is pooled for them; samples: points a
-            side that each pooled bin averages.
+        backbone: The feature pyramid.
+        rpn: The region proposal network.
+        box_heads: The box head of each stage.
+        mask_head: The mask head.
+        mask_side: The side of the mask logits, twice the side of the pooled features.
+        samples: The sample points per axis that each pooled bin averages.
     """
 
     def __init__(
@@ -29,21 +33,21 @@ class RegionNetwork(nn.Module):
         self.box_pool, self.mask_pool = pool(BOX_SIDE, samples), pool(mask_side // 2, samples)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """The levels of the pyramid."""
+        """Compute the levels of the feature pyramid."""
         levels: list[Tensor] = self.backbone(images)
         return levels
 
     def box_logits(
         self, stage: int, levels: list[Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
-        """Type logits and box deltas of all images' boxes, one after the other."""
+        """Compute type logits and box deltas for the boxes of all images, one after the other."""
         logits, deltas = self.box_heads[stage](self._pooled(self.box_pool, levels, boxes, size))
         return logits, deltas
 
     def mask_logits(
         self, levels: list[Tensor], boxes: list[Tensor], size: tuple[int, int]
     ) -> Tensor:
-        """Mask logits of all images' boxes, one after the other."""
+        """Compute mask logits for the boxes of all images, one after the other."""
         logits: Tensor = self.mask_head(self._pooled(self.mask_pool, levels, boxes, size))
         return logits
 
@@ -53,5 +57,6 @@ class RegionNetwork(nn.Module):
     ) -> Tensor:
         named = {str(level): each for level, each in enumerate(levels[:-1])}
         pooled: Tensor = pooling(named, boxes, [size] * len(boxes))
-        # In this order the heads' convolutions take two thirds of the time, the doubling a half.
+        # In this memory format the heads' convolutions take two thirds of the time, and upsampling
+        # half.
         return pooled.contiguous(memory_format=torch.channels_last)

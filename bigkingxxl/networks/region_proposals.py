@@ -1,4 +1,4 @@
-"""torchvision's region proposal network, with matching that fits in memory."""
+"""torchvision's region proposal network with matching in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ FOREGROUND_IOU, BACKGROUND_IOU = 0.7, 0.3
 
 
 class Float32Head(RPNHead):
-    """torchvision's head; what it says is float32 under any precision.
+    """torchvision's head with float32 outputs at any precision.
 
-    In bfloat16 the corners of boxes would be whole multiples of 4 pixels from 512 on.
+    In bfloat16 the corners of boxes would be multiples of 4 pixels from 512 on.
     """
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Objectness float32[B, A, h, w] and deltas float32[B, 4 A, h, w] of each level."""
+        """Compute objectness float32[B, A, h, w] and deltas float32[B, 4 A, h, w] per level."""
         objectness, deltas = super().forward(x)
         return [each.float() for each in objectness], [each.float() for each in deltas]
 
 
 class RegionProposals(RegionProposalNetwork):
-    """Proposals at every level of a pyramid (Ren et al. 2015).
+    """Region proposals at every level of a pyramid (Ren et al. 2015).
 
-    torchvision's own matches all anchors with all cells at once: 2 GB for 800 cells at twice the
-    size. Its losses come with it, so that they are not written a second time.
+    torchvision matches all anchors with all cells at once, which takes 2 GB for 800 cells at twice
+    the resolution. Its losses are inherited.
 
     Args:
-        channels: of the pyramid; depth: convolutions of the head.
-        sizes: sides of the anchors of each level, in network pixels; ratios: height to width.
-        proposals: kept at most, in training and in prediction, before NMS by level and after.
+        channels: The channels of the pyramid.
+        depth: The number of convolutions in the head.
+        sizes: The sides of the anchors of each level, in network pixels.
+        ratios: Height divided by width.
+        proposals: The largest numbers in training and in prediction, before NMS by level and after.
+        samples: The number of anchors sampled from an image.
+        nms_iou: The IoU of the NMS.
     """
 
     def __init__(
@@ -61,7 +65,7 @@ class RegionProposals(RegionProposalNetwork):
     def assign_targets_to_anchors(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """See torchvision: labels and the matched box of every anchor, image by image."""
+        """Return the labels and the matched boxes of anchors for each image; see torchvision."""
         labels, boxes = [], []
         for each, target in zip(anchors, targets, strict=True):
             truth = target["boxes"]
@@ -73,10 +77,12 @@ class RegionProposals(RegionProposalNetwork):
     def propose(
         self, images: Tensor, levels: list[Tensor], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals float[P, 4] of each image, and in training the losses by name.
+        """Compute proposals float[P, 4] of each image and, in training, the losses by name.
 
         Args:
-            images: float[B, C, H, W]; levels: of the pyramid; targets: with 'boxes' float[N, 4].
+            images: float[B, C, H, W].
+            levels: The levels of the pyramid.
+            targets: Dictionaries with 'boxes' float[N, 4]; needed in training.
         """
         size = (int(images.shape[-2]), int(images.shape[-1]))
         listed = ImageList(images, [size] * len(images))

@@ -1,4 +1,4 @@
-"""Layers of a network exchanged for others that carry the same weights under the same names."""
+"""Replace layers of a network by others with the same weights and names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from torch import nn
 
-# All of torch's kinds (timm's derive from them); the class that they share is private.
+# All convolution classes of torch (timm's derive from them); their common base class is private.
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def replace_layers(network: nn.Module, other: Callable[[nn.Module], nn.Module | None]) -> int:
-    """Exchange layers inside a network, in place; returns how many.
+    """Replace layers inside a network in place; return how many.
 
     Args:
-        network: the layers inside it are asked about, it itself is not.
-        other: gives the layer that takes another's place, or None where that one stays.
+        network: The network; it is not replaced itself.
+        other: Returns the replacement of a layer, or None to keep it.
     """
-    made: dict[nn.Module, nn.Module] = {}  # a layer that is used twice stays one
+    made: dict[nn.Module, nn.Module] = {}  # a layer that is used twice is replaced once
     for name, layer in list(network.named_modules(remove_duplicate=False)):
         if not name:
             continue
@@ -32,7 +32,7 @@ def replace_layers(network: nn.Module, other: Callable[[nn.Module], nn.Module | 
 
 
 def with_state_of(layer: nn.Module, source: nn.Module) -> nn.Module:
-    """The layer with the very parameters, buffers, children and mode of another of its shape."""
+    """Give a layer the parameters, buffers, children and mode of another of the same shape."""
     for name, parameter in source.named_parameters(recurse=False):
         setattr(layer, name, parameter)
     for name, buffer in source.named_buffers(recurse=False):

@@ -1,4 +1,4 @@
-"""What looks at a region: heads for its box and type, and for its mask."""
+"""Region heads: one for box and type, one for the mask."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ HeadNorm = Literal["none", "batch"]
 
 
 class BoxHead(nn.Module):
-    """Type and box of a region, from its pooled features.
+    """The type and box of a region, from its pooled features.
 
     Args:
-        kind: 'fc' is two linear layers; 'conv' four convolutions and a linear one.
-        width: of the linear layers; types: cell types, background not counted.
-        boxes_by_type: a box for every type and for background, or one for all.
+        channels: The channels of the features.
+        kind: 'fc' is two linear layers; 'conv' is four convolutions and a linear layer.
+        width: The width of the linear layers.
+        types: The number of cell types without the background.
+        boxes_by_type: Whether there is a box for each type and for the background.
+        norm: The normalisation of the convolutions.
     """
 
     def __init__(
@@ -43,16 +46,20 @@ class BoxHead(nn.Module):
             self.predictor.bbox_pred = nn.Linear(width, 4)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits float[R, 1 + T] (0 = background) and deltas float[R, 4 or 4 (1 + T)]."""
+        """Compute logits float[R, 1 + T] (0 = background) and deltas float[R, 4 or 4 (1 + T)]."""
         logits, deltas = self.predictor(self.head(pooled))
         return logits.float(), deltas.float()
 
 
 class MaskHead(nn.Module):
-    """Masks of regions (He et al. 2017).
+    """The masks of regions (He et al. 2017).
 
     Args:
-        depth: convolutions before the resolution is doubled; masks: how many a region has.
+        channels: The channels of the features.
+        width: The channels of the convolutions.
+        depth: The number of convolutions before the resolution is doubled.
+        masks: The number of masks per region.
+        norm: The normalisation of the convolutions.
     """
 
     def __init__(self, channels: int, width: int, depth: int, masks: int, norm: HeadNorm) -> None:
@@ -61,20 +68,21 @@ class MaskHead(nn.Module):
         self.predictor = MaskRCNNPredictor(width, width, masks)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Logits float[R, masks, 2 side, 2 side] of pooled float[R, channels, side, side]."""
+        """Compute logits float[R, masks, 2 side, 2 side] of float[R, channels, side, side]."""
         logits: Tensor = self.predictor(self.head(pooled))
         return logits.float()
 
 
 def pool(side: int, samples: int) -> MultiScaleRoIAlign:
-    """Pools regions from the level that fits their size; the coarsest is left to proposals.
+    """Create a pooling of regions from the level that fits their size, except the coarsest.
 
     Args:
-        samples: points a side that each of the side x side bins averages.
+        side: The number of bins along each axis.
+        samples: The sample points per axis that each bin averages.
     """
     return MultiScaleRoIAlign(["0", "1", "2", "3"], side, samples)
 
 
 def norm_layer(norm: HeadNorm) -> Callable[..., nn.Module] | None:
-    """What makes a norm for some channels, or None."""
+    """Return the constructor of a normalisation layer, or None."""
     return nn.BatchNorm2d if norm == "batch" else None

@@ -1,6 +1,6 @@
-"""Batch norms whose statistics are of the whole batch, where several devices share it.
+"""Batch norms that share their statistics over all devices of a batch.
 
-torch's own do so on GPUs alone; timm's carry an activation that torch's conversion loses.
+torch's own support GPUs only, and converting timm's loses their activation.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from bigkingxxl.networks.replace_layers import BATCH_NORMS, replace_layers, with
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the parts that all devices have."""
+    """A batch norm over the parts of a batch on all devices."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
-        """float[B, C, h, w], normalised."""
+        """Normalise float[B, C, h, w]."""
         if not self.training:
             return super().forward(input)
         return normalised(self, input)
 
 
 class SharedBatchNormAct2d(BatchNormAct2d):
-    """The same, followed by timm's activation."""
+    """A shared batch norm followed by timm's activation."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """float[B, C, h, w], normalised and activated."""
+        """Normalise and activate float[B, C, h, w]."""
         if not self.training:
             activated: Tensor = super().forward(x)
             return activated
@@ -38,7 +38,7 @@ class SharedBatchNormAct2d(BatchNormAct2d):
 
 
 def normalised(norm: Any, images: Tensor) -> Tensor:
-    """What `nn.BatchNorm2d` in training makes of the whole batch; running statistics follow."""
+    """Compute what `nn.BatchNorm2d` in training computes for the whole batch."""
     import torch
 
     with torch.autocast(images.device.type, enabled=False):
@@ -66,10 +66,10 @@ def normalised(norm: Any, images: Tensor) -> Tensor:
 
 
 def share_norms(network: nn.Module) -> int:
-    """Let a network's batch norms share their statistics; how many there are.
+    """Make the batch norms of a network share their statistics; return how many there are.
 
     Raises:
-        TypeError: one is of a kind that is not known here.
+        TypeError: The class of a batch norm is not supported.
     """
     return replace_layers(network, _shared)
 

@@ -1,4 +1,4 @@
-"""MONAI's UNETR for images of any size, and with a convolutional pyramid beside its transformer."""
+"""MONAI's UNETR for images of any size, optionally with a convolutional pyramid."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bigkingxxl.networks.encoders import encoder
 
 
 class AnySizeUNETR(UNETR):
-    """UNETR in two dimensions whose input may have any size.
+    """A two-dimensional UNETR whose input may have any size.
 
-    The image is padded to multiples of the patch, the learnt position embedding is interpolated to
-    the number of patches, and the output is cut back. Source: Hatamizadeh et al. 2022, UNETR;
-    the interpolation is the Vision Transformer's own (Dosovitskiy et al. 2021, section 3.2).
+    The image is padded to multiples of the patch, the learned position embedding is interpolated to
+    the number of patches, and the output is cropped. Source: Hatamizadeh et al. 2022, UNETR; the
+    interpolation is that of the Vision Transformer (Dosovitskiy et al. 2021, section 3.2).
     """
 
     def __init__(self, **monai: Any) -> None:
         super().__init__(**monai)
-        # MONAI makes layers for a cross attention that a UNETR has not. They never learn, and which
-        # there are depends on its version: model files must not.
+        # MONAI creates layers for cross-attention, which a UNETR does not have. They are never
+        # trained and depend on the version of MONAI, so they must not enter model files.
         for block in self.vit.blocks:
             block.norm_cross_attn = block.cross_attn = nn.Identity()
 
     def forward(self, x_in: Tensor) -> Tensor:
-        """float[B, K, h, w] logits from float[B, C, h, w]."""
+        """Compute logits float[B, K, h, w] of float[B, C, h, w]."""
         height, width = x_in.shape[-2:]
         patch_height, patch_width = self.patch_size
         padding = (0, -width % patch_width, 0, -height % patch_height)
@@ -44,7 +44,7 @@ class AnySizeUNETR(UNETR):
         return logits[..., :height, :width]
 
     def _pyramid(self, x: Tensor) -> Any:  # noqa: ARG002
-        """What is added to the features at strides 2, 4, 8 and 16: nothing in the plain UNETR."""
+        """Return features to add at strides 2, 4, 8 and 16; none in the plain UNETR."""
         return 0.0, 0.0, 0.0, 0.0
 
     def _tokens(
@@ -73,15 +73,15 @@ class AnySizeUNETR(UNETR):
 
 
 class PyramidUNETR(AnySizeUNETR):
-    """UNETR whose features at strides 2 to 16 also see a convolutional encoder's.
+    """A UNETR whose features at strides 2 to 16 include those of a convolutional encoder.
 
-    A plain UNETR sees an image's detail at full resolution and in patches of 16 pixels only, and
-    needs very many images to learn what lies between; a pretrained pyramid brings it along.
-    After the hybrid vision transformer (Dosovitskiy et al. 2021, section 3.1) and TransUNet
-    (Chen et al. 2021).
+    A plain UNETR sees detail only at full resolution and in patches of 16 pixels, and needs very
+    many images to learn what lies in between; a pretrained pyramid provides it. After the hybrid
+    vision transformer (Dosovitskiy et al. 2021, section 3.1) and TransUNet (Chen et al. 2021).
 
     Args:
-        encoder_name: of timm, with features at strides 2, 4, 8 and 16; monai: UNETR's arguments.
+        encoder_name: The name of a timm network with features at strides 2, 4, 8 and 16.
+        **monai: The arguments of UNETR.
     """
 
     def __init__(self, encoder_name: str, **monai: Any) -> None:

@@ -1,5 +1,5 @@
 """Shipped models, their cards and their licences; `bigkingxxl.shipped` lists them by name.
 
-This folder holds model files, each with a card and a licence. It holds no code: `bigkingxxl.models`
-reads the files.
+What belongs here: model files, each with a card and a licence. What does not: code; the module
+`bigkingxxl.models` reads the files.
 """

@@ -1,5 +1,5 @@
-"""Domain shift: how an image differs from the training images, and what that means for its cells.
+"""Domain shift: how an image differs from the training images, and how far to trust its cells.
 
 What belongs here: image statistics, contrast polarity, warnings and the expected quality. What does
-not: judging how large cells are (`inference.size`).
+not: estimating the size of cells (`inference.size`).
 """

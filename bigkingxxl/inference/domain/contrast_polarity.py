@@ -1,4 +1,4 @@
-"""Images with bright and dark exchanged, in which a network trained on the others sees little."""
+"""Contrast polarity: recognise images with bright and dark exchanged."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from bigkingxxl.inference.size.size_estimate import (
     window_around,
 )
 
-# Times as much as upright: a network that knows both senses sees up to three times as much in the
-# ground between cells, and one that does not sees next to nothing the wrong way round.
+# The required ratio of the evidence in the negative to that in the original. A network that was
+# trained on both polarities finds up to three times as much in the background of an original, and
+# one that was not finds almost nothing in the wrong polarity.
 CLEARLY = 4.0
 
 
@@ -32,17 +33,18 @@ class Negative(ImageSource):
         self.part = source.part
 
     def read_raw(self, window: Window) -> Float32:
-        """See `ImageSource.read_raw`."""
+        """Read a window; see `ImageSource.read_raw`."""
         return np.negative(self.source.read_raw(window))
 
 
 def may_be_inverted(
     statistics: Mapping[str, float], known: Mapping[str, tuple[float, float]]
 ) -> bool:
-    """True where the skewness would fit training better with bright and dark exchanged.
+    """Return whether the skewness matches the training better with bright and dark exchanged.
 
     Args:
-        statistics: of the image, known: of the training images; see `image_statistics`.
+        statistics: The statistics of the image; see `image_statistics`.
+        known: The ranges of the training images.
     """
     if "skewness" not in known:
         return False
@@ -55,13 +57,16 @@ def may_be_inverted(
 def is_inverted(
     look: Look, source: ImageSource, normalisation: Normalisation, ratio: float
 ) -> bool:
-    """True where the network sees clearly more in the image's negative, in the busiest window.
+    """Return whether the network finds clearly more in the negative of the busiest window.
 
-    The skewness alone does not say: images of bright cells without dark ones are as skewed as
-    negatives of others.
+    The skewness alone is not sufficient: an image with only bright cells is as skewed as the
+    negative of an image with only dark ones.
 
     Args:
-        look: the candidates of a window of an image at a scale ratio.
+        look: Returns the candidates of a window of an image at a scale ratio.
+        source: The image.
+        normalisation: The normalisation of the model.
+        ratio: Pixels of the training images per image pixel.
     """
     middle = busiest(source, normalisation)
     window = window_around(middle, round(REGION / ratio), source)

@@ -1,4 +1,4 @@
-"""Warnings of images that a model was not trained for: how they look, how large their cells are."""
+"""Warnings about images that differ from the training images, or whose cells do."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 
 DIAMETER_MARGIN = 1.5
-FEWEST_CELLS = 5  # whose median says something
-# What is seen where a number of `image_statistics` lies below its range, and above it.
+FEWEST_CELLS = 5  # the fewest cells from which a median is taken
+# What an image looks like if a value of `image_statistics` lies below or above its range.
 WORDS = {
     "contrast": ("its contrast is weaker", "its contrast is stronger"),
     "skewness": ("its bright parts stand out less", "its bright parts stand out more"),
@@ -33,17 +33,20 @@ def warnings_for(
     candidates: Candidates,
     instances: Instances,
 ) -> list[str]:
-    """A sentence for everything in which an image differs from those a model was trained on.
+    """Return a sentence for each aspect in which an image differs from the training images.
 
     Args:
-        candidates: of the image, with the size it was seen at; instances: the cells made of them.
+        card: The card of the model.
+        source: The image.
+        candidates: The candidates, which hold the scale of the prediction.
+        instances: The cells selected from them.
     """
     if source.statistics.is_blank:
         return []
     training, ratio = training_images(card), candidates.scale_ratio
     found: list[str] = []
     statistics = image_statistics(source, card.normalisation, ratio)
-    # Where bright and dark are exchanged, prediction turns them back.
+    # Prediction corrects an exchanged polarity by itself.
     turned = {**statistics, "skewness": -statistics["skewness"]}
     odd = min(
         (outside_ranges(each, card.image_statistics) for each in (statistics, turned)), key=len

@@ -1,4 +1,4 @@
-"""What prediction has at hand of how well it outlined an image; see `bigkingxxl.quality`."""
+"""The inputs for predicting the segmentation quality of an image; see `bigkingxxl.quality`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 
-FIRST_HIT, ALL_HITS = 0.475, 0.975  # expected IoU that passes none, and all, of 0.50 to 0.95
-INSIDE = 127  # a pixel above it is more likely a cell's than not
+# the expected IoU at which no threshold of 0.50 to 0.95 is passed, and at which all are
+FIRST_HIT, ALL_HITS = 0.475, 0.975
+INSIDE = 127  # a pixel with a higher probability more likely belongs to a cell than not
 
 
 def expected_quality(card: ModelCard, candidates: Candidates, cells: Instances) -> float | None:
-    """The segmentation accuracy to be expected of an image's cells.
+    """Predict the segmentation accuracy of an image.
 
-    None where the model does not foretell it, or where no cell was found: what such an image holds
-    nobody can tell from it.
+    It is None if the model does not predict it, or if no cell was found: such an image gives no
+    evidence.
 
     Args:
-        candidates: everything seen in the image; cells: those selected from it.
+        card: The card of the model.
+        candidates: All candidates of the image.
+        cells: The cells selected from them.
     """
     if card.quality is None or len(cells) == 0:
         return None
@@ -27,11 +30,11 @@ def expected_quality(card: ModelCard, candidates: Candidates, cells: Instances) 
 
 
 def quality_values(candidates: Candidates, cells: Instances) -> dict[str, float]:
-    """By name, what is seen of an image's quality.
+    """Compute the inputs of the quality model, by name.
 
-    `hits`: expected hits, over the IoU thresholds, of all cells found and of what was too unsure to
-    be one. `rejected`: the share of all score that lies in the latter. `sureness`: the mean
-    probability of the candidates' pixels.
+    `hits` is the expected number of hits over the IoU thresholds, of all cells and of the
+    candidates that were too uncertain. `rejected` is the fraction of the total score that the
+    latter hold. `sureness` is the mean probability of the pixels of all candidates.
     """
     score = np.zeros(0) if cells.score is None else cells.score.astype(np.float64)
     known = candidates.score.astype(np.float64)

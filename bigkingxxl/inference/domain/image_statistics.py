@@ -1,4 +1,4 @@
-"""Does an image look like those a model was trained on? A few numbers that know no units."""
+"""Dimensionless image statistics, which tell whether an image resembles the training images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from bigkingxxl.images import ImageSource, Normalisation
 
 Float32 = NDArray[np.float32]
 WINDOW = 512
-WINDOWS = 2  # each way, of a larger image
-BLOCK = 16  # pixels of training: what is coarser than cells of one type and finer than shading
-MARGIN = 0.25  # of the range over the training images, to each side
+WINDOWS = 2  # along each axis of a larger image
+# pixels of the training images: coarser than cells of one type, finer than uneven shading
+BLOCK = 16
+MARGIN = 0.25  # fraction of the training range by which it is widened on each side
 
 
 def image_statistics(
     source: ImageSource, normalisation: Normalisation, ratio: float = 1.0
 ) -> dict[str, float]:
-    """Statistics of an image, whatever its unit of intensity.
+    """Compute statistics of an image that do not depend on its unit of intensity.
 
-    `contrast` is the standard deviation after normalisation, `skewness` the third moment (above 0
-    where the bright parts stand out). The others are shares of the standard deviation: `grain` the
-    differences of neighbours, `fine` what a mean over 4 x 4 pixels takes away, and `coarse` the
-    means over 16 x 16 pixels.
+    `contrast` is the standard deviation after normalisation, and `skewness` the third standardised
+    moment, which is positive if the bright structures stand out. The others are fractions of the
+    standard deviation: `grain` is that of the differences between neighbours, `fine` that of what
+    averaging over 4 x 4 pixels removes, and `coarse` that of the means over 16 x 16 pixels.
 
     Args:
-        ratio: pixels of training that an image pixel is long; the image is looked at in them.
+        source: The image.
+        normalisation: The normalisation of the model.
+        ratio: Pixels of the training images per image pixel; the statistics are measured at that
+            scale.
     """
     found = [
         _of_window(normalisation.apply(source.read(window), source.statistics), ratio)
@@ -38,7 +42,7 @@ def image_statistics(
 
 
 def ranges(found: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
-    """The smallest and largest of each number."""
+    """Return the minimum and maximum of each statistic."""
     found = list(found)
     return {
         name: (min(each[name] for each in found), max(each[name] for each in found))
@@ -49,7 +53,7 @@ def ranges(found: Iterable[Mapping[str, float]]) -> dict[str, tuple[float, float
 def outside_ranges(
     found: Mapping[str, float], known: Mapping[str, tuple[float, float]], margin: float = MARGIN
 ) -> list[str]:
-    """The names of the numbers that lie outside their range, widened by a share of it."""
+    """Return the names of the statistics outside their range, which is widened by a margin."""
     outside = []
     for name, (low, high) in known.items():
         room = margin * (high - low)
@@ -59,7 +63,7 @@ def outside_ranges(
 
 
 def sample_windows(shape: tuple[int, int], side: int) -> list[Window]:
-    """The whole of an image, or windows of a side spread evenly over a large one."""
+    """Return the whole image as a window, or evenly spread windows of a large image."""
     starts = []
     for length in shape:
         if length <= 2 * side:
@@ -87,7 +91,7 @@ def _of_window(image: Float32, ratio: float) -> dict[str, float]:
 
 
 def block_means(image: Float32, side: int) -> Float32:
-    """float32[C, h, w]: means over blocks of side x side pixels; what is left at the ends goes."""
+    """Average float32[C, h, w] over blocks of side x side pixels; incomplete blocks are dropped."""
     channels, height, width = image.shape
     rows, cols = max(height // side, 1), max(width // side, 1)
     inner = image[:, : rows * side, : cols * side]

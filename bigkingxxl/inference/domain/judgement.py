@@ -1,4 +1,4 @@
-"""What there is to say of the cells found in one image: how good they may be, and why not."""
+"""A judgement of the cells found in an image: the expected quality and the reasons for doubt."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MOST_NAMES = 3
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of one image.
+    """The judgement of one image.
 
     Attributes:
-        expected_quality: see `bigkingxxl.quality`; None where nothing is known.
-        warnings: sentences on what the user should know of the image.
+        expected_quality: See `bigkingxxl.quality`; None if it is unknown.
+        warnings: Sentences about the image that a user should read.
     """
 
     expected_quality: float | None = None
@@ -32,13 +32,16 @@ class Judgement:
 def judge(
     card: ModelCard, source: ImageSource, candidates: Candidates, cells: Instances
 ) -> Judgement:
-    """What a model's card and what was seen say of an image's cells.
+    """Judge the cells of an image.
 
-    A model that foretells quality warns of what it expects to be bad, and says what is unlike its
-    training images in there. Any other warns of all images that are unlike them.
+    A model that predicts quality warns of images for which it expects a low one, and says how they
+    differ from the training images. Any other model warns of each image that differs.
 
     Args:
-        candidates: of the image, with the size it was seen at; cells: selected from them.
+        card: The card of the model.
+        source: The image.
+        candidates: The candidates, which hold the scale of the prediction.
+        cells: The cells selected from them.
     """
     if source.statistics.is_blank:
         return Judgement()
@@ -60,14 +63,16 @@ def advice(
     size_given: bool,
     option: str = "--diameter",
 ) -> str:
-    """A sentence for a whole run on the images that need a look, or "".
+    """Summarise the judgements of a run in a sentence on the images that need checking, or "".
 
-    Those that are likely to be outlined badly are named; where there is none, those of which there
-    is anything to say.
+    It names the images with a low expected quality or, if there are none, the images with warnings.
 
     Args:
-        images: how many there are; found: the name of each of which something is known.
-        size_given: the user said how large the cells are; option: how this is said.
+        card: The card of the model.
+        images: The number of images.
+        found: The names and judgements of the images that have one.
+        size_given: Whether the user gave the cell size.
+        option: How the user gives the cell size.
     """
     known = list(found)
     limit = 0.0 if card.quality is None else card.quality.low

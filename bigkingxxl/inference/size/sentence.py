@@ -1,4 +1,4 @@
-"""The diameter that the cells of a run were assumed to have, in words."""
+"""A sentence on the cell diameter that was assumed in a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import median
 
 
 def size_sentence(diameters: Collection[float], change: str = "--diameter changes it") -> str:
-    """A sentence about the assumed diameters (px) of cells in images; "" if none is known.
+    """Describe the assumed cell diameters (in pixels) of images; "" if none is known.
 
     >>> size_sentence([41.2])
     'assumed cell diameter: 41 px; --diameter changes it'
@@ -15,7 +15,8 @@ def size_sentence(diameters: Collection[float], change: str = "--diameter change
     'assumed cell diameter: 41 px (median; 8.5 to 52 px); --diameter changes it'
 
     Args:
-        change: how a user says another one.
+        diameters: One diameter per image.
+        change: How a user changes the diameter.
     """
     if not diameters:
         return ""

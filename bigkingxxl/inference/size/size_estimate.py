@@ -1,8 +1,8 @@
-"""The size of an image's cells from what the network sees of them, where nothing says it.
+"""Estimate the size of an image's cells from the candidates at several scales.
 
-A network trained on cells of one size range covers most of them, and most surely, where it is
-shown cells of that range. So an image is looked at in several sizes, in windows, and the size with
-the most evidence holds, unless the size of training has nearly as much.
+A network that was trained on a range of cell sizes covers most cells, with the highest scores, if
+they are shown in that range. Windows of the image are therefore predicted at several scales. The
+scale with the most evidence wins, unless the scale of training has nearly as much.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from bigkingxxl.inference.selection import type_votes
 from bigkingxxl.inference.size.sizing import TrainingImages
 
 LADDER = tuple(2 ** (half / 2) for half in (-4, -3, -2, -1, 1, 2, 3))
-REGION = 384  # side of the windows, pixels of training
-PLACES = 4  # each way, where a window may lie
-SURE = 0.3  # least score of candidates that count
-BETTER = 1.25  # times the evidence at the size of training that another must have
-LITTLE = 0.0005  # evidence that debris may give
-FEW = 10  # cells that count half where an image is shrunk: from afar a colony looks like one cell
+REGION = 384  # the side of the windows, in pixels of the training images
+PLACES = 4  # possible positions of a window along each axis
+SURE = 0.3  # the least score of candidates that count
+BETTER = 1.25  # factor by which another scale must exceed the evidence at the scale of training
+LITTLE = 0.0005  # evidence that debris alone may produce
+# the number of cells that counts half in a shrunken image, where a colony looks like one cell
+FEW = 10
 DIAMETER_MARGIN = 1.25
 LOOK_MARGIN = 0.05
-SIZE_STATISTICS = ("grain", "fine", "coarse")  # that change with the size of what is seen
+SIZE_STATISTICS = ("grain", "fine", "coarse")  # statistics that change with the scale
 
 Look = Callable[[ImageSource, Window, float], Candidates]
 
@@ -35,13 +36,15 @@ Look = Callable[[ImageSource, Window, float], Candidates]
 def is_plausible(
     found: Candidates, statistics: Mapping[str, float], training: TrainingImages
 ) -> bool:
-    """True where what was found at the size of training leaves no doubt of it.
+    """Return whether the candidates at the scale of training are beyond doubt.
 
-    That is some cells, of a median diameter that images of their type had in training, in an image
-    whose structure is as coarse as theirs.
+    That is the case if there are enough cells, their median diameter occurred in training images of
+    their type, and the image is as coarse as these.
 
     Args:
-        statistics: the image's `image_statistics`.
+        found: The candidates.
+        statistics: The `image_statistics` of the image.
+        training: The properties of the training images.
     """
     diameter, cell_type = median_diameter(found)
     low, high = training.diameter_range(cell_type)
@@ -56,12 +59,13 @@ def is_plausible(
 def sizes_in_question(
     statistics: Mapping[str, float], training: TrainingImages
 ) -> tuple[float, ...]:
-    """Scale ratios that an image may have: one coarser than those of training is not enlarged.
+    """Return the scale ratios to try; an image coarser than the training images is not enlarged.
 
-    A network sees cells in the texture of what is enlarged too much, and many.
+    A network finds many false cells in the texture of an image that is enlarged too much.
 
     Args:
-        statistics: the image's `image_statistics`.
+        statistics: The `image_statistics` of the image.
+        training: The properties of the training images.
     """
     known = training.image_statistics
     coarser = statistics["coarse"] > known.get("coarse", (0.0, np.inf))[1]
@@ -70,9 +74,9 @@ def sizes_in_question(
 
 
 def median_diameter(found: Candidates) -> tuple[float, str]:
-    """Of the sure candidates, in pixels of training, and the type most of their area has.
+    """Return the median diameter of confident candidates and the type with most of their area.
 
-    0 where there are none.
+    The diameter is in pixels of the training images; it is 0 if there are no such candidates.
     """
     sure = found.take(found.score >= SURE)
     if not len(sure):
@@ -94,12 +98,15 @@ def estimate_size(
     first: Candidates | None,
     sizes: Sequence[float] = LADDER,
 ) -> float:
-    """The scale ratio at which the network finds the most; 1 where nothing speaks against it.
+    """Return the scale ratio with the most evidence; 1 unless another is clearly better.
 
     Args:
-        look: the candidates of an image's window at a scale ratio, in the window's frame.
-        first: those of the whole image at a scale ratio of 1, where there are any.
-        sizes: that are tried besides.
+        look: Returns the candidates of a window of the image at a scale ratio, in the window's
+            frame.
+        source: The image.
+        normalisation: The normalisation of the model.
+        first: The candidates of the whole image at a scale ratio of 1, if available.
+        sizes: The scale ratios to try.
     """
     middle = busiest(source, normalisation)
     seen = whole(source.shape) if first is not None else window_around(middle, REGION, source)
@@ -116,11 +123,13 @@ def estimate_size(
 
 
 def evidence(found: Candidates, frame: Window, region: Window, few: int = 0) -> float:
-    """Share of a region that candidates cover, each weighted with its squared score.
+    """Return the fraction of a region that candidates cover, weighted by the squared score.
 
     Args:
-        frame: where in the image the candidates' frame lies; region: of the image, inside it.
-        few: so many sure ones count half, and fewer of them still less.
+        found: The candidates.
+        frame: The window of the candidates in the image.
+        region: The region of the image.
+        few: The number of confident candidates that counts half; fewer count less.
     """
     owner, row, col = found.pixels()
     row, col = row + frame.row0, col + frame.col0
@@ -136,7 +145,7 @@ def evidence(found: Candidates, frame: Window, region: Window, few: int = 0) -> 
 
 
 def busiest(source: ImageSource, normalisation: Normalisation) -> tuple[int, int]:
-    """The middle (row, column) of the window with the most contrast, of a few that are spread."""
+    """Return the centre (row, column) of the window with the most contrast."""
     side = REGION // 2
     rows, cols = (
         np.unique(np.linspace(0, max(length - side, 0), PLACES).astype(int)).tolist()
@@ -152,7 +161,7 @@ def busiest(source: ImageSource, normalisation: Normalisation) -> tuple[int, int
 
 
 def window_around(middle: tuple[int, int], side: int, source: ImageSource) -> Window:
-    """A window of that side, or of the image's where that is shorter, moved inside the image."""
+    """Return a window of the given side, or of the image's if that is shorter, inside the image."""
     edges = []
     for centre, length in zip(middle, source.shape, strict=True):
         extent = min(side, length)
@@ -162,6 +171,6 @@ def window_around(middle: tuple[int, int], side: int, source: ImageSource) -> Wi
 
 
 def _both(one: Window, two: Window) -> Window:
-    """What two windows share; they have the same middle, so it is something."""
+    """Return the intersection of two windows with the same centre, which is not empty."""
     return Window(max(one.row0, two.row0), max(one.col0, two.col0),
                   min(one.row1, two.row1), min(one.col1, two.col1))  # fmt: skip

@@ -1,8 +1,8 @@
-"""How large an image shows its cells, read from a network's maps of their sizes.
+"""Measure the size of cells with the size maps of a network.
 
-The image is looked at over a small pyramid: as a whole and coarsely, and in finer windows where
-most is to be seen. At every pixel of a cell the map says how large that cell is, best where cells
-are about as large as in training.
+The image is processed over a small pyramid: as a whole at a coarse scale, and at finer scales in
+the busiest windows. The map predicts the size of the cell at each of its pixels, most accurately
+for cells that are about as large as in training.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from bigkingxxl.images import (
 )
 from bigkingxxl.inference.size.size_estimate import busiest, window_around
 
-SIDE = 256  # network pixels of one look, each way
-SAMPLE_SIDE = 1024  # image pixels, of a window of a large image
-FINEST = 2.0  # network pixels per image pixel of the finest level
-TRUST = 1.0  # octaves from the size of training within which the map is trusted most
-FEWEST_PIXELS = 30  # of foreground; below it nothing is read
+SIDE = 256  # the side of the network's input, in network pixels
+SAMPLE_SIDE = 1024  # image pixels; the side of a window of a large image
+FINEST = 2.0  # network pixels per image pixel at the finest level
+TRUST = 1.0  # octaves around the size in training within which the map is trusted most
+FEWEST_PIXELS = 30  # foreground pixels; with fewer the map is not used
 
 Maps = Callable[[ImageSource, Window, float], Float32]
 
 
 class Reading(NamedTuple):
-    """What one look says.
+    """The measurements of one window.
 
     Attributes:
-        log_size: float32[S, P], log2 of each size in image pixels, of each foreground pixel.
-        weight: float32[P], so that every cell counts alike, more where the map is trusted more.
+        log_size: float32[S, P], log2 of each size in image pixels, at each foreground pixel.
+        weight: float32[P]; all cells have the same total weight, reduced where the map is trusted
+            less.
     """
 
     log_size: Float32
@@ -51,15 +52,19 @@ def sizes_of_cells(
     size_maps: Sequence[int],
     unit: float,
 ) -> list[float] | None:
-    """The sizes of an image's cells in its pixels, or None where too little is seen of them.
+    """Measure the sizes of an image's cells in pixels; None if there is too little foreground.
 
     Args:
-        maps: the maps of a window of an image at a scale (network pixels per image pixel), the
-            foreground first.
-        size_maps: which of the maps are log2(size / unit), in network pixels: the diameter first,
-            last the size by which training brought images to one.
+        maps: Returns the maps of a window of an image at a scale (network pixels per image pixel),
+            the foreground first.
+        source: The image.
+        normalisation: The normalisation of the model.
+        size_maps: The indices of the maps that hold log2(size / unit) in network pixels: the
+            diameter first, and last the size by which training brought images to one scale.
+        unit: The size that the value 0 stands for.
+
     Returns:
-        the median over cells of each size.
+        The median of each size over the cells.
     """
     readings = [read(maps(source, window, scale), scale, size_maps, unit)
                 for window, scale in sampled_windows(source, normalisation)]  # fmt: skip
@@ -71,7 +76,7 @@ def sizes_of_cells(
 
 
 def weighted_median(values: Float32, weights: Float32) -> float:
-    """The value at which half of the weight lies below."""
+    """Return the weighted median."""
     order = np.argsort(values)
     total = np.cumsum(weights[order], dtype=np.float64)
     middle = int(np.searchsorted(total, total[-1] / 2))
@@ -81,9 +86,9 @@ def weighted_median(values: Float32, weights: Float32) -> float:
 def sampled_windows(
     source: ImageSource, normalisation: Normalisation
 ) -> Iterator[tuple[Window, float]]:
-    """Windows and scales: the whole image, then windows of half the extent and double the scale.
+    """Yield windows and scales: the whole image, then windows of half the side at twice the scale.
 
-    Of a large image the same in windows spread over it: it is neither read nor seen as a whole.
+    A large image is represented by windows spread over it, so that it is never read as a whole.
     """
     if source.shape[0] * source.shape[1] > SUBSAMPLE_ABOVE:
         for place in busy_windows(source, SAMPLE_SIDE):
@@ -103,7 +108,7 @@ def sampled_windows(
 
 
 def read(maps: Float32, scale: float, size_maps: Sequence[int], unit: float) -> Reading:
-    """What the maps of a window at a scale say of the cells' sizes in image pixels."""
+    """Read the sizes of cells, in image pixels, from the maps of a window at a scale."""
     inside = maps[0] > 0.5
     octaves = maps[list(size_maps)][:, inside]
     trust = np.exp(-0.5 * (octaves[-1] / TRUST) ** 2)

@@ -1,7 +1,7 @@
-"""How large an image shows its cells: given, stored in the file, or estimated from what is seen.
+"""The scale ratio of an image: given, derived from the file, or estimated.
 
-The scale ratio of an image is how many pixels of the training images one of its pixels is long:
-2 where the cells are half as large as those the model was trained on.
+It is the number of pixels of the training images per image pixel: 2 if the cells are half as large,
+in pixels, as those on which the model was trained.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ log = logging.getLogger(__name__)
 
 SCALES = (0.01, 100.0)
 SMALLEST_PIXEL, LARGEST_PIXEL = 1e-6, 1e6  # micrometres
-LARGEST_IMAGE = 10**9  # in pixels of training: what an image may be enlarged to
+LARGEST_IMAGE = 10**9  # in pixels of the training images, after enlarging
 
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """What a model knows of its training images.
+    """The properties of a model's training images.
 
     Attributes:
-        pixel_size_um: micrometres (row, column), or None where unknown.
-        median_diameter: of all cells, in pixels, or None.
-        diameters: by cell type, the range of the median diameters of images that hold it.
-        image_statistics: the range of each statistic of
+        pixel_size_um: Micrometres per pixel (row, column), or None if unknown.
+        median_diameter: The median diameter of all cells in pixels, or None.
+        diameters: By cell type, the range of the median diameter of images with that type.
+        image_statistics: The range of each statistic of
             `bigkingxxl.inference.domain.image_statistics`.
-        usual_diameter: of the cells in images about which nothing is said, in their pixels; None:
-            they differ.
+        usual_diameter: The cell diameter, in pixels, that is assumed for images without further
+            information; None if there is no such assumption.
     """
 
     pixel_size_um: PixelSize | None = None
@@ -49,14 +49,14 @@ class TrainingImages:
     usual_diameter: float | None = None
 
     def diameter_range(self, cell_type: str) -> tuple[float, float]:
-        """Of images of a type; of all images where the type is not known. Needs `diameters`."""
+        """Return the range for a cell type, or for all types if it is unknown."""
         every = list(self.diameters.values())
         all_types = (min(low for low, _ in every), max(high for _, high in every))
         return self.diameters.get(cell_type, all_types)
 
 
 def training_images(card: ModelCard) -> TrainingImages:
-    """What a model's card says of them."""
+    """Return the properties of the training images in a model's card."""
     return TrainingImages(
         card.pixel_size_um, card.median_diameter, card.image_diameters, card.image_statistics,
         card.prediction.diameter,
@@ -65,12 +65,14 @@ def training_images(card: ModelCard) -> TrainingImages:
 
 @dataclass(frozen=True)
 class ScaleHint:
-    """What a user says of how large images show their cells.
+    """The information that a user gives on the size of cells in images.
+
+    `scale` and `diameter` both determine the scale, so that only one of them may be given.
 
     Attributes:
-        scale: network pixels per image pixel; diameter: of the cells in image pixels. Both decide
-            how large an image is seen, so that there is only one of them.
-        pixel_size_um: micrometres (row, column), in the place of what the file says.
+        scale: Network pixels per image pixel.
+        diameter: The diameter of the cells in image pixels.
+        pixel_size_um: Micrometres per pixel (row, column); it replaces the value of the file.
     """
 
     scale: float | None = None
@@ -78,12 +80,15 @@ class ScaleHint:
     pixel_size_um: PixelSize | None = None
 
     def check(self, cards: Sequence[ModelCard], dashes: str = "") -> None:
-        """Refuse at once what no image can be seen with.
+        """Refuse values that no image can be predicted with.
 
         Args:
-            dashes: before the names, where they are options of the command line.
+            cards: The cards of the models.
+            dashes: The prefix of the names in messages, if they are command line options.
+
         Raises:
-            InputError: not a number, not above 0, contradictory, or beyond what may be asked for.
+            InputError: A value is not a number, not above 0, out of range, or contradicts another
+                one.
         """
         scale, diameter, size = self.scale, self.diameter, self.pixel_size_um
         if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
@@ -129,7 +134,7 @@ class ScaleHint:
             )  # fmt: skip
 
     def applied_to(self, source: ImageSource) -> ImageSource:
-        """The image with what is said of it in the place of what its file says."""
+        """Return the image with the user's values in place of those of its file."""
         if self.diameter is None and self.pixel_size_um is None:
             return source
         source = copy.copy(source)
@@ -139,18 +144,19 @@ class ScaleHint:
 
 
 def scale_ratio(pixel_size: PixelSize, training: PixelSize) -> float:
-    """How many training pixels long an image's pixel is."""
+    """Return the number of training pixels per image pixel."""
     return float(np.sqrt(np.prod(pixel_size) / np.prod(training)))
 
 
 def known_size(source: ImageSource, training: TrainingImages) -> float | None:
-    """The scale ratio of an image by what is known of it, None where nothing says.
+    """Return the scale ratio of an image from what is known about it, or None.
 
-    The diameter of its cells comes before that of the images a model is set to, and that before its
-    pixel size.
+    The cell diameter of the image takes precedence over the usual diameter of the model, and that
+    over the pixel size.
 
     Raises:
-        ImageError: a diameter is given, but the model does not know that of its training.
+        ImageError: A diameter is given, but the model does not know the diameter of its training
+            cells.
     """
     diameter = source.cell_diameter or training.usual_diameter
     if diameter is not None:
@@ -166,13 +172,16 @@ def known_size(source: ImageSource, training: TrainingImages) -> float | None:
 
 
 def check_size(source: ImageSource, ratio: float, scale: float) -> None:
-    """Refuse a size that asks for too large or too small an image, before any memory is taken.
+    """Refuse a scale that makes an image too large or too small, before memory is allocated.
 
     Args:
-        ratio: pixels of training, scale: pixels of the network, that an image pixel is long.
+        source: The image.
+        ratio: Pixels of the training images per image pixel.
+        scale: Network pixels per image pixel.
 
     Raises:
-        ImageError: beyond 0.01 to 100 network pixels per image pixel, or a thousand million pixels.
+        ImageError: The scale is beyond 0.01 to 100 network pixels per image pixel, or the image
+            would have more than a thousand million pixels.
     """
     check_scale(source, scale)
     pixels = source.shape[0] * source.shape[1] * ratio**2
@@ -184,13 +193,14 @@ def check_size(source: ImageSource, ratio: float, scale: float) -> None:
 
 
 def check_scale(source: ImageSource, scale: float) -> None:
-    """Refuse to see an image far too large or too small.
+    """Refuse a scale that makes an image far too large or too small.
 
     Args:
-        scale: pixels of the network that an image pixel is long.
+        source: The image.
+        scale: Network pixels per image pixel.
 
     Raises:
-        ImageError: beyond 0.01 to 100.
+        ImageError: The scale is beyond 0.01 to 100.
     """
     if not SCALES[0] <= scale <= SCALES[1]:
         raise ImageError(
@@ -200,7 +210,7 @@ def check_scale(source: ImageSource, scale: float) -> None:
 
 
 def _reason(source: ImageSource) -> str:
-    """What says how large an image shows its cells."""
+    """Return what determined the scale of an image."""
     if source.cell_diameter is not None:
         return f"a cell diameter of {source.cell_diameter:g} pixels"
     if source.pixel_size_um is not None:
