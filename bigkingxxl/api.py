@@ -166,7 +166,9 @@ def load(
 
     ScaleHint(scale).check([])
     if not isinstance(model, Path) and not len(model):
-        raise InputError("no model is named, expected bundled, sartorius, open or a model file")
+        raise InputError(
+            "no model is named, expected bundled, sartorius, open or a model file", key="model"
+        )
     names = [model] if isinstance(model, str | Path) else model
     found = members_of(names, weights)
     changes = found.changes if tta is None else {"tta": asked_augmentations(tta)}
@@ -220,5 +222,7 @@ def _pair(pixel_size: float | PixelSize | None) -> PixelSize | None:
     except (TypeError, ValueError) as error:
         raise InputError(
             f"the pixel size is {pixel_size!r}, expected micrometres: a number, or one for rows "
-            "and one for columns"
+            "and one for columns",
+            key="pixel_size",
+            found=pixel_size,
         ) from error

@@ -355,7 +355,7 @@ class Candidates:
                 )  # fmt: skip
         # zipfile, zlib and numpy raise many kinds of exception for a broken archive.
         except Exception as error:
-            raise FormatError(f"{path} is not a file of candidates ({error})") from error
+            raise FormatError(f"{path} is not a file of candidates ({error})", file=path) from error
 
 
 Sides = tuple[NDArray[np.int32], NDArray[np.int32]]

@@ -138,7 +138,10 @@ class Cells:
             raise InputError(
                 f"the image is {source.shape[0]} x {source.shape[1]} pixels (height x width), but "
                 f"the cells were found in one of {self.instances.size[0]} x "
-                f"{self.instances.size[1]}"
+                f"{self.instances.size[1]}",
+                key="image",
+                found=source.shape,
+                expected=self.instances.size,
             )
         return measure(source, self.instances)
 
@@ -185,8 +188,13 @@ class Cells:
         path = Path(path)
         name = _format_of(path) if format is None else format
         if name not in IMAGE_FORMATS:
-            raise OutputError(f"{path} is not written: there is no format '{name}'"
-                              f"{nearest(name, IMAGE_FORMATS)}")  # fmt: skip
+            raise OutputError(
+                f"{path} is not written: there is no format '{name}'{nearest(name, IMAGE_FORMATS)}",
+                file=path,
+                key="format",
+                found=name,
+                expected=tuple(IMAGE_FORMATS),
+            )
         make_folder(path.parent)
         if name == "measurements":  # it is written as CSV or Parquet
             write_measurements(path, self.measurements())
@@ -216,5 +224,8 @@ def _format_of(path: Path) -> str:
             return name
     raise OutputError(
         f"{path} is not written: its ending says no format, expected one of {', '.join(ENDINGS)}, "
-        "or a format by name, such as format='labels'"
+        "or a format by name, such as format='labels'",
+        file=path,
+        key="format",
+        expected=tuple(ENDINGS),
     )

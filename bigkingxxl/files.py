@@ -44,7 +44,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             must not be replaced (a device, a pipe, a link to a folder).
     """
     if path.name in ("", ".."):
-        raise OutputError(f"{path} is a folder: give the name of a file")
+        raise OutputError(f"{path} is a folder: give the name of a file", file=path)
     temporary = temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
-        raise OutputError(f"{path} cannot be written: {os.strerror(error.errno)}") from error
+        raise OutputError(
+            f"{path} cannot be written: {os.strerror(error.errno)}", file=path
+        ) from error
     finally:
         _remove(temporary)
 
@@ -116,7 +118,9 @@ def check_replaceable(path: Path) -> None:
     if stat.S_ISDIR(mode) and path.is_symlink():
         kind = "a link to a folder"
     if kind is not None:
-        raise OutputError(f"{path} is {kind}, which no result replaces: give the name of a file")
+        raise OutputError(
+            f"{path} is {kind}, which no result replaces: give the name of a file", file=path
+        )
 
 
 def _remove(path: Path) -> None:
@@ -153,7 +157,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path} cannot be made a folder: {error.strerror}") from error
+        raise OutputError(f"{path} cannot be made a folder: {error.strerror}", file=path) from error
     return path
 
 
@@ -180,7 +184,7 @@ def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
                 stream.truncate(end)
                 raise
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}", file=path) from error
 
 
 def write_durably(path: Path, content: bytes) -> None:

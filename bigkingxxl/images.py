@@ -276,7 +276,10 @@ class OneChannel(ImageSource):
     def __init__(self, source: ImageSource, channel: int) -> None:
         if not 0 <= channel < source.channels:
             raise ImageError(
-                f"{source.name} has no channel {channel}: it has {source.channels}, counted from 0"
+                f"{source.name} has no channel {channel}: it has {source.channels}, counted from 0",
+                key="channel",
+                found=channel,
+                expected=source.channels,
             )
         self.source, self.channel = source, channel
         self.name, self.shape, self.channels = source.name, source.shape, 1

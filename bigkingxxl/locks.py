@@ -31,7 +31,7 @@ def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[b
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _acquired(path, wait, shared)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}", file=path) from error
     if descriptor is None:
         yield False
         return

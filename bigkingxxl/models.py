@@ -186,11 +186,13 @@ def resolve_model(name: str | Path) -> Path:
     if (path / FOLDS_ENSEMBLE).is_file():
         raise ModelError(
             f"{path} holds the models of a cross-validation: name {path / FOLDS_ENSEMBLE}, or one "
-            "of its folds"
+            "of its folds",
+            file=path,
+            expected=path / FOLDS_ENSEMBLE,
         )
     if not path.is_file():
         known = "" if path.suffix else f" (shipped models: {', '.join(SHIPPED)})"
-        raise ModelError(f"{path}: no such model file{known}")
+        raise ModelError(f"{path}: no such model file{known}", file=path)
     return path
 
 
@@ -228,17 +230,21 @@ def read_card(path: Path) -> ModelCard:
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
+        raise ModelError(f"{path}: no such model file", file=path)
     if path.suffix == ONNX_SUFFIX:
         try:
             return _card_of(path, onnx_metadata(path.read_bytes()))
         except (OSError, ValueError) as error:
-            raise ModelError(f"{path} is no ONNX model, or it is damaged ({error})") from error
+            raise ModelError(
+                f"{path} is no ONNX model, or it is damaged ({error})", file=path
+            ) from error
     try:
         with safe_open(str(path), framework="numpy") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(f"{path} is not a model file, or it is damaged ({error})") from error
+        raise ModelError(
+            f"{path} is not a model file, or it is damaged ({error})", file=path
+        ) from error
     return _card_of(path, metadata)
 
 
@@ -271,11 +277,13 @@ def _with_card(path: Path, card: ModelCard) -> bytes:
 
 def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     if METADATA_KEY not in metadata:
-        raise ModelError(f"{path} holds no metadata of ours: it was not made by bigkingxxl")
+        raise ModelError(
+            f"{path} holds no metadata of ours: it was not made by bigkingxxl", file=path
+        )
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
     except (ValueError, TypeError, RecursionError, BigKingXXLError) as error:
-        raise ModelError(f"{path} is damaged or of another version: {error}") from error
+        raise ModelError(f"{path} is damaged or of another version: {error}", file=path) from error
 
 
 def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession]:
@@ -291,7 +299,7 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     """
     onnxruntime = runtime()
     if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
+        raise ModelError(f"{path}: no such model file", file=path)
     options = onnxruntime.SessionOptions()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = threads or (int(asked) if asked.isdecimal() else 0)
@@ -304,7 +312,9 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
         )
     except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is no ONNX model that the runtime can run ({reason})") from error
+        raise ModelError(
+            f"{path} is no ONNX model that the runtime can run ({reason})", file=path
+        ) from error
     return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
@@ -335,7 +345,9 @@ def require_torch(path: Path) -> None:
     """
     if find_spec("torch") is None:
         raise MissingExtraError(
-            f"{path} needs torch, which comes with the extra 'train': {install('train')}"
+            f"{path} needs torch, which comes with the extra 'train': {install('train')}",
+            file=path,
+            key="train",
         )
 
 
@@ -357,14 +369,18 @@ def load_model(path: Path, device: str = "cpu") -> Model:
     try:
         method = make_method(card.method, card.settings, card.type_names)
     except SettingsError as error:
-        raise ModelError(f"{path} cannot be used: {error}") from error
+        raise ModelError(f"{path} cannot be used: {error}", file=path) from error
     with torch.random.fork_rng(devices=()):  # the initial weights are replaced
         network = method.build()
     own = network.state_dict()
     weights = exported_weights(path, own) if path.suffix == ONNX_SUFFIX else load_file(str(path))
     problems = mismatches(own, weights)
     if problems:
-        raise ModelError(f"{path} does not fit its network: {'; '.join(problems[:3])}")
+        raise ModelError(
+            f"{path} does not fit its network: {'; '.join(problems[:3])}",
+            file=path,
+            found=tuple(problems),
+        )
     unused = [name for name in weights if name not in own]
     if unused:
         log.warning("%s: tensors that its network does not use: %d, from '%s' on", path,

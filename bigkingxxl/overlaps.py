@@ -162,7 +162,9 @@ def check_disjoint(runs: SortedRuns, width: int) -> None:
     clash = first_clash(runs)
     if clash is not None:
         row, col = divmod(clash, width)
-        raise InputError(f"cells overlap at row {row}, column {col}, expected disjoint ones")
+        raise InputError(
+            f"cells overlap at row {row}, column {col}, expected disjoint ones", found=(row, col)
+        )
 
 
 def _meetings(one: SortedRuns, two: SortedRuns, low: Int64) -> Iterator[tuple[Int64, Int64]]:
@@ -221,7 +223,10 @@ def label_overlaps(first: NDArray[Any], second: NDArray[Any]) -> tuple[Overlaps,
     one, two = one[begin], two[begin]
     for labels in (one, two):
         if labels.min(initial=0) < 0:
-            raise InputError(f"a label map has a label of {labels.min()}, expected 0 or more")
+            raise InputError(
+                f"a label map has a label of {labels.min()}, expected 0 or more",
+                found=int(labels.min()),
+            )
     columns = int(two.max(initial=0)) + 1
     cells = (int(one.max(initial=0)) + 1) * columns
     if cells <= DENSE_PER_RUN * max(len(begin), 1):

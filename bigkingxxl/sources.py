@@ -43,7 +43,9 @@ def as_source(
         what = type(image).__name__
         if isinstance(image, np.ndarray):
             what = f"an array of {image.dtype}"
-        raise InputError(f"an image is a path or an array of real numbers, not {what}")
+        raise InputError(
+            f"an image is a path or an array of real numbers, not {what}", key="image", found=what
+        )
     from bigkingxxl.io.images.axes import array_source, channels_first
 
     if channel is None:
@@ -67,7 +69,9 @@ def sources_of(image: Any, **planes: Any) -> tuple[list[ImageSource], bool]:
         return [source for each in image for source in sources_of(each, **planes)[0]], True
     given = [name for name, value in planes.items() if name != "channel" and value is not None]
     if given:
-        raise InputError(f"{given[0]} chooses from the planes of a file: pass that plane instead")
+        raise InputError(
+            f"{given[0]} chooses from the planes of a file: pass that plane instead", key=given[0]
+        )
     return [as_source(image, channel=planes.get("channel"))], False
 
 
@@ -96,7 +100,7 @@ def _of_tensor(tensor: Any) -> NDArray[Any]:
 
 def _named(place: str | Path) -> Path:
     if str(place) == "":
-        raise InputError("the name of an image is empty")
+        raise InputError("the name of an image is empty", key="image", found="")
     return Path(place)
 
 

@@ -56,7 +56,7 @@ def asked_augmentations(value: Any, where: str = "tta") -> tuple[str, ...]:
     try:
         return augmentations(value)
     except ValueError as error:
-        raise InputError(f"{where} is {value!r}: {error}") from error
+        raise InputError(f"{where} is {value!r}: {error}", key=where, found=value) from error
 
 
 Augmentations = Annotated[

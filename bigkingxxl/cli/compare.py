@@ -96,7 +96,11 @@ def compare(
     from bigkingxxl.evaluation.metrics.registry import find_metrics
 
     if len(methods) < 2:
-        raise InputError("one method alone is scored by `bigkingxxl evaluate`: name two or more")
+        raise InputError(
+            "one method alone is scored by `bigkingxxl evaluate`: name two or more",
+            key="METHODS",
+            found=len(methods),
+        )
     for path in table or ():
         check_suffix(path)
     wanted = STANDARD if metrics is None else metrics
@@ -141,7 +145,9 @@ def named_categories(text: str | None) -> dict[int, str] | None:
         if not number.isdecimal() or not name or int(number) in found:
             raise InputError(
                 f"--categories is '{text}', expected each id once and its type, as in "
-                "0=astro,1=cort"
+                "0=astro,1=cort",
+                key="--categories",
+                found=text,
             )
         found[int(number)] = name
     return found
@@ -160,9 +166,15 @@ def chosen(
     from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
 
     if folds is not None and fold is None:
-        raise InputError("--folds names a split: say which --fold of it is to be compared on")
+        raise InputError(
+            "--folds names a split: say which --fold of it is to be compared on", key="--fold"
+        )
     if (fold is not None) + (images is not None) + only_common > 1:
-        raise InputError("--fold, --images and --only-common exclude each other")
+        raise InputError(
+            "--fold, --images and --only-common exclude each other",
+            key="--fold",
+            expected=("--fold", "--images", "--only-common"),
+        )
     if fold is not None:
         return ids_of_fold(annotated, fold, folds)
     if images is not None:
@@ -174,7 +186,9 @@ def chosen(
         if all(image_id in each.predictions.cells for each in taken.values())
     )  # fmt: skip
     if not common:
-        raise InputError(f"no image of {annotated.path} is named by all results")
+        raise InputError(
+            f"no image of {annotated.path} is named by all results", file=annotated.path
+        )
     return common
 
 

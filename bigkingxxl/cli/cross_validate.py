@@ -33,15 +33,20 @@ def check_all_folds(
     if leave_out:
         raise InputError(
             f"--fold all keeps parts of one data set back in turn, --leave-out {leave_out[0]} a "
-            "whole one of several: leave one of the two out"
+            "whole one of several: leave one of the two out",
+            key="--fold",
+            found="--leave-out",
         )
     if stage is not None or json_lines:
         given = "--json-lines" if stage is None else "--stage"
-        raise InputError(f"{given} is for fine-tunings, which --fold all is not")
+        raise InputError(
+            f"{given} is for fine-tunings, which --fold all is not", key="--fold", found=given
+        )
     if devices > 1:
         raise InputError(
             "--fold all trains one fold after the other on one device: train the folds as jobs of "
-            "their own (--fold 0 --out RUN/fold0 ...), then --fold all --out RUN --resume goes on"
+            "their own (--fold 0 --out RUN/fold0 ...), then --fold all --out RUN --resume goes on",
+            key="--fold",
         )
 
 

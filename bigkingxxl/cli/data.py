@@ -269,5 +269,9 @@ def parsed_size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().replace(" ", "").partition("x")
     sides = (height, width)
     if not all(side.isascii() and side.isdecimal() and len(side) < 10 for side in sides):
-        raise InputError(f"--size is '{text}', expected height x width in pixels, as 520x704")
+        raise InputError(
+            f"--size is '{text}', expected height x width in pixels, as 520x704",
+            key="--size",
+            found=text,
+        )
     return int(height), int(width)

@@ -96,13 +96,21 @@ def evaluate(
     from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
 
     if folds is not None and fold is None:
-        raise InputError("--folds names a split: say which --fold of it is to be scored")
+        raise InputError(
+            "--folds names a split: say which --fold of it is to be scored", key="--fold"
+        )
     if (fold is not None) + (images is not None) + only_predicted > 1:
-        raise InputError("--fold, --images and --only-predicted exclude each other")
+        raise InputError(
+            "--fold, --images and --only-predicted exclude each other",
+            key="--fold",
+            expected=("--fold", "--images", "--only-predicted"),
+        )
     files = [each.absolute() for each in (per_image, per_cell, matches, report) if each is not None]
     if len(set(files)) < len(files):
         raise InputError(
-            "two of --per-image, --per-cell, --matches and --report name one file, expected others"
+            "two of --per-image, --per-cell, --matches and --report name one file, expected others",
+            key="--report",
+            expected=("--per-image", "--per-cell", "--matches", "--report"),
         )
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)  # before anything is read
@@ -181,7 +189,7 @@ def chosen_ids(
     if only_predicted:
         named = tuple(image_id for image_id in truth.ids if image_id in found.cells)
         if not named:
-            raise InputError(f"the predictions name no image of {truth.path}")
+            raise InputError(f"the predictions name no image of {truth.path}", file=truth.path)
         return named
     return truth.ids
 

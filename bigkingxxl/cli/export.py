@@ -41,9 +41,19 @@ def export(
         typer.echo(f"{out}: cells of {sizes[1]:.1f} pixels, {sizes[0]:.1f} in the network")
         return
     if to != "onnx":
-        raise InputError(f"--to is '{to}', expected onnx or cellpose")
+        raise InputError(
+            f"--to is '{to}', expected onnx or cellpose",
+            key="--to",
+            found=to,
+            expected=("onnx", "cellpose"),
+        )
     if out.suffix != ONNX_SUFFIX:
-        raise InputError(f"--out is {out}, expected a name that ends in {ONNX_SUFFIX}")
+        raise InputError(
+            f"--out is {out}, expected a name that ends in {ONNX_SUFFIX}",
+            file=out,
+            key="--out",
+            expected=ONNX_SUFFIX,
+        )
     difference = write(model, out, half=half)
     size = out.stat().st_size
     if as_json:

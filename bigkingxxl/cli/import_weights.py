@@ -62,13 +62,20 @@ def import_weights(
     from bigkingxxl.training.recipe import load_recipe
 
     if out.suffix != SUFFIX:
-        raise InputError(f"--out is {out}, expected a name that ends in {SUFFIX}")
+        raise InputError(
+            f"--out is {out}, expected a name that ends in {SUFFIX}",
+            file=out,
+            key="--out",
+            expected=SUFFIX,
+        )
     if source == "cellpose":
         from bigkingxxl.training.import_cellpose import import_cellpose
 
         done = import_cellpose(str(file), out, types=_names(types))
     elif source == importer.OFFERED and not config:
-        raise InputError("--config is missing: name the recipe of the network, as torchvision_v1")
+        raise InputError(
+            "--config is missing: name the recipe of the network, as torchvision_v1", key="--config"
+        )
     else:
         done = importer.import_weights(
             file,

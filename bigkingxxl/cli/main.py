@@ -147,11 +147,19 @@ def refuse_empty(arguments: Sequence[str]) -> None:
     for place, argument in enumerate(arguments):
         before = arguments[place - 1] if place else ""
         if argument == "" and before.startswith("-"):
-            raise InputError(f"{before} is empty: give it a value, or leave it out")
+            raise InputError(
+                f"{before} is empty: give it a value, or leave it out", key=before, found=""
+            )
         if argument == "":
-            raise InputError("an argument is empty, expected the name of a file, folder or model")
+            raise InputError(
+                "an argument is empty, expected the name of a file, folder or model", found=""
+            )
         if argument.startswith("--") and argument.endswith("=") and argument.count("=") == 1:
-            raise InputError(f"{argument[:-1]} is empty: give it a value, or leave it out")
+            raise InputError(
+                f"{argument[:-1]} is empty: give it a value, or leave it out",
+                key=argument[:-1],
+                found="",
+            )
 
 
 def explain(error: Exception) -> tuple[str | None, int]:

@@ -51,7 +51,12 @@ def show(
 
     model = shipped_model(name)
     if model is None:
-        raise InputError(f"there is no shipped model '{name}'{nearest(name, SHIPPED)}")
+        raise InputError(
+            f"there is no shipped model '{name}'{nearest(name, SHIPPED)}",
+            key="model",
+            found=name,
+            expected=tuple(SHIPPED),
+        )
     text = model.card.read_text(encoding="utf-8")
     if as_json:
         print_json({**described(model), "card": text})

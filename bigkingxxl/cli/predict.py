@@ -223,4 +223,9 @@ def check_options(type_vote: str | None) -> None:
     from bigkingxxl.errors import InputError
 
     if type_vote not in (None, "image", "cell"):
-        raise InputError(f"--type-vote is '{type_vote}', expected 'image' or 'cell'")
+        raise InputError(
+            f"--type-vote is '{type_vote}', expected 'image' or 'cell'",
+            key="--type-vote",
+            found=type_vote,
+            expected=("image", "cell"),
+        )

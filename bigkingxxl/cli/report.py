@@ -62,7 +62,7 @@ def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> 
     predictions = read_predictions(run, annotated, skip_bad=skip_bad)
     ids = tuple(image_id for image_id in annotated.ids if image_id in predictions.cells)
     if not ids:
-        raise InputError(f"{run} has no image of {truth}")
+        raise InputError(f"{run} has no image of {truth}", file=run, expected=truth)
     result = evaluate_predictions(annotated, predictions, ids, groups_of(annotated))
     write_evaluation_report(
         place, result, sources_of(annotated), title=title,

@@ -182,12 +182,20 @@ def one_fold(fold: str | None, folds: str | None) -> tuple[int | None, Path | No
     from bigkingxxl.errors import InputError
 
     if folds is not None and folds.isdecimal() and not Path(folds).exists():
-        raise InputError(f"--folds {folds} is a number of folds, which --fold all trains: add it")
+        raise InputError(
+            f"--folds {folds} is a number of folds, which --fold all trains: add it",
+            key="--folds",
+            found=folds,
+        )
     split = None if folds is None else Path(folds)
     if fold is None:
         return None, split
     if not fold.removeprefix("-").isdecimal() or int(fold) < -1:
-        raise InputError(f"--fold is '{fold}', expected a number from 0 on, -1, or '{ALL_FOLDS}'")
+        raise InputError(
+            f"--fold is '{fold}', expected a number from 0 on, -1, or '{ALL_FOLDS}'",
+            key="--fold",
+            found=fold,
+        )
     return int(fold), split
 
 
@@ -206,10 +214,16 @@ def check_finetune(
         if value is not None:
             raise InputError(
                 f"{name} is given, but a fine-tuning keeps images back in turn by itself: leave it "
-                "out"
+                "out",
+                key=name,
             )
     if stage not in (None, "all", "settings"):
-        raise InputError(f"--stage is '{stage}', expected 'settings' or 'all'")
+        raise InputError(
+            f"--stage is '{stage}', expected 'settings' or 'all'",
+            key="--stage",
+            found=stage,
+            expected=("settings", "all"),
+        )
 
 
 def refuse_several(devices: int) -> None:
@@ -217,7 +231,9 @@ def refuse_several(devices: int) -> None:
     from bigkingxxl.errors import InputError
 
     if devices > 1:
-        raise InputError("fine-tuning runs on one device: leave --devices and --nodes out")
+        raise InputError(
+            "fine-tuning runs on one device: leave --devices and --nodes out", key="--devices"
+        )
 
 
 def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:
@@ -230,7 +246,12 @@ def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:
 
     given = "--stage" if stage is not None else "--json-lines" if json_lines else None
     if given is not None:
-        raise InputError(f"{given} is for fine-tunings (the recipe finetune), not for '{config}'")
+        raise InputError(
+            f"{given} is for fine-tunings (the recipe finetune), not for '{config}'",
+            key=given,
+            found=config,
+            expected="finetune",
+        )
 
 
 def tune(

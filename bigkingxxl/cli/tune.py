@@ -143,7 +143,9 @@ def refuse_for_ensembles(plots: Path | None) -> None:
     from bigkingxxl.errors import InputError
 
     if plots is not None:
-        raise InputError("--plots shows the parameters of one model: leave it out for an ensemble")
+        raise InputError(
+            "--plots shows the parameters of one model: leave it out for an ensemble", key="--plots"
+        )
 
 
 def time_of_views(
@@ -172,10 +174,19 @@ def where_to(model: str, path: Path, out: Path | None) -> Path:
 
     if out is None:
         if shipped_model(model) is not None:
-            raise InputError(f"'{model}' is a shipped model: say where its tuned copy goes, --out")
+            raise InputError(
+                f"'{model}' is a shipped model: say where its tuned copy goes, --out",
+                key="--out",
+                found=model,
+            )
         return path
     if out.suffix != path.suffix:
-        raise InputError(f"--out is {out}, expected a name that ends in {path.suffix} as the model")
+        raise InputError(
+            f"--out is {out}, expected a name that ends in {path.suffix} as the model",
+            file=out,
+            key="--out",
+            expected=path.suffix,
+        )
     return out
 
 
@@ -190,7 +201,9 @@ def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tupl
 
     if fold is None:
         if folds is not None:
-            raise InputError("--folds names a split: say which --fold of it is to be tuned on")
+            raise InputError(
+                "--folds names a split: say which --fold of it is to be tuned on", key="--fold"
+            )
         return annotated.ids
     return fold_ids(annotated, fold, folds_file=folds)[1]
 
@@ -213,7 +226,9 @@ def of_its_types(
     names = ", ".join(card.type_names)
     if not own:
         raise InputError(
-            f"none of {len(ids)} images shows cells of what the model is made for ({names})"
+            f"none of {len(ids)} images shows cells of what the model is made for ({names})",
+            key="cell_types",
+            expected=names,
         )
     left = len(ids) - len(own)
     return own, [f"{left} of {len(ids)} images are left out: the model is made for {names}"]
@@ -235,7 +250,9 @@ def check_unseen(
         raise InputError(
             f"{path} was trained on {len(seen)} of these {len(ids)} images, the first is "
             f"'{seen[0]}': thresholds for what it knows by heart suit nothing else "
-            "(choose a --fold it has not seen, or --force)"
+            "(choose a --fold it has not seen, or --force)",
+            file=path,
+            found=seen[0],
         )
     notes = [f"the model was trained on {len(seen)} of the images"] if seen else []
     chose = annotated.among(card.selected_on) & set(ids)

@@ -37,7 +37,12 @@ def tune_ensemble(
     if not is_ensemble(target):
         from bigkingxxl.errors import InputError
 
-        raise InputError(f"--out is {target}, expected a name that ends in .ensemble")
+        raise InputError(
+            f"--out is {target}, expected a name that ends in .ensemble",
+            file=target,
+            key="--out",
+            expected=".ensemble",
+        )
     members, annotated = read_ensemble(path), open_data(data, skip_bad)
     card = card_of(members)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))

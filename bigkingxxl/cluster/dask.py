@@ -57,7 +57,8 @@ def dask_cluster(address: str) -> Iterator[DaskEngine]:
         distributed: Any = importlib.import_module("distributed")
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}"
+            f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}",
+            key="cluster",
         ) from error
     with _quiet(), _cluster(distributed, address) as cluster:
         client = _connected(distributed, cluster or address, address)
@@ -88,8 +89,12 @@ def _cluster(distributed: Any, address: str) -> Iterator[Any]:
         return
     count = address.removeprefix(LOCAL)
     if not count.isdecimal() or int(count) < 1:
-        raise InputError(f"--scheduler is '{address}', expected local:N with N workers, 1 or "
-                         "more, or the address of a scheduler (tcp://HOST:8786)")  # fmt: skip
+        raise InputError(
+            f"--scheduler is '{address}', expected local:N with N workers, 1 or "
+            "more, or the address of a scheduler (tcp://HOST:8786)",
+            key="--scheduler",
+            found=address,
+        )
     cluster = distributed.LocalCluster(
         n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
         silence_logs=logging.CRITICAL,
@@ -110,11 +115,15 @@ def _connected(distributed: Any, place: Any, address: str) -> Any:
             client.close(timeout=5)
             raise InputError(
                 f"the scheduler at {address} has no workers (waited {SECONDS_FOR_WORKERS:.0f} s): "
-                f"start some with `dask worker {address}`"
+                f"start some with `dask worker {address}`",
+                key="--scheduler",
+                found=address,
             ) from error
         raise InputError(
             f"no Dask scheduler answers at '{address}', expected an address such as "
-            "tcp://HOST:8786, or local:4 to start one"
+            "tcp://HOST:8786, or local:4 to start one",
+            key="--scheduler",
+            found=address,
         ) from error
     return client
 
@@ -163,10 +172,13 @@ class DaskEngine:
             if isinstance(answer, ModuleNotFoundError):
                 raise InputError(
                     f"the worker {worker} has no package '{answer.name}': install bigkingxxl "
-                    f"{own_version()} on all workers"
+                    f"{own_version()} on all workers",
+                    key=answer.name,
+                    found=worker,
+                    expected=own_version(),
                 )
             if isinstance(answer, Exception):
-                raise InputError(f"the worker {worker}: {answer}")
+                raise InputError(f"the worker {worker}: {answer}", found=worker)
         own = _digits()
         others = {worker for worker, answer in answers.items() if answer != own}
         if others:
@@ -232,7 +244,9 @@ class DaskEngine:
         # A worker that came later than `begin` may have another version, or none.
         raise InputError(
             f"a worker of {self.address} cannot do its part ({type(error).__name__}: {error}): "
-            f"install bigkingxxl {own_version()} on all workers; what was done is kept"
+            f"install bigkingxxl {own_version()} on all workers; what was done is kept",
+            found=self.address,
+            expected=own_version(),
         ) from error
 
     def _check_workers(self, since: float) -> float:

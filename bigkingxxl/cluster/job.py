@@ -72,7 +72,10 @@ class Loading:
             if (here := model_hash(path)) != known:
                 raise InputError(
                     f"{path} is another model here ({here}) than the run's ({known}): give all "
-                    "machines the same file"
+                    "machines the same file",
+                    file=path,
+                    found=here,
+                    expected=known,
                 )
         return load_ensemble(
             paths, self.device, weights=self.weights, changes=self.changes, scale=self.scale,
@@ -180,7 +183,10 @@ class Station:
         if job.version != own_version():
             raise InputError(
                 f"this worker has bigkingxxl {own_version()}, but the run was started by "
-                f"{job.version}: install the same version everywhere"
+                f"{job.version}: install the same version everywhere",
+                key="version",
+                found=own_version(),
+                expected=job.version,
             )
         self.job, self.store = job, RunStore(job.out)
         self._lock = Lock()
@@ -202,7 +208,9 @@ class Station:
             found = "no run is" if settings is None else "another run is"
             raise InputError(
                 f"{found} in {self.job.out} as this worker sees it: give all machines the same "
-                "folder for the results, and each run one of its own"
+                "folder for the results, and each run one of its own",
+                file=self.job.out,
+                key="--out",
             )
         return settings
 

@@ -90,7 +90,9 @@ class Dataset:
             InputError: the data set has no such image.
         """
         if image_id not in self.paths:
-            raise InputError(f"{self.root} has no annotated image '{image_id}'")
+            raise InputError(
+                f"{self.root} has no annotated image '{image_id}'", file=self.root, found=image_id
+            )
         return self.paths[image_id]
 
     def source(self, image_id: str) -> ImageSource:

@@ -83,7 +83,12 @@ def read_cell_types(folder: Path, ids: Sequence[str]) -> CellTypes:
             scores.setdefault(image_id, {})[cell] = score
     for image_id in ids:
         if not of_image.get(image_id) and image_id not in of_cell:
-            raise FormatError(f"{path} names no cell type for image {image_id}")
+            raise FormatError(
+                f"{path} names no cell type for image {image_id}",
+                file=path,
+                key="cell_type",
+                found=image_id,
+            )
     kinds = {of_image[image_id] for image_id in ids if image_id in of_image}
     kinds |= {kind for image_id in ids for kind in of_cell.get(image_id, {}).values()}
     return CellTypes(tuple(sorted(kinds)) or (UNTYPED,), of_image, of_cell, scores)
@@ -97,7 +102,13 @@ def _rows(path: Path, table: CsvTable) -> Iterator[tuple[str, str, int | None, f
     for image_id, kind, cell, score, line in zip(*columns, table.lines, strict=True):
         number = cell.strip()
         if number and not (number.isdecimal() and len(number) <= len(str(LARGEST))):
-            raise FormatError(f"{path}, line {line}: the cell '{cell}', expected 1, 2, 3 ...")
+            raise FormatError(
+                f"{path}, line {line}: the cell '{cell}', expected 1, 2, 3 ...",
+                file=path,
+                key="cell",
+                found=cell,
+                line=line,
+            )
         if not kind and not number:
             continue
         place = int(number) if number else None
@@ -112,7 +123,13 @@ def _score(path: Path, line: int, text: str) -> float | None:
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
-        raise FormatError(f"{path}, line {line}: the score '{text}', expected one from 0 to 1")
+        raise FormatError(
+            f"{path}, line {line}: the score '{text}', expected one from 0 to 1",
+            file=path,
+            key="score",
+            found=text,
+            line=line,
+        )
     return value
 
 

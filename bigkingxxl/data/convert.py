@@ -150,7 +150,12 @@ def convert(
         OutputError: the folder holds files already, or cannot be written.
     """
     if name not in LAYOUTS:
-        raise InputError(f"there is no format '{name}' to convert to{nearest(name, LAYOUTS)}")
+        raise InputError(
+            f"there is no format '{name}' to convert to{nearest(name, LAYOUTS)}",
+            key="format",
+            found=name,
+            expected=tuple(LAYOUTS),
+        )
     layout = LAYOUTS[name]
     _check_empty(out)
     writable_folder(out, "choose another folder")
@@ -265,7 +270,7 @@ def _count(done: Converted, found: Instances, before: Instances) -> None:
 
 def _check_empty(out: Path) -> None:
     if out.exists() and (not out.is_dir() or next(out.iterdir(), None) is not None):
-        raise OutputError(f"{out} is there already, expected a new or an empty folder")
+        raise OutputError(f"{out} is there already, expected a new or an empty folder", file=out)
 
 
 def _flat_names(ids: Iterable[str]) -> dict[str, str]:

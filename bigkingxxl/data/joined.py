@@ -84,16 +84,23 @@ def open_datasets(
             if name in found:
                 raise InputError(
                     f"{found[name].root} and {data.root} would both be the set '{name}': rename "
-                    "one of the folders"
+                    "one of the folders",
+                    key=name,
+                    file=data.root,
                 )
             found[name] = data
     if len(found) == 1 and not left_out:
         return next(iter(found.values()))
     for name in left_out:
         if name not in found:
-            raise InputError(f"--leave-out {name}: no set has this name{nearest(name, found)}")
+            raise InputError(
+                f"--leave-out {name}: no set has this name{nearest(name, found)}",
+                key="--leave-out",
+                found=name,
+                expected=tuple(found),
+            )
     if len(set(left_out)) == len(found):
-        raise InputError("every set is left out: leave one to train on")
+        raise InputError("every set is left out: leave one to train on", key="--leave-out")
     return join(found, left_out)
 
 

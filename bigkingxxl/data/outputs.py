@@ -27,16 +27,16 @@ def writable_folder(path: Path, otherwise: str) -> Path:
     trial = path / f".trial.{os.getpid()}"
     # An administrator may write anywhere: what is marked as read-only is left alone all the same.
     if path.is_dir() and not path.stat().st_mode & ANY_WRITE:
-        raise OutputError(f"{path} cannot be written (it is read-only); {otherwise}")
+        raise OutputError(f"{path} cannot be written (it is read-only); {otherwise}", file=path)
     try:
         make_folder(path)
         trial.touch()
         trial.unlink()
     except OutputError as error:
-        raise OutputError(f"{error}; {otherwise}") from error
+        raise OutputError(f"{error}; {otherwise}", file=path) from error
     except OSError as error:
         reason = "it is read-only" if error.errno in DENIED else error.strerror
-        raise OutputError(f"{path} cannot be written ({reason}); {otherwise}") from error
+        raise OutputError(f"{path} cannot be written ({reason}); {otherwise}", file=path) from error
     return path
 
 
@@ -52,5 +52,8 @@ def check_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OutputError(
-            f"{folder} has {free / 1e9:.2f} GB free, {what} needs {needed / 1e9:.2f} GB"
+            f"{folder} has {free / 1e9:.2f} GB free, {what} needs {needed / 1e9:.2f} GB",
+            file=folder,
+            found=free,
+            expected=needed,
         )

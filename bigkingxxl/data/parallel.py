@@ -50,7 +50,10 @@ def finished(
             yield from (future.result() for future in ready)
     except BrokenProcessPool as error:
         raise BigKingXXLError(
-            "a worker process was killed, maybe for want of memory: run again, with fewer --workers"
+            "a worker process was killed, maybe for want of memory: run again, with fewer "
+            "--workers",
+            key="--workers",
+            found=workers,
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

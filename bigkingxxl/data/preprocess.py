@@ -83,7 +83,10 @@ def preprocess(
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise InputError(
-            f"'{unknown[0]}' is no kind of output, expected some of {', '.join(KINDS)}"
+            f"'{unknown[0]}' is no kind of output, expected some of {', '.join(KINDS)}",
+            key="--what",
+            found=unknown[0],
+            expected=tuple(KINDS),
         )
     writable_folder(out, "choose another folder with --out")
     split = _splits(dataset, fold, folds_file)

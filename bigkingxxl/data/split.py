@@ -63,13 +63,22 @@ def assign_folds(
         InputError: fewer than two folds, or fewer groups than folds.
     """
     if folds < 2:
-        raise InputError(f"{folds} folds were asked for, expected 2 or more")
+        raise InputError(
+            f"{folds} folds were asked for, expected 2 or more",
+            key="--folds",
+            found=folds,
+            expected=2,
+        )
     groups = groups or find_groups(dataset)
     members = groups.members
     if len(members) < folds:
         raise InputError(
             f"{dataset.root}: {len(dataset.ids)} images in {len(members)} groups (by "
-            f"{groups.grouped_by}) cannot be split into {folds} folds"
+            f"{groups.grouped_by}) cannot be split into {folds} folds",
+            file=dataset.root,
+            key="--folds",
+            found=folds,
+            expected=len(members),
         )
     features = _features(dataset, list(members.values()), folds)
     dealt = _without_empty(_deal(features, folds, seed), features, folds)
@@ -186,9 +195,20 @@ def read_folds(path: Path) -> dict[str, int]:
     fold: dict[str, int] = {}
     for name, text, line in zip(*(table.columns[key] for key in COLUMNS), table.lines, strict=True):
         if name in fold:
-            raise FormatError(f"{path}, line {line}: image {name} comes a second time")
+            raise FormatError(
+                f"{path}, line {line}: image {name} comes a second time",
+                file=path,
+                key=name,
+                line=line,
+            )
         if not text.strip().isdecimal():
-            raise FormatError(f"{path}, line {line}: the fold '{text}', expected 0, 1, 2 ...")
+            raise FormatError(
+                f"{path}, line {line}: the fold '{text}', expected 0, 1, 2 ...",
+                file=path,
+                key="fold",
+                found=text,
+                line=line,
+            )
         fold[name] = int(text)
     return fold
 
@@ -217,7 +237,10 @@ def fold_ids(
     if not training or not validation:
         raise InputError(
             f"{where} has the folds {sorted(set(of.values()))}: fold {fold} leaves {len(training)} "
-            f"images to train and {len(validation)} to validate on"
+            f"images to train and {len(validation)} to validate on",
+            key="--fold",
+            found=fold,
+            expected=tuple(sorted(set(of.values()))),
         )
     return training, validation
 
@@ -233,6 +256,9 @@ def folds_of_images(dataset: Dataset, path: Path) -> dict[str, int]:
     if missing:
         raise FormatError(
             f"{path} names no fold for {len(missing)} of {len(dataset.ids)} images, the first "
-            f"is {missing[0]}: make it anew with `bigkingxxl data split`"
+            f"is {missing[0]}: make it anew with `bigkingxxl data split`",
+            file=path,
+            key=missing[0],
+            found=len(missing),
         )
     return {name: stored[name] for name in dataset.ids}

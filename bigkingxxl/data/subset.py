@@ -23,11 +23,20 @@ def ids_of_types(data: Dataset, cell_types: Sequence[str]) -> tuple[str, ...]:
     for name in cell_types:
         if name not in data.type_names:
             raise InputError(
-                f"{data.root} has no cell type '{name}'{nearest(name, data.type_names)}"
+                f"{data.root} has no cell type '{name}'{nearest(name, data.type_names)}",
+                file=data.root,
+                key="cell_types",
+                found=name,
+                expected=tuple(data.type_names),
             )
     ids = tuple(image_id for image_id in data.ids if data.cell_type(image_id) in cell_types)
     if not ids:
-        raise InputError(f"{data.root} has no image of the cell type {' or '.join(cell_types)}")
+        raise InputError(
+            f"{data.root} has no image of the cell type {' or '.join(cell_types)}",
+            file=data.root,
+            key="cell_types",
+            found=tuple(cell_types),
+        )
     return ids
 
 

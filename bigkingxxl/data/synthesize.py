@@ -48,17 +48,27 @@ class Recipe:
         if self.images < 1 or self.seed < 0:
             raise InputError(
                 f"{self.images} images from seed {self.seed} were asked for, expected 1 image or "
-                "more and a seed from 0"
+                "more and a seed from 0",
+                key="images",
+                found=self.images,
             )
         height, width = self.size
         if min(self.size) < SMALLEST_SIDE or height * width > MOST_PIXELS:
             raise InputError(
                 f"images of {height} x {width} pixels were asked for, expected sides of "
-                f"{SMALLEST_SIDE} or more, and at most {MOST_PIXELS:,} pixels"
+                f"{SMALLEST_SIDE} or more, and at most {MOST_PIXELS:,} pixels",
+                key="size",
+                found=(height, width),
+                expected=SMALLEST_SIDE,
             )
         for name in self.cell_types:
             if name not in KINDS:
-                raise InputError(f"there is no cell type '{name}'{nearest(name, KINDS)}")
+                raise InputError(
+                    f"there is no cell type '{name}'{nearest(name, KINDS)}",
+                    key="cell_type",
+                    found=name,
+                    expected=tuple(KINDS),
+                )
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,8 @@ def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
         stored = None
     if stored != record:
         raise InputError(
-            f"{folder} already holds another data set ({ANNOTATIONS}): choose another folder"
+            f"{folder} already holds another data set ({ANNOTATIONS}): choose another folder",
+            file=folder,
         )
 
 

@@ -31,7 +31,9 @@ def unlabelled_images(
     if not paths:
         raise InputError(
             f"{data.root} has no images without annotation (train_semi_supervised/): name a folder "
-            "of them with --unlabelled DIR, or train without with --no-unlabelled"
+            "of them with --unlabelled DIR, or train without with --no-unlabelled",
+            file=data.root,
+            key="--unlabelled",
         )
     channels = data.source(data.ids[0]).channels
     judged = {_digest(data.source(image_id)): image_id for image_id in validation}
@@ -39,13 +41,19 @@ def unlabelled_images(
         source = open_image(path)
         if source.channels != channels:
             raise ImageError(
-                f"{path} has {source.channels} channels, but the annotated images have {channels}"
+                f"{path} has {source.channels} channels, but the annotated images have {channels}",
+                file=path,
+                key="channels",
+                found=source.channels,
+                expected=channels,
             )
         twin = path.stem if path.stem in validation else judged.get(_digest(source))
         if twin is not None:
             raise InputError(
                 f"{path} is the validation image {twin}: a model must not train on what it is "
-                "judged by, not even without its annotation"
+                "judged by, not even without its annotation",
+                file=path,
+                found=twin,
             )
     return paths
 

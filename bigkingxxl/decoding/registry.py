@@ -25,7 +25,12 @@ def make_representation(
         SettingsError: The name is unknown, or the settings do not fit.
     """
     if name not in REPRESENTATIONS:
-        raise SettingsError(f"no representation '{name}'{nearest(name, REPRESENTATIONS)}")
+        raise SettingsError(
+            f"no representation '{name}'{nearest(name, REPRESENTATIONS)}",
+            key="representation",
+            found=name,
+            expected=tuple(REPRESENTATIONS),
+        )
     module, _, kind = REPRESENTATIONS[name].partition(":")
     cls: type[Representation] = getattr(import_module(module), kind)
     where = f"settings of the representation '{name}'"

@@ -138,7 +138,10 @@ def coco_table(
         if found.size != truth[image_id].size:
             raise InputError(
                 f"image {image_id}: masks of (H, W) = {found.size} for a truth of "
-                f"{truth[image_id].size}"
+                f"{truth[image_id].size}",
+                key=image_id,
+                found=found.size,
+                expected=truth[image_id].size,
             )
     pairs = {
         image_id: overlaps(cells, masks[image_id])

@@ -152,7 +152,7 @@ def check_suffix(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
-        raise InputError(f"{path}: a table is written as {known}")
+        raise InputError(f"{path}: a table is written as {known}", file=path)
 
 
 def _csv_rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:

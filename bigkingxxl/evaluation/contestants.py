@@ -80,7 +80,9 @@ def find_contestants(texts: Sequence[str]) -> list[Contestant]:
     if twice is not None:
         raise InputError(
             f"two of what is to be compared are called '{twice}': name them, as in "
-            f"'first{NAMED}{texts[names.index(twice)]}'"
+            f"'first{NAMED}{texts[names.index(twice)]}'",
+            key="METHODS",
+            found=twice,
         )
     return found
 
@@ -98,7 +100,8 @@ def _contestant(text: str) -> Contestant:
     if not place.exists():
         raise InputError(
             f"there is nothing at {what}, expected a model, several joined by {TOGETHER}, a run's "
-            "folder, or results (submission csv, COCO json, a folder of files of cells)"
+            "folder, or results (submission csv, COCO json, a folder of files of cells)",
+            file=what,
         )
     return Contestant(name or _short(place), place=place)
 
@@ -202,7 +205,9 @@ def _run(name: str, task: Path) -> int | None:
         code = process.wait()
     if code:
         last = said.strip().splitlines()
-        raise ModelError(f"{name}: {last[-1] if last else f'its process ended with {code}'}")
+        raise ModelError(
+            f"{name}: {last[-1] if last else f'its process ended with {code}'}", key=name
+        )
     return peak
 
 

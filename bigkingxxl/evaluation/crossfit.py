@@ -39,7 +39,9 @@ def halves(
         members.setdefault(groups.get(image_id, f"alone {image_id}"), []).append(image_id)
     if len(members) < 2:
         raise InputError(
-            f"{len(ids)} images in {len(members)} group cannot be cross-fitted, expected 2 or more"
+            f"{len(ids)} images in {len(members)} group cannot be cross-fitted, expected 2 or more",
+            found=len(members),
+            expected=2,
         )
     names = sorted(members)
     shuffled = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]

@@ -157,7 +157,9 @@ class EnsembleTuner:
                     f"{self.ensemble.files[seen]} was trained on the image '{image_id}', and the "
                     "other members do not know all cell types without it: thresholds for what it "
                     "knows by heart suit nothing else (choose a --fold that it has not seen, or "
-                    "--force)"
+                    "--force)",
+                    file=self.ensemble.files[seen],
+                    found=image_id,
                 )
         return usable
 
@@ -257,7 +259,7 @@ class EnsembleTuner:
         start = self.ensemble.weights, self.card.operating_points
         if not self.tuner(start[0]).by_type(self.ids):
             raise InputError(
-                f"none of {len(self.ids)} images has an annotated cell: nothing to tune on"
+                f"none of {len(self.ids)} images has an annotated cell: nothing to tune on", found=0
             )
         before = self._scored(dict.fromkeys(self.ids, start))
         alone = self._scored(self._crossfit(lambda ids: (start[0], self._thresholds(ids, start)),

@@ -70,9 +70,17 @@ def _of_file(truth: Truth, file: Path) -> Groups:
         if named.setdefault(name, group) != group:
             raise FormatError(
                 f"{file} puts the image '{name}' into the groups '{named[name]}' and '{group}', "
-                "expected one"
+                "expected one",
+                file=file,
+                key=name,
+                found=(named[name], group),
             )
     known = {name: named[name] for name in truth.ids if named.get(name)}
     if not known:
-        raise FormatError(f"{file} names no image of {truth.path} in its column 'id'")
+        raise FormatError(
+            f"{file} names no image of {truth.path} in its column 'id'",
+            file=file,
+            key="id",
+            expected=truth.path,
+        )
     return Groups(known, file.name)

@@ -127,7 +127,7 @@ def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
         InputError: nothing is there; FormatError: what is there breaks its format's rules.
     """
     if not path.exists():
-        raise InputError(f"there is no truth at {path}")
+        raise InputError(f"there is no truth at {path}", file=path)
     if path.is_dir():
         return _truth_folder(path, skip_bad)
     if path.suffix.lower() == ".json":
@@ -204,7 +204,9 @@ def read_predictions(
     if as_predicted and not (path.is_dir() and find_layout(path) == "run"):
         raise InputError(
             f"{path} is no run of `bigkingxxl predict`, and only of such is known what was "
-            "predicted: leave --as-predicted out"
+            "predicted: leave --as-predicted out",
+            file=path,
+            key="--as-predicted",
         )
     if path.is_dir():
         return _folder_predictions(path, truth, skip_bad, as_predicted)
@@ -216,10 +218,11 @@ def read_predictions(
             return _coco_cells(path, truth)
         return _coco_predictions(path, truth, numbering, categories)
     if not path.exists():
-        raise InputError(f"there are no predictions at {path}")
+        raise InputError(f"there are no predictions at {path}", file=path)
     raise InputError(
         f"{path} is neither a submission (.csv), COCO results or annotations (.json) nor a folder "
-        "of files of cells"
+        "of files of cells",
+        file=path,
     )
 
 
@@ -237,7 +240,8 @@ def _folder_predictions(
             return _dataset_predictions(folder, truth, skip_bad)
         raise InputError(
             f"{folder} holds no file of cells of an image in {truth.path} (looked for label "
-            "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names)"
+            "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names)",
+            file=folder,
         )
     masks: dict[str, Instances] = {}
     skipped: list[str] = []
@@ -317,7 +321,9 @@ def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Tr
     if first is not None and not names:
         raise FormatError(
             f"{path} names no image of {truth.path}: there is '{first}' in the one, "
-            f"'{next(iter(truth.ids), '')}' in the other"
+            f"'{next(iter(truth.ids), '')}' in the other",
+            file=path,
+            found=first,
         )
 
 
@@ -392,9 +398,9 @@ def ids_of_file(path: Path, known: Collection[str]) -> Ids:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", file=path) from error
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is not a text file of one image a line") from error
+        raise FormatError(f"{path} is not a text file of one image a line", file=path) from error
     ids: dict[str, None] = {}
     for number, line in enumerate(lines, start=1):
         name = line.partition("#")[0].strip()
@@ -402,8 +408,13 @@ def ids_of_file(path: Path, known: Collection[str]) -> Ids:
             continue
         image_id = name if name in known else Path(name).stem
         if image_id not in known:
-            raise FormatError(f"{path} line {number}: '{name}' is no image of the truth")
+            raise FormatError(
+                f"{path} line {number}: '{name}' is no image of the truth",
+                file=path,
+                line=number,
+                found=name,
+            )
         ids[image_id] = None
     if not ids:
-        raise InputError(f"{path} names no images, expected one per line")
+        raise InputError(f"{path} names no images, expected one per line", file=path)
     return tuple(ids)

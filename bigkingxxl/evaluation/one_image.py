@@ -56,7 +56,12 @@ def _compared(
     cells, found = _cells(truth), _cells(predicted)
     if ignored is not None:
         if ignored.dtype != bool:
-            raise InputError(f"the ignored pixels are {ignored.dtype}, expected bool[H, W]")
+            raise InputError(
+                f"the ignored pixels are {ignored.dtype}, expected bool[H, W]",
+                key="ignored",
+                found=ignored.dtype,
+                expected="bool",
+            )
         cells, found = counted(cells, ignored), counted(found, ignored)
     return ImagePair.of(cells, found, ignored=ignored), told_types({"": cells}, {"": found})
 

@@ -99,14 +99,17 @@ class ImagePair:
         if truth.size != predicted.size:
             raise InputError(
                 f"the predicted cells lie in an image of {_size(predicted)} pixels, "
-                f"the true ones in one of {_size(truth)} (width x height)"
+                f"the true ones in one of {_size(truth)} (width x height)",
+                key="size",
+                found=predicted.size,
+                expected=truth.size,
             )
         given = predicted
         truth, truth_areas = _with_pixels(truth)
         predicted, predicted_areas = _with_pixels(predicted)
         for scored in (predicted, masks):
             if scored is not None and scored.score is not None and np.isnan(scored.score).any():
-                raise InputError("a predicted cell has a score that is no number")
+                raise InputError("a predicted cell has a score that is no number", key="score")
         one, two = sorted_runs(truth), sorted_runs(predicted)
         clash = first_clash(two)
         pixels = truth.size[0] * truth.size[1]
@@ -139,12 +142,16 @@ class ImagePair:
             if labels.ndim != 2 or labels.dtype.kind not in "iub":
                 raise InputError(
                     f"an array of shape {labels.shape} and type {labels.dtype} is no label map, "
-                    "expected whole numbers [H, W], 0 for background"
+                    "expected whole numbers [H, W], 0 for background",
+                    found=(labels.shape, labels.dtype),
                 )
         if truth.shape != predicted.shape:
             raise InputError(
                 f"the predicted label map has {predicted.shape[1]} x {predicted.shape[0]} pixels, "
-                f"the true one {truth.shape[1]} x {truth.shape[0]} (width x height)"
+                f"the true one {truth.shape[1]} x {truth.shape[0]} (width x height)",
+                key="size",
+                found=predicted.shape,
+                expected=truth.shape,
             )
         pairs, truth_areas, predicted_areas = label_overlaps(truth, predicted)
         return cls(
@@ -238,7 +245,9 @@ class ImagePair:
             where = f"image {self.image_id}: " if self.image_id else ""
             raise InputError(
                 f"{where}predicted cells overlap at row {self.clash[0]}, column {self.clash[1]}, "
-                f"expected disjoint ones for {metric}"
+                f"expected disjoint ones for {metric}",
+                key=metric,
+                found=self.clash,
             )
 
 
@@ -273,7 +282,12 @@ def pairs_of(
                 cell_type=(cell_types or {}).get(image_id), named=named,
             )  # fmt: skip
         except InputError as error:
-            raise InputError(f"image {image_id}: {error}") from error
+            raise InputError(
+                f"image {image_id}: {error}",
+                key=image_id,
+                found=error.found,
+                expected=error.expected,
+            ) from error
     return result
 
 

@@ -32,7 +32,10 @@ def counted(cells: Instances, ignored: Ignored | None) -> Instances:
     if ignored.shape != cells.size:
         raise InputError(
             f"the mask of what is not annotated has {ignored.shape[1]} x {ignored.shape[0]} "
-            f"pixels, the image of the cells {cells.size[1]} x {cells.size[0]} (width x height)"
+            f"pixels, the image of the cells {cells.size[1]} x {cells.size[0]} (width x height)",
+            key="ignored",
+            found=ignored.shape,
+            expected=cells.size,
         )
     before = np.zeros((ignored.shape[0], ignored.shape[1] + 1), np.int32)
     np.cumsum(ignored, axis=1, out=before[:, 1:])

@@ -77,7 +77,9 @@ def fit_quality(examples: Sequence[Example]) -> ExpectedQuality:
     if len(examples) < FEWEST:
         raise InputError(
             f"cells were found in {len(examples)} annotated images, expected {FEWEST} or more to "
-            "learn what is to be expected of others"
+            "learn what is to be expected of others",
+            found=len(examples),
+            expected=FEWEST,
         )
     weights, centre, spread = _solved(examples)
     base = float(weights[-1])

@@ -96,7 +96,9 @@ def run_tuning(
     """
     groups = tuner.by_type(ids)
     if not groups:
-        raise InputError(f"none of {len(ids)} images has an annotated cell: nothing to tune on")
+        raise InputError(
+            f"none of {len(ids)} images has an annotated cell: nothing to tune on", found=0
+        )
     tuned = tuner.tune(ids, start)
     before = _score(tuner, ids, dict.fromkeys(ids, start))
     honest, note = None, None

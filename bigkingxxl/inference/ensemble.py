@@ -83,7 +83,11 @@ class Ensemble:
         self.type_vote, self.cell_type = type_vote, cell_type
         if cell_type is not None and cell_type not in self.type_names:
             hint = nearest(cell_type, self.type_names)
-            raise InputError(f"no model of the ensemble knows a cell type '{cell_type}'{hint}")
+            raise InputError(
+                f"no model of the ensemble knows a cell type '{cell_type}'{hint}",
+                key="cell_type",
+                found=cell_type,
+            )
 
     @property
     def is_by_type(self) -> bool:
@@ -244,7 +248,8 @@ def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
         )
         raise InputError(
             f"models of different cell types cannot be joined ({shown}), expected the same types, "
-            "or one type a model"
+            "or one type a model",
+            key="cell_types",
         )
     if not typed:
         return (UNTYPED,)

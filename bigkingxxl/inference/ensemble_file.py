@@ -107,7 +107,11 @@ def write_ensemble(
         OutputError: The file cannot be written.
     """
     if path.suffix.lower() != SUFFIX:
-        raise InputError(f"{path}: an ensemble is kept as {path.with_suffix(SUFFIX).name}")
+        raise InputError(
+            f"{path}: an ensemble is kept as {path.with_suffix(SUFFIX).name}",
+            file=path,
+            expected=SUFFIX,
+        )
     found = members_of(models, weights)
     points = found.points if points is None else points
     tta = found.tta if tta is None else tta
@@ -207,15 +211,15 @@ def read_ensemble(path: Path) -> Members:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ModelError(f"{path}: no such ensemble ({error.strerror})") from error
+        raise ModelError(f"{path}: no such ensemble ({error.strerror})", file=path) from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no ensemble: it is not JSON") from error
+        raise ModelError(f"{path} is no ensemble: it is not JSON", file=path) from error
     if not isinstance(found, dict) or "members" not in found:
-        raise ModelError(f"{path} is no ensemble that `bigkingxxl ensemble` wrote")
+        raise ModelError(f"{path} is no ensemble that `bigkingxxl ensemble` wrote", file=path)
     try:
         content = checked(EnsembleContent, found, where=str(path))
     except SettingsError as error:
-        raise ModelError(f"{error}: it is damaged, or of another version") from error
+        raise ModelError(f"{error}: it is damaged, or of another version", file=path) from error
     files = tuple(_file_of(path, each) for each in content.members)
     weights = tuple(each.weight for each in content.members)
     return Members(files, weights, content.operating_points, content.tta)
@@ -228,11 +232,15 @@ def _file_of(path: Path, member: EnsembleMember) -> Path:
     except ModelError as error:
         raise ModelError(
             f"{path}: its member {name} is not there: move the file and its models together, or "
-            "make the ensemble again"
+            "make the ensemble again",
+            file=path,
+            key=str(name),
         ) from error
     if model_hash(file) != member.hash:
         raise ModelError(
             f"{path}: its member {file} is not the model that it was made of: make the ensemble "
-            "again"
+            "again",
+            file=path,
+            key=str(file),
         )
     return file

@@ -78,14 +78,23 @@ def checked_weights(count: int, weights: Sequence[float] | None) -> Float64:
         InputError: The number of weights differs, or a weight is not above 0.
     """
     if count == 0:
-        raise InputError("an ensemble needs at least one model")
+        raise InputError("an ensemble needs at least one model", key="models", found=0)
     if weights is None or len(weights) == 0:
         return np.ones(count)
     if len(weights) != count:
-        raise InputError(f"{count} models and {len(weights)} weights are given, expected one each")
+        raise InputError(
+            f"{count} models and {len(weights)} weights are given, expected one each",
+            key="weights",
+            found=len(weights),
+            expected=count,
+        )
     for weight in weights:
         if not 0 < weight < math.inf:
-            raise InputError(f"a model's weight is {weight}, expected a number above 0")
+            raise InputError(
+                f"a model's weight is {weight}, expected a number above 0",
+                key="weights",
+                found=weight,
+            )
     return np.array(weights, np.float64)
 
 
@@ -97,7 +106,9 @@ def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_
     names = named[0] if known or len(set(named)) == 1 else ()
     if any(sorted(each) != sorted(names) for each in known):
         sets = " and ".join(", ".join(each) for each in dict.fromkeys(known))
-        raise InputError(f"candidates of different cell types cannot be fused ({sets})")
+        raise InputError(
+            f"candidates of different cell types cannot be fused ({sets})", key="cell_types"
+        )
     alike = []
     for part in parts:
         shares: NDArray[np.float32] | None = None

@@ -50,9 +50,16 @@ def choose_device(name: str) -> str:
     if name == "auto":
         return next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
     if name not in there:
-        raise InputError(f"no device '{name}': choose auto, cpu, cuda or mps")
+        raise InputError(
+            f"no device '{name}': choose auto, cpu, cuda or mps",
+            key="device",
+            found=name,
+            expected=("auto", "cpu", "cuda", "mps"),
+        )
     if not there[name]:
-        raise InputError(f"the device '{name}' is not available on this machine")
+        raise InputError(
+            f"the device '{name}' is not available on this machine", key="device", found=name
+        )
     return name
 
 
@@ -178,7 +185,10 @@ def onnx_predictor(
     if not isinstance(method, DenseMethod):
         raise InputError(
             f"{path}: the method '{card.method}' makes no maps to predict with; take its "
-            ".safetensors file"
+            ".safetensors file",
+            file=path,
+            key="method",
+            found=card.method,
         )
     predictor = DensePredictor(
         OnnxMaps(session), method.representation, points=card.operating_points,
@@ -237,7 +247,13 @@ def load_predictor(
     predictor: NetworkPredictor
     if path.suffix == ONNX_SUFFIX:
         if device not in ("auto", "cpu"):
-            raise InputError(f"{path} is an exported model: it runs on the cpu, not on '{device}'")
+            raise InputError(
+                f"{path} is an exported model: it runs on the cpu, not on '{device}'",
+                file=path,
+                key="device",
+                found=device,
+                expected="cpu",
+            )
         predictor, card = onnx_predictor(
             path, settings=settings, scale=scale, cell_type=cell_type, tile=tile
         )

@@ -100,7 +100,12 @@ def ensemble_card(
     types = joint_types([card.type_names for card in cards])
     if cell_type is not None and cell_type not in types:
         named = " and ".join(map(str, paths))
-        raise InputError(f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}")
+        raise InputError(
+            f"{named} knows no cell type '{cell_type}'{nearest(cell_type, types)}",
+            key="cell_type",
+            found=cell_type,
+            expected=tuple(types),
+        )
     card = joint_card(cards)
     chosen = card.operating_points if points is None else points
     if type_vote is not None:

@@ -276,7 +276,10 @@ class NetworkPredictor(ABC):
             advice = one if expected == 1 else ""
             raise ImageError(
                 f"{source.name} has {source.channels} channels, but the model was trained on "
-                f"images of {expected}{advice}"
+                f"images of {expected}{advice}",
+                key="channels",
+                found=source.channels,
+                expected=expected,
             )
 
 

@@ -71,12 +71,18 @@ def checked_side(side: int | None, own: int, context: int | None, stride: int) -
     if context is None or least_side(context, stride) >= own:
         raise InputError(
             f"a tile of {side} is asked for, but this model sees other cells in tiles smaller than "
-            f"its own of {own} pixels: leave the tile out"
+            f"its own of {own} pixels: leave the tile out",
+            key="tile",
+            found=side,
+            expected=own,
         )
     least = least_side(context, stride)
     if side < least:
         raise InputError(
             f"a tile of {side} is asked for, expected {least} or more network pixels: in less, "
-            "the model sees other cells"
+            "the model sees other cells",
+            key="tile",
+            found=side,
+            expected=least,
         )
     return side

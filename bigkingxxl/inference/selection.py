@@ -86,7 +86,12 @@ def vote(
     count, names = len(candidates), candidates.type_names or (UNTYPED,)
     if cell_type is not None:
         if cell_type not in names:
-            raise InputError(f"no cell type '{cell_type}' in this model{nearest(cell_type, names)}")
+            raise InputError(
+                f"no cell type '{cell_type}' in this model{nearest(cell_type, names)}",
+                key="cell_type",
+                found=cell_type,
+                expected=tuple(names),
+            )
         return np.full(count, names.index(cell_type), np.int16)
     shares = candidates.type_probability
     if shares is None or count == 0:

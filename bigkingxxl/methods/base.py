@@ -134,11 +134,19 @@ class Method(ABC):
         Raises:
             SettingsError: The method has no such layers, so that a critic cannot judge it.
         """
-        raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
+        raise SettingsError(
+            f"the method '{self.name}' cannot be trained with a critic",
+            key="method",
+            found=self.name,
+        )
 
     def true_layers(self, targets: Any) -> Tensor:  # noqa: ARG002
         """Return the layers of annotated cells, float32[B, T, h, w] of 0 and 1."""
-        raise SettingsError(f"the method '{self.name}' cannot be trained with a critic")
+        raise SettingsError(
+            f"the method '{self.name}' cannot be trained with a critic",
+            key="method",
+            found=self.name,
+        )
 
     def losses_and_layers(
         self, network: nn.Module, batch: Batch

@@ -54,10 +54,14 @@ class Cellpose(DenseMethod):
         own = {"dice_weight": 0.0, **settings.representation_settings}
         flows = checked(FlowsSettings, own, where="settings of the representation 'flows'")
         if flows.boundary:
-            raise SettingsError("Cellpose's network makes no boundary map: leave 'boundary' out")
+            raise SettingsError(
+                "Cellpose's network makes no boundary map: leave 'boundary' out", key="boundary"
+            )
         if settings.network == "sam" and len(type_names) > 1:
             raise SettingsError(
-                f"Cellpose-SAM does not distinguish cell types, but {len(type_names)} are named"
+                f"Cellpose-SAM does not distinguish cell types, but {len(type_names)} are named",
+                key="cell_types",
+                found=len(type_names),
             )
         self.representation = Flows(type_names, flows)
         self.stride = STRIDES[settings.network]
@@ -94,7 +98,9 @@ class Cellpose(DenseMethod):
             if file.kind != "unet":
                 raise InputError(
                     f"{file.path} is a network of cellpose 4, which only predicts here: import it "
-                    "(bigkingxxl import-weights --from cellpose), or start from one of 3.1"
+                    "(bigkingxxl import-weights --from cellpose), or start from one of 3.1",
+                    file=file.path,
+                    key="settings.start",
                 )
             load_library(network.library, file)  # type: ignore[arg-type]
 
@@ -107,5 +113,7 @@ class Cellpose(DenseMethod):
         if self.settings.network != "unet":
             raise InputError(
                 "networks of cellpose 4 (Cellpose-SAM) only predict here: train one of 3.1, "
-                f"settings.network=unet ({install('cellpose')})"
+                f"settings.network=unet ({install('cellpose')})",
+                key="settings.network",
+                expected="unet",
             )

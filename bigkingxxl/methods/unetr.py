@@ -63,7 +63,10 @@ class Unetr(DenseMethod):
         super().__init__(settings, type_names)
         if settings.hidden_size % settings.heads:
             raise SettingsError(
-                f"hidden_size {settings.hidden_size} is not a multiple of heads {settings.heads}"
+                f"hidden_size {settings.hidden_size} is not a multiple of heads {settings.heads}",
+                key="hidden_size",
+                found=settings.hidden_size,
+                expected=settings.heads,
             )
         self.representation = make_representation(
             settings.representation, type_names, settings.representation_settings

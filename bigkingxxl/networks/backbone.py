@@ -68,18 +68,29 @@ class PyramidBackbone(nn.Module):
 def features(name: str, image_channels: int) -> nn.Module:
     """Create an untrained timm network with features at strides 4, 8, 16 and 32."""
     if not timm.is_model(name):
-        raise SettingsError(f"there is no backbone '{name}': timm has no network of that name")
+        raise SettingsError(
+            f"there is no backbone '{name}': timm has no network of that name",
+            key="backbone",
+            found=name,
+        )
     try:
         network: nn.Module = timm.create_model(
             name, out_indices=(-4, -3, -2, -1), **feature_options(name, image_channels)
         )
     except (AssertionError, IndexError) as error:  # raised by timm if an index is too large
         raise SettingsError(
-            f"the backbone '{name}' has fewer than four strides, expected 4, 8, 16, 32"
+            f"the backbone '{name}' has fewer than four strides, expected 4, 8, 16, 32",
+            key="backbone",
+            found=name,
         ) from error
     strides = network.feature_info.reduction()  # type: ignore[operator, union-attr]
     if strides != [4, 8, 16, 32]:
-        raise SettingsError(f"the backbone '{name}' has strides {strides}, expected 4, 8, 16, 32")
+        raise SettingsError(
+            f"the backbone '{name}' has strides {strides}, expected 4, 8, 16, 32",
+            key="backbone",
+            found=strides,
+            expected=(4, 8, 16, 32),
+        )
     return network
 
 
@@ -100,7 +111,10 @@ def remove_stem_stride(network: nn.Module, name: str) -> None:
     if first.stride != (2, 2):
         raise SettingsError(
             f"the stem stride of the backbone '{name}' is {first.stride[0]}, expected 2: "
-            "it cannot be removed; enlarge the images instead (prediction.scale)"
+            "it cannot be removed; enlarge the images instead (prediction.scale)",
+            key="backbone",
+            found=first.stride[0],
+            expected=2,
         )
     first.stride = (1, 1)
 

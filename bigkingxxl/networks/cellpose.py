@@ -109,10 +109,17 @@ def library_network(kind: Kind) -> nn.Module:
     """
     found = library_version()
     if found is None:
-        raise MissingExtraError(f"Cellpose needs the library cellpose: {HOW[kind]}")
+        raise MissingExtraError(
+            f"Cellpose needs the library cellpose: {HOW[kind]}", key="cellpose", expected=kind
+        )
     if int(found.partition(".")[0]) != LINES[kind]:
         what = {"unet": "has no U-Net and only predicts", "sam": "has no Cellpose-SAM"}[kind]
-        raise MissingExtraError(f"cellpose {found} is installed, which {what}: {HOW[kind]}")
+        raise MissingExtraError(
+            f"cellpose {found} is installed, which {what}: {HOW[kind]}",
+            key="cellpose",
+            found=found,
+            expected=kind,
+        )
     network = _sam() if kind == "sam" else _unet()
     for name in DIAMETERS:
         delattr(network, name)

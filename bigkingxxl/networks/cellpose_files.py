@@ -67,13 +67,18 @@ def read_cellpose(start: str) -> CellposeFile:
 
 def _kind(path: Path, stored: Mapping[str, Tensor]) -> Kind:
     if DINO in stored:
-        raise ModelError(f"{path} is a network on DINOv3, expected one of Cellpose 3.1 or CP-SAM")
+        raise ModelError(
+            f"{path} is a network on DINOv3, expected one of Cellpose 3.1 or CP-SAM",
+            file=path,
+            found="DINOv3",
+        )
     for kind, mark in MARKS.items():
         if mark in stored:
             return kind
     raise ModelError(
         f"{path} is no file of Cellpose's: it has neither '{MARKS['unet']}' (3.1) nor "
-        f"'{MARKS['sam']}' (Cellpose-SAM)"
+        f"'{MARKS['sam']}' (Cellpose-SAM)",
+        file=path,
     )
 
 
@@ -91,7 +96,9 @@ def named_file(name: str) -> Path:
     """
     if library_version() is None:
         raise MissingExtraError(
-            f"'{name}' is no file, and models by name need the library cellpose: {HOW['unet']}"
+            f"'{name}' is no file, and models by name need the library cellpose: {HOW['unet']}",
+            key="cellpose",
+            found=name,
         )
     from cellpose import models
 
@@ -99,7 +106,10 @@ def named_file(name: str) -> Path:
     if name not in known:
         raise InputError(
             f"'{name}' is no file and no model of cellpose {library_version()}"
-            f"{nearest(name, known)}"
+            f"{nearest(name, known)}",
+            key="settings.start",
+            found=name,
+            expected=tuple(known),
         )
     find = getattr(models, "model_path", models.cache_model_path)
     is_kept = any(Path(models.MODEL_DIR).glob(f"{glob.escape(name)}*"))
@@ -111,7 +121,10 @@ def named_file(name: str) -> Path:
     except (OSError, ValueError) as error:
         raise InputError(
             f"the model '{name}' could not be downloaded from {models._MODEL_URL} ({error}): "
-            "download it elsewhere and give its file, --set settings.start=FILE"
+            "download it elsewhere and give its file, --set settings.start=FILE",
+            key="settings.start",
+            found=name,
+            expected=models._MODEL_URL,
         ) from error
 
 
@@ -143,13 +156,22 @@ def load_library(network: nn.Module, file: CellposeFile) -> None:
             what = "is missing" if found is None else f"has shape {tuple(found.shape)}"
             raise ModelError(
                 f"{file.path} does not fit Cellpose's network: '{name}' {what}, "
-                f"expected shape {tuple(tensor.shape)}"
+                f"expected shape {tuple(tensor.shape)}",
+                file=file.path,
+                key=name,
+                expected=tuple(tensor.shape),
             )
         if not torch.isfinite(found).all():
-            raise ModelError(f"{file.path}: '{name}' holds values that are no numbers")
+            raise ModelError(
+                f"{file.path}: '{name}' holds values that are no numbers", file=file.path, key=name
+            )
     left = [name for name in weights if name not in own]
     if left:
-        raise ModelError(f"{file.path} does not fit Cellpose's network: '{left[0]}' has no place")
+        raise ModelError(
+            f"{file.path} does not fit Cellpose's network: '{left[0]}' has no place",
+            file=file.path,
+            key=left[0],
+        )
     network.load_state_dict({name: weights[name] for name in own})
 
 

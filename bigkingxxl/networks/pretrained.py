@@ -51,7 +51,10 @@ def load_backbone(body: nn.Module, name: str, image_channels: int, pretrained: s
     if missing:
         raise InputError(
             f"the weights '{pretrained}' do not fit the backbone '{name}': '{missing[0]}' "
-            "is missing or of another shape"
+            "is missing or of another shape",
+            key=missing[0],
+            found=pretrained,
+            expected=name,
         )
     body.load_state_dict({key: weights.get(key, tensor) for key, tensor in own.items()})
 
@@ -72,11 +75,18 @@ def _adapted(
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
         raise InputError(
             f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
-            "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none"
+            "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none",
+            key="settings.pretrained",
+            found=name,
         ) from error
     for key, tensor in other.items():
         if tensor.is_floating_point() and tensor.equal(state[key]):
-            raise InputError(f"the weights '{pretrained}' do not fit '{name}': '{key}' is missing")
+            raise InputError(
+                f"the weights '{pretrained}' do not fit '{name}': '{key}' is missing",
+                key=key,
+                found=pretrained,
+                expected=name,
+            )
     return state
 
 
@@ -134,7 +144,11 @@ def read_weights(file: str) -> dict[str, Tensor]:
     path = Path(file)
     if path.suffix not in SUFFIXES:
         raise SettingsError(
-            f"'{file}' names no weights, expected {', '.join(WORDS)} or a .safetensors or .pth file"
+            f"'{file}' names no weights, expected {', '.join(WORDS)} or a .safetensors or .pth "
+            "file",
+            key="settings.pretrained",
+            found=file,
+            expected=tuple(WORDS),
         )
     return read_tensors(path)
 
@@ -146,7 +160,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ModelError: The file is missing or damaged, or holds other objects.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such file of weights")
+        raise ModelError(f"{path}: no such file of weights", file=path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -156,11 +170,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # the exceptions of the readers have no common base class
         # torch continues with advice to load the file unsafely.
         reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
-        raise ModelError(f"{path} holds no plain weights, or is damaged ({reason})") from error
+        raise ModelError(
+            f"{path} holds no plain weights, or is damaged ({reason})", file=path
+        ) from error
     for key in ("state_dict", "model"):
         stored = stored.get(key, stored) if isinstance(stored, dict) else stored
     if not isinstance(stored, dict) or not all(
         isinstance(name, str) and isinstance(each, Tensor) for name, each in stored.items()
     ):
-        raise ModelError(f"{path} holds no dictionary of tensors")
+        raise ModelError(f"{path} holds no dictionary of tensors", file=path)
     return stored

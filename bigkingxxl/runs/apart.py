@@ -32,7 +32,10 @@ def check_apart(images: Iterable[Path], out: Path) -> None:
         if folder == place or place in folder.parents:
             raise InputError(
                 f"{out} lies within the image {image}: give results a folder of their own with "
-                f"--out, such as {_beside(place)}"
+                f"--out, such as {_beside(place)}",
+                file=out,
+                key="--out",
+                found=image,
             )
         if folder not in place.parents:
             continue
@@ -40,7 +43,10 @@ def check_apart(images: Iterable[Path], out: Path) -> None:
         if len(inner.parts) == 1 or inner.parts[0] in OWN_FOLDERS:
             raise InputError(
                 f"the image {image} lies in {out}, among the results to be: give these a folder "
-                f"of their own with --out, such as {_beside(folder)}"
+                f"of their own with --out, such as {_beside(folder)}",
+                file=out,
+                key="--out",
+                found=image,
             )
 
 

@@ -75,7 +75,8 @@ class Correction:
             if self.viewed.seen and self.viewed.seen != seen.sha256:
                 raise FormatError(
                     f"{self.viewed.path} changed since its cells were corrected: move "
-                    f"{self.viewed.labels_path} away, or bring the image back"
+                    f"{self.viewed.labels_path} away, or bring the image back",
+                    file=self.viewed.path,
                 )
             return
         for file, found in zip(self.files, self.changed.values(), strict=True):
@@ -84,7 +85,9 @@ class Correction:
                 raise FormatError(
                     f"{file.path} was corrected for another image than that of '{self.image}' is "
                     "now: move it away and predict again, then put it back where it fits the new "
-                    "one (--overwrite replaces it)"
+                    "one (--overwrite replaces it)",
+                    file=file.path,
+                    key=self.image,
                 )
 
     def cells(self, found: Callable[[], Instances]) -> NumberedCells:
@@ -123,7 +126,9 @@ def correction_of(store: RunStore, image_id: str) -> Correction | None:
             if _hash(found) not in known:
                 raise FormatError(
                     f"{image_id} was corrected twice, in {viewed.labels_path} by the viewer and in "
-                    f"{store.place(kind, image_id)} by hand: move one of the two away"
+                    f"{store.place(kind, image_id)} by hand: move one of the two away",
+                    file=viewed.labels_path,
+                    key=image_id,
                 )
         return Correction(image_id, viewed, {})
     if not changed:

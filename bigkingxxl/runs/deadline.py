@@ -86,10 +86,16 @@ def seconds_of(text: str) -> float:
     if found is None:
         raise InputError(
             f"--time-limit is '{text}', expected minutes (90), hours:minutes:seconds (1:30:00), "
-            "days-hours:minutes:seconds (2-12:00:00), or a number with s, m, h or d (45s)"
+            "days-hours:minutes:seconds (2-12:00:00), or a number with s, m, h or d (45s)",
+            key="--time-limit",
+            found=text,
         )
     if found <= 0:
-        raise InputError(f"--time-limit is '{text}', expected more than no time at all")
+        raise InputError(
+            f"--time-limit is '{text}', expected more than no time at all",
+            key="--time-limit",
+            found=text,
+        )
     return found
 
 

@@ -42,7 +42,9 @@ def finish_run(
     measured = remeasure(folder, wanted, only=stale) if stale else FolderResult()
     tables = make_tables(store, settings, overwrite=overwrite)
     if not tables.cells and not tables.failed:
-        raise InputError(f"{folder} has no image that is done: run `bigkingxxl predict` first")
+        raise InputError(
+            f"{folder} has no image that is done: run `bigkingxxl predict` first", file=folder
+        )
     return FolderResult(
         tables.cells, failed={**tables.failed, **measured.failed}, kept=list(tables.kept),
         corrected=tables.corrected, tables=tables,

@@ -234,7 +234,7 @@ def _coco(places: Sequence[Path], run: RunParts) -> None:
         for path in run.parts.values():
             content = path.read_bytes().strip()
             if not (content.startswith(b"[") and content.endswith(b"]")):
-                raise FormatError(f"{path} is not a list of COCO results")
+                raise FormatError(f"{path} is not a list of COCO results", file=path)
             if inner := content[1:-1].strip():
                 stream.write(before + inner)
                 before = b",\n"
@@ -262,7 +262,12 @@ def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
     """
     for name in names:
         if name != ALL and name not in FORMATS:
-            raise InputError(f"there is no format '{name}'{nearest(name, (*FORMATS, ALL))}")
+            raise InputError(
+                f"there is no format '{name}'{nearest(name, (*FORMATS, ALL))}",
+                key="--format",
+                found=name,
+                expected=(*FORMATS, ALL),
+            )
     if ALL in names:
         return tuple(name for name in FORMATS if name in names or name not in OF_AN_EXTRA)
     return tuple(name for name in FORMATS if name in names)

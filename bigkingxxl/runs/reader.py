@@ -187,7 +187,9 @@ class ImageResult:
         cells = load_cells_of_blocks(self.store.blocks(self.name), self._found_by)
         details = self.record.details
         if len(cells) != details.get("found", details["row"]["cells"]):
-            raise FormatError(f"some cells of '{self.name}' are gone: predict it again")
+            raise FormatError(
+                f"some cells of '{self.name}' are gone: predict it again", key=self.name
+            )
         return cells
 
     @property
@@ -200,7 +202,9 @@ class ImageResult:
         """
         self._check()
         if self.is_large:
-            raise InputError(f"the candidates of '{self.name}' lie in its blocks: it is too large")
+            raise InputError(
+                f"the candidates of '{self.name}' lie in its blocks: it is too large", key=self.name
+            )
         return Candidates.load(self.store.place(CANDIDATES, self.name))
 
     @property
@@ -213,7 +217,9 @@ class ImageResult:
         sources = Reading.of(self.settings.reading).reopen(self.path, [self.name])
         if sources:
             return sources[0]
-        raise ImageError(f"{self.path} no longer holds the image '{self.name}'")
+        raise ImageError(
+            f"{self.path} no longer holds the image '{self.name}'", file=self.path, key=self.name
+        )
 
     def measurements(self) -> Table:
         """A column of N values for each measurement, see `bigkingxxl.io.tables.measurements`.
@@ -228,7 +234,9 @@ class ImageResult:
 
     def _check(self) -> None:
         if self.failure:
-            raise InputError(f"the image '{self.name}' failed: {self.failure}")
+            raise InputError(
+                f"the image '{self.name}' failed: {self.failure}", key=self.name, found=self.failure
+            )
 
 
 class Run(Mapping[str, ImageResult]):
@@ -245,7 +253,9 @@ class Run(Mapping[str, ImageResult]):
         if settings is None:
             what = "no run" if self.folder.is_dir() else "no folder"
             raise InputError(
-                f"{self.folder} is {what} of `bigkingxxl predict` (looked for {RUN_FILE} in it)"
+                f"{self.folder} is {what} of `bigkingxxl predict` (looked for {RUN_FILE} in it)",
+                file=self.folder,
+                expected=RUN_FILE,
             )
         self.settings = settings
 

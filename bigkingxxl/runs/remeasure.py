@@ -57,7 +57,7 @@ def remeasure(
         if only is None or name in only:
             ids.setdefault(image.path, []).append(name)
     if not seen:
-        raise InputError(f"{folder} holds no images with cells to measure")
+        raise InputError(f"{folder} holds no images with cells to measure", file=folder)
 
     def open_images(path: Path) -> Sequence[ImageSource]:
         _check_same(path, seen[path])
@@ -72,4 +72,4 @@ def remeasure(
 def _check_same(path: Path, seen: Stamp | None) -> None:
     """Refuse an image that is no longer the one in which the cells were found."""
     if seen is None or Stamp.of(path, seen).sha256 != seen.sha256:
-        raise ImageError(f"{path} changed since its cells were found: predict it again")
+        raise ImageError(f"{path} changed since its cells were found: predict it again", file=path)

@@ -40,10 +40,16 @@ class Selection:
         """
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             name = f"{dashes}min-score" if dashes else "min_score"
-            raise InputError(f"{name} is {self.min_score}, expected 0 to 1")
+            raise InputError(
+                f"{name} is {self.min_score}, expected 0 to 1", key=name, found=self.min_score
+            )
         if self.min_area is not None and not 0 <= self.min_area < math.inf:
             name = f"{dashes}min-area" if dashes else "min_area"
-            raise InputError(f"{name} is {self.min_area}, expected pixels, 0 or more")
+            raise InputError(
+                f"{name} is {self.min_area}, expected pixels, 0 or more",
+                key=name,
+                found=self.min_area,
+            )
 
     def instances(self, candidates: Candidates, pixel_size: PixelSize | None) -> Instances:
         """The cells of one image."""

@@ -37,16 +37,25 @@ class Shard:
         """
         match = PATTERN.fullmatch(text)
         if match is None:
-            raise InputError(f"--shard is '{text}', expected NUMBER/COUNT, such as 3/16")
+            raise InputError(
+                f"--shard is '{text}', expected NUMBER/COUNT, such as 3/16",
+                key="--shard",
+                found=text,
+            )
         number, count = map(int, match.groups())
         if count > MOST_SHARDS:
             raise InputError(
-                f"--shard is '{text}', but a run is shared out into at most {MOST_SHARDS:,} shards"
+                f"--shard is '{text}', but a run is shared out into at most {MOST_SHARDS:,} shards",
+                key="--shard",
+                found=text,
+                expected=MOST_SHARDS,
             )
         if count < 1 or not 1 <= number <= count:
             raise InputError(
                 f"--shard is '{text}', but shards are counted from 1 to their number, "
-                f"expected 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}"
+                f"expected 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}",
+                key="--shard",
+                found=text,
             )
         return cls(number, count)
 

@@ -246,7 +246,9 @@ class RunStore:
             if earlier is None and os.path.lexists(self.folder / RUN_FILE):
                 raise OutputError(
                     f"{self.folder / RUN_FILE} is there and no run of `bigkingxxl predict` wrote "
-                    "it: give another folder for the results"
+                    "it: give another folder for the results",
+                    file=self.folder / RUN_FILE,
+                    key="--out",
                 )
             known = () if earlier is None else filter(self._has, earlier.formats)
             asked = {*settings.formats, *known}
@@ -293,7 +295,9 @@ class RunStore:
                 if not is_free:
                     raise InputError(
                         f"a run with another model or other settings is at work in {self.folder}: "
-                        "wait for it, or give another folder with --out"
+                        "wait for it, or give another folder with --out",
+                        file=self.folder,
+                        key="--out",
                     )
 
     def _lock(self, name: str, file: str | None = None) -> Path:

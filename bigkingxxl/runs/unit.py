@@ -331,7 +331,8 @@ class _Unit:
                 pass
         if self.work.predictor is None:
             raise ImageError(
-                f"{self.image.path} has no candidates of this run any more: predict it again"
+                f"{self.image.path} has no candidates of this run any more: predict it again",
+                file=self.image.path,
             )
         candidates = self.work.predictor.candidates(self.image.source)
         scale_of = getattr(self.work.predictor, "scale_of", None)

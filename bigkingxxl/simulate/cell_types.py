@@ -248,5 +248,10 @@ def profile_of(cell_type: str) -> CellTypeProfile:
     """Return the numbers of one cell type; raise `InputError` when there is no such type."""
     if cell_type not in PROFILES:
         names = ", ".join(CELL_TYPES)
-        raise InputError(f"No simulator for cell type {cell_type!r}; the cell types are {names}.")
+        raise InputError(
+            f"No simulator for cell type {cell_type!r}; the cell types are {names}.",
+            key="cell_type",
+            found=cell_type,
+            expected=names,
+        )
     return PROFILES[cell_type]

@@ -130,11 +130,20 @@ def _field(image: NDArray[np.uint8], layout: Layout, profile: CellTypeProfile) -
 
 def _check(size: tuple[int, int], seed: int, cell_count: int | None) -> None:
     if min(size) < SMALLEST_SIDE:
-        raise InputError(f"The field size is {size}; each side needs {SMALLEST_SIDE} px or more.")
+        raise InputError(
+            f"The field size is {size}; each side needs {SMALLEST_SIDE} px or more.",
+            key="size",
+            found=size,
+            expected=SMALLEST_SIDE,
+        )
     if seed < 0:
-        raise InputError(f"The seed is {seed}; it must be zero or more.")
+        raise InputError(f"The seed is {seed}; it must be zero or more.", key="seed", found=seed)
     if cell_count is not None and cell_count < 0:
-        raise InputError(f"The cell count is {cell_count}; it must be zero or more.")
+        raise InputError(
+            f"The cell count is {cell_count}; it must be zero or more.",
+            key="cell_count",
+            found=cell_count,
+        )
 
 
 def _draw_optics(rng: np.random.Generator, profile: CellTypeProfile) -> PhaseContrast:

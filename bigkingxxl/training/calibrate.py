@@ -144,13 +144,17 @@ def calibrate(
     if total < FEWEST:
         raise InputError(
             f"the model finds {total} cells in {len(found)} images, expected {FEWEST} or more to "
-            "learn from: name more annotated images"
+            "learn from: name more annotated images",
+            found=total,
+            expected=FEWEST,
         )
     before, after = foretold(found, data, type_names, seed)
     if before is not None and after is not None and after <= before:
         raise InputError(
             f"on images held out the learned scores tell no more of the fit than the model's own "
-            f"(correlation {after:.3f}, {before:.3f}): more annotated images are needed"
+            f"(correlation {after:.3f}, {before:.3f}): more annotated images are needed",
+            found=after,
+            expected=before,
         )
     learned = fit(tuple(found.values()), type_names, seed)
     return Calibrated(

@@ -42,7 +42,7 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
     except OutputError as error:
         kept = "the one before it is kept" if path.is_file() else "there is none before it"
         raise OutputError(
-            f"{error}; {kept}: make room, then run again with --resume to go on"
+            f"{error}; {kept}: make room, then run again with --resume to go on", file=path
         ) from error
 
 
@@ -67,15 +67,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such checkpoint") from None
+        raise InputError(f"{path}: there is no such checkpoint", file=path) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError,
             AttributeError, TypeError, OSError) as error:  # fmt: skip
         raise InputError(
             f"{path} is no checkpoint that can be resumed: it is damaged, or holds more than "
-            "tensors and numbers; start again with another --out"
+            "tensors and numbers; start again with another --out",
+            file=path,
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
-        raise InputError(f"{path} is no checkpoint of a training")
+        raise InputError(f"{path} is no checkpoint of a training", file=path)
     return content
 
 
@@ -100,7 +101,8 @@ def sentences_of_disks(run: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"{run} cannot be written: {os.strerror(error.errno)}; the last checkpoint is kept: "
-            "make room, then run again with --resume to go on"
+            "make room, then run again with --resume to go on",
+            file=run,
         ) from error
 
 
@@ -124,7 +126,11 @@ class WholeFiles(CheckpointIO):
         content = load_checkpoint(Path(path))
         missing = [name for name in NEEDED if name not in content]
         if missing:
-            raise InputError(f"{path} cannot be resumed: it holds no {' and no '.join(missing)}")
+            raise InputError(
+                f"{path} cannot be resumed: it holds no {' and no '.join(missing)}",
+                file=path,
+                expected=tuple(missing),
+            )
         return content
 
     def remove_checkpoint(self, path: Any) -> None:

@@ -50,7 +50,9 @@ class CropTeacher:
         if not isinstance(method, DenseMethod):
             raise InputError(
                 f"the method '{method.name}' learns no maps, so that no teacher can show it any: "
-                "leave the recipe's 'teacher' out"
+                "leave the recipe's 'teacher' out",
+                key="teacher",
+                found=method.name,
             )
         channels = method.representation.channels
         return cls(settings, [_loaded(name, channels, device) for name in settings.models],
@@ -130,6 +132,10 @@ def _loaded(name: str, channels: Sequence[Channel], device: str) -> tuple[Any, D
     if dense is None or FOREGROUND not in shared or len(shared) < 2:
         raise InputError(
             f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
-            f"makes some of what is learned here: {', '.join(wanted)}"
+            f"makes some of what is learned here: {', '.join(wanted)}",
+            file=path,
+            key="teacher",
+            found=tuple(made),
+            expected=tuple(wanted),
         )
     return model.network.eval(), dense

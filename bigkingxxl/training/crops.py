@@ -46,7 +46,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         self, data: ImageDataset, ids: Sequence[str], method: Method, recipe: Recipe
     ) -> None:
         if not ids:
-            raise InputError(f"{data.root}: no images to train on")
+            raise InputError(f"{data.root}: no images to train on", file=data.root)
         self.data, self.ids, self.method, self.recipe = data, tuple(ids), method, recipe
         self.chance = image_chances(data, self.ids, recipe.training)
         self.diameters: dict[str | None, float] = {}

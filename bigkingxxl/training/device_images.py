@@ -170,7 +170,10 @@ def warped_channels(method: Method) -> tuple[Channel, ...]:
         return method.representation.channels
     raise SettingsError(
         f"training.feed is 'device', but targets of the method '{method.name}' with these settings "
-        "are made crop by crop, expected 'processes' or the representation 'flows'"
+        "are made crop by crop, expected 'processes' or the representation 'flows'",
+        key="training.feed",
+        found="device",
+        expected=("processes", "flows"),
     )
 
 

@@ -70,13 +70,17 @@ class Devices:
         training = recipe.training
         if recipe.adversarial is not None:
             raise InputError(
-                "training with a critic runs on one device: leave --devices and --nodes out"
+                "training with a critic runs on one device: leave --devices and --nodes out",
+                key="--devices",
             )
         for name in ("batch_size", "crops_per_epoch"):
             if getattr(training, name) % self.count:
                 raise InputError(
                     f"training.{name} is {getattr(training, name)}, which {self.count} devices "
-                    f"cannot share evenly: set it to a multiple (--set training.{name}=...)"
+                    f"cannot share evenly: set it to a multiple (--set training.{name}=...)",
+                    key=f"training.{name}",
+                    found=getattr(training, name),
+                    expected=self.count,
                 )
         started = os.environ.get("WORLD_SIZE") if TORCHRUN in os.environ else None
         if started is None and self._is_slurm():
@@ -84,7 +88,10 @@ class Devices:
         if started is not None and int(started) != self.count:
             raise InputError(
                 f"{started} processes were started, but --devices {self.each} --nodes "
-                f"{self.nodes} are {self.count}: start as many"
+                f"{self.nodes} are {self.count}: start as many",
+                key="--devices",
+                found=started,
+                expected=self.count,
             )
 
     def trainer_options(self, device: str) -> dict[str, Any]:

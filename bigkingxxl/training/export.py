@@ -48,11 +48,19 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
     """
     loaded = load_model(model)
     if not isinstance(loaded.method, DenseMethod):
-        raise InputError(f"{model}: only dense methods can be exported, not '{loaded.card.method}'")
+        raise InputError(
+            f"{model}: only dense methods can be exported, not '{loaded.card.method}'",
+            file=model,
+            key="method",
+            found=loaded.card.method,
+        )
     if not loaded.method.any_size:
         raise InputError(
             f"{model}: its network takes tiles of {loaded.method.stride} x {loaded.method.stride} "
-            "alone, and is not exported"
+            "alone, and is not exported",
+            file=model,
+            key="tile",
+            found=loaded.method.stride,
         )
     if half:
         round_to_half(loaded.network)
@@ -66,7 +74,11 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
         difference = parity(maps, temporary, [(1, 4 * stride, 4 * stride),
                                               (3, 5 * stride, 2 * stride)])  # fmt: skip
         if difference > PARITY:
-            raise ModelError(f"{model}: its exported maps differ by {difference:.2g} from torch's")
+            raise ModelError(
+                f"{model}: its exported maps differ by {difference:.2g} from torch's",
+                file=model,
+                found=difference,
+            )
     return difference
 
 

@@ -24,7 +24,11 @@ def export_cellpose(model: Path, out: Path) -> tuple[float, float]:
     if card.method != "cellpose":
         raise InputError(
             f"{model} is a model of the method '{card.method}': only Cellpose's own networks "
-            "(bigkingxxl train cellpose) can be opened by Cellpose"
+            "(bigkingxxl train cellpose) can be opened by Cellpose",
+            file=model,
+            key="method",
+            found=card.method,
+            expected="cellpose",
         )
     diameter = card.median_diameter or CYTO / card.prediction.scale
     sizes = (diameter * card.prediction.scale, diameter)

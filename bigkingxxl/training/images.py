@@ -76,10 +76,16 @@ def choose_images(
             raise InputError(
                 f"{data.root}: fold {fold} leaves {len(training)} images of the cell type "
                 f"{' or '.join(recipe.cell_types)} to train and {len(validation)} to validate on, "
-                "expected some of both"
+                "expected some of both",
+                file=data.root,
+                key="cell_types",
+                found=(len(training), len(validation)),
+                expected=tuple(recipe.cell_types),
             )
     if not any(len(data.instances(image_id)) for image_id in images.training):
-        raise InputError(f"{data.root}: the images to train on have no annotated cells")
+        raise InputError(
+            f"{data.root}: the images to train on have no annotated cells", file=data.root
+        )
     return replace(images, shown=spread(images.validation, data, recipe.training.validation_images))
 
 
@@ -93,7 +99,7 @@ def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: 
         tuple(image_id for image_id in part if image_id in ids) for part in data.fold_ids(fold)
     )
     if not training:
-        raise InputError(f"{data.root}: no image is left to train on")
+        raise InputError(f"{data.root}: no image is left to train on", file=data.root)
     shown = spread_by({image_id: label(data, image_id) for image_id in watched or training}, count)
     chosen = EVERY_IMAGE if fold == EVERY_IMAGE or not watched else fold or 0
     return RunImages(chosen, training, watched or training, shown, watches=True)

@@ -125,12 +125,24 @@ def _check(file: Path, recipe: Recipe, source: str) -> None:
     if source != OFFERED:
         raise InputError(
             f"weights from '{source}' cannot be imported: only torchvision's Mask R-CNN and "
-            "cellpose are offered, because only with them were outputs shown to stay the same"
+            "cellpose are offered, because only with them were outputs shown to stay the same",
+            key="source",
+            found=source,
+            expected=("torchvision", "cellpose"),
         )
     if recipe.method != METHOD:
-        raise InputError(f"the recipe trains '{recipe.method}', expected '{METHOD}'")
+        raise InputError(
+            f"the recipe trains '{recipe.method}', expected '{METHOD}'",
+            key="method",
+            found=recipe.method,
+            expected=METHOD,
+        )
     if file.suffix not in SUFFIXES:
-        raise InputError(f"{file} is no file of weights, expected {', '.join(SUFFIXES)}")
+        raise InputError(
+            f"{file} is no file of weights, expected {', '.join(SUFFIXES)}",
+            file=file,
+            expected=tuple(SUFFIXES),
+        )
 
 
 def _types_of_file(
@@ -140,7 +152,13 @@ def _types_of_file(
     published = published_types()
     count = len(given[TYPES]) - 1 if TYPES in given else len(published)
     if declared and len(declared) != count:
-        raise InputError(f"{file} tells {count} types apart, but {len(declared)} are named")
+        raise InputError(
+            f"{file} tells {count} types apart, but {len(declared)} are named",
+            file=file,
+            key="cell_types",
+            found=len(declared),
+            expected=count,
+        )
     if declared:
         return unique(declared)
     return published if count == len(published) else tuple(f"type_{k + 1}" for k in range(count))
@@ -154,7 +172,9 @@ def unique(names: tuple[str, ...]) -> tuple[str, ...]:
     """
     repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
-        raise InputError(f"the type '{repeated[0]}' is empty or named twice")
+        raise InputError(
+            f"the type '{repeated[0]}' is empty or named twice", key="cell_types", found=repeated[0]
+        )
     return names
 
 
@@ -242,11 +262,17 @@ def _refuse_misfits(
     if problems:
         more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         raise ModelError(
-            f"{file} does not fit the recipe's network: {'; '.join(problems[:NAMED])}{more}"
+            f"{file} does not fit the recipe's network: {'; '.join(problems[:NAMED])}{more}",
+            file=file,
+            found=tuple(problems),
         )
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
-            raise ModelError(f"{file}: '{sources[name]}' holds values that are no numbers")
+            raise ModelError(
+                f"{file}: '{sources[name]}' holds values that are no numbers",
+                file=file,
+                key=sources[name],
+            )
 
 
 def _line(source: str, name: str, tensor: Tensor, note: str) -> Line:

@@ -26,7 +26,11 @@ def common_channels(data: Dataset, ids: Sequence[str]) -> int:
         if count != channels[first]:
             raise InputError(
                 f"{data.image_path(image_id)} has {count} channels, but "
-                f"{data.image_path(first)} has {channels[first]}: train on images of one kind"
+                f"{data.image_path(first)} has {channels[first]}: train on images of one kind",
+                file=data.image_path(image_id),
+                key="channels",
+                found=count,
+                expected=channels[first],
             )
     return channels[first]
 

@@ -158,7 +158,9 @@ class TrainingModule(L.LightningModule):
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the loss became {loss} in epoch {self.current_epoch}, "
-                f"batch {batch_idx}: the last good checkpoint is kept; try a smaller learning_rate"
+                f"batch {batch_idx}: the last good checkpoint is kept; try a smaller learning_rate",
+                key="loss",
+                found=(self.current_epoch, batch_idx),
             )
         self.losses.add(loss)
 

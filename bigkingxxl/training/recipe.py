@@ -274,10 +274,15 @@ class Recipe(Settings):
             raise SettingsError(
                 "only a recipe with a critic or a teacher learns from images without annotation: "
                 "take unetr_gan or rcnn_gan, or add --set adversarial.weight=0.002, or --set "
-                "teacher.model=bundled"
+                "teacher.model=bundled",
+                key="--unlabelled",
             )
         if named and not use:
-            raise SettingsError("--unlabelled and --no-unlabelled exclude each other")
+            raise SettingsError(
+                "--unlabelled and --no-unlabelled exclude each other",
+                key="--unlabelled",
+                found="--no-unlabelled",
+            )
         chosen = {"semi_supervised": use, **({"unlabelled": named} if named else {})}
         changed = getattr(self, learner).changed(**chosen)
         return self.model_copy(update={learner: changed})

@@ -209,7 +209,11 @@ def complete(
     if expected not in (None, channels):
         taker = str(start.path) if start else f"the recipe's {recipe.method}"
         raise InputError(
-            f"{data.root}: its images have {channels} channels, but {taker} takes {expected}"
+            f"{data.root}: its images have {channels} channels, but {taker} takes {expected}",
+            file=data.root,
+            key="channels",
+            found=channels,
+            expected=expected,
         )
     complete = recipe.model_copy(update={"settings": settings})
     if start is not None and recipe.adapt:
@@ -234,7 +238,9 @@ def training_crops(
             "varied_images", recipe.varied_images)  # fmt: skip
         raise InputError(
             f"{key} is {value}, but the method '{method.name}' with these settings learns no cells "
-            "without a type, expected none or the representation 'flows'"
+            "without a type, expected none or the representation 'flows'",
+            key=key,
+            found=value,
         )
     places = [Path(each) for each in recipe.replay]
     if recipe.varied_images:

@@ -108,7 +108,7 @@ def _take(path: Path) -> int:
                 raise
             os.close(descriptor)  # its holder ended and removed it meanwhile
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputError(f"{path} cannot be written: {error.strerror}", file=path) from error
 
 
 def _me() -> dict[str, Any]:
@@ -130,12 +130,18 @@ def _refuse_if_held(path: Path, descriptor: int) -> None:
     if host not in ("", socket.gethostname()) and not is_same_job:
         raise InputError(
             f"{path.parent}: another training may be at work here ({who}): wait for it, choose "
-            f"another --out, or remove {path} if it has ended"
+            f"another --out, or remove {path} if it has ended",
+            file=path.parent,
+            key="--out",
+            found=who,
         )
     if not _system_lock(descriptor, holder):
         raise InputError(
             f"{path.parent}: another training is at work here ({who}): wait for it, or choose "
-            "another --out"
+            "another --out",
+            file=path.parent,
+            key="--out",
+            found=who,
         )
 
 
@@ -178,13 +184,20 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
         if before[name] != now[name]:
             raise InputError(
                 f"{run}: the run began with {name}={before[name]}, not {now[name]}: go on with the "
-                "settings it began with, or choose another --out"
+                "settings it began with, or choose another --out",
+                file=run,
+                key=name,
+                found=now[name],
+                expected=before[name],
             )
     images = read_facts(run / "run.json").get("trained_on", trained_on)
     if images != trained_on:
         raise InputError(
             f"{run}: the run began with {len(images)} other images to train on: go on with the "
-            "--data and --fold it began with, or choose another --out"
+            "--data and --fold it began with, or choose another --out",
+            file=run,
+            key="images",
+            expected=len(images),
         )
 
 

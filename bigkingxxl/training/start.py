@@ -70,7 +70,9 @@ def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSi
     cells = [apply_policy(data.instances(image_id), policy) for image_id in ids]
     areas = np.concatenate([each.areas() for each in cells])
     if len(areas) == 0:
-        raise InputError(f"{data.root}: the images to train on have no annotated cells")
+        raise InputError(
+            f"{data.root}: the images to train on have no annotated cells", file=data.root
+        )
     mixed = any(len(np.unique(each.cell_type)) > 1 for each in cells)
     return CellSizes(float(disc_diameter(np.median(areas))), mixed)
 

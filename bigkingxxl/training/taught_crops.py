@@ -131,7 +131,9 @@ def check_taught(method: Method) -> None:
     if not method.learns_partly:
         raise InputError(
             f"the method '{method.name}' with these settings cannot learn from images without "
-            "annotation by a teacher: add --no-unlabelled"
+            "annotation by a teacher: add --no-unlabelled",
+            key="--no-unlabelled",
+            found=method.name,
         )
 
 

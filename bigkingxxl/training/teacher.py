@@ -76,7 +76,12 @@ def _dense(
     path = resolve_model(name)
     model = load_model(path, device)
     if settings.flips not in EARLIER:
-        raise SettingsError(f"'teacher.flips' is {settings.flips}, expected 1, 2 or 4")
+        raise SettingsError(
+            f"'teacher.flips' is {settings.flips}, expected 1, 2 or 4",
+            key="teacher.flips",
+            found=settings.flips,
+            expected=(1, 2, 4),
+        )
     looks = model.card.prediction.changed(tta=EARLIER[settings.flips], decode_scale=1.0)
     predictor = model_predictor(model, device, settings=looks)
     wanted = [channel.name for channel in channels]
@@ -88,6 +93,10 @@ def _dense(
     if not isinstance(predictor, DensePredictor) or made != wanted:
         raise InputError(
             f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
-            f"makes what is learned here: {', '.join(wanted)}"
+            f"makes what is learned here: {', '.join(wanted)}",
+            file=path,
+            key="teacher",
+            found=tuple(made),
+            expected=tuple(wanted),
         )
     return predictor

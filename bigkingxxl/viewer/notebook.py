@@ -79,10 +79,18 @@ def page_of(source: ImageSource, cells: Instances, warnings: Sequence[str] = ())
     if max(source.shape) > WHOLE_LIMIT:
         raise InputError(
             f"{source.name} is {source.shape[1]} x {source.shape[0]} pixels, a notebook shows up "
-            f"to {WHOLE_LIMIT} a side: look at it with `bigkingxxl view`"
+            f"to {WHOLE_LIMIT} a side: look at it with `bigkingxxl view`",
+            key="size",
+            found=source.shape,
+            expected=WHOLE_LIMIT,
         )
     if source.shape != cells.size:
-        raise InputError(f"the cells are of an image of {cells.size}, not {source.shape} pixels")
+        raise InputError(
+            f"the cells are of an image of {cells.size}, not {source.shape} pixels",
+            key="size",
+            found=cells.size,
+            expected=source.shape,
+        )
     answers = _answers(ShownImage(source), cells, warnings)
     folder = resources.files("bigkingxxl.viewer") / "page" / "dist"
     style, script = ((folder / name).read_text("utf-8") for name in ("page.css", "page.js"))

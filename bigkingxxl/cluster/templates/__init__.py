@@ -26,5 +26,10 @@ def read_template(name: str) -> str:
         InputError: there is none of that name.
     """
     if name not in TEMPLATES:
-        raise InputError(f"there is no template '{name}'{nearest(name, TEMPLATES)}")
+        raise InputError(
+            f"there is no template '{name}'{nearest(name, TEMPLATES)}",
+            key="template",
+            found=name,
+            expected=tuple(TEMPLATES),
+        )
     return resources.files(__name__).joinpath(TEMPLATES[name][0]).read_text("utf-8")

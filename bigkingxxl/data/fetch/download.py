@@ -113,7 +113,9 @@ def _destination(archive: Path) -> tuple[str, str]:
         return COCO_FOLDER, ""
     raise FormatError(
         f"{archive} holds neither {ANNOTATIONS} nor COCO annotations (.json), expected the "
-        f"archive of the competition {COMPETITION} or of the data set {COCO_DATASET}"
+        f"archive of the competition {COMPETITION} or of the data set {COCO_DATASET}",
+        file=archive,
+        expected=ANNOTATIONS,
     )
 
 

@@ -39,7 +39,8 @@ class KaggleClient:
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 f"downloading needs Kaggle's own client: {install('kaggle')}, or fetch "
-                f"the archive from {SITE}/competitions/{COMPETITION}/data and use --archive FILE"
+                f"the archive from {SITE}/competitions/{COMPETITION}/data and use --archive FILE",
+                key="kaggle",
             ) from error
         self._connect = kagglesdk.KaggleClient
         self._credentials = _credentials()
@@ -47,7 +48,8 @@ class KaggleClient:
         if not is_reachable(endpoint):
             raise InputError(
                 f"{endpoint} cannot be reached: fetch the archive on another machine from "
-                f"{SITE}/competitions/{COMPETITION}/data and use --archive FILE"
+                f"{SITE}/competitions/{COMPETITION}/data and use --archive FILE",
+                found=endpoint,
             )
 
     def competition(self) -> Any:
@@ -112,10 +114,12 @@ def _credentials() -> dict[str, str]:
             signed_in = KaggleCredentials.load(client)
             token = signed_in.get_access_token() if signed_in is not None else None
     except RequestException as error:
-        raise InputError(f"{SITE} cannot be reached ({type(error).__name__})") from error
+        raise InputError(
+            f"{SITE} cannot be reached ({type(error).__name__})", found=SITE
+        ) from error
     if token:
         return {"api_token": token}
-    raise InputError(f"there are no Kaggle credentials: {TOKEN_HELP}")
+    raise InputError(f"there are no Kaggle credentials: {TOKEN_HELP}", key="credentials")
 
 
 def _legacy_key() -> tuple[str, str] | None:
@@ -128,7 +132,9 @@ def _legacy_key() -> tuple[str, str] | None:
             stored = {"username": stored["username"], "key": stored["key"]}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path} cannot be used, expected a username and a key as Kaggle writes them"
+                f"{path} cannot be used, expected a username and a key as Kaggle writes them",
+                file=path,
+                key="credentials",
             ) from error
     username = os.environ.get("KAGGLE_USERNAME") or stored.get("username")
     key = os.environ.get("KAGGLE_KEY") or stored.get("key")

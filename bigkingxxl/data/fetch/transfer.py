@@ -92,7 +92,9 @@ def fetch(
             if failures >= ATTEMPTS_WITHOUT_PROGRESS:
                 raise InputError(
                     f"the connection broke while {target.name} was fetched: run again, the "
-                    f"{came / MEBIBYTE:,.1f} MiB that came are kept ({type(error).__name__})"
+                    f"{came / MEBIBYTE:,.1f} MiB that came are kept ({type(error).__name__})",
+                    file=target,
+                    found=came,
                 ) from error
             wait(SECONDS_BEFORE_RETRY * 2**failures)
     _check_whole(part, remote, target.name)
@@ -187,7 +189,10 @@ def _check_whole(part: Path, remote: Remote, name: str) -> None:
     part.unlink()
     _note(part).unlink(missing_ok=True)
     raise InputError(
-        f"{name} came with {found}, the server says {expected}: it was removed, run again"
+        f"{name} came with {found}, the server says {expected}: it was removed, run again",
+        key=name,
+        found=found,
+        expected=expected,
     )
 
 

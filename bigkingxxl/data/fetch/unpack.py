@@ -76,15 +76,17 @@ class _opened:  # noqa: N801 - reads as a function
 
     def __enter__(self) -> ZipFile:
         if not self.archive.is_file():
-            raise InputError(f"there is no archive {self.archive}")
+            raise InputError(f"there is no archive {self.archive}", file=self.archive)
         try:
             self.opened = ZipFile(self.archive)
         except BadZipFile as error:
             raise FormatError(
-                f"{self.archive} is no zip archive, or it is cut off ({error})"
+                f"{self.archive} is no zip archive, or it is cut off ({error})", file=self.archive
             ) from error
         except OSError as error:
-            raise InputError(f"{self.archive} cannot be read: {error.strerror}") from error
+            raise InputError(
+                f"{self.archive} cannot be read: {error.strerror}", file=self.archive
+            ) from error
         return self.opened
 
     def __exit__(self, *_: object) -> None:
@@ -97,7 +99,9 @@ def _checked_members(archive: Path, opened: ZipFile) -> list[ZipInfo]:
     for member in members:
         if problem := _problem(member) or ("comes twice" if member.filename in seen else ""):
             raise FormatError(
-                f"{archive} is not unpacked: the file '{member.filename}' in it {problem}"
+                f"{archive} is not unpacked: the file '{member.filename}' in it {problem}",
+                file=archive,
+                key=member.filename,
             )
         seen.add(member.filename)
     unpacked = sum(member.file_size for member in members)
@@ -105,7 +109,9 @@ def _checked_members(archive: Path, opened: ZipFile) -> list[ZipInfo]:
     if len(members) > MOST_FILES or unpacked > LARGEST_RATIO * packed:
         raise FormatError(
             f"{archive} is not unpacked: its {packed:,} bytes would become {len(members):,} files "
-            f"with {unpacked:,} bytes, as of an archive made to fill disks"
+            f"with {unpacked:,} bytes, as of an archive made to fill disks",
+            file=archive,
+            found=unpacked,
         )
     return [member for member in members if not member.filename.startswith("__MACOSX/")]
 
@@ -137,7 +143,12 @@ def _is_there(target: Path, member: ZipInfo) -> bool:
 def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder: Path) -> None:
     # A link that lies in the folder already must not lead out of it either.
     if not target.parent.resolve().is_relative_to(folder.resolve()):
-        raise FormatError(f"{archive}: '{member.filename}' would land outside {folder}")
+        raise FormatError(
+            f"{archive}: '{member.filename}' would land outside {folder}",
+            file=archive,
+            key=member.filename,
+            expected=folder,
+        )
     try:
         # Reading to the end compares the checksum; a file never yields more than it declares.
         with (
@@ -148,5 +159,7 @@ def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder
             shutil.copyfileobj(packed, out, CHUNK)
     except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise FormatError(
-            f"{archive} is damaged: '{member.filename}' cannot be unpacked ({error})"
+            f"{archive} is damaged: '{member.filename}' cannot be unpacked ({error})",
+            file=archive,
+            key=member.filename,
         ) from error

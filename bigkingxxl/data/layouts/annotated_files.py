@@ -113,7 +113,11 @@ def check_agreement(
         if labels.shape != seen[0].shape or not np.array_equal(labels, seen[0]):
             raise FormatError(
                 f"{image_id} has annotations that differ: {files[0].path} ({len(found[0])} cells) "
-                f"and {file.path} ({len(cells)} cells): keep the right one and move the other away"
+                f"and {file.path} ({len(cells)} cells): keep the right one and move the other away",
+                file=file.path,
+                key=image_id,
+                found=len(cells),
+                expected=len(found[0]),
             )
 
 

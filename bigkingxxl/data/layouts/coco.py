@@ -63,13 +63,17 @@ def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
         files = annotation_files(path)
         if len(files) > 1:
             names = ", ".join(str(file.relative_to(path)) for file in files)
-            raise InputError(f"{path} holds several annotation files ({names}): name one of them")
+            raise InputError(
+                f"{path} holds several annotation files ({names}): name one of them",
+                file=path,
+                expected=names,
+            )
         return open_coco(files[0], skip_bad=skip_bad)
     bad = BadRows(path, skip_bad)
     coco = read_coco(path, bad.add_text if skip_bad else None)
     paths = dict(_find_images(coco, bad))
     if not paths:
-        raise FormatError(f"{path} names no image that is there")
+        raise FormatError(f"{path} names no image that is there", file=path)
     reader = CocoImages(coco, paths)
     return Dataset(
         layout="coco",

@@ -38,11 +38,12 @@ def open_corrections(folder: Path, *, skip_bad: bool = False) -> Dataset:
     if not images:
         raise FormatError(
             f"{folder} holds no image of which anything was reviewed: mark what you looked at in "
-            "`bigkingxxl view`, or say that an image is done"
+            "`bigkingxxl view`, or say that an image is done",
+            file=folder,
         )
     kept = [name for name, image in images.items() if _is_readable(image, bad)]
     if not kept:
-        raise FormatError(f"{folder} holds no cells that can be read")
+        raise FormatError(f"{folder} holds no cells that can be read", file=folder)
     names = tuple(dict.fromkeys(kind for name in kept for kind in images[name].type_names))
     reader = _Corrected(images, names)
     options = {name: reading[name] for name in OPTIONS if reading.get(name) is not None}

@@ -57,7 +57,8 @@ def open_ctc(folder: Path, *, skip_bad: bool = False) -> Dataset:
     if slices and not found.files:
         raise FormatError(
             f"{folder} holds cells in single planes of stacks (man_seg_T_Z), expected "
-            "two-dimensional sequences (man_segT)"
+            "two-dimensional sequences (man_segT)",
+            file=folder,
         )
     if gold:
         found.notes.append(f"{gold} frames are annotated by the gold truth (GT), which may leave "

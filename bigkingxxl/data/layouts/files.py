@@ -245,7 +245,7 @@ def dataset_of(
     types = read_cell_types(folder, ids) if types is None else types
     names, ids = _type_names(found, ids, types, bad)
     if not ids:
-        raise FormatError(f"{folder} holds no image that has an annotation")
+        raise FormatError(f"{folder} holds no image that has an annotation", file=folder)
     files = {image_id: tuple(sorted(found.files[image_id], key=_rank)) for image_id in ids}
     reader = AnnotatedFiles(found.images, files, names, types)
     return Dataset(

@@ -47,7 +47,11 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
     table = read_annotations(folder / ANNOTATIONS, skip_bad=skip_bad)
     images = folder / IMAGES
     if not images.is_dir():
-        raise FormatError(f"{folder} holds {ANNOTATIONS} but no folder {IMAGES}/ with the images")
+        raise FormatError(
+            f"{folder} holds {ANNOTATIONS} but no folder {IMAGES}/ with the images",
+            file=folder,
+            expected=IMAGES,
+        )
     there = {path.stem: path for path in images_in(images)}
     bad = BadRows(table.path, skip_bad, list(table.skipped))
     for image_id in table.ids:
@@ -55,7 +59,11 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
             bad.add(table.lines[image_id], f"image {image_id} is not in {images}")
     ids = tuple(image_id for image_id in table.ids if image_id in there)
     if not ids:
-        raise FormatError(f"{images} holds none of the images that {table.path} names")
+        raise FormatError(
+            f"{images} holds none of the images that {table.path} names",
+            file=images,
+            expected=table.path,
+        )
     unlabelled = folder / UNLABELLED
     return Dataset(
         layout="kaggle",

@@ -96,7 +96,7 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         else:
             images[image.image_id] = image
     if not images:
-        raise FormatError(f"{folder} holds no cells of images that are still there")
+        raise FormatError(f"{folder} holds no cells of images that are still there", file=folder)
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
     corrected = sum(images[image_id].is_corrected for image_id in kept)
@@ -261,7 +261,7 @@ def _type_names(
         names.update(dict.fromkeys(types_in(cells) if image.is_corrected else cells.type_names))
         kept.append(image_id)
     if not kept:
-        raise FormatError(f"{folder} holds no cells that can be read")
+        raise FormatError(f"{folder} holds no cells that can be read", file=folder)
     return tuple(names), kept
 
 

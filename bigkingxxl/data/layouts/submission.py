@@ -43,14 +43,16 @@ def open_submission(path: Path, *, skip_bad: bool = False) -> Dataset:
     for name in dict.fromkeys(read_table(path, SUBMISSION_COLUMNS).columns["id"]):
         try:
             if name not in there:
-                raise FormatError(f"{path} names the image {name}, which is not beside it")
+                raise FormatError(
+                    f"{path} names the image {name}, which is not beside it", file=path, found=name
+                )
             sizes[name] = read_header(there[name]).shape
         except BigKingXXLError as error:
             bad.add_text(str(error))
             continue
         paths[name] = there[name]
     if not paths:
-        raise FormatError(f"{path} names no image that is there")
+        raise FormatError(f"{path} names no image that is there", file=path)
     cells = read_submission(path, sizes, skip_unknown=skip_bad)
     return Dataset(
         layout="submission",

@@ -104,7 +104,11 @@ def plot(info: DataInfo, path: Path) -> None:
     from matplotlib.figure import Figure
 
     if path.suffix.lower() not in PICTURES:
-        raise OutputError(f"{path} is no picture's name, expected one in {', '.join(PICTURES)}")
+        raise OutputError(
+            f"{path} is no picture's name, expected one in {', '.join(PICTURES)}",
+            file=path,
+            expected=tuple(PICTURES),
+        )
     cells, names = info.table.cells, list(info.types)
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)

@@ -50,7 +50,10 @@ def find_class(name: str) -> type[Metric]:
             return others[name]
         raise InputError(
             f"there is no metric '{name}'{nearest(name, [*METRICS, ALL])} (all of them: "
-            f"{', '.join(METRICS)}; with an IoU where one counts found cells: f1@0.75)"
+            f"{', '.join(METRICS)}; with an IoU where one counts found cells: f1@0.75)",
+            key="metric",
+            found=name,
+            expected=(*METRICS, ALL),
         )
     module, _, attribute = METRICS[name].partition(":")
     package = __name__.rpartition(".")[0]
@@ -72,7 +75,12 @@ def find_metric(text: str, types: Sequence[str] = ()) -> Metric:
     if not at:
         return kind(types=types)
     if not kind.takes_threshold:
-        raise InputError(f"'{text}': {kind.title} takes no IoU, expected '{name}'")
+        raise InputError(
+            f"'{text}': {kind.title} takes no IoU, expected '{name}'",
+            key="metric",
+            found=text,
+            expected=name,
+        )
     return kind(_threshold(text, value), types)
 
 
@@ -82,7 +90,11 @@ def _threshold(text: str, value: str) -> Fraction:
     except (ValueError, ZeroDivisionError):
         threshold = Fraction(0)
     if not 0 < threshold <= 1:
-        raise InputError(f"'{text}' asks for an IoU of '{value}', expected above 0, 1 at most")
+        raise InputError(
+            f"'{text}' asks for an IoU of '{value}', expected above 0, 1 at most",
+            key="metric",
+            found=value,
+        )
     return threshold
 
 
@@ -94,7 +106,11 @@ def find_metrics(names: Iterable[str], types: Sequence[str] = ()) -> list[Metric
     """
     texts = [part for name in names for part in name.split(",") if part.strip()]
     if not texts:
-        raise InputError(f"no metric is named, expected {', '.join(METRICS)} or {ALL}")
+        raise InputError(
+            f"no metric is named, expected {', '.join(METRICS)} or {ALL}",
+            key="metric",
+            expected=(*METRICS, ALL),
+        )
     found: dict[str, Metric] = {}
     for text in texts:
         everything = (*METRICS, *MORE_THRESHOLDS) if text.strip().lower() == ALL else (text,)

@@ -88,7 +88,9 @@ def write_run_report(path: Path, run: Run, *, title: str) -> str:
         if not result.failure
     ]  # fmt: skip
     if not images:
-        raise InputError(f"{run.folder} has no image whose cells could be reported")
+        raise InputError(
+            f"{run.folder} has no image whose cells could be reported", file=run.folder
+        )
     order = sorted(images, key=_trust)
     told = told_places(run.folder, [image.result.corrected for image in images])
     pictures = _pictures(order)

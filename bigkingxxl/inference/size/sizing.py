@@ -93,19 +93,29 @@ class ScaleHint:
         scale, diameter, size = self.scale, self.diameter, self.pixel_size_um
         if scale is not None and not SCALES[0] <= scale <= SCALES[1]:
             raise InputError(
-                f"{dashes}scale is {scale}, expected 0.01 to 100 network pixels per image pixel"
+                f"{dashes}scale is {scale}, expected 0.01 to 100 network pixels per image pixel",
+                key=f"{dashes}scale",
+                found=scale,
             )
         if diameter is not None and not 0 < diameter < np.inf:
-            raise InputError(f"{dashes}diameter is {diameter}, expected pixels, above 0")
+            raise InputError(
+                f"{dashes}diameter is {diameter}, expected pixels, above 0",
+                key=f"{dashes}diameter",
+                found=diameter,
+            )
         if size is not None and not all(SMALLEST_PIXEL <= side <= LARGEST_PIXEL for side in size):
             shown = size[0] if size[0] == size[1] else size
             raise InputError(
                 f"the pixel size is {shown}, expected {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g} "
-                "micrometres"
+                "micrometres",
+                key=f"{dashes}pixel-size",
+                found=shown,
             )
         if scale is not None and diameter is not None:
             raise InputError(
-                f"{dashes}scale and {dashes}diameter both set the image's scale: give one of them"
+                f"{dashes}scale and {dashes}diameter both set the image's scale: give one of them",
+                key=f"{dashes}scale",
+                found=f"{dashes}diameter",
             )
         for card in cards:
             self._check_card(card, dashes)
@@ -163,7 +173,9 @@ def known_size(source: ImageSource, training: TrainingImages) -> float | None:
         if training.median_diameter is None:
             raise ImageError(
                 f"{source.name}: a diameter of {diameter:g} pixels is given, but the "
-                "model does not know the diameter of the cells it was trained on: give a scale"
+                "model does not know the diameter of the cells it was trained on: give a scale",
+                key="diameter",
+                found=diameter,
             )
         return training.median_diameter / diameter
     if source.pixel_size_um is None or training.pixel_size_um is None:
@@ -188,7 +200,10 @@ def check_size(source: ImageSource, ratio: float, scale: float) -> None:
     if ratio > 1 and pixels > LARGEST_IMAGE:
         raise ImageError(
             f"{source.name}: {_reason(source)} asks for an image of {pixels:,.0f} pixels, more "
-            f"than the limit of {LARGEST_IMAGE:,}"
+            f"than the limit of {LARGEST_IMAGE:,}",
+            key="pixels",
+            found=pixels,
+            expected=LARGEST_IMAGE,
         )
 
 
@@ -205,7 +220,9 @@ def check_scale(source: ImageSource, scale: float) -> None:
     if not SCALES[0] <= scale <= SCALES[1]:
         raise ImageError(
             f"{source.name}: {_reason(source)} asks for {scale:.3g} network pixels per image "
-            "pixel, expected 0.01 to 100"
+            "pixel, expected 0.01 to 100",
+            key="scale",
+            found=scale,
         )
 
 

@@ -118,16 +118,30 @@ def read_seg(path: Path) -> Instances:
     content = _content(path)
     masks = _whole_numbers(content.get("masks"))
     if masks is None:
-        raise FormatError(f"{path} has no 'masks' of whole numbers, expected Cellpose's _seg.npy")
+        raise FormatError(
+            f"{path} has no 'masks' of whole numbers, expected Cellpose's _seg.npy",
+            file=path,
+            key="masks",
+        )
     if masks.ndim == 3 and len(masks) == 1:
         masks = masks[0]
     if masks.ndim != 2 or 0 in masks.shape:
-        raise FormatError(f"{path} has masks of the shape {masks.shape}, expected one plane [H, W]")
+        raise FormatError(
+            f"{path} has masks of the shape {masks.shape}, expected one plane [H, W]",
+            file=path,
+            key="masks",
+            found=masks.shape,
+        )
     # The first versions counted from -1, the background.
     low, high = int(masks.min()), int(masks.max())
     shift = 1 if low == -1 else 0
     if low < -1 or high > LARGEST_LABEL - shift:
-        raise FormatError(f"{path} holds the label {low if low < -1 else high}, expected 0 or more")
+        raise FormatError(
+            f"{path} holds the label {low if low < -1 else high}, expected 0 or more",
+            file=path,
+            key="masks",
+            found=low if low < -1 else high,
+        )
     if is_white_mask(masks):
         labels = connected_cells(masks)
         log.warning("%s", binary_sentence(path, int(labels.max())))
@@ -148,7 +162,7 @@ def _whole_numbers(masks: Any) -> NDArray[Any] | None:
 
 def _content(path: Path) -> dict[Any, Any]:
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}", file=path)
     stream = io.BytesIO(path.read_bytes())
     try:
         version = np.lib.format.read_magic(stream)
@@ -156,18 +170,20 @@ def _content(path: Path) -> dict[Any, Any]:
                   else np.lib.format.read_array_header_2_0)  # fmt: skip
         shape, _, dtype = header(stream)
     except Exception as error:  # a damaged header makes numpy raise nearly anything
-        raise FormatError(f"{path} is not a .npy file ({error})") from error
+        raise FormatError(f"{path} is not a .npy file ({error})", file=path) from error
     if shape != () or dtype.kind != "O":
         raise FormatError(
-            f"{path} holds an array of {dtype}, expected the dictionary of Cellpose's _seg.npy"
+            f"{path} holds an array of {dtype}, expected the dictionary of Cellpose's _seg.npy",
+            file=path,
+            found=dtype,
         )
     try:
         content = read_plain(stream)
     except PickleError as error:
-        raise FormatError(f"{path} {error}; nothing in it was run") from error
+        raise FormatError(f"{path} {error}; nothing in it was run", file=path) from error
     if not isinstance(content, np.ndarray) or content.shape != ():
-        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy")
+        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy", file=path)
     value = content.item()
     if not isinstance(value, dict):
-        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy")
+        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy", file=path)
     return value

@@ -101,7 +101,11 @@ class CocoSet:
             return with_pixels(read_segments(segments, self.sizes[image_id], **fields))
         except SegmentError as error:
             name = found[error.index].get("id", error.index)
-            raise FormatError(f"{self.path}: annotation {name} has {error}") from error
+            raise FormatError(
+                f"{self.path}: annotation {name} has {error}",
+                file=self.path,
+                key=f"annotation {name}",
+            ) from error
 
 
 def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
@@ -119,7 +123,9 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
     path = Path(json_path)
     content = read_json(path)
     if not isinstance(content, dict):
-        raise FormatError(f"{path} holds a list, expected COCO annotations (results are a list)")
+        raise FormatError(
+            f"{path} holds a list, expected COCO annotations (results are a list)", file=path
+        )
     images, annotations, categories = (
         _objects(path, content, key) for key in ("images", "annotations", "categories")
     )
@@ -201,7 +207,9 @@ class _Bad:
 def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
     values = content.get(key)
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-        raise FormatError(f"{path} has no list of {key}, expected COCO annotations")
+        raise FormatError(
+            f"{path} has no list of {key}, expected COCO annotations", file=path, key=key
+        )
     return values
 
 
@@ -222,11 +230,25 @@ def _categories(
     for category in categories:
         number, name = _whole(category.get("id")), category.get("name")
         if number is None or not isinstance(name, str) or not name:
-            raise FormatError(f"{path}: the category {category} lacks a whole id or a name")
+            raise FormatError(
+                f"{path}: the category {category} lacks a whole id or a name",
+                file=path,
+                key="categories",
+                found=category,
+            )
         if names.setdefault(number, name) != name:
-            raise FormatError(f"{path} names the category {number} ('{name}') twice")
+            raise FormatError(
+                f"{path} names the category {number} ('{name}') twice",
+                file=path,
+                key="categories",
+                found=number,
+            )
     if not names:
-        raise FormatError(f"{path} names no categories, expected at least one cell type")
+        raise FormatError(
+            f"{path} names no categories, expected at least one cell type",
+            file=path,
+            key="categories",
+        )
     parents = {category.get("supercategory") for category in categories}
     used = {_whole(annotation.get("category_id")) for annotation in annotations}
     kept = {number: name for number, name in sorted(names.items())
@@ -240,9 +262,16 @@ def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...
     for image in images:
         number, name = image.get("id"), image.get("file_name")
         if not isinstance(number, int | str) or not isinstance(name, str) or not name:
-            raise FormatError(f"{path}: the image {image} lacks an id or a file_name")
+            raise FormatError(
+                f"{path}: the image {image} lacks an id or a file_name",
+                file=path,
+                key="images",
+                found=image,
+            )
         if number in seen:
-            raise FormatError(f"{path} names the image id {number} twice")
+            raise FormatError(
+                f"{path} names the image id {number} twice", file=path, key="images", found=number
+            )
         seen.add(number)
     files = [PurePosixPath(image["file_name"].replace("\\", "/")) for image in images]
     stems = [_stem(file) for file in files]
@@ -254,7 +283,12 @@ def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...
              for file, name in zip(files, names, strict=True)]  # fmt: skip
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
-        raise FormatError(f"{path} names two images '{twice}', expected names that differ")
+        raise FormatError(
+            f"{path} names two images '{twice}', expected names that differ",
+            file=path,
+            key="images",
+            found=twice,
+        )
     return tuple(names)
 
 

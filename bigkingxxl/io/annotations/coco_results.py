@@ -132,7 +132,7 @@ def read_results(
     path = Path(json_path)
     results = read_json(path)
     if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
-        raise FormatError(f"{path} is not a list of COCO results")
+        raise FormatError(f"{path} is not a list of COCO results", file=path)
     reader = _ResultReader(path, known, type_names, results, categories)
     by_image: dict[str, list[int]] = {}
     for place, result in enumerate(results):
@@ -184,7 +184,10 @@ class _ResultReader:
         raise FormatError(
             f"{self.path}: result {place} names the image {number!r}, which is unknown, expected "
             f"one such as {example!r} (where a tool numbered the images itself, `bigkingxxl "
-            "compare` takes its COCO file: --coco-file FILE)"
+            "compare` takes its COCO file: --coco-file FILE)",
+            file=self.path,
+            key="image_id",
+            found=number,
         )
 
     def _known_as(self, number: int | str) -> str | None:
@@ -221,7 +224,9 @@ class _ResultReader:
             )
         except SegmentError as error:
             place = places[error.index]
-            raise FormatError(f"{self.path}: result {place} has {error}") from error
+            raise FormatError(
+                f"{self.path}: result {place} has {error}", file=self.path, key=f"result {place}"
+            ) from error
         return with_pixels(instances)
 
     def _type(self, result: dict[str, Any], place: int) -> int:
@@ -233,7 +238,11 @@ class _ResultReader:
         raise FormatError(
             f"{self.path}: result {place} names the category id {number}, expected one of "
             f"{list(self.places)} ({', '.join(self.type_names)}); `bigkingxxl compare` takes a "
-            "tool's own numbers: --categories 0=astro,1=cort"
+            "tool's own numbers: --categories 0=astro,1=cort",
+            file=self.path,
+            key="category_id",
+            found=number,
+            expected=tuple(self.places),
         )
 
     def _score(self, result: dict[str, Any], place: int) -> float:
@@ -244,7 +253,10 @@ class _ResultReader:
             or not math.isfinite(score)
         ):
             raise FormatError(
-                f"{self.path}: result {place} has the score {score}, expected a number"
+                f"{self.path}: result {place} has the score {score}, expected a number",
+                file=self.path,
+                key="score",
+                found=score,
             )
         return float(score)
 
@@ -265,7 +277,10 @@ def _numbered_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str,
         number = result.get("category_id")
         if not isinstance(number, int) or number < 1 or number > LARGEST_CATEGORY:
             raise FormatError(
-                f"{path}: result {place} names the category id {number}, expected 1 or more"
+                f"{path}: result {place} names the category id {number}, expected 1 or more",
+                file=path,
+                key="category_id",
+                found=number,
             )
         name = result.get("category_name")
         names.setdefault(number, name if isinstance(name, str) and name else f"type {number}")

@@ -189,13 +189,13 @@ def read_json(path: Path) -> Any:
         FormatError: it is no JSON.
     """
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}", file=path)
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not a JSON file ({error})") from error
+        raise FormatError(f"{path} is not a JSON file ({error})", file=path) from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}", file=path) from error
 
 
 def with_pixels(instances: Instances) -> Instances:

@@ -173,9 +173,15 @@ def reading_of(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_bytes())
         found, reading = values["format"], values["reading"]
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
+        raise FormatError(f"{path} is damaged: {error}", file=path) from error
     if found != FORMAT or not isinstance(reading, dict):
-        raise FormatError(f"{path} was written by another version ({found}), expected {FORMAT}")
+        raise FormatError(
+            f"{path} was written by another version ({found}), expected {FORMAT}",
+            file=path,
+            key="format",
+            found=found,
+            expected=FORMAT,
+        )
     return reading
 
 
@@ -221,7 +227,7 @@ def _loaded(folder: Path, place: str, path: Path) -> CorrectedImage:
             str(values["before"]), str(values["seen"]),
         )  # fmt: skip
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-        raise FormatError(f"{path} is damaged: {error}") from error
+        raise FormatError(f"{path} is damaged: {error}", file=path) from error
 
 
 def _image_path(folder: Path, values: Mapping[str, Any]) -> Path:

@@ -127,7 +127,7 @@ def read_rois(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}", file=path)
     cells = []
     for name, content in _contents(path):
         roi = _parsed(path, name, content)
@@ -137,7 +137,12 @@ def read_rois(
             rings = _rings(roi)
         except Exception as error:  # roifile raises nearly anything on damaged points
             what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
-            raise FormatError(f"{path}: the ROI '{name}' is {what}, expected an area") from error
+            raise FormatError(
+                f"{path}: the ROI '{name}' is {what}, expected an area",
+                file=path,
+                key=name,
+                found=what,
+            ) from error
         cells.append(OutlineCell(rings, **_properties(roi.props)))
     return instances_from_outlines(cells, size, type_names)
 
@@ -170,7 +175,9 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     # RuntimeError: an archive with a password.
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError,
             RuntimeError, struct.error, MemoryError) as error:  # fmt: skip
-        raise FormatError(f"{path} does not hold ImageJ ROIs ({name}: {error})") from error
+        raise FormatError(
+            f"{path} does not hold ImageJ ROIs ({name}: {error})", file=path, key=str(name)
+        ) from error
 
 
 def _parsed(path: Path, name: str, content: bytes) -> ImagejRoi:
@@ -179,7 +186,9 @@ def _parsed(path: Path, name: str, content: bytes) -> ImagejRoi:
     try:
         return ImagejRoi.frombytes(content)
     except Exception as error:  # where a file ends too early, roifile raises nearly anything
-        raise FormatError(f"{path} does not hold ImageJ ROIs ({name}: {error})") from error
+        raise FormatError(
+            f"{path} does not hold ImageJ ROIs ({name}: {error})", file=path, key=name
+        ) from error
 
 
 def holds_rois(path: Path) -> bool:

@@ -57,7 +57,10 @@ class RunTexts:
         if covered > MOST_ROWS:
             raise FormatError(
                 f"the cells of an image of {size[1]} x {size[0]} pixels (width x height) cover "
-                f"{covered:,} rows of pixels, expected at most {MOST_ROWS:,}"
+                f"{covered:,} rows of pixels, expected at most {MOST_ROWS:,}",
+                key="annotation",
+                found=covered,
+                expected=MOST_ROWS,
             )
         runs, source = rle.rows_from_flat(numbers[0::2] - 1, numbers[1::2], size[1])
         return Instances.from_runs(

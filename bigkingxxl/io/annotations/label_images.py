@@ -107,7 +107,11 @@ def check_same_size(path: Path, image: tuple[int, int], annotation: tuple[int, i
     if image != annotation:
         raise FormatError(
             f"{path}: the image has {image[1]} x {image[0]} pixels, but its annotation is for "
-            f"{annotation[1]} x {annotation[0]} (width x height)"
+            f"{annotation[1]} x {annotation[0]} (width x height)",
+            file=path,
+            key="size",
+            found=tuple(annotation),
+            expected=tuple(image),
         )
 
 

@@ -82,12 +82,18 @@ def read_labelme(
     content = read_json(Path(path))
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(each, dict) for each in shapes):
-        raise FormatError(f"{path} has no list of shapes, expected a file of labelme")
+        raise FormatError(
+            f"{path} has no list of shapes, expected a file of labelme", file=path, key="shapes"
+        )
     said = content.get("imageHeight"), content.get("imageWidth")
     if None not in said and said != size:
         raise FormatError(
             f"{path}: the image has {size[1]} x {size[0]} pixels, but its annotation is for "
-            f"{said[1]} x {said[0]} (width x height)"
+            f"{said[1]} x {said[0]} (width x height)",
+            file=path,
+            key="size",
+            found=tuple(said),
+            expected=tuple(size),
         )
     cells: dict[Any, int] = {}
     rings, owners = [], []
@@ -99,7 +105,12 @@ def read_labelme(
             rings.append(_rings(shape, size))
         except (LookupError, TypeError, ValueError, OverflowError, OSError) as error:
             what = error if isinstance(error, NoAreaError) else "malformed"
-            raise FormatError(f"{path}: shape {place} is {what}, expected an area") from error
+            raise FormatError(
+                f"{path}: shape {place} is {what}, expected an area",
+                file=path,
+                key=f"shape {place}",
+                found=what,
+            ) from error
     parts = filled(rings, size)
     labels = [label for label, *_ in cells]
     names = tuple(dict.fromkeys([*(type_names or ()), *labels])) or (UNTYPED,)

@@ -158,7 +158,9 @@ def _cells(path: Path, frame: int | None) -> list[OutlineCell]:
         single = content.get("type") == "Feature"
         content = [content] if single else content.get("features")
     if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
-        raise FormatError(f"{path} is no GeoJSON with a list of features")
+        raise FormatError(
+            f"{path} is no GeoJSON with a list of features", file=path, key="features"
+        )
     cells = []
     for place, feature in enumerate(content):
         try:
@@ -166,7 +168,12 @@ def _cells(path: Path, frame: int | None) -> list[OutlineCell]:
                 cells.append(_cell(feature))
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             what = error if isinstance(error, NoAreaError) else "malformed"
-            raise FormatError(f"{path}: feature {place} is {what}, expected an area") from error
+            raise FormatError(
+                f"{path}: feature {place} is {what}, expected an area",
+                file=path,
+                key=f"feature {place}",
+                found=what,
+            ) from error
     return cells
 
 

@@ -149,7 +149,12 @@ def format_named(name: str) -> AnnotationFormat:
         InputError: there is none.
     """
     if name not in FORMATS:
-        raise InputError(f"there is no format of annotations '{name}'{nearest(name, FORMATS)}")
+        raise InputError(
+            f"there is no format of annotations '{name}'{nearest(name, FORMATS)}",
+            key="format",
+            found=name,
+            expected=tuple(FORMATS),
+        )
     return FORMATS[name]
 
 

@@ -91,7 +91,7 @@ def load_cells_and(path: Path) -> tuple[Instances, dict[str, NDArray[Any]]]:
             return cells, {name.removeprefix(EXTRA): archive[name] for name in further}
     # A broken archive makes zipfile, zlib and numpy raise nearly anything.
     except Exception as error:
-        raise FormatError(f"{path} is not a file of cells ({error})") from error
+        raise FormatError(f"{path} is not a file of cells ({error})", file=path) from error
 
 
 def load_cells_of_blocks(folder: Path, run: str) -> Instances:
@@ -105,7 +105,9 @@ def load_cells_of_blocks(folder: Path, run: str) -> Instances:
     """
     parts = [load_cells(path) for path in sorted((folder / run / SETTLED).glob("*.npz"))]
     if not parts:
-        raise FormatError(f"{folder / run} holds no cells any more: predict the image again")
+        raise FormatError(
+            f"{folder / run} holds no cells any more: predict the image again", file=folder / run
+        )
     return Instances.concatenate(parts)
 
 

@@ -54,10 +54,15 @@ def read_type_masks(path: Path) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
         with tifffile.TiffFile(path) as file:
             pages, metadata = file.asarray(), file.imagej_metadata or {}
     except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{path} cannot be read as a TIFF: {error}") from error
+        raise ImageError(f"{path} cannot be read as a TIFF: {error}", file=path) from error
     height, width = pages.shape[-2:]
     masks = pages.reshape(-1, height, width) > 0
     names = tuple(metadata.get("Labels", ()))
     if len(names) != len(masks):
-        raise FormatError(f"{path} has {len(masks)} pages, expected one named page a cell type")
+        raise FormatError(
+            f"{path} has {len(masks)} pages, expected one named page a cell type",
+            file=path,
+            key="pages",
+            found=len(masks),
+        )
     return masks, names

@@ -62,7 +62,8 @@ class ZarrLabels:
             import zarr
         except ImportError as error:
             raise MissingExtraError(
-                f"OME-Zarr is written by the library zarr, which is missing: {install('zarr')}"
+                f"OME-Zarr is written by the library zarr, which is missing: {install('zarr')}",
+                key="zarr",
             ) from error
         group = zarr.open_group(self.path, mode="a", zarr_format=VERSIONS[self.version])
         for level, size in enumerate(self.sizes):

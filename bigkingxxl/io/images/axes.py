@@ -30,7 +30,9 @@ def channels_first(pixels: NDArray[Any], what: str = "the array") -> tuple[NDArr
     if pixels.ndim not in (2, 3) or 0 in pixels.shape:
         raise ImageError(
             f"{what} has the shape {pixels.shape}, expected an image as [H, W], [C, H, W] or "
-            "[H, W, C]"
+            "[H, W, C]",
+            key="shape",
+            found=pixels.shape,
         )
     if pixels.ndim == 2:
         return pixels[None], False
@@ -43,7 +45,10 @@ def channels_first(pixels: NDArray[Any], what: str = "the array") -> tuple[NDArr
         )
         raise ImageError(
             f"{what} has the shape {pixels.shape}, which may be {readings}: pass one plane [H, W] "
-            "at a time"
+            "at a time",
+            key="shape",
+            found=pixels.shape,
+            expected=readings,
         )
     if first:
         return pixels, False
@@ -68,7 +73,11 @@ def array_source(
         ImageError: see `channels_first`; or values that are no real numbers.
     """
     if pixels.dtype.kind not in "buif":
-        raise ImageError(f"an image holds real numbers, not values of type {pixels.dtype}")
+        raise ImageError(
+            f"an image holds real numbers, not values of type {pixels.dtype}",
+            key="dtype",
+            found=pixels.dtype,
+        )
     planes, is_colour = channels_first(pixels)
     if is_colour:
         red, green, blue = (plane.astype(np.float32) for plane in planes[:3])

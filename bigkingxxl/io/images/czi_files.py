@@ -94,9 +94,11 @@ class CziPlane:
                 image = file.scenes[self.scene](**self.index, **order)
                 pixels = np.asarray(image(roi=roi).asarray())
         except MemoryError:
-            raise ImageError(f"{self.path} does not fit into memory") from None
+            raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
         except Exception as error:  # the parser raises anything on damaged bytes
-            raise ImageError(f"{self.path} is damaged or cut off ({one_line(error)})") from error
+            raise ImageError(
+                f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
+            ) from error
         samples = pixels.size // max(height * width, 1)
         colours = pixels.shape[-1] if pixels.shape[-2:] != (height, width) else 1
         stacked = pixels.reshape(samples // colours, height, width, colours)

@@ -30,19 +30,25 @@ def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
     header = pydicom.dcmread(path, stop_before_pixels=True)
     if "Rows" not in header or "Columns" not in header:
-        raise ImageError(f"{path} is DICOM without an image")
+        raise ImageError(f"{path} is DICOM without an image", file=path)
     shape = int(header.Rows), int(header.Columns)
     check_size(path, shape, pixel_limit)
     colours = str(header.get("PhotometricInterpretation", "MONOCHROME2"))
     samples = int(header.get("SamplesPerPixel", 1))
     if (samples == 1) != colours.startswith("MONOCHROME") or colours.startswith("PALETTE"):
         raise ImageError(
-            f"{path} stores its colours as {colours}, which is not read: save it as gray or RGB"
+            f"{path} stores its colours as {colours}, which is not read: save it as gray or RGB",
+            file=path,
+            key="colours",
+            found=colours,
+            expected=("gray", "RGB"),
         )
     frames = int(header.get("NumberOfFrames", 1) or 1)
     needed = frames * shape[0] * shape[1] * samples * int(header.get("BitsAllocated", 8)) // 8
     if not header.file_meta.TransferSyntaxUID.is_compressed and needed > path.stat().st_size:
-        raise ImageError(f"{path} is cut off: it needs {needed:,} bytes")
+        raise ImageError(
+            f"{path} is cut off: it needs {needed:,} bytes", file=path, key="bytes", expected=needed
+        )
     cache, is_dark = DecodedTileCache(), colours == "MONOCHROME1"
 
     def plane(frame: int, _depth: int) -> Samples:
@@ -60,9 +66,9 @@ def _frame(path: Path, frame: int, is_dark: bool) -> NDArray[Any]:
     try:
         pixels = np.asarray(pixel_array(path, index=frame))
     except MemoryError:
-        raise ImageError(f"{path} does not fit into memory") from None
+        raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # decoders of damaged bytes raise anything
-        raise ImageError(f"{path} cannot be decoded ({one_line(error)})") from error
+        raise ImageError(f"{path} cannot be decoded ({one_line(error)})", file=path) from error
     pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     # Turned about the middle of what is there: the statistics of contrast stay as they are.
     return pixels.max() - pixels + pixels.min() if is_dark else pixels

@@ -117,7 +117,13 @@ class FileImage(ImageSource):
         count, height, width = samples.shape
         count = min(count, 3) if is_colour else count
         if channel is not None and not 0 <= channel < count:
-            raise ImageError(f"{path} has no channel {channel}: it has {count}, counted from 0")
+            raise ImageError(
+                f"{path} has no channel {channel}: it has {count}, counted from 0",
+                file=path,
+                key="channel",
+                found=channel,
+                expected=count,
+            )
         self.path = path
         self.name = path.stem if name is None else name
         self.shape = (height, width)
@@ -153,9 +159,18 @@ def check_size(path: Path, size: tuple[int, int], pixel_limit: int) -> None:
     """
     height, width = size
     if min(height, width) < 1:
-        raise ImageError(f"{path} has no pixels: it is {width} x {height}")
+        raise ImageError(
+            f"{path} has no pixels: it is {width} x {height}",
+            file=path,
+            key="pixels",
+            found=tuple(size),
+        )
     if height * width > pixel_limit:
         raise ImageError(
             f"{path} has {width} x {height} pixels, more than the limit of {pixel_limit:,}: "
-            "`bigkingxxl predict` takes images of any size as tiled TIFF or OME-Zarr"
+            "`bigkingxxl predict` takes images of any size as tiled TIFF or OME-Zarr",
+            file=path,
+            key="pixels",
+            found=tuple(size),
+            expected=pixel_limit,
         )

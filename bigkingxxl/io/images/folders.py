@@ -140,7 +140,9 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
 
     path = Path(place).expanduser()
     if not place.strip():
-        raise InputError("a place to look for images is empty, expected a file, folder or pattern")
+        raise InputError(
+            "a place to look for images is empty, expected a file, folder or pattern", found=""
+        )
     if path.is_file() or (path.is_dir() and is_image_folder(path)):
         return None, [path]
     if path.is_dir():
@@ -151,14 +153,14 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
         named = [each for each in map(Path, matches) if _is_image(each)]
         images = _without_leavings(_without_results(named, base, found), found)
     else:
-        raise InputError(f"there is no file or folder {place}")
+        raise InputError(f"there is no file or folder {place}", file=place)
     if not images:
         from bigkingxxl.io.images.registry import image_suffixes
 
         looked = ", ".join(image_suffixes()[:8])
         why = found.sentence()
         raise InputError(f"{kind} {place} holds no images (looked for {looked} and others"
-                         f"{'; ' + why if why else ''})")  # fmt: skip
+                         f"{'; ' + why if why else ''})", file=place)  # fmt: skip
     return base, images
 
 

@@ -30,10 +30,15 @@ def open_jpeg_2000(path: Path, pixel_limit: int) -> list[ImageSeries]:
     with path.open("rb") as stream:
         size = jpeg_2000_size(stream.read(HEADER_BYTES))
     if size is None:
-        raise ImageError(f"{path} is damaged: a JPEG 2000 without a size")
+        raise ImageError(f"{path} is damaged: a JPEG 2000 without a size", file=path)
     check_size(path, size, pixel_limit)
     if size[0] * size[1] > FREE_PIXELS + MOST_PIXELS_A_BYTE * path.stat().st_size:
-        raise ImageError(f"{path} is cut off: it claims {size[1]} x {size[0]} pixels")
+        raise ImageError(
+            f"{path} is cut off: it claims {size[1]} x {size[0]} pixels",
+            file=path,
+            key="pixels",
+            found=tuple(size),
+        )
     pixels = _decoded(path)
     count = len(pixels)
     is_colour = count in (3, 4)
@@ -52,7 +57,7 @@ def _decoded(path: Path) -> NDArray[Any]:
     try:
         pixels = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
     except Exception as error:  # the decoder's own errors have no common base
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})") from error
+        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 

@@ -26,9 +26,16 @@ def open_npy(path: Path, pixel_limit: int) -> list[ImageSeries]:
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
-        raise ImageError(f"{path} is no array of numbers, or cut off ({one_line(error)})") from None
+        raise ImageError(
+            f"{path} is no array of numbers, or cut off ({one_line(error)})", file=path
+        ) from None
     if stored.dtype.kind not in "buif":
-        raise ImageError(f"{path} holds values of type {stored.dtype}, expected real numbers")
+        raise ImageError(
+            f"{path} holds values of type {stored.dtype}, expected real numbers",
+            file=path,
+            key="dtype",
+            found=stored.dtype,
+        )
     if stored.ndim == 2:
         check_size(path, (stored.shape[0], stored.shape[1]), pixel_limit)
     pixels, is_colour = channels_first(stored, str(path))

@@ -85,7 +85,7 @@ def _frame(path: Path, pixel_limit: int, shape: tuple[int, int], frame: int) -> 
         image.seek(frame)
         pixels = channels_of(image.convert("RGB"))
     if pixels.shape[1:] != shape:
-        raise ImageError(f"{path} is damaged: its frames differ in size")
+        raise ImageError(f"{path} is damaged: its frames differ in size", file=path)
     return pixels
 
 
@@ -115,11 +115,13 @@ def _deep_png(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     try:
         pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except MemoryError:
-        raise ImageError(f"{path} does not fit into memory") from None
+        raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # the decoder's own errors have no common base
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})") from error
+        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     if pixels.shape[:2] != shape or pixels.dtype != np.uint16:
-        raise ImageError(f"{path} is damaged: its pixels are not those that its header claims")
+        raise ImageError(
+            f"{path} is damaged: its pixels are not those that its header claims", file=path
+        )
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     samples = {1: 1, 2: 1, 3: 3, 4: 3}[pixels.shape[2]]
     return np.moveaxis(pixels[..., :samples], -1, 0)
@@ -155,17 +157,20 @@ def opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
             if most and size[0] * size[1] > FREE_PIXELS + most * path.stat().st_size:
                 raise ImageError(
                     f"{path} is cut off: its bytes cannot hold the {size[1]} x {size[0]} pixels "
-                    "that it claims"
+                    "that it claims",
+                    file=path,
+                    key="pixels",
+                    found=tuple(size),
                 )
             _check_mode(path, image)
             yield image
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is not an image that can be read") from None
+        raise ImageError(f"{path} is not an image that can be read", file=path) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError,
             TypeError, KeyError, OverflowError) as error:  # fmt: skip
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})") from error
+        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     except MemoryError:
-        raise ImageError(f"{path} does not fit into memory") from None
+        raise ImageError(f"{path} does not fit into memory", file=path) from None
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:
@@ -176,10 +181,20 @@ def _check_mode(path: Path, image: Image.Image) -> None:
     """
     if image.mode not in (*GRAY_MODES, *COLOUR_MODES, "LA", "La"):
         raise ImageError(
-            f"{path} stores its colours as {image.mode}, which is not read: save it as gray or RGB"
+            f"{path} stores its colours as {image.mode}, which is not read: save it as gray or RGB",
+            file=path,
+            key="colours",
+            found=image.mode,
+            expected=("gray", "RGB"),
         )
     if image.format == "PPM" and image.mode == "RGB" and _pnm_maximum(path) > 255:
-        raise ImageError(f"{path} is a PNM of 16 bits in colour: save it as PNG or TIFF")
+        raise ImageError(
+            f"{path} is a PNM of 16 bits in colour: save it as PNG or TIFF",
+            file=path,
+            key="format",
+            found="PNM",
+            expected=("PNG", "TIFF"),
+        )
 
 
 def _pnm_maximum(path: Path) -> int:
@@ -218,7 +233,7 @@ def _check_png(path: Path) -> None:
                 length -= 8
                 check_size(path, (height, width), max(height * width, 1))
             stream.seek(length + 4, 1)
-    raise ImageError(f"{path} is cut off: the file ends before the image does")
+    raise ImageError(f"{path} is cut off: the file ends before the image does", file=path)
 
 
 READER = ImageReader("a picture", SUFFIXES, open_picture, begins=begins)

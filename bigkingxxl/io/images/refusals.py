@@ -35,21 +35,36 @@ def refuse(path: Path, start: bytes) -> ImageError:
     """
     if start.startswith(GIT_LFS):
         return ImageError(
-            f"{path} is a Git LFS pointer, not the image itself: fetch it with 'git lfs pull'"
+            f"{path} is a Git LFS pointer, not the image itself: fetch it with 'git lfs pull'",
+            file=path,
+            key="format",
+            found="Git LFS",
         )
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(WEB_PAGES):
         return ImageError(
-            f"{path} is a web page saved under the name of an image: download the image itself"
+            f"{path} is a web page saved under the name of an image: download the image itself",
+            file=path,
+            key="format",
+            found="HTML",
         )
     title = UNREAD.get(path.suffix.lower())
     if title is not None:
         return ImageError(
-            f"{path} is {title}, which cannot be read: save it as OME-TIFF, in Fiji for example"
+            f"{path} is {title}, which cannot be read: save it as OME-TIFF, in Fiji for example",
+            file=path,
+            key="format",
+            found=title,
+            expected="OME-TIFF",
         )
     for beginning, sentence in OTHERS:
         if text.startswith(beginning.lower()) or start.startswith(beginning):
-            return ImageError(f"{path} {sentence}")
+            return ImageError(f"{path} {sentence}", file=path)
     if not start.strip(b"\0"):
-        return ImageError(f"{path} is not an image: it begins with zeros (a broken copy?)")
-    return ImageError(f"{path} is not an image that can be read")
+        return ImageError(
+            f"{path} is not an image: it begins with zeros (a broken copy?)",
+            file=path,
+            key="format",
+            found="zeros",
+        )
+    return ImageError(f"{path} is not an image that can be read", file=path)

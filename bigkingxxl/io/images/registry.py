@@ -74,7 +74,9 @@ def reader_of(path: Path) -> ImageReader:
         for reader in readers():
             if reader.is_folder is not None and reader.is_folder(path):
                 return reader
-        raise ImageError(f"{path} is a folder, expected an image file")
+        raise ImageError(
+            f"{path} is a folder, expected an image file", file=path, key="format", found="folder"
+        )
     start = first_bytes(path)
     files = [reader for reader in readers() if reader.is_folder is None]
     ending = path.suffix.lower()
@@ -96,16 +98,18 @@ def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
     """
     try:
         if not path.exists():
-            raise ImageError(f"there is no image {path}")
+            raise ImageError(f"there is no image {path}", file=path)
         if not path.is_file():
-            raise ImageError(f"{path} is no file, expected an image file")
+            raise ImageError(f"{path} is no file, expected an image file", file=path, key="format")
         with path.open("rb") as stream:
             start = stream.read(count)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be read: {reason}") from error
+        raise ImageError(f"{path} cannot be read: {reason}", file=path) from error
     if not start:
-        raise ImageError(f"{path} is empty (0 bytes), expected an image")
+        raise ImageError(
+            f"{path} is empty (0 bytes), expected an image", file=path, key="bytes", found=0
+        )
     return start
 
 
@@ -123,7 +127,12 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
         needs = f"pip install 'bigkingxxl[{reader.extra}]'"
         if sys.version_info < reader.python:
             needs = f"use Python {'.'.join(map(str, reader.python))} or newer and {needs}"
-        raise ImageError(f"{path} is {reader.title}: to read it, {needs}, or save it as OME-TIFF")
+        raise ImageError(
+            f"{path} is {reader.title}: to read it, {needs}, or save it as OME-TIFF",
+            file=path,
+            key="format",
+            found=reader.title,
+        )
     try:
         if pixel_limit is None:
             pixel_limit = LARGEST_BY_WINDOW if reader.by_window else LARGEST_WHOLE
@@ -131,12 +140,16 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
     except BigKingXXLError:
         raise
     except MemoryError:
-        raise ImageError(f"{path} does not fit into memory") from None
+        raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # parsers raise anything on damaged bytes
-        raise ImageError(f"{path} is damaged, or no {reader.title} that can be read "
-                         f"({one_line(error)})") from error  # fmt: skip
+        raise ImageError(
+            f"{path} is damaged, or no {reader.title} that can be read ({one_line(error)})",
+            file=path,
+            key="format",
+            expected=reader.title,
+        ) from error
     if not series:
-        raise ImageError(f"{path} holds no image")
+        raise ImageError(f"{path} holds no image", file=path, key="images", found=0)
     return series
 
 

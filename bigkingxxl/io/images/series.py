@@ -87,7 +87,13 @@ def images_of(
     positions = range(len(series))
     if choice.position is not None:
         if choice.position not in positions:
-            raise ImageError(_absent(path, "position", choice.position, len(series)))
+            raise ImageError(
+                _absent(path, "position", choice.position, len(series)),
+                file=path,
+                key="position",
+                found=choice.position,
+                expected=len(series),
+            )
         positions = range(choice.position, choice.position + 1)
     places = [
         (position, frame, depth)
@@ -96,7 +102,9 @@ def images_of(
         for depth in _depths(path, series[position], choice.z)
     ]
     if not places:
-        raise ImageError(f"{path} has no frame in {choice.frames}")
+        raise ImageError(
+            f"{path} has no frame in {choice.frames}", file=path, key="frame", found=choice.frames
+        )
     alone = len(places) == 1
     return [_image(path, series, place, choice, name, alone=alone) for place in places]
 
@@ -137,7 +145,13 @@ def _marks(series: Sequence[ImageSeries], place: tuple[int, int, tuple[int, ...]
 def _frames(path: Path, series: ImageSeries, frames: Index | None) -> Sequence[int]:
     chosen = _taken("frames", frames, series.frames, ("all",))
     if isinstance(chosen, int):
-        raise ImageError(_absent(path, "frame", chosen, series.frames))
+        raise ImageError(
+            _absent(path, "frame", chosen, series.frames),
+            file=path,
+            key="frame",
+            found=chosen,
+            expected=series.frames,
+        )
     return range(series.frames) if isinstance(chosen, str) else chosen
 
 
@@ -146,11 +160,20 @@ def _depths(path: Path, series: ImageSeries, z: Index | None) -> list[tuple[int,
     if z is None and series.depth > 1:
         raise ImageError(
             f"{path} is a z-stack of {series.depth} planes: choose with --z max (their maximum), "
-            f"--z mid, --z N (0 to {series.depth - 1}) or --z all"
+            f"--z mid, --z N (0 to {series.depth - 1}) or --z all",
+            file=path,
+            key="z",
+            found=series.depth,
         )
     chosen = _taken("z", z, series.depth, ("all", "mid", "max"))
     if isinstance(chosen, int):
-        raise ImageError(_absent(path, "z plane", chosen, series.depth))
+        raise ImageError(
+            _absent(path, "z plane", chosen, series.depth),
+            file=path,
+            key="z",
+            found=chosen,
+            expected=series.depth,
+        )
     if chosen == "max":
         return [tuple(range(series.depth))]
     if chosen == "mid":
@@ -180,7 +203,11 @@ def _taken(
         first, end = (int(part) if part else None for part in found.groups())
         return range(*slice(first, end).indices(count))
     known = ", ".join(f"'{word}'" for word in words)
-    raise InputError(f"--{option} is '{index}', expected {known}, a number or a range like 0:10")
+    raise InputError(
+        f"--{option} is '{index}', expected {known}, a number or a range like 0:10",
+        key=f"--{option}",
+        found=index,
+    )
 
 
 def _absent(path: Path, what: str, place: int, count: int) -> str:
@@ -197,5 +224,9 @@ def check_single(path: Path, count: int) -> None:
     if count > 1:
         raise ImageError(
             f"{path} holds {count} images (a time-lapse, several positions or a z-stack), expected "
-            "one: save each as a file of its own, or name one by its frame, position and z"
+            "one: save each as a file of its own, or name one by its frame, position and z",
+            file=path,
+            key="images",
+            found=count,
+            expected=1,
         )

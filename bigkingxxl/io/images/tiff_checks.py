@@ -44,7 +44,9 @@ def check_chain(path: Path, tiff: Any) -> bool:
         if len(field) == form.offsetsize:
             (offset,) = struct.unpack(form.offsetformat, field)
         if offset in seen:
-            raise ImageError(f"{path} is damaged: its list of pages runs in a circle")
+            raise ImageError(
+                f"{path} is damaged: its list of pages runs in a circle", file=path, key="pages"
+            )
         if offset == 0:
             return True
         if offset >= stream.size:
@@ -85,10 +87,15 @@ def check_ome(path: Path, xml: str) -> list[str]:
         place = path.parent / name
         if Path(name).name != name:
             raise ImageError(
-                f"{path} names a part in another folder ({name}): expected a file name"
+                f"{path} names a part in another folder ({name}): expected a file name",
+                file=path,
+                key="OME",
+                found=name,
             )
         if place.exists() and not place.is_file():
-            raise ImageError(f"{path} names a part that is no file: {place}")
+            raise ImageError(
+                f"{path} names a part that is no file: {place}", file=path, key="OME", found=place
+            )
     return list(names)
 
 
@@ -107,7 +114,12 @@ def _number(element: ET.Element, name: str) -> int:
 
 def _check_planes(path: Path, claimed: int) -> None:
     if claimed > MOST_PLANES:
-        raise ImageError(f"{path} is damaged: it claims to hold {claimed:,} planes")
+        raise ImageError(
+            f"{path} is damaged: it claims to hold {claimed:,} planes",
+            file=path,
+            key="planes",
+            found=claimed,
+        )
 
 
 def check_segments(path: Path, page: Any) -> None:
@@ -123,7 +135,13 @@ def check_segments(path: Path, page: Any) -> None:
     # Beyond 2 ** 63 the sum would wrap round.
     end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
     if end > length:
-        raise ImageError(f"{path} is cut off: it has {length:,} bytes and needs {end:,}")
+        raise ImageError(
+            f"{path} is cut off: it has {length:,} bytes and needs {end:,}",
+            file=path,
+            key="bytes",
+            found=length,
+            expected=end,
+        )
     ratio = LARGEST_RATIO.get(int(keyframe.compression))
     if ratio is None or not len(counts):
         return
@@ -138,7 +156,12 @@ def check_segments(path: Path, page: Any) -> None:
     fullest = int(counts.max())
     if fullest and needed > fullest * ratio + SPARE_BYTES:
         raise ImageError(
-            f"{path} is damaged: {fullest:,} bytes cannot hold the {pixels:,} pixels that it claims"
+            f"{path} is damaged: {fullest:,} bytes cannot hold the {pixels:,} pixels that it "
+            "claims",
+            file=path,
+            key="bytes",
+            found=fullest,
+            expected=pixels,
         )
 
 
@@ -159,7 +182,11 @@ def check_codestream(path: Path, compression: int, data: bytes, size: tuple[int,
     if claimed is not None and claimed[0] * claimed[1] > 4 * max(size[0] * size[1], 1 << 16):
         raise ImageError(
             f"{path} is damaged: a part of {size[1]} x {size[0]} pixels claims "
-            f"{claimed[1]} x {claimed[0]}"
+            f"{claimed[1]} x {claimed[0]}",
+            file=path,
+            key="pixels",
+            found=tuple(claimed),
+            expected=tuple(size),
         )
 
 

@@ -121,9 +121,11 @@ def _opened(path: Path) -> Iterator[Any]:
     except BigKingXXLError:
         raise
     except MemoryError:
-        raise ImageError(f"{path} does not fit into memory") from None
+        raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # the parser raises anything on damaged bytes
-        raise ImageError(f"{path} is not a TIFF that can be read ({one_line(error)})") from error
+        raise ImageError(
+            f"{path} is not a TIFF that can be read ({one_line(error)})", file=path
+        ) from error
 
 
 def _all_series(
@@ -156,7 +158,7 @@ def _check_imagej(path: Path, tiff: Any, is_whole: bool) -> None:
     if claimed > there:
         sentence = f"it holds {there} of the {claimed} planes that it names"
         if not is_whole:
-            raise ImageError(f"{path} is cut off: {sentence}")
+            raise ImageError(f"{path} is cut off: {sentence}", file=path)
         log.warning("%s may be incomplete: %s", path, sentence)
 
 
@@ -186,14 +188,19 @@ class _TiffSeries:
         separate, depth, height, width, interleaved = map(int, self.keyframe.shaped)
         self.stored = (separate, height, width, interleaved)
         if depth > 1:
-            raise ImageError(f"{self.path} holds volumes, expected planes")
+            raise ImageError(f"{self.path} holds volumes, expected planes", file=self.path)
         axes = str(self.series.get_axes(squeeze=False))
         shape = [int(side) for side in self.series.get_shape(squeeze=False)]
         self._set_outer(axes, shape)
         check_size(self.path, self.stored[1:3], self.pixel_limit)
         dtype = self.keyframe.dtype
         if dtype is None or dtype.kind not in "buif":
-            raise ImageError(f"{self.path} holds samples of type {dtype}, expected real numbers")
+            raise ImageError(
+                f"{self.path} holds samples of type {dtype}, expected real numbers",
+                file=self.path,
+                key="dtype",
+                found=dtype,
+            )
         self._check_colours()
 
     def _set_outer(self, axes: str, shape: list[int]) -> None:
@@ -285,12 +292,15 @@ class _TiffSeries:
         page = series.pages[place]
         if page is None:
             raise ImageError(
-                f"{self.path} is incomplete: its plane {place}, or the file with it, is missing"
+                f"{self.path} is incomplete: its plane {place}, or the file with it, is missing",
+                file=self.path,
+                key="planes",
+                found=place,
             )
         path = Path(page.parent.filehandle.path)
         path = self.path if path.name == self.path.name else path
         if page.keyframe.shaped != keyframe.shaped:
-            raise ImageError(f"{path} has pages of another size than {self.path}")
+            raise ImageError(f"{path} has pages of another size than {self.path}", file=path)
         if page.keyframe.is_final and page.is_contiguous and len(page.dataoffsets):
             return self._mapped(path, int(page.dataoffsets[0]), page.keyframe)
         check_segments(path, page)
@@ -309,7 +319,13 @@ class _TiffSeries:
         order = str(keyframe.parent.byteorder)
         length, end = path.stat().st_size, offset + self._bytes
         if end > length:
-            raise ImageError(f"{path} is cut off: it has {length:,} bytes and needs {end:,}")
+            raise ImageError(
+                f"{path} is cut off: it has {length:,} bytes and needs {end:,}",
+                file=path,
+                key="bytes",
+                found=length,
+                expected=end,
+            )
         dtype = np.dtype(keyframe.dtype).newbyteorder(order)
         return MappedPlane(path, offset, dtype, self.stored)
 
@@ -317,7 +333,10 @@ class _TiffSeries:
         _, height, width, channels = self.stored
         return ImageError(
             f"{self.path} holds {height} planes of {width} x {channels}, or {channels} channels of "
-            f"{width} x {height}: save it with its channels first (axes 'CYX')"
+            f"{width} x {height}: save it with its channels first (axes 'CYX')",
+            file=self.path,
+            key="axes",
+            found=(height, width, channels),
         )
 
     def _check_colours(self) -> None:
@@ -334,7 +353,11 @@ class _TiffSeries:
             name = "YCbCr" if compression == APERIO_YCBCR else name
             raise ImageError(
                 f"{self.path} stores its colours as {name}, which is not read: "
-                "save it as gray or RGB"
+                "save it as gray or RGB",
+                file=self.path,
+                key="colours",
+                found=name,
+                expected=("gray", "RGB"),
             )
 
     def _kept_samples(self) -> int:

@@ -49,7 +49,9 @@ class MappedPlane:
         try:
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.stored)
         except (OSError, ValueError) as error:
-            raise ImageError(f"{self.path} is damaged or cut off ({error})") from error
+            raise ImageError(
+                f"{self.path} is damaged or cut off ({error})", file=self.path
+            ) from error
         rows, cols = window.slices
         return _channels_first(np.array(mapped[:, rows, cols]))
 
@@ -80,15 +82,20 @@ class SegmentedPlane:
             self._segment = (min(int(keyframe.rowsperstrip), height), int(width))
         tall, wide = self._segment
         if min(tall, wide) < 1:
-            raise ImageError(f"{path} is damaged: its strips or tiles have no pixels")
+            raise ImageError(f"{path} is damaged: its strips or tiles have no pixels", file=path)
         if tall * wide * interleaved * self.dtype.itemsize > LARGEST_SEGMENT:
             raise ImageError(
                 f"{path} is compressed in pieces of {wide} x {tall} pixels, too large to be "
-                "decoded one by one: save it in tiles, or as OME-Zarr"
+                "decoded one by one: save it in tiles, or as OME-Zarr",
+                file=path,
+                key="pixels",
+                found=(tall, wide),
             )
         needed = separate * -(-height // tall) * -(-width // wide)
         if min(len(self._offsets), len(self._counts)) < needed:
-            raise ImageError(f"{path} is damaged: some of its strips or tiles are not listed")
+            raise ImageError(
+                f"{path} is damaged: some of its strips or tiles are not listed", file=path
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -115,7 +122,9 @@ class SegmentedPlane:
                             pixels = self._segment_pixels(stream, index)
                             _paste(result[sample], pixels, window, (down * tall, right * wide))
         except OSError as error:
-            raise ImageError(f"{self.path} cannot be read: {error.strerror}") from error
+            raise ImageError(
+                f"{self.path} cannot be read: {error.strerror}", file=self.path
+            ) from error
         return _channels_first(result)
 
     def _segment_pixels(self, stream: BinaryIO, index: int) -> NDArray[Any]:
@@ -130,9 +139,11 @@ class SegmentedPlane:
             try:
                 pixels, _, _ = self._decode(data, index, **self._tables)
             except MemoryError:
-                raise ImageError(f"{self.path} does not fit into memory") from None
+                raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
             except Exception as error:  # decoders of damaged bytes raise anything
-                raise ImageError(f"{self.path} is damaged or cut off ({error})") from error
+                raise ImageError(
+                    f"{self.path} is damaged or cut off ({error})", file=self.path
+                ) from error
             return np.zeros((0, 0, 1), self.dtype) if pixels is None else pixels[0]
 
         if count == 0:
@@ -190,7 +201,9 @@ class PalettePlane:
         """
         indices = self.indices.read(window)[0].astype(np.intp)
         if indices.size and indices.max() >= self._table.shape[1]:
-            raise ImageError(f"{self.path} is damaged: a pixel has no colour in its palette")
+            raise ImageError(
+                f"{self.path} is damaged: a pixel has no colour in its palette", file=self.path
+            )
         return self._table[:, indices]
 
 

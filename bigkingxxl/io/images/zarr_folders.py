@@ -50,7 +50,7 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
         try:
             group = zarr.open_group(path, mode="r")
         except Exception as error:  # the parser raises anything on damaged metadata
-            raise ImageError(f"{path} is no Zarr group ({one_line(error)})") from error
+            raise ImageError(f"{path} is no Zarr group ({one_line(error)})", file=path) from error
         return [_series(path, image, multiscale, pixel_limit)
                 for image, multiscale in _images(path, group)]  # fmt: skip
 
@@ -69,7 +69,8 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
         except ValueError as error:
             raise ImageError(
                 f"{path} breaks the rules of OME-Zarr {'0.5' if is_newer else '0.4'} "
-                f"({one_line(error)})"
+                f"({one_line(error)})",
+                file=path,
             ) from error
         yield group, image.multiscales[0]
     elif "plate" in ome:
@@ -82,15 +83,24 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
         for name in sorted((name for name in group.group_keys() if name.isdigit()), key=int):
             yield from _images(path, group[name])
     else:
-        raise ImageError(f"{path} is a Zarr folder without an OME-Zarr image (no 'multiscales')")
+        raise ImageError(
+            f"{path} is a Zarr folder without an OME-Zarr image (no 'multiscales')",
+            file=path,
+            key="multiscales",
+        )
 
 
 def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageSeries:
     finest = multiscale.datasets[0]
     array = group[finest.path]
     if array.ndim != len(multiscale.axes):
-        raise ImageError(f"{path} has {array.ndim} axes, but its metadata name "
-                         f"{len(multiscale.axes)}")  # fmt: skip
+        raise ImageError(
+            f"{path} has {array.ndim} axes, but its metadata name {len(multiscale.axes)}",
+            file=path,
+            key="axes",
+            found=len(multiscale.axes),
+            expected=array.ndim,
+        )
     _check_array(path, array)
     height, width = map(int, array.shape[-2:])
     check_size(path, (height, width), pixel_limit)
@@ -106,7 +116,12 @@ def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageS
 
 def _check_array(path: Path, array: Any) -> None:
     if np.dtype(array.dtype).kind not in "buif":
-        raise ImageError(f"{path} holds values of type {array.dtype}, expected real numbers")
+        raise ImageError(
+            f"{path} holds values of type {array.dtype}, expected real numbers",
+            file=path,
+            key="dtype",
+            found=array.dtype,
+        )
     metadata = array.metadata
     if metadata.zarr_format == 2:
         codecs = [
@@ -119,9 +134,19 @@ def _check_array(path: Path, array: Any) -> None:
         names = [str(codec.to_dict().get("name", codec)) for codec in metadata.codecs]
         strange = [name for name in names if "pickle" in name or "json" in name]
     if strange:
-        raise ImageError(f"{path} is compressed by '{strange[0]}', which is not read")
+        raise ImageError(
+            f"{path} is compressed by '{strange[0]}', which is not read",
+            file=path,
+            key="codec",
+            found=strange[0],
+        )
     if int(np.prod(array.chunks, dtype=object)) * int(array.dtype.itemsize) > LARGEST_CHUNK:
-        raise ImageError(f"{path} has chunks of {array.chunks}, larger than 2 GiB each")
+        raise ImageError(
+            f"{path} has chunks of {array.chunks}, larger than 2 GiB each",
+            file=path,
+            key="chunks",
+            found=array.chunks,
+        )
 
 
 def _role(axis: Any) -> str:
@@ -174,7 +199,9 @@ class ZarrPlane:
         try:
             pixels = np.asarray(self.array[(*index, *window.slices)])
         except Exception as error:  # codecs raise anything on damaged chunks
-            raise ImageError(f"{self.path} is damaged or cut off ({one_line(error)})") from error
+            raise ImageError(
+                f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
+            ) from error
         return pixels if pixels.ndim == 3 else pixels[None]
 
 

@@ -68,7 +68,12 @@ class Picture:
             OutputError: another ending, or the file cannot be written.
         """
         if path.suffix.lower() not in ENDINGS:
-            raise OutputError(f"{path} is not written: pictures are kept as {', '.join(ENDINGS)}")
+            raise OutputError(
+                f"{path} is not written: pictures are kept as {', '.join(ENDINGS)}",
+                file=path,
+                key="format",
+                expected=tuple(ENDINGS),
+            )
         image = self.image()
         with whole_file(path) as temporary:
             if temporary.suffix.lower() == ".png":

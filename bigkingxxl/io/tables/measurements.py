@@ -155,7 +155,12 @@ def write_measurements(path: Path, table: Mapping[str, NDArray[Any]]) -> None:
         write_parquet(path, [table], _kinds(table))
     else:
         endings = " or ".join(MEASUREMENT_SUFFIXES)
-        raise OutputError(f"{path} is not written: measurements are kept as {endings}")
+        raise OutputError(
+            f"{path} is not written: measurements are kept as {endings}",
+            file=path,
+            key="format",
+            expected=endings,
+        )
 
 
 def _texts(column: NDArray[Any]) -> list[str]:
@@ -190,7 +195,7 @@ def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
             return np.array([text or "nan" for text in texts], np.float64)
         return np.array(texts, np.int64 if kind == "i" else np.str_)
     except (ValueError, OverflowError) as error:
-        raise FormatError(f"{path}, column '{name}': {error}") from error
+        raise FormatError(f"{path}, column '{name}': {error}", file=path, key=name) from error
 
 
 def join_measurements(
@@ -235,7 +240,12 @@ def _rows(parts: Mapping[str, Path], names: Sequence[str]) -> Iterator[Sequence[
         header = next(rows)
         strange = next((name for name in header if name not in known), None)
         if strange is not None:
-            raise FormatError(f"{path} has the column '{strange}', expected {', '.join(names[1:])}")
+            raise FormatError(
+                f"{path} has the column '{strange}', expected {', '.join(names[1:])}",
+                file=path,
+                key=strange,
+                expected=tuple(names[1:]),
+            )
         # Of a column that the file does not have, the blank after its last one.
         places = [header.index(name) if name in header else len(header) for name in names[1:]]
         for row in rows:

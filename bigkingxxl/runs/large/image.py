@@ -88,7 +88,8 @@ class LargeImage:
     def _new_plan(self, key: str, seen: Stamp, place: Path) -> Plan:
         if self.work.predictor is None:
             raise ImageError(
-                f"{self.image.path} has no blocks of this run any more: predict it again"
+                f"{self.image.path} has no blocks of this run any more: predict it again",
+                file=self.image.path,
             )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.source.taken_missing()
@@ -137,7 +138,10 @@ class LargeImage:
 
     def _look(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
         if self.work.predictor is None:
-            raise ImageError(f"{self.image.path} was not predicted to the end: predict it again")
+            raise ImageError(
+                f"{self.image.path} was not predicted to the end: predict it again",
+                file=self.image.path,
+            )
         candidates, missing = predict_block(
             self.work.predictor, self.source, self.plan, block, margin
         )
@@ -175,11 +179,12 @@ class LargeImage:
             now = Stamp.of(path) if path.is_dir() else self.store.stamp(path, seen)
             is_same = now.sha256 == seen.sha256
         except OSError as error:
-            raise ImageError(f"{path} cannot be read any more: {os.strerror(error.errno or 0)}") \
-                from error  # fmt: skip
+            raise ImageError(
+                f"{path} cannot be read any more: {os.strerror(error.errno or 0)}", file=path
+            ) from error
         if not is_same:
             raise ImageError(
-                f"{path} changed while it was read: predict it again when it is complete"
+                f"{path} changed while it was read: predict it again when it is complete", file=path
             )
 
     # ---- settled cells ------------------------------------------------------------------------
@@ -224,7 +229,7 @@ class LargeImage:
             self.do_block(block)
             found = load_block(self._found(block))
         if found is None:
-            raise ImageError(f"{self._found(block)} cannot be read")
+            raise ImageError(f"{self._found(block)} cannot be read", file=self._found(block))
         return found
 
     def settled_block(self, block: int) -> tuple[BlockCells, list[Window]]:
@@ -236,7 +241,10 @@ class LargeImage:
         found = load_block(self._settled_place(block))
         if found is None:
             self._settled_place(block).unlink(missing_ok=True)
-            raise ImageError(f"{self._settled_place(block)} is damaged: run again to make it anew")
+            raise ImageError(
+                f"{self._settled_place(block)} is damaged: run again to make it anew",
+                file=self._settled_place(block),
+            )
         return found
 
     def all_cells(self) -> Iterator[Instances]:

@@ -72,7 +72,10 @@ def join_archives(path: Path, parts: Sequence[Path]) -> None:
                 if out.tell() > MOST_BYTES:
                     raise OutputError(
                         f"{path} is not written: it would be larger than 4 GiB, the most that "
-                        "ImageJ reads; take the format 'qupath' or 'labels'"
+                        "ImageJ reads; take the format 'qupath' or 'labels'",
+                        file=path,
+                        key="format",
+                        expected=("qupath", "labels"),
                     )
                 _move(stream.read(size), moved, directory.write)
                 entries += count
@@ -89,7 +92,7 @@ def _directory(path: Path, stream: IO[bytes]) -> tuple[int, int, int]:
     stream.seek(max(length - END_LENGTH, 0))
     record = stream.read()
     if len(record) != END_LENGTH or record[:4] != END:
-        raise FormatError(f"{path} is damaged, expected a zip archive")
+        raise FormatError(f"{path} is damaged, expected a zip archive", file=path)
     _, _, _, _, count, size, start, _ = struct.unpack("<4sHHHHIIH", record)
     return count, size, start
 

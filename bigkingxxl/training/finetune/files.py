@@ -28,12 +28,20 @@ def check_folder(out: Path, resume: bool) -> None:
         InputError: it is one.
     """
     if KEY in read_facts(out / RUN_FILE):
-        raise InputError(f"{out} holds a finished run already: choose another --out")
+        raise InputError(
+            f"{out} holds a finished run already: choose another --out", file=out, key="--out"
+        )
     begun = has_begun(out)
     if begun and not resume:
-        raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
+        raise InputError(
+            f"{out} holds a run already: add --resume, or choose another --out",
+            file=out,
+            key="--resume",
+        )
     if resume and not begun:
-        raise InputError(f"{out}: nothing to resume, no fine-tuning has begun there")
+        raise InputError(
+            f"{out}: nothing to resume, no fine-tuning has begun there", file=out, key="--resume"
+        )
 
 
 def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[str, str]) -> None:
@@ -51,7 +59,9 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
     for key, what in names.items():
         if before.get(key) != facts[key]:
             raise InputError(
-                f"{out}: the run began with {what}: go on with those, or choose another --out"
+                f"{out}: the run began with {what}: go on with those, or choose another --out",
+                file=out,
+                key=what,
             )
 
 

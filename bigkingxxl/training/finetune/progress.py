@@ -38,7 +38,9 @@ class Progress:
             with self.file.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(line, allow_nan=False) + "\n")
         except OSError as error:
-            raise OutputError(f"{self.file} cannot be written: {error.strerror}") from error
+            raise OutputError(
+                f"{self.file} cannot be written: {error.strerror}", file=self.file
+            ) from error
         self.report(line)
 
     def minutes(self) -> float:

@@ -175,7 +175,9 @@ def check_torch() -> None:
     if find_spec("torch") is None:
         raise MissingExtraError(
             "training needs torch, which comes with the extra 'train': "
-            f"{install('train')}; or choose size and thresholds alone, without it: --stage settings"
+            f"{install('train')}; or choose size and thresholds alone, without it: "
+            "--stage settings",
+            key="train",
         )
 
 
@@ -188,7 +190,11 @@ def check_method(recipe: Recipe, start: Path, card: ModelCard) -> None:
     if card.method != recipe.method:
         raise InputError(
             f"{start} is a model of the method '{card.method}', but the recipe trains "
-            f"'{recipe.method}': choose another --init, or add --set method={card.method}"
+            f"'{recipe.method}': choose another --init, or add --set method={card.method}",
+            file=start,
+            key="method",
+            found=card.method,
+            expected=recipe.method,
         )
 
 
@@ -205,11 +211,17 @@ def prepared(
     if channels != card.image_channels:
         raise InputError(
             f"{data.root}: its images have {channels} channels, but {start} takes "
-            f"{card.image_channels}"
+            f"{card.image_channels}",
+            file=data.root,
+            key="channels",
+            found=channels,
+            expected=card.image_channels,
         )
     specks = find_specks(data)
     if specks.median == 0:
-        raise InputError(f"{data.root}: the images to train on have no annotated cells")
+        raise InputError(
+            f"{data.root}: the images to train on have no annotated cells", file=data.root
+        )
     if recipe.training.label_policy == "mended":
         warn_of_flaws(data, data.ids)
     data = without_specks(data, specks.limit) if specks.count else data

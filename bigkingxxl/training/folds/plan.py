@@ -69,16 +69,26 @@ def make_plan(
     if isinstance(data, JoinedDataset):
         raise InputError(
             f"--fold all needs one data set, found {len(data.parts)}: of several each is left out "
-            "in turn by --leave-out"
+            "in turn by --leave-out",
+            key="--fold",
+            found=len(data.parts),
+            expected=1,
         )
     if recipe.finetune is not None:
-        raise InputError("a fine-tuning keeps images back in turn by itself: leave --fold all out")
+        raise InputError(
+            "a fine-tuning keeps images back in turn by itself: leave --fold all out", key="--fold"
+        )
     groups = find_groups(data)
     kept = out / FOLDS_FILE
     fold_of = _split(data, groups, count, file, kept)
     numbers = sorted(set(fold_of.values()))
     if len(numbers) < 2:
-        raise InputError(f"{file or kept} has one fold alone, expected two or more")
+        raise InputError(
+            f"{file or kept} has one fold alone, expected two or more",
+            file=file or kept,
+            key="--fold",
+            found=1,
+        )
     wanted = ids_of_types(data, recipe.cell_types) if recipe.cell_types else data.ids
     validation = {fold: tuple(each for each in wanted if fold_of[each] == fold) for fold in numbers}
     _check(data, recipe, validation)
@@ -95,11 +105,19 @@ def _check(data: Dataset, recipe: Recipe, validation: dict[int, tuple[str, ...]]
     advice = "take fewer --folds, or annotate more images"
     for fold, own in validation.items():
         if not own:
-            raise InputError(f"{data.root}: fold {fold} has no image{of_types}: {advice}")
+            raise InputError(
+                f"{data.root}: fold {fold} has no image{of_types}: {advice}",
+                file=data.root,
+                key="--fold",
+                found=fold,
+            )
         if not any(len(data.read_instances(image_id)) for image_id in own):
             raise InputError(
                 f"{data.root}: fold {fold} has no annotated cell{of_types} in its {len(own)} "
-                f"images: {advice}"
+                f"images: {advice}",
+                file=data.root,
+                key="--fold",
+                found=fold,
             )
 
 
@@ -119,7 +137,10 @@ def _split(
         if wanted is not None and wanted != begun:
             raise InputError(
                 f"{kept.parent}: the run began with other folds ({kept}): leave --folds out, or "
-                "choose another --out"
+                "choose another --out",
+                file=kept,
+                key="--folds",
+                found=count,
             )
         return begun
     return _new(data, groups, FOLDS) if wanted is None else wanted
@@ -127,16 +148,24 @@ def _split(
 
 def _new(data: Dataset, groups: Groups, count: int) -> dict[str, int]:
     if count < 2:
-        raise InputError(f"--folds is {count}, expected 2 or more")
+        raise InputError(
+            f"--folds is {count}, expected 2 or more", key="--folds", found=count, expected=2
+        )
     if len(data.ids) < count:
         raise InputError(
             f"{data.root}: {len(data.ids)} annotated images cannot be split into {count} folds: "
-            + _fewer(len(data.ids))
+            + _fewer(len(data.ids)),
+            key="--folds",
+            found=count,
+            expected=len(data.ids),
         )
     if groups.count < count:
         raise InputError(
             f"{data.root}: {len(data.ids)} images in {groups.count} groups (by "
-            f"{groups.grouped_by}) cannot be split into {count} folds: " + _fewer(groups.count)
+            f"{groups.grouped_by}) cannot be split into {count} folds: " + _fewer(groups.count),
+            key="--folds",
+            found=count,
+            expected=groups.count,
         )
     return assign_folds(data, folds=count, groups=groups).fold
 

@@ -142,9 +142,15 @@ def _begin(plan: Plan, recipe: Recipe, data: Dataset, out: Path, resume: bool) -
     """Write what decides the run, or see that it is what it began with."""
     begun = [fold for fold in plan.folds if _has_begun(_folder(out, fold))]
     if (out / MODEL).exists() or last_checkpoint(out).exists():
-        raise InputError(f"{out} holds the training of one model: choose another --out")
+        raise InputError(
+            f"{out} holds the training of one model: choose another --out", file=out, key="--out"
+        )
     if begun and not resume:
-        raise InputError(f"{out} holds a run already: add --resume, or choose another --out")
+        raise InputError(
+            f"{out} holds a run already: add --resume, or choose another --out",
+            file=out,
+            key="--resume",
+        )
     if (out / FOLDS_FILE).is_file() and begun:
         check_same_run(out, recipe.model_dump(mode="json"), list(plan.ids))
     write_folds(out / FOLDS_FILE, plan.fold_of)
@@ -185,7 +191,7 @@ def _train_all(
             log.warning("fold %d failed and is left out: %s", fold, failed[fold])
     models = {fold: _folder(out, fold) / MODEL for fold in plan.folds if fold not in failed}
     if not models:
-        raise InputError(f"{out}: all folds failed, the first: {failed[plan.folds[0]]}")
+        raise InputError(f"{out}: all folds failed, the first: {failed[plan.folds[0]]}", file=out)
     return models, failed
 
 

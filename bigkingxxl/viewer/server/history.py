@@ -66,7 +66,7 @@ class History:
             known = tuple(Known(**each) for each in values["models"])
             return cls(folder, known, str(values["current"]), str(values["start"]))
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
-            raise FormatError(f"{path} is damaged: {error}") from error
+            raise FormatError(f"{path} is damaged: {error}", file=path) from error
 
     def new_folder(self) -> Path:
         """A folder for the next model; it is not made."""

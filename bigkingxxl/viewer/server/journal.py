@@ -165,7 +165,9 @@ class Journal:
             except (StaleError, UnfitError) as error:
                 raise FormatError(
                     f"{self.path} is damaged: edit {document.revision + 1} does not fit what is "
-                    f"before it ({error})"
+                    f"before it ({error})",
+                    file=self.path,
+                    found=document.revision + 1,
                 ) from error
         return document
 
@@ -194,7 +196,9 @@ class Journal:
             try:
                 yield PastEdit.model_validate_json(line)
             except ValidationError as error:
-                raise FormatError(f"{self.path} is damaged: a line is no edit") from error
+                raise FormatError(
+                    f"{self.path} is damaged: a line is no edit", file=self.path
+                ) from error
 
     def head(self) -> dict[str, Any]:
         """What is to be known of the image.
@@ -210,9 +214,16 @@ class Journal:
             head: dict[str, Any] = json.loads(content[: content.find(b"\n") + 1])
             found = head["format"]
         except (ValueError, LookupError, TypeError) as error:
-            raise FormatError(f"{self.path} is damaged: it does not begin as a journal") from error
+            raise FormatError(
+                f"{self.path} is damaged: it does not begin as a journal", file=self.path
+            ) from error
         if found != FORMAT:
-            raise FormatError(f"{self.path} was written by another version ({found})")
+            raise FormatError(
+                f"{self.path} was written by another version ({found})",
+                file=self.path,
+                key="format",
+                found=found,
+            )
         return head
 
     def _newest_state(self) -> tuple[Document, int]:
@@ -229,7 +240,7 @@ class Journal:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 header: dict[str, Any] = json.loads(archive["header"].tobytes())
                 if header["format"] != FORMAT:
-                    raise FormatError(f"{path} was written by another version")
+                    raise FormatError(f"{path} was written by another version", file=path)
                 labels = archive["labels"]
                 reviewed = np.unpackbits(archive["reviewed"], count=labels.size)
             windows = {name: Answered(**last) for name, last in header["windows"].items()}
@@ -242,7 +253,7 @@ class Journal:
             raise
         # A broken archive makes zipfile, zlib and numpy raise nearly anything.
         except Exception as error:
-            raise FormatError(f"{path} is damaged ({error})") from error
+            raise FormatError(f"{path} is damaged ({error})", file=path) from error
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -186,7 +186,7 @@ class Learning:
             each.key == image.key for each in self.result.compared
         )
         if not shown or which not in ("before", "after"):
-            raise InputError("these cells are not compared")
+            raise InputError("these cells are not compared", key=which, found=image)
         if which == "before":
             return self.session.workspace.start(image).labels
         cells = open_run(self.folder / SHOWN)[image.name].predicted_cells

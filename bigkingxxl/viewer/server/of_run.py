@@ -101,7 +101,9 @@ class RunWorkspace(Workspace):
         try:
             return self.run[image.name]
         except KeyError as error:
-            raise InputError(f"the run has no image '{image.name}' any more") from error
+            raise InputError(
+                f"the run has no image '{image.name}' any more", key=image.name
+            ) from error
 
     # ---- other thresholds -----------------------------------------------------------------------
 
@@ -114,8 +116,10 @@ class RunWorkspace(Workspace):
         try:
             return OperatingPoints.model_validate(values)
         except ValueError as error:
-            raise FormatError(f"{self.folder / RUN_FILE}: its thresholds are damaged ({error})") \
-                from error  # fmt: skip
+            raise FormatError(
+                f"{self.folder / RUN_FILE}: its thresholds are damaged ({error})",
+                file=self.folder / RUN_FILE,
+            ) from error
 
     @property
     def model(self) -> str:
@@ -184,7 +188,9 @@ def open_shown(reading: Reading, path: Path, image_id: str) -> ShownImage:
     def opened(channel: int | None) -> Any:
         found = replace(reading, channel=channel).reopen(path, [image_id])
         if not found:
-            raise ImageError(f"{path} no longer holds the image '{image_id}'")
+            raise ImageError(
+                f"{path} no longer holds the image '{image_id}'", file=path, key=image_id
+            )
         return found[0]
 
     source = opened(reading.channel)
@@ -214,6 +220,10 @@ def _check_version(folder: Path) -> None:
     if found and found != own_version():
         raise InputError(
             f"{path} was written by version {found} of bigkingxxl, which this one "
-            f"({own_version()}) does not understand: install the newer one"
+            f"({own_version()}) does not understand: install the newer one",
+            file=path,
+            key="version",
+            found=found,
+            expected=own_version(),
         )
-    raise InputError(f"{path} is damaged, or not of `bigkingxxl predict`")
+    raise InputError(f"{path} is damaged, or not of `bigkingxxl predict`", file=path)

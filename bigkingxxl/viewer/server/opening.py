@@ -23,15 +23,17 @@ def open_workspace(folder: Path, *, annotate: bool = False) -> Workspace:
     """
     folder = Path(folder)
     if not folder.exists():
-        raise InputError(f"there is no folder {folder}")
+        raise InputError(f"there is no folder {folder}", file=folder)
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file, expected a folder")
+        raise InputError(f"{folder} is a file, expected a folder", file=folder)
     folder = folder.resolve()
     if is_run_folder(folder):
         if annotate:
             raise InputError(
                 f"{folder} is a run of `bigkingxxl predict`: correct its cells with "
-                f"`bigkingxxl view {folder}`"
+                f"`bigkingxxl view {folder}`",
+                file=folder,
+                key="annotate",
             )
         return RunWorkspace(folder)
     if find_layout(folder) is not None:

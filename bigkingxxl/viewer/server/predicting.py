@@ -124,7 +124,13 @@ class Predicting:
         for image in workspace.images().values():
             if image.state == "failed" and (workspace.done is None or image.name not in
                                             workspace.done.run):  # fmt: skip
-                fail(store, settings, image.name, image.path, BigKingXXLError(image.failure))
+                fail(
+                    store,
+                    settings,
+                    image.name,
+                    image.path,
+                    BigKingXXLError(image.failure, file=image.path),
+                )
 
     def _predict(
         self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage
@@ -135,7 +141,9 @@ class Predicting:
         try:
             sources = workspace.chosen.reopen(image.path, [image.name])
             if not sources:
-                raise BigKingXXLError(f"{image.path} no longer holds '{image.name}'")
+                raise BigKingXXLError(
+                    f"{image.path} no longer holds '{image.name}'", file=image.path, key=image.name
+                )
             finish_image(store, work, RunImage(sources[0], image.path, image.frame))
         except BigKingXXLError as error:
             fail(store, work.settings, image.name, image.path, error, image.frame)

@@ -60,11 +60,13 @@ def bound_socket(port: int | None) -> tuple[socket.socket, bool]:
             if port is not None:
                 raise InputError(
                     f"port {port} cannot be used ({(error.strerror or str(error)).lower()}): name "
-                    "another one, or leave --port out"
+                    "another one, or leave --port out",
+                    key="--port",
+                    found=port,
                 ) from error
         else:
             return listener, number == 0 and port is None
-    raise InputError("no port of this machine is free")
+    raise InputError("no port of this machine is free", key="--port")
 
 
 def serve(

@@ -356,7 +356,7 @@ class Session:
         found = self.workspace.preview(image, settings)
         if found is None:
             raise InputError(self.workspace.cannot_apply or "nothing is stored of this image that "
-                             "other thresholds could be applied to")  # fmt: skip
+                             "other thresholds could be applied to", key=image.name)  # fmt: skip
         from bigkingxxl.io.annotations.run_cells import NumberedCells
 
         start = start_of(NumberedCells.of(found), "model")
@@ -416,7 +416,7 @@ class Session:
         image = self.image(key)
         if image.state == "waiting":
             raise InputError(f"{image.name} waits to be predicted: correct it when its cells are "
-                             "there")  # fmt: skip
+                             "there", key=image.name)  # fmt: skip
         held, is_new, revision = self.shelf.edit(image, edit)
         if is_new:
             self._more_types.update(

@@ -371,7 +371,8 @@ def _check_same(image: KnownImage, held: Held) -> None:
     if held.seen and Stamp.of(image.path).sha256 != held.seen:
         raise FormatError(
             f"{image.path} changed since its cells were corrected: bring it back, or move "
-            f"{held.journal.path} away and correct the new one"
+            f"{held.journal.path} away and correct the new one",
+            file=image.path,
         )
 
 

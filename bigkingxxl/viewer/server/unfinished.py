@@ -63,7 +63,9 @@ def forget(models: Path) -> None:
         try:
             (models / FILE).unlink()
         except PermissionError as error:
-            raise OutputError(f"{models / FILE} cannot be removed: {error.strerror}") from error
+            raise OutputError(
+                f"{models / FILE} cannot be removed: {error.strerror}", file=models / FILE
+            ) from error
 
 
 _ADAPTER: TypeAdapter[Unfinished] = TypeAdapter(Unfinished)
