@@ -247,7 +247,7 @@ def write_corrected(
     Raises:
         OutputError: a file cannot be written.
     """
-    write_labels(image.labels_path, labels, image.pixel_size_um, is_single=len(image.notes) == 1)
+    write_labels(image.labels_path, labels, image.pixel_size_um)
     shown = np.ones_like(reviewed) if image.done else reviewed
     _write_reviewed(place_in(image.folder, REVIEWED, image.place), shown)
     notes = sorted(image.notes.items())

@@ -155,23 +155,18 @@ def write_label_image(path: Path, instances: Instances) -> None:
     """
     kind = np.uint32 if len(instances) > LARGEST_UINT16 else np.uint16
     check_writable(path, len(instances))
-    write_labels(
-        path, instances.label_map().astype(kind), instances.pixel_size_um,
-        is_single=len(instances) == 1,
-    )  # fmt: skip
+    write_labels(path, instances.label_map().astype(kind), instances.pixel_size_um)
 
 
-def write_labels(
-    path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | None = None, *, is_single: bool
-) -> None:
+def write_labels(path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | None = None) -> None:
     """Write the numbers of cells as TIFF or PNG.
 
     uint16, and uint32 (TIFF alone) where a number is above 65,535. A TIFF keeps the pixel size as
-    ImageJ reads it, where it is known.
+    ImageJ reads it, where it is known. A file that shows a single cell is marked as such, because
+    the cell may lie in several parts and is no binary mask.
 
     Args:
         labels: uint16 or uint32 [H, W], 0 is background.
-        is_single: they are one cell, however many parts it has.
 
     Raises:
         OutputError: the ending is neither .tif, .tiff nor .png, a PNG would need more than 16 bits,
@@ -185,10 +180,16 @@ def write_labels(
             _write_32_bits(temporary, labels, pixel_size_um)
         else:
             content = BytesIO()
-            notes = [SINGLE] if is_single else []
+            notes = [SINGLE] if _shows_one_cell(labels) else []
             file_format = "PNG" if path.suffix.lower() == ".png" else "TIFF"
             _save(content, labels, file_format, pixel_size_um, notes)
             temporary.write_bytes(content.getvalue())
+
+
+def _shows_one_cell(labels: NDArray[Any]) -> bool:
+    """True where one number stands in the label map beside 0, whichever it is."""
+    high = labels.max(initial=0)
+    return bool(high > 0 and ((labels == 0) | (labels == high)).all())
 
 
 def check_writable(path: Path, highest: int) -> None:

@@ -154,7 +154,7 @@ def _write(name: str, place: Path, image: PredictedImage, document: Document) ->
 
     if name == "labels":  # the numbers stay what they are in the page and in all tables
         size_um = image.source.pixel_size_um
-        write_labels(place, compact(document.labels), size_um, is_single=len(document.cells) == 1)
+        write_labels(place, compact(document.labels), size_um)
         return
     with whole_file(place) as temporary:
         IMAGE_FORMATS[name].write(temporary, image)

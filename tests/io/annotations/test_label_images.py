@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -32,6 +32,7 @@ def single_pixels(count: int, width: int = 300, **fields: object) -> Instances:
 
 
 @given(stack=stacks(), ending=st.sampled_from(["tif", "tiff", "png"]))
+@example(stack=np.array([[[0, 0, 0]], [[1, 0, 1]]], bool), ending="tif")
 def test_labels_written_are_labels_read(
     stack: Stack, ending: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
