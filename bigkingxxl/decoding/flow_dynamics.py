@@ -156,7 +156,7 @@ def _square(reach: int, width: int) -> Int64:
 
 
 def _grown(allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the pixels of K squares that five allowed steps from the centre reach, bool[K, 121]."""
+    """Return the pixels of K squares that five steps from the centre reach, bool[K, 121]."""
     side = 2 * GROWTH + 1
     room = np.zeros((len(allowed), side + 2, side + 2), bool)
     inside = room[:, 1:-1, 1:-1]

@@ -1,4 +1,4 @@
-"""Scores of predictions against the truth, each an exact and independently tested definition.
+"""Evaluation of predictions against annotations, with exact and independently tested definitions.
 
 What belongs here: matching, metrics, tuning of operating points, comparisons and their tables. What
 does not: reading files (`io`, `data`), and printing (`cli`).

@@ -1,4 +1,4 @@
-"""The best one-to-one assignment of sparse pairs: each cell is used once at most."""
+"""The optimal one-to-one assignment of sparse pairs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ Float64 = NDArray[np.float64]
 
 
 def assign(first: Int64, second: Int64, worth: Float64) -> Int64:
-    """Which pairs to keep so that no cell is used twice and the sum of their worth is highest.
+    """Select pairs so that no cell is used twice and the total worth is maximal.
 
     Args:
-        first, second: int64[K], the two cells of each pair, no pair given twice.
+        first: int64[K], the first cell of each pair; no pair occurs twice.
+        second: int64[K], the second cell of each pair.
         worth: float64[K], above 0.
+
     Returns:
-        int64[L]: places of the pairs that are kept, ascending.
+        int64[L], the indices of the selected pairs in ascending order.
     """
     kept, left = [np.zeros(0, np.int64)], np.arange(len(first))
     while len(left):
         one, two, gain = first[left], second[left], worth[left]
-        # A pair worth more than the best two that it rules out is in every best assignment.
+        # A pair worth more than the best two that it excludes is in every optimal assignment.
         sure = gain > _best_other(one, gain) + _best_other(two, gain)
         if not sure.any():
             kept.append(left[_solved(one, two, gain)])
@@ -33,7 +35,7 @@ def assign(first: Int64, second: Int64, worth: Float64) -> Int64:
 
 
 def _best_other(cell: Int64, worth: Float64) -> Float64:
-    """float64[K]: of the cell of each pair, the highest worth of another pair; 0 without one."""
+    """Return the highest worth of another pair of each pair's cell, float64[K]; 0 if none."""
     best, second = np.zeros((2, int(cell.max()) + 1))
     np.maximum.at(best, cell, worth)
     is_best = worth == best[cell]
@@ -43,22 +45,22 @@ def _best_other(cell: Int64, worth: Float64) -> Float64:
 
 
 def _flags(some: Int64, cells: Int64) -> NDArray[np.bool_]:
-    """bool[K]: which of the cells are among some."""
+    """Return which of the cells are in `some`, bool[K]."""
     found = np.zeros(int(cells.max()) + 1, bool)
     found[some] = True
     return found[cells]
 
 
 def _solved(first: Int64, second: Int64, worth: Float64) -> Int64:
-    """As `assign`; a cell of the first set may stay alone at no gain."""
+    """Assign like `assign`; a cell of the first set may remain unassigned."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
     one, row = np.unique(first, return_inverse=True)
     two, column = np.unique(second, return_inverse=True)
     alone = np.arange(len(one))
-    # Every cell has a partner of its own besides, so that a full matching always exists; explicit
-    # zeros would not be stored, so all is lifted by 1.
+    # Every cell also has a dummy partner, so that a full matching always exists. Explicit zeros
+    # would not be stored, so 1 is added to all weights.
     matrix = csr_array(
         (
             np.concatenate((worth + 1, np.ones(len(one)))),

@@ -1,4 +1,4 @@
-"""What test-time augmentation is worth on annotated images, and what it costs."""
+"""The gain of test-time augmentation on annotated images, and its cost."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.test_time_augmentation import as_text, view_count
 
 AUTO = "auto"
-TRIED: tuple[str, ...] = ("flips",)  # where nobody says which
+TRIED: tuple[str, ...] = ("flips",)  # tried by default
 TIMED_IMAGES = 3
 
 
 @dataclass(frozen=True)
 class AugmentationTrial:
-    """An augmentation that was tried beside none.
+    """A test-time augmentation that was compared with none.
 
     Attributes:
-        tta: its names; is_asked: a user wants it whatever it is worth.
-        gain: of the cross-fitted score; None where there is none.
-        seconds: how many times as long an image takes.
+        tta: The names of the augmentations.
+        is_asked: Whether the user requested it, whatever its gain.
+        gain: The gain of the cross-fitted score; None if it is unknown.
+        seconds: The factor by which the time per image increases.
     """
 
     tta: tuple[str, ...]
@@ -38,7 +39,7 @@ class AugmentationTrial:
         cls, tta: tuple[str, ...], is_asked: bool, before: CompetitionScore | None,
         after: CompetitionScore | None, groups: Mapping[str, str], seconds: float, seed: int = 0,
     ) -> AugmentationTrial:  # fmt: skip
-        """From the cross-fitted scores without it and with it; None where there are none."""
+        """Create the trial from the cross-fitted scores without and with it, which may be None."""
         gain = None
         if before is not None and after is not None:
             gain = PairedGain.of(before.scores, after.scores, list(before.scores), groups, seed)
@@ -46,11 +47,11 @@ class AugmentationTrial:
 
     @property
     def is_on(self) -> bool:
-        """Whether it is to be kept."""
+        """Whether the augmentation should be kept."""
         return self.is_asked or (self.gain is not None and self.gain.is_clear)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         return {
             "tta": list(self.tta), "views": view_count(self.tta), "is_asked": self.is_asked,
             "gain": None if self.gain is None else self.gain.as_dict(),
@@ -74,10 +75,11 @@ class AugmentationTrial:
 def what_to_try(
     asked: tuple[str, ...] | None, own: tuple[str, ...]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The augmentation to begin with, and the one to try beside it; () where none is to be tried.
+    """Return the augmentation to start with and the one to try in addition; () for none.
 
     Args:
-        asked: by the user, None where he leaves it open; own: of the model.
+        asked: The user's choice; None if there is none.
+        own: The augmentation of the model.
     """
     if asked is None:
         return own, (() if own else TRIED)
@@ -88,11 +90,11 @@ def seconds_ratio(
     before: Predictor, after: Predictor, open_source: Callable[[str], ImageSource],
     ids: Sequence[str],
 ) -> float:  # fmt: skip
-    """How many times as long a predictor takes for an image as another."""
+    """Return the ratio of the times per image of two predictors."""
     sources = [open_source(image_id) for image_id in ids[:TIMED_IMAGES]]
     times = []
     for predictor in (before, after):
-        predictor.candidates(sources[0])  # the first one finds nothing warm
+        predictor.candidates(sources[0])  # the first image warms up
         began = time.perf_counter()
         for source in sources:
             predictor.candidates(source)

@@ -1,7 +1,7 @@
-"""COCO's average precision and recall of scored masks, overlaps allowed.
+"""COCO's average precision and recall of scored masks, which may overlap.
 
-The standard evaluation (Lin et al. 2014), as pycocotools computes it, at more detections per image
-than COCO's 100, which hide most cells of a dense field. Areas are counted from the masks.
+This is the standard evaluation (Lin et al. 2014) as in pycocotools, but with more than COCO's 100
+detections per image, which hide most cells of a dense field. Areas are those of the masks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bigkingxxl.overlaps import Overlaps, overlaps
 COCO_LAYOUT_DETECTIONS = (100, 300, 1000)
 ALL_DETECTIONS = 2000
 MAX_DETECTIONS = (*COCO_LAYOUT_DETECTIONS, ALL_DETECTIONS)
-# COCO's twelve lines but for the three AR, which stand at each number of detections instead.
+# COCO's twelve rows, except the three AR with other limits: AR is computed at every limit instead.
 LAYOUT: tuple[tuple[str, int | None, str], ...] = (
     ("AP", None, "all"),
     ("AP", 50, "all"),
@@ -35,13 +35,14 @@ NO_OVERLAPS = Overlaps(*(np.zeros(0, np.int64) for _ in range(3)))
 
 
 class CocoRow(NamedTuple):
-    """One line of COCO's table.
+    """One row of COCO's table.
 
     Attributes:
-        metric: 'AP' or 'AR'; iou: 50 or 75 per cent, or None for the mean over 50, 55 ... 95.
+        metric: 'AP' or 'AR'.
+        iou: 50 or 75 per cent, or None for the mean over 50, 55 ... 95.
         area: 'all', 'small' (up to 32 x 32 pixels), 'medium' (up to 96 x 96) or 'large'.
-        max_detections: how many of an image's best detections of a type count.
-        value: None where there is nothing to measure.
+        max_detections: The number of an image's detections of a type that count, by score.
+        value: The value, or None if it is undefined.
     """
 
     metric: str
@@ -59,7 +60,7 @@ class CocoRow(NamedTuple):
 
 
 def label(metric: str, iou: int | None, area: str) -> str:
-    """'AP50' or 'AR, small cells': how one line is called in a few letters."""
+    """Return a short label of a row, such as 'AP50' or 'AR, small cells'."""
     name = metric if iou is None else f"{metric}{iou}"
     return name if area == "all" else f"{name}, {area} cells"
 
@@ -69,13 +70,15 @@ class CocoTable:
     """COCO's table at 100, 300 and 1,000 detections, and AP at 2,000.
 
     Attributes:
-        rows: every line, see `value`.
-        by_type: AP at 2,000 detections of each cell type, None for one that no image shows.
-        class_aware: False where types were left out of the evaluation: there is one at most, or
-            the predictions do not tell them.
-        typed_truth: whether the truth names several types.
-        images, cells, detections: how many there were.
-        scored: False where the predictions carry no scores, and all counted as equally sure.
+        rows: All rows; see `value`.
+        by_type: AP at 2,000 detections of each cell type; None for a type that no image shows.
+        class_aware: False if types were ignored, because there is only one or the predictions have
+            none.
+        typed_truth: Whether the annotations have several types.
+        images: The number of images.
+        cells: The number of annotated cells.
+        detections: The number of detections.
+        scored: False if the predictions have no scores, so that all count as equal.
     """
 
     rows: tuple[CocoRow, ...]
@@ -94,10 +97,10 @@ class CocoTable:
         area: str = "all",
         max_detections: int = ALL_DETECTIONS,
     ) -> float | None:
-        """One number of the table.
+        """Return one value of the table.
 
         Raises:
-            KeyError: the table has no such line.
+            KeyError: The table has no such row.
         """
         wanted = (metric, iou, area, max_detections)
         for row in self.rows:
@@ -106,7 +109,7 @@ class CocoTable:
         raise KeyError(wanted)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "rows": [row._asdict() for row in self.rows],
             "ap_by_type": self.by_type,
@@ -124,12 +127,12 @@ def coco_table(
     """Evaluate scored masks against annotated cells.
 
     Args:
-        truth: the cells of each image; predicted: its candidates (cut at probability 0.5) or
-            scored masks; an image left out has no detections, and one that only `predicted` names
-            is ignored.
+        truth: The annotated cells of each image.
+        predicted: The candidates of each image (thresholded at a probability of 0.5) or its scored
+            masks. A missing image has no detections; an image that is not in `truth` is ignored.
 
     Raises:
-        InputError: there is no image, or an image's masks are of another size than its truth.
+        InputError: There is no image, or the sizes of an image's masks and annotations differ.
     """
     if not truth:
         raise InputError("there is no image to score")
@@ -155,10 +158,12 @@ def table_of(
     masks: Mapping[str, Instances],
     pairs: Mapping[str, Overlaps],
 ) -> CocoTable:
-    """The table of images whose cells have been compared.
+    """Compute the table of images whose cells have been compared.
 
     Args:
-        truth, masks: of each image; pairs: the overlaps of each image that has masks.
+        truth: The annotated cells of each image.
+        masks: The scored masks of each image.
+        pairs: The overlaps of each image that has masks.
     """
     names = told_types(truth, masks)
     counted = names or (UNTYPED,)
@@ -187,11 +192,14 @@ def rank_image(
     truth: Instances, masks: Instances, pairs: Overlaps, types: Sequence[str], *,
     classes: int = len(AREAS),
 ) -> Ranked:  # fmt: skip
-    """One image's detections and which of them hit.
+    """Rank the detections of an image and decide which of them are hits.
 
     Args:
-        types: a detection hits only cells of its own type, where types are given.
-        classes: of area, the first so many.
+        truth: The annotated cells.
+        masks: The scored masks.
+        pairs: Their overlaps.
+        types: The cell types; a detection hits only cells of its own type, if types are given.
+        classes: The number of area classes.
     """
     if types:
         truth_kind, kind = places(truth, types), places(masks, types)
@@ -209,24 +217,24 @@ def rank_image(
 def _masks(found: Candidates | Instances) -> Instances:
     if isinstance(found, Instances):
         return found
-    # Without probabilities no type is known, whatever names there are.
+    # Without type probabilities the types are unknown, even if there are names.
     return masks_of(replace(found, type_names=()) if found.type_probability is None else found)
 
 
 def told_types(truth: Mapping[str, Instances], masks: Mapping[str, Instances]) -> tuple[str, ...]:
-    """The truth's cell types, or () where detections are compared whatever their type."""
+    """Return the cell types of the truth, or () if types are ignored."""
     names = type_names(truth)
     told = all(set(found.type_names) & set(names) for found in masks.values() if len(found))
     return names if len(names) > 1 and told else ()
 
 
 def type_names(truth: Mapping[str, Instances]) -> tuple[str, ...]:
-    """The cell types that any image names, each once."""
+    """Return the unique names of the cell types of all images."""
     return tuple(dict.fromkeys(name for cells in truth.values() for name in cells.type_names))
 
 
 def _rows(detections: Ranked, types: int) -> tuple[CocoRow, ...]:
-    """The lines in COCO's order, for each number of detections."""
+    """Return the rows in COCO's order for each number of detections."""
     rows = []
     for most in MAX_DETECTIONS:
         found = {
@@ -243,7 +251,7 @@ def _mean_of(
     found: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]] | None], which: int,
     iou: int | None = None,
 ) -> float | None:  # fmt: skip
-    """The mean over types (that have cells) of precision, or of recall."""
+    """Average precision or recall over the types that have cells."""
     measured = [each[which] for each in found if each is not None]
     if not measured:
         return None

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a mean over few images may be off."""
+"""Bootstrap intervals of means over images."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ LEVEL = 0.95
 
 
 def member_of(ids: Sequence[str], groups: Mapping[str, str]) -> Int64:
-    """int64[n]: the number of the group of each id; an id without a group is alone."""
-    # The prefixes keep a group's name apart from the id of an image without one.
+    """Return the index of the group of each id, int64[n]; an id without a group is its own."""
+    # The prefixes distinguish the name of a group from the id of an image without one.
     names = [f"group {groups[name]}" if name in groups else f"alone {name}" for name in ids]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def resampled_weights(member: Int64, *, seed: int = 0, resamples: int = RESAMPLES) -> Float64:
-    """float64[resamples, n]: how often each value is in each resample.
+    """Return how often each value occurs in each resample, float64[resamples, n].
 
-    Whole groups are drawn with replacement, for what is in one field or well errs together.
+    Complete groups are drawn with replacement, because images of one field or well are correlated.
 
     Args:
         member: int64[n], the group of each value, numbered from 0.
+        seed: The random seed.
+        resamples: The number of resamples.
+
     Source: the cluster bootstrap (Field and Welsh 2007).
     """
     count = int(member.max()) + 1
@@ -43,7 +46,7 @@ def bootstrap_means(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Float64:
-    """float64[resamples]: means of float64[n] values, n >= 1, drawn anew by group."""
+    """Compute bootstrap means of float64[n] values, float64[resamples], resampled by group."""
     if member is None:
         member = np.arange(len(values))
     weights = resampled_weights(member, seed=seed, resamples=resamples)
@@ -51,7 +54,7 @@ def bootstrap_means(
 
 
 def interval_of(samples: Float64, level: float = LEVEL) -> Interval:
-    """The percentile interval that holds `level` of the samples (Efron 1979)."""
+    """Return the percentile interval that contains `level` of the samples (Efron 1979)."""
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -59,7 +62,7 @@ def interval_of(samples: Float64, level: float = LEVEL) -> Interval:
 def bootstrap_interval(
     values: Float64, *, member: Int64 | None = None, seed: int = 0, level: float = LEVEL
 ) -> Interval:
-    """The interval of the mean of float64[n] values, n >= 1; NaN where all are of one group."""
+    """Compute the interval of the mean of float64[n] values; NaN if there is a single group."""
     if member is None:
         member = np.arange(len(values))
     if member.max() == 0:
@@ -75,14 +78,17 @@ def weighted_interval(
     seed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """The interval of the weighted mean of the strata's means, each stratum drawn within itself.
+    """Compute the interval of a weighted mean of strata, each of which is resampled by itself.
 
     Args:
-        strata: name to float64[n], n >= 1; weights: name to weight, one for each stratum at least.
-        members: name to int64[n], the group of each value.
+        strata: float64[n] values by name, n >= 1.
+        weights: The weight of at least each stratum, by name.
+        members: int64[n], the group of each value, by name.
+        seed: The random seed.
+        level: The confidence level.
     """
     total = sum(weights[name] for name in strata)
-    # A seed of its own keeps the strata independent of each other.
+    # A separate seed keeps the strata independent of each other.
     means = [
         weights[name]
         / total

@@ -1,8 +1,8 @@
-"""How far apart the boundaries of paired cells are.
+"""The distances between the boundaries of paired cells.
 
-Each pair of cells is drawn into a bitmap of its own, 64 pixels of a row in a word, and all of them
-lie one after the other: shifting the words finds the neighbours of every boundary pixel of every
-pair at once. What has no neighbour within a few pixels is looked up in a tree.
+Each pair of cells is drawn into a bitmap of its own, with 64 pixels of a row per word; the bitmaps
+follow one another. Shifting the words finds the neighbours of all boundary pixels of all pairs at
+once. Pixels without a neighbour within a few pixels are looked up in a k-d tree.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from bigkingxxl.instances import Instances
 Int64 = NDArray[np.int64]
 Words = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
-NEAR = 4  # pixels: the farthest neighbours that are found by shifting
-SQUARES = np.array([0, 1, 2, 4, 5, 8, 9, 10, 13, 16])  # of all distances up to it
-CLOSE = 6  # so many of these are looked through for all pairs, the rest for those that need it
+NEAR = 4  # pixels: the largest distance that is found by shifting
+SQUARES = np.array([0, 1, 2, 4, 5, 8, 9, 10, 13, 16])  # all squared distances up to it
+CLOSE = 6  # the number of these that are tried for all pairs; the rest only where needed
 PERCENT = 95
-FAR = 1 << 24  # between pairs along the third axis of the tree: more than any image is wide
+FAR = 1 << 24  # distance of pairs along the third axis of the tree, larger than any image
 BITS = 64
 WORDS_AT_ONCE = 1 << 17
 
 
 class BoundaryDistances(NamedTuple):
-    """Of each pair of cells, in pixels.
+    """Boundary distances of each pair of cells, in pixels.
 
     Attributes:
-        mean: float64[L], the mean distance from each boundary pixel to the other boundary, of both.
-        high: float64[L], 95 % of these distances are not larger.
+        mean: float64[L], the mean distance of the boundary pixels of both cells to the other
+            boundary.
+        high: float64[L], the 95th percentile of these distances.
     """
 
     mean: Float64
@@ -41,12 +42,13 @@ class BoundaryDistances(NamedTuple):
 
 
 def boundary_distances(first: Instances, second: Instances) -> BoundaryDistances:
-    """The distances of cell i of the one set from cell i of the other, in both directions.
+    """Compute the distances between cell i of one set and cell i of the other, in both directions.
 
-    A boundary pixel is one of which a pixel above, below, left or right is not of the cell.
+    A boundary pixel has a pixel above, below, left or right of it that does not belong to the cell.
 
     Args:
-        first, second: as many cells, those of a pair of the same image, all with pixels.
+        first: Cells, all with pixels.
+        second: As many cells; those of a pair belong to the same image.
     """
     one, two = first.boxes().astype(np.int64), second.boxes().astype(np.int64)
     low, high = np.minimum(one[:, :2], two[:, :2]), np.maximum(one[:, 2:], two[:, 2:])
@@ -64,7 +66,7 @@ def boundary_distances(first: Instances, second: Instances) -> BoundaryDistances
 
 
 def _parts(sizes: Int64, words: Int64) -> Iterator[Int64]:
-    """The pairs in parts of as many words a row, of so many words in all (or one pair)."""
+    """Yield the pairs in parts of equal width with a limited number of words, or one pair."""
     for width in np.unique(words):
         some = np.flatnonzero(words == width)
         part = np.cumsum(sizes[some]) // WORDS_AT_ONCE
@@ -72,13 +74,14 @@ def _parts(sizes: Int64, words: Int64) -> Iterator[Int64]:
 
 
 class _Frames(NamedTuple):
-    """Where the bitmaps of some pairs lie.
+    """The layout of the bitmaps of some pairs.
 
-    Rows end with a margin of `NEAR` pixels and begin with one; after each pair come as many rows.
+    Rows start and end with a margin of `NEAR` pixels, and each pair is followed by as many rows.
 
     Attributes:
-        low: int64[L, 2], row and column of the image that each begins with, without the margin.
-        width: words of a row; starts: int64[L + 1], the first word of each pair, and the end.
+        low: int64[L, 2], row and column of the image where each bitmap begins, without the margin.
+        width: The number of words per row.
+        starts: int64[L + 1], the first word of each pair, and the end.
     """
 
     low: Int64
@@ -86,20 +89,20 @@ class _Frames(NamedTuple):
     starts: Int64
 
     def take(self, pairs: Int64) -> _Frames:
-        """Those of some pairs."""
+        """Select pairs."""
         sizes = np.diff(self.starts)[pairs]
         return _Frames(self.low[pairs], self.width, rle.split_points(sizes))
 
     def words_of(self, words: Words, pairs: Int64) -> Words:
-        """The words of some pairs."""
+        """Return the words of some pairs."""
         return rle.gather(words, self.starts[pairs], np.diff(self.starts)[pairs])
 
     def counted(self, words: Words) -> Int64:
-        """int64[L]: how many pixels are set of each pair."""
+        """Count the pixels of each pair that are set, int64[L]."""
         return np.add.reduceat(np.bitwise_count(words), self.starts[:-1], dtype=np.int64)
 
     def painted(self, cells: Instances) -> Words:
-        """The bitmaps of one cell per pair."""
+        """Draw one cell per pair into the bitmaps."""
         owner = cells.run_owner
         row, begin, end = cells.runs.astype(np.int64).T
         base = self.starts[owner] + (row - self.low[owner, 0]) * self.width
@@ -110,14 +113,14 @@ class _Frames(NamedTuple):
             word = begin >> 6
             stop = np.minimum(end, (word + 1) << 6)
             ones = ~np.uint64(0) >> (BITS - (stop - begin)).view(np.uint64)
-            # Runs of a cell share no pixel: their sum is their union.
+            # The runs of a cell share no pixel, so their sum is their union.
             np.add.at(result, base + word, ones << (begin & (BITS - 1)).view(np.uint64))
             more = stop < end
             begin, end, base = stop[more], end[more], base[more]
         return result
 
     def pixels(self, words: Words) -> tuple[Int64, Int64, Int64]:
-        """int64[P] each: pair, row and column of every pixel that is set."""
+        """Return the pair, row and column of each pixel that is set, int64[P] each."""
         at = np.flatnonzero(words != 0)
         bits = np.unpackbits(
             words[at].astype("<u8").view(np.uint8).reshape(-1, 8), axis=1, bitorder="little"
@@ -150,16 +153,16 @@ def _distances(first: Instances, second: Instances, frames: _Frames) -> Boundary
 
 
 def _edge(words: Words, width: int) -> Words:
-    """The boundary pixels of bitmaps."""
+    """Return the boundary pixels of bitmaps."""
     inside = words & _aside(words, 1, width) & _aside(words, -1, width)
     inside[width:] &= words[:-width]
     inside[:-width] &= words[width:]
-    inside[:width] = inside[-width:] = 0  # the first row has nothing above
+    inside[:width] = inside[-width:] = 0  # there is nothing above the first row
     return words & ~inside
 
 
 def _aside(words: Words, columns: int, width: int) -> Words:
-    """All pixels moved to the right, or to the left where `columns` is below 0."""
+    """Shift all pixels to the right, or to the left if `columns` is negative."""
     if columns == 0:
         return words
     if columns > 0:
@@ -174,15 +177,17 @@ def _aside(words: Words, columns: int, width: int) -> Words:
 
 
 def _met(edges: list[Words], left: list[Words], frames: _Frames, squares: Int64) -> Int64:
-    """int64[L, K]: how many boundary pixels are so far from the other boundary; `left` loses them.
+    """Count the boundary pixels at each distance, int64[L, K], and remove them from `left`.
 
     Args:
-        edges: boundary pixels of both cells; left: those without a nearer neighbour.
-        squares: int64[K], squared distances, ascending.
+        edges: The boundary pixels of both cells.
+        left: Those without a closer neighbour.
+        frames: The layout of the bitmaps.
+        squares: int64[K], squared distances in ascending order.
     """
     counts = np.zeros((len(frames.low), len(squares)), np.int64)
     for away, other in zip(left, reversed(edges), strict=True):
-        # All pixels that are so many columns to the left or right of one.
+        # All pixels that are this many columns to the left or right of a boundary pixel.
         beside = [
             _aside(other, columns, frames.width) | _aside(other, -columns, frames.width)
             for columns in range(int(np.sqrt(squares[-1])) + 1)
@@ -195,7 +200,7 @@ def _met(edges: list[Words], left: list[Words], frames: _Frames, squares: Int64)
 
 
 def _around(beside: list[Words], square: int, width: int) -> Words:
-    """All pixels that have one of a boundary at a squared distance."""
+    """Return all pixels at a squared distance from a boundary pixel."""
     found = np.zeros_like(beside[0])
     for columns, words in enumerate(beside):
         rows = round(max(square - columns * columns, 0) ** 0.5)
@@ -210,7 +215,7 @@ def _around(beside: list[Words], square: int, width: int) -> Words:
 
 
 def _far(frames: _Frames, away: Words, other: Words) -> tuple[Int64, Int64]:
-    """Pair and squared distance of pixels, by a tree in which every pair has a level of its own."""
+    """Return pair and squared distance of pixels from a k-d tree with one level per pair."""
     from scipy.spatial import cKDTree
 
     asked = np.flatnonzero(frames.counted(away) > 0)
@@ -224,11 +229,13 @@ def _far(frames: _Frames, away: Words, other: Words) -> tuple[Int64, Int64]:
 
 
 def _summarised(sizes: Int64, counts: Int64, owner: Int64, far: Int64) -> BoundaryDistances:
-    """Mean and 95 % of the distances of each pair.
+    """Compute the mean and the 95th percentile of the distances of each pair.
 
     Args:
-        sizes: int64[L], boundary pixels of both cells; counts: int64[L, K], those at each distance
-            of `SQUARES`; owner, far: int64[P], pair and squared distance of each of the others.
+        sizes: int64[L], the number of boundary pixels of both cells.
+        counts: int64[L, K], the number at each distance of `SQUARES`.
+        owner: int64[P], the pair of each of the other pixels.
+        far: int64[P], the squared distance of each of them.
     """
     distance = np.sqrt(SQUARES)
     mean = (counts @ distance + np.bincount(owner, np.sqrt(far), len(sizes))) / sizes

@@ -1,4 +1,4 @@
-"""Tables of single cells and of matches, so that anyone can compute scores of their own."""
+"""Tables of cells and of matches, from which other scores can be computed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Row = tuple[object, ...]
 
 
 def write_matches(path: Path, pairs: Iterable[ImagePair]) -> None:
-    """Every pair of cells that share pixels, and every cell that meets none.
+    """Write all pairs of cells that share pixels, and all cells without a pair.
 
-    Cells are numbered from 1 in the order of the annotations and of the predictions; empty numbers
-    stand for no partner.
+    Cells are numbered from 1 in the order of the annotations and of the predictions; an empty
+    number stands for no partner.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     write_table(path, MATCH_COLUMNS, (row for pair in pairs for row in match_rows(pair)))
 
 
 def match_rows(pair: ImagePair) -> Iterator[Row]:
-    """The rows of one image, see `write_matches`."""
+    """Yield the rows of one image; see `write_matches`."""
     first, second, shared = pair.overlaps
     hit = np.zeros(len(first), int)
     hit[pair.hits().pair] = 1
@@ -61,16 +61,16 @@ def match_rows(pair: ImagePair) -> Iterator[Row]:
 
 
 def write_cells(path: Path, pairs: Iterable[ImagePair]) -> None:
-    """One row per annotated and per predicted cell: what it is, and what became of it.
+    """Write one row per annotated and predicted cell, with its properties and how it was matched.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     write_table(path, CELL_COLUMNS, (row for pair in pairs for row in cell_rows(pair)))
 
 
 def cell_rows(pair: ImagePair) -> Iterator[Row]:
-    """The rows of one image, see `write_cells`."""
+    """Yield the rows of one image; see `write_cells`."""
     alone = ComparedImages((pair,))
     kinds, hits, distances = kinds_of(pair), pair.hits(), distances_of(alone)
     near = [str(count) for count in neighbours(alone).tolist()]

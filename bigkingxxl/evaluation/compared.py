@@ -1,4 +1,4 @@
-"""Many compared images as one: each step of a metric runs once, and not image by image."""
+"""Many compared images treated as one, so that each step of a metric runs only once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from bigkingxxl.overlaps import Overlaps
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
-AT_ONCE = 1 << 20  # cells and pairs of cells that are joined at most, unless one image has more
+# the largest number of cells and pairs that are joined, unless one image has more
+AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedImages:
-    """The compared cells of n images, numbered through from image to image.
+    """The compared cells of n images, numbered across the images.
 
     Attributes:
-        parts: each image by itself.
+        parts: The images.
     """
 
     parts: Sequence[ImagePair]
 
     @classmethod
     def in_parts(cls, pairs: Iterable[ImagePair]) -> Iterator[ComparedImages]:
-        """All images, so many at once that memory stays small."""
+        """Yield all images in groups that fit into memory."""
         parts, size = [], 0
         for pair in pairs:
             parts.append(pair)
@@ -44,7 +45,7 @@ class ComparedImages:
 
     @cached_property
     def whole(self) -> ImagePair:
-        """Areas, overlaps, IoU and hits of all cells; it has no pixels, and no cells in them."""
+        """The areas, overlaps, IoU and hits of all cells, without pixels."""
         if len(self.parts) == 1:
             return self.parts[0]
         truth = rle.split_points(self.truth_counts)
@@ -65,60 +66,61 @@ class ComparedImages:
 
     @cached_property
     def truth_counts(self) -> Int64:
-        """int64[n]: annotated cells of each image."""
+        """The number of annotated cells of each image, int64[n]."""
         return np.array([len(pair.truth_areas) for pair in self.parts], np.int64)
 
     @cached_property
     def predicted_counts(self) -> Int64:
-        """int64[n]: predicted cells of each image."""
+        """The number of predicted cells of each image, int64[n]."""
         return np.array([len(pair.predicted_areas) for pair in self.parts], np.int64)
 
     @cached_property
     def truth_image(self) -> Int64:
-        """int64[N]: the image of each annotated cell."""
+        """The image of each annotated cell, int64[N]."""
         return np.repeat(np.arange(len(self.parts)), self.truth_counts)
 
     @cached_property
     def predicted_image(self) -> Int64:
-        """int64[M]: the image of each predicted cell."""
+        """The image of each predicted cell, int64[M]."""
         return np.repeat(np.arange(len(self.parts)), self.predicted_counts)
 
     @cached_property
     def pair_image(self) -> Int64:
-        """int64[K]: the image of each pair of cells."""
+        """The image of each pair of cells, int64[K]."""
         return self.truth_image[self.whole.overlaps.first]
 
     @cached_property
     def truth(self) -> Instances:
-        """All annotated cells, each where it lies in its own image."""
+        """All annotated cells, each in the frame of its own image."""
         return _together([pair.truth for pair in self.parts])
 
     @cached_property
     def predicted(self) -> Instances:
-        """All predicted cells, each where it lies in its own image."""
+        """All predicted cells, each in the frame of its own image."""
         return _together([pair.predicted for pair in self.parts])
 
     @cached_property
     def truth_centres(self) -> Float64:
-        """float64[N, 2]: row and column of the centre of each annotated cell in its image."""
+        """The centre (row, column) of each annotated cell in its image, float64[N, 2]."""
         return centres(self.truth, self.whole.truth_areas)
 
     def summed(self, image: Int64, values: NDArray[np.generic] | None = None) -> Float64:
-        """float64[n]: of each image, how many things it has, or the sum of their values.
+        """Count the items of each image, or sum their values: float64[n].
 
         Args:
-            image: int64[X], the image of each thing; values: [X].
+            image: int64[X], the image of each item.
+            values: [X], the value of each item; by default 1.
         """
         return np.bincount(image, values, len(self.parts)).astype(np.float64)
 
     def tabled(self, image: Int64, kind: Int64, kinds: int) -> Float64:
-        """float64[n, kinds]: of each image, how many things of each kind it has."""
+        """Count the items of each kind in each image, float64[n, kinds]."""
         table = np.bincount(image * kinds + kind, minlength=len(self.parts) * kinds)
         return table.reshape(-1, kinds).astype(np.float64)
 
 
 def _together(parts: Sequence[Instances]) -> Instances:
-    """Cells of several images as one set; without their types, which are numbered by image."""
+    """Join the cells of several images; types, which are numbered by image, are dropped."""
     if len(parts) == 1:
         return parts[0]
     counts = np.concatenate([np.diff(part.splits) for part in parts])

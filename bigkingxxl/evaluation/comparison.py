@@ -1,4 +1,4 @@
-"""Several methods on the same images: scores side by side, and their paired differences."""
+"""A comparison of methods on the same images: scores and their paired differences."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.evaluation.scoring import Difference, difference
 from bigkingxxl.texts import counted
 
-STANDARD = ("map", "coco", "f1@0.5", "pq", "aji+", "counts")  # what is compared unasked
+STANDARD = ("map", "coco", "f1@0.5", "pq", "aji+", "counts")  # the default metrics
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One method's part.
+    """The result of one method.
 
     Attributes:
-        name: the method; evaluation: its scores; cost: of predicting, None where others did.
-        seen: images that it was trained, selected or tuned on.
+        name: The name of the method.
+        evaluation: Its scores.
+        cost: The cost of predicting; None if another program predicted.
+        seen: The images on which it was trained, selected or tuned.
     """
 
     name: str
@@ -36,10 +38,12 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Methods on the same images; the first is what the others are held against.
+    """Methods on the same images; the first is the reference.
 
     Attributes:
-        entries: the methods; ids: the images; notes: sentences that a reader should know.
+        entries: The methods.
+        ids: The images.
+        notes: Sentences that a reader should know.
     """
 
     entries: tuple[Entry, ...]
@@ -48,14 +52,14 @@ class Comparison:
 
     @cached_property
     def differences(self) -> dict[str, list[Difference]]:
-        """Of each method but the first, how much more it has than the first."""
+        """The difference of each other method from the reference."""
         first = self.entries[0].evaluation.scores
         return {
             entry.name: difference(entry.evaluation.scores, first) for entry in self.entries[1:]
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         groups = self.entries[0].evaluation
         return {
             "images": len(self.ids),
@@ -93,15 +97,19 @@ def compare(
     groups: Groups,
     metrics: Sequence[str] = STANDARD,
 ) -> Comparison:
-    """Score every method on the same images by the same metrics.
+    """Score every method on the same images with the same metrics.
 
-    Cell types count only where the truth and every method tell them.
+    Cell types are only used if the truth and all methods have them.
 
     Args:
-        taken: the predictions of each method by its name, two at least.
+        taken: The predictions of at least two methods, by name.
+        truth: The annotated images.
+        ids: The images to score.
+        groups: The groups of images for the bootstrap.
+        metrics: The names of the metrics.
 
     Raises:
-        InputError: as `evaluate_predictions`; the sentence names the method.
+        InputError: See `evaluate_predictions`; the message names the method.
     """
     cells = {image_id: truth.instances(image_id) for image_id in ids}
     masks = [each.predictions.masks for each in taken.values()]
@@ -126,9 +134,9 @@ def compare(
 
 
 def _ranked_unlike(taken: Mapping[str, Taken]) -> list[str]:
-    """A sentence where COCO's AP ranks all candidates of some methods, and of others their cells.
+    """Return a note if COCO's AP ranks the candidates of some methods and the cells of others.
 
-    Everything else is of the cells alone.
+    All other metrics use the cells only.
     """
     kept = [name for name, each in taken.items() if each.predictions.ranks_kept]
     others = [name for name, each in taken.items() if each.predictions.has_candidates]

@@ -1,4 +1,4 @@
-"""The one table of a comparison: for the terminal, as CSV, Markdown and LaTeX."""
+"""The table of a comparison, for the terminal and as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bigkingxxl.io.tables.csv_table import write_table
 from bigkingxxl.texts import counted
 
 MEGABYTE = 1e6
-MANY = 6  # metrics, above which a row of them is too wide to read
+MANY = 6  # with more metrics a row would be too wide
 SUFFIXES = {".csv": "csv", ".md": "Markdown", ".tex": "LaTeX"}
 CSV_COLUMNS = (
     "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
@@ -29,11 +29,12 @@ LATEX = str.maketrans({
 
 
 class Cells(NamedTuple):
-    """A table as texts.
+    """A table of text.
 
     Attributes:
-        header: of the columns; rows: methods, and below each but the first how much more it has.
-        caption: what the table shows, in a sentence.
+        header: The names of the columns.
+        rows: One row per method and, except for the reference, one for its difference.
+        caption: A sentence on what the table shows.
     """
 
     header: tuple[str, ...]
@@ -42,9 +43,9 @@ class Cells(NamedTuple):
 
 
 def table_cells(comparison: Comparison) -> Cells:
-    """One row a method with the first number of each metric, and one for its difference.
+    """Return one row per method with the main value of each metric, and one for its difference.
 
-    Of many metrics the table is turned: one row a metric.
+    With many metrics the table is transposed.
     """
     shown = main_values(comparison)
     if len(shown) > MANY:
@@ -76,7 +77,7 @@ def _caption(comparison: Comparison) -> str:
 
 
 def _turned_cells(comparison: Comparison) -> Cells:
-    """Many metrics: one row a metric, one column a method and one for its difference."""
+    """Return a table with one row per metric and a column per method and difference."""
     header: tuple[str, ...] = ("",)
     columns: list[list[str]] = [[]]
     timed = any(entry.cost is not None for entry in comparison.entries)
@@ -98,7 +99,7 @@ def _turned_cells(comparison: Comparison) -> Cells:
 
 
 def main_values(comparison: Comparison) -> list[Value]:
-    """The first number of each metric."""
+    """Return the main value of each metric."""
     return [metric.values[0] for metric in comparison.entries[0].evaluation.scores.metrics]
 
 
@@ -109,7 +110,7 @@ def _difference_row(
     texts = []
     for value in shown:
         gap = found[value.key]
-        signed = value._replace(better=0)  # with its sign
+        signed = value._replace(better=0)  # shown with its sign
         clear = "*" if gap.is_clear else ""
         texts.append(_with_interval(signed, gap.value, gap.interval) + clear)
     return (f"  - {comparison.entries[0].name}", *texts, *(("", "") if timed else ()))
@@ -130,10 +131,11 @@ def _cost(entry: Entry) -> tuple[str, str]:
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
-    """The table as the ending says: .csv (every number), .md or .tex.
+    """Write the table in the format of the ending: .csv (all values), .md or .tex.
 
     Raises:
-        InputError: another ending; OutputError: the file cannot be written.
+        InputError: The ending is another one.
+        OutputError: The file cannot be written.
     """
     check_suffix(path)
     suffix = path.suffix.lower()
@@ -145,10 +147,10 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse an ending that is no kind of table.
+    """Check that the ending stands for a table format.
 
     Raises:
-        InputError: naming those that are.
+        InputError: It does not; the message names those that do.
     """
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
@@ -184,7 +186,7 @@ def _ends(interval: Interval | None) -> tuple[str, str]:
 
 
 def markdown(cells: Cells) -> str:
-    """A table of GitHub's Markdown and its caption."""
+    """Format a GitHub-flavoured Markdown table with its caption."""
     lines = [cells.header, ("---",) * len(cells.header), *cells.rows]
     text = "\n".join(
         "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in line) + " |"
@@ -194,7 +196,7 @@ def markdown(cells: Cells) -> str:
 
 
 def latex(cells: Cells) -> str:
-    """A table for the package booktabs, with its caption."""
+    """Format a LaTeX table (booktabs) with its caption."""
     lines = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in cells.rows]
     head = " & ".join(cell.translate(LATEX) for cell in cells.header) + r" \\"
     return "\n".join([

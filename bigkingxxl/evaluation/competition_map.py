@@ -1,12 +1,13 @@
-"""The Sartorius challenge's metric: mean average precision over IoU thresholds 0.50 ... 0.95.
+"""The metric of the Sartorius challenge: mean average precision over IoU thresholds 0.50 to 0.95.
 
-For one image and threshold it is TP / (TP + FP + FN), a hit being an IoU strictly greater than the
-threshold; the score is the mean over the ten thresholds, then over images. As Kaggle defines them,
-TP are the annotated cells that a predicted cell hits, FN those that none hits, and FP the predicted
-cells that hit none. Predicted cells are disjoint; then no annotated cell has more than one hit, for
-each hit covers more than half of it. Annotated cells may overlap: two over the same spot are both
-TP by one predicted cell. (Counted one to one instead, the truth of the challenge painted into label
-maps would score 0.979, not 0.980.) Cells without pixels do not exist.
+For one image and threshold it is TP / (TP + FP + FN), where a hit is an IoU strictly greater than
+the threshold. The score is the mean over the ten thresholds and then over images. As defined by
+Kaggle, TP are the annotated cells that a predicted cell hits, FN those that none hits, and FP the
+predicted cells that hit none. Predicted cells must be disjoint. Each hit covers more than half of
+the annotated cell, so that none has more than one hit. Annotated cells may overlap: two cells at
+the same place can both be hit by one predicted cell. (With one-to-one matching, the truth of the
+challenge painted into label maps would score 0.979 instead of 0.980.) Cells without pixels are
+ignored.
 
 Source: the evaluation page of the challenge (Sartorius - Cell Instance Segmentation, Kaggle 2021).
 """
@@ -42,10 +43,12 @@ CHALLENGE_MIX: dict[str, int] = {"astro": 131, "cort": 320, "shsy5y": 155}
 
 @dataclass(frozen=True, eq=False)
 class MatchCounts:
-    """Hits, false alarms and misses at each threshold; counts of several images add up.
+    """TP, FP and FN at each threshold; the counts of several images can be added.
 
     Attributes:
-        tp, fp, fn: int64[10], one a threshold of `THRESHOLDS_PERCENT`; of many images int64[n, 10].
+        tp: int64[10], one value per threshold of `THRESHOLDS_PERCENT`; int64[n, 10] for n images.
+        fp: int64[10] or int64[n, 10].
+        fn: int64[10] or int64[n, 10].
     """
 
     tp: Int64
@@ -57,7 +60,7 @@ class MatchCounts:
 
     @property
     def by_threshold(self) -> Float64:
-        """float64[..., 10]: TP / (TP + FP + FN), 1 where nothing was to be found nor was found."""
+        """Compute TP / (TP + FP + FN), float64[..., 10]; 1 if there are no cells at all."""
         total = self.tp + self.fp + self.fn
         return np.where(total == 0, 1.0, self.tp / np.maximum(total, 1))
 
@@ -68,32 +71,34 @@ class MatchCounts:
 
 
 def match_counts(truth: Instances, predicted: Instances) -> MatchCounts:
-    """Hits, false alarms and misses of one image.
+    """Count TP, FP and FN of one image.
 
     Args:
-        truth: the annotated cells, overlaps allowed; predicted: disjoint cells, scores ignored.
+        truth: The annotated cells, which may overlap.
+        predicted: Disjoint cells; scores are ignored.
 
     Raises:
-        InputError: predicted cells overlap, or the two are of different sizes.
+        InputError: Predicted cells overlap, or the sizes differ.
     """
     return counts_of(ImagePair.of(truth, predicted))
 
 
 def counts_of(pair: ImagePair) -> MatchCounts:
-    """Hits, false alarms and misses of one image whose cells have been compared.
+    """Count TP, FP and FN of one image whose cells have been compared.
 
     Raises:
-        InputError: predicted cells overlap.
+        InputError: Predicted cells overlap.
     """
     pair.check_disjoint("the competition mAP")
     return next(_each(ComparedImages((pair,))))
 
 
 def counts_of_images(images: ComparedImages) -> MatchCounts:
-    """Hits, false alarms and misses of each image, int64[n, 10]; predicted cells are disjoint."""
+    """Count TP, FP and FN of each image, int64[n, 10]; predicted cells are disjoint."""
     whole = images.whole
     first, second, pixels = whole.overlaps
-    # How many thresholds an IoU exceeds, in whole numbers: of exactly a threshold it is no hit.
+    # The number of thresholds that an IoU exceeds, in integers: an IoU of exactly a threshold is no
+    # hit.
     levels = -((50 * whole.union - 100 * pixels) // (5 * whole.union))
     np.clip(levels, 0, len(THRESHOLDS_PERCENT), out=levels)
     tp = _hit(first, levels, images.truth_image, len(images.parts))
@@ -104,10 +109,13 @@ def counts_of_images(images: ComparedImages) -> MatchCounts:
 
 
 def _hit(cell: Int64, levels: Int64, image: Int64, images: int) -> Int64:
-    """int64[n, 10]: how many cells of each image are hit.
+    """Count the cells of each image that are hit, int64[n, 10].
 
     Args:
-        cell, levels: of each pair, and how many thresholds it exceeds; image: of each cell.
+        cell: int64[K], the cell of each pair.
+        levels: int64[K], the number of thresholds that each pair exceeds.
+        image: int64[N], the image of each cell.
+        images: The number of images.
     """
     passed = np.zeros(len(image), np.int64)
     np.maximum.at(passed, cell, levels)
@@ -124,13 +132,13 @@ def _each(images: ComparedImages) -> Iterator[MatchCounts]:
 
 @dataclass(frozen=True, eq=False)
 class ImageScore:
-    """One image's part.
+    """The score of one image.
 
     Attributes:
-        counts: its hits, false alarms and misses.
-        predicted: how many cells are predicted.
-        cell_type: the type that most of its cells have, or None.
-        named: False where the predictions leave the image out, which scores 0.
+        counts: TP, FP and FN.
+        predicted: The number of predicted cells.
+        cell_type: The most frequent type of its cells, or None.
+        named: False if the predictions do not contain the image, which then scores 0.
     """
 
     counts: MatchCounts
@@ -140,27 +148,28 @@ class ImageScore:
 
     @property
     def by_threshold(self) -> Float64:
-        """float64[10]."""
+        """The average precision at each threshold, float64[10]."""
         return self.counts.by_threshold if self.named else np.zeros(len(THRESHOLDS_PERCENT))
 
     @property
     def score(self) -> float:
-        """The image's average precision, the mean over the thresholds."""
+        """The average precision of the image, the mean over the thresholds."""
         return float(self.by_threshold.mean())
 
     @property
     def cells(self) -> int:
-        """How many cells are annotated."""
+        """The number of annotated cells."""
         return int(self.counts.tp[0] + self.counts.fn[0])
 
 
 @dataclass(frozen=True, eq=False)
 class CompetitionScore:
-    """The competition mAP of a set of images, at least one.
+    """The competition mAP of one or more images.
 
     Attributes:
-        per_image: each image's part, in the order of the truth.
-        seed: of the bootstrap; groups: images that it draws together, by the name of their group.
+        per_image: The score of each image, in the order of the truth.
+        seed: The seed of the bootstrap.
+        groups: The group of each image; the bootstrap draws complete groups.
     """
 
     per_image: Mapping[str, ImageScore]
@@ -169,7 +178,7 @@ class CompetitionScore:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """Each image's average precision."""
+        """The average precision of each image."""
         return {image_id: part.score for image_id, part in self.per_image.items()}
 
     @property
@@ -179,7 +188,7 @@ class CompetitionScore:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % bootstrap interval of the mean, over groups of images; NaN where there is one."""
+        """The 95 % bootstrap interval of the mean over groups of images; NaN for one group."""
         values = np.array(list(self.scores.values()))
         member = member_of(list(self.scores), self.groups)
         return bootstrap_interval(values, member=member, seed=self.seed)
@@ -191,7 +200,7 @@ class CompetitionScore:
 
     @cached_property
     def parts_by_type(self) -> dict[str, list[ImageScore]]:
-        """The images of each cell type that occurs; a type without images has no score."""
+        """The images of each cell type that occurs."""
         kinds = sorted({part.cell_type for part in self.per_image.values() if part.cell_type})
         return {
             kind: [part for part in self.per_image.values() if part.cell_type == kind]
@@ -208,17 +217,17 @@ class CompetitionScore:
 
     @property
     def by_type_and_threshold(self) -> dict[str, dict[int, float]]:
-        """Cell type to threshold in per cent to mean over images."""
+        """The mean over images by cell type and threshold in per cent."""
         return {kind: _by_threshold(parts) for kind, parts in self.parts_by_type.items()}
 
     @property
     def challenge_mix(self) -> float | None:
-        """The mean by type in the challenge's own mix, or None: see `challenge_mix_note`."""
+        """The mean by type in the proportions of the challenge; see `challenge_mix_note`."""
         return challenge_mix(self.by_type)
 
     @cached_property
     def challenge_mix_interval(self) -> Interval | None:
-        """95 % bootstrap interval of the challenge mix, groups drawn within their type."""
+        """The 95 % bootstrap interval of the challenge mix; groups are drawn within types."""
         if self.challenge_mix is None:
             return None
         members = {
@@ -236,28 +245,28 @@ class CompetitionScore:
 
     @property
     def challenge_mix_note(self) -> str | None:
-        """Why there is no challenge mix, or None where there is one."""
+        """Why there is no challenge mix, or None if there is one."""
         absent = [kind for kind in CHALLENGE_MIX if kind not in self.parts_by_type]
         return f"no scored image shows {' or '.join(absent)}" if absent else None
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The images that the predictions name."""
+        """The images that the predictions contain."""
         return tuple(name for name, part in self.per_image.items() if part.named)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The images that the predictions leave out; each counts as 0."""
+        """The images that the predictions do not contain; each scores 0."""
         return tuple(name for name, part in self.per_image.items() if not part.named)
 
     @property
     def nothing(self) -> float:
-        """What a prediction of no cells at all scores: the share of images that hold none."""
+        """The score of predicting no cells at all: the fraction of images without cells."""
         return float(np.mean([part.cells == 0 for part in self.per_image.values()]))
 
     @property
     def nothing_note(self) -> str | None:
-        """What to hold the mean against where some images hold no cells, else None."""
+        """A note on the score of empty predictions if some images have no cells, else None."""
         if self.nothing == 0:
             return None
         empty = sum(part.cells == 0 for part in self.per_image.values())
@@ -269,7 +278,7 @@ class CompetitionScore:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the single images, for JSON."""
+        """Return everything except the single images, for JSON."""
         return {
             "competition_map": self.mean,
             "interval_95": list(self.interval),
@@ -293,9 +302,10 @@ def _by_threshold(parts: Iterable[ImageScore]) -> dict[int, float]:
 
 
 def challenge_mix(by_type: Mapping[str, float]) -> float | None:
-    """Scores by cell type weighted to the challenge's mix; None where one of its types is absent.
+    """Average scores by cell type in the proportions of the challenge; None if a type is missing.
 
-    Only this stands beside published scores: shsy5y is rarer in the data than in the challenge.
+    Only this value is comparable with published scores: shsy5y is rarer in the data than in the
+    challenge.
     """
     if not by_type.keys() >= CHALLENGE_MIX.keys():
         return None
@@ -310,14 +320,17 @@ def competition_map(
     *,
     seed: int = 0,
 ) -> CompetitionScore:
-    """Score every image of `truth`; one that `predicted` does not name scores 0.
+    """Score every image of `truth`; an image that is not in `predicted` scores 0.
 
     Args:
-        truth, predicted: the cells of each image by its id; what only `predicted` names is ignored.
-        cell_types: the cell type of each image, None or left out where it has none.
+        truth: The annotated cells of each image by its id.
+        predicted: The predicted cells of each image by its id; images that are not in `truth` are
+            ignored.
+        cell_types: The cell type of each image, None or missing if it has none.
+        seed: The seed of the bootstrap.
 
     Raises:
-        InputError: there is no image to score, or predicted cells overlap or are of another size.
+        InputError: There is no image to score, or predicted cells overlap or have another size.
     """
     return competition_score(pairs_of(truth, predicted, cell_types), seed=seed)
 
@@ -325,13 +338,15 @@ def competition_map(
 def competition_score(
     pairs: Mapping[str, ImagePair], groups: Mapping[str, str] | None = None, *, seed: int = 0
 ) -> CompetitionScore:
-    """The score of images whose cells have been compared.
+    """Compute the score of images whose cells have been compared.
 
     Args:
-        groups: the field, well or sample of each image, which the bootstrap draws together.
+        pairs: The compared images.
+        groups: The field, well or sample of each image; the bootstrap draws complete groups.
+        seed: The seed of the bootstrap.
 
     Raises:
-        InputError: there is no image to score, or predicted cells overlap.
+        InputError: There is no image to score, or predicted cells overlap.
     """
     if not pairs:
         raise InputError("there is no image to score")

@@ -1,4 +1,4 @@
-"""Whether one way of deciding is better than another on the same images, or only luckier."""
+"""A lower confidence bound of a mean gain, to tell an improvement from chance."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ CONFIDENCE = 0.9
 def lower_confidence_bound(
     gains: Float64, ids: Sequence[str], groups: Mapping[str, str], confidence: float = CONFIDENCE
 ) -> float:
-    """What the mean gain is at least: the lower end of its one-sided Student interval.
+    """Compute the lower end of the one-sided Student interval of a mean gain.
 
-    Images of a group (the same field, well or sample) win or lose together, so groups are what
-    varies. A single group proves nothing: minus infinity.
+    Images of a group (the same field, well or sample) are correlated, so the bound is based on
+    groups. A single group gives no evidence: the bound is minus infinity.
 
     Args:
-        gains: float64[N], one a paired image; groups: the group of each image, left out its own.
-        confidence: that the true gain lies above the returned value.
+        gains: float64[N], the gain of each image.
+        ids: The ids of the images.
+        groups: The group of each image; a missing image is its own group.
+        confidence: The probability that the true gain exceeds the bound.
+
     Source: the cluster-robust standard error of a mean (Liang and Zeger 1986).
     """
     from scipy import stats

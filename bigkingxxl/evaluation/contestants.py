@@ -1,4 +1,4 @@
-"""What takes part in a comparison: a model, an ensemble, a run, or what another tool wrote."""
+"""The participants of a comparison: a model, an ensemble, a run, or the results of another tool."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from bigkingxxl.test_time_augmentation import as_text
 
 MODEL_SUFFIXES = (".onnx", ".safetensors", SUFFIX)
 TOGETHER = "+"  # joins the members of an ensemble
-NAMED = "="  # between a name and what it names
+NAMED = "="  # separates a name from what it stands for
 COSTS = "costs.json"
-COMMON = ("model", "results", "folds", "out-of-fold")  # names that say nothing of the method
+COMMON = ("model", "results", "folds", "out-of-fold")  # names that do not identify a method
 PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One of those that are compared.
+    """A participant of a comparison.
 
     Attributes:
-        name: what tables call it.
-        members: a model or those of an ensemble, and what is decided for them; None for results.
-        place: the results; None for models.
+        name: Its name in tables.
+        members: A model or an ensemble; None for results.
+        place: The path of results; None for models.
     """
 
     name: str
@@ -48,18 +48,19 @@ class Contestant:
 
     @property
     def models(self) -> tuple[Path, ...]:
-        """The files of the models; () for results."""
+        """The model files; () for results."""
         return () if self.members is None else self.members.files
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What it took to predict.
+    """The cost of predicting.
 
     Attributes:
-        seconds: mean wall time per image, the model loaded; cpu_seconds: likewise of processors.
-        memory: highest memory of the process in bytes, None where the system does not tell.
-        images: how many were timed.
+        seconds: The mean wall time per image, with the model loaded.
+        cpu_seconds: The mean processor time per image.
+        memory: The peak memory of the process in bytes; None if the system does not report it.
+        images: The number of timed images.
     """
 
     seconds: float
@@ -69,10 +70,10 @@ class Cost:
 
 
 def find_contestants(texts: Sequence[str]) -> list[Contestant]:
-    """What each text names: `NAME=` and a model, models joined by +, or results.
+    """Resolve what each text stands for: a model, models joined by +, or results.
 
     Raises:
-        InputError: nothing is there, or two have one name.
+        InputError: Nothing is found, or two participants have the same name.
     """
     found = [_contestant(text) for text in texts]
     names = [each.name for each in found]
@@ -115,18 +116,19 @@ def _is_model(text: str) -> bool:
 
 
 def _short(place: Path) -> str:
-    """A file's stem or a folder's name; of files called as all are, the folder's too."""
+    """Return a file's stem or a folder's name, with the parent folder if that is a common name."""
     name = place.stem if place.is_file() else place.resolve().name
     return f"{place.resolve().parent.name}/{name}" if name in COMMON else name
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A contestant's predictions.
+    """The predictions of a participant.
 
     Attributes:
-        predictions: its cells; cost: what they took, None where another program made them.
-        seen: images of the truth that its models were trained, selected or tuned on.
+        predictions: Its cells.
+        cost: The cost; None if another program predicted.
+        seen: The images of the truth on which its models were trained, selected or tuned.
     """
 
     predictions: Predictions
@@ -142,7 +144,7 @@ def take_results(
     numbering: Path | None = None,
     categories: Mapping[int, str] | None = None,
 ) -> Taken:
-    """The cells that a run or another tool wrote, see `inputs.read_predictions`."""
+    """Read the cells that a run or another tool wrote; see `inputs.read_predictions`."""
     if contestant.place is None:
         raise ValueError(f"'{contestant.name}' is no file or folder of results")
     found = read_predictions(
@@ -154,20 +156,24 @@ def take_results(
 def run_model(
     contestant: Contestant, dataset: Dataset, ids: Sequence[str], out: Path, device: str = "auto"
 ) -> Taken:
-    """Predict images of a data set in a process of its own, and take what it found.
+    """Predict images of a data set in a separate process and read the results.
 
     Args:
-        out: keeps candidates and costs; what is there already is not predicted again.
+        contestant: The participant.
+        dataset: The data set.
+        ids: The images.
+        out: The folder of candidates and costs; existing results are not predicted again.
+        device: The device.
 
     Raises:
-        ModelError: the process ended early; what it said is part of the sentence.
+        ModelError: The process failed; the message contains its output.
     """
     members = contestant.members
     if members is None:
         raise ValueError(f"'{contestant.name}' is no model")
     card = card_of(members)
     parts = [*map(model_hash, members.files), *map(repr, members.weights)]
-    # A type that the points vote by decides which models see an image.
+    # A voted type decides which models process an image.
     parts += [] if members.points is None else [members.points.model_dump_json()]
     parts += [] if members.tta is None else [as_text(members.tta)]
     key = fingerprint([*parts, str(dataset.root.resolve()), device])
@@ -185,7 +191,7 @@ def run_model(
 
 
 def _run(name: str, task: Path) -> int | None:
-    """Run the task; the highest memory of its process in bytes."""
+    """Run the task; return the peak memory of its process in bytes."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(
             [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH", "")])]
@@ -200,7 +206,7 @@ def _run(name: str, task: Path) -> int | None:
         if hasattr(os, "wait4"):
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-            # Kilobytes, but for macOS.
+            # In kilobytes, except on macOS.
             peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         code = process.wait()
     if code:
@@ -235,11 +241,11 @@ def _collected(
 
 
 def _keep_peak(folder: Path, costs: dict[str, object], memory: int | None) -> None:
-    """The memory that predicting took: a later call that only reads takes less."""
+    """Store the peak memory of predicting; a later call that only reads needs less."""
     if memory is not None and memory != costs.get("memory"):
         write_json(folder / COSTS, {**costs, "memory": memory})
 
 
 def place_of(folder: Path, image_id: str) -> Path:
-    """Where an image's candidates are kept."""
+    """Return the file of an image's candidates."""
     return folder / "candidates" / f"{image_id}.npz"

@@ -1,4 +1,4 @@
-"""Search one coordinate at a time: a choice moves only where the gain on paired images is clear."""
+"""Coordinate search: one parameter at a time, which changes only if the paired gain is clear."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 
 Float64 = NDArray[np.float64]
 T = TypeVar("T")
-# The least gain in score, surely reached, that moves a parameter.
+# The least gain, as a lower confidence bound, at which a parameter changes.
 CLEAR_GAIN = 0.001
 PASSES = 3
 
@@ -24,12 +24,14 @@ def coordinate_search(
     ids: Sequence[str],
     groups: Mapping[str, str],
 ) -> T:
-    """The choice whose changes surely raised the score, move by move, until a pass changes nothing.
+    """Search move by move for a choice that clearly raises the score, until nothing changes.
 
     Args:
-        moves: each makes the choices to try from the best one so far.
-        scores: float64[N], the score of each image under a choice.
-        ids: the images, in the order of their scores; groups: the group of each.
+        start: The first choice.
+        moves: Each returns the choices to try, given the best one so far.
+        scores: Returns the score of each image under a choice, float64[N].
+        ids: The images, in the order of their scores.
+        groups: The group of each image.
     """
     best, best_scores = start, scores(start)
     for _ in range(PASSES):

@@ -1,4 +1,4 @@
-"""Cross-fitting: settings tuned on a part of the images are scored on the others only."""
+"""Cross-fitting: settings tuned on a part of the images are scored on the others."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ def halves(
     *,
     seed: int = 0,
 ) -> tuple[Ids, Ids]:
-    """Two halves with as equal a share of every cell type as whole groups allow.
+    """Split images into two halves with similar proportions of cell types; groups stay together.
 
     Args:
-        ids: the images, each once; their order does not change who goes where.
-        types: the cell type of each image, None or left out where it has none.
-        groups: the group of each image (the same field, well or sample); left out: its own.
+        ids: The unique ids; their order does not affect the split.
+        types: The cell type of each image, None or missing if it has none.
+        groups: The group of each image (the same field, well or sample); a missing image is its
+            own.
+        seed: The random seed.
 
     Returns:
-        The ids of either half, each in the order of `ids`.
+        The ids of each half, in the order of `ids`.
+
     Raises:
-        InputError: fewer than two groups.
+        InputError: There are fewer than two groups.
     """
     members: dict[str, list[str]] = {}
     for image_id in sorted(ids):
@@ -47,7 +50,7 @@ def halves(
     shuffled = [names[k] for k in np.random.default_rng(seed).permutation(len(names))]
     in_first: set[str] = set()
     images, of_type = [0, 0], Counter[tuple[str | None, int]]()
-    # The large groups first: the small ones can then even things out.
+    # Large groups first, so that small ones can balance them.
     for name in sorted(shuffled, key=lambda name: -len(members[name])):
         kind = types.get(members[name][0])
         half = min((0, 1), key=lambda half: (of_type[kind, half], images[half]))
@@ -71,21 +74,24 @@ def crossfit(
     seed: int = 0,
     parts: Sequence[Ids] = (),
 ) -> dict[str, R]:
-    """Honest per-image results: tuned on half A and scored on half B, and the reverse.
+    """Compute honest results per image: tune on one half and score the other, and vice versa.
 
     Args:
-        ids, types, groups, seed: as in `halves`.
-        tune: from the ids of one half to whatever is tuned.
-        score: from that and the ids of the other half to a result for each of them, a
-            score or the cells to be scored.
-        parts: in the place of halves: of all ids, each is scored by what was tuned on the others,
-            such as the folds of a cross-validation.
+        ids: See `halves`.
+        types: See `halves`.
+        groups: See `halves`.
+        tune: Returns the tuned settings, given the ids of one half.
+        score: Returns a result for each image of the other half, given the settings and its ids.
+        seed: See `halves`.
+        parts: Parts of all ids that replace the halves, such as the folds of a cross-validation;
+            each is scored with settings tuned on the others.
 
     Returns:
         The result of every image, in the order of `ids`.
+
     Raises:
-        InputError: fewer than two groups.
-        ValueError: `score` answered for other images than it was asked for.
+        InputError: There are fewer than two groups.
+        ValueError: `score` returned results for other images.
     """
     found: dict[str, R] = {}
     for held_out in parts or reversed(halves(ids, types, groups, seed=seed)):

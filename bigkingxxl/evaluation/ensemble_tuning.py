@@ -1,8 +1,8 @@
-"""Weights and thresholds of an ensemble, chosen on annotated images and scored on others.
+"""Tune the weights and thresholds of an ensemble on annotated images, and score them on others.
 
-An image counts only with members that did not learn from it, so that the models of a
-cross-validation are tuned on the whole set, out of fold. Models of one recipe (same method,
-settings and cell types) share their weight: nothing but their images tells them apart.
+Each image is predicted only by members that were not trained on it, so that the models of a
+cross-validation are tuned out of fold on the whole set. Models of one recipe (the same method,
+settings and cell types) share their weight, because they differ only in their images.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ from bigkingxxl.operating_points import OperatingPoints
 
 Weights = tuple[float, ...]
 Choice = tuple[Weights, OperatingPoints]
-FACTORS = (0.25, 0.5, 2.0, 4.0)  # that a weight is tried at
-MOST_TUNERS = len(FACTORS) + 2  # the start, the best, and those that are tried beside it
+FACTORS = (0.25, 0.5, 2.0, 4.0)  # factors by which a weight is changed
+MOST_TUNERS = len(FACTORS) + 2  # the start, the best, and those that are tried
 
 
 @dataclass(frozen=True, eq=False)
 class EnsembleResult:
-    """What tuning an ensemble found.
+    """The result of tuning an ensemble.
 
     Attributes:
-        weights, points: to be kept.
-        thresholds: what tuned thresholds are worth, cross-fitted, with the weights as they were.
-        with_weights: what tuned weights add to that, cross-fitted; None where none moved.
-        tried: the weights that were tuned on all images, kept or not.
-        start, crossfitted: the scores before, and of what is kept, cross-fitted.
-        out_of_fold: how many images counted with some of the members alone.
+        weights: The weights to keep.
+        points: The operating points to keep.
+        thresholds: The cross-fitted gain of tuned thresholds with unchanged weights.
+        with_weights: The additional cross-fitted gain of tuned weights; None if none changed.
+        tried: The weights tuned on all images, kept or not.
+        start: The score before tuning.
+        crossfitted: The cross-fitted score of what is kept.
+        out_of_fold: The number of images that only some of the members predicted.
     """
 
     weights: Weights
@@ -64,16 +66,16 @@ class EnsembleResult:
 
     @property
     def keeps_thresholds(self) -> bool:
-        """Whether images gained by thresholds that were tuned on others."""
+        """Whether images gained from thresholds that were tuned on other images."""
         return self.thresholds.gain > 0
 
     @property
     def keeps_weights(self) -> bool:
-        """Whether images gained by weights that were tuned on others."""
+        """Whether images gained from weights that were tuned on other images."""
         return self.with_weights is not None and self.with_weights.gain > 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         return {
             "weights": list(self.weights), "tried_weights": list(self.tried),
             "keeps_weights": self.keeps_weights, "keeps_thresholds": self.keeps_thresholds,
@@ -87,7 +89,7 @@ class EnsembleResult:
 
 @dataclass(eq=False)
 class WeightedCache:
-    """What an ensemble of certain weights sees; see `PredictionCache`."""
+    """The predictions of an ensemble with given weights; see `PredictionCache`."""
 
     find: Callable[[str, Weights], Candidates]
     weights: Weights
@@ -100,7 +102,7 @@ class WeightedCache:
         self.find(image_id, self.weights)
 
     def decode(self, image_id: str, parameters: Parameters) -> Candidates:  # noqa: ARG002
-        """See `PredictionCache.decode`; its members decode by parameters of their own."""
+        """See `PredictionCache.decode`; the members use decoding parameters of their own."""
         return self.find(image_id, self.weights)
 
     def voted_type(self, image_id: str) -> str | None:  # noqa: ARG002
@@ -109,14 +111,20 @@ class WeightedCache:
 
 
 class EnsembleTuner:
-    """Tunes an ensemble on some images.
+    """Tunes an ensemble on annotated images.
 
     Args:
-        ensemble: its members; card: the joint card.
-        ids: the images; groups: the field, well or sample of each.
-        folder: keeps what the members see.
+        ensemble: The members.
+        card: The joint card.
+        data: The data set.
+        ids: The images.
+        groups: The field, well or sample of each image.
+        folder: The cache of the members' predictions.
+        device: The device.
+        force: Whether members may predict images on which they were trained.
+
     Raises:
-        InputError: an image that too many members learnt from.
+        InputError: Too many members were trained on an image.
     """
 
     def __init__(
@@ -137,10 +145,10 @@ class EnsembleTuner:
         cache = WeightedCache(self.candidates, ensemble.weights)
         self.types = types_to_tune(cache, card.type_names, kinds)
 
-    # ---- who may say something of an image ------------------------------------------------------
+    # ---- which members may predict an image ----------------------------------------------------
 
     def _usable(self, force: bool) -> dict[str, tuple[int, ...]]:
-        """The members that did not learn from each image; all of them where they are forced."""
+        """Return the members that were not trained on each image; all of them with `force`."""
         known = [self.data.among(card.trained_on) for card in self.cards]
         every = tuple(range(len(self.cards)))
         if force:
@@ -165,11 +173,11 @@ class EnsembleTuner:
 
     @property
     def out_of_fold(self) -> int:
-        """How many images count with some of the members alone."""
+        """The number of images that only some of the members predict."""
         return sum(len(places) < len(self.cards) for places in self.usable.values())
 
     def _families(self) -> list[int]:
-        """The number of the family of each member."""
+        """Return the index of the family of each member."""
         keys = [
             (card.method, repr(sorted(card.settings.items())), card.type_names, weight)
             for card, weight in zip(self.cards, self.ensemble.weights, strict=True)
@@ -185,23 +193,23 @@ class EnsembleTuner:
         kept = stored(model, own.with_name(f"{own.name}-member"))
         return Member(kept, card.type_names, card.operating_points)
 
-    # ---- what is seen ---------------------------------------------------------------------------
+    # ---- predictions ----------------------------------------------------------------------------
 
     def candidates(self, image_id: str, weights: Weights) -> Candidates:
-        """What the ensemble sees of an image under weights."""
+        """Return the candidates of the ensemble with given weights."""
         places = self.usable[image_id]
         members = [replace(self.members[place], weight=weights[place]) for place in places]
         predictor = joined(members, self.card.operating_points.type_vote)
         return predictor.candidates(self.data.source(image_id))
 
     def tuner(self, weights: Weights) -> Tuner:
-        """For the thresholds under weights."""
+        """Return a tuner of the thresholds with given weights."""
         known = self._tuners.pop(weights, None)
         self._tuners[weights] = known or Tuner(
             WeightedCache(self.candidates, weights), self.truth, self.types, self.groups,
             ignored=self.ignored,
         )  # fmt: skip
-        # Each holds the candidates of all images: the one that was not asked for longest goes.
+        # Each tuner holds the candidates of all images, so the least recently used one is dropped.
         while len(self._tuners) > MOST_TUNERS:
             self._tuners.pop(next(iter(self._tuners)))
         return self._tuners[weights]
@@ -209,15 +217,15 @@ class EnsembleTuner:
     def scores(
         self, ids: Sequence[str], weights: Weights, points: OperatingPoints
     ) -> NDArray[np.float64]:
-        """float64[N]: of each image of a known type, the types one after the other."""
+        """Score each image of a known type, type by type: float64[N]."""
         tuner = self.tuner(weights)
         parts = [tuner.scores(own, points.of(name)) for name, own in tuner.by_type(ids).items()]
         return np.concatenate(parts)
 
-    # ---- choosing -------------------------------------------------------------------------------
+    # ---- search ---------------------------------------------------------------------------------
 
     def tune(self, ids: Sequence[str], start: Choice) -> Choice:
-        """Weights and points that surely raised the score of these images."""
+        """Return weights and points that clearly raise the score of these images."""
         weights, points = start
         first = self.tuner(weights).tune(ids, points)
         found = self._searched(ids, weights, first)
@@ -226,7 +234,7 @@ class EnsembleTuner:
         return found, self.tuner(found).tune(ids, points)
 
     def _searched(self, ids: Sequence[str], start: Weights, points: OperatingPoints) -> Weights:
-        """The weights whose change surely raised the score, family by family."""
+        """Return weights that clearly raise the score, changed family by family."""
         if len(set(self.families)) == 1:
             return start
         ordered = [each for own in self.tuner(start).by_type(ids).values() for each in own]
@@ -240,7 +248,7 @@ class EnsembleTuner:
         )
 
     def _changed(self, weights: Weights, family: int, factor: float) -> Weights:
-        """The weights with one family's times a factor; they add up to as much as before."""
+        """Multiply the weights of one family by a factor and restore the total."""
         changed = [
             weight * factor if own == family else weight
             for weight, own in zip(weights, self.families, strict=True)
@@ -248,13 +256,13 @@ class EnsembleTuner:
         scale = sum(weights) / sum(changed)
         return tuple(float(f"{each * scale:.6g}") for each in changed)
 
-    # ---- what it is worth -----------------------------------------------------------------------
+    # ---- gain -----------------------------------------------------------------------------------
 
     def run(self, seed: int = 0) -> EnsembleResult:
-        """Tune on all images, and on either half to see what it is worth on the other.
+        """Tune on all images, and on each half to measure the gain on the other.
 
         Raises:
-            InputError: fewer than two groups of images, or none with cells.
+            InputError: There are fewer than two groups of images, or none has cells.
         """
         start = self.ensemble.weights, self.card.operating_points
         if not self.tuner(start[0]).by_type(self.ids):
@@ -283,7 +291,7 @@ class EnsembleTuner:
         return self.tuner(start[0]).tune(ids, start[1])
 
     def _crossfit(self, tune: Callable[[tuple[str, ...]], Choice], seed: int) -> dict[str, Choice]:
-        """Of each image the choice that was tuned on the half that it is not in."""
+        """Return, for each image, the choice that was tuned on the half without it."""
         return crossfit(
             self.ids, self.types, self.groups, tune=tune,
             score=lambda choice, held_out: dict.fromkeys(held_out, choice), seed=seed,

@@ -1,4 +1,4 @@
-"""What became of each cell: found, or which kind of mistake it is."""
+"""The kind of error of each cell, or that it was found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigkingxxl.evaluation.pairing import ImagePair
 
 NAMES = ("found", "inexact", "merged", "split", "missed", "spurious")
 FOUND, INEXACT, MERGED, SPLIT, MISSED, SPURIOUS = NAMES
-LEAST_IOU = 0.1  # of two cells that are the same one, inexactly outlined
+LEAST_IOU = 0.1  # the least IoU of two cells that are the same cell, inexactly outlined
 Names = NDArray[np.str_]
 Int64 = NDArray[np.int64]
 
@@ -29,18 +29,18 @@ class Kinds(NamedTuple):
 
 
 def kinds_of(pair: ImagePair) -> Kinds:
-    """The kind of every cell of an image, at an IoU of 0.5 (see `metrics.errors`)."""
+    """Classify every cell of an image at an IoU of 0.5; see `metrics.errors`."""
     truth, predicted = (np.array(NAMES)[codes] for codes in kind_codes(pair))
     return Kinds(truth, predicted)
 
 
 def kind_codes(pair: ImagePair) -> tuple[Int64, Int64]:
-    """As `kinds_of`, by their places in `NAMES`."""
+    """Classify like `kinds_of`, but return indices into `NAMES`."""
     first, second, _ = pair.overlaps
     found, inexact, merged, split, missed, spurious = range(len(NAMES))
     truth = np.full(len(pair.truth_areas), missed)
     predicted = np.full(len(pair.predicted_areas), spurious)
-    # What counts most is written last.
+    # Later assignments take precedence.
     close = _closest(pair)
     truth[first[close]], predicted[second[close]] = inexact, inexact
     within = np.flatnonzero(pair.predicted_within)
@@ -55,7 +55,7 @@ def kind_codes(pair: ImagePair) -> tuple[Int64, Int64]:
 
 
 def _closest(pair: ImagePair) -> NDArray[np.int64]:
-    """Pairs of cells without a hit that are each other's best, of an IoU of `LEAST_IOU` or more."""
+    """Return unmatched pairs that are each other's best, with an IoU of at least `LEAST_IOU`."""
     hits = pair.hits()
     truth_free = np.ones(len(pair.truth_areas), bool)
     predicted_free = np.ones(len(pair.predicted_areas), bool)

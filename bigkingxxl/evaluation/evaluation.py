@@ -1,4 +1,4 @@
-"""Predictions against the truth, by any metrics: what `evaluate`, `compare` and reports show."""
+"""The evaluation of predictions with any metrics, which `evaluate`, `compare` and reports show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLLAPSED = (
     "all images are of one field, well or sample, so nothing is known of how scores vary: there "
     "are no intervals"
 )
-TYPED = ("pq-type", "coco")  # metrics that tell cell types apart
+TYPED = ("pq-type", "coco")  # metrics that distinguish cell types
 UNTOLD = (
     "the predictions tell no cell types, or none of the truth's: COCO's AP is of all cells as one, "
     "and there is no PQ by type"
@@ -32,8 +32,10 @@ class Evaluation:
     """The scores of a set of predictions.
 
     Attributes:
-        pairs: the compared images; groups: which of them vary together.
-        scores: the metrics asked for; notes: sentences that a reader of the scores should know.
+        pairs: The compared images.
+        groups: The group of each image.
+        scores: The scores of the requested metrics.
+        notes: Sentences that a reader of the scores should know.
     """
 
     pairs: dict[str, ImagePair]
@@ -43,12 +45,12 @@ class Evaluation:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The images that the predictions leave out."""
+        """The images that the predictions do not contain."""
         return tuple(name for name, pair in self.pairs.items() if not pair.named)
 
     @property
     def is_disjoint(self) -> bool:
-        """Whether no predicted cells overlap, as the competition demands."""
+        """Whether no predicted cells overlap, as the competition requires."""
         return all(pair.clash is None for pair in self.pairs.values())
 
     @cached_property
@@ -80,13 +82,17 @@ def evaluate_predictions(
     """Score predictions on some images of the truth.
 
     Args:
-        chosen: the images; one that the predictions do not name has no predicted cells.
-        metrics: names, see `metrics.registry.find_metrics`.
-        types: cell types that are told apart; by default those that truth and predictions tell.
+        annotated: The annotated images.
+        found: The predictions; a missing image has no predicted cells.
+        chosen: The ids of the images to score.
+        groups: The groups of images for the bootstrap.
+        metrics: Names; see `metrics.registry.find_metrics`.
+        types: The cell types to distinguish; by default those of both truth and predictions.
+        seed: The seed of the bootstrap.
 
     Raises:
-        InputError: no image is chosen, a metric is unknown, an image's cells are of two sizes, or
-            predicted cells overlap where a metric forbids it.
+        InputError: No image is chosen, a metric is unknown, the sizes of an image differ, or
+            predicted cells overlap although a metric forbids it.
     """
     cells = {image_id: annotated.instances(image_id) for image_id in chosen}
     shown = {image_id: majority_type(each) for image_id, each in cells.items()}

@@ -1,4 +1,4 @@
-"""Which images of the truth vary together: what the bootstrap draws as one."""
+"""Groups of correlated images, which the bootstrap draws together."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from bigkingxxl.io.tables.csv_table import read_table
 from bigkingxxl.texts import counted
 
 EACH_ALONE = "each image alone"
-FRAME = re.compile(r"_t\d+(?=(_[zcps]\d+)*$)")  # as `predict` names the frames of a time-lapse
+# the names that `predict` gives to frames of a time-lapse
+FRAME = re.compile(r"_t\d+(?=(_[zcps]\d+)*$)")
 NUMBERED_FRAME = re.compile(r"(?<![a-z])(t|time|frame)[-_ ]?\d+$", re.IGNORECASE)
 
 
 def groups_of(truth: Truth, file: Path | None = None) -> Groups:
-    """The field, well or sample of each image of the truth.
+    """Determine the field, well or sample of each image of the truth.
 
-    By the file where one is given; else by what the truth says (sample columns, names as LIVECell
-    has them, `fields.csv`); else by folders, where the images lie in several; else by videos, where
-    the names are those that this program gives to frames (`a_t000`); else each alone.
+    The groups come from `file` if it is given; else from the truth (sample columns, names as in
+    LIVECell, `fields.csv`); else from folders, if the images lie in several; else from videos, if
+    the names are those of frames (`a_t000`). Otherwise each image is its own group.
 
     Args:
-        file: a table with the columns id and group; an image that it leaves out is alone.
+        truth: The annotated images.
+        file: A table with the columns id and group; a missing image is its own group.
 
     Raises:
-        InputError: the file is not there; FormatError: it is no such table, names no image,
-            or one image in two groups.
+        InputError: The file does not exist.
+        FormatError: It is not such a table, names no image, or names one image in two groups.
     """
     if file is not None:
         return _of_file(truth, file)
@@ -46,7 +48,7 @@ def groups_of(truth: Truth, file: Path | None = None) -> Groups:
 
 
 def frames_note(ids: Sequence[str], groups: Groups) -> str | None:
-    """A sentence where images that count as independent are named like frames of videos."""
+    """Return a note if images that count as independent have the names of video frames."""
     if groups.grouped_by != EACH_ALONE:
         return None
     videos: dict[str, list[str]] = {}

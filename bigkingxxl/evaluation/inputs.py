@@ -1,4 +1,4 @@
-"""What is compared: the annotated cells of TRUTH and the cells of PREDICTIONS, of any format."""
+"""Read TRUTH, the annotated cells, and PREDICTIONS in any format."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from bigkingxxl.texts import counted
 Size = tuple[int, int]
 Ids = tuple[str, ...]
 Ignored = NDArray[np.bool_]
-# Layouts of cells and their images.
+# Layouts that hold both cells and images.
 WITH_IMAGES = ("kaggle", "ctc", "pairs", "masks", "coco", "submission", "nested pairs",
                "corrections")  # fmt: skip
 
@@ -45,13 +45,14 @@ class Truth:
     """Annotated images.
 
     Attributes:
-        path: the file or folder.
-        ids: the images; type_names: the cell types.
-        instances: the annotated cells of an image; they may overlap.
-        known: the COCO set, where it is one, or the sizes (H, W) by id.
-        ignored: bool[H, W], what of an image is not annotated; None where all is.
-        notes: a sentence for everything that a reader of the scores should know.
-        columns: further values by column and id: sample_id, field ...
+        path: The file or folder.
+        ids: The ids of the images.
+        type_names: The names of the cell types.
+        instances: Returns the annotated cells of an image, which may overlap.
+        known: The COCO data set, if it is one, or the sizes (H, W) by id.
+        ignored: Returns bool[H, W], the pixels of an image that are not annotated; None if all are.
+        notes: Sentences that a reader of the scores should know.
+        columns: Further values by column and id, such as sample_id or field.
     """
 
     path: Path
@@ -65,12 +66,12 @@ class Truth:
 
     @cached_property
     def sizes(self) -> Mapping[str, Size]:
-        """(H, W) of each image."""
+        """The (H, W) of each image."""
         return self.known.sizes if isinstance(self.known, CocoSet) else self.known
 
 
 class ImageSizes(Mapping[str, Size]):
-    """(H, W) of the images of a data set, from their headers, each looked at once."""
+    """The (H, W) of the images of a data set, each read once from its header."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -98,10 +99,10 @@ class Predictions:
     """Predicted cells.
 
     Attributes:
-        cells: disjoint cells by image id, for the competition metric.
-        masks: what COCO's evaluation takes: scored masks where there are any, else the same cells.
-        notes: a sentence for everything that a reader of the scores should know.
-        ranks_kept: `masks` are the cells alone, without the candidates that were not sure enough.
+        cells: Disjoint cells by image id, for the competition metric.
+        masks: The masks for COCO's evaluation: scored masks if there are any, else the cells.
+        notes: Sentences that a reader of the scores should know.
+        ranks_kept: Whether `masks` contain only the selected cells and not all candidates.
     """
 
     cells: dict[str, Instances]
@@ -111,20 +112,22 @@ class Predictions:
 
     @property
     def has_candidates(self) -> bool:
-        """Whether `masks` are more than the cells: also what was not sure enough."""
+        """Whether `masks` contain candidates beyond the selected cells."""
         return any(len(each) > len(self.cells[name]) for name, each in self.masks.items())
 
 
 def read_truth(path: Path, *, skip_bad: bool = False) -> Truth:
-    """A data set of any layout, a Kaggle `train.csv`, a COCO file or a folder of label images.
+    """Read a data set of any layout, a Kaggle `train.csv`, a COCO file or a folder of label images.
 
-    The images themselves are needed only where nothing else says their size.
+    The images are only read if nothing else gives their size.
 
     Args:
-        skip_bad: leave out bad rows, and images whose annotations cannot be read or do not fit.
+        path: The file or folder.
+        skip_bad: Skip bad rows, and images whose annotations cannot be read or do not fit.
 
     Raises:
-        InputError: nothing is there; FormatError: what is there breaks its format's rules.
+        InputError: The path does not exist or holds no annotations.
+        FormatError: The content violates its format.
     """
     if not path.exists():
         raise InputError(f"there is no truth at {path}", file=path)
@@ -162,7 +165,7 @@ def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
 
 
 def truth_of(dataset: Dataset) -> Truth:
-    """The annotated images of a data set that is open."""
+    """Return the annotated images of an open data set."""
     return Truth(
         dataset.root, dataset.ids, dataset.type_names, dataset.instances, ImageSizes(dataset),
         dataset.ignored, (*dataset.notes, *_left_out(dataset.skipped)), dataset.columns,
@@ -174,7 +177,7 @@ def _left_out(skipped: Collection[str]) -> tuple[str, ...]:
 
 
 def majority_type(cells: Instances) -> str | None:
-    """The type of most cells, the first of equals; None without cells."""
+    """Return the most frequent type, the first one in case of a tie; None without cells."""
     if not len(cells):
         return None
     return cells.type_names[int(np.bincount(cells.cell_type).argmax())]
@@ -189,17 +192,19 @@ def read_predictions(
     categories: Mapping[int, str] | None = None,
     as_predicted: bool = False,
 ) -> Predictions:
-    """A submission csv, COCO results or annotations, or a folder of files of cells of any format.
+    """Read a submission, COCO results or annotations, or a folder of cell files of any format.
 
     Args:
-        skip_bad: leave out files of cells that cannot be read or do not fit their image.
-        numbering: the COCO file by which a tool numbered the images and types of its results.
-        categories: the type of each category id of COCO results.
-        as_predicted: of a run, the cells that the model found, also where a person corrected them.
+        path: The file or folder.
+        truth: The annotated images.
+        skip_bad: Skip files of cells that cannot be read or do not fit their image.
+        numbering: The COCO file from which a tool took the image and category ids of its results.
+        categories: The cell type of each category id of COCO results.
+        as_predicted: Use the predicted cells of a run even where a person corrected them.
 
     Raises:
-        InputError: nothing is there, or what is to be taken as predicted is no run; FormatError:
-            what is there breaks its format's rules.
+        InputError: The path does not exist, or `as_predicted` is set and it is not a run.
+        FormatError: The content violates its format.
     """
     if as_predicted and not (path.is_dir() and find_layout(path) == "run"):
         raise InputError(
@@ -263,10 +268,10 @@ def _folder_predictions(
 
 
 def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predictions:
-    """The cells of a folder of `bigkingxxl predict` as they are now, corrected or not.
+    """Read the cells of a run of `bigkingxxl predict`, with or without corrections.
 
-    Against the run's own corrections they are taken as predicted: else corrections would be scored
-    against themselves.
+    If the truth is the run's own corrections, the predicted cells are used; otherwise corrections
+    would be scored against themselves.
     """
     run = open_run(folder)
     images = {name: image for name, image in run.items() if not image.failure}
@@ -288,7 +293,7 @@ def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predicti
 
 
 def _dataset_predictions(folder: Path, truth: Truth, skip_bad: bool) -> Predictions:
-    """The cells of a data set whose cells lie in one file, or in a folder per image."""
+    """Read a data set whose cells lie in one file, or in a folder per image."""
     dataset = open_dataset(folder, skip_bad=skip_bad)
     names = same_names(dataset.ids, truth.ids)
     _check_any(folder, dataset.ids, names, truth)
@@ -309,14 +314,14 @@ def _coco_cells(path: Path, truth: Truth) -> Predictions:
 
 
 def _strange(names: Sequence[str], truth: Truth) -> str:
-    """What is said of predicted images that the truth does not know."""
+    """Return a note on predicted images that are not in the truth."""
     told = counted(len(names), "predicted image", "is", "are")
     more = " ..." if len(names) > 1 else ""
     return f"{told} not in {truth.path}, and not scored: {names[0]}{more}"
 
 
 def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Truth) -> None:
-    """Refuse predictions of other images than those of the truth."""
+    """Check that the predictions contain images of the truth."""
     first = next(iter(own), None)
     if first is not None and not names:
         raise FormatError(
@@ -328,7 +333,7 @@ def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Tr
 
 
 def _painted(masks: dict[str, Instances], notes: list[str]) -> Predictions:
-    """Cells that somebody drew: where they overlap, the competition sees what is on top."""
+    """Convert drawn cells, which may overlap; the competition metric uses the topmost cell."""
     cells, overlapping = {}, 0
     for image_id, found in masks.items():
         order = None if found.score is None else np.argsort(found.score, kind="stable")
@@ -367,7 +372,7 @@ def _coco_predictions(
 
 
 def disjoint_by_score(masks: Instances, parameters: SelectionParameters) -> Instances:
-    """Disjoint cells from scored masks, as `select` makes them from candidates."""
+    """Create disjoint cells from scored masks in the same way as `select`."""
     score = np.ones(len(masks), np.float32) if masks.score is None else masks.score
     order = np.argsort(-score, kind="stable")
     large = masks.areas() >= max(parameters.minimum_area, 1)
@@ -379,10 +384,10 @@ def disjoint_by_score(masks: Instances, parameters: SelectionParameters) -> Inst
 
 
 def ids_of_fold(truth: Truth, fold: int, folds_file: Path | None = None) -> Ids:
-    """The images that one fold validates, see `data.split.fold_ids`.
+    """Return the validation images of a fold; see `data.split.fold_ids`.
 
     Raises:
-        InputError: the truth belongs to no data set that can be split, or has no such fold.
+        InputError: The truth is not part of a data set that can be split, or has no such fold.
     """
     known = set(truth.ids)
     validation = fold_ids(open_dataset(truth.path), fold, folds_file=folds_file)[1]
@@ -390,10 +395,11 @@ def ids_of_fold(truth: Truth, fold: int, folds_file: Path | None = None) -> Ids:
 
 
 def ids_of_file(path: Path, known: Collection[str]) -> Ids:
-    """The images that a text file names, one per line (an id or a file name; '#' starts a comment).
+    """Read the ids of images from a text file: one id or file name per line; '#' starts a comment.
 
     Raises:
-        InputError: the file cannot be read or names none; FormatError: one that is not `known`.
+        InputError: The file cannot be read, or is empty.
+        FormatError: An image is not `known`.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -1,7 +1,6 @@
-"""What the members of an ensemble see, kept, so that weights are tried without running them again.
+"""Cached predictions of an ensemble's members, for trying weights without running them again.
 
-The members stand where the models themselves would, so that they are joined by the very code that
-predicts.
+The cached members replace the models, so that they are combined by the code of prediction.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ from bigkingxxl.provenance import fingerprint
 
 @dataclass(eq=False)
 class StoredMaps(DensePredictor):
-    """A dense model whose maps of images are kept, float16 on disk, by the images' names.
+    """A dense model whose maps are cached on disk as float16, by the name of the image.
 
     Args:
-        model: makes the maps; folder: for them, this model's own.
+        model: Computes the maps.
+        folder: The cache, for this model only.
     """
 
     _: KW_ONLY
@@ -37,7 +37,7 @@ class StoredMaps(DensePredictor):
 
     @classmethod
     def of(cls, model: DensePredictor, folder: Path) -> StoredMaps:
-        """A model with a memory."""
+        """Wrap a model with a cache."""
         found = cls(**settings_of(model), model=model, folder=folder)
         found.type_names = model.type_names
         return found
@@ -45,7 +45,7 @@ class StoredMaps(DensePredictor):
     def maps_on(
         self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
-        """See `DensePredictor.maps_on`; rounded to half precision."""
+        """Return maps, rounded to half precision; see `DensePredictor.maps_on`."""
         place = (view.size, view.window, view.origin, grid, ratio, zoom)
         path = self.folder / f"{fingerprint([view.source.name, repr(place)])}.npy"
         if not path.is_file():
@@ -63,17 +63,18 @@ class StoredMaps(DensePredictor):
 
 @dataclass(eq=False)
 class StoredCandidates:
-    """A model whose candidates of images are kept on disk, by the images' names.
+    """A model whose candidates are cached on disk, by the name of the image.
 
     Args:
-        model: finds them; folder: for them, this model's own.
+        model: Computes the candidates.
+        folder: The cache, for this model only.
     """
 
     model: Predictor
     folder: Path
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """See `Predictor.candidates`."""
+        """Return candidates; see `Predictor.candidates`."""
         path = self.folder / f"{fingerprint([source.name])}.npz"
         if not path.is_file():
             self.model.candidates(source).save(path)
@@ -81,7 +82,7 @@ class StoredCandidates:
 
 
 def stored(model: Predictor, folder: Path) -> Predictor:
-    """A model with a memory: of its maps where it makes any, else of its candidates."""
+    """Cache the maps of a model if it has any, else its candidates."""
     if isinstance(model, DensePredictor):
         return StoredMaps.of(model, folder)
     return StoredCandidates(model, folder)

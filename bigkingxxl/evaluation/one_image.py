@@ -1,4 +1,4 @@
-"""Any metrics of one image, from label maps or cells."""
+"""Compute any metrics of one image, from label maps or cells."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ def score_image(
     *,
     ignored: NDArray[np.bool_] | None = None,
 ) -> dict[str, float | None]:
-    """Every number of some metrics of one image.
+    """Compute metrics of one image.
 
     Args:
-        truth, predicted: cells, or a label map int[H, W], 0 = background.
-        metrics: names such as 'f1@0.5,pq', or a list of them.
-        ignored: bool[H, W], what is not annotated; cells that mostly lie there are not counted.
+        truth: Cells, or a label map int[H, W] with 0 = background.
+        predicted: Cells, or a label map, in the same form.
+        metrics: Names such as 'f1@0.5,pq', or a list of them.
+        ignored: bool[H, W], True where the image is not annotated; cells that lie mostly there are
+            ignored.
+
     Returns:
-        by the name of the number, such as 'pq.sq'; None where there is nothing to measure.
+        Each value by its name, such as 'pq.sq'; None if it is undefined.
 
     Raises:
-        InputError: an unknown metric, sizes that differ, no label map, or overlapping predicted
-            cells where a metric forbids them.
+        InputError: A metric is unknown, the sizes differ, an argument is not a label map, or
+            predicted cells overlap although a metric forbids it.
     """
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     find_metrics(names)
@@ -49,7 +52,7 @@ def _compared(
     predicted: Instances | NDArray[Any],
     ignored: NDArray[np.bool_] | None,
 ) -> tuple[ImagePair, tuple[str, ...]]:
-    """The two sets compared, and the cell types that both tell."""
+    """Compare the two sets; also return the cell types that both have."""
     maps = not isinstance(truth, Instances) and not isinstance(predicted, Instances)
     if maps and ignored is None:
         return ImagePair.of_labels(np.asarray(truth), np.asarray(predicted)), ()
@@ -70,5 +73,5 @@ def _cells(cells: Instances | NDArray[Any]) -> Instances:
     if isinstance(cells, Instances):
         return cells
     labels = np.asarray(cells)
-    ImagePair.of_labels(labels, labels)  # refuses what is no label map
+    ImagePair.of_labels(labels, labels)  # refuses anything that is not a label map
     return Instances.from_label_map(labels)

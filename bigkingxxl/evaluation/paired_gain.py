@@ -1,4 +1,4 @@
-"""What one way of predicting is worth beside another, on the same images."""
+"""The gain of one way of predicting over another on the same images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from bigkingxxl.evaluation.bootstrap import Interval, bootstrap_interval, member_of
 from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 
-CLEAR = 0.001  # of mAP; less is not worth anything
+CLEAR = 0.001  # of mAP; a smaller gain is negligible
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class PairedGain:
     """The mean gain over images.
 
     Attributes:
-        before, after: mean scores.
-        interval: of the gain, 95 %, over groups of images; None where there is one group.
-        at_least: the lower end of the gain's one-sided 90 % interval.
+        before: The mean score before the change.
+        after: The mean score after it.
+        interval: The 95 % interval of the gain over groups of images; None for a single group.
+        at_least: The lower end of the one-sided 90 % interval of the gain.
     """
 
     before: float
@@ -34,7 +35,7 @@ class PairedGain:
         cls, before: Mapping[str, float], after: Mapping[str, float], ids: Sequence[str],
         groups: Mapping[str, str], seed: int = 0,
     ) -> PairedGain:  # fmt: skip
-        """Of the scores of some images, by id."""
+        """Compute the gain from the scores of images by id."""
         first, second = (np.array([each[name] for name in ids]) for each in (before, after))
         interval = bootstrap_interval(second - first, member=member_of(ids, groups), seed=seed)
         return cls(
@@ -50,11 +51,11 @@ class PairedGain:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is more than chance explains, and not next to nothing."""
+        """Whether the gain exceeds chance and is not negligible."""
         return self.at_least > CLEAR
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         at_least = None if np.isinf(self.at_least) else self.at_least
         return {"before": self.before, "after": self.after, "gain": self.gain,
                 "interval_95": self.interval, "at_least": at_least,

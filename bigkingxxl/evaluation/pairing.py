@@ -1,4 +1,4 @@
-"""Annotated and predicted cells of one image side by side, compared once for all metrics."""
+"""The annotated and predicted cells of one image, compared once for all metrics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class Hits(NamedTuple):
     """One-to-one pairs whose IoU reaches a threshold.
 
     Attributes:
-        truth, predicted: int64[L], the cells of each pair; pair: int64[L], its place in `overlaps`.
+        truth: int64[L], the annotated cell of each pair.
+        predicted: int64[L], the predicted cell of each pair.
+        pair: int64[L], the index of each pair in `overlaps`.
     """
 
     truth: Int64
@@ -44,19 +46,21 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImagePair:
-    """The cells of one image as annotated and as predicted; cells without pixels do not exist.
+    """The annotated and predicted cells of one image; cells without pixels are left out.
 
     Attributes:
-        image_id: the image; size: (H, W) in pixels.
-        overlaps: the pairs of an annotated and a predicted cell that share pixels.
-        truth_areas, predicted_areas: int64[N] and int64[M], pixels of each cell.
-        clash: where predicted cells overlap each other (row, column), None where none do.
-        annotated: pixels of the image that are annotated.
-        cell_type: the type of most annotated cells, or None.
-        named: False where the predictions leave the image out.
-        scored: scored masks for what ranks them; they may overlap. None where there are none.
-        ignored: bool[H, W], what is not annotated, or None.
-        covered: annotated pixels of the image under annotated and under predicted cells, each once.
+        image_id: The id of the image.
+        size: (H, W) in pixels.
+        overlaps: The pairs of an annotated and a predicted cell that share pixels.
+        truth_areas: int64[N], the area of each annotated cell.
+        predicted_areas: int64[M], the area of each predicted cell.
+        clash: The position (row, column) where predicted cells overlap each other, or None.
+        annotated: The number of annotated pixels of the image.
+        cell_type: The most frequent type of the annotated cells, or None.
+        named: False if the predictions do not contain the image.
+        scored: Scored masks for ranking metrics, which may overlap, or None.
+        ignored: bool[H, W], True where the image is not annotated, or None.
+        covered: The number of annotated pixels covered by annotated and by predicted cells.
     """
 
     image_id: str
@@ -86,15 +90,20 @@ class ImagePair:
         cell_type: str | None = None,
         named: bool = True,
     ) -> ImagePair:
-        """From cells, which may overlap.
+        """Compare cells, which may overlap.
 
         Args:
-            masks: scored masks for what ranks them, where they are others than `predicted`.
-            ignored: bool[H, W], what is not annotated; cells that mostly lie there are left out
-                before (`partial.without_ignored`).
+            truth: The annotated cells.
+            predicted: The predicted cells.
+            image_id: The id of the image.
+            masks: Scored masks for ranking metrics, if they differ from `predicted`.
+            ignored: bool[H, W], True where the image is not annotated. Cells that lie mostly there
+                have been left out before (`partial.without_ignored`).
+            cell_type: The type of the image.
+            named: Whether the predictions contain the image.
 
         Raises:
-            InputError: the two are of different sizes.
+            InputError: The sizes differ.
         """
         if truth.size != predicted.size:
             raise InputError(
@@ -133,10 +142,10 @@ class ImagePair:
     def of_labels(
         cls, truth: NDArray[Any], predicted: NDArray[Any], *, image_id: str = ""
     ) -> ImagePair:
-        """From two label maps [H, W], 0 = background: faster than from cells.
+        """Compare two label maps [H, W] with 0 = background, which is faster than comparing cells.
 
         Raises:
-            InputError: they are of different sizes, or no label maps.
+            InputError: The sizes differ, or an argument is not a label map.
         """
         for labels in (truth, predicted):
             if labels.ndim != 2 or labels.dtype.kind not in "iub":
@@ -160,7 +169,7 @@ class ImagePair:
             _source=(truth, predicted),
         )  # fmt: skip
 
-    # ---- the cells ----------------------------------------------------------------------------
+    # ---- cells --------------------------------------------------------------------------------
 
     @cached_property
     def truth(self) -> Instances:
@@ -174,7 +183,7 @@ class ImagePair:
 
     @property
     def scored(self) -> Instances:
-        """Scored masks, maybe overlapping, where there are any; else the predicted cells."""
+        """Scored masks, which may overlap, if there are any; else the predicted cells."""
         return self.predicted if self._masks is None else self._masks
 
     @cached_property
@@ -183,39 +192,39 @@ class ImagePair:
         masks = self.scored
         return self.overlaps if masks is self.predicted else overlaps(self.truth, masks)
 
-    # ---- their overlaps -----------------------------------------------------------------------
+    # ---- overlaps -----------------------------------------------------------------------------
 
     @cached_property
     def union(self) -> Int64:
-        """int64[K]: pixels of both cells of each pair together."""
+        """The number of pixels in the union of each pair, int64[K]."""
         pairs = self.overlaps
         total: Int64 = self.truth_areas[pairs.first] + self.predicted_areas[pairs.second]
         return total - pairs.pixels
 
     @cached_property
     def iou(self) -> Float64:
-        """float64[K]: intersection over union of each pair."""
+        """The intersection over union of each pair, float64[K]."""
         return self.overlaps.pixels / self.union
 
     @cached_property
     def best_iou_of_truth(self) -> Float64:
-        """float64[N]: the highest IoU of each annotated cell, 0 where it meets nothing."""
+        """The highest IoU of each annotated cell, float64[N]; 0 if it overlaps nothing."""
         best = np.zeros(len(self.truth_areas))
         np.maximum.at(best, self.overlaps.first, self.iou)
         return best
 
     def hits(self, threshold: Fraction = HALF) -> Hits:
-        """Pairs of an IoU of the threshold or more, one to one: as many as can be, then the best.
+        """Match cells one to one at an IoU threshold: as many pairs as possible, the best ones.
 
         Source: the matching of StarDist (Weigert et al. 2020, `stardist.matching`).
         """
         if threshold not in self._hits:
             pairs = self.overlaps
-            # Whole numbers: an IoU of exactly the threshold is a hit, whatever floats make of it.
+            # In integers, so that an IoU of exactly the threshold is a hit.
             reached = threshold.denominator * pairs.pixels >= threshold.numerator * self.union
             some = np.flatnonzero(reached)
             first, second = pairs.first[some], pairs.second[some]
-            # Less than a half in sum: one more hit is worth more than any gain in IoU.
+            # The sum stays below 0.5, so that one more hit outweighs any gain in IoU.
             worth = 1 + self.iou[some] / (2 * max(len(some), 1))
             kept = some[assign(first, second, worth)]
             self._hits[threshold] = Hits(pairs.first[kept], pairs.second[kept], kept)
@@ -223,23 +232,23 @@ class ImagePair:
 
     @cached_property
     def truth_within(self) -> NDArray[np.bool_]:
-        """bool[K]: whether more than half of a pair's annotated cell lies in the predicted one."""
+        """Whether more than half of the annotated cell lies in the predicted one, bool[K]."""
         within: NDArray[np.bool_] = 2 * self.overlaps.pixels > self.truth_areas[self.overlaps.first]
         return within
 
     @cached_property
     def predicted_within(self) -> NDArray[np.bool_]:
-        """bool[K]: whether more than half of a pair's predicted cell lies in the annotated one."""
+        """Whether more than half of the predicted cell lies in the annotated one, bool[K]."""
         within: NDArray[np.bool_] = (
             2 * self.overlaps.pixels > self.predicted_areas[self.overlaps.second]
         )
         return within
 
     def check_disjoint(self, metric: str) -> None:
-        """Refuse predicted cells that overlap, for a metric that is not defined for them.
+        """Check that predicted cells are disjoint, for a metric that requires it.
 
         Raises:
-            InputError: naming the image, the pixel and the metric.
+            InputError: They overlap; the message names the image, the pixel and the metric.
         """
         if self.clash is not None:
             where = f"image {self.image_id}: " if self.image_id else ""
@@ -259,14 +268,17 @@ def pairs_of(
     masks: Mapping[str, Instances] | None = None,
     ignored_of: IgnoredOf | None = None,
 ) -> dict[str, ImagePair]:
-    """The images of the truth, each compared with its predictions; what is left out has none.
+    """Compare the images of the truth with their predictions; a missing image has no cells.
 
     Args:
-        truth, predicted, masks: cells that count, see `partial.without_ignored`.
-        cell_types: of each image; ignored_of: what of an image is not annotated.
+        truth: The annotated cells that count; see `partial.without_ignored`.
+        predicted: The predicted cells that count.
+        cell_types: The cell type of each image.
+        masks: The scored masks that count.
+        ignored_of: Returns the mask of pixels of an image that are not annotated.
 
     Raises:
-        InputError: there is no image, or an image's cells are of two sizes.
+        InputError: There is no image, or the sizes of an image differ.
     """
     if not truth:
         raise InputError("there is no image to score")
@@ -292,7 +304,7 @@ def pairs_of(
 
 
 def centres(cells: Instances, areas: Int64) -> Float64:
-    """float64[N, 2]: row and column of each cell's centre of mass; every cell has pixels."""
+    """Compute the centre of mass (row, column) of each cell, float64[N, 2]; none is empty."""
     runs = cells.runs.astype(np.float64)
     length = runs[:, 2] - runs[:, 1]
     owner = cells.run_owner
@@ -302,7 +314,7 @@ def centres(cells: Instances, areas: Int64) -> Float64:
 
 
 def _covered(runs: SortedRuns, areas: Int64, ignored: Ignored | None) -> int:
-    """Pixels under sorted runs, each counted once, without those that are ignored."""
+    """Count the pixels that sorted runs cover, each once, without the ignored ones."""
     if not len(runs.start):
         return 0
     if ignored is None and first_clash(runs) is None:

@@ -1,4 +1,4 @@
-"""Images that are annotated in part: what lies where nobody looked is neither hit nor miss."""
+"""Partially annotated images: cells in unannotated areas are neither hits nor misses."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from bigkingxxl.texts import counted as counted_noun
 
 Ignored = NDArray[np.bool_]
 IgnoredOf = Callable[[str], Ignored | None]
-MOSTLY = 0.5  # a cell with a larger share than this in ignored pixels is not counted
-SURE = 128  # the least probability of a candidate's pixel that counts as its own
+MOSTLY = 0.5  # a cell with a larger fraction in ignored pixels is left out
+SURE = 128  # the least probability of the pixels that count as a candidate's own
 
 
 def counted(cells: Instances, ignored: Ignored | None) -> Instances:
-    """The cells of which at least a half lies where the image is annotated.
+    """Keep the cells of which at least half lies where the image is annotated.
 
     Args:
-        ignored: bool[H, W], None where all is annotated.
+        cells: The cells.
+        ignored: bool[H, W]; None if the whole image is annotated.
 
     Raises:
-        InputError: the mask is of another size than the image of the cells.
+        InputError: The size of the mask differs from that of the image.
     """
     if ignored is None or not len(cells):
         return cells
@@ -47,7 +48,7 @@ def counted(cells: Instances, ignored: Ignored | None) -> Instances:
 
 
 def counted_candidates(candidates: Candidates, ignored: Ignored | None) -> Candidates:
-    """The candidates of which at least a half lies where the image is annotated; see `counted`."""
+    """Keep the candidates of which at least half lies where the image is annotated."""
     if ignored is None or not len(candidates):
         return candidates
     owner, row, col = candidates.pixels()
@@ -61,10 +62,12 @@ def counted_candidates(candidates: Candidates, ignored: Ignored | None) -> Candi
 def without_ignored(
     truth: Mapping[str, Instances], predicted: Mapping[str, Instances], ignored_of: IgnoredOf
 ) -> tuple[dict[str, Instances], dict[str, Instances], str | None]:
-    """Annotated and predicted cells that count, and a sentence on those that do not.
+    """Return the annotated and predicted cells that count, and a note on the others.
 
     Args:
-        truth: of the images that are scored; predicted: of these and maybe of others.
+        truth: The annotated cells of the images that are scored.
+        predicted: The predicted cells of these and possibly other images.
+        ignored_of: Returns the mask of pixels of an image that are not annotated.
     """
     cells, found, images, left = dict(truth), dict(predicted), 0, 0
     for image_id in truth:

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def figure(x: str, y: str) -> tuple[Any, Any]:
-    """A small figure and its axes, by the names of their directions."""
-    # Not pyplot: it keeps every figure and picks a backend for the whole process.
+    """Create a small figure and its axes with labels."""
+    # pyplot would keep every figure and choose a backend for the whole process.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 3.4), layout="constrained")
@@ -17,8 +17,8 @@ def figure(x: str, y: str) -> tuple[Any, Any]:
 
 
 def png(drawing: Any) -> bytes:
-    """The figure as a PNG file: the same scores make the same bytes."""
+    """Render the figure as PNG; the same scores give the same bytes."""
     stream = io.BytesIO()
-    # Without the version of matplotlib in it.
+    # The version of matplotlib is left out.
     drawing.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     return stream.getvalue()

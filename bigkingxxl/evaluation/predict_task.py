@@ -1,8 +1,9 @@
-"""Predict images in a process of its own, so that its time and memory are its own.
+"""Predict images in a separate process, so that its time and memory can be measured.
 
     python -m bigkingxxl.evaluation.predict_task TASK.json
 
-The task names models, a data set, its images, a folder and a device; see `contestants.run_model`.
+The task names the models, a data set, its images, a folder and a device; see
+`contestants.run_model`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from bigkingxxl.settings import checked
 
 
 def predict(task: Path) -> None:
-    """Predict what is not there, and keep what each image took: wall and processor seconds.
+    """Predict missing images and store the wall and processor seconds of each.
 
-    An image whose file has changed since is predicted again.
+    An image whose file has changed is predicted again.
     """
     settings = json.loads(task.read_text(encoding="utf-8"))
     folder = Path(settings["out"])
@@ -50,7 +51,7 @@ def predict(task: Path) -> None:
         weights=settings["weights"], changes=settings["changes"],
         points=None if points is None else checked(OperatingPoints, points),
     )  # fmt: skip
-    # The first image finds nothing warm: it is predicted once before it is timed.
+    # The first prediction warms up and is not timed.
     predictor.candidates(dataset.source(todo[0]))
     for image_id in todo:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -62,11 +63,11 @@ def predict(task: Path) -> None:
 
 
 def _stamp(path: Path, known: list[Any] | None) -> list[Any]:
-    """What the image's file is now: its length, time and hash."""
+    """Return the length, time and hash of an image file."""
     try:
         return list(astuple(Stamp.of(path, None if known is None else Stamp(*known))))
     except OSError:
-        return [0, 0, ""]  # opening it tells why
+        return [0, 0, ""]  # opening it will report the error
 
 
 def _costs(path: Path) -> dict[str, dict[str, list[Any]]]:
@@ -79,7 +80,7 @@ def _costs(path: Path) -> dict[str, dict[str, list[Any]]]:
 
 
 def main() -> int:
-    """The exit status; what a user can mend is one sentence on stderr."""
+    """Run the task and return the exit status; a user error is one sentence on stderr."""
     try:
         predict(Path(sys.argv[1]))
     except BigKingXXLError as error:

@@ -1,4 +1,4 @@
-"""Predictions of a set of images, kept, so that parameters are tried without another run."""
+"""A cache of predictions, for trying parameters without running the network again."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Parameters = Mapping[str, Any]
 
 
 class PredictionCache(Protocol):
-    """Candidates of images under any decoding parameters.
+    """The candidates of images with any decoding parameters.
 
     Attributes:
-        decode_grid: the decoding parameters that may be tuned, and the values to try.
-        decode_defaults: the values of parameters that are not given.
-        zooms: how many times larger images may be looked at; for each a network runs once more.
+        decode_grid: The decoding parameters that may be tuned, with the values to try.
+        decode_defaults: The values of parameters that are not given.
+        zooms: The enlargements of images that may be tried; the network runs once for each.
     """
 
     decode_grid: Mapping[str, Sequence[Any]]
@@ -36,25 +36,26 @@ class PredictionCache(Protocol):
     zooms: Sequence[float]
 
     def predict(self, image_id: str) -> None:
-        """Run the model over an image, if that was not done before."""
+        """Run the model on an image unless its result is cached."""
         ...
 
     def decode(self, image_id: str, parameters: Parameters) -> Candidates:
-        """An image's candidates in its own frame."""
+        """Return the candidates of an image in its own frame."""
         ...
 
     def voted_type(self, image_id: str) -> str | None:
-        """The cell type whose decoding parameters prediction would take; None: the default's."""
+        """Return the type whose decoding parameters prediction would use; None for the default."""
         ...
 
 
 class MapCache:
-    """A dense model's maps, float16 on disk: one `.npy` an image.
+    """The maps of a dense model as float16 on disk, one `.npy` file per image.
 
     Args:
-        predictor: the model; source: opens an image by its id.
-        folder: for the maps; what is there already is used, so the folder must be this model's
-            own: see `maps_folder`.
+        predictor: The model.
+        source: Opens an image by its id.
+        folder: The folder of the maps. Existing files are used, so the folder must belong to this
+            model; see `maps_folder`.
     """
 
     def __init__(self, predictor: DensePredictor, source: OpenSource, folder: Path) -> None:
@@ -69,7 +70,7 @@ class MapCache:
         self.path_of(image_id)
 
     def path_of(self, image_id: str, zoom: float = 1.0) -> Path:
-        """Where an image's maps are, predicted now if they were not."""
+        """Return the file of an image's maps, which are computed if needed."""
         path = self.folder / (f"{image_id}.npy" if zoom == 1 else f"{image_id}-zoom{zoom:g}.npy")
         if not path.is_file():
             source = self.source(image_id)
@@ -81,7 +82,7 @@ class MapCache:
         return path
 
     def maps(self, image_id: str, zoom: float = 1.0) -> NDArray[np.float32]:
-        """float32[K, h, w] as the predictor made them, rounded to half precision; blank: h = 0."""
+        """Return the maps in half precision, float32[K, h, w]; h = 0 for a blank image."""
         stored: NDArray[np.float16] = np.load(self.path_of(image_id, zoom), allow_pickle=False)
         return stored.astype(np.float32)
 
@@ -95,7 +96,7 @@ class MapCache:
         return self.predictor.decode(maps, source.shape, ratio, parameters)
 
     def voted_type(self, image_id: str) -> str | None:
-        """See `PredictionCache.voted_type`: the maps vote, as in `DensePredictor`."""
+        """Return the type that the maps vote for, as in `DensePredictor`."""
         maps, representation = self.maps(image_id), self.predictor.representation
         if len(representation.type_names) == 1:
             return representation.type_names[0]
@@ -104,10 +105,12 @@ class MapCache:
 
 
 class CandidateCache:
-    """A predictor's candidates on disk, one `.npz` an image; it has no decoding parameters.
+    """The candidates of a predictor on disk, one `.npz` file per image.
 
     Args:
-        predictor, source, folder: as in `MapCache`.
+        predictor: See `MapCache`.
+        source: See `MapCache`.
+        folder: See `MapCache`.
     """
 
     def __init__(self, predictor: Predictor, source: OpenSource, folder: Path) -> None:
@@ -121,7 +124,7 @@ class CandidateCache:
         self.path_of(image_id)
 
     def path_of(self, image_id: str) -> Path:
-        """Where an image's candidates are, predicted now if they were not."""
+        """Return the file of an image's candidates, which are computed if needed."""
         path = self.folder / f"{image_id}.npz"
         if not path.is_file():
             self.predictor.candidates(self.source(image_id)).save(path)
@@ -139,17 +142,19 @@ class CandidateCache:
 def prediction_cache(
     predictor: Predictor, source: OpenSource, folder: Path
 ) -> MapCache | CandidateCache:
-    """What a predictor sees: maps where it makes any, else candidates."""
+    """Cache the maps of a predictor if it has any, else its candidates."""
     if isinstance(predictor, DensePredictor):
         return MapCache(predictor, source, folder)
     return CandidateCache(predictor, source, folder)
 
 
 def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
-    """A folder of its own for each model and way of looking.
+    """Return a folder for a model and its prediction settings.
 
     Args:
-        name: of the model; see `models.untuned_hash`.
+        folder: The parent folder.
+        name: The name of the model; see `models.untuned_hash`.
+        predictor: The model.
     """
     if not isinstance(predictor, NetworkPredictor):
         return folder / name
@@ -158,5 +163,5 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
     looks = f"scale{scale:g}-tta{as_text(how.tta)}-tile{how.tile}-{how.overlap}"
     if isinstance(predictor, DensePredictor):
         return folder / f"{name}-{looks}-decode{how.decode_scale:g}"
-    # Candidates are kept at the size they were judged to be seen at; maps at the one that is known.
+    # Candidates are stored at the estimated scale, and maps at the known one.
     return folder / f"{name}-{looks}{'-estimate' if predictor.estimate else ''}"

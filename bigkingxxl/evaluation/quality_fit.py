@@ -1,7 +1,7 @@
-"""Learning to foretell an image's segmentation accuracy from images whose true cells are known.
+"""Fit a model of the expected segmentation accuracy to annotated images.
 
-Every data set counts by the root of its number of images, and what is learnt is measured on whole
-sets that it was not learnt from: the images of one set are alike.
+Each data set has the weight of the square root of its number of images. The fit is evaluated on
+complete data sets that it did not use, because the images of one set are similar.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from bigkingxxl.models import ModelCard
 from bigkingxxl.quality import DIRECTIONS, ExpectedQuality, Term
 
 Float64 = NDArray[np.float64]
-FEWEST = 20  # images; fewer tell nothing that holds elsewhere
-PULL = 0.3  # towards weights of 0, in images
-POOR = 0.15  # a true accuracy below it is worth a warning
-FALSE_ALARMS = 0.05  # of images that are not poor
+FEWEST = 20  # images; fewer do not generalise
+PULL = 0.3  # strength of the regularisation towards weights of 0, in images
+POOR = 0.15  # a lower true accuracy should cause a warning
+FALSE_ALARMS = 0.05  # the fraction of images above it that are warned about
 LOWS = (0.05, 0.25)
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image whose true cells are known.
+    """An annotated image.
 
     Attributes:
-        set_name: its data set; image: its id there.
-        values: what is seen of its quality, see `quality_values`; true: its segmentation accuracy.
+        set_name: Its data set.
+        image: Its id in the data set.
+        values: The inputs of the quality model; see `quality_values`.
+        true: Its segmentation accuracy.
     """
 
     set_name: str
@@ -48,9 +50,9 @@ class Example:
 def examples_of(
     predictor: Predictor, card: ModelCard, name: str, data: Dataset, ids: Iterable[str]
 ) -> list[Example]:
-    """Images of a data set as `bigkingxxl predict` sees them, beside their truth.
+    """Predict images of a data set like `bigkingxxl predict` and measure their accuracy.
 
-    An image in which nothing is found tells nothing, and is left out.
+    An image without any predicted cell gives no evidence and is left out.
     """
     found = []
     for image_id in ids:
@@ -67,12 +69,13 @@ def examples_of(
 
 
 def fit_quality(examples: Sequence[Example]) -> ExpectedQuality:
-    """The linear model that foretells the accuracy of such images best, in least squares.
+    """Fit the linear model by least squares.
 
-    Nothing counts the wrong way (`DIRECTIONS`), and what then does not help is left out.
+    Weights with the wrong sign (`DIRECTIONS`) are not allowed, and inputs that do not help are
+    removed.
 
     Raises:
-        InputError: too few examples, or none of them differs from the others.
+        InputError: There are too few examples, or they do not differ.
     """
     if len(examples) < FEWEST:
         raise InputError(
@@ -98,7 +101,7 @@ def fit_quality(examples: Sequence[Example]) -> ExpectedQuality:
 
 
 def cross_fitted(examples: Sequence[Example]) -> Float64:
-    """float64[N]: the expected quality of each by what was learnt from the other sets."""
+    """Predict the quality of each image by models of the other data sets, float64[N]."""
     expected = np.zeros(len(examples))
     for name in {each.set_name for each in examples}:
         learnt = fit_quality([each for each in examples if each.set_name != name])
@@ -109,14 +112,14 @@ def cross_fitted(examples: Sequence[Example]) -> Float64:
 
 
 def limit_of(expected: Float64, true: Float64) -> float:
-    """The limit of warnings: one in twenty of the images that are not poor lies below it."""
+    """Return the warning limit: one in twenty images that are not poor lies below it."""
     good = expected[true >= POOR]
     limit = float(np.quantile(good, FALSE_ALARMS)) if len(good) else LOWS[1]
     return round(min(max(limit, LOWS[0]), LOWS[1]), 3)
 
 
 def _solved(examples: Sequence[Example]) -> tuple[Float64, Float64, Float64]:
-    """Weights of each value in spreads, the base last; the values' centres and spreads."""
+    """Return the weights per standard deviation (the base last), and the centres and spreads."""
     from scipy.optimize import lsq_linear
 
     names = list(DIRECTIONS)
@@ -141,5 +144,5 @@ def _solved(examples: Sequence[Example]) -> tuple[Float64, Float64, Float64]:
 
 
 def _short(value: float) -> float:
-    """Six digits: as much as is needed, in a file that people may read."""
+    """Round to six digits, which suffices for a file that people may read."""
     return float(f"{value:.6g}")

@@ -1,9 +1,9 @@
-"""Scored detections, the surest first, and which of them hit an annotated cell as COCO decides it.
+"""Rank scored detections and decide which of them hit an annotated cell, as in COCO.
 
-At each IoU threshold every detection takes, of the cells that nobody took, the one of the highest
-IoU that reaches the threshold. A class of area counts the cells of that class; what hits another,
-or hits nothing and is of another size, is left out there. Cells are compared by sparse overlaps and
-all ten thresholds are decided at once, as bits.
+At each IoU threshold, every detection takes the free annotated cell with the highest IoU that
+reaches the threshold. An area class counts the cells of that class; detections that hit a cell of
+another class, or hit nothing and have another size, are ignored there. Cells are compared by sparse
+overlaps, and all ten thresholds are decided at once, as bits.
 
 Source: pycocotools, `COCOeval.evaluateImg` and `accumulate`.
 """
@@ -24,20 +24,22 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 THRESHOLDS_PERCENT: tuple[int, ...] = tuple(range(50, 100, 5))
 RECALLS = np.linspace(0, 1, 101)
-# COCO's classes of area in pixels; a cell of exactly an edge is in both.
+# COCO's area classes in pixels; a cell of exactly an edge belongs to both classes.
 AREAS = ("all", "small", "medium", "large")
 AREA_EDGES = ((0, 10**10), (0, 32**2), (32**2, 96**2), (96**2, 10**10))
 
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """One image's detections, the surest first, for A classes of area and T thresholds.
+    """The detections of one image by descending score, for A area classes and T thresholds.
 
     Attributes:
-        score: float64[D]; kind: int64[D], their types, -1 for none that is counted.
-        rank: int64[D], how many of the image and type are surer.
-        hit, ignored: bool[A, T, D].
-        cells: int64[A, C], annotated cells of each class and type.
+        score: float64[D].
+        kind: int64[D], their types; -1 for a type that is not counted.
+        rank: int64[D], the number of better detections of the same image and type.
+        hit: bool[A, T, D].
+        ignored: bool[A, T, D].
+        cells: int64[A, C], the number of annotated cells of each area class and type.
     """
 
     score: Float64
@@ -49,7 +51,7 @@ class Ranked:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Ranked]) -> Ranked:
-        """The detections of several images, the surest first, of equals the first image's."""
+        """Merge the detections of several images by descending score; ties keep the image order."""
         score = np.concatenate([part.score for part in parts])
         order = np.argsort(-score, kind="stable")
         return cls(
@@ -62,7 +64,7 @@ class Ranked:
         )
 
     def split(self, images: int, types: int) -> list[Ranked]:
-        """What `concatenate` joins, of detections whose kinds are numbered through by image."""
+        """Undo `concatenate` for detections whose kinds are numbered across the images."""
         image, kind = np.divmod(self.kind, types)
         order = np.argsort(image, kind="stable")
         ends = np.cumsum(np.bincount(image, minlength=images))[:-1]
@@ -76,14 +78,18 @@ def ranked(
     pairs: Overlaps, truth_areas: Int64, areas: Int64, score: Float64 | None, truth_kind: Int64,
     kind: Int64, *, types: int, most: int, classes: int = len(AREAS),
 ) -> Ranked:  # fmt: skip
-    """One image's detections and which of them hit.
+    """Rank the detections of one image and decide which of them are hits.
 
     Args:
-        pairs: annotated and detected cells that share pixels; truth_areas, areas: of all cells.
-        score: float64[M], None where all are equally sure.
-        truth_kind, kind: int64[N] and int64[M], the type of each, -1 for none that is counted.
-        types: how many there are; most: detections of a type that count.
-        classes: of area, the first so many of `AREAS`.
+        pairs: The pairs of an annotated cell and a detection that share pixels.
+        truth_areas: int64[N], the areas of annotated cells.
+        areas: int64[M], the areas of detections.
+        score: float64[M]; None if all are equal.
+        truth_kind: int64[N], the type of each cell; -1 for a type that is not counted.
+        kind: int64[M], the type of each detection; -1 for a type that is not counted.
+        types: The number of types.
+        most: The number of detections of a type that count.
+        classes: The number of area classes, the first ones of `AREAS`.
     """
     sure = np.ones(len(areas)) if score is None else score
     order = np.argsort(-sure, kind="stable")
@@ -93,7 +99,7 @@ def ranked(
     place = np.full(len(areas), -1)
     place[order] = np.arange(len(order))
     union = truth_areas[pairs.first] + areas[pairs.second] - pairs.pixels
-    # Whole numbers: an IoU of exactly a threshold is a hit, whatever floats make of it.
+    # In integers, so that an IoU of exactly a threshold is a hit.
     level = np.clip(
         (100 * pairs.pixels - 50 * union) // (5 * union) + 1, 0, len(THRESHOLDS_PERCENT)
     )
@@ -119,7 +125,7 @@ def ranked(
 
 
 def _ranks(kind: Int64) -> Int64:
-    """int64[D]: how many of the same kind come before."""
+    """Count the earlier items of the same kind, int64[D]."""
     order = np.argsort(kind, kind="stable")
     ordered = kind[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1))
@@ -131,12 +137,15 @@ def _ranks(kind: Int64) -> Int64:
 def _matched(
     first: Int64, second: Int64, iou: Float64, level: Int64, outside: Bool, count: int
 ) -> tuple[Int64, Int64]:
-    """Thresholds as bits at which each detection hits a cell of the class, and one outside it.
+    """Return the thresholds, as bits, at which detections hit cells inside and outside a class.
 
     Args:
-        first, second: int64[K], cell and detection (by rank) of each pair; level: int64[K], how
-            many thresholds it reaches; outside: bool[N], cells of another class.
-        count: how many detections there are.
+        first: int64[K], the cell of each pair.
+        second: int64[K], the detection (by rank) of each pair.
+        iou: float64[K].
+        level: int64[K], the number of thresholds that each pair reaches.
+        outside: bool[N], the cells of another class.
+        count: The number of detections.
     """
     real, ignored = np.zeros(count, np.int64), np.zeros(count, np.int64)
     if not len(first):
@@ -147,7 +156,7 @@ def _matched(
     within = ~outside[first]
     real[second[clear & within]] = bits[clear & within]
     ignored[second[clear & ~within]] = bits[clear & ~within]
-    # Detection by detection; cells of the class first, then the highest IoU, of equals the last.
+    # By detection; cells of the class first, then by descending IoU; of equal ones the last.
     rest = np.flatnonzero(contested)
     rest = rest[np.lexsort((-first[rest], -iou[rest], ~within[rest], second[rest]))]
     taken: dict[int, int] = {}
@@ -164,14 +173,18 @@ def curves(
     detections: Ranked, area: int, kind: int, weight: Float64 | None = None,
     most: int | None = None, cells: float | None = None,
 ) -> tuple[Float64, Float64] | None:  # fmt: skip
-    """Precision float64[T, 101] at each of COCO's recalls, and the highest recall float64[T].
+    """Compute precision at COCO's recalls, float64[T, 101], and the highest recall, float64[T].
 
     Args:
-        detections: of all images; area, kind: which class and type.
+        detections: The detections of all images.
+        area: The area class.
+        kind: The type.
         weight: float64[D], how often each detection counts.
-        most: detections of an image that count; cells: how many there are to be found.
+        most: The number of detections of an image that count.
+        cells: The number of annotated cells.
+
     Returns:
-        None where there is nothing to be found.
+        None if there are no annotated cells.
     """
     total = float(detections.cells[area, kind]) if cells is None else cells
     if total <= 0:
@@ -187,7 +200,7 @@ def curves(
     result, highest = np.zeros((len(hit), len(RECALLS))), np.zeros(len(hit))
     for place in range(len(hit)):
         counted = share if every is not None else np.where(ignored[place], 0, share)
-        # Recall rises and precision is highest where a detection hits: the others need no look.
+        # Recall increases, and precision has its maxima, only at hits.
         at = np.flatnonzero(hit[place])
         found = np.cumsum(counted[at])
         ranks = (np.cumsum(counted) if every is None else every)[at]
@@ -201,7 +214,7 @@ def curves(
 
 
 def places(cells: Instances, types: Sequence[str]) -> Int64:
-    """int64[N]: which of some types each cell has, -1 for none of them."""
+    """Return the index of each cell's type, int64[N]; -1 for another type."""
     place = {name: number for number, name in enumerate(types)}
     known = np.array([place.get(name, -1) for name in cells.type_names], np.int64)
     return known[cells.cell_type]

@@ -1,4 +1,4 @@
-"""Any metrics over the same compared images: values, intervals, by type, by image, differences."""
+"""Compute any metrics of compared images: values, intervals, by type, by image, and differences."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ RESAMPLES_AT_ONCE = 1 << 22  # weights that are held at once
 
 
 class Estimate(NamedTuple):
-    """One number of one metric.
+    """One value of a metric.
 
     Attributes:
-        value: over all images, None where there is nothing to measure.
-        interval: 95 % bootstrap interval over groups of images, None where there is one group.
-        by_type: over the images of each cell type.
+        value: The value over all images; None if it is undefined.
+        interval: The 95 % bootstrap interval over groups of images; None for a single group.
+        by_type: The value over the images of each cell type.
     """
 
     what: Value
@@ -37,10 +37,11 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much more one method has than another on the same images.
+    """The difference between two methods on the same images.
 
     Attributes:
-        value, interval: None where there is nothing to measure, or one group of images.
+        value: The difference; None if it is undefined.
+        interval: Its 95 % bootstrap interval; None if it is undefined or there is a single group.
     """
 
     what: Value
@@ -49,18 +50,21 @@ class Difference(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Metrics of a set of images.
+    """The scores of a set of images.
 
     Attributes:
-        metrics: what was measured; ids: the images; terms: by metric, of each image.
-        member: int64[n], the group of each image; cell_types: of each image.
-        seed: of the bootstrap.
+        metrics: The metrics.
+        ids: The images.
+        terms: The terms of each image, by metric.
+        member: int64[n], the group of each image.
+        cell_types: The cell type of each image.
+        seed: The seed of the bootstrap.
     """
 
     metrics: tuple[Metric, ...]
@@ -72,12 +76,12 @@ class Scores:
 
     @property
     def groups(self) -> int:
-        """How many groups of images there are."""
+        """The number of groups of images."""
         return int(self.member.max()) + 1
 
     @cached_property
     def estimates(self) -> tuple[Estimate, ...]:
-        """Every number of every metric."""
+        """The estimates of every value of every metric."""
         return tuple(each for metric in self.metrics for each in self._of_metric(metric))
 
     @cached_property
@@ -87,7 +91,7 @@ class Scores:
 
     @cached_property
     def per_image(self) -> dict[str, Float64]:
-        """float64[n] of each number: of one image at a time, NaN where there is nothing."""
+        """The values of each image, float64[n] by key; NaN if undefined."""
         alone = np.eye(1)
         result: dict[str, Float64] = {}
         for metric in self.metrics:
@@ -117,12 +121,12 @@ class Scores:
         ]
 
     def value(self, metric: Metric) -> Float64:
-        """float64[V]: the values of a metric over all images, NaN where there is nothing."""
+        """Compute the values of a metric over all images, float64[V]; NaN if undefined."""
         values: Float64 = self._pooled(metric, np.ones((1, len(self.ids))))[0]
         return values
 
     def resampled(self, metric: Metric) -> Float64:
-        """float64[R, V]: the values of the bootstrap's resamples, R = 0 of a single group."""
+        """Compute the values of bootstrap resamples, float64[R, V]; R = 0 for a single group."""
         if self.groups < 2:
             return np.zeros((0, len(metric.values)))
         weights = resampled_weights(self.member, seed=self.seed, resamples=metric.resamples)
@@ -134,7 +138,7 @@ class Scores:
         return metric.pooled(self.terms[metric.key], weights, self.member)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             each.what.key: {
                 "label": each.what.label, "unit": each.what.unit, "value": each.value,
@@ -151,13 +155,16 @@ def score_pairs(
     *,
     seed: int = 0,
 ) -> Scores:
-    """Any metrics of images whose cells have been compared.
+    """Compute metrics of images whose cells have been compared.
 
     Args:
-        groups: the field, well or sample of each image; one that is left out is alone.
+        pairs: The compared images.
+        metrics: The metrics.
+        groups: The field, well or sample of each image; a missing image is its own group.
+        seed: The seed of the bootstrap.
 
     Raises:
-        InputError: there is no image, or predicted cells overlap where a metric forbids it.
+        InputError: There is no image, or predicted cells overlap although a metric forbids it.
     """
     if not pairs:
         raise InputError("there is no image to score")
@@ -175,12 +182,12 @@ def score_pairs(
 
 
 def difference(one: Scores, two: Scores) -> list[Difference]:
-    """Every number of the first method minus that of the second, on the same images.
+    """Compute the differences of all values between two methods on the same images.
 
-    The resamples are the same for both, so that what is hard for both cancels.
+    Both use the same resamples, so that the difficulty of images cancels.
 
     Raises:
-        ValueError: the images or metrics are not the same.
+        ValueError: The images or metrics differ.
     """
     same = one.ids == two.ids and np.array_equal(one.member, two.member)
     if not same or [m.key for m in one.metrics] != [m.key for m in two.metrics]:
@@ -206,7 +213,7 @@ def _number(value: float) -> float | None:
 
 
 def _interval(samples: Float64) -> Interval | None:
-    """The interval of the resamples that have a value; None where fewer than half have one."""
+    """Return the interval of the defined resamples; None if fewer than half are defined."""
     measured = samples[~np.isnan(samples)]
     if not len(measured) or 2 * len(measured) < len(samples):
         return None

@@ -1,11 +1,11 @@
 """Exact scores of `select` without pixels: areas and overlaps are counted once, then only summed.
 
-At one mask threshold the candidates of an image and its annotated cells cut the image into atoms,
-sets of pixels that the same candidates and the same true cells cover. Whatever the other parameters
-are, an atom goes as a whole to the surest candidate left that covers it: painting is a choice for
-each atom, and areas and overlaps of painted cells are sums over atoms. Most pixels lie under one
-candidate alone; they are summed up beforehand, and only contested atoms are decided anew for each
-setting.
+At one mask threshold, the candidates and the annotated cells of an image divide it into atoms: sets
+of pixels that are covered by the same candidates and the same annotated cells. Whatever the other
+parameters are, all pixels of an atom go to the best remaining candidate that covers it. Painting is
+therefore a choice per atom, and areas and overlaps of painted cells are sums over atoms. Most
+pixels are covered by one candidate only and are summed up beforehand; only contested atoms are
+decided again for each setting.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ LEVELS = len(THRESHOLDS_PERCENT)
 
 
 class _Contested(NamedTuple):
-    """Atoms under two candidates or more.
+    """The atoms that two or more candidates cover.
 
     Attributes:
-        pixels: int64[A], of each atom; starts, stops: int64[A], its entries.
-        entries: int64[E], the candidates that cover each atom, the surest first.
-        row_starts, row_counts: int64[E], the rows of each entry; row_pair: int64[R], the pairs that
-            share the atom where this entry gets it.
+        pixels: int64[A], the number of pixels of each atom.
+        starts: int64[A], the start of each atom's entries.
+        stops: int64[A], the end of each atom's entries.
+        entries: int64[E], the candidates that cover each atom by descending score.
+        row_starts: int64[E], the start of each entry's rows.
+        row_counts: int64[E], the number of each entry's rows.
+        row_pair: int64[R], the pairs that share the atom if this entry wins it.
     """
 
     pixels: Int64
@@ -51,17 +54,23 @@ class _Contested(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ThresholdScorer:
-    """Candidates of N under one mask threshold, in the order of falling score, and T true cells.
+    """N candidates at one mask threshold by descending score, and T annotated cells.
 
     Attributes:
-        image, score, area: int64[N], float32[N], int64[N].
-        own_area: int64[N], pixels that no other candidate covers.
-        first, second, iou: int64[C], int64[C], float64[C], candidates that overlap, surer first.
-        pair_cell, pair_truth, pair_pixels: int64[K], pairs that may hit, and the uncontested
-            pixels they share.
-        truth_image, truth_area: int64[T].
-        contested: see `_Contested`.
-        squared_size: float64[I], square pixels of the training images a square pixel.
+        image: int64[N], the image of each candidate.
+        score: float32[N].
+        area: int64[N], in pixels.
+        own_area: int64[N], the pixels that no other candidate covers.
+        first: int64[C], of each overlapping pair, the candidate with the higher score.
+        second: int64[C], the other candidate.
+        iou: float64[C].
+        pair_cell: int64[K], the candidate of each pair that may be a hit.
+        pair_truth: int64[K], the annotated cell of each such pair.
+        pair_pixels: int64[K], the uncontested pixels that they share.
+        truth_image: int64[T], the image of each annotated cell.
+        truth_area: int64[T], in pixels.
+        contested: See `_Contested`.
+        squared_size: float64[I], square pixels of the training images per square pixel.
     """
 
     image: Int64
@@ -83,10 +92,10 @@ class ThresholdScorer:
     def of_image(
         cls, candidates: Candidates, truth: Instances, mask_threshold: float
     ) -> ThresholdScorer:
-        """The table of one image.
+        """Create the table of one image.
 
         Raises:
-            ValueError: candidates and truth belong to images of different sizes.
+            ValueError: The images of candidates and truth differ in size.
         """
         candidates = candidates.take(candidates.ranking())
         masks = masks_above(candidates, np.full(len(candidates), mask_threshold))
@@ -94,7 +103,7 @@ class ThresholdScorer:
         area, truth_area = masks.areas(), truth.areas()
         first, second, shared = overlaps_among(masks)
         met = overlaps(masks, truth)
-        # A hit covers more than half of the true cell: no other pair can ever be one.
+        # A hit covers more than half of the annotated cell, so no other pair can be a hit.
         some = 2 * met.pixels > truth_area[met.second]
         pair_cell, pair_truth = met.first[some], met.second[some]
         pixels = _Pixels(masks, truth)
@@ -109,7 +118,7 @@ class ThresholdScorer:
 
     @classmethod
     def joined(cls, tables: Sequence[ThresholdScorer]) -> ThresholdScorer:
-        """One table of several: every number in it counts on from the table before."""
+        """Concatenate several tables; all indices are offset by the tables before."""
 
         def put(name: str, counted: str | None = None) -> Any:
             arrays = [getattr(table, name) for table in tables]
@@ -137,9 +146,9 @@ class ThresholdScorer:
         )  # fmt: skip
 
     def scores(self, parameters: SelectionParameters) -> Float64:
-        """float64[I]: what `match_counts(truth, select(...)).score` is for each image.
+        """Compute `match_counts(truth, select(...)).score` for each image, float64[I].
 
-        The parameters' mask threshold is not looked at: it is the table's.
+        The mask threshold of the parameters is ignored; it is that of the table.
         """
         least = np.maximum(parameters.minimum_area / self.squared_size, 1)[self.image]
         sure = self.score >= np.float32(parameters.score_threshold)
@@ -150,7 +159,7 @@ class ThresholdScorer:
         area, shared = self._painted(kept, sure)
         kept &= area >= least
         union = area[self.pair_cell] + self.truth_area[self.pair_truth] - shared
-        # The number of thresholds 50, 55 ... 95 % that lie strictly below shared / union.
+        # The number of thresholds 50, 55 ... 95 % strictly below shared / union.
         level = -(-20 * shared // np.maximum(union, 1)) - 10
         level = np.where(kept[self.pair_cell], np.clip(level, 0, LEVELS), 0)
         images = len(self.squared_size)
@@ -163,11 +172,12 @@ class ThresholdScorer:
         return result
 
     def _painted(self, kept: NDArray[np.bool_], sure: NDArray[np.bool_]) -> tuple[Int64, Int64]:
-        """Areas int64[N] and shared pixels int64[K] once each atom has gone to its surest cell.
+        """Assign each atom to its best cell; return areas int64[N] and shared pixels int64[K].
 
         Args:
-            kept: bool[N], the cells that are painted; sure: bool[N], those above the threshold, so
-                that nothing after one that is not can be painted.
+            kept: bool[N], the cells that are painted.
+            sure: bool[N], the cells above the score threshold; after the first other one, none can
+                be painted.
         """
         part = self.contested
         atom, place = self._won(kept, sure)
@@ -181,7 +191,7 @@ class ThresholdScorer:
         return self.own_area + gains.astype(np.int64), self.pair_pixels + more.astype(np.int64)
 
     def _won(self, kept: NDArray[np.bool_], sure: NDArray[np.bool_]) -> tuple[Int64, Int64]:
-        """The atoms that somebody gets, and the entries that get them."""
+        """Return the atoms that are assigned, and the entries that win them."""
         part = self.contested
         atom, place = np.arange(len(part.pixels)), part.starts
         atoms, places = [atom[:0]], [place[:0]]
@@ -203,9 +213,9 @@ def _counted_on(arrays: Sequence[Int64], lengths: Sequence[int]) -> Int64:
 
 
 def _suppress(kept: NDArray[np.bool_], first: Int64, second: Int64) -> None:
-    """Mask NMS in place: `second` goes where `first`, which is surer, stays; in rounds, not pairs.
+    """Apply mask NMS in place, in rounds: `second` is removed if `first` stays.
 
-    Every round settles the cells that no unsettled surer one collides with.
+    Each round decides the cells that no undecided better cell overlaps.
     """
     while len(first):
         threatened = np.zeros(len(kept), bool)
@@ -217,11 +227,13 @@ def _suppress(kept: NDArray[np.bool_], first: Int64, second: Int64) -> None:
 
 
 def _hits(level: Int64, cell: Int64, image: Int64, images: int) -> Int64:
-    """int64[10, I]: how many cells of each image are hit at each threshold.
+    """Count the cells of each image that are hit at each threshold, int64[10, I].
 
     Args:
-        level: int64[K], how many thresholds each pair passes; cell: int64[K], its cell.
+        level: int64[K], the number of thresholds that each pair exceeds.
+        cell: int64[K], the cell of each pair.
         image: int64[N], the image of each cell.
+        images: The number of images.
     """
     some = level > 0
     passed = np.zeros(len(image), np.int64)
@@ -232,7 +244,7 @@ def _hits(level: Int64, cell: Int64, image: Int64, images: int) -> Int64:
 
 
 class _Pixels:
-    """The covered pixels of one image, pixel by pixel: what the tables are counted from."""
+    """The covered pixels of one image, from which the tables are computed."""
 
     def __init__(self, masks: Instances, truth: Instances) -> None:
         self.masks, self.truth = masks, truth
@@ -243,14 +255,14 @@ class _Pixels:
         self.starts, self.counts = starts[counts > 1], counts[counts > 1]
 
     def own_area(self) -> Int64:
-        """int64[N]: pixels that one candidate alone covers."""
+        """Count the pixels that only one candidate covers, int64[N]."""
         return np.bincount(self.owner[self.single], minlength=len(self.masks))
 
     def own_overlaps(self, keys: Int64) -> Int64:
-        """int64[K]: how many of these each pair shares.
+        """Count those of them that each pair shares, int64[K].
 
         Args:
-            keys: int64[K], candidate * T + true cell of each pair, sorted.
+            keys: int64[K], candidate * T + annotated cell of each pair, sorted.
         """
         alone = Instances.from_pixels(
             self.owner[self.single], self.flat[self.single], len(self.masks), self.masks.size
@@ -262,14 +274,14 @@ class _Pixels:
         return result
 
     def contested(self, keys: Int64) -> _Contested:
-        """The other pixels, gathered into atoms."""
+        """Group the other pixels into atoms."""
         if not len(self.starts):
             return _Contested(*[np.zeros(0, np.int64)] * 7)
         truth_owner, truth_flat = _by_pixel(self.truth)
         names = np.random.default_rng(0).integers(
             2**64, size=len(self.masks) + len(self.truth), dtype=np.uint64
         )
-        # Sums of random 64-bit names: pixels under the same cells have the same sum, and no others.
+        # Sums of random 64-bit values identify the set of cells that cover a pixel.
         covered = rle.expand(self.starts, self.counts)
         sums = np.add.reduceat(names[self.owner[covered]], rle.split_points(self.counts)[:-1])
         of_truth = np.zeros(self.masks.size[0] * self.masks.size[1], np.uint64)
@@ -281,7 +293,7 @@ class _Pixels:
         flat = self.flat[starts]
         low = np.searchsorted(truth_flat, flat, "left")
         true_counts = np.searchsorted(truth_flat, flat, "right") - low
-        # Every candidate of an atom with every true cell of it.
+        # Combine every candidate of an atom with every annotated cell of it.
         atom = np.repeat(np.arange(len(sample)), counts)
         row_entry = np.repeat(np.arange(len(entries)), true_counts[atom])
         row_truth = truth_owner[rle.expand(low[atom], true_counts[atom])]
@@ -296,14 +308,14 @@ class _Pixels:
 
 
 def _by_pixel(cells: Instances) -> tuple[Int64, Int64]:
-    """Cell and flat position of every pixel, sorted by position, then cell."""
+    """Return the cell and flat position of every pixel, sorted by position, then by cell."""
     owner, flat = cells.pixels()
     order = np.argsort(flat, kind="stable")
     return owner[order], flat[order]
 
 
 def _find(keys: Int64, wanted: Int64) -> tuple[Int64, NDArray[np.bool_]]:
-    """Where each wanted key stands among sorted keys, and whether it does."""
+    """Return the index of each wanted key in sorted keys, and whether it is there."""
     if not len(keys):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

@@ -1,8 +1,8 @@
-"""Operating points chosen on annotated images: a greedy search over parameters, per cell type.
+"""Tune operating points on annotated images: a greedy search over parameters, per cell type.
 
-A parameter moves only where the score gains clearly: four parameters tuned freely on 26 images
-lost on unseen ones what they had won. Whatever is tuned here is in-sample on the images it was
-tuned on; `crossfitted` gives the honest figure.
+A parameter changes only if the score clearly improves: four parameters that were tuned freely on 26
+images lost on other images what they had gained. Scores on the images used for tuning are
+in-sample; `crossfitted` gives an honest score.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ AREA_PERCENTILES = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20)
 
 @dataclass
 class Tuner:
-    """Searches operating points for one set of images.
+    """Searches operating points for a set of images.
 
     Attributes:
-        cache: what the model saw in them.
-        truth: annotated cells by image id; types: the cell type of each image.
-        groups: the field, well or sample of each image; left out: its own.
-        select_grid: values to try, by parameter; minimum areas come from the annotated cells.
-        ignored: bool[H, W] by image, what nobody annotated; cells there are not counted.
+        cache: The predictions of the model.
+        truth: The annotated cells by image id.
+        types: The cell type of each image.
+        groups: The field, well or sample of each image; a missing image is its own group.
+        select_grid: The values to try by parameter; minimum areas follow from the annotated cells.
+        ignored: bool[H, W] by image, True where it is not annotated; cells there are ignored.
     """
 
     cache: PredictionCache
@@ -59,10 +60,10 @@ class Tuner:
         self._tables: dict[tuple[str, str, float], ThresholdScorer] = {}
         self._joined: dict[tuple[tuple[str, ...], str, float], ThresholdScorer] = {}
 
-    # ---- choosing -----------------------------------------------------------------------------
+    # ---- search -------------------------------------------------------------------------------
 
     def tune(self, ids: Sequence[str], start: OperatingPoints) -> OperatingPoints:
-        """Operating points whose parameters surely raised the score of these images, per type."""
+        """Return operating points that clearly raise the score of these images, per type."""
         by_type = dict(start.by_type)
         for name, own in self.by_type(ids).items():
             found = self.search(own, start.of(name))
@@ -74,7 +75,7 @@ class Tuner:
         )
 
     def by_type(self, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The ids of each cell type; images without one are left out."""
+        """Group the ids by cell type; images without a type are left out."""
         found: dict[str, list[str]] = {}
         for image_id in ids:
             kind = self.types.get(image_id)
@@ -85,10 +86,11 @@ class Tuner:
     def grid(
         self, ids: Sequence[str], start: OperatingPoint | None = None
     ) -> Iterator[tuple[str, str, Sequence[Any]]]:
-        """Every parameter as (part, name, values): the few of `decode`, then those of `select`.
+        """Yield every parameter as (part, name, values): those of `decode`, then those of `select`.
 
         Args:
-            start: with it also how much larger or smaller than there images are looked at.
+            ids: The images.
+            start: If given, include zooms relative to this point.
         """
         if start is not None and self.cache.zooms:
             now = start.decode.get(ZOOM, 1.0)
@@ -101,7 +103,7 @@ class Tuner:
             yield "select", "minimum_area", self.minimum_areas(ids)
 
     def minimum_areas(self, ids: Sequence[str]) -> tuple[float, ...]:
-        """0 and the low percentiles of the annotated cells' areas, in pixels of training images."""
+        """Return 0 and the low percentiles of annotated areas, in pixels of the training images."""
         areas = [
             self.truth[each].areas() * self.candidates(each, {}).scale_ratio ** 2 for each in ids
         ]
@@ -112,7 +114,7 @@ class Tuner:
         return tuple(sorted({0.0, *low}))
 
     def search(self, ids: Sequence[str], start: OperatingPoint) -> OperatingPoint:
-        """The operating point whose parameters surely raised the score of these images."""
+        """Return an operating point that clearly raises the score of these images."""
 
         def move(
             line: tuple[str, str, Sequence[Any]], best: OperatingPoint
@@ -123,12 +125,12 @@ class Tuner:
         moves = [partial(move, line) for line in self.grid(ids, start)]
         return coordinate_search(start, moves, partial(self.scores, ids), ids, self.groups)
 
-    # ---- scoring ------------------------------------------------------------------------------
+    # ---- scores -------------------------------------------------------------------------------
 
     def scores(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
-        """float64[N]: the score of each image under one point, from cached areas and overlaps.
+        """Score each image under one point, float64[N], from cached areas and overlaps.
 
-        The type of the images is given here: what is tuned is the parameters, not the vote.
+        The type of the images is given: tuning concerns the parameters, not the vote.
         """
         key = (tuple(ids), repr(sorted(point.decode.items())), point.select.mask_threshold)
         if key not in self._joined:
@@ -136,7 +138,7 @@ class Tuner:
         return self._joined[key].scores(point.select)
 
     def repainted(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
-        """float64[N]: the same scores, from cells that are selected, painted and matched."""
+        """Score each image, float64[N], from cells that are selected, painted and matched."""
         points = OperatingPoints(default=point)
         return np.array([
             match_counts(self.truth[each], self._select(each, point.decode, points)).score
@@ -144,15 +146,15 @@ class Tuner:
         ])  # fmt: skip
 
     def predict(self, image_id: str, points: OperatingPoints) -> Instances:
-        """The selected cells of one image as prediction finds them: its type is voted."""
+        """Select the cells of one image as prediction does, with a vote on its type."""
         return self._select(image_id, points.of(self.voted_type(image_id, points)).decode, points)
 
     def voted_type(self, image_id: str, points: OperatingPoints) -> str | None:
-        """Whose decoding parameters an image gets; nobody is asked where all have the same."""
+        """Return the type whose decoding parameters apply; no vote if all types share them."""
         return self.cache.voted_type(image_id) if points.by_type else None
 
     def candidates(self, image_id: str, parameters: Parameters) -> Candidates:
-        """What the model saw under decoding parameters, kept."""
+        """Return the candidates under decoding parameters, cached."""
         key = (image_id, repr(sorted(parameters.items())))
         if key not in self._decoded:
             found = self.cache.decode(image_id, parameters)
@@ -175,13 +177,15 @@ class Tuner:
 def types_to_tune(
     cache: PredictionCache, type_names: Sequence[str], types: Mapping[str, str | None]
 ) -> dict[str, str | None]:
-    """The type whose parameters each image is to help choose.
+    """Determine the type for which each image is used in tuning.
 
-    The annotated type where the model knows it; else, as in a set of cells without types, the one
-    that the model itself sees. Images without cells say nothing and have none.
+    It is the annotated type if the model knows it; otherwise, as in a set of cells without types,
+    it is the type that the model predicts. Images without cells have none.
 
     Args:
-        type_names: what the model knows; types: as annotated, None without cells.
+        cache: The predictions of the model.
+        type_names: The types that the model knows.
+        types: The annotated type of each image; None without cells.
     """
     found = dict(types)
     for image_id, kind in types.items():
@@ -194,13 +198,15 @@ def types_to_tune(
 def ids_to_tune(
     type_names: Sequence[str], known: Sequence[str], types: Mapping[str, str | None]
 ) -> tuple[str, ...]:
-    """The images that a model can be tuned on and scored by.
+    """Return the images on which a model can be tuned and scored.
 
-    A model of some of a data set's types (one model a type, say) is out of place on the others'
-    images, and an image without cells would praise it for seeing nothing: neither is among them.
+    Images of types that the model does not know are left out, as are images without cells, which
+    would reward a model for finding nothing.
 
     Args:
-        type_names: what the model knows; known: what the data set knows; types: of each image.
+        type_names: The types that the model knows.
+        known: The types that the data set knows.
+        types: The type of each image.
     """
     if not set(type_names) < set(known):
         return tuple(types)
@@ -210,10 +216,13 @@ def ids_to_tune(
 def changed_parameter(
     point: OperatingPoint, part: str, parameter: str, value: Any
 ) -> OperatingPoint:
-    """A point with one parameter moved.
+    """Return a copy of a point with one parameter changed.
 
     Args:
+        point: The operating point.
         part: 'decode' or 'select'.
+        parameter: The name of the parameter.
+        value: Its new value.
     """
     values = point.model_dump()
     values[part][parameter] = value
@@ -228,15 +237,19 @@ def crossfitted_points(
     seed: int = 0,
     parts: Sequence[tuple[str, ...]] = (),
 ) -> dict[str, OperatingPoints]:
-    """For every image, points tuned on the half of the images that it is not in.
+    """Return, for every image, points tuned on the half of the images without it.
 
-    A group of `tuner.groups` is never on both sides.
+    The groups of `tuner.groups` stay together.
 
     Args:
-        parts: in the place of halves, see `crossfit.crossfit`.
+        tuner: The tuner.
+        ids: The images.
+        start: The operating points to start from.
+        seed: The seed of the split.
+        parts: Parts that replace the halves; see `crossfit.crossfit`.
 
     Raises:
-        InputError: fewer than two groups.
+        InputError: There are fewer than two groups.
     """
     return crossfit(
         ids,
@@ -252,10 +265,10 @@ def crossfitted_points(
 def crossfitted(
     tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
 ) -> dict[str, Instances]:
-    """Cells of every image, selected by points tuned on the other half: see `crossfitted_points`.
+    """Select the cells of every image with points tuned on the other half.
 
     Raises:
-        InputError: fewer than two groups.
+        InputError: There are fewer than two groups.
     """
     found = crossfitted_points(tuner, ids, start, seed=seed)
     return {image_id: tuner.predict(image_id, points) for image_id, points in found.items()}

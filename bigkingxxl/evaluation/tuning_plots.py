@@ -1,4 +1,4 @@
-"""The mAP over each parameter, per cell type, with the others as tuned: one PNG each."""
+"""Plots of the mAP over each parameter, per cell type, with the other parameters as tuned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.operating_points import OperatingPoints
 
 
 def parameter_plots(tuner: Tuner, ids: Sequence[str], points: OperatingPoints) -> dict[str, bytes]:
-    """Parameter name to PNG: a line per cell type, a dot where its value stands (in-sample)."""
+    """Return PNG files by parameter: a line per cell type, a dot at its value (in-sample)."""
     groups = tuner.by_type(ids)
     names = [(part, parameter) for part, parameter, _ in tuner.grid(ids)]
     return {

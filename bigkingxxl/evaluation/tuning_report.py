@@ -1,4 +1,4 @@
-"""A tuning run from start to finish: what was moved, what it is worth, and what is kept."""
+"""A complete tuning run: what changed, the gain, and what is kept."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 
 @dataclass(frozen=True)
 class TypeResult:
-    """What tuning did for one cell type.
+    """The result of tuning for one cell type.
 
     Attributes:
-        images: how many there are.
-        before, after: mean score at the start and tuned, both in-sample, from cached overlaps.
-        repainted: `after` from cells selected, painted and matched anew.
-        crossfitted_gain: what images gain by parameters tuned on others, or None where not known.
-        moved: parameter to (value before, value after).
-        kept: whether the model is to have these parameters.
+        images: The number of images.
+        before: The mean score at the start, in-sample, from cached overlaps.
+        after: The mean score after tuning, in-sample, from cached overlaps.
+        repainted: The same as `after`, from cells that are selected, painted and matched.
+        crossfitted_gain: The gain of images from parameters tuned on others; None if unknown.
+        moved: (value before, value after) by parameter.
+        kept: Whether the model should get these parameters.
     """
 
     images: int
@@ -39,16 +40,18 @@ class TypeResult:
 
 @dataclass(frozen=True, eq=False)
 class TuningResult:
-    """What a tuning run found.
+    """The result of a tuning run.
 
     Attributes:
-        points: to be saved: tuned parameters where they are kept, those of the start elsewhere.
-        tuned: every type's tuned parameters, kept or not.
-        by_type: what was done for each cell type.
-        start, crossfitted: scores as prediction would have them, under the points of the start and
-            under points tuned on the other half of the images; None where halves cannot be made.
-        note: why there is no cross-fitted score, or None.
-        held_out: of each image the points that were tuned without it, for types that are kept.
+        points: The operating points to save: tuned parameters where they are kept, else those of
+            the start.
+        tuned: The tuned parameters of every type, kept or not.
+        by_type: The result for each cell type.
+        start: The score of prediction with the points of the start.
+        crossfitted: The score with points tuned on the other half of the images; None if there are
+            no halves.
+        note: Why there is no cross-fitted score, or None.
+        held_out: For each image, the points tuned without it, for the types that are kept.
     """
 
     points: OperatingPoints
@@ -61,12 +64,12 @@ class TuningResult:
 
     @property
     def honest(self) -> CompetitionScore | None:
-        """The cross-fitted score where tuned parameters are kept, else that of the start."""
+        """The cross-fitted score if tuned parameters are kept, else that of the start."""
         is_kept = any(each.kept for each in self.by_type.values())
         return self.crossfitted if is_kept or self.crossfitted is None else self.start
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "by_type": {name: vars(result) for name, result in self.by_type.items()},
             "start": self.start.as_dict(),
@@ -84,15 +87,19 @@ def run_tuning(
     seed: int = 0,
     parts: Sequence[tuple[str, ...]] = (),
 ) -> TuningResult:
-    """Tune on all images, and on either half to see what tuning is worth on others.
+    """Tune on all images, and on each half to measure the gain on the other.
 
-    A type keeps its tuned parameters only where images gained by parameters tuned without them.
+    A type keeps its tuned parameters only if images gained from parameters tuned without them.
 
     Args:
-        parts: in the place of halves, see `crossfit.crossfit`.
+        tuner: The tuner.
+        ids: The images.
+        start: The operating points to start from.
+        seed: The seed of the split.
+        parts: Parts that replace the halves; see `crossfit.crossfit`.
 
     Raises:
-        InputError: no image has a cell type to tune for.
+        InputError: No image has a cell type to tune for.
     """
     groups = tuner.by_type(ids)
     if not groups:
@@ -123,7 +130,7 @@ def run_tuning(
 def _of_types(
     start: OperatingPoints, tuned: OperatingPoints, names: Sequence[str]
 ) -> OperatingPoints:
-    """The points of the start with the tuned ones of some types."""
+    """Return the points of the start with the tuned points of some types."""
     by_type = {**start.by_type, **{name: tuned.of(name) for name in names}}
     return tuned.changed(by_type={name: point.model_dump() for name, point in by_type.items()})
 
@@ -163,10 +170,12 @@ def _type_result(
 def moved_parameters(
     start: OperatingPoint, tuned: OperatingPoint, defaults: Parameters
 ) -> dict[str, tuple[Any, Any]]:
-    """Parameter to (value before, value after).
+    """Return (value before, value after) by parameter.
 
     Args:
-        defaults: of the decoding parameters that a point does not give.
+        start: The operating point before.
+        tuned: The operating point after.
+        defaults: The values of decoding parameters that a point does not give.
     """
     before = {**defaults, **start.decode, **start.select.model_dump()}
     after = {**defaults, **tuned.decode, **tuned.select.model_dump()}

@@ -1,5 +1,5 @@
 """The metrics, one file each; `registry` finds them by name.
 
-What belongs here: what an image contributes to a metric and how the sums become a value. What does
-not: matching cells (`evaluation.pairing`), and intervals (`evaluation.scoring`).
+What belongs here: the terms that an image contributes to a metric, and the value of their sums.
+What does not: matching cells (`evaluation.pairing`), and intervals (`evaluation.scoring`).
 """

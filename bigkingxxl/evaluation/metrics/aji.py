@@ -1,4 +1,4 @@
-"""Aggregated Jaccard index: pixels that annotated and predicted cells share, over all of both."""
+"""Aggregated Jaccard index: the pixels shared by annotated and predicted cells over their union."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.evaluation.pairing import ImagePair
 
 
 class AggregatedJaccard(JoinedMean):
-    """Each annotated cell with the predicted cell of the highest IoU, which may serve twice."""
+    """AJI: each annotated cell is paired with the predicted cell of the highest IoU, even twice."""
 
     name = "aji"
     title = "aggregated Jaccard index"
@@ -29,10 +29,10 @@ class AggregatedJaccard(JoinedMean):
         return (Value("aji", "AJI"),)
 
     def chosen(self, pair: ImagePair) -> Int64:
-        """int64[L]: the pair of each annotated cell that meets any predicted cell."""
+        """Return the pair of each annotated cell that overlaps a predicted cell, int64[L]."""
         first, iou = pair.overlaps.first, pair.iou
         best = np.flatnonzero(iou == pair.best_iou_of_truth[first])
-        # Pairs are sorted by the annotated cell: of equals the first is taken, as argmax does.
+        # Pairs are sorted by annotated cell: the first of equal ones is taken, as by argmax.
         return best[np.diff(first[best], prepend=-1) > 0]
 
     def scores(self, images: ComparedImages) -> Float64:

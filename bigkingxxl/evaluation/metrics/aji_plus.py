@@ -1,4 +1,4 @@
-"""AJI+: the aggregated Jaccard index with every predicted cell used once at most."""
+"""AJI+: the aggregated Jaccard index with each predicted cell used at most once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bigkingxxl.evaluation.pairing import ImagePair
 
 
 class AggregatedJaccardPlus(AggregatedJaccard):
-    """As AJI, over the one-to-one pairs whose sum of IoU is highest."""
+    """AJI over the one-to-one pairs with the highest sum of IoU."""
 
     name = "aji+"
     title = "aggregated Jaccard index, one to one"

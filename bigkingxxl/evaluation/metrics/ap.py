@@ -1,4 +1,4 @@
-"""AP at one IoU, as StarDist and Cellpose call it: also the threat score or accuracy."""
+"""AP at one IoU, as defined by StarDist and Cellpose; also called threat score or accuracy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bigkingxxl.evaluation.metrics.counted_hits import CountedHits
 
 
 class AveragePrecision(CountedHits):
-    """AP at one IoU, as StarDist and Cellpose call it: also the threat score or accuracy."""
+    """AP at one IoU, as defined by StarDist and Cellpose; also called threat score or accuracy."""
 
     name = "ap"
     title = "AP"

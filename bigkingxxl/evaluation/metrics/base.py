@@ -1,4 +1,4 @@
-"""What a metric is: numbers of each image that add up, and what is made of their sums."""
+"""The interface of metrics: terms of each image that add up, and the value of their sums."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Int64 = NDArray[np.int64]
 
 
 class Value(NamedTuple):
-    """One number that a metric gives.
+    """A value that a metric returns.
 
     Attributes:
-        key: its name in tables and JSON, such as 'pq' or 'counts.bias'.
-        label: what people read.
-        unit: '' for a share of 1, else 'pixels', 'cells', '%' ...
-        better: 1 where more is better, -1 where less is, 0 where nearer to 0 is.
+        key: Its name in tables and JSON, such as 'pq' or 'counts.bias'.
+        label: Its name for readers.
+        unit: '' for a fraction, else 'pixels', 'cells', '%' ...
+        better: 1 if higher is better, -1 if lower is better, 0 if closer to 0 is better.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Value(NamedTuple):
     better: int = 1
 
     def text(self, number: float | None) -> str:
-        """A number of it as people read it, '-' where there is nothing to measure."""
+        """Format a value for readers; '-' if it is undefined."""
         if number is None or number != number:  # NaN
             return "-"
         digits = {"": 3, "pixels": 2}.get(self.unit, 1)
@@ -42,26 +42,29 @@ class Value(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The label with its unit."""
+        """The label with the unit."""
         return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
 class Metric(ABC):
     """A metric of predicted against annotated cells.
 
-    What an image contributes is computed by `terms`; the value of a set of images is made of the
-    images' terms, each counted as often as its weight says (`pooled`): that gives the value of all
-    images, of one, of a cell type, and of every resample of the bootstrap alike. NaN stands for
-    'nothing to measure'.
+    `terms` computes what an image contributes. `pooled` computes the value of a set of images from
+    their terms and weights, be it all images, a single one, those of a cell type or a resample of
+    the bootstrap. NaN stands for an undefined value.
 
     Attributes:
-        name: what the user types, without a threshold; title: what people read.
-        formula: in one line; accepts: which cells; pooling: how images are joined.
-        empty: what an image without annotated or predicted cells gives; source: who defined it.
-        disjoint: True where predicted cells must not overlap.
-        takes_threshold: True where the user may say at which IoU ('f1@0.75').
-        needs_pixels: True where overlaps are not enough, which costs time.
-        resamples: of the bootstrap, at most.
+        name: The name that a user types, without a threshold.
+        title: The name for readers.
+        formula: The definition in one line.
+        accepts: The cells that the metric accepts.
+        pooling: How images are combined.
+        empty: The value of an image without annotated or predicted cells.
+        source: Who defined the metric.
+        disjoint: Whether predicted cells must be disjoint.
+        takes_threshold: Whether the user may choose the IoU ('f1@0.75').
+        needs_pixels: Whether it needs pixels in addition to overlaps, which takes time.
+        resamples: The largest number of bootstrap resamples.
     """
 
     name: ClassVar[str]
@@ -77,18 +80,18 @@ class Metric(ABC):
     resamples: ClassVar[int] = 2000
 
     def __init__(self, threshold: Fraction = HALF, types: Sequence[str] = ()) -> None:
-        """Make the metric.
+        """Create the metric.
 
         Args:
-            threshold: the IoU at which a cell counts as found.
-            types: the cell types of the truth.
+            threshold: The IoU at which a cell counts as found.
+            types: The cell types of the truth.
         """
         self.threshold = threshold
         self.types = tuple(types)
 
     @property
     def key(self) -> str:
-        """Its name with the threshold: 'f1@0.5'."""
+        """The name with the threshold, such as 'f1@0.5'."""
         if not self.takes_threshold:
             return self.name
         return f"{self.name}@{float(self.threshold):g}"
@@ -96,42 +99,43 @@ class Metric(ABC):
     @property
     @abstractmethod
     def values(self) -> tuple[Value, ...]:
-        """The V numbers that it gives."""
+        """The V values that the metric returns."""
 
     @abstractmethod
     def terms(self, pair: ImagePair) -> Any:
-        """What one image contributes: K numbers that add up, unless `pooled` is overridden."""
+        """Compute the K terms of an image, which add up unless `pooled` is overridden."""
 
     def terms_of(self, images: ComparedImages) -> Any:
-        """What each of several images contributes (see `terms`), a sequence of n."""
+        """Compute the terms of each of n images; see `terms`."""
         return [self.terms(pair) for pair in images.parts]
 
     def ratio(self, sums: Float64) -> Float64:
-        """float64[R, V] from the sums float64[R, K] of images' terms."""
+        """Compute values float64[R, V] from the sums of terms float64[R, K]."""
         raise NotImplementedError
 
     def pooled(self, terms: Sequence[Any], weights: Float64, groups: Int64) -> Float64:
-        """float64[R, V]: the values of R sets of images.
+        """Compute the values of R sets of images, float64[R, V].
 
         Args:
-            terms: of each of n images; weights: float64[R, n], how often each set holds each image.
-            groups: int64[n], which images are of the same field, well or sample.
+            terms: The terms of each of n images.
+            weights: float64[R, n], how often each set contains each image.
+            groups: int64[n], the field, well or sample of each image.
         """
         del groups
         return self.ratio(weights @ np.array(terms, np.float64))
 
 
 class MeanOverImages(Metric):
-    """A metric of one image at a time, of which a set has the mean."""
+    """A metric that is computed for each image and averaged over images."""
 
     pooling = "the mean over images"
 
     @abstractmethod
     def scores(self, pair: ImagePair) -> Sequence[float]:
-        """The V values of one image; NaN leaves the image out of the mean of that value."""
+        """Compute the V values of one image; NaN leaves the image out of the mean."""
 
     def terms(self, pair: ImagePair) -> Float64:
-        """See `Metric.terms`: each value and whether it is one."""
+        """Compute terms: each value and whether it is defined."""
         found: Float64 = with_counts(np.array([self.scores(pair)], np.float64))[0]
         return found
 
@@ -141,11 +145,11 @@ class MeanOverImages(Metric):
 
 
 class JoinedMetric(Metric):
-    """A metric that is computed of many images at once, which is a good deal faster."""
+    """A metric that is computed for many images at once, which is much faster."""
 
     @abstractmethod
     def terms_of(self, images: ComparedImages) -> Float64:
-        """float64[n, K]: what each image contributes."""
+        """Compute the terms of each image, float64[n, K]."""
 
     def terms(self, pair: ImagePair) -> Float64:
         """See `Metric.terms`."""
@@ -154,16 +158,16 @@ class JoinedMetric(Metric):
 
 
 class JoinedMean(JoinedMetric):
-    """As `MeanOverImages`, computed of many images at once."""
+    """A `MeanOverImages` that is computed for many images at once."""
 
     pooling = "the mean over images"
 
     @abstractmethod
     def scores(self, images: ComparedImages) -> Float64:
-        """float64[n, V]: each image's values; NaN leaves it out of the mean of that value."""
+        """Compute the values of each image, float64[n, V]; NaN leaves it out of the mean."""
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: each value and whether it is one."""
+        """Compute terms: each value and whether it is defined."""
         return with_counts(self.scores(images))
 
     def ratio(self, sums: Float64) -> Float64:
@@ -172,26 +176,26 @@ class JoinedMean(JoinedMetric):
 
 
 def with_counts(values: Float64) -> Float64:
-    """float64[n, 2 V]: the values of images, 0 for NaN, and whether each is one."""
+    """Return the values of images with 0 for NaN, and whether each is defined: float64[n, 2 V]."""
     measured = ~np.isnan(values)
     return np.concatenate((np.where(measured, values, 0), measured), axis=1)
 
 
 def mean_of(sums: Float64) -> Float64:
-    """float64[R, V]: the means from sums of what `with_counts` gives."""
+    """Compute means from sums of the terms of `with_counts`, float64[R, V]."""
     count = sums.shape[1] // 2
     return divided(sums[:, :count], sums[:, count:])
 
 
 def divided(numerator: Float64, denominator: Float64) -> Float64:
-    """The quotient, NaN where the denominator is 0."""
+    """Divide; NaN if the denominator is 0."""
     result = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
     np.divide(numerator, denominator, out=result, where=denominator > 0)
     return result
 
 
 def spread(count: Float64, total: Float64, squares: Float64) -> tuple[Float64, Float64]:
-    """Mean and standard deviation (n - 1) from the number of values, their sum and squares' sum."""
+    """Compute mean and standard deviation (n - 1) from the count and the sums."""
     mean = divided(total, count)
     left = np.where(count > 1, count - 1, 0)
     variance = divided(np.maximum(squares - count * mean * mean, 0), left)

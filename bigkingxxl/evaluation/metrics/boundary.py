@@ -1,4 +1,4 @@
-"""How far the outlines of found cells are off."""
+"""Boundary distance: how far the outlines of found cells are off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, div
 
 
 class BoundaryDistance(JoinedMetric):
-    """Mean and 95 % of the distance between boundaries, averaged over found cells."""
+    """The mean and 95th percentile of the boundary distance, averaged over found cells."""
 
     name = "boundary"
     title = "boundary distance"
@@ -32,7 +32,7 @@ class BoundaryDistance(JoinedMetric):
         )
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: both sums, and how many cells are found."""
+        """Compute terms: both sums and the number of found cells."""
         found, image = distances_of(images), images.truth_image[images.whole.hits().truth]
         sums = (images.summed(image, found.mean), images.summed(image, found.high))
         return np.stack((*sums, images.summed(image)), axis=1)
@@ -43,6 +43,6 @@ class BoundaryDistance(JoinedMetric):
 
 
 def distances_of(images: ComparedImages) -> BoundaryDistances:
-    """Of all found cells, in the order of the hits."""
+    """Compute the distances of all found cells, in the order of the hits."""
     hits = images.whole.hits()
     return boundary_distances(images.truth.take(hits.truth), images.predicted.take(hits.predicted))

@@ -1,4 +1,4 @@
-"""COCO's average precision and recall of scored masks, with the best 2,000 of each image."""
+"""COCO's average precision and recall of scored masks, up to 2,000 per image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigkingxxl.evaluation.ranking import (
 
 
 class CocoAveragePrecision(Metric):
-    """AP and AR over all sizes, as pycocotools computes them."""
+    """AP and AR over all areas, as computed by pycocotools."""
 
     name = "coco"
     title = "COCO AP and AR"
@@ -33,7 +33,7 @@ class CocoAveragePrecision(Metric):
     pooling = "the detections of all images are ranked together"
     empty = "adds nothing where it has neither; else its cells are misses or false alarms"
     source = "Lin et al. 2014, Microsoft COCO; pycocotools"
-    resamples = 200  # each sorts nothing, but sums up all detections at ten thresholds
+    resamples = 200  # each sums up all detections at ten thresholds
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -63,7 +63,7 @@ class CocoAveragePrecision(Metric):
                 )
             score = pair.predicted.score
             scores.append(np.ones(len(kinds[1][-1])) if score is None else score.astype(float))
-        # A type of one image is a type of its own: nothing is matched across images.
+        # Each type of each image is a separate type, so that nothing is matched across images.
         of_truth, of_predicted = (
             np.where(kind >= 0, image * types + kind, -1)
             for kind, image in zip(
@@ -95,7 +95,7 @@ class CocoAveragePrecision(Metric):
 
 
 def _values(detections: Ranked, weight: Float64, cells: Float64) -> Float64:
-    """float64[4]: AP, AP50, AP75 and AR of one set, the mean over the types that it has."""
+    """Compute AP, AP50, AP75 and AR of one set, float64[4], averaged over its types."""
     found = [curves(detections, 0, kind, weight, cells=each) for kind, each in enumerate(cells)]
     measured = [each for each in found if each is not None]
     if not measured:

@@ -10,7 +10,7 @@ from bigkingxxl.evaluation.metrics.base import Float64, JoinedMean, Value
 
 
 class CompetitionMap(JoinedMean):
-    """See `evaluation.competition_map`."""
+    """The competition mAP; see `evaluation.competition_map`."""
 
     name = "map"
     title = "competition mAP"

@@ -1,4 +1,4 @@
-"""Is the confluence right? The share of the image that cells cover."""
+"""Confluence: the error of the fraction of the image that cells cover."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ConfluenceError(Metric):
         )
 
     def terms(self, pair: ImagePair) -> tuple[float, ...]:
-        """See `Metric.terms`: one, the difference, its square and its size."""
+        """Compute terms: 1, the difference, its square and its absolute value."""
         if not pair.annotated:
             return 0, 0, 0, 0
         truth, predicted = pair.covered

@@ -1,4 +1,4 @@
-"""Cells found, missed and spurious at an IoU: what F1, precision, recall and AP are made of."""
+"""TP, FP and FN at an IoU, from which F1, precision, recall and AP are computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value
 
 
 class CountedHits(JoinedMetric):
-    """A share made of TP, FP and FN of one-to-one pairs of an IoU of the threshold or more."""
+    """A ratio of TP, FP and FN, from one-to-one pairs that reach the IoU threshold."""
 
     pooling = "TP, FP and FN are summed over all images first"
     empty = "adds nothing where it has neither; else all its cells are FN or FP"
@@ -25,7 +25,7 @@ class CountedHits(JoinedMetric):
         return (Value(self.key, f"{self.title} at IoU {float(self.threshold):g}"),)
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: TP, FP, FN."""
+        """Compute terms: TP, FP and FN."""
         hits = images.whole.hits(self.threshold)
         found = images.summed(images.truth_image[hits.truth])
         return np.stack((found, images.predicted_counts - found, images.truth_counts - found), 1)
@@ -36,5 +36,5 @@ class CountedHits(JoinedMetric):
         return self.share(found, spurious, missed)[:, None]
 
     def share(self, found: Float64, spurious: Float64, missed: Float64) -> Float64:
-        """The metric's own formula."""
+        """Compute the metric from TP, FP and FN."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Are the counts right? Predicted minus annotated cells, image by image or field by field."""
+"""Count errors: predicted minus annotated cells per image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bigkingxxl.evaluation.metrics.base import (
     spread,
 )
 
-LIMIT = 1.96  # standard deviations that hold 95 % of a normal distribution
+LIMIT = 1.96  # standard deviations that contain 95 % of a normal distribution
 
 
 class CountError(JoinedMetric):
@@ -43,7 +43,7 @@ class CountError(JoinedMetric):
         )
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: annotated and predicted cells."""
+        """Compute terms: the numbers of annotated and predicted cells."""
         return np.stack((images.truth_counts, images.predicted_counts), 1).astype(np.float64)
 
     def pooled(self, terms: Sequence[Float64], weights: Float64, groups: Int64) -> Float64:
@@ -53,7 +53,7 @@ class CountError(JoinedMetric):
         return self.agreement(counts[:, 0], counts[:, 1], weights)
 
     def agreement(self, truth: Float64, predicted: Float64, weights: Float64) -> Float64:
-        """float64[R, 5] from the counts float64[n] of units and how often each is in a set."""
+        """Compute values float64[R, 5] from counts float64[n] and weights float64[R, n]."""
         gap = predicted - truth
         each = np.stack((np.ones(len(gap)), gap, gap**2, np.abs(gap), truth), axis=1)
         count, total, squares, absolute, cells = (weights @ each).T

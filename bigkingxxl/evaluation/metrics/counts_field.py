@@ -1,4 +1,4 @@
-"""Are the counts of whole fields (or wells, or samples) right?"""
+"""Count errors of complete fields (or wells, or samples)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FieldCountError(CountError):
     unit = "field"
 
     def pooled(self, terms: Sequence[Float64], weights: Float64, groups: Int64) -> Float64:
-        """See `Metric.pooled`: images of a group are always drawn together."""
+        """Compute values; the images of a group are always drawn together."""
         counts = np.array(terms, np.float64).reshape(-1, 2)
         _, first, member = np.unique(groups, return_index=True, return_inverse=True)
         result = np.empty((len(weights), len(self.values)))
@@ -28,7 +28,7 @@ class FieldCountError(CountError):
         if np.array_equal(drawn[:, member], weights):
             truth, predicted = _sums(member, counts)
             return self.agreement(truth, predicted, drawn)
-        # A part of the images of some fields: what is there of each field counts.
+        # If a set contains only some images of a field, these are counted.
         for place, weight in enumerate(weights):
             share = np.bincount(member, weight) > 0
             truth, predicted = _sums(member, counts * weight[:, None])
@@ -37,7 +37,7 @@ class FieldCountError(CountError):
 
 
 def _sums(member: Int64, counts: Float64) -> tuple[Float64, Float64]:
-    """Annotated and predicted cells of each field."""
+    """Return the numbers of annotated and predicted cells of each field."""
     truth: Float64 = np.bincount(member, counts[:, 0]).astype(np.float64)
     predicted: Float64 = np.bincount(member, counts[:, 1]).astype(np.float64)
     return truth, predicted

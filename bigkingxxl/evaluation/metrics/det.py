@@ -1,4 +1,4 @@
-"""DET of the Cell Tracking Challenge: how much work is left to correct the cells found."""
+"""DET of the Cell Tracking Challenge: the work that is needed to correct the detected cells."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
-SPLIT, ADD, DELETE = 5, 10, 1  # the challenge's costs of each correction
+SPLIT, ADD, DELETE = 5, 10, 1  # the costs of the corrections in the challenge
 
 
 class Det(JoinedMetric):
-    """1 - the cost of correcting what was found, over the cost of drawing everything."""
+    """1 minus the cost of correcting the result, divided by the cost of annotating from scratch."""
 
     name = "det"
     title = "DET"
@@ -31,7 +31,7 @@ class Det(JoinedMetric):
         return (Value("det", "DET"),)
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: the cost of correction, and of drawing everything."""
+        """Compute terms: the cost of correction and the cost of annotating from scratch."""
         whole, image = images.whole, images.predicted_image
         covering = np.bincount(
             whole.overlaps.second[whole.truth_within], minlength=len(whole.predicted_areas)

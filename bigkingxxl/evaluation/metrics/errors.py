@@ -1,4 +1,4 @@
-"""What kinds of mistakes there are: cells missed, inexact, merged, split and spurious."""
+"""The kinds of errors: missed, inexact, merged, split and spurious cells."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = (MISSED, SPURIOUS, MERGED, SPLIT, INEXACT)
 
 
 class Errors(JoinedMetric):
-    """How many of each kind per 100 annotated cells; see `evaluation.error_kinds`."""
+    """The number of errors of each kind per 100 annotated cells; see `evaluation.error_kinds`."""
 
     name = "errors"
     title = "kinds of error"
@@ -41,7 +41,7 @@ class Errors(JoinedMetric):
         return tuple(each)
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: cells of each kind, and annotated cells."""
+        """Compute terms: the cells of each kind, and the annotated cells."""
         truth, predicted = kind_codes(images.whole)
         of_truth = images.tabled(images.truth_image, truth, len(NAMES))
         spurious = images.summed(images.predicted_image[predicted == NAMES.index(SPURIOUS)])

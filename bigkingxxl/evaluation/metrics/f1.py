@@ -1,4 +1,4 @@
-"""F1: how well found cells and annotated cells agree, misses and false alarms alike."""
+"""F1: the harmonic mean of precision and recall."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bigkingxxl.evaluation.metrics.counted_hits import CountedHits
 
 
 class F1(CountedHits):
-    """F1: how well found cells and annotated cells agree, misses and false alarms alike."""
+    """F1: the harmonic mean of precision and recall."""
 
     name = "f1"
     title = "F1"

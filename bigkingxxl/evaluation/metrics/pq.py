@@ -1,4 +1,4 @@
-"""Panoptic quality: how many cells are found, times how well these are outlined."""
+"""Panoptic quality: detection quality times segmentation quality."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.evaluation.pairing import ImagePair
 
 
 class PanopticQuality(JoinedMetric):
-    """PQ = SQ x DQ over pairs of an IoU above a half, which are one to one by themselves."""
+    """PQ = SQ x DQ over pairs with an IoU above 0.5, which are necessarily one to one."""
 
     name = "pq"
     title = "panoptic quality"
@@ -31,7 +31,7 @@ class PanopticQuality(JoinedMetric):
         )
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: TP, sum of IoU, annotated and predicted cells."""
+        """Compute terms: TP, the sum of IoU, and the numbers of annotated and predicted cells."""
         hit = above_half(images.whole)
         image, iou = images.pair_image[hit], images.whole.iou[hit]
         counts = (images.truth_counts, images.predicted_counts)
@@ -43,13 +43,13 @@ class PanopticQuality(JoinedMetric):
 
 
 def above_half(pair: ImagePair) -> Int64:
-    """int64[L]: the pairs that hit with an IoU above a half."""
+    """Return the pairs with an IoU above 0.5, int64[L]."""
     hit = pair.hits().pair
     return hit[2 * pair.overlaps.pixels[hit] > pair.union[hit]]
 
 
 def qualities(sums: Float64) -> Float64:
-    """float64[R, 3]: PQ, SQ and DQ from TP, the sum of IoU, annotated and predicted cells."""
+    """Compute PQ, SQ and DQ, float64[R, 3], from the sums of the terms."""
     found, iou, truth, predicted = sums.T
     whole = (truth + predicted) / 2
     return np.stack((divided(iou, whole), divided(iou, found), divided(found, whole)), axis=1)

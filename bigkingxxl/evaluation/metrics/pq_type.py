@@ -1,4 +1,4 @@
-"""Panoptic quality of each cell type, and its mean over types: a cell of a wrong type is wrong."""
+"""Panoptic quality by cell type: a cell with the wrong type counts as wrong."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigkingxxl.evaluation.ranking import places
 
 
 class PanopticQualityByType(JoinedMetric):
-    """PQ among the cells of each type; nothing where the predictions tell no types."""
+    """PQ of each cell type and its mean; undefined if the predictions have no types."""
 
     name = "pq-type"
     title = "panoptic quality by type"
@@ -29,7 +29,7 @@ class PanopticQualityByType(JoinedMetric):
         return (Value("pq-type", "PQ, mean over types"), *each)
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: the four of `pq` for each type."""
+        """Compute terms: the four terms of `pq` for each type."""
         count = len(self.types)
         if not count:
             return np.zeros((len(images.parts), 0))
@@ -51,7 +51,7 @@ class PanopticQualityByType(JoinedMetric):
         result = np.stack(each, axis=2).reshape(len(images.parts), -1).astype(np.float64)
         for place, kinds in enumerate(found):
             if len(kinds) and not (kinds >= 0).any():
-                result[place] = np.nan  # no type is told
+                result[place] = np.nan  # there are no types
         return result
 
     def ratio(self, sums: Float64) -> Float64:

@@ -1,4 +1,4 @@
-"""Precision: which share of the predicted cells is real."""
+"""Precision: the fraction of the predicted cells that are real."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bigkingxxl.evaluation.metrics.counted_hits import CountedHits
 
 
 class Precision(CountedHits):
-    """Precision: which share of the predicted cells is real."""
+    """Precision: the fraction of the predicted cells that are real."""
 
     name = "precision"
     title = "Precision"

@@ -1,4 +1,4 @@
-"""Recall: which share of the annotated cells is found."""
+"""Recall: the fraction of the annotated cells that are found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bigkingxxl.evaluation.metrics.counted_hits import CountedHits
 
 
 class Recall(CountedHits):
-    """Recall: which share of the annotated cells is found."""
+    """Recall: the fraction of the annotated cells that are found."""
 
     name = "recall"
     title = "Recall"

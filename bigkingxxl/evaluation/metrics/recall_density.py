@@ -1,4 +1,4 @@
-"""Recall of cells by how crowded their surroundings are."""
+"""Recall by local density."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
 from bigkingxxl.evaluation.metrics.recall_size import found_by_class
 
-RADIUS = 2.0  # mean diameters of the image's annotated cells
-EDGES = (0, 1, 3, 6, 10)  # neighbours: each class reaches from one edge to below the next
+RADIUS = 2.0  # in mean diameters of the image's annotated cells
+# numbers of neighbours; each class reaches from one edge to below the next
+EDGES = (0, 1, 3, 6, 10)
 
 
 class RecallByDensity(JoinedMetric):
-    """Which share of the annotated cells with few or many neighbours is found."""
+    """The fraction of the annotated cells that are found, by their number of neighbours."""
 
     name = "recall-density"
     title = "recall by local density"
@@ -37,7 +38,7 @@ class RecallByDensity(JoinedMetric):
         )
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: found and annotated cells of each class."""
+        """Compute terms: the found and the annotated cells of each class."""
         kind = np.searchsorted(EDGES, neighbours(images), side="right") - 1
         return found_by_class(images, kind, len(EDGES), self)
 
@@ -47,17 +48,17 @@ class RecallByDensity(JoinedMetric):
 
 
 def neighbours(images: ComparedImages) -> Int64:
-    """int64[N]: of each annotated cell, how many others are near; see `RecallByDensity`."""
+    """Count the neighbours of each annotated cell, int64[N]; see `RecallByDensity`."""
     image = images.truth_image
     diameter = images.summed(image, np.sqrt(4 / np.pi * images.whole.truth_areas))
     diameter /= np.maximum(images.truth_counts, 1)
     row, column = (images.truth_centres / (RADIUS * diameter[image, None])).T
-    # One image below the other, out of its reach.
+    # The images are placed one below the other, out of reach of each other.
     row = row + image * (row.max(initial=0) + 2)
     order = np.argsort(row, kind="stable")
     row, column = row[order], column[order]
     near, left, step = np.zeros(len(row), np.int64), np.arange(len(row)), 0
-    # Each cell with the next in order of rows, then with the one after that, as long as in reach.
+    # Compare each cell with the next one by row, then with the one after that, while in reach.
     while len(left):
         step += 1
         left = left[left + step < len(row)]

@@ -1,4 +1,4 @@
-"""Recall of cells by their size: which cells are missed, the small or the large?"""
+"""Recall by cell size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Metric, Value, divided
 
-# Pixels: each class reaches from one edge to below the next, the last without end.
+# In pixels; each class reaches from one edge to below the next, and the last is open.
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 class RecallBySize(JoinedMetric):
-    """Which share of the annotated cells of each class of area is found."""
+    """The fraction of the annotated cells that are found, by area class."""
 
     name = "recall-size"
     title = "recall by cell size"
@@ -35,7 +35,7 @@ class RecallBySize(JoinedMetric):
         )
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: found and annotated cells of each class."""
+        """Compute terms: the found and the annotated cells of each class."""
         kind = np.searchsorted(EDGES, images.whole.truth_areas, side="right") - 1
         return found_by_class(images, kind, len(EDGES), self)
 
@@ -45,7 +45,7 @@ class RecallBySize(JoinedMetric):
 
 
 def found_by_class(images: ComparedImages, kind: Int64, count: int, metric: Metric) -> Float64:
-    """float64[n, 2 C]: of each image, found cells of each of C classes, then annotated ones."""
+    """Count the found, then the annotated cells of C classes in each image, float64[n, 2 C]."""
     hit = images.whole.hits(metric.threshold).truth
     found = images.tabled(images.truth_image[hit], kind[hit], count)
     return np.concatenate((found, images.tabled(images.truth_image, kind, count)), axis=1)

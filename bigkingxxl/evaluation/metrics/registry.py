@@ -1,4 +1,4 @@
-"""The metrics by name. A new one is one file here and one line in `METRICS`."""
+"""The registry of metrics; a new metric is one file here and one line in `METRICS`."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ METRICS: dict[str, str] = {
     "recall-size": "recall_size:RecallBySize",
     "recall-density": "recall_density:RecallByDensity",
 }
-GROUP = "bigkingxxl.metrics"  # entry points of other packages
+GROUP = "bigkingxxl.metrics"  # the entry points of other packages
 ALL = "all"
-MORE_THRESHOLDS = ("f1@0.75", "f1@0.9", "ap@0.75")  # what 'all' names besides each metric once
-STANDARD = ("f1@0.5", "pq", "aji+", "counts", "errors")  # what is printed unasked
+# what 'all' includes in addition to each metric once
+MORE_THRESHOLDS = ("f1@0.75", "f1@0.9", "ap@0.75")
+STANDARD = ("f1@0.5", "pq", "aji+", "counts", "errors")  # printed by default
 
 
 def find_class(name: str) -> type[Metric]:
-    """The metric of a name.
+    """Return the metric with this name.
 
     Raises:
-        InputError: there is none.
+        InputError: The name is unknown.
     """
     if name not in METRICS:
         others = plugin_classes(GROUP, Metric)  # type: ignore[type-abstract]
@@ -62,13 +63,14 @@ def find_class(name: str) -> type[Metric]:
 
 
 def find_metric(text: str, types: Sequence[str] = ()) -> Metric:
-    """The metric that a text names, such as 'pq' or 'f1@0.75'.
+    """Create a metric from a text such as 'pq' or 'f1@0.75'.
 
     Args:
-        types: the cell types of the truth, where the predictions tell them too.
+        text: The name, optionally with a threshold.
+        types: The cell types of the truth, if the predictions have types, too.
 
     Raises:
-        InputError: no such metric, or an IoU that is none.
+        InputError: The metric is unknown, or the IoU is invalid.
     """
     name, at, value = text.strip().lower().partition("@")
     kind = find_class(name)
@@ -99,10 +101,10 @@ def _threshold(text: str, value: str) -> Fraction:
 
 
 def find_metrics(names: Iterable[str], types: Sequence[str] = ()) -> list[Metric]:
-    """The metrics that several texts name, each once; 'all' is every one.
+    """Create the metrics that several texts name, without duplicates; 'all' stands for all metrics.
 
     Raises:
-        InputError: as `find_metric`, or no metric is named.
+        InputError: See `find_metric`; or no metric is named.
     """
     texts = [part for name in names for part in name.split(",") if part.strip()]
     if not texts:

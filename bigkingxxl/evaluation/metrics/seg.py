@@ -1,4 +1,4 @@
-"""SEG of the Cell Tracking Challenge: how well annotated cells are covered, on average."""
+"""SEG of the Cell Tracking Challenge: the mean overlap of annotated cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, div
 
 
 class Seg(JoinedMetric):
-    """The mean IoU of annotated cells; false alarms cost nothing."""
+    """The mean IoU of annotated cells; false positives are not penalised."""
 
     name = "seg"
     title = "SEG"
@@ -29,7 +29,7 @@ class Seg(JoinedMetric):
         return (Value("seg", "SEG"),)
 
     def terms_of(self, images: ComparedImages) -> Float64:
-        """See `JoinedMetric.terms_of`: the sum of IoU, and how many annotated cells there are."""
+        """Compute terms: the sum of IoU and the number of annotated cells."""
         within = np.flatnonzero(images.whole.truth_within)
         total = images.summed(images.pair_image[within], images.whole.iou[within])
         return np.stack((total, images.truth_counts), axis=1)

@@ -1,4 +1,4 @@
-"""Small charts as SVG: they need no library, print sharply, and their points are links."""
+"""Small SVG charts without a plotting library; their points are links."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from bigkingxxl.evaluation.report.page import anchor
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 44
-# Okabe and Ito's palette: told apart by colour-blind eyes and in print.
+# The palette of Okabe and Ito, which colour-blind readers can distinguish, also in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One direction of a chart.
+    """An axis of a chart.
 
     Attributes:
-        label: what it shows; low, high: the values at its ends.
+        label: Its label.
+        low: The value at its start.
+        high: The value at its end.
     """
 
     label: str
@@ -30,10 +32,12 @@ class Axis:
 
     @classmethod
     def around(cls, label: str, values: Sequence[float], *, zero: bool = False) -> Axis:
-        """An axis on which all values lie, with some room.
+        """Create an axis that contains all values, with some margin.
 
         Args:
-            zero: 0 lies on it too.
+            label: The label.
+            values: The values.
+            zero: Whether it contains 0.
         """
         known = [value for value in values if math.isfinite(value)] or [0.0]
         low, high = min(known), max(known)
@@ -43,7 +47,7 @@ class Axis:
         return cls(label, low if zero and low == 0 else low - room, high + room)
 
     def ticks(self) -> list[float]:
-        """Round values along the axis, about five."""
+        """Return about five round values along the axis."""
         span = (self.high - self.low) or 1.0
         step = 10.0 ** math.floor(math.log10(span / 5))
         step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 6)
@@ -56,10 +60,12 @@ class Chart:
     """Lines, points and bars over two axes."""
 
     def __init__(self, x: Axis, y: Axis, *, names: Mapping[float, str] | None = None) -> None:
-        """Begin an empty chart.
+        """Create an empty chart.
 
         Args:
-            names: what stands at places along the x axis, in the place of numbers.
+            x: The horizontal axis.
+            y: The vertical axis.
+            names: Labels at positions along the x axis, instead of numbers.
         """
         self.x, self.y, self.names = x, y, names
         self._parts: list[str] = []
@@ -74,7 +80,7 @@ class Chart:
         )
 
     def line(self, points: Points, name: str = "", *, colour: str = "", dash: bool = False) -> None:
-        """A line through points; with a name it is in the key."""
+        """Draw a line through points; a named line appears in the legend."""
         known = [point for point in points if all(map(math.isfinite, point))]
         if not known:
             return
@@ -89,7 +95,7 @@ class Chart:
         self, points: Points, name: str = "", *, ids: Sequence[str] = (), colour: str = "",
         size: float = 3.5,
     ) -> None:  # fmt: skip
-        """Points; with ids each is a link to its image, and says which it is."""
+        """Draw points; with ids, each point is a link to its image with the id as tooltip."""
         colour = self._colour(name, colour)
         for place, point in enumerate(points):
             if not all(map(math.isfinite, point)):
@@ -104,7 +110,7 @@ class Chart:
             self._parts.append(dot)
 
     def bars(self, points: Points, width: float, *, labels: Sequence[str] = ()) -> None:
-        """Bars from 0 to each point, with texts above."""
+        """Draw bars from 0 to each point, with labels above."""
         for place, (x, height) in enumerate(points):
             if not math.isfinite(height):
                 continue
@@ -120,7 +126,7 @@ class Chart:
                 self._parts.append(_text(middle, float(top) - 3, labels[place], size=9))
 
     def level(self, y: float, text: str, *, dash: bool = True) -> None:
-        """A horizontal line with a text."""
+        """Draw a horizontal line with a label."""
         if not math.isfinite(y):
             return
         self.line([(self.x.low, y), (self.x.high, y)], colour="#555", dash=dash)
@@ -134,7 +140,7 @@ class Chart:
         return colour
 
     def svg(self) -> str:
-        """The chart."""
+        """Return the chart as SVG."""
         frame = (
             f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
             f'height="{HEIGHT - TOP - BOTTOM}" fill="none" stroke="#bbb"/>'

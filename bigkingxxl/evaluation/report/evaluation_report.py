@@ -1,4 +1,4 @@
-"""The report of one method against the truth, and of several beside each other."""
+"""The report of one method against the truth, and of several methods in comparison."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from bigkingxxl.texts import counted
 BY_TYPE = ("map", "f1@0.5", "precision@0.5", "recall@0.5", "pq", "counts.bias", "errors.missed")
 MOST_PICTURES = 100
 EACH_GALLERY = 4  # worst, typical and best images
-MOST_BYTES = 9_000_000  # of pictures; with text around them a page stays below 15 MB
+MOST_BYTES = 9_000_000  # of pictures, so that a page with its text stays below 15 MB
 
 
 def sources_of(truth: Truth) -> SourceOf:
-    """Opens the images of the truth; a truth without images has none."""
+    """Return a function that opens the images of the truth, if there are any."""
     from bigkingxxl.data.dataset import open_dataset
 
     try:
@@ -65,7 +65,7 @@ def sources_of(truth: Truth) -> SourceOf:
 
 
 def no_source(image_id: str) -> ImageSource | None:  # noqa: ARG001
-    """No image."""
+    """Return no image."""
     return None
 
 
@@ -78,14 +78,18 @@ def write_evaluation_report(
     facts: Mapping[str, object] | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """Write the page of one method whole or not at all.
+    """Write the report of one method atomically.
 
     Args:
-        source_of: opens an image; None where there is none.
-        facts: what was compared; notes: sentences that a reader should know.
+        path: The file.
+        evaluation: The scores.
+        source_of: Opens an image, or returns None if there is none.
+        title: The title of the page.
+        facts: What was compared.
+        notes: Sentences that a reader should know.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     shown = Shown(title, evaluation)
     cells = sum(len(pair.truth_areas) for pair in evaluation.pairs.values())
@@ -110,21 +114,21 @@ def write_evaluation_report(
 
 
 def order_by_f1(shown: Shown) -> list[str]:
-    """The images, the worst first; those without any cells last."""
+    """Sort the images from worst to best; those without cells come last."""
     f1 = shown.scores.per_image["f1@0.5"]
     order = np.argsort(np.where(np.isnan(f1), 2, f1), kind="stable")
     return [shown.scores.ids[place] for place in order.tolist()]
 
 
 def _pictures(evaluation: Evaluation, source_of: SourceOf, order: Sequence[str]) -> dict[str, str]:
-    """HTML pictures by the id of their image: as many as a page may hold, the gallery first."""
+    """Return HTML pictures by image id, as many as fit on a page, the gallery first."""
     chosen = _featured(order)
     chosen += [name for name in order if name not in set(chosen)]
     found: dict[str, str] = {}
     spent = 0
     for name in chosen[:MOST_PICTURES]:
         pair = evaluation.pairs[name]
-        # What is left is shared among the pictures that are still to come.
+        # The remaining size is divided among the remaining pictures.
         left = (MOST_BYTES - spent) / (min(len(chosen), MOST_PICTURES) - len(found))
         content = error_picture(pair, opened(source_of, name))
         if len(content) > 1.5 * left:
@@ -137,7 +141,7 @@ def _pictures(evaluation: Evaluation, source_of: SourceOf, order: Sequence[str])
 
 
 def evaluation_caption(evaluation: Evaluation, name: str) -> str:
-    """Annotated, found and predicted cells of an image in a few words."""
+    """Describe the annotated, found and predicted cells of an image in a few words."""
     pair = evaluation.pairs[name]
     if not pair.named:
         cells = counted(len(pair.truth_areas), "cell")
@@ -149,13 +153,13 @@ def evaluation_caption(evaluation: Evaluation, name: str) -> str:
 
 
 def _featured(order: Sequence[str]) -> list[str]:
-    """The worst, the typical and the best images of those sorted from worst to best."""
+    """Return the worst, typical and best images of a list sorted from worst to best."""
     groups = featured(order)
     return [name for names in groups.values() for name in names]
 
 
 def featured(order: Sequence[str]) -> dict[str, list[str]]:
-    """The images of the gallery by what they stand for, none twice."""
+    """Return the images of the gallery by category, without duplicates."""
     if len(order) <= 3 * EACH_GALLERY:
         return {"From worst to best": list(order)}
     middle = (len(order) - EACH_GALLERY) // 2
@@ -167,7 +171,7 @@ def featured(order: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
-    """Worst, typical and best images by F1, then the others after a click."""
+    """Return the worst, typical and best images by F1, then the others in a collapsed section."""
     groups = featured(order_by_f1(shown))
     parts = [
         heading("Gallery: what is found, missed, merged, split and spurious"),
@@ -180,7 +184,7 @@ def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
         inside |= set(images)
     others = [html for image, html in pictures.items() if image not in inside]
     left = len(shown.scores.ids) - len(pictures)
-    # A link cannot open what is folded in: they stand in the open.
+    # Links cannot open collapsed sections, so these images are outside.
     parts += ["<h3>The other images</h3>", *others] if others else []
     if left:
         parts.append(paragraph(f"{left} more images have no picture here.", "note"))
@@ -188,10 +192,10 @@ def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
 
 
 def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) -> None:
-    """Write the page of several methods whole or not at all.
+    """Write the report of several methods atomically.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     shown = [Shown(entry.name, entry.evaluation) for entry in comparison.entries]
     cells = table_cells(comparison)
@@ -223,7 +227,7 @@ def _named_types(each: Shown) -> list[str]:
 
 
 def _comparison_sentences(comparison: Comparison) -> list[str]:
-    """Who is ahead, by how much, and whether the difference is clear."""
+    """Describe which method is ahead, by how much, and whether the difference is clear."""
     metric = comparison.entries[0].evaluation.scores.metrics[0].values[0]
     values = {
         entry.name: entry.evaluation.scores.by_key[metric.key].value for entry in comparison.entries
@@ -244,7 +248,7 @@ def _comparison_sentences(comparison: Comparison) -> list[str]:
 
 
 def _side_by_side(shown: Sequence[Shown], source_of: SourceOf) -> dict[str, str]:
-    """Pictures of every method of the images on which their F1 lies farthest apart."""
+    """Return pictures of every method for the images whose F1 differs most."""
     f1 = np.array([each.scores.per_image["f1@0.5"] for each in shown])
     gap = np.nanmax(np.where(np.isnan(f1), 0, f1), axis=0) - np.nanmin(
         np.where(np.isnan(f1), 0, f1), axis=0

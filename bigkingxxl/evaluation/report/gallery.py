@@ -28,7 +28,7 @@ SourceOf = Callable[[str], ImageSource | None]
 LONGEST_SIDE = 704
 QUALITY = 60
 ANNOTATED, DOUBTFUL = "annotated", "doubtful"
-# Light enough over gray, and told apart by colour-blind eyes.
+# Bright enough on grey images, and distinguishable by colour-blind readers.
 COLOURS: Mapping[str, tuple[int, int, int]] = {
     FOUND: (0, 200, 120),
     MISSED: (255, 60, 40),
@@ -47,11 +47,12 @@ MEANINGS = {
 
 
 def error_picture(pair: ImagePair, source: ImageSource | None, side: int = LONGEST_SIDE) -> bytes:
-    """A WebP file of one compared image: annotated outlines first, predicted ones over them.
+    """Draw a compared image as WebP: annotated outlines first, predicted ones over them.
 
     Args:
-        source: the image; None where there is none, which shows outlines on black.
-        side: the longest one of the picture.
+        pair: The compared cells.
+        source: The image; None draws on black.
+        side: The longest side of the picture.
     """
     kinds = kinds_of(pair)
     truth = np.where(kinds.truth == FOUND, ANNOTATED, kinds.truth)
@@ -63,7 +64,7 @@ def cells_picture(
     cells: Instances, doubtful: NDArray[np.bool_], source: ImageSource | None,
     side: int = LONGEST_SIDE,
 ) -> bytes:  # fmt: skip
-    """A WebP file of predicted cells alone; doubtful: bool[N]."""
+    """Draw predicted cells only as WebP; `doubtful` is bool[N]."""
     names = np.where(doubtful, DOUBTFUL, FOUND)
     return _picture(cells.size, ((cells, names),), source, side)
 
@@ -74,7 +75,7 @@ def _picture(
 ) -> bytes:  # fmt: skip
     from PIL import Image
 
-    # On small images outlines of one pixel would hide small cells.
+    # On small images, one-pixel outlines would hide small cells.
     twice = 2 * max(size) <= side
     shown = (2 * size[0], 2 * size[1]) if twice else shown_size(size, side)
     pixels = np.zeros((*shown, 3), np.uint8)
@@ -92,7 +93,7 @@ def _picture(
 
 
 def colour_key(*kinds: str) -> str:
-    """The key of the colours, as HTML."""
+    """Return the legend of the colours as HTML."""
     return "<p>" + "".join(
         f'<span class="key" style="background: rgb{COLOURS[kind]}"></span>{MEANINGS[kind]}'
         for kind in kinds
@@ -100,7 +101,7 @@ def colour_key(*kinds: str) -> str:
 
 
 def opened(source_of: SourceOf, image_id: str) -> ImageSource | None:
-    """The image; None where it cannot be read: a report shows the cells all the same."""
+    """Open an image; None if it cannot be read, in which case the report shows only cells."""
     try:
         return source_of(image_id)
     except BigKingXXLError:

@@ -1,4 +1,4 @@
-"""The parts that a page is made of: text, tables, pictures, charts; every text is escaped here."""
+"""The building blocks of a page: text, tables, pictures and charts. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ a { color: #0b5394 } .wide td { text-align: left; font-size: .88em }
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
-    """Write a page of parts whole or not at all; empty parts are left out.
+    """Write a page atomically; empty parts are left out.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     body = "\n".join(part for part in parts if part)
     write_text(
@@ -51,38 +51,40 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
 
 
 def heading(text: str) -> str:
-    """A heading of a section."""
+    """Return the heading of a section."""
     return f"<h2>{escape(text)}</h2>"
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    """A paragraph, of a class of the style where one is named."""
+    """Return a paragraph, optionally with a CSS class."""
     return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(text)}</p>"
 
 
 def anchor(name: str) -> str:
-    """The place in the page that stands for an image's id; different for different ids."""
+    """Return the anchor of an image, unique for each id."""
     plain = re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", name)
     return f"image-{plain}"
 
 
 def link(name: str, text: str | None = None) -> str:
-    """A link to an image's place in the page."""
+    """Return a link to an image on the page."""
     return f'<a href="#{anchor(name)}">{escape(name if text is None else text)}</a>'
 
 
 def image_name(name: str, pictured: Container[str]) -> str:
-    """A link to an image's picture; without one, the name, to which links to the image lead."""
+    """Return a link to an image's picture or, without a picture, its name as a link target."""
     if name in pictured:
         return link(name)
     return f'<span id="{anchor(name)}">{escape(name)}</span>'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: Sequence[int] = ()) -> str:
-    """A table, "" where it has no rows.
+    """Return a table, or "" without rows.
 
     Args:
-        raw: columns that are HTML already.
+        header: The names of the columns.
+        rows: The rows.
+        raw: Columns that already are HTML.
     """
     lines = [
         "".join(
@@ -98,7 +100,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: Sequence
 
 
 def figures(title: str, pictures: Mapping[str, bytes]) -> str:
-    """PNG pictures by their captions, below a heading; "" where there are none."""
+    """Return PNG pictures with their captions below a heading; "" without pictures."""
     if not pictures:
         return ""
     items = "\n".join(picture(caption, content) for caption, content in pictures.items())
@@ -106,10 +108,13 @@ def figures(title: str, pictures: Mapping[str, bytes]) -> str:
 
 
 def picture(caption: str, content: bytes, *, name: str = "", kind: str = "png") -> str:
-    """A picture and its caption.
+    """Return a picture with its caption.
 
     Args:
-        content: a PNG or WebP file; name: the image's id, to link to.
+        caption: The caption.
+        content: A PNG or WebP file.
+        name: The id of the image, as a link target.
+        kind: 'png' or 'webp'.
     """
     place = f' id="{anchor(name)}"' if name else ""
     code = base64.b64encode(content).decode("ascii")
@@ -120,12 +125,12 @@ def picture(caption: str, content: bytes, *, name: str = "", kind: str = "png") 
 
 
 def chart(svg: str, caption: str) -> str:
-    """A chart and its caption, "" where there is no chart."""
+    """Return a chart with its caption; "" without a chart."""
     return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" if svg else ""
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = THUMBNAIL_SIDE) -> bytes:
-    """A PNG file of uint8[H, W, 3] or uint8[H, W], shrunk to at most `side` pixels either way."""
+    """Shrink uint8[H, W, 3] or uint8[H, W] to at most `side` pixels; return a PNG file."""
     from PIL import Image
 
     image = Image.fromarray(pixels)

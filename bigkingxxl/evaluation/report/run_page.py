@@ -1,4 +1,4 @@
-"""The competition's and COCO's tables on a page, and the page of a demo or a training."""
+"""The tables of the competition mAP and COCO on a page, and the report of a demo or a training."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ def write_report(
     pictures: Mapping[str, bytes] | None = None,
     facts: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the page whole or not at all.
+    """Write the page atomically.
 
     Args:
-        competition, coco: the scores; what is None has no section.
-        overlays: caption to uint8[H, W, 3] (or [H, W]) picture, shown at 640 pixels at most.
-        pictures: caption to PNG file, such as learning curves.
-        facts: what the run was: settings, data, seed, versions.
+        path: The file.
+        title: The title of the page.
+        competition: The competition mAP; None leaves out its section.
+        coco: COCO's table; None leaves out its section.
+        overlays: uint8[H, W, 3] or uint8[H, W] pictures by caption, shown with at most 640 pixels.
+        pictures: PNG files by caption, such as learning curves.
+        facts: Settings, data, seed and versions of the run.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     thumbnails = {caption: thumbnail(pixels) for caption, pixels in (overlays or {}).items()}
     write_page(path, title, [
@@ -48,7 +51,7 @@ def write_report(
 
 
 def competition_section(score: CompetitionScore) -> list[str]:
-    """The competition mAP: in words, by cell type and threshold, and as charts."""
+    """Return the competition mAP in words, by cell type and threshold, and as charts."""
     low, high = score.interval
     far = "" if np.isnan(low) else f" (95 % of bootstrap samples: {low:.4f} to {high:.4f})"
     first = (
@@ -100,7 +103,7 @@ def _counts(score: CompetitionScore) -> str:
 
 
 def coco_section(coco: CocoTable) -> list[str]:
-    """COCO's table, one column a limit of detections."""
+    """Return COCO's table with one column per limit of detections."""
     values = {row[:4]: row.value for row in coco.rows}
     lines = list(dict.fromkeys(row[:3] for row in coco.rows))
     rows = (

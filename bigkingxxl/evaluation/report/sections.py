@@ -1,4 +1,4 @@
-"""The sections that show scores: one method's, or several beside each other."""
+"""The sections of a report that show the scores of one method, or of several in comparison."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from bigkingxxl.evaluation.report.page import chart, heading, image_name, paragr
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
 from bigkingxxl.texts import counted
 
-# What every report shows, besides the metrics that were asked for.
+# The metrics that every report shows, in addition to the requested ones.
 SHOWN = ("f1@0.5", "precision@0.5", "recall@0.5", "f1@0.75", "map", "coco", "pq", "seg", "aji+",
          "boundary", "counts", "confluence", "errors", "recall-size", "recall-density")  # fmt: skip
 MOST_POINTS = 300  # of a curve
 BINS = 10
-LEAST = 5  # cells of a class or bin, for a share to mean anything
+LEAST = 5  # the fewest cells of a class or bin for a meaningful fraction
 
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One method as a report shows it.
+    """A method in a report.
 
     Attributes:
-        name: of the method; evaluation: its scores.
+        name: The name of the method.
+        evaluation: Its scores.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Shown:
 
     @cached_property
     def scores(self) -> Scores:
-        """What every report shows, and what was asked for."""
+        """The scores of the requested metrics and of those that every report shows."""
         asked = self.evaluation.scores
         types = asked.metrics[0].types if asked.metrics else ()
         names = dict.fromkeys([*SHOWN, *(metric.key for metric in asked.metrics)])
@@ -54,7 +55,7 @@ class Shown:
 
     @cached_property
     def detections(self) -> Ranked | None:
-        """All scored masks, whatever their type; None where they carry no scores."""
+        """All scored masks regardless of type; None if they have no scores."""
         pairs = self.evaluation.pairs.values()
         if not any(pair.scored.score is not None for pair in pairs if len(pair.scored)):
             return None
@@ -67,12 +68,12 @@ class Shown:
 
 
 def scores_section(shown: Sequence[Shown]) -> list[str]:
-    """Every number with its interval, and what it means."""
+    """Return every value with its interval and meaning."""
     first = shown[0].scores
     rows = []
     for metric in first.metrics:
         if metric.name.startswith("recall-"):
-            continue  # they have a chart
+            continue  # shown as a chart
         for value in metric.values:
             cells = []
             for each in shown:
@@ -89,7 +90,7 @@ def scores_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def formulas_section(shown: Sequence[Shown]) -> list[str]:
-    """What each metric is, and who defined it."""
+    """Return the definition and source of each metric."""
     metrics = {metric.name: metric for metric in shown[0].scores.metrics}
     rows = [(m.title, m.formula, m.accepts, m.pooling, m.empty, m.source) for m in metrics.values()]
     header = ("metric", "formula", "cells", "images together", "an image without cells", "source")
@@ -97,7 +98,7 @@ def formulas_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def curves_section(shown: Sequence[Shown]) -> list[str]:
-    """F1 and AP over the IoU at which a cell counts as found."""
+    """Return charts of F1 and AP over the IoU threshold."""
     parts = []
     for kind, name in ((F1, "F1"), (AveragePrecision, "AP = TP / (TP + FP + FN)")):
         plot = Chart(Axis("IoU at which a cell counts as found", 0.5, 0.95), Axis(name))
@@ -114,7 +115,7 @@ def curves_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def precision_recall_section(shown: Sequence[Shown]) -> list[str]:
-    """Precision against recall at an IoU of 0.5, and where the method works."""
+    """Return the precision-recall curve at an IoU of 0.5, with the method's operating point."""
     plot, any_curve = Chart(Axis("recall"), Axis("precision")), False
     for place, each in enumerate(shown):
         colour = COLOURS[place % len(COLOURS)]
@@ -144,7 +145,7 @@ def precision_recall_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def counts_section(shown: Sequence[Shown]) -> list[str]:
-    """Bland and Altman's plot of the counts, each point a link to its image."""
+    """Return a Bland-Altman plot of the counts; each point is a link to its image."""
     parts = []
     for each in shown:
         pairs = each.evaluation.pairs
@@ -176,7 +177,7 @@ def counts_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def recall_section(shown: Sequence[Shown]) -> list[str]:
-    """Which share of the cells of each size is found."""
+    """Return the recall by cell size."""
     metric = RecallBySize()
     counts = [pair.truth_areas for pair in shown[0].evaluation.pairs.values()]
     areas = np.concatenate([np.zeros(0, np.int64), *counts])
@@ -204,7 +205,7 @@ def recall_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def calibration_section(shown: Sequence[Shown]) -> list[str]:
-    """Whether the score of a cell says how likely it is real."""
+    """Return a calibration plot: whether the score of a cell is the probability that it is real."""
     plot, any_scores = Chart(Axis("score of a cell"), Axis("share that is real, IoU 0.5")), False
     plot.line([(0, 0), (1, 1)], colour="#999", dash=True)
     for place, each in enumerate(shown):
@@ -237,7 +238,7 @@ def calibration_section(shown: Sequence[Shown]) -> list[str]:
 
 
 def types_section(each: Shown, keys: Sequence[str]) -> list[str]:
-    """Some numbers by the cell type that an image shows."""
+    """Return some values by the cell type of the images."""
     chosen = [each.scores.by_key[key] for key in keys if key in each.scores.by_key]
     types = sorted({kind for estimate in chosen for kind in estimate.by_type})
     if not types:
@@ -255,10 +256,11 @@ def types_section(each: Shown, keys: Sequence[str]) -> list[str]:
 
 
 def images_section(shown: Sequence[Shown], pictured: Mapping[str, str]) -> list[str]:
-    """One row per image, the worst first, each a link to its picture.
+    """Return one row per image, from worst to best, linked to its picture.
 
     Args:
-        pictured: images that have a picture, by their id.
+        shown: The methods.
+        pictured: The pictures by image id.
     """
     first = shown[0]
     f1 = first.scores.per_image["f1@0.5"]

@@ -1,4 +1,4 @@
-"""What a report says first, in three sentences of plain English."""
+"""The three introductory sentences of a report."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ MISTAKES = {
     "merged": "cells merged with their neighbours", "split": "cells split into parts",
     "inexact": "cells whose outline is inexact",
 }  # fmt: skip
-FEW = 0.5  # per 100 cells: fewer of a kind are not worth a sentence
+FEW = 0.5  # per 100 cells; a less frequent kind is not mentioned
 
 
 def three_sentences(scores: Scores, cells: int) -> list[str]:
-    """How many cells are found, whether counts are right, and what goes wrong most.
+    """Describe how many cells are found, how accurate the counts are, and the main kind of error.
 
     Args:
-        scores: of f1, precision, recall, counts and errors at least; cells: how many are annotated.
+        scores: The scores of at least f1, precision, recall, counts and errors.
+        cells: The number of annotated cells.
     """
     return [_found(scores, cells), _counts(scores), _mistakes(scores)]
 
@@ -81,12 +82,12 @@ def _mistakes(scores: Scores) -> str:
 
 
 def share(value: float) -> str:
-    """A share of 1 in per cent."""
+    """Format a fraction as per cent."""
     return f"{100 * value:.0f} %"
 
 
 def with_interval(estimate: Estimate) -> str:
-    """A value and its interval."""
+    """Format a value with its interval."""
     text = estimate.what.text
     if estimate.interval is None:
         return text(estimate.value)

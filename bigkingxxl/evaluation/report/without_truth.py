@@ -1,4 +1,4 @@
-"""The report of a run whose images nobody annotated: counts, sizes, quality, doubtful cells."""
+"""The report of a run without annotations: counts, sizes, expected quality and doubtful cells."""
 
 from __future__ import annotations
 
@@ -35,16 +35,18 @@ from bigkingxxl.runs.corrected import told_places
 from bigkingxxl.runs.reader import ImageResult, Run
 from bigkingxxl.texts import counted
 
-DOUBT = 0.5  # the score below which a cell is doubtful
+DOUBT = 0.5  # a cell with a lower score is doubtful
 BINS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """One image of a run.
+    """An image of a run.
 
     Attributes:
-        result: where it is read from; cells: as they are now; summary: the row of `summary.csv`.
+        result: Where it is read from.
+        cells: Its cells, corrected or not.
+        summary: Its row of `summary.csv`.
     """
 
     result: ImageResult
@@ -53,35 +55,36 @@ class Reported:
 
     @property
     def name(self) -> str:
-        """The image's id."""
+        """The id of the image."""
         return self.result.name
 
     @property
     def doubtful(self) -> NDArray[np.bool_]:
-        """bool[N]: cells of a score below a half; none where cells have no scores."""
+        """The cells with a score below 0.5, bool[N]; none without scores."""
         score = self.cells.score
-        # A cell that a person drew has no score: NaN is not below anything.
+        # A cell that a person drew has the score NaN, which is not below the limit.
         return np.zeros(len(self.cells), bool) if score is None else score < DOUBT
 
     @property
     def doubt(self) -> float:
-        """The share of doubtful cells, 0 without cells."""
+        """The fraction of doubtful cells; 0 without cells."""
         return float(self.doubtful.mean()) if len(self.cells) else 0.0
 
     @property
     def quality(self) -> float | None:
-        """The quality to be expected of the image, where the model foretells it."""
+        """The expected quality of the image, or None if the model does not predict it."""
         return self.summary.expected_quality
 
 
 def write_run_report(path: Path, run: Run, *, title: str) -> str:
-    """Write the page of a run whole or not at all.
+    """Write the report of a run atomically.
 
     Returns:
-        A sentence on which cells are shown: corrected ones, where a person corrected them.
+        A sentence that says whether the cells shown are corrected.
 
     Raises:
-        InputError: the run has no image with cells' records; OutputError: it cannot be written.
+        InputError: The run has no image with records of cells.
+        OutputError: The file cannot be written.
     """
     images = [
         Reported(result, result.cells, result.summary) for result in run.values()
@@ -112,7 +115,7 @@ def write_run_report(path: Path, run: Run, *, title: str) -> str:
 
 
 def _trust(image: Reported) -> tuple[float, float, str]:
-    """Sorts the images that deserve a look first."""
+    """Return a sort key that puts the images to check first."""
     return (1.0 if image.quality is None else image.quality, -image.doubt, image.name)
 
 
@@ -186,7 +189,7 @@ def _scores(images: Sequence[Reported]) -> list[str]:
 
 
 def _pictures(order: Sequence[Reported]) -> dict[str, str]:
-    """HTML pictures by the id of their image, as many as a page may hold."""
+    """Return HTML pictures by image id, as many as fit on a page."""
     chosen = list(order)
     if len(order) > MOST_PICTURES:
         names = {name for group in featured([each.name for each in order]).values()
