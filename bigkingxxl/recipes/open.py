@@ -41,5 +41,5 @@ training = {
     "untyped": "none",
 }
 varied_images = 160
-finish = {"calibrate_images": 120, "quality_images": 120, "export": True}
+finish = {"calibrate_images": 120, "quality_images": 120, "export": True, "int8_images": 60}
 prediction = {"scale": 1.5, "tile": 1088, "overlap": 64}

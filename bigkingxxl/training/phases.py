@@ -25,6 +25,7 @@ from bigkingxxl.training.calibrate import (
     compared,
     unfiltered_parameters,
 )
+from bigkingxxl.training.int8 import try_int8
 from bigkingxxl.training.recipe import FinishSettings
 from bigkingxxl.training.selection import label, spread_by
 from bigkingxxl.training.start import Start, take_weights
@@ -72,7 +73,11 @@ def finish_model(
     if settings.export:
         from bigkingxxl.training.export import export
 
-        export(model, model.with_name(EXPORTED), half=True)
+        exported = model.with_name(EXPORTED)
+        export(model, exported, half=True)
+        if settings.int8_images:
+            ids = _spread(data, training, settings.int8_images)
+            try_int8(exported, (data.source(image_id) for image_id in ids))
 
 
 def _calibrate(
@@ -81,7 +86,7 @@ def _calibrate(
     predictor, card = load_predictor(model, device)
     if card.calibration is not None:
         return
-    ids = spread_by({image_id: label(data, image_id) for image_id in training}, count)
+    ids = _spread(data, training, count)
     try:
         result = calibrate(compared(predictor, data, ids), data, card.type_names)
     except InputError as reason:
@@ -96,7 +101,7 @@ def _learn_quality(
     predictor, card = load_predictor(model, device)
     if card.quality is not None:
         return
-    ids = spread_by({image_id: label(data, image_id) for image_id in training}, count)
+    ids = _spread(data, training, count)
     sets: dict[str, list[str]] = {}
     for image_id in ids:
         name = data.set_of(image_id) if isinstance(data, JoinedDataset) else ""
@@ -110,3 +115,8 @@ def _learn_quality(
         log.warning("no quality is expected of images: %s", reason)
         return
     write_card(model, card.changed(quality=learnt.model_dump()))
+
+
+def _spread(data: Dataset, ids: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """Up to so many images, evenly over data sets and cell types."""
+    return spread_by({image_id: label(data, image_id) for image_id in ids}, count)

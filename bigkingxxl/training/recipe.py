@@ -168,12 +168,16 @@ class FinishSettings(Settings):
         quality_images: from so many images of the training the model learns what segmentation
             accuracy it is to expect of an image (`bigkingxxl.quality`); 0 expects nothing.
         export: write `model.onnx` beside the model, with weights in 16 bits.
+        int8_images: the exported model computes its dense convolutions in 8-bit integers, whose
+            ranges are measured on so many images of the training (`bigkingxxl.training.int8`); 0
+            keeps floating point.
     """
 
     start_share: float = Field(0.0, ge=0, lt=1)
     calibrate_images: int = Field(0, ge=0, le=10**6)
     quality_images: int = Field(0, ge=0, le=10**6)
     export: bool = False
+    int8_images: int = Field(0, ge=0, le=10**6)
 
 
 class Recipe(Settings):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.inference.network import NetworkPredictor
 from bigkingxxl.methods.base import DenseMethod
@@ -18,12 +19,14 @@ from bigkingxxl.training.finetune.training import Trainer, share_simulated
 from bigkingxxl.training.finetune.units import fold_units
 from bigkingxxl.training.finetune.verdict import TRAINED
 from bigkingxxl.training.module import DivergedError
+from bigkingxxl.training.selection import spread
 
 if TYPE_CHECKING:
     from bigkingxxl.training.finetune.run import Tuning
 
 CHECKS, FINAL = "checks", "final"
 LEAST_MINUTES = 0.05  # of CPU time that a training gets, however little is left
+INT8_IMAGES = 12  # that 8-bit arithmetic is fitted to
 DEFAULT_MINUTES = 9.5  # of CPU time, where the recipe names no limit
 
 
@@ -101,20 +104,26 @@ def _put(work: Tuning, made: Path, choice: Choice) -> Path:
     target = work.out / f"{MODEL_STEM}.safetensors"
     card = chosen_card(read_card(made), choice, work.data.ids)
     write_card(made, with_scores(card, work), target)
-    exported = export_beside(target)
+    exported = export_beside(target, work.data)
     only(target, *([exported] if exported else []))
     return target
 
 
-def export_beside(model: Path) -> Path | None:
-    """The same model as one that predicts without torch, or None where its method has none."""
+def export_beside(model: Path, data: Dataset) -> Path | None:
+    """The same model as one that predicts without torch, or None where its method has none.
+
+    Args:
+        data: the images that it is for; 8-bit arithmetic is fitted to some of them.
+    """
     from bigkingxxl.training.export import export
+    from bigkingxxl.training.int8 import try_int8
 
     method = load_model(model).method
     if not (isinstance(method, DenseMethod) and method.any_size):
         return None
     target = model.with_suffix(ONNX_SUFFIX)
     export(model, target, half=True)
+    try_int8(target, (data.source(image_id) for image_id in spread(data.ids, data, INT8_IMAGES)))
     return target
 
 
