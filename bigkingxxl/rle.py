@@ -44,7 +44,7 @@ def gather(values: NDArray[Any], starts: Int64, lengths: Int64) -> NDArray[Any]:
     """
     result = np.empty((int(lengths.sum()), *values.shape[1:]), values.dtype)
     for block, place in blocks(lengths):
-        result[place] = values[expand(starts[block], lengths[block])]
+        values.take(expand(starts[block], lengths[block]), axis=0, out=result[place], mode="clip")
     return result
 
 

@@ -305,11 +305,10 @@ def pairs_of(
 
 def centres(cells: Instances, areas: Int64) -> Float64:
     """Compute the centre of mass (row, column) of each cell, float64[N, 2]; none is empty."""
-    runs = cells.runs.astype(np.float64)
-    length = runs[:, 2] - runs[:, 1]
-    owner = cells.run_owner
-    rows = np.bincount(owner, length * runs[:, 0], len(cells))
-    columns = np.bincount(owner, length * (runs[:, 1] + runs[:, 2] - 1) / 2, len(cells))
+    row, start, stop = cells.runs.astype(np.int64).T
+    length, starts = stop - start, cells.splits[:-1]
+    rows = np.add.reduceat(length * row, starts)
+    columns = np.add.reduceat(length * (start + stop - 1), starts) / 2
     return np.stack((rows, columns), axis=1) / areas[:, None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.boundaries import BoundaryDistances, boundary_distances
+from bigkingxxl.evaluation.boundaries import BoundaryDistances, Side, boundary_distances
 from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
 
@@ -45,4 +45,6 @@ class BoundaryDistance(JoinedMetric):
 def distances_of(images: ComparedImages) -> BoundaryDistances:
     """Compute the distances of all found cells, in the order of the hits."""
     hits = images.whole.hits()
-    return boundary_distances(images.truth.take(hits.truth), images.predicted.take(hits.predicted))
+    return boundary_distances(
+        Side(images.truth, hits.truth), Side(images.predicted, hits.predicted)
+    )
