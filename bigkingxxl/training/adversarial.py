@@ -1,8 +1,8 @@
-"""Training with a critic: the supervised losses, and a pull towards masks that look real.
+"""Adversarial training: a critic adds a loss for masks that do not look real.
 
-The critic learns from annotated images alone: real masks against predicted ones of the same crops.
-It then also judges predictions for images without annotation. Had it seen those only with predicted
-masks, it would know them by the image and never look at the masks (Hung et al. 2018).
+The critic learns from annotated images only: from true and predicted masks of the same crops. It
+also judges predictions for images without annotations. If it had seen those only with predicted
+masks, it would recognise the images and ignore the masks (Hung et al. 2018).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ SHOWN = 4  # crops in the sample grid
 
 
 class AdversarialModule(TrainingModule):
-    """A training module whose network also has to convince a critic.
+    """A training module with a critic that judges the predicted masks.
 
-    With a weight of 0 the network learns bit for bit what it learns without a critic: the critic
-    draws its random numbers apart, and looks of its own move no statistics.
+    With a weight of 0, the network learns exactly what it learns without a critic: the critic has a
+    random generator of its own, and its forward passes do not update batch statistics.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,10 +48,10 @@ class AdversarialModule(TrainingModule):
         self.watch = CriticWatch()
         self.samples: tuple[Tensor, ...] = ()
 
-    # ---- learning -----------------------------------------------------------------------------
+    # ---- training -----------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
-        """The network's as ever, and the critic's Adam."""
+        """Return the optimizer of the network and the critic's Adam."""
         own = super().configure_optimizers()
         critic = torch.optim.Adam(
             self.critic.parameters(), lr=self.adversarial.critic_learning_rate, betas=BETAS
@@ -59,13 +59,13 @@ class AdversarialModule(TrainingModule):
         return [own["optimizer"], critic], [own["lr_scheduler"]]
 
     def weight(self) -> float:
-        """Of the adversarial loss at this step: it rises on a line, and falls with the trust."""
+        """The weight of the adversarial loss: it rises linearly and is scaled by the trust."""
         own, done = self.adversarial, self.progress(self.trainer.global_step)
         share = 1.0 if done >= own.full else max(done - own.begin, 0) / (own.full - own.begin)
         return own.weight * self.trust * share
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
-        """The critic's steps, then the network's."""
+        """Train the critic, then the network."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
         losses, layers = self.method.losses_and_layers(self.network, Batch(images, batch.targets))
         self.check(losses, batch_idx)
@@ -86,16 +86,17 @@ class AdversarialModule(TrainingModule):
     def unlabelled_layers(
         self, batch: Batch, weight: float
     ) -> dict[str, tuple[Tensor, Tensor, float]]:
-        """Images without annotation, their layers, and how much they count; empty without any.
+        """Return the layers of unlabelled images with their weight; empty if there are none.
 
         Args:
-            weight: of the adversarial loss; at 0 no gradient is asked of the layers.
+            batch: The batch.
+            weight: The weight of the adversarial loss; at 0 the layers have no gradient.
         """
         if batch.unlabelled is None:
             return {}
         images = batch.unlabelled.contiguous(memory_format=torch.channels_last)
         wanted = weight * self.adversarial.unlabelled_weight > 0
-        # Only this one: by default every GPU of the machine is set up for it.
+        # Only this device: by default the random state of all GPUs would be saved.
         own = [self.device] if self.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices=own),
@@ -106,7 +107,7 @@ class AdversarialModule(TrainingModule):
         return {"unlabelled": (images, layers, self.adversarial.unlabelled_weight)}
 
     def network_step(self, loss: Tensor) -> None:
-        """What Lightning does where it steps by itself: clip, step, next learning rate."""
+        """Step as Lightning's automatic optimization does: clip, step, update the rate."""
         optimizer, _ = self.optimizers()
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -118,12 +119,12 @@ class AdversarialModule(TrainingModule):
         self.lr_schedulers().step()
 
     def critic_trainer(self) -> CriticTrainer:
-        """The critic with its optimizer; its steps are none of the training's steps."""
+        """The critic with its optimizer; its steps do not count as training steps."""
         optimizer = self.optimizers()[1].optimizer
         return CriticTrainer(self.critic, optimizer, self.adversarial, self.recipe.seed)
 
     def is_sound(self, seen: CriticStep, slopes: dict[str, Tensor]) -> bool:
-        """Whether the step may be taken; if not, the last good state is back and trusted less."""
+        """Return whether the step is safe; otherwise restore the last good state."""
         optimizers = {str(i): each.optimizer for i, each in enumerate(self.optimizers())}
         parts = {"network": self.network, "critic": self.critic, **optimizers}
         fault = self.watch.fault(seen, slopes)
@@ -138,13 +139,13 @@ class AdversarialModule(TrainingModule):
         )  # fmt: skip
         return False
 
-    # ---- telling ------------------------------------------------------------------------------
+    # ---- logging ------------------------------------------------------------------------------
 
     def report(
         self, losses: dict[str, Tensor], seen: CriticStep,
         answers: dict[str, tuple[Tensor, Tensor]], weight: float,
     ) -> None:  # fmt: skip
-        """Log losses, the critic's distance, how the masks fare with it and how hard it pulls."""
+        """Log the losses, the critic's distance, the scores of the masks and the weight."""
         self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()})
         self.log_dict({
             "critic/loss": seen.loss, "critic/gradient_penalty": seen.penalty,
@@ -155,7 +156,7 @@ class AdversarialModule(TrainingModule):
         })  # fmt: skip
 
     def on_validation_epoch_end(self) -> None:
-        """The score, and a grid of crops, true and predicted layers."""
+        """Log the score and a grid of crops with true and predicted layers."""
         super().on_validation_epoch_end()
         if self.samples and self.logger is not None:
             board: Any = self.logger.experiment
@@ -163,18 +164,18 @@ class AdversarialModule(TrainingModule):
                             self.global_step)  # fmt: skip
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the trust too."""
+        """Store the trust in the checkpoint."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["trust"] = self.trust
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with as much trust as before."""
+        """Restore the trust."""
         super().on_load_checkpoint(checkpoint)
         self.trust = float(checkpoint.get("trust", 1.0))
 
 
 def sample_grid(images: Tensor, real: Tensor, predicted: Tensor) -> Tensor:
-    """float32[3, H, W]: a row per crop: the image, its true layers, the predicted ones.
+    """Draw one row per crop: the image, its true layers and the predicted ones, float32[3, H, W].
 
     The first three cell types are red, green and blue.
     """
@@ -191,7 +192,7 @@ def sample_grid(images: Tensor, real: Tensor, predicted: Tensor) -> Tensor:
 
 
 def coloured(layers: Tensor) -> Tensor:
-    """float32[3, h, w] of up to three layers float32[T, h, w]."""
+    """Convert up to three layers float32[T, h, w] to RGB, float32[3, h, w]."""
     shown = layers.new_zeros((3, *layers.shape[1:]))
     shown[: len(layers)] = layers[:3]
     return shown.clamp(0, 1)

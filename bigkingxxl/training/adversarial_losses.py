@@ -1,4 +1,4 @@
-"""The game between a generator of masks and its critic: three kinds of losses and a penalty."""
+"""Adversarial losses: three kinds of losses for generator and critic, and the gradient penalty."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CriticFunction = Callable[[Tensor, Tensor], Tensor]
 
 
 def critic_loss(game: Game, *, real: Tensor, fake: Tensor) -> Tensor:
-    """What the critic lowers: real scores should be high and scores of predicted masks low.
+    """Compute the critic's loss: true masks should have high scores and predicted ones low scores.
 
     Source: Arjovsky et al. 2017 (wasserstein), Lim and Ye 2017 (hinge), Mao et al. 2017 (least
-    squares, towards 1 and 0).
+    squares, with targets 1 and 0).
     """
     if game == "wasserstein":
         return fake.mean() - real.mean()
@@ -27,7 +27,7 @@ def critic_loss(game: Game, *, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(game: Game, *, fake: Tensor) -> Tensor:
-    """What the generator lowers: its masks should score as real ones do."""
+    """Compute the generator's loss: predicted masks should have the scores of true ones."""
     if game == "least_squares":
         return (fake - 1).square().mean() / 2
     return -fake.mean()
@@ -36,13 +36,16 @@ def generator_loss(game: Game, *, fake: Tensor) -> Tensor:
 def gradient_penalty(
     critic: CriticFunction, images: Tensor, real: Tensor, fake: Tensor, rng: torch.Generator
 ) -> Tensor:
-    """Mean squared distance from 1 of the gradient's length, between real and predicted masks.
+    """Compute the gradient penalty between true and predicted masks.
 
-    The critic's score of an image is the mean over its patches. Source: Gulrajani et al. 2017.
+    The score of an image is the mean over its patches. Source: Gulrajani et al. 2017.
 
     Args:
-        images: float[B, C, h, w]; real, fake: float[B, T, h, w] of the same images.
-        rng: draws the places between them.
+        critic: The critic.
+        images: float[B, C, h, w].
+        real: float[B, T, h, w], the true masks of the images.
+        fake: float[B, T, h, w], the predicted masks.
+        rng: Draws the positions between them.
     """
     share = torch.rand((len(real), 1, 1, 1), generator=rng).to(real.device)
     between = torch.lerp(fake, real, share).requires_grad_()
@@ -54,10 +57,11 @@ def gradient_penalty(
 
 
 def softened(layers: Tensor, sigma: float) -> Tensor:
-    """True masks as soft as predicted ones, so that hard edges do not give them away.
+    """Blur true masks, so that the critic cannot recognise them by their hard edges.
 
     Args:
-        layers: float[B, T, h, w]; sigma: of the Gaussian blur, in pixels; 0 leaves them.
+        layers: float[B, T, h, w].
+        sigma: The standard deviation of the Gaussian in pixels; 0 changes nothing.
     """
     if sigma == 0:
         return layers

@@ -1,8 +1,8 @@
-"""Scores compared with true cells, and a small network that learns what they are worth.
+"""Calibrate the scores of a model: fit a small network that predicts the IoU of candidates.
 
-It learns from the images that the model itself was trained on: those are many, nothing of a
-validation fold is used, and as long as the model does not know its training images by heart its
-mistakes there are those that it makes elsewhere.
+It is fitted to the training images of the model: there are many, and no image of a validation fold
+is used. As long as the model has not memorised its training images, its errors on them resemble
+those on other images.
 """
 
 from __future__ import annotations
@@ -37,19 +37,20 @@ from bigkingxxl.widths import typical_size
 Float64 = NDArray[np.float64]
 HIDDEN = (32, 32)
 EPOCHS, BATCH, LEARNING_RATE = 80, 512, 2e-3
-FEWEST = 500  # candidates; below it nothing is learned that holds elsewhere
-HELD_OUT = 5  # one group of images in so many shows how well the rest foretells it
+FEWEST = 500  # candidates; fewer do not generalise
+HELD_OUT = 5  # one in this many groups of images is held out for evaluation
 SCORE_THRESHOLDS = tuple(np.arange(0.2, 0.65, 0.05).round(2).tolist())
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The candidates of one image beside its true cells.
+    """The candidates of one image, compared with its annotated cells.
 
     Attributes:
-        candidates: under the scores of their method; truth: annotated cells.
-        iou: float64[N], of each candidate with the true cell that it fits best; 0 where a surer
-            candidate has that cell, as what is found twice is wrong once.
+        candidates: The candidates with the scores of their method.
+        truth: The annotated cells.
+        iou: float64[N], the IoU of each candidate with its best annotated cell; 0 if a candidate
+            with a higher score has that cell, because a duplicate is an error.
     """
 
     candidates: Candidates
@@ -58,12 +59,12 @@ class Compared:
 
     @classmethod
     def of(cls, candidates: Candidates, truth: Instances) -> Compared:
-        """Masks above half of their own highest probability are compared."""
+        """Compare candidates, thresholded at half of their own maximum, with annotated cells."""
         one, two, overlap = iou_pairs(half_height_masks(candidates), truth)
         rising = np.lexsort((overlap, one))
         iou, cell = np.zeros(len(candidates)), np.full(len(candidates), -1)
         iou[one[rising]], cell[one[rising]] = overlap[rising], two[rising]
-        # The last of what is written to one place stays: the surest that fits the cell has it.
+        # The last value written to an index remains: the candidate with the highest score.
         fits = np.flatnonzero(overlap > SAME_CELL)
         fits = fits[np.lexsort((overlap[fits], candidates.score[one[fits]]))]
         owner = np.full(len(truth) + 1, -1)
@@ -76,13 +77,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What was learned.
+    """The result of a calibration.
 
     Attributes:
-        calibration: for the model's card; score_threshold: best on the images it learned from.
-        images, candidates: how many they were.
-        before, after: correlation of score and IoU on images held out, by the method's own score
-            and by one that was learned on the others; None where they are too few.
+        calibration: The calibration for the card of the model.
+        score_threshold: The best score threshold on the images used for fitting.
+        images: The number of these images.
+        candidates: The number of their candidates.
+        before: The correlation of the method's score with the IoU on held-out images; None if there
+            are too few.
+        after: The correlation of a calibrated score that was fitted to the other images.
     """
 
     calibration: Calibration
@@ -93,7 +97,7 @@ class Calibrated:
     after: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; the network itself is in the model file."""
+        """Return values for JSON; the calibration itself is in the model file."""
         return {
             "images": self.images,
             "candidates": self.candidates,
@@ -104,12 +108,11 @@ class Calibrated:
 
 
 def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> dict[str, Compared]:
-    """Every candidate of images beside the true cells, nothing dropped by its method's score.
+    """Compare all candidates of images with the annotated cells, regardless of their score.
 
-    Where an image is not annotated neither counts.
-
-    The predictor is changed: it estimates no size and keeps the scores of its method. One that
-    would measure how large the cells are is told so, as its mistakes there are no matter of scores.
+    Areas that are not annotated are ignored. The predictor is changed: it does not estimate the
+    size of cells and keeps the scores of its method. A predictor that would measure the cell size
+    is given it, because errors of the size are not the subject of calibration.
     """
     predictor.calibration, predictor.estimate = None, False
     if isinstance(predictor, DensePredictor):
@@ -126,19 +129,23 @@ def compared(predictor: NetworkPredictor, data: Dataset, ids: Iterable[str]) -> 
 
 
 def unfiltered_parameters(predictor: NetworkPredictor) -> Mapping[str, float]:
-    """The decoding parameters that leave it to the score which cells are kept."""
+    """Return the decoding parameters with which only the score decides which cells are kept."""
     return predictor.representation.unfiltered if isinstance(predictor, DensePredictor) else {}
 
 
 def calibrate(
     found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int = 0
 ) -> Calibrated:
-    """Learn the expected IoU of candidates.
+    """Fit the expected IoU of candidates.
 
     Args:
-        type_names: the cell types whose probabilities tell something.
+        found: The compared candidates of each image.
+        data: The data set.
+        type_names: The cell types whose probabilities are used.
+        seed: The random seed.
+
     Raises:
-        InputError: too few candidates to learn from, or what is learned does not hold elsewhere.
+        InputError: There are too few candidates, or the fit does not generalise.
     """
     total = sum(len(each.iou) for each in found.values())
     if total < FEWEST:
@@ -163,7 +170,7 @@ def calibrate(
 
 
 def fit(found: Sequence[Compared], type_names: tuple[str, ...], seed: int = 0) -> Calibration:
-    """The network that foretells the IoU of these images' candidates."""
+    """Fit a network that predicts the IoU of these images' candidates."""
     values = np.concatenate([features(each.candidates, type_names) for each in found])
     centre, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-3)
     draws = torch.Generator().manual_seed(seed)
@@ -200,7 +207,7 @@ def fit(found: Sequence[Compared], type_names: tuple[str, ...], seed: int = 0) -
 
 
 def perceptron(inputs: int) -> nn.Sequential:
-    """Linear layers with rectified outputs between them, the last with one output."""
+    """Create linear layers with ReLU between them and a single output."""
     layers: list[nn.Module] = []
     for outputs in HIDDEN:
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
@@ -209,14 +216,14 @@ def perceptron(inputs: int) -> nn.Sequential:
 
 
 def rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
-    """Six digits: as much as a score needs, in a file that people may read."""
+    """Round to six digits, which suffices for a score in a file that people may read."""
     return tuple(float(f"{value:.6g}") for value in values)
 
 
 def foretold(
     found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int
 ) -> tuple[float | None, float | None]:
-    """Correlation of score and IoU on images held out, before and after; None: too few images."""
+    """Return the correlation of score and IoU on held-out images, before and after calibration."""
     group_of = groups_of(data, found)
     names = sorted(set(group_of.values()))
     away = set(np.random.default_rng(seed).permutation(names)[: len(names) // HELD_OUT].tolist())
@@ -232,7 +239,7 @@ def foretold(
 
 
 def groups_of(data: Dataset, ids: Iterable[str]) -> dict[str, str]:
-    """The group of each image: of several data sets, the set or the group within it."""
+    """Return the group of each image; for several data sets, the set or the group within it."""
     if not isinstance(data, JoinedDataset):
         known = find_groups(data).of
         return {image_id: known.get(image_id, image_id) for image_id in ids}
@@ -244,12 +251,12 @@ def groups_of(data: Dataset, ids: Iterable[str]) -> dict[str, str]:
 
 
 def correlation(one: NDArray[np.floating], other: Float64) -> float | None:
-    """Pearson's, or None where one of them does not vary."""
+    """Return Pearson's correlation, or None if a variable is constant."""
     return float(np.corrcoef(one, other)[0, 1]) if one.std() > 0 and other.std() > 0 else None
 
 
 def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
-    """The score threshold with the highest mean score over the images; the rest by default."""
+    """Return the score threshold with the highest mean score; other parameters are the defaults."""
     parameters = SelectionParameters()
     tables = [
         ThresholdScorer.of_image(
@@ -268,9 +275,9 @@ def best_threshold(found: Sequence[Compared], learned: Calibration) -> float:
 def calibrated_card(
     card: ModelCard, result: Calibrated, unfiltered: Mapping[str, float]
 ) -> ModelCard:
-    """The card of the model under its new scores; parameters that the old ones needed are opened.
+    """Return the card with calibrated scores and without thresholds on the old ones.
 
-    What the old ones told of an image's quality is forgotten.
+    The expected quality, which was based on the old scores, is removed.
     """
     value = result.score_threshold
     points = with_decode(card.operating_points, unfiltered).each(
@@ -283,5 +290,5 @@ def calibrated_card(
 
 
 def with_decode(points: OperatingPoints, parameters: Mapping[str, float]) -> OperatingPoints:
-    """Operating points with some decoding parameters set for every type."""
+    """Set decoding parameters of every type."""
     return points.each(lambda point: point.changed(decode={**point.decode, **parameters}))

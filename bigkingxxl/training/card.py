@@ -1,4 +1,4 @@
-"""The card of the model that a run is going to make."""
+"""The card of the model that a run trains."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from bigkingxxl.training.images import RunImages
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import Start, cell_sizes
 
-FEWEST = 20  # images that tell a range
-LOOKED_AT = 200  # more tell hardly more
-SPAN = (5, 95)  # percentiles: some images hold one odd cell
+FEWEST = 20  # images needed to determine a range
+LOOKED_AT = 200  # more images hardly change a range
+SPAN = (5, 95)  # percentiles, because some images contain an unusual cell
 Ranges = dict[str, tuple[float, float]]
 
 
 def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | None) -> ModelCard:
-    """The card of the model that a run is going to make.
+    """Create the card of the model that a run trains.
 
-    What its start and its teachers were trained and selected on counts: it is no test of this one.
+    It includes the images on which its starting model and its teachers were trained and selected,
+    which are not suitable for testing it.
     """
     source = data.source(images.training[0])
     one_size = recipe.augment.is_by_image
@@ -72,7 +73,7 @@ def make_card(recipe: Recipe, data: Dataset, images: RunImages, start: Start | N
 
 
 def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
-    """The ids that images have in their own data sets; `SET/ID` where several sets have that id."""
+    """Return the ids of images in their own data sets, as `SET/ID` if several sets have that id."""
     if not isinstance(data, JoinedDataset):
         return tuple(ids)
     count = Counter(map(without_set, data.ids))
@@ -80,14 +81,14 @@ def own_ids(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def together(*parts: Sequence[str]) -> tuple[str, ...]:
-    """All of them, each once, in order."""
+    """Merge sequences without duplicates, in order."""
     return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
 
 def image_diameters(data: Dataset, ids: Sequence[str]) -> Ranges:
-    """By cell type, the range of the median diameter (px) of an image's cells; {} for few images.
+    """Return, by cell type, the range of the median cell diameter of an image; {} for few images.
 
-    The diameter of a cell is that of a disc of its area.
+    The diameter of a cell, in pixels, is that of a disc of its area.
     """
     if len(ids) < FEWEST:
         return {}
@@ -103,7 +104,7 @@ def image_diameters(data: Dataset, ids: Sequence[str]) -> Ranges:
 
 
 def statistic_ranges(data: Dataset, ids: Sequence[str], normalisation: Normalisation) -> Ranges:
-    """The range of each statistic of `image_statistics`; {} for few images."""
+    """Return the range of each of the `image_statistics`; {} for few images."""
     if len(ids) < FEWEST:
         return {}
     chosen = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), LOOKED_AT)).astype(int))

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all, within epochs too, read without pickles."""
+"""Checkpoints of a run: written atomically, also within epochs, and read without pickles."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ NEEDED = ("state_dict", "loops", "optimizer_states", "lr_schedulers", "global_st
 
 
 def best_checkpoint(run: Path) -> Path:
-    """The weights that did best on the validation images."""
+    """Return the path of the weights with the best validation score."""
     return run / "checkpoints" / "best.ckpt"
 
 
 def save_checkpoint(content: dict[str, Any], path: Path) -> None:
-    """Write a checkpoint beside its target, down to the disk, and move it into place.
+    """Write a checkpoint atomically and flush it to disk.
 
     Raises:
-        OutputError: it cannot be written; the one that was there before still is.
+        OutputError: It cannot be written; an existing checkpoint is kept.
     """
     try:
         with whole_file(path) as temporary, temporary.open("wb") as stream:
@@ -52,17 +52,17 @@ def _serialise(content: dict[str, Any], stream: BinaryIO) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     except RuntimeError as error:
-        # torch's archive fails over what the stream could not take.
+        # torch's archive writer raises its own error if the stream failed.
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors, numbers and texts; no code of a file ever runs.
+    """Read the tensors, numbers and texts of a checkpoint; no code from the file is run.
 
     Raises:
-        InputError: it is damaged, or holds anything else.
+        InputError: It is damaged, or contains other objects.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,7 +81,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def crops_done(path: Path, batch_size: int) -> tuple[int, int]:
-    """The epoch that a checkpoint goes on in, and how many of its crops were learnt."""
+    """Return the epoch in which a checkpoint continues, and how many of its crops are used up."""
     content = load_checkpoint(path)
     place = content.get("place", {"epoch": content.get("epoch", 0), "batches": 0})
     return int(place["epoch"]), int(place["batches"]) * batch_size
@@ -89,10 +89,10 @@ def crops_done(path: Path, batch_size: int) -> tuple[int, int]:
 
 @contextmanager
 def sentences_of_disks(run: Path) -> Iterator[None]:
-    """Turn what a full disk does to a training's logs into a sentence.
+    """Convert the errors that a full disk causes in the logs of a training.
 
     Raises:
-        OutputError: the run folder cannot be written.
+        OutputError: The run folder cannot be written.
     """
     try:
         yield
@@ -107,7 +107,7 @@ def sentences_of_disks(run: Path) -> Iterator[None]:
 
 
 class WholeFiles(CheckpointIO):
-    """How Lightning reads and writes checkpoints here."""
+    """Lightning's interface for reading and writing checkpoints."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -118,10 +118,10 @@ class WholeFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """See `load_checkpoint`; only what a training can go on from.
+        """Read a checkpoint from which training can continue; see `load_checkpoint`.
 
         Raises:
-            InputError: something of it is missing.
+            InputError: A part of it is missing.
         """
         content = load_checkpoint(Path(path))
         missing = [name for name in NEEDED if name not in content]
@@ -134,23 +134,26 @@ class WholeFiles(CheckpointIO):
         return content
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Remove it."""
+        """Remove a checkpoint."""
         Path(path).unlink(missing_ok=True)
 
 
 class Checkpoints(Checkpoint):
-    """Keeps the last state and the best weights of a run; ends it when nothing gets better.
+    """Keeps the last state and the best weights of a run, and stops it early.
 
-    The last state is kept every few minutes, before and after each validation, and when a signal
-    asks for the end.
+    The last state is saved every few minutes, before and after each validation, and when a signal
+    ends the training.
 
     Args:
-        run: the run folder; minutes: between two checkpoints within an epoch.
-        patience: epochs without a better score that end the training; None keeps no best weights.
-        stop: whether a signal asked for the end.
+        run: The run folder.
+        minutes: The time between two checkpoints within an epoch.
+        patience: The number of epochs without a better score after which training stops; None keeps
+            no best weights.
+        stop: Whether a signal asked for the end.
 
     Attributes:
-        best: the best score; stale: epochs since.
+        best: The best score.
+        stale: The number of epochs since the best score.
     """
 
     def __init__(
@@ -162,14 +165,14 @@ class Checkpoints(Checkpoint):
         self._validation_is_due = self._is_validated = False
         self._random: dict[str, Any] | None = None
 
-    # ---- when ---------------------------------------------------------------------------------
+    # ---- when to save -------------------------------------------------------------------------
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Refuse a folder that cannot be written before hours are spent."""
+        """Check that the folder can be written before hours are spent."""
         make_folder(last_checkpoint(self.run).parent)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Go on as if nothing had happened; a training that was over stays over."""
+        """Continue a resumed training; a finished one stays finished."""
         self.stop.listen()
         self.saved = time.monotonic()
         if self._random is not None:
@@ -180,19 +183,19 @@ class Checkpoints(Checkpoint):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """Keep the state now and then; the validation that follows the last batch keeps its own."""
+        """Save the state at intervals; the validation after the last batch saves its own."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
         is_due = time.monotonic() - self.saved > 60 * self.minutes
         signum, due = agreed((self.stop.signum or 0, is_due), pl_module.device)
-        if signum and not self.stop:  # another process of this training was signalled
+        if signum and not self.stop:  # another process of this training received the signal
             self.stop.signum = int(signum)
         if self.stop or due:
             self._save_last(trainer)
         self.stop.check()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep what the epoch learnt: a validation may take minutes, too."""
+        """Save the state of the epoch, because a validation may take minutes."""
         self._validation_is_due = True
         try:
             self._save_last(trainer)
@@ -201,11 +204,11 @@ class Checkpoints(Checkpoint):
         self.stop.check()
 
     def on_validation_batch_end(self, *arguments: Any) -> None:
-        """End here if a signal asked for it: the state was kept when the validation began."""
+        """Stop if a signal asked for it; the state was saved when the validation began."""
         self.stop.check()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the best weights, then the state."""
+        """Save the best weights, then the state."""
         module: Any = pl_module
         if self.patience is not None:
             self.stale += 1
@@ -223,12 +226,12 @@ class Checkpoints(Checkpoint):
         if self.patience is not None and self.stale >= self.patience:
             trainer.should_stop = True
 
-    # ---- what ---------------------------------------------------------------------------------
+    # ---- what to save -------------------------------------------------------------------------
 
     def _save_last(self, trainer: L.Trainer, is_best: bool = False) -> None:
         last, best = last_checkpoint(self.run), best_checkpoint(self.run)
         if is_best:
-            # First of all: a last state must not name a best score whose weights are not there.
+            # The weights first: a state must not refer to a best score without its weights.
             trainer.save_checkpoint(best)
         is_linked = is_best and trainer.is_global_zero and linked(best, last)
         if not trainer.strategy.broadcast(is_linked):
@@ -236,17 +239,17 @@ class Checkpoints(Checkpoint):
         self.saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
+        """Return the best score so far."""
         return {"best": float(self.best), "stale": self.stale}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Restore the best score."""
         self.best, self.stale = float(state_dict["best"]), int(state_dict["stale"])
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:  # fmt: skip
-        """Add where the next crops begin, and the state of random numbers."""
+        """Add the position of the next crops and the state of the random generators."""
         progress = trainer.fit_loop.epoch_loop.batch_progress
         checkpoint["place"] = {"epoch": trainer.current_epoch, "batches": progress.current.ready}
         checkpoint["random"], checkpoint["validated"] = random_state(), self._is_validated
@@ -256,12 +259,12 @@ class Checkpoints(Checkpoint):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:  # fmt: skip
-        """Take the state of random numbers: what is set up before the first step draws some."""
+        """Read the random state; the setup before the first step draws random numbers."""
         self._random = checkpoint.get("random")
 
 
 def linked(path: Path, target: Path) -> bool:
-    """Make `target` another name of a file, at once; False where the filesystem cannot."""
+    """Create a hard link `target`; return False if the file system does not support it."""
     try:
         with whole_file(target) as temporary:
             temporary.hardlink_to(path)
@@ -271,9 +274,9 @@ def linked(path: Path, target: Path) -> bool:
 
 
 def due_for_validation(loops: dict[str, Any]) -> None:
-    """Make the saved state of Lightning's loops one that goes on with a whole validation.
+    """Change the saved state of Lightning's loops so that a complete validation comes next.
 
-    Lightning repeats a validation that stopped before its first image was done.
+    Otherwise Lightning would repeat a validation only if it stopped before its first image.
     """
     begun = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
     validation = loops["epoch_loop.val_loop.batch_progress"]
@@ -282,7 +285,7 @@ def due_for_validation(loops: dict[str, Any]) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """What torch's random numbers go on from."""
+    """Return the state of torch's random generators."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state()
@@ -290,7 +293,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random(state: dict[str, Any]) -> None:
-    """Go on from a state of random numbers."""
+    """Restore the state of torch's random generators."""
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])

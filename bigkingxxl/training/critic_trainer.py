@@ -1,4 +1,4 @@
-"""A critic at work: it learns, and it pulls predicted masks towards real ones."""
+"""Training of a critic, and the gradient that it gives to predicted masks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ BETAS = (0.0, 0.9)  # of the critic's Adam, as in Gulrajani et al. 2017
 
 @dataclass(frozen=True)
 class CriticStep:
-    """What the critic saw in one step, as plain numbers.
+    """The results of a critic's step.
 
     Attributes:
-        loss: its whole loss; penalty: the gradient's part, unweighted.
-        distance: mean score of real masks minus that of predicted ones.
-        spread: standard deviation of all scores; largest: the score farthest from 0.
+        loss: The total loss.
+        penalty: The gradient penalty without its weight.
+        distance: The mean score of true masks minus that of predicted masks.
+        spread: The standard deviation of all scores.
+        largest: The score farthest from 0.
     """
 
     loss: float
@@ -37,16 +39,18 @@ class CriticStep:
 
     @property
     def is_finite(self) -> bool:
-        """Whether every number is one."""
+        """Whether all values are finite."""
         return all(map(math.isfinite, (self.loss, self.penalty, self.distance, self.largest)))
 
 
 class CriticTrainer:
-    """Teaches a critic and asks it. All in float32: penalties need gradients of gradients.
+    """Trains and applies a critic in float32, which second derivatives need.
 
     Args:
-        critic, optimizer: of its weights.
-        settings: of the adversarial training; seed: of the places where the gradient is penalised.
+        critic: The critic.
+        optimizer: The optimizer of its weights.
+        settings: The settings of adversarial training.
+        seed: The seed of the positions where the gradient is penalised.
     """
 
     def __init__(
@@ -57,11 +61,13 @@ class CriticTrainer:
         self.seed = seed
 
     def learn(self, images: Tensor, real: Tensor, fake: Tensor, step: int) -> CriticStep:
-        """The critic's steps of one batch; returns the last one.
+        """Take the critic's steps for one batch; return the last one.
 
         Args:
-            step: of the training: what is random depends on it and the seed alone.
-            images: float[B, C, h, w]; real, fake: float[B, T, h, w] masks of the same images.
+            images: float[B, C, h, w].
+            real: float[B, T, h, w], the true masks of the images.
+            fake: float[B, T, h, w], the predicted masks.
+            step: The training step; random numbers depend only on it and the seed.
         """
         own = self.settings
         rng = torch.Generator().manual_seed(hash((self.seed, step)))
@@ -84,9 +90,9 @@ class CriticTrainer:
         )  # fmt: skip
 
     def pull(self, images: Tensor, layers: Tensor) -> tuple[Tensor, Tensor]:
-        """The generator's adversarial loss, and its gradient at the masks float32[B, T, h, w].
+        """Return the generator's adversarial loss and its gradient with respect to the masks.
 
-        The gradient is handed on by hand, so that it can be looked at before it reaches any weight.
+        The gradient, float32[B, T, h, w], is passed on explicitly so that it can be checked first.
         """
         with torch.enable_grad(), torch.autocast(images.device.type, enabled=False):
             leaf = layers.detach().float().requires_grad_()

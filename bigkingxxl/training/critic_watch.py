@@ -1,4 +1,4 @@
-"""Notices a critic that exploded or collapsed, and keeps the last state that was good."""
+"""Detect a critic that diverged or collapsed, and keep its last good state."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from torch import Tensor, nn
 
 from bigkingxxl.training.critic_trainer import CriticStep
 
-EXPLODED = 1e4  # no critic that learns scores as far from 0 as this
-FLAT = 1e-6  # spread of scores below which a critic tells nothing apart
-PATIENCE = 50  # learning steps that it may stay so
+EXPLODED = 1e4  # scores of a working critic are never as far from 0
+FLAT = 1e-6  # a critic with a smaller spread of scores distinguishes nothing
+PATIENCE = 50  # steps that a critic may be flat
 KEPT_EVERY = 50  # steps between copies of the good state
 
 
 @dataclass
 class CriticWatch:
-    """Looks at every step of a critic.
+    """Monitors every step of a critic.
 
     Attributes:
-        flat_steps: steps in a row in which the critic told nothing apart.
-        good: copies of the states, by name.
+        flat_steps: The number of consecutive steps in which the critic distinguished nothing.
+        good: Copies of the states by name.
     """
 
     flat_steps: int = 0
     good: dict[str, Any] = field(default_factory=dict)
 
     def fault(self, step: CriticStep, slopes: Mapping[str, Tensor]) -> str | None:
-        """What is wrong, in words, or None.
+        """Return a description of what is wrong, or None.
 
         Args:
-            slopes: the gradients that are about to reach the generator, by what they come from.
+            step: The results of the step.
+            slopes: The gradients that will reach the generator, by their origin.
         """
         if not step.is_finite or step.largest > EXPLODED:
             return f"the critic exploded (a score of {step.largest:.3g})"
@@ -47,12 +48,12 @@ class CriticWatch:
         return None
 
     def keep(self, step: int, parts: Mapping[str, nn.Module | torch.optim.Optimizer]) -> None:
-        """Copy the states of a good step, now and then."""
+        """Copy the states of a good step at intervals."""
         if step % KEPT_EVERY == 0 or not self.good:
             self.good = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
 
     def go_back(self, parts: Mapping[str, nn.Module | torch.optim.Optimizer]) -> None:
-        """Give the parts the kept states again."""
+        """Restore the stored states."""
         for name, part in parts.items():
             part.load_state_dict(copy.deepcopy(self.good[name]))
         self.flat_steps = 0

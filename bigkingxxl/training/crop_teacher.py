@@ -1,7 +1,8 @@
-"""A teacher that sees the crops that are learned from.
+"""A teacher that predicts the training crops.
 
-It sees them in the light of the camera, while the network that learns sees them in any; so that
-what it knows is kept (learning without forgetting) and holds in other lights too.
+The teacher sees the crops with their original intensities, and the student with changed ones. The
+student thus keeps the knowledge of the teacher (learning without forgetting) and applies it to
+other intensities.
 
 Source: Li and Hoiem 2016 (learning without forgetting), Hinton et al. 2015 (distillation).
 """
@@ -27,12 +28,12 @@ from bigkingxxl.training.teacher import FOREGROUND
 
 @dataclass(frozen=True, eq=False)
 class CropTeacher:
-    """Models whose maps of a crop, their mean, are a part of its targets.
+    """Models whose mean maps are a part of the targets of a crop.
 
     Attributes:
-        settings: as the recipe has them.
-        models: each network and its method.
-        channels: of the network that learns. Maps that the teachers lack are not taught.
+        settings: The settings of the recipe.
+        models: Each network with its method.
+        channels: The channels of the student; those that the teachers lack are not taught.
     """
 
     settings: TeacherSettings
@@ -41,11 +42,11 @@ class CropTeacher:
 
     @classmethod
     def of(cls, settings: TeacherSettings, method: Method, device: str) -> CropTeacher:
-        """The models that the settings name, for a method that learns.
+        """Load the models that the settings name.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
-            InputError: it makes no maps that this method learns.
+            ModelError: A model is missing or damaged.
+            InputError: A model has no channel of the student.
         """
         if not isinstance(method, DenseMethod):
             raise InputError(
@@ -60,9 +61,9 @@ class CropTeacher:
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
-        """float32[B, K, h, w]: the targets of a batch, those of taught crops in part the teacher's.
+        """Return the targets of a batch, float32[B, K, h, w], mixed with those of the teacher.
 
-        What is not annotated is the teacher's alone.
+        Where the image is not annotated, the targets are the teacher's.
         """
         own: Tensor = batch.targets
         if batch.taught is None or batch.unlit is None or len(batch.taught) == 0:
@@ -76,9 +77,10 @@ class CropTeacher:
 
     @torch.no_grad()
     def maps(self, unlit: Tensor) -> tuple[Tensor, Tensor]:
-        """float32[T, K, h, w] as targets are, and bool[T, K, h, w]: where the teacher knows them.
+        """Return the teacher's targets, float32[T, K, h, w], and where they are known.
 
-        A pixel has as much of a cell type as it is foreground, and a size where it is in a cell.
+        The type probabilities of a pixel add up to its foreground probability; its size is known
+        inside cells only.
         """
         names = [channel.name for channel in self.channels]
         total = torch.zeros((len(unlit), len(names), *unlit.shape[2:]), device=unlit.device)
@@ -91,7 +93,7 @@ class CropTeacher:
             foreground = seen[:, own.index(FOREGROUND)]
             for place, channel in enumerate(self.channels):
                 if channel.name not in own:
-                    # A type that the teacher does not tell apart has no part of its pixels.
+                    # A type that the teacher does not distinguish gets no part of a pixel.
                     known[:, place] &= channel.activation == "softmax" and has_types
                     continue
                 layer = seen[:, own.index(channel.name)]
@@ -103,7 +105,7 @@ class CropTeacher:
         return total / len(self.models), known
 
     def _seen(self, network: Any, method: DenseMethod, unlit: Tensor) -> Tensor:
-        """float32[T, k, h, w]: the maps of one model, their mean over its views."""
+        """Compute the maps of one model, averaged over its views: float32[T, k, h, w]."""
         views = FLIPS[: self.settings.flips]
         if views == (Symmetry(),):
             return method.maps(network, unlit.contiguous(memory_format=torch.channels_last))
@@ -122,7 +124,7 @@ class CropTeacher:
 
 
 def _loaded(name: str, channels: Sequence[Channel], device: str) -> tuple[Any, DenseMethod]:
-    """A network by name or file; see `CropTeacher.of`."""
+    """Load a network by name or file; see `CropTeacher.of`."""
     path = resolve_model(name)
     model = load_model(path, device)
     wanted = [channel.name for channel in channels]

@@ -1,4 +1,4 @@
-"""Training crops drawn from a data set: balanced by type, the same in every process and run."""
+"""Training crops drawn from a data set, balanced by type and reproducible in every process."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ from bigkingxxl.training.sizes import type_diameters
 from bigkingxxl.widths import cell_widths
 
 CACHE_BYTES = 2_000_000_000
-FEW_CELLS = 5  # an image with so many is half as large as its own cells say, half as its set's
+# with this many cells, an image's size is half its own median and half that of its set
+FEW_CELLS = 5
 Measure = Callable[[Instances], NDArray[np.float32]]
-NO_INDEX = -1  # the type of cells that are of none of the method's types
+NO_INDEX = -1  # the type of cells that have none of the method's types
 
 
 class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
-    """Endless crops: item i is a pure function of the seed and i.
+    """An endless sequence of crops; item i depends only on the seed and i.
 
     Args:
-        data: annotated images; ids: those to train on; type_names: order of the types.
-        method: makes the targets; recipe: augmentation, balance and seed.
+        data: The annotated images.
+        ids: The images to train on.
+        method: Computes the targets.
+        recipe: Determines augmentation, balance and seed.
     """
 
     def __init__(
@@ -64,12 +67,12 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         return self.recipe.training.epochs * self.recipe.training.crops_per_epoch
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
-        """image float32[C, h, w] and the method's targets."""
+        """Return the image float32[C, h, w] and the method's targets."""
         _, view, targets = self.view(index)
         return torch.from_numpy(view.image), targets
 
     def view(self, index: int) -> tuple[str, RandomView, Any]:
-        """The image that crop `index` is of, how it is seen, and the method's targets."""
+        """Return the image of crop `index`, its view and the method's targets."""
         rng = np.random.default_rng((self.recipe.seed, index))
         image_id = self.ids[int(rng.choice(len(self.ids), p=self.chance))]
         pixels = self.pixels(image_id)
@@ -79,19 +82,20 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         return image_id, view, self.method.targets(crop)
 
     def views(self, image_id: str) -> tuple[float, AugmentSettings]:
-        """How much an image is shrunk once, and the views of what it then is."""
+        """Return the factor by which an image is shrunk once, and the views of the shrunk image."""
         return self.views_of(self.data.cell_type(image_id), self.own_diameters.get(image_id))
 
     def views_of(
         self, cell_type: str | None, diameter: float | None = None
     ) -> tuple[float, AugmentSettings]:
-        """The same for images of a cell type, or of unknown ones.
+        """Return the same for images of a cell type, or of unknown type.
 
-        What no view enlarges is shrunk smoothly, as prediction shrinks it.
+        Images that no view enlarges are shrunk smoothly, as in prediction.
 
         Args:
-            diameter: of the image's median cell in pixels, or what stands for it; by default that
-                of the cell type.
+            cell_type: The cell type of the images.
+            diameter: The median cell diameter of the image, in pixels, or its substitute; by
+                default that of the cell type.
         """
         augment, enlarge = self.recipe.augment, 1.0
         if augment.diameter is not None and self.diameters:
@@ -104,7 +108,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         return shrink, augment.changed(zoom=usual, wide_zoom=wide)
 
     def pixels(self, image_id: str) -> AnnotatedPixels:
-        """An image and its annotations, kept for the next crop."""
+        """Read an image with its annotations, cached for further crops."""
         if image_id in self.cache:
             self.cache.move_to_end(image_id)
             return self.cache[image_id]
@@ -116,7 +120,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
         if pixels.ignored is not None and not self.method.learns_partly:
             pixels = hidden(pixels)
         self.cache[image_id] = pixels
-        # What is shrunk from an image later takes a third of its memory more.
+        # An image that is shrunk later needs a third more memory.
         self.cached_bytes += pixels.nbytes * 4 // 3
         while self.cached_bytes > CACHE_BYTES and len(self.cache) > 1:
             _, oldest = self.cache.popitem(last=False)
@@ -125,10 +129,12 @@ class CropDataset(Dataset[tuple[torch.Tensor, Any]]):
 
 
 class MixedCrops(Dataset[tuple[torch.Tensor, Any]]):
-    """Crops of a data set, and now and then one of another: item i is a function of seed and i.
+    """Crops of a data set, mixed with crops of another one; item i depends only on the seed and i.
 
     Args:
-        share: of the crops that come from `others`.
+        crops: The crops of the data set.
+        others: The crops of the other data set.
+        share: The fraction of crops from `others`.
     """
 
     def __init__(self, crops: CropDataset, others: CropDataset, share: float) -> None:
@@ -139,11 +145,11 @@ class MixedCrops(Dataset[tuple[torch.Tensor, Any]]):
         return len(self.crops)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
-        """As `CropDataset`."""
+        """Return a crop; see `CropDataset`."""
         return self.source(index)[index]
 
     def source(self, index: int) -> CropDataset:
-        """The data set that crop `index` is drawn from."""
+        """Return the data set from which crop `index` is drawn."""
         drawn = np.random.default_rng((self.recipe.seed, index, 1)).random()
         return self.others if drawn < self.share else self.crops
 
@@ -158,10 +164,16 @@ def annotated_pixels(
     *,
     with_width: bool = False,
 ) -> AnnotatedPixels:
-    """One image, normalised by its own statistics, with its annotations as planes.
+    """Read an image, normalised by its own statistics, with its annotations as label planes.
 
     Args:
-        with_width: measure the cells' widths, which takes longer than all else.
+        data: The data set.
+        image_id: The id of the image.
+        normalisation: The normalisation of the model.
+        type_names: The cell types.
+        policy: How annotations are corrected.
+        shrink: The factor by which the image is shrunk.
+        with_width: Whether to measure the width of cells, which takes longer than everything else.
     """
     source, cells = data.source(image_id), apply_policy(data.instances(image_id), policy)
     image = normalisation.apply(source.read(), source.statistics)
@@ -169,7 +181,7 @@ def annotated_pixels(
     order = np.array([places.get(name, NO_INDEX) for name in cells.type_names], np.int16)
     planes = cells.planes()
     pixels = AnnotatedPixels(
-        # Half precision is finer than any camera's noise, and more images stay in memory.
+        # Half precision exceeds the precision of cameras and allows more images in memory.
         image.astype(np.float16),
         planes.astype(np.int16) if len(cells) < np.iinfo(np.int16).max else planes,
         cells.boxes(), order[cells.cell_type],
@@ -180,9 +192,9 @@ def annotated_pixels(
 
 
 def hidden(pixels: AnnotatedPixels) -> AnnotatedPixels:
-    """An image whose pixels that are not annotated show nothing, and whose cells end there.
+    """Blank the pixels that are not annotated, and clip the cells to the rest.
 
-    For methods whose losses look at every pixel.
+    This is for methods whose losses use every pixel.
     """
     ignored = pixels.ignored
     if ignored is None:
@@ -194,10 +206,10 @@ def hidden(pixels: AnnotatedPixels) -> AnnotatedPixels:
 
 
 def image_chances(data: ImageDataset, ids: Sequence[str], training: TrainingSettings) -> Any:
-    """float64[N]: chance of each image to be drawn, balanced by set and by cell type.
+    """Return the probability of drawing each image, float64[N], balanced by set and cell type.
 
-    A data set's share goes with its number of cells to the power of `training.set_balance`, is at
-    least `training.set_floor`, and is multiplied by its weight in `training.set_weights`.
+    The share of a data set is its number of cells to the power of `training.set_balance`, at least
+    `training.set_floor`, times its weight in `training.set_weights`.
     """
     types = [data.cell_type(each) for each in ids]
     if not isinstance(data, JoinedDataset):
@@ -217,7 +229,7 @@ def image_chances(data: ImageDataset, ids: Sequence[str], training: TrainingSett
 
 
 def cell_diameters(cells: Instances) -> NDArray[np.float32]:
-    """float32[N]: of a disc of each cell's area, in pixels."""
+    """Return the diameter of a disc of each cell's area in pixels, float32[N]."""
     diameters: NDArray[np.float32] = disc_diameter(cells.areas()).astype(np.float32)
     return diameters
 
@@ -228,12 +240,15 @@ MEASURES: Mapping[str, Measure] = {"image": cell_diameters, "width": cell_widths
 def image_diameters(
     data: ImageDataset, ids: Sequence[str], policy: LabelPolicy, measure: Measure = cell_diameters
 ) -> dict[str, float]:
-    """The diameter (px) of each image's median cell; drawn to its set's where it has few cells.
+    """Return the median cell diameter of each image, shrunk to that of its set if cells are few.
 
     Images without cells are left out.
 
     Args:
-        measure: what is taken for a cell's diameter.
+        data: The data set.
+        ids: The images.
+        policy: How annotations are corrected.
+        measure: The diameter of cells, in pixels.
     """
     groups = data.columns[SET] if isinstance(data, JoinedDataset) else {}
     found = {image_id: measure(apply_policy(data.instances(image_id), policy))
@@ -251,9 +266,10 @@ def image_diameters(
 
 
 def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
-    """float64[N]: chance of each image; a type's share goes with its number to this power.
+    """Return the probability of drawing each image, float64[N].
 
-    1 leaves the data's own shares, 0 makes all types equally likely.
+    The share of a type is its number of images to a power: 1 keeps the proportions of the data, and
+    0 makes all types equally likely.
     """
     _, index, count = np.unique(
         [name or "" for name in types], return_inverse=True, return_counts=True
@@ -264,15 +280,18 @@ def type_balanced_chances(types: Sequence[str | None], power: float) -> Any:
 
 
 class EpochSampler(Sampler[int]):
-    """Indices of one epoch's crops; Lightning sets the epoch.
+    """The indices of one epoch's crops; Lightning sets the epoch.
 
-    Of several devices each has its part of every batch.
+    Each of several devices gets its part of every batch.
 
     Args:
-        batch_size: of all devices together, which share it evenly; rank: which of them this is.
+        crops_per_epoch: The number of crops of an epoch.
+        batch_size: The batch size of all devices together.
+        rank: The number of this device.
+        devices: The number of devices.
 
     Attributes:
-        done: crops of this epoch that this device learnt before, in a run that goes on.
+        done: The crops of this epoch that this device used before the run was resumed.
     """
 
     def __init__(
@@ -282,11 +301,11 @@ class EpochSampler(Sampler[int]):
         self.batch_size, self.rank, self.devices = batch_size, rank, devices
 
     def begin_at(self, epoch: int, done: int) -> None:
-        """Go on within an epoch: worker processes draw ahead before Lightning sets it."""
+        """Continue within an epoch; worker processes draw ahead before Lightning sets it."""
         self.epoch, self.done = epoch, done
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch whose crops come next."""
+        """Set the epoch of the next crops."""
         if epoch != self.epoch:
             self.epoch, self.done = epoch, 0
 
@@ -298,7 +317,7 @@ class EpochSampler(Sampler[int]):
         return iter([start + each for each in self._own()][self.done :])
 
     def _own(self) -> Iterator[int]:
-        """The crops of an epoch that are this device's, counted from 0."""
+        """Yield the indices of this device's crops in an epoch, counted from 0."""
         for first in range(0, self.crops_per_epoch, self.batch_size):
             share = min(self.batch_size, self.crops_per_epoch - first) // self.devices
             yield from range(first + self.rank * share, first + (self.rank + 1) * share)
@@ -306,21 +325,22 @@ class EpochSampler(Sampler[int]):
 
 @dataclass(frozen=True, eq=False)
 class Collate:
-    """Makes batches of a method's crops; a class, as worker processes may be sent it by name."""
+    """Combines a method's crops into batches; a class, so that it can be pickled for workers."""
 
     method: Method
 
     def __call__(self, items: Sequence[tuple[Any, ...]]) -> Batch:
-        """Items are an image, its targets and maybe a crop without annotation."""
+        """Combine items: an image, its targets and optionally an unlabelled crop."""
         images, targets, *others = zip(*items, strict=True)
         return Batch(torch.stack(images), self.method.collate(targets), *map(torch.stack, others))
 
 
 def crop_loader(crops: Any, devices: Devices = ALONE) -> DataLoader[Any]:
-    """Batches of crops; one worker process draws them while the network learns.
+    """Create a loader of batches of crops, which a worker process draws during training.
 
     Args:
-        crops: items are an image, its targets and maybe a crop without annotation.
+        crops: Its items are an image, its targets and optionally an unlabelled crop.
+        devices: The devices of the training.
     """
     return epoch_loader(crops, crops.recipe.training, Collate(crops.method), devices)
 
@@ -329,7 +349,7 @@ def epoch_loader(
     items: Dataset[Any], training: TrainingSettings, collate: Callable[[Any], Any],
     devices: Devices = ALONE,
 ) -> DataLoader[Any]:  # fmt: skip
-    """Batches of an epoch's items, prepared by worker processes."""
+    """Create a loader of batches of an epoch's items, prepared by worker processes."""
     workers = training.workers
     return DataLoader(
         items,

@@ -1,4 +1,4 @@
-"""Learning curves of a run, read back from its TensorBoard log."""
+"""Learning curves of a run, read from its TensorBoard log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def read_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """(step, value) by name of every scalar in the newest log of a run folder."""
+    """Return (step, value) pairs by name for every scalar in the newest log of a run folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     versions = sorted((run / "lightning_logs").glob("version_*"), key=lambda p: p.stat().st_mtime)
@@ -22,7 +22,7 @@ def read_curves(run: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def plot_curves(run: Path) -> bytes:
-    """A PNG file: the training loss and the validation mAP over steps."""
+    """Plot the training loss and the validation mAP over steps as PNG."""
     from matplotlib.figure import Figure
 
     curves = read_curves(run)

@@ -1,8 +1,9 @@
-"""Crops and their targets made on the training device, from whole images that lie there.
+"""Crops and targets computed on the training device from complete images in its memory.
 
-A GPU learns faster than processes can cut, turn and draw targets. Here each image's targets are
-made once, as maps of the whole image, and are seen through the same view as its pixels; vectors
-turn with it. Cells that a crop cuts keep the centre they have in the image, as in Cellpose.
+A GPU trains faster than processes can crop images, augment them and compute targets. Therefore the
+targets of each image are computed once, as maps of the whole image, and are sampled through the
+same view as its pixels; vectors are rotated with it. Cells that a crop cuts keep their centre in
+the image, as in Cellpose.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.views import Views
 from bigkingxxl.training.whole_images import WholeImage, whole_images
 
-BLUR_RADIUS = 4  # pixels: beyond it a blur of 1 pixel has nothing left
-HALO_RADIUS = 30  # pixels: as far as the widest mean reaches in `bigkingxxl.data.intensity`
+BLUR_RADIUS = 4  # pixels, beyond which a blur of 1 pixel has no effect
+HALO_RADIUS = 30  # pixels: the radius of the widest mean in `bigkingxxl.data.intensity`
 
 
 class DeviceImages:
-    """A pool of whole images on one device, looked at through `Views`.
+    """A pool of complete images on one device, sampled through `Views`.
 
     Args:
-        images: of any sizes; channels: of the maps; image_channels: C; size: side of the crops.
+        images: Images of any size.
+        channels: The channels of the maps.
+        image_channels: The number of image channels C.
+        size: The side of the crops.
     """
 
     def __init__(
@@ -56,12 +60,15 @@ class DeviceImages:
         teacher: Teacher | None = None,
         unlabelled: Sequence[Path] = (),
     ) -> DeviceImages:
-        """The images that a run's crops are of.
+        """Load the images of a run's crops.
 
         Args:
-            teacher: adds to the targets of annotated images; unlabelled: images it alone knows.
+            crops: The crops.
+            teacher: Adds to the targets of annotated images.
+            unlabelled: Images whose targets are those of the teacher.
+
         Raises:
-            SettingsError: the method's targets cannot be seen through a view.
+            SettingsError: The targets of the method cannot be sampled through a view.
         """
         method, recipe = crops.method, crops.recipe
         channels = warped_channels(method)
@@ -70,13 +77,13 @@ class DeviceImages:
         return cls(images, channels, taken, recipe.augment.size)
 
     def to(self, device: torch.device) -> None:
-        """Lie on a device from now on."""
+        """Move the images to a device."""
         for name in ("shape", "start", "pixels", "labels"):
             setattr(self, name, getattr(self, name).to(device))
 
     @torch.no_grad()
     def batch(self, views: Views) -> Batch:
-        """The crops and their targets, float32, on the device of the views."""
+        """Compute crops and targets, float32, on the device of the views."""
         if self.pixels.device != views.place.device:
             self.to(views.place.device)
         seen = self._seen(views).movedim(-1, 1)
@@ -84,9 +91,9 @@ class DeviceImages:
         return Batch(images, seen[:, self.image_channels :].contiguous())
 
     def _seen(self, views: Views) -> Tensor:
-        """float32[B, h, w, C + K]: pixels bilinearly, maps as means over the strongest label.
+        """Sample pixels bilinearly, and maps from the strongest label: float32[B, h, w, C + K].
 
-        As `Affine.warp_labels`: every label is a soft mask, and the strongest one wins.
+        As in `Affine.warp_labels`, every label is a soft mask, and the strongest one wins.
         """
         here = torch.arange(self.size, device=views.place.device, dtype=torch.float32)
         at = [
@@ -134,10 +141,10 @@ class DeviceImages:
     def _turned(
         self, seen: Tensor, annotated: Tensor, outside: Sequence[Tensor], matrix: Tensor
     ) -> Tensor:
-        """Vectors as slopes in the crop's frame; `outside` the image it is mirrored.
+        """Transform vectors to the frame of the crop; `outside` marks where the image is mirrored.
 
-        A slope of u(matrix @ x) is the transposed matrix times the slope of u. In annotated cells
-        vectors have length 1, elsewhere the one that a teacher gave them.
+        The gradient of u(matrix @ x) is the transposed matrix times the gradient of u. In annotated
+        cells vectors have length 1, elsewhere the length that a teacher predicted.
         """
         mirror = torch.stack([1 - 2 * each.float() for each in outside], dim=-1)
         for row, column in zip(self.rows, self.columns, strict=True):
@@ -146,7 +153,8 @@ class DeviceImages:
             length = torch.where(annotated, 1.0, old.norm(dim=-1))[..., None]
             seen[..., [row, column]] = length * functional.normalize(new, dim=-1, eps=1e-3)
         if self.lengths:
-            # The matrix goes from crop pixels to image pixels: its area is that of a crop pixel.
+            # The matrix maps crop pixels to image pixels; its determinant is the area of a crop
+            # pixel.
             seen[..., self.lengths] -= (
                 torch.linalg.det(matrix).abs().log2()[:, None, None, None] / 2
             )
@@ -154,17 +162,17 @@ class DeviceImages:
 
 
 def mirrored(index: Tensor, length: Tensor) -> Tensor:
-    """Indices reflected at the first and last pixel into 0 .. length - 1."""
+    """Reflect indices at the first and last pixel into 0 .. length - 1."""
     period = (2 * (length - 1)).clamp(min=1)
     index = index.abs() % period
     return torch.minimum(index, period - index)
 
 
 def warped_channels(method: Method) -> tuple[Channel, ...]:
-    """The maps of a method whose targets may be seen through a view.
+    """Return the channels of a method whose targets can be sampled through a view.
 
     Raises:
-        SettingsError: they may not.
+        SettingsError: They cannot.
     """
     if isinstance(method, DenseMethod) and method.representation.warps:
         return method.representation.channels
@@ -178,11 +186,12 @@ def warped_channels(method: Method) -> tuple[Channel, ...]:
 
 
 def with_changed_intensities(images: Tensor, light: Mapping[str, Tensor], seed: int) -> Tensor:
-    """float32[B, C, h, w], each image in its own light.
+    """Change the intensities of each image, float32[B, C, h, w].
 
     Args:
+        images: float32[B, C, h, w].
         light: float32[B] by the names of `IntensityChange`'s attributes.
-        seed: of the noise.
+        seed: The seed of the noise.
     """
     each = {name: values[:, None, None, None] for name, values in light.items()}
     images = torch.where(each["invert"] > 0, -images, images)
@@ -198,7 +207,7 @@ def with_changed_intensities(images: Tensor, light: Mapping[str, Tensor], seed: 
 
 
 def _background(images: Tensor, each: Mapping[str, Tensor]) -> Tensor:
-    """float32[B, 1, h, w]: the uneven part of the background; see `IntensityChange.background`."""
+    """Return the uneven background, float32[B, 1, h, w]; see `IntensityChange.background`."""
     row = torch.linspace(-1, 1, images.shape[2], device=images.device)[:, None]
     column = torch.linspace(-1, 1, images.shape[3], device=images.device)
     plane = each["slope_row"] * row + each["slope_col"] * column
@@ -206,7 +215,7 @@ def _background(images: Tensor, each: Mapping[str, Tensor]) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
-    """float32[B, C, h, w] blurred by a Gaussian of an own width each; 0 leaves as it is."""
+    """Blur float32[B, C, h, w] with Gaussians of different widths; 0 changes nothing."""
     count, channels, height, width = images.shape
     distance = torch.arange(-radius, radius + 1, device=images.device)
     kernel = torch.exp(-0.5 * (distance / sigma.clamp(min=1e-3)[:, None]) ** 2)

@@ -1,9 +1,9 @@
-"""One training on several devices and machines: which process this is, and what all agree on.
+"""Training on several devices and machines: the rank of this process, and common decisions.
 
-Each process learns its part of every batch. Losses are of the whole batch (see
-`bigkingxxl.distributed_sums`), batch norms share their statistics, and whatever depends on a
-clock or a signal is agreed on before each step: the result is that of one device with the same
-batch, but for the order of sums.
+Each process trains on its part of every batch. Losses refer to the whole batch (see
+`bigkingxxl.distributed_sums`), batch norms share their statistics, and everything that depends on a
+clock or a signal is agreed on before each step. The result is that of one device with the same
+batch, except for the order of sums.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 
 @dataclass(frozen=True)
 class Devices:
-    """On how many devices a training runs.
+    """The number of devices of a training.
 
     Attributes:
-        each: devices of a machine; nodes: machines.
+        each: Devices per machine.
+        nodes: Machines.
     """
 
     each: int = 1
@@ -43,12 +44,12 @@ class Devices:
 
     @property
     def count(self) -> int:
-        """All of them."""
+        """The total number of devices."""
         return self.each * self.nodes
 
     @property
     def rank(self) -> int:
-        """Which process of the training this is, counted from 0."""
+        """The rank of this process, counted from 0."""
         if self.count == 1:
             return 0
         found = os.environ
@@ -59,11 +60,11 @@ class Devices:
         return int(found.get("NODE_RANK", "0")) * self.each + int(found.get("LOCAL_RANK", "0"))
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse what cannot be shared out.
+        """Check that the training can be distributed.
 
         Raises:
-            InputError: a critic, batches that cannot be divided, or other numbers of processes
-                than were started.
+            InputError: It has a critic, its batches cannot be divided, or the number of processes
+                that were started differs.
         """
         if self.count == 1:
             return
@@ -95,9 +96,9 @@ class Devices:
             )
 
     def trainer_options(self, device: str) -> dict[str, Any]:
-        """What Lightning's trainer takes: devices, machines, how they talk, who starts them."""
+        """Return the arguments of Lightning's trainer that concern devices."""
         if self.count == 1:
-            # Whatever starts the process (Slurm, ...): one training is one process.
+            # A single training is one process, whatever starts it (Slurm, ...).
             return {"devices": 1, "plugins": [LightningEnvironment()]}
         backend = "nccl" if device == "cuda" else "gloo"
         strategy = DDPStrategy(process_group_backend=backend, broadcast_buffers=False)
@@ -115,7 +116,7 @@ class Devices:
 
     @staticmethod
     def _is_slurm() -> bool:
-        """Whether srun started the processes, and not this program itself."""
+        """Return whether srun started the processes."""
         return SLURM in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) > 1
 
 
@@ -123,18 +124,18 @@ ALONE = Devices()
 
 
 def was_restarted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether torchrun or SLURM started this training again after it had been broken off."""
+    """Return whether torchrun or SLURM restarted this training after an interruption."""
     return any(environment.get(name, "0") not in ("", "0") for name in RESTARTS)
 
 
 def are_several() -> bool:
-    """Whether this process trains together with others, which are connected."""
+    """Return whether this process is connected to others of the same training."""
     return distributed.is_available() and distributed.is_initialized() \
         and distributed.get_world_size() > 1  # fmt: skip
 
 
 def agreed(values: Sequence[float], device: torch.device) -> list[float]:
-    """The largest of what all processes say, value by value; all of them have to ask."""
+    """Return the maximum over all processes of each value; all processes must call it."""
     if not are_several():
         return list(values)
     told = torch.tensor(list(values), dtype=torch.float64 if device.type == "cpu" else
@@ -144,14 +145,15 @@ def agreed(values: Sequence[float], device: torch.device) -> list[float]:
 
 
 def own_part(items: Sequence[Any]) -> list[Any]:
-    """Of items that every process has the ones that are this one's to do."""
+    """Return this process's part of items that every process has."""
     if not are_several() or len(items) < distributed.get_world_size():
-        return list(items)  # of so few every process does all: one without any would not take part
+        # with so few items every process handles all, because each must take part
+        return list(items)
     return list(items)[distributed.get_rank() :: distributed.get_world_size()]
 
 
 def gathered(found: dict[str, Any]) -> dict[str, Any]:
-    """What all processes found; all of them have to ask."""
+    """Merge the results of all processes; all processes must call it."""
     if not are_several():
         return found
     parts: list[Any] = [None] * distributed.get_world_size()
@@ -160,6 +162,6 @@ def gathered(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def disconnect() -> None:
-    """Leave the others: what follows is done by one process alone."""
+    """Disconnect from the other processes; a single one continues."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""A trained dense model as ONNX: it predicts without torch, and says the same."""
+"""Export a trained dense model to ONNX, which predicts the same without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPSET = 17
 
 
 class _Maps(nn.Module):
-    """Network and activation in one, as the exported graph has them."""
+    """The network with its activations, as in the exported graph."""
 
     def __init__(self, method: DenseMethod, network: nn.Module) -> None:
         super().__init__()
@@ -33,18 +33,23 @@ class _Maps(nn.Module):
 
 
 def export(model: Path, out: Path, *, half: bool = False) -> float:
-    """Write the model as ONNX, its card included, and hold it against torch on other sizes.
+    """Export a model with its card, and compare it with torch for several sizes.
 
-    The graph keeps the network's weights under their names, so that training can start from the
-    exported file as well (`bigkingxxl.models.load_model`).
+    The graph keeps the names of the weights, so that training can also start from the exported file
+    (`bigkingxxl.models.load_model`).
 
     Args:
-        half: store convolutions' weights in 16 bits, half the size; they compute in 32.
+        model: The model file.
+        out: The ONNX file.
+        half: Whether to store the weights of convolutions in 16 bits, half the size; they compute
+            in 32 bits.
+
     Returns:
-        The largest difference to torch, with the same weights, that was seen in the maps.
+        The largest difference of the maps from torch with the same weights.
+
     Raises:
-        InputError: the method has no maps (a detector), or is bound to one size of tiles.
-        ModelError: the exported graph differs by more than 1e-3.
+        InputError: The method has no maps (a detector), or is limited to one tile size.
+        ModelError: The exported graph differs by more than 1e-3.
     """
     loaded = load_model(model)
     if not isinstance(loaded.method, DenseMethod):
@@ -83,7 +88,7 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
 
 
 def round_to_half(network: nn.Module) -> None:
-    """Round the weights that a half-size file will hold to float16, in place."""
+    """Round the weights that a half-size file will store to float16, in place."""
     for parameter in network.parameters():
         if parameter.ndim > 1:
             parameter.data = parameter.data.half().float()
@@ -91,14 +96,15 @@ def round_to_half(network: nn.Module) -> None:
 
 def _write_graph(maps: nn.Module, example: Tensor, path: Path) -> None:
     sides = {0: "batch", 2: "height", 3: "width"}
-    # Of a module in training the exporter keeps equal weights apart, each under its own name; this
-    # flag alone does not change what the network inside, in evaluation mode, computes.
+    # For a module in training mode, the exporter does not merge equal weights, so that each keeps
+    # its name. This flag alone does not change what the inner network, in evaluation mode,
+    # computes.
     maps = with_constant_padding(maps)
     maps.training = True
     with warnings.catch_warnings():
-        # Traced constants (strides, the padding of whole tiles) and the exporter's own age.
+        # Warnings of traced constants (strides, padding of whole tiles) and of the exporter's age.
         warnings.simplefilter("ignore")
-        # The training mode keeps batch norms and weights by name; ONNX Runtime folds them itself.
+        # Training mode keeps batch norms and weights by name; ONNX Runtime folds them itself.
         torch.onnx.export(
             maps, (example,), str(path), input_names=["image"], output_names=["maps"],
             dynamic_axes={"image": sides, "maps": sides}, opset_version=OPSET, dynamo=False,
@@ -111,7 +117,7 @@ def _finish_graph(path: Path, card: str, half: bool) -> None:
 
     model = onnx.load(str(path))
     for node in model.graph.node:
-        # ONNX Runtime makes a padding part of its convolution only where no input is left empty.
+        # ONNX Runtime merges a padding into its convolution only if no input is empty.
         while node.op_type == "Pad" and not node.input[-1]:
             node.input.pop()
     if half:
@@ -121,7 +127,7 @@ def _finish_graph(path: Path, card: str, half: bool) -> None:
 
 
 def _store_half(graph: Any) -> None:
-    """Hold convolutions' weights as float16, cast where they are read."""
+    """Store the weights of convolutions as float16 with a cast where they are used."""
     from onnx import TensorProto, helper, numpy_helper
 
     for stored in graph.initializer:
@@ -138,7 +144,7 @@ def _store_half(graph: Any) -> None:
 
 
 def parity(maps: nn.Module, path: Path, sizes: list[tuple[int, int, int]]) -> float:
-    """Largest difference between torch and ONNX Runtime over batches of (B, h, w)."""
+    """Return the largest difference between torch and ONNX Runtime over batches of (B, h, w)."""
     card, session = open_onnx(path, threads=1)
     generator = np.random.default_rng(0)
     largest = 0.0

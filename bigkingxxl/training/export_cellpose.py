@@ -1,4 +1,4 @@
-"""A trained Cellpose network as a file of Cellpose's own, for its GUI and its library."""
+"""Export a trained Cellpose network to a file for Cellpose's GUI and library."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from bigkingxxl.networks.cellpose_files import CYTO, write_cellpose
 
 
 def export_cellpose(model: Path, out: Path) -> tuple[float, float]:
-    """Write the network's weights under the library's names, with the sizes of its cells.
+    """Write the weights of the network under the names of the library, with the cell sizes.
 
     Returns:
-        The diameter of cells in pixels of the network, and of the training images.
+        The cell diameter in network pixels and in pixels of the training images.
+
     Raises:
-        InputError: it is a model of another method; others as `load_model`.
+        InputError: The model has another method; for other errors see `load_model`.
     """
     loaded = load_model(model)
     card, network = loaded.card, loaded.network

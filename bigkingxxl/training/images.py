@@ -1,4 +1,4 @@
-"""Which images a run trains on, and which it is judged by."""
+"""The training and validation images of a run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ EVERY_IMAGE = -1
 
 @dataclass(frozen=True)
 class RunImages:
-    """Which images a run trains on, and which it is judged by.
+    """The training and validation images of a run.
 
     Attributes:
-        fold: the validation fold, -1 for none.
-        training, validation: ids; without a fold the same ones.
-        shown: ids that are predicted after each epoch.
-        watches: the validation images choose nothing, and the last weights are kept.
+        fold: The validation fold; -1 for none.
+        training: The ids of the training images.
+        validation: The ids of the validation images; without a fold, the training images.
+        shown: The ids that are predicted after each epoch.
+        watches: Whether the validation images choose nothing, so that the last weights are kept.
     """
 
     fold: int
@@ -36,25 +37,26 @@ class RunImages:
 
     @property
     def chooses(self) -> bool:
-        """True where validation images choose the checkpoint."""
+        """Whether validation images choose the checkpoint."""
         return self.fold != EVERY_IMAGE and not self.watches
 
     @property
     def keeps_back(self) -> bool:
-        """True where no validation image trains."""
+        """Whether no validation image is used for training."""
         return not set(self.validation) & set(self.training)
 
 
 def choose_images(
     recipe: Recipe, data: Dataset, fold: int | None = None, folds_file: Path | None = None
 ) -> RunImages:
-    """The images of a run; without a fold all of them train, and some are watched.
+    """Choose the images of a run; without a fold all are trained on, and some are monitored.
 
-    Only images of the recipe's cell types are among them. The folds are those of the whole data
-    set, so that models of one type each can be scored together.
+    Only images of the recipe's cell types are used. The folds are those of the whole data set, so
+    that models of single types can be scored together.
 
     Raises:
-        InputError: an unknown cell type, no such fold, one without images of the types, no cells.
+        InputError: A cell type is unknown, there is no such fold, it has no image of the types, or
+            there are no cells.
     """
     ids = ids_of_types(data, recipe.cell_types) if recipe.cell_types else data.ids
     if isinstance(data, JoinedDataset):
@@ -90,10 +92,10 @@ def choose_images(
 
 
 def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: int) -> RunImages:
-    """The images of a run on several data sets: see `JoinedDataset.fold_ids`.
+    """Choose the images of a run on several data sets; see `JoinedDataset.fold_ids`.
 
-    The few images that are watched choose nothing: they are of other laboratories than those the
-    model is for.
+    The few monitored images choose nothing, because they come from other laboratories than the
+    images for which the model is intended.
     """
     training, watched = (
         tuple(image_id for image_id in part if image_id in ids) for part in data.fold_ids(fold)
@@ -106,7 +108,7 @@ def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: 
 
 
 def with_types(data: Dataset, untyped: str) -> Dataset:
-    """The data set without the type `NO_TYPE`, where cells without a type are of an unknown one."""
+    """Replace the type `NO_TYPE` of a data set by an unknown type, if `untyped` asks for it."""
     if untyped == "none" or not isinstance(data, JoinedDataset):
         return data
     known = tuple(name for name in data.type_names if name != NO_TYPE)

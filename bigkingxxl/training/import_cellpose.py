@@ -1,4 +1,4 @@
-"""A file of Cellpose's own as a model of ours: it sees the same, predicts and can be trained on."""
+"""Import a Cellpose file as a model that predicts the same and can be trained."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ from bigkingxxl.networks.cellpose_files import CellposeFile, load_library, read_
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.import_weights import Imported, Line, unique
 
-# As Cellpose: 0 at the first percentile, and 1 (here 2) at the 99th. It clips nothing.
+# The normalisation of Cellpose: 0 at the first percentile and 1 (here 2) at the 99th, unclipped.
 NORMALISATION = Normalisation(low=1, high=99, zero="low", limit=50)
 TILES = {"unet": 224, "sam": 256}
 OVERLAP = 32
-PLACE = "library."  # before the library's names in our network
+PLACE = "library."  # the prefix of the library's names in our network
 
 
 def import_cellpose(start: str, out: Path, *, types: Sequence[str] = ()) -> Imported:
-    """Write a model with the network of a file of Cellpose's (3.1 or 4.x), read safely.
+    """Write a model with the network of a Cellpose file (3.1 or 4.x), which is read safely.
 
     Args:
-        start: the file, or the name of a model that the library downloads.
-        types: of the model; several are told apart only after training. By default 'cell' alone.
+        start: The file, or the name of a model that the library downloads.
+        out: The model file.
+        types: The cell types of the model; several are distinguished only after training. By
+            default only 'cell'.
+
     Raises:
-        InputError, ModelError, MissingExtraError: as `read_cellpose` and `load_library`; types
-            named twice, or several for a network that tells none apart.
+        InputError: See `read_cellpose`; or a type is named twice, or the network cannot distinguish
+            several types.
+        ModelError: See `read_cellpose` and `load_library`.
+        MissingExtraError: See `read_cellpose`.
     """
     file = read_cellpose(start)
     settings = {"network": file.kind}

@@ -1,4 +1,4 @@
-"""A published detector's weights as a model of ours: it sees the same, and training can start."""
+"""Import the weights of a published detector as a model that predicts the same."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from bigkingxxl.training.start import rows_of_types
 OFFERED = "torchvision"
 METHOD = "mask_rcnn"
 STEM = "backbone.body.conv1.weight"
-# Their rows stand for anchors, types or masks, of which another network has another number.
+# Their rows stand for anchors, types or masks, whose number may differ.
 PREDICTORS = (".predictor.", "rpn.head.cls_logits.", "rpn.head.bbox_pred.")
 COUNTER = ".num_batches_tracked"
-# torchvision runs its published detector with frozen norms as it was trained: nothing is added to
-# their variances. Its `overwrite_eps` does so; files say nothing of it.
+# torchvision runs its published detector with the frozen norms of its training, without adding
+# anything to the variances (see `overwrite_eps` there); the files do not record this.
 PUBLISHED_EPS = 0.0
-NAMED = 3  # problems that an error names
+NAMED = 3  # mismatches that an error names
 
 Action = Literal["used", "renamed", "re-made", "left"]
 ACTIONS: tuple[Action, ...] = ("used", "renamed", "re-made", "left")
@@ -39,12 +39,14 @@ ACTIONS: tuple[Action, ...] = ("used", "renamed", "re-made", "left")
 
 @dataclass(frozen=True)
 class Line:
-    """What became of one tensor.
+    """What happened to a tensor.
 
     Attributes:
-        action: used as it is, renamed, re-made (other values), or left out.
-        source, name: in the file and in the model, '' where there is none.
-        shape: in the model, of what is left in the file; note: why, and how it was made.
+        action: used unchanged, renamed, converted (other values), or left out.
+        source: The name in the file; '' if there is none.
+        name: The name in the model; '' if there is none.
+        shape: The shape in the model, or in the file if it is left out.
+        note: Why, and how it was converted.
     """
 
     action: Action
@@ -56,10 +58,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Imported:
-    """A model that was made of a file of weights.
+    """A model that was made from a file of weights.
 
     Attributes:
-        type_names: of the model; lines: one for each tensor of the model and each that is left.
+        type_names: The cell types of the model.
+        lines: One entry for each tensor of the model and each tensor that is left out.
     """
 
     type_names: tuple[str, ...]
@@ -67,7 +70,7 @@ class Imported:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Tensors by what became of them."""
+        """Count the tensors by what happened to them."""
         counts = Counter(line.action for line in self.lines)
         return {action: counts[action] for action in ACTIONS}
 
@@ -85,16 +88,19 @@ def import_weights(
     """Write a model with the weights of torchvision's Mask R-CNN, read without running code.
 
     Args:
-        recipe: whose network fits the file but for image channels, types and anchors.
-        types: of the model; those of the file that have the same names keep their weights. By
-            default the file's own, and the model says the same as torchvision's.
-        file_types: names of the file's types in order; by default COCO's where there are 90.
-        norm_eps: what torchvision added to the variances of frozen norms; by default nothing where
+        file: The file of weights.
+        recipe: A recipe whose network fits the file except for image channels, types and anchors.
+        out: The model file.
+        source: The kind of the file.
+        types: The cell types of the model; those with the same name in the file keep their weights.
+            By default those of the file, so that the model predicts the same as torchvision's.
+        file_types: The types of the file in order; by default those of COCO if there are 90.
+        norm_eps: The value that torchvision added to the variances of frozen norms; by default 0 if
             all norms are frozen, as in the published file, else 1e-5.
+
     Raises:
-        InputError: another source, no such file, types that do not fit.
-        ModelError: a file that is damaged or of another architecture; the first mismatches are
-            named.
+        InputError: The source is unknown, the file does not exist, or the types do not fit.
+        ModelError: The file is damaged or has another architecture; the first mismatches are named.
     """
     _check(file, recipe, source)
     stored = read_weights(str(file))
@@ -148,7 +154,7 @@ def _check(file: Path, recipe: Recipe, source: str) -> None:
 def _types_of_file(
     file: Path, given: dict[str, Tensor], declared: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The file's types: as declared, COCO's, or numbered."""
+    """Return the types of the file: as given, those of COCO, or numbers."""
     published = published_types()
     count = len(given[TYPES]) - 1 if TYPES in given else len(published)
     if declared and len(declared) != count:
@@ -165,10 +171,10 @@ def _types_of_file(
 
 
 def unique(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of cell types, if each is a name and there once.
+    """Check the names of cell types: each must be a name and unique.
 
     Raises:
-        InputError: one is not.
+        InputError: One is not.
     """
     repeated = [name for name, count in Counter(names).items() if count > 1 or not name]
     if repeated:
@@ -181,7 +187,7 @@ def unique(names: tuple[str, ...]) -> tuple[str, ...]:
 def _with_own_eps(
     network: nn.Module, given: dict[str, Tensor], eps: float | None
 ) -> dict[str, str]:
-    """Let the weights of frozen norms make up for another epsilon; notes by name."""
+    """Adapt the weights of frozen norms to another epsilon; return notes by name."""
     if eps is None:
         counted = any(name.endswith(COUNTER) for name in given)
         eps = None if counted else PUBLISHED_EPS
@@ -202,7 +208,7 @@ def _with_own_eps(
 def _made(
     name: str, own: Tensor, given: Tensor, method: Method, old_types: tuple[str, ...]
 ) -> tuple[Tensor, str]:
-    """The tensor for the network and how it was made of the file's, '' where it is the same."""
+    """Convert a tensor of the file for the network; the note is '' if it is unchanged."""
     if method.rows_by_type(name) and method.type_names != old_types:
         kept = [each for each in method.type_names if each in old_types]
         fresh = [each for each in method.type_names if each not in old_types]
@@ -212,7 +218,7 @@ def _made(
     if given.shape == own.shape:
         return given, ""
     if name == STEM and given.shape[1] == 3 and given[:, 0].shape == own[:, 0].shape:
-        # A grey image, however many times it is repeated, is seen as its three copies were.
+        # The sum of the three channels' weights gives the same result for a grey image.
         channels = own.shape[1]
         how = "summed" if channels == 1 else f"summed and spread over {channels}"
         summed = given.sum(dim=1, keepdim=True) / channels
@@ -230,7 +236,7 @@ def _listed(names: Sequence[str]) -> str:
 def _left_counters(
     network: nn.Module, given: dict[str, Tensor], sources: dict[str, str]
 ) -> list[Line]:
-    """The file's counters of batches where the network's norms are frozen."""
+    """Return the batch counters of the file if the norms of the network are frozen."""
     own = network.state_dict()
     note = "a frozen norm counts no batches"
     return [
@@ -250,7 +256,7 @@ def _refuse_misfits(
     sources: dict[str, str],
     counters: list[Line],
 ) -> None:
-    """Name what does not fit: a network that lacks a part of the file would see something else."""
+    """Report mismatches: a network without a part of the file would compute something else."""
     own = network.state_dict()
     left = {line.source for line in counters}
     problems = mismatches(own, weights)

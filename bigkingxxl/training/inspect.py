@@ -1,4 +1,4 @@
-"""What is odd about a data set is said before an hour is spent on it."""
+"""Checks of a data set before training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NAMED = 3
 
 
 def common_channels(data: Dataset, ids: Sequence[str]) -> int:
-    """How many channels the images have.
+    """Return the number of channels of the images.
 
     Raises:
-        InputError: not all of them have as many.
+        InputError: The images differ.
     """
     channels = {image_id: data.source(image_id).channels for image_id in ids}
     first = ids[0]
@@ -36,7 +36,7 @@ def common_channels(data: Dataset, ids: Sequence[str]) -> int:
 
 
 def warn_of_flaws(data: Dataset, ids: Sequence[str]) -> None:
-    """Name the images whose annotations the policy 'mended' has to mend."""
+    """Warn of images whose annotations the policy 'mended' must correct."""
     found = {image_id: flaws(data.instances(image_id)) for image_id in ids}
     _warn(data, {name: each.fragmented for name, each in found.items()},
           "cells in several parts, training takes the largest part of each")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Signals that end a training at its next step, so that a checkpoint keeps what was learnt."""
+"""Signals that stop a training at its next step, so that a checkpoint preserves its state."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from types import FrameType
 from bigkingxxl.errors import Interrupted
 from bigkingxxl.processes import die_with_parent
 
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-WORKERS_OUTLIVE = 120  # seconds
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP does not exist on Windows
+WORKERS_OUTLIVE = 120  # seconds that workers continue after a signal
 
 
 class Stopped(BaseException):
-    """Unwinds a training that a signal asked to stop; `KeyboardInterrupt` Lightning would eat."""
+    """Stops a training on a signal; Lightning would catch a `KeyboardInterrupt`."""
 
 
 class StopRequest:
     """Whether a signal asked this training to stop.
 
     Attributes:
-        signum: the first signal that did.
+        signum: The first such signal.
     """
 
     def __init__(self) -> None:
@@ -34,26 +34,26 @@ class StopRequest:
         return self.signum is not None
 
     def check(self) -> None:
-        """End the training here if it was asked for.
+        """Stop the training here if a signal asked for it.
 
         Raises:
-            Stopped: it was.
+            Stopped: A signal did.
         """
         if self:
             raise Stopped
 
     def receive(self, signum: int, frame: FrameType | None) -> None:
-        """The handler of signals: the first asks, the second does not wait."""
+        """Handle a signal: the first one asks to stop, the second one stops at once."""
         if self:
             raise Stopped
         self.signum = signum
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals in the block, which `check` then ends.
+        """Handle signals within the block, which `check` then stops.
 
         Raises:
-            Interrupted: a signal ended it.
+            Interrupted: A signal ended it.
         """
         before = {number: signal.getsignal(number) for number in ending_signals()}
         self.listen()
@@ -67,29 +67,29 @@ class StopRequest:
                     signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Be the one who takes signals from now on, also after Lightning asked for them."""
+        """Install the signal handlers again, after Lightning has installed its own."""
         if _hears_signals():
             for number in ending_signals():
                 signal.signal(number, self.receive)
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Those that end a process here; what is ignored (nohup) stays ignored."""
+    """Return the signals that end a process here; ignored ones (nohup) stay ignored."""
     known = (getattr(signal, name, None) for name in ENDING)
     return [each for each in known if each and signal.getsignal(each) is not signal.SIG_IGN]
 
 
 def _hears_signals() -> bool:
-    # Python hands signals to the main thread alone.
+    # Python delivers signals to the main thread only.
     return threading.current_thread() is threading.main_thread()
 
 
 def start_worker(_: int) -> None:
-    """What a worker process does first: it dies with its parent, and outlives a signal to all.
+    """Initialise a worker process: it ends with its parent, but not on a signal to the group.
 
-    A terminal or a cluster signals every process of a training; the parent still needs the batch
-    that it waits for. A worker that was left alone ends by itself a little later, and at once when
-    it is told again: that is the parent, which is about to end.
+    A terminal or a cluster signals every process of a training, but the parent still needs the
+    batch that it waits for. A worker ends by itself a little later, or at once on a second signal,
+    which comes from the parent that is about to end.
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)

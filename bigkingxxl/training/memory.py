@@ -1,4 +1,4 @@
-"""Memory of the process, as training on a CPU wants it kept."""
+"""Memory settings of the process for training on a CPU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# From glibc's malloc.h, and what it does by itself.
+# Constants from glibc's malloc.h, and its default behaviour.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 KEPT = 2**28
 
@@ -17,10 +17,10 @@ BY_ITSELF = ((M_MMAP_MAX, 65536), (M_TRIM_THRESHOLD, 2**17), (M_TOP_PAD, 2**17))
 
 @contextmanager
 def freed_memory_kept() -> Iterator[bool]:
-    """Within the block glibc keeps what is freed, for the next step; gives whether it does.
+    """Within the block, make glibc keep freed memory for the next step; yields whether it does.
 
-    Otherwise each step gives its large tensors back to the system and gets them anew, page by page:
-    51,000 page faults and a tenth of the time of a step of the compact network.
+    Otherwise each step returns its large tensors to the system and allocates them again page by
+    page, which costs 51,000 page faults and a tenth of the time of a step of the compact network.
     """
     mallopt = None
     if sys.platform.startswith("linux"):

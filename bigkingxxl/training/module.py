@@ -1,4 +1,4 @@
-"""The Lightning module that trains any method: losses, schedule, validation on the real metric."""
+"""The Lightning module that trains any method: losses, schedule, and validation with the mAP."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ PICTURES = 3
 
 
 class DivergedError(BigKingXXLError):
-    """The loss is no number any more; the last good checkpoint stays."""
+    """The loss is not finite; the last good checkpoint is kept."""
 
 
 class LossMean:
-    """The mean of the losses of an epoch.
+    """The mean loss of an epoch.
 
     Args:
-        total, count: of those so far.
+        total: The sum of the losses so far.
+        count: Their number.
     """
 
     def __init__(self, total: float = 0.0, count: int = 0) -> None:
         self.total, self.count = total, count
 
     def add(self, loss: float) -> None:
-        """Take one in."""
+        """Add a loss."""
         self.total, self.count = self.total + loss, self.count + 1
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"total": self.total, "count": self.count}
 
     def __float__(self) -> float:
@@ -64,15 +65,17 @@ class LossMean:
 
 
 class TrainingModule(L.LightningModule):
-    """Trains a method's network; validates by predicting images and scoring them.
+    """Trains the network of a method; validates by predicting images and scoring them.
 
     Args:
-        method, recipe: what and how.
-        card: of the model in the making; validation predicts with its settings.
-        data: the data set; validation_ids: images predicted after each epoch.
-        start: the model whose weights training starts from; None takes the method's own beginning.
-        images: what `Views` in place of batches are of.
-        budget: the time that the training may take; it runs from now on if None is given.
+        method: The method.
+        recipe: The recipe.
+        card: The card of the model; validation predicts with its settings.
+        data: The data set.
+        validation_ids: The images predicted after each epoch.
+        start: The model whose weights training starts from; None uses the method's initialisation.
+        images: The images that `Views` refer to, if batches are views.
+        budget: The time budget; by default a new one that starts now.
     """
 
     def __init__(
@@ -107,12 +110,12 @@ class TrainingModule(L.LightningModule):
         self.losses = LossMean()
         self.budget = Budget(recipe.training) if budget is None else budget
 
-    # ---- learning -----------------------------------------------------------------------------
+    # ---- training -----------------------------------------------------------------------------
 
     def on_train_start(self) -> None:
-        """See how long a validation takes; an epoch that goes on has its start behind it.
+        """Measure the time of a validation, unless an epoch is being continued.
 
-        A training whose time was over, and that was validated, stays over.
+        A training whose time was used up and that was validated stays finished.
         """
         self._agree()
         if self.was_validated and self.budget.used() >= 1:
@@ -123,24 +126,24 @@ class TrainingModule(L.LightningModule):
         self._freeze_statistics()
 
     def _agree(self) -> None:
-        """Let all processes of the training go by the same clock."""
+        """Make all processes of the training use the same clock."""
         if are_several():
             (self.budget.agreed,) = agreed((self.budget.own(),), self.device)
 
     def on_train_epoch_start(self) -> None:
-        """A mean loss of its own."""
+        """Start a new mean loss."""
         self.losses = LossMean()
         self._freeze_statistics()
 
     def _freeze_statistics(self) -> None:
-        """Batch norms that keep their statistics compute with them too."""
+        """Make batch norms with frozen statistics also normalise with them."""
         if self.recipe.training.freeze_statistics:
             for layer in self.network.modules():
                 if isinstance(layer, nn.BatchNorm2d):
                     layer.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The total loss of one batch."""
+        """Compute the total loss of one batch."""
         images = batch.images.contiguous(memory_format=torch.channels_last)
         targets = batch.targets if self.teacher is None else self.teacher.targets(batch)
         losses = self.method.loss(self.network, Batch(images, targets))
@@ -149,10 +152,10 @@ class TrainingModule(L.LightningModule):
         return losses["loss"]
 
     def check(self, losses: dict[str, Tensor], batch_idx: int) -> None:
-        """Refuse a loss that is no number.
+        """Check that a loss is finite.
 
         Raises:
-            DivergedError: it names the batch.
+            DivergedError: It is not; the message names the batch.
         """
         loss = float(losses["loss"].detach())
         if not math.isfinite(loss):
@@ -165,7 +168,7 @@ class TrainingModule(L.LightningModule):
         self.losses.add(loss)
 
     def configure_optimizers(self) -> Any:
-        """AdamW or Muon; no weight decay on biases and norms; the rate falls as a cosine."""
+        """Return AdamW or Muon without weight decay on biases and norms, and a cosine schedule."""
         training = self.recipe.training
         groups = parameter_groups(self.network, muon=training.optimizer == "muon")
         optimizer = Muon(groups, lr=training.learning_rate, weight_decay=training.weight_decay)
@@ -174,27 +177,27 @@ class TrainingModule(L.LightningModule):
                 "lr_scheduler": {"scheduler": schedule, "interval": "step"}}  # fmt: skip
 
     def _rate(self, step: int) -> float:
-        """Share of the full learning rate: a linear start, then a cosine down to a hundredth."""
+        """Return the relative learning rate: linear warm-up, then a cosine down to a hundredth."""
         start = min(1.0, (step + 1) / (self.recipe.training.warmup_steps + 1))
         return start * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * self.progress(step)))))
 
     def progress(self, step: int) -> float:
-        """How far the training is, 0 to 1: by steps, or by time where that ends first."""
+        """Return the progress from 0 to 1, by steps or by time, whichever ends first."""
         training = self.recipe.training
         steps = training.epochs * -(-training.crops_per_epoch // training.batch_size)
         return min(max(step / steps, self.budget.used()), 1.0)
 
     def minutes_left(self) -> float:
-        """How long the training still takes at its speed so far, at most."""
+        """Estimate how long the training will still take at most."""
         done = self.progress(self.trainer.global_step)
         return self.seconds() / 60 * (1 - done) / max(done, 1e-3)
 
     def seconds(self) -> float:
-        """Time spent in training, over all resumed parts."""
+        """Return the time spent in training, over all resumed parts."""
         return self.budget.seconds()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the training when its time is over, but for the last validation."""
+        """Stop the training when its time is over, after a final validation."""
         self._agree()
         self._end_if_over()
 
@@ -203,7 +206,7 @@ class TrainingModule(L.LightningModule):
             self.trainer.should_stop = True
 
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        """Batches go to the device; ids of images to predict stay."""
+        """Move batches to the device; ids of images to predict are left unchanged."""
         if isinstance(batch, Views):
             return batch.to(device)
         if not isinstance(batch, Batch):
@@ -215,30 +218,30 @@ class TrainingModule(L.LightningModule):
         return Batch(batch.images.to(device), moved, unlabelled, taught, unlit)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Views become crops where the images are."""
+        """Convert views to crops on the device."""
         if isinstance(batch, Views) and self.images is not None:
             return self.images.batch(batch)
         return batch
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the time spent, the last score and the mean loss so far."""
+        """Store the time spent, the last score and the mean loss."""
         checkpoint["budget"], checkpoint["score"] = self.budget.state(), float(self.score)
         checkpoint["losses"], checkpoint["epochs"] = self.losses.state(), self.epochs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with them."""
+        """Restore the time spent, the last score and the mean loss."""
         self.budget.load(checkpoint.get("budget", {}))
         self.score = float(checkpoint.get("score", 0.0))
         self.epochs = int(checkpoint.get("epochs", checkpoint.get("epoch", 0)))
         self.was_validated = bool(checkpoint.get("validated", False))
         self.losses = LossMean(**checkpoint.get("losses", {}))
 
-    # ---- validating ---------------------------------------------------------------------------
+    # ---- validation ---------------------------------------------------------------------------
 
     def _try_validation(self) -> None:
-        """Reserve time for a validation, as long as the first one is not measured.
+        """Reserve time for a validation until the first one is measured.
 
-        The largest image is predicted; nothing of the training changes by it.
+        It predicts the largest image and does not affect the training.
         """
         sizes = {each: math.prod(self.data.source(each).shape) for each in self.validation_ids}
         if not sizes:
@@ -256,7 +259,7 @@ class TrainingModule(L.LightningModule):
             module.training = was
 
     def on_validation_epoch_start(self) -> None:
-        """A fresh predictor of the weights as they are (averaged where averaging is on)."""
+        """Create a predictor with the current weights (averaged ones, if averaging is on)."""
         self.budget.begin_validation()
         self.predicted = {}
         model = Model(self.card, self.method, self.network)
@@ -267,7 +270,7 @@ class TrainingModule(L.LightningModule):
         source = self.data.source(image_id)
         augment = self.recipe.augment
         if augment.is_by_image:
-            # What is watched is how well cells are outlined: prediction estimates their size.
+            # The validation measures how well cells are outlined; prediction estimates their size.
             by_width = augment.diameter_of == "width"
             source.cell_diameter = typical_size(self.truth[image_id], by_width=by_width)
         cells = select(self.predictor.candidates(source), self.card.operating_points)
@@ -278,11 +281,11 @@ class TrainingModule(L.LightningModule):
             board.add_image(f"prediction/{image_id}", picture, self.global_step, dataformats="HWC")
 
     def val_dataloader(self) -> Any:
-        """The ids of the images that this process predicts after each epoch."""
+        """Return the ids of the images that this process predicts after each epoch."""
         return DataLoader(own_part(self.validation_ids), batch_size=None)  # type: ignore[arg-type]
 
     def on_validation_epoch_end(self) -> None:
-        """Score the predicted images with the competition's metric."""
+        """Score the predicted images with the competition mAP."""
         found = gathered(self.predicted)
         self.predicted = {each: found[each] for each in self.validation_ids if each in found}
         types = {image_id: label(self.data, image_id) for image_id in self.predicted}

@@ -1,7 +1,7 @@
-"""Muon: momentum whose directions are made equally long, for the weights that are matrices.
+"""Muon: momentum with orthogonalised updates, for weights that are matrices.
 
-Source: Jordan et al. 2024, Muon; updates as large as AdamW's as in Liu et al. 2025, Muon is
-scalable for LLM training. torch's own takes no convolutions, and no AdamW beside it.
+Source: Jordan et al. 2024, Muon; the scale of the updates matches AdamW as in Liu et al. 2025, Muon
+is scalable for LLM training. torch's own supports neither convolutions nor AdamW for other weights.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor, nn
 MOMENTUM = 0.95
 STEPS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)
-ADAMW_SIZE = 0.2  # root mean square of AdamW's usual updates
+ADAMW_SIZE = 0.2  # the root mean square of AdamW's typical updates
 
 
 class Muon(torch.optim.AdamW):
-    """AdamW, and Muon in the groups that say `muon`."""
+    """AdamW, with Muon for the parameter groups with `muon` set."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step of all groups; returns the closure's loss."""
+        """Take one step for all groups; return the loss of the closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -45,7 +45,7 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             if "momentum" not in state:
-                # AdamW's loading looks for a step in every state.
+                # AdamW's loading expects a step in every state.
                 state["step"], state["momentum"] = torch.zeros(()), torch.zeros_like(weight)
             state["momentum"].mul_(MOMENTUM).add_(weight.grad)
             ahead = weight.grad + MOMENTUM * state["momentum"]
@@ -56,7 +56,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Nearly U V^T of a matrix U S V^T, by Newton and Schulz's iteration in bfloat16."""
+    """Approximate U V^T of a matrix U S V^T by the Newton-Schulz iteration in bfloat16."""
     wide = matrix.bfloat16()
     turned = wide.shape[0] > wide.shape[1]
     wide = wide.T if turned else wide
@@ -70,7 +70,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def parameter_groups(network: nn.Module, *, muon: bool) -> list[dict[str, Any]]:
-    """All weights for `Muon`, some of them its own if asked for; biases and norms do not decay."""
+    """Return parameter groups for `Muon`; biases and norms have no weight decay."""
     own = {id(weight) for weight in matrices(network)} if muon else set()
     rest = [weight for weight in network.parameters() if id(weight) not in own]
     groups: list[dict[str, Any]] = [
@@ -82,9 +82,9 @@ def parameter_groups(network: nn.Module, *, muon: bool) -> list[dict[str, Any]]:
 
 
 def matrices(network: nn.Module) -> Iterator[Tensor]:
-    """The weights that mix channels, but for the layers that take the image and make the output.
+    """Yield the weights that mix channels, except those of the input and output layers.
 
-    Depthwise filters mix none: AdamW learns them, as norms and biases.
+    Depthwise filters do not mix channels; AdamW trains them, as well as norms and biases.
     """
     layers = [each for each in network.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
     for layer in layers[1:-1]:

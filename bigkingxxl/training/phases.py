@@ -1,6 +1,6 @@
-"""What follows a training before its model is finished: averaging, calibration, quality, export.
+"""The phases after a training: weight averaging, calibration, quality and export.
 
-Each phase depends on the files before it alone, so that a run broken off in one is resumed there.
+Each phase depends only on existing files, so that an interrupted run resumes there.
 """
 
 from __future__ import annotations
@@ -38,17 +38,20 @@ EXPORTED = "model.onnx"
 def mean_with_start(
     weights: Mapping[str, Tensor], method: Method, start: Start, share: float
 ) -> dict[str, Tensor]:
-    """Weights between those of the start and those that training made of them.
+    """Interpolate between the weights of the start and the trained ones.
 
-    What the start knew, and training forgot, comes back in part.
+    This recovers a part of what the start knew and training forgot.
 
     Args:
-        share: of the start.
+        weights: The trained weights.
+        method: The method.
+        start: The starting model.
+        share: The weight of the start.
 
     Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models".
     """
     network = method.build()
-    # A map that the start lacks keeps the weights that it learnt: what a fresh one holds is noise.
+    # A map that the start lacks keeps its trained weights, because initial ones are noise.
     network.load_state_dict(dict(weights))
     take_weights(network, method, start)
     before = network.state_dict()
@@ -62,9 +65,9 @@ def mean_with_start(
 def finish_model(
     model: Path, settings: FinishSettings, data: Dataset, training: tuple[str, ...], device: str
 ) -> None:
-    """Calibrate a model file on images of its training, and export it, as the settings ask.
+    """Calibrate a model on training images and export it, as the settings ask.
 
-    What quality it is to expect of an image is learnt between the two, from calibrated scores.
+    In between, the model of the expected quality is fitted to calibrated scores.
     """
     if settings.calibrate_images:
         _calibrate(model, settings.calibrate_images, data, training, device)

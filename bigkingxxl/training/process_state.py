@@ -1,4 +1,4 @@
-"""What a training changes of the whole process, and gives back when it ends."""
+"""The process-wide state that a training changes and restores."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import lightning as L
 import numpy as np
 import torch
 
-SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # Lightning's, for processes that it starts
+SEEDS = ("PL_GLOBAL_SEED", "PL_SEED_WORKERS")  # set by Lightning for processes that it starts
 LOGGER = "lightning.pytorch"
 
 
 @contextmanager
 def training_state(seed: int) -> Iterator[None]:
-    """Within the block random numbers begin at a seed, and Lightning speaks of what is wrong only.
+    """Within the block, random numbers start at a seed and Lightning logs warnings only.
 
-    Generators, variables of the environment and the logger are afterwards as before.
+    Afterwards the random generators, the environment variables and the logger are as before.
     """
     log = logging.getLogger(LOGGER)
     level = log.level

@@ -1,4 +1,4 @@
-"""Weights that are drawn back to where a training starts, so that less of it is forgotten."""
+"""L2-SP regularisation: weights are pulled towards the start, so that less of it is forgotten."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 
 class Pull(Callback):
-    """After each step the weights go back a share of the way to the first ones.
+    """After each step, moves the weights towards the initial ones.
 
-    The share is `strength` at the full learning rate and falls with it, so that the end of a
-    training is not the start again.
+    The step is the fraction `strength` of the distance at the full learning rate and decreases with
+    it, so that a training does not end where it started.
 
     Source: Li et al. 2018, "Explicit inductive bias for transfer learning with convolutional
-    networks" (L2-SP), apart from the gradient as in AdamW.
+    networks" (L2-SP), decoupled from the gradient as in AdamW.
     """
 
     def __init__(self, strength: float) -> None:
@@ -28,7 +28,7 @@ class Pull(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """Go back a little."""
+        """Move the weights towards the start."""
         module: Any = pl_module
         rate = trainer.optimizers[0].param_groups[0]["lr"] / module.recipe.training.learning_rate
         with torch.no_grad():
@@ -36,7 +36,7 @@ class Pull(Callback):
                 weight.lerp_(self.first[name].to(weight.device), self.strength * rate)
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Remember the start, before a checkpoint that a run goes on from is read."""
+        """Store the initial weights before a checkpoint is loaded."""
         module: Any = pl_module
         if not self.first:
             self.first = {

@@ -1,4 +1,4 @@
-"""Everything that decides a training run, in one typed object."""
+"""The settings of a training run in one typed object."""
 
 from __future__ import annotations
 
@@ -23,38 +23,45 @@ from bigkingxxl.training.finetune.settings import FinetuneSettings
 
 
 class TrainingSettings(Settings):
-    """How a network is trained.
+    """The settings of training.
 
     Attributes:
-        epochs: an epoch is `crops_per_epoch` crops; validation and a checkpoint end each.
-        max_minutes: training ends here at the latest, its validations included, the learning rate
-            falling in time; or None.
-        max_cpu_minutes: the same, counted in the time of all processors together, so that a busy
-            machine does not cut learning short; or None.
-        checkpoint_minutes: between two checkpoints within an epoch.
-        optimizer: 'adamw', or 'muon' (AdamW, and Muon for the weights that mix channels).
-        batch_size, learning_rate, weight_decay, warmup_steps, clip_norm: of the optimizer; the rate
-            falls as a cosine.
-        averaging: decay of the moving average of the weights that is validated and kept; 0 = off.
-        precision: 'bf16' computes in bfloat16 where it pays, '32' everywhere in float32.
-        type_balance: 0 draws all cell types alike, 1 as often as they occur.
-        set_balance: of several data sets each is drawn as often as its number of cells to this
-            power says, but at least as a share of `set_floor`, times its `set_weights`.
-        untyped: what cells of data sets without types are taken for: of an 'unknown' type, or of
-            'none' of the types that other sets name.
-        label_policy: 'fill_holes' closes gaps inside annotated cells, for training only.
-        varied_share: share of crops from simulated images of cells of any kind, and from data sets
-            that are learnt again (`replay`), where the recipe has such.
-        validation_images: how many images of the fold are predicted after each epoch.
-        patience: epochs without a better validation mAP before training ends.
-        small_set: data sets of fewer images train on all of them: no fold chooses the checkpoint.
-        pull: how strongly weights are drawn back to those of the model that training starts from:
-            the share of their distance that each step of the full learning rate takes away.
-        freeze_statistics: batch norms keep the statistics they start with.
-        workers: processes that prepare crops.
-        feed: 'processes' make crops and their targets; 'device' draws views there alone and makes
-            the crops on the device that trains, from whole images: for GPUs, and for the
-            representation 'flows'.
+        epochs: The number of epochs; each ends with a validation and a checkpoint.
+        crops_per_epoch: The number of crops of an epoch.
+        max_minutes: The limit of wall-clock time including validations, or None. The learning rate
+            decreases with time.
+        max_cpu_minutes: The limit of the time of all processors together, or None, so that a busy
+            machine does not shorten the training.
+        checkpoint_minutes: The time between two checkpoints within an epoch.
+        optimizer: 'adamw', or 'muon' (AdamW, with Muon for the weights that mix channels).
+        batch_size: The number of crops per step.
+        learning_rate: The maximum learning rate; it decreases as a cosine.
+        weight_decay: The weight decay.
+        warmup_steps: The number of steps with an increasing learning rate.
+        clip_norm: The largest norm of the gradient.
+        averaging: The decay of the moving average of the weights, which is validated and kept; 0
+            turns it off.
+        precision: 'bf16' computes in bfloat16 where it is faster; '32' uses float32 everywhere.
+        type_balance: 0 draws all cell types equally often, 1 as often as they occur.
+        set_balance: The exponent of a data set's number of cells that gives its share of the crops.
+        set_floor: The least share of a data set.
+        set_weights: Factors of the shares of data sets.
+        untyped: The meaning of cells without a type: an 'unknown' type, or 'none' of the types of
+            other data sets.
+        label_policy: How annotations are corrected for training: 'as_annotated', 'fill_holes', or
+            'mended', which also keeps only the largest part of each cell.
+        varied_share: The fraction of crops from `varied_images` and `replay`, if the recipe has
+            any.
+        validation_images: The number of images of the fold that are predicted after each epoch.
+        patience: The number of epochs without a better validation mAP after which training stops.
+        small_set: Data sets with fewer images are trained on completely, and no fold chooses the
+            checkpoint.
+        pull: The fraction of the distance to the starting weights by which each step moves back at
+            the full learning rate.
+        freeze_statistics: Whether batch norms keep their initial statistics.
+        workers: The number of processes that prepare crops.
+        feed: 'processes' compute crops and targets in worker processes; 'device' computes them on
+            the training device from complete images, for GPUs and the representation 'flows'.
     """
 
     epochs: int = Field(60, ge=1)
@@ -90,22 +97,24 @@ Game = Literal["wasserstein", "hinge", "least_squares"]
 
 
 class AdversarialSettings(Settings):
-    """A critic beside the supervised losses (UNETR-GAN, R-CNN-GAN).
+    """The settings of a critic beside the supervised losses (UNETR-GAN, R-CNN-GAN).
 
     Attributes:
-        weight: of the adversarial loss beside the supervised one, once it is fully in; 0 lets the
-            critic learn and changes nothing else.
-        begin, full: shares of the training after which the weight starts to rise, and is reached.
+        weight: The final weight of the adversarial loss; 0 trains the critic but changes nothing
+            else.
+        begin: The fraction of the training after which the weight starts to increase.
+        full: The fraction of the training after which the weight is reached.
         game: 'wasserstein', 'hinge' or 'least_squares'.
-        gradient_penalty: its weight in the critic's loss; 0 = none.
-        critic_steps: of the critic for each of the generator, on the same crops.
-        critic_width: channels of its first layer; critic_learning_rate: of its Adam.
-        softening: standard deviation in pixels of the blur of true masks before the critic sees
-            them.
-        unlabelled: folders or files of images without annotation; by default those that the data
-            set has of its own (`train_semi_supervised/`).
-        semi_supervised: False leaves images without annotation out.
-        unlabelled_weight: of their adversarial loss beside that of annotated images.
+        gradient_penalty: The weight of the gradient penalty in the critic's loss; 0 turns it off.
+        critic_steps: The number of critic steps per generator step, on the same crops.
+        critic_width: The channels of the critic's first layer.
+        critic_learning_rate: The learning rate of the critic's Adam.
+        softening: The standard deviation, in pixels, of the blur of true masks for the critic.
+        unlabelled: Folders or files of images without annotations; by default those of the data set
+            (`train_semi_supervised/`).
+        semi_supervised: Whether to use images without annotations.
+        unlabelled_weight: The weight of their adversarial loss relative to that of annotated
+            images.
     """
 
     weight: float = Field(0.002, ge=0, le=1e6)
@@ -129,18 +138,18 @@ class AdversarialSettings(Settings):
 
 
 class TeacherSettings(Settings):
-    """A trained model whose maps are learned beside annotations, and alone where there are none.
+    """The settings of knowledge distillation: the maps of a trained model become targets.
 
     Attributes:
-        model: by name or file; it makes the maps that are learned (`bundled` for `compact`). Of
-            several models the mean of their maps is learned: an ensemble taught to one network.
-        flips: how many views of an image, or of a crop, its maps are the mean of.
-        weight: its part in the targets of annotated images.
-        sets: of several data sets those whose annotated images it has a say in; () = all.
-        unlabelled: folders or files of images without annotation; by default those that the data
-            set has of its own (`train_semi_supervised/`).
-        semi_supervised: False leaves images without annotation out.
-        share: of the crops that come from them.
+        model: The teacher, by name or file, with the same maps as the student
+            (`bundled` for `compact`). Several teachers are averaged.
+        flips: The number of views over which the maps of an image or crop are averaged.
+        weight: The weight of the teacher in the targets of annotated images.
+        sets: The data sets whose annotated images the teacher contributes to; () for all.
+        unlabelled: Folders or files of images without annotations; by default those of the data set
+            (`train_semi_supervised/`).
+        semi_supervised: Whether to use images without annotations.
+        share: The fraction of crops from images without annotations.
     """
 
     model: str | Annotated[tuple[str, ...], Field(min_length=1)] = "bundled"
@@ -153,24 +162,23 @@ class TeacherSettings(Settings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """All of them, by name or file."""
+        """All teachers, by name or file."""
         return (self.model,) if isinstance(self.model, str) else self.model
 
 
 class FinishSettings(Settings):
-    """What follows the training, in this order.
+    """The settings of the phases after training, in this order.
 
     Attributes:
-        start_share: the model's weights are the mean of those of its training and of those that it
-            started from, which count so much.
-        calibrate_images: on so many images of the training scores become the IoU that is to be
-            expected (`bigkingxxl calibrate`); 0 leaves them.
-        quality_images: from so many images of the training the model learns what segmentation
-            accuracy it is to expect of an image (`bigkingxxl.quality`); 0 expects nothing.
-        export: write `model.onnx` beside the model, with weights in 16 bits.
-        int8_images: the exported model computes its dense convolutions in 8-bit integers, whose
-            ranges are measured on so many images of the training (`bigkingxxl.training.int8`); 0
-            keeps floating point.
+        start_share: The weight of the starting model in the average with the trained weights.
+        calibrate_images: The number of training images on which scores are calibrated
+            (`bigkingxxl calibrate`); 0 for none.
+        quality_images: The number of training images to which the model of the expected accuracy
+            (`bigkingxxl.quality`) is fitted; 0 for none.
+        export: Whether to write `model.onnx` beside the model, with weights in 16 bits.
+        int8_images: The number of training images on which the ranges of 8-bit integers are
+            measured, in which the exported model then computes its dense convolutions
+            (`bigkingxxl.training.int8`); 0 keeps floating point.
     """
 
     start_share: float = Field(0.0, ge=0, lt=1)
@@ -181,29 +189,34 @@ class FinishSettings(Settings):
 
 
 class Recipe(Settings):
-    """A training run: the method, its settings, and how it learns and predicts.
+    """The settings of a training run: the method, the data and the model.
 
     Attributes:
-        method: name of the method; settings: the method's own.
-        init: the model that training starts from, by name or file; what `settings` leave out is
-            as in that model.
-        cell_types: the model knows these types alone, and learns and is validated on images of them
-            only; by default all types and images of the data.
-        adapt: look at images as the model in `init` does, scaled so that cells are as large as
-            those it knows; `augment.zoom` is then relative to the network's scale.
-        varied_images: simulated images of cells of any kind, made in the run folder, that a share
-            of the crops is drawn from (`training.varied_share`); their cells have no type.
-        replay: annotated data sets of other cells, by folder or file, that crops are drawn from as
-            from `varied_images`, so that what the starting model knows is not forgotten.
-        adversarial: a critic that judges the predicted masks, of images without annotation too.
-        teacher: a trained model that is learned from beside the annotations, on images without
-            annotation too. It sees whole images where `training.feed` is 'device', else crops.
-        finish: what follows the training.
-        finetune: the starting model is kept unless the new one is better on images that were kept
-            back; see `bigkingxxl.training.finetune`.
-        pixel_size_um: micrometres per pixel of the training images (row, column); by default what
-            the first one's file says.
-        seed: of everything random.
+        method: The name of the method.
+        settings: The settings of the method.
+        prediction: How the model reads images.
+        normalisation: How intensities are normalised.
+        augment: The augmentation of training crops.
+        training: The settings of training.
+        init: The starting model, by name or file; settings that are not given are taken from it.
+        cell_types: The only cell types that the model learns and that images are selected by; by
+            default all of the data set.
+        adapt: Whether to read images as the model in `init` does, scaled so that cells have a size
+            that it knows; `augment.zoom` is then relative to the scale of the network.
+        varied_images: The number of simulated images of various cells, created in the run folder,
+            from which a part of the crops is drawn (`training.varied_share`); these cells have no
+            type.
+        replay: Annotated data sets of other cells, by folder or file, from which crops are drawn
+            like from `varied_images`, so that the starting model's knowledge is kept.
+        adversarial: A critic that judges predicted masks, also of images without annotations.
+        teacher: A trained model for knowledge distillation, also on images without annotations. It
+            predicts complete images if `training.feed` is 'device', else crops.
+        finish: The phases after training.
+        finetune: Keep the starting model unless the new one is better on held-out images; see
+            `bigkingxxl.training.finetune`.
+        pixel_size_um: Micrometres per pixel of the training images (row, column); by default the
+            value of the first image file.
+        seed: The random seed.
     """
 
     method: str
@@ -260,15 +273,16 @@ class Recipe(Settings):
         return self
 
     def with_replay(self, places: Iterable[str]) -> Recipe:
-        """The recipe with further data sets that are learnt again."""
+        """Return the recipe with additional data sets for replay."""
         named = tuple(places)
         return self if not named else self.model_copy(update={"replay": (*self.replay, *named)})
 
     def with_unlabelled(self, places: Iterable[str], *, use: bool) -> Recipe:
-        """The recipe with other images without annotation; without `use` with none.
+        """Return the recipe with other images without annotations, or with none.
 
         Raises:
-            SettingsError: the recipe has no critic or teacher for them, or both is asked for.
+            SettingsError: The recipe has no critic or teacher that uses them, or both are
+                requested.
         """
         named = tuple(places)
         if use and not named:
@@ -293,20 +307,20 @@ class Recipe(Settings):
 
 
 def recipe_names() -> list[str]:
-    """The shipped recipes."""
+    """Return the names of the shipped recipes."""
     return sorted(file.stem for file in recipe_folder().glob("[!_]*.py"))
 
 
 def recipe_folder() -> Path:
-    """Where the shipped recipes lie."""
+    """Return the folder of the shipped recipes."""
     return Path(str(resources.files("bigkingxxl.recipes")))
 
 
 def recipe_path(config: str) -> Path:
-    """The file of a config, or of a shipped recipe's name.
+    """Return the file of a config, or of a shipped recipe.
 
     Raises:
-        SettingsError: neither a file nor a recipe.
+        SettingsError: There is neither a file nor a recipe of this name.
     """
     path = Path(config)
     if path.suffix or path.is_file():
@@ -328,14 +342,18 @@ def load_recipe(
     *,
     allow_code: bool = False,
 ) -> Recipe:
-    """The recipe of a config file or of a shipped recipe's name, with overrides.
+    """Load a recipe from a config file or by the name of a shipped recipe, with overrides.
 
     Args:
-        allow_code: run the file where it is Python that is more than literals.
+        config: The file or name.
+        assignments: Overrides such as 'training.epochs=3'.
+        seed: Overrides the seed.
+        init: Overrides the starting model.
+        allow_code: Run a Python file that contains more than literals.
 
     Raises:
-        SettingsError: neither a file nor a recipe, an unknown key, an impossible value, or a file
-            that needs code.
+        SettingsError: There is neither a file nor a recipe, a key is unknown, a value is invalid,
+            or the file needs code.
     """
     read = read_config(recipe_path(config), recipe_folder(), allow_code=allow_code)
     places = dict(read.places)

@@ -1,8 +1,8 @@
-"""The JSON schema of recipes: what editors and other programs may know of settings.
+"""The JSON schema of recipes, for editors and other programs.
 
-It says of a config file what `load_recipe` says, the settings of each method and representation
-included; what several values must be together is checked by `load_recipe` alone. A file that
-`extends` another may leave out whatever that one says.
+It describes what `load_recipe` accepts, including the settings of each method and representation.
+Conditions on several values together are checked by `load_recipe` only. A file that `extends`
+another may omit what that file contains.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def recipe_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a recipe in Python, TOML, YAML or JSON."""
+    """Return the JSON Schema (draft 2020-12) of a recipe in Python, TOML, YAML or JSON."""
     definitions: dict[str, Any] = {}
     recipe = _schema_of(Recipe, definitions)
     for name in METHODS:
@@ -44,7 +44,7 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _of_extensions() -> dict[str, Any]:
-    """The keys of config files that are no settings."""
+    """Return the schema of the keys of config files that are not settings."""
     return {
         EXTENDS: {
             "type": "string", "minLength": 1, "maxLength": LONGEST_NAME,
@@ -75,7 +75,7 @@ def _method_schema(name: str, definitions: dict[str, Any], *, extended: bool) ->
 def _choice(
     key: str, name: str, settings: str, kind: str = "", *, is_default: bool = False
 ) -> dict[str, Any]:
-    """Where `key` is `name`, or is left out and that is the default, `settings` are its own."""
+    """Return a condition: if `key` is `name` (or missing, for the default), `settings` must fit."""
     condition: dict[str, Any] = {"properties": {key: {"const": name}}}
     if not is_default:
         condition["required"] = [key]
@@ -86,7 +86,7 @@ def _choice(
 
 
 def _schema_of(kind: type[Settings], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The schema of settings; those inside it go into `definitions`."""
+    """Return the schema of settings; nested ones are added to `definitions`."""
     schema = kind.model_json_schema(ref_template="#/$defs/{model}")
     definitions.update(schema.pop("$defs", {}))
     return schema

@@ -1,4 +1,4 @@
-"""A training run from data to a model file: what it starts from, images, training, finish."""
+"""A training run from data to a model file: start, images, training, final phases."""
 
 from __future__ import annotations
 
@@ -70,15 +70,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run left behind.
+    """The result of a training run.
 
     Attributes:
-        model: the model file.
-        score: the mAP of the kept checkpoint on the images that were predicted after each epoch.
-        chosen: True where these images chose the checkpoint (in-sample); else the last one was
+        model: The model file.
+        score: The mAP of the kept checkpoint on the images that were predicted after each epoch.
+        chosen: Whether these images chose the checkpoint (in-sample); otherwise the last one was
             kept.
-        kept_back: True where none of these images was trained on.
-        epochs: how many were trained; minutes: of training.
+        kept_back: Whether none of these images was used for training.
+        epochs: The number of epochs.
+        minutes: The duration of the training.
     """
 
     model: Path
@@ -106,24 +107,31 @@ def train(
     """Train a model and write it to `out`/model.safetensors.
 
     Args:
-        folds_file: the split, if it is not the data set's own.
-        fold: validation fold; -1 trains on every image and keeps the last checkpoint; None is 0,
-            or -1 where a data set without a split of its own is smaller than the recipe's
-            `small_set`.
-        resume: go on from `out`/checkpoints/last.ckpt, losing at most a few minutes; the result is
-            that of a run that was never broken off. A training that torchrun or SLURM starts
-            again goes on by itself.
-        callbacks: Lightning's, that watch or change the training.
-        devices: how many share the training; each is a process that calls this. The processes of
-            the machine are started here, unless torchrun or srun did.
+        recipe: The recipe.
+        data: The data set.
+        out: The run folder.
+        fold: The validation fold; -1 trains on every image and keeps the last checkpoint. None
+            means 0, or -1 for a data set without a split of its own that is smaller than the
+            recipe's `small_set`.
+        folds_file: The split, if it is not that of the data set.
+        device: The device.
+        resume: Continue from `out`/checkpoints/last.ckpt, which loses a few minutes at most; the
+            result is that of an uninterrupted run. A training that torchrun or SLURM restarts
+            continues by itself.
+        quiet: Whether to show no progress.
+        callbacks: Additional Lightning callbacks.
+        devices: The devices that share the training; each is a process that calls this function.
+            The processes of this machine are started here, unless torchrun or srun started them.
 
     Returns:
-        What the first process writes; the others end before it has written the model.
+        The result of the first process; the others return before it has written the model.
+
     Raises:
-        InputError: no annotated cells, images of other channels, a model to start from that does
-            not fit, a run folder in use, nothing to resume, other settings than the run began with.
-        OutputError: the disk is full; the checkpoint before is kept.
-        Interrupted: Ctrl-C, or SIGTERM in the main thread, once the state is kept.
+        InputError: There are no annotated cells, the images have other channels, the starting model
+            does not fit, the run folder is in use, there is nothing to resume, or the settings
+            differ from those of the interrupted run.
+        OutputError: The disk is full; the previous checkpoint is kept.
+        Interrupted: Ctrl-C or SIGTERM ended the run; its state is saved.
     """
     budget = Budget(recipe.training)
     devices.check(recipe)
@@ -154,7 +162,7 @@ def _trained(
     out: Path, *, device: str, resume: bool, quiet: bool, budget: Budget,
     callbacks: Sequence[Callback], devices: Devices,
 ) -> TrainingResult:  # fmt: skip
-    """The training itself, of a recipe that leaves nothing open."""
+    """Train with a complete recipe."""
     stop = StopRequest()
     method = make_method(recipe.method, recipe.settings, data.type_names)
     card = make_card(recipe, data, images, start)
@@ -184,7 +192,7 @@ def _trained(
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Refuse to train over another run, or to resume where there is nothing."""
+    """Refuse to train over another run, or to resume without one."""
     last = last_checkpoint(out)
     if resume and not last.is_file():
         raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt",
@@ -197,10 +205,10 @@ def check_folder(out: Path, resume: bool) -> None:
 def complete(
     recipe: Recipe, data: Dataset, images: RunImages, channels: int, start: Start | None
 ) -> Recipe:
-    """The recipe with what it leaves open: taken from the data and the model it starts from.
+    """Complete the recipe with values from the data and the starting model.
 
     Raises:
-        InputError: the network takes images of other channels.
+        InputError: The network expects another number of channels.
     """
     settings = {**(start.model.card.settings if start else {}), **recipe.settings}
     if "image_channels" in method_class(recipe.method).Settings.model_fields:
@@ -225,10 +233,10 @@ def complete(
 def training_crops(
     recipe: Recipe, data: Dataset, images: RunImages, method: Method, out: Path
 ) -> CropDataset | MixedCrops:
-    """The crops of a run, those of simulated cells and of cells learnt again among them.
+    """Return the crops of a run, mixed with simulated cells and replayed data sets.
 
     Raises:
-        InputError: the method cannot learn from cells without a type.
+        InputError: The method cannot learn from cells without a type.
     """
     crops = CropDataset(data, images.training, method, recipe)
     if recipe.varied_images == 0 and not recipe.replay:
@@ -256,10 +264,11 @@ def training_crops(
 def device_images(
     crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], device: str
 ) -> DeviceImages | None:
-    """The images whose crops are made on the device, with what a teacher sees in them.
+    """Load the images for crops on the device, including the teacher's targets.
 
     Raises:
-        SettingsError, InputError: the method's targets cannot be seen so, or taught.
+        SettingsError: The targets of the method cannot be sampled on the device.
+        InputError: They cannot be taught.
     """
     recipe = crops.recipe
     if recipe.training.feed != "device":
@@ -273,10 +282,10 @@ def device_images(
 def taught_crops(
     crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], out: Path, device: str
 ) -> TaughtCrops | None:
-    """The crops of a run whose teacher sees crops.
+    """Return the crops of a run whose teacher predicts crops.
 
     Raises:
-        InputError: the method cannot learn from images without annotation.
+        InputError: The method cannot learn from images without annotations.
     """
     if crops.recipe.teacher is None:
         return None
@@ -292,7 +301,7 @@ def batches(
     pool: DeviceImages | None,
     devices: Devices = ALONE,
 ) -> DataLoader[Any]:
-    """What the module trains on: batches of crops, or `Views` of a pool on its device."""
+    """Create the loader of the training: batches of crops, or `Views` of images on the device."""
     if isinstance(crops, TaughtCrops):
         return epoch_loader(crops, crops.recipe.training, TaughtCollate(crops.method), devices)
     if pool is None:
@@ -302,7 +311,7 @@ def batches(
 
 
 def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:
-    """What a critic judges, or a teacher teaches, beside annotated ones: `unlabelled_images`."""
+    """Return the images without annotations for a critic or teacher; see `unlabelled_images`."""
     learners = (recipe.adversarial, recipe.teacher)
     own = next((each for each in learners if each is not None and each.semi_supervised), None)
     if own is None:
@@ -311,7 +320,7 @@ def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) 
 
 
 def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:
-    """Write what decides the run beside it."""
+    """Write the settings and images of the run."""
     write_json(out / "recipe.json", recipe.model_dump())
     write_json(out / "run.json", {
         **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
@@ -328,11 +337,11 @@ def fit(
     resume: bool,
     stop: StopRequest,
 ) -> None:
-    """Train, from the last checkpoint on where asked for, until the end or a signal.
+    """Train until the end or a signal, optionally from the last checkpoint.
 
     Raises:
-        Interrupted: a signal ended it.
-        OutputError: the disk is full.
+        Interrupted: A signal ended it.
+        OutputError: The disk is full.
     """
     last = last_checkpoint(out) if resume else None
     if last is not None:
@@ -352,7 +361,7 @@ def finish(
     start: Start | None,
     device: str,
 ) -> TrainingResult:
-    """Turn the kept checkpoint into the model file, in the phases that the recipe asks for."""
+    """Convert the kept checkpoint to a model file in the phases of the recipe."""
     state = load_checkpoint(best_checkpoint(out) if images.chooses else last_checkpoint(out))
     weights = {
         name.removeprefix("network."): tensor

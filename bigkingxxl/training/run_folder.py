@@ -1,4 +1,4 @@
-"""One training per run folder: a lock, and none of the leftovers of runs that were broken off."""
+"""Exclusive use of a run folder, and removal of the leftovers of interrupted runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 Rest = ParamSpec("Rest")
 
 LOCK = ".training.lock"
-# What may differ where a run goes on: how long and how fast it learns, not what.
+# Settings that may change when a run is resumed: how long and how fast it trains, not what.
 FREE = frozenset((
     "training.epochs", "training.max_minutes", "training.max_cpu_minutes",
     "training.checkpoint_minutes", "training.patience", "training.workers",
@@ -33,11 +33,10 @@ FREE = frozenset((
 def alone_in_folder(
     train: Callable[Concatenate[First, Second, Path, Rest], Result],
 ) -> Callable[Concatenate[First, Second, Path, Rest], Result]:
-    """Let a function that trains into the folder `out`, its third argument, have it to itself.
+    """Decorate a function that trains into the folder `out`, its third argument, to lock it.
 
-    Of the processes of one training the first holds it.
-
-    What is interrupted says how to go on.
+    If a training has several processes, the first one holds the lock. An interruption reports how
+    to continue.
     """
 
     @functools.wraps(train)
@@ -63,18 +62,18 @@ def alone_in_folder(
 
 
 def last_checkpoint(run: Path) -> Path:
-    """Where a run folder's training goes on."""
+    """Return the checkpoint from which a run folder's training continues."""
     return run / "checkpoints" / "last.ckpt"
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder, which is made if need be, and removed again if it stays empty.
+    """Lock the folder, which is created if needed and removed again if it stays empty.
 
-    The system gives the lock back when its process dies, however that is.
+    The system releases the lock when the process ends in any way.
 
     Raises:
-        InputError: another training holds it.
+        InputError: Another training holds the lock.
     """
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     make_folder(folder)
@@ -92,7 +91,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _take(path: Path) -> int:
-    """An open lock file that this process holds."""
+    """Return an open lock file that this process holds."""
     try:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -106,7 +105,7 @@ def _take(path: Path) -> int:
             except BaseException:
                 os.close(descriptor)
                 raise
-            os.close(descriptor)  # its holder ended and removed it meanwhile
+            os.close(descriptor)  # the previous holder has ended and removed it
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}", file=path) from error
 
@@ -117,7 +116,7 @@ def _me() -> dict[str, Any]:
 
 
 def _job() -> str:
-    """The job of a cluster that this is, "" without one; started again it has the same number."""
+    """Return the id of this cluster job, "" without one; a restarted job has the same id."""
     return os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID") or ""
 
 
@@ -125,7 +124,7 @@ def _refuse_if_held(path: Path, descriptor: int) -> None:
     holder = _holder(descriptor)
     host = holder.get("host", "")
     who = f"process {holder.get('pid', '?')} on {host or '?'}, since {holder.get('since', '?')}"
-    # A job that lost its machine and goes on with another one left its lock behind.
+    # A job that lost its machine and continues on another one left its lock behind.
     is_same_job = holder.get("job", "") == _job() != ""
     if host not in ("", socket.gethostname()) and not is_same_job:
         raise InputError(
@@ -146,7 +145,7 @@ def _refuse_if_held(path: Path, descriptor: int) -> None:
 
 
 def _holder(descriptor: int) -> dict[str, Any]:
-    """Who wrote the lock; empty where nobody did, or nobody finished to."""
+    """Return who wrote the lock; empty if nobody did or the file is incomplete."""
     try:
         found = json.loads(os.read(descriptor, 4096))
     except ValueError:
@@ -155,9 +154,9 @@ def _holder(descriptor: int) -> dict[str, Any]:
 
 
 def _system_lock(descriptor: int, holder: dict[str, Any]) -> bool:
-    """Take the system's lock of an open file; False where another process has it.
+    """Acquire the system's lock of an open file; return False if another process has it.
 
-    Where the system has none, the process that is named in the file must be dead.
+    If the system has no locks, the process named in the file must have ended.
     """
     try:
         import fcntl
@@ -172,12 +171,15 @@ def _system_lock(descriptor: int, holder: dict[str, Any]) -> bool:
 
 
 def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> None:
-    """Refuse to go on with a run under settings that make it another one.
+    """Check that a resumed run has the same settings.
 
     Args:
-        recipe: the complete recipe, as its file holds it; trained_on: ids of the images.
+        run: The run folder.
+        recipe: The complete recipe as stored in its file.
+        trained_on: The ids of the training images.
+
     Raises:
-        InputError: it names what differs.
+        InputError: Something differs, which the message names.
     """
     before, now = _flat(read_facts(run / "recipe.json")), _flat(json.loads(json.dumps(recipe)))
     for name in sorted(before.keys() & now.keys() - FREE):
@@ -202,7 +204,7 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """What a JSON file of a run folder holds; nothing where it is missing or damaged."""
+    """Read a JSON file of a run folder; {} if it is missing or damaged."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

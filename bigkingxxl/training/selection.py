@@ -1,4 +1,4 @@
-"""Some of many images, with their kinds as evenly represented as the data allows."""
+"""Select some of many images with their kinds represented as evenly as possible."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from bigkingxxl.data.joined import JoinedDataset
 
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
-    """Up to `count` ids, with the cell types as evenly represented as the data allows."""
+    """Select up to `count` ids with the cell types as even as possible."""
     return spread_by({image_id: data.cell_type(image_id) for image_id in ids}, count)
 
 
 def spread_by(kinds: Mapping[str, str | None], count: int) -> tuple[str, ...]:
-    """Up to `count` of the keys, with the values as evenly represented as they allow."""
+    """Select up to `count` keys with the values as even as possible."""
     by_type: dict[str | None, list[str]] = {}
     for image_id, kind in kinds.items():
         by_type.setdefault(kind, []).append(image_id)
@@ -27,6 +27,6 @@ def spread_by(kinds: Mapping[str, str | None], count: int) -> tuple[str, ...]:
 
 
 def label(data: Dataset, image_id: str) -> str:
-    """What images are told apart by: the data set, where there are several, and the cell type."""
+    """Return the kind of an image: its data set, if there are several, and its cell type."""
     name = data.set_of(image_id) if isinstance(data, JoinedDataset) else ""
     return "_".join(filter(None, (name, data.cell_type(image_id))))

@@ -1,4 +1,4 @@
-"""Images brought to one size of cells: what training and prediction scale them by, type by type."""
+"""Scale images so that cells have one size, in training and in prediction, by cell type."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from bigkingxxl.operating_points import ZOOM
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import cell_sizes
 
-SAME_SIZE = 0.1  # a type whose cells differ less from all cells is seen at their scale
+SAME_SIZE = 0.1  # a type whose cells differ less from all cells gets no zoom of its own
 
 
 def type_diameters(
     data: Dataset, ids: Sequence[str], policy: LabelPolicy
 ) -> dict[str | None, float]:
-    """By cell type, the median over its images of the diameter (px) of an image's median cell.
+    """Return, by cell type, the median over images of the median cell diameter in pixels.
 
-    Under None that of all images, for those without cells; {} where no image has any.
+    The key None holds that of all images, for images without cells; {} if there are no cells.
     """
     found: dict[str | None, list[float]] = {}
     for image_id in ids:
@@ -34,10 +34,10 @@ def type_diameters(
 
 
 def sized(recipe: Recipe, data: Dataset, ids: Sequence[str]) -> Recipe:
-    """The recipe with its prediction at the size of its training, where `augment.diameter` asks.
+    """Return the recipe with the scale of its training, if `augment.diameter` is set.
 
-    `prediction.scale`, unless the recipe gives it, shows the median of all cells at that diameter;
-    types whose cells are larger or smaller have a zoom among their decoding parameters.
+    Unless the recipe gives `prediction.scale`, it is chosen so that the median cell has that
+    diameter. Types with larger or smaller cells get a zoom among their decoding parameters.
     """
     diameter = recipe.augment.diameter
     if diameter is None or recipe.augment.is_by_image:

@@ -1,4 +1,4 @@
-"""What a run starts from: another model's weights, and for one's own cells its way of looking."""
+"""The starting model of a run: its weights and, for fine-tuning, its prediction settings."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from bigkingxxl.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-SCALES = (0.05, 6.0)  # beyond them hardly a cell, or hardly an image, is left to look at
+SCALES = (0.05, 6.0)  # beyond these scales, cells or images would be too small
 
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """The model that a run starts from, and its file."""
+    """The starting model of a run, and its file."""
 
     path: Path
     model: Model
 
 
 def load_start(recipe: Recipe) -> Start | None:
-    """The recipe's `init`, or None where it starts from scratch.
+    """Load the `init` of a recipe, or return None without one.
 
     Raises:
-        ModelError: there is no such model, or it is damaged.
-        InputError: it is a model of another method.
+        ModelError: The model is missing or damaged.
+        InputError: The model has another method.
     """
     if recipe.init is None:
         return None
@@ -54,11 +54,11 @@ def load_start(recipe: Recipe) -> Start | None:
 
 @dataclass(frozen=True)
 class CellSizes:
-    """What adapting to a data set asks about its cells.
+    """The properties of a data set's cells that adaptation needs.
 
     Attributes:
-        median_diameter: of a disc of their median area, in pixels.
-        mixed: True where an image holds cells of more than one type.
+        median_diameter: The diameter, in pixels, of a disc of their median area.
+        mixed: Whether an image contains cells of more than one type.
     """
 
     median_diameter: float
@@ -66,7 +66,7 @@ class CellSizes:
 
 
 def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSizes:
-    """Of the annotated cells of some images, as training sees them."""
+    """Measure the annotated cells of some images, as training uses them."""
     cells = [apply_policy(data.instances(image_id), policy) for image_id in ids]
     areas = np.concatenate([each.areas() for each in cells])
     if len(areas) == 0:
@@ -78,9 +78,9 @@ def cell_sizes(data: Dataset, ids: Sequence[str], policy: LabelPolicy) -> CellSi
 
 
 def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
-    """The recipe with all that it leaves open taken from the model it starts from.
+    """Complete the recipe with values from the starting model.
 
-    Prediction and zooms are scaled so that the network sees cells of a size it knows.
+    Prediction and zooms are scaled so that the network sees cells of a size that it knows.
     """
     card = model.card
     if measures_size(model):
@@ -95,7 +95,7 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
     if recipe.augment.diameter is None:
         zoom = (low * prediction.scale, high * prediction.scale)
     points = adapted_points(model, 1 / ratio, sizes.mixed)
-    # Nothing is left to adapt: the recipe that the run folder keeps can be run again as it is.
+    # The complete recipe in the run folder can be run again without adapting anything.
     return recipe.changed(
         adapt=False,
         prediction=prediction.model_dump(),
@@ -108,16 +108,16 @@ def adapted(recipe: Recipe, model: Model, sizes: CellSizes) -> Recipe:
 
 
 def measures_size(model: Model) -> bool:
-    """Whether a model brings every image to one size of cells, and tells which it shows."""
+    """Return whether a model scales every image to one cell size and measures it."""
     method = model.method
     has_map = isinstance(method, DenseMethod) and method.representation.size_map is not None
     return has_map and model.card.median_diameter is not None
 
 
 def adapted_by_size(recipe: Recipe, model: Model) -> Recipe:
-    """The same for a model that knows one size of cells and tells which one an image shows.
+    """Complete the recipe for a model that measures the cell size of images.
 
-    It looks as before; each image is brought to its size by the cells that are annotated there.
+    Its settings are unchanged; each image is scaled by its annotated cells.
     """
     card, own = model.card, recipe.model_fields_set
     prediction = card.prediction.changed(**recipe.prediction.model_dump(exclude_unset=True))
@@ -142,7 +142,7 @@ def adapted_by_size(recipe: Recipe, model: Model) -> Recipe:
 
 
 def known_diameter(card: ModelCard, diameter: float) -> float:
-    """The diameter nearest to one, in pixels, of cells that a model was trained on."""
+    """Return the diameter of the model's training cells nearest to `diameter`, in pixels."""
     if not card.image_diameters:
         return card.median_diameter or diameter
     lows, highs = zip(*card.image_diameters.values(), strict=True)
@@ -150,10 +150,10 @@ def known_diameter(card: ModelCard, diameter: float) -> float:
 
 
 def adapted_points(model: Model, zoom: float, mixed: bool) -> OperatingPoints:
-    """A model's operating points for images that show cells `zoom` times as large.
+    """Return a model's operating points for images whose cells are `zoom` times as large.
 
-    What types have of their own was tuned for the old weights and their scores; it stays for types
-    of the same name, as the best guess there is, but does not count as tuned.
+    The parameters of types were tuned for the old weights and scores. For types of the same name
+    they are kept as the best guess, but they do not count as tuned.
     """
     points = model.card.operating_points
     return OperatingPoints(
@@ -173,21 +173,21 @@ def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint
 
 
 def take_weights(network: nn.Module, method: Method, start: Start) -> None:
-    """Give a fresh network the weights of another model of its method.
+    """Load the weights of another model of the same method into a new network.
 
-    Only what belongs to cell types may differ. In a dense network a map that the model has keeps
-    its weights, and one of a cell type new to it starts from the mean of its types; in a detector
-    rows of the same type are kept, and those of a new type start afresh.
+    Only parts that belong to cell types may differ. In a dense network, an existing map keeps its
+    weights, and a new cell type starts from the mean of the old types. In a detector, the rows of
+    existing types are kept, and those of new types are initialised.
 
     Raises:
-        InputError: other weights do not fit; the first is named.
+        InputError: Other weights do not fit; the first is named.
     """
     own, weights = network.state_dict(), dict(start.model.network.state_dict())
     old = start.model.method
     if isinstance(method, DenseMethod) and isinstance(old, DenseMethod):
         for name in own:
             if name.startswith(f"{method.output_layer}."):
-                # A model of one type may lack a layer that tells types apart.
+                # A model of one type may lack a layer that distinguishes types.
                 before = weights.get(name)
                 weights[name] = own[name] if before is None else _matched_rows(
                     own[name], before, method, old
@@ -206,7 +206,7 @@ def take_weights(network: nn.Module, method: Method, start: Start) -> None:
 
 
 def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMethod) -> Tensor:
-    """The rows of an output layer, block by block, for the maps of another set of types."""
+    """Return the rows of an output layer for the maps of another set of types."""
     names, old_names = list(method.output_maps), list(before.output_maps)
     if own.shape[1:] != old.shape[1:]:
         return old
@@ -227,9 +227,9 @@ def _matched_rows(own: Tensor, old: Tensor, method: DenseMethod, before: DenseMe
 def rows_of_types(
     own: Tensor, old: Tensor, type_names: Sequence[str], old_type_names: Sequence[str]
 ) -> Tensor:
-    """A layer's rows of background and types that the old one has, its own rows for the others.
+    """Return a layer's rows of background and common types from the old one, else its own rows.
 
-    Weights that differ in more than rows are returned as they are.
+    Weights that differ in more than rows are returned unchanged.
     """
     names = ("", *type_names)
     known = {name: place for place, name in enumerate(("", *old_type_names))}
@@ -246,7 +246,7 @@ def rows_of_types(
 
 
 def _alike(name: str, types: Sequence[str], old_types: Sequence[str]) -> list[str]:
-    """The names that a cell type's map has for the old types; empty for a map of no type."""
+    """Return the names of a cell type's map for the old types; () for a map without a type."""
     return [
         f"{name.removesuffix(own)}{old}"
         for own in types

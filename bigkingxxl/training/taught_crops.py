@@ -1,4 +1,4 @@
-"""Crops that a teacher sees too: of annotated images, and of images without annotation."""
+"""Crops for knowledge distillation, of images with and without annotations."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from bigkingxxl.training.run_folder import read_facts
 from bigkingxxl.training.unlabelled_crops import CACHED, bare_pixels
 from bigkingxxl.widths import typical_size
 
-APART = 3  # these random numbers are none of the crops' own
+APART = 3  # separates these random numbers from those of the crops
 SIZES = "unlabelled_sizes.json"
 
 
 class TaughtCrop(NamedTuple):
-    """A crop, its targets, and what a teacher sees of it: the crop in plain light, or None."""
+    """A crop with its targets and the teacher's input, the crop with its original intensities."""
 
     image: torch.Tensor
     targets: Any
@@ -39,15 +39,16 @@ class TaughtCrop(NamedTuple):
 
 
 class TaughtCrops(Dataset[TaughtCrop]):
-    """Crops for a run with a teacher: item i is a function of seed and i.
+    """Crops for a run with a teacher; item i depends only on the seed and i.
 
-    Simulated images are annotated without a slip, and no teacher has a say there; nor where cells
-    are shown far larger or smaller than it knows them.
+    The teacher does not contribute to simulated images, whose annotations are exact, nor to crops
+    whose cells are far larger or smaller than it knows.
 
     Args:
-        crops: annotated ones; sizes: images without annotation and how large they show their cells
-            (see `unlabelled_sizes`); these are `teacher.share` of the crops.
-        teacher: of the recipe.
+        crops: The crops of annotated images.
+        sizes: Images without annotations and their cell sizes (see `unlabelled_sizes`); they
+            provide the fraction `teacher.share` of the crops.
+        teacher: The settings of the recipe.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class TaughtCrops(Dataset[TaughtCrop]):
         return len(self.crops)
 
     def __getitem__(self, index: int) -> TaughtCrop:
-        """See `TaughtCrop`; images float32[C, h, w]."""
+        """Return a crop; images are float32[C, h, w]."""
         rng = np.random.default_rng((self.recipe.seed, index, APART))
         if self.paths and rng.random() < self.teacher.share:
             return self._unlabelled(rng)
@@ -76,7 +77,7 @@ class TaughtCrops(Dataset[TaughtCrop]):
         return TaughtCrop(torch.from_numpy(view.image), targets, _unlit(view) if shows else None)
 
     def is_taught(self, image_id: str) -> bool:
-        """Whether the teacher has a say in an annotated image."""
+        """Return whether the teacher contributes to an annotated image."""
         sets, data = self.teacher.sets, self.main.data
         if not sets or not isinstance(data, JoinedDataset):
             return self.teacher.weight > 0
@@ -107,12 +108,12 @@ def _unlit(view: RandomView) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class TaughtCollate:
-    """Makes batches of taught crops; a class, as worker processes may be sent it by name."""
+    """Combines taught crops into batches; a class, so that it can be pickled for workers."""
 
     method: Method
 
     def __call__(self, items: Sequence[TaughtCrop]) -> Batch:
-        """See `Batch`."""
+        """Combine crops into a batch."""
         seen = [(place, item.unlit) for place, item in enumerate(items) if item.unlit is not None]
         batch = Batch(torch.stack([item.image for item in items]),
                       self.method.collate([item.targets for item in items]))  # fmt: skip
@@ -123,10 +124,10 @@ class TaughtCollate:
 
 
 def check_taught(method: Method) -> None:
-    """Refuse images without annotation for a method that learns whole crops only.
+    """Check that a method can learn from images without annotations.
 
     Raises:
-        InputError: it does.
+        InputError: It learns from completely annotated crops only.
     """
     if not method.learns_partly:
         raise InputError(
@@ -140,10 +141,10 @@ def check_taught(method: Method) -> None:
 def unlabelled_sizes(
     paths: Sequence[Path], recipe: Recipe, out: Path, device: str
 ) -> dict[Path, float | None]:
-    """The diameter, or width, of the median cell that the first teacher sees in each image.
+    """Return the median cell diameter or width in each image, as the first teacher measures it.
 
-    None where the recipe brings images to no size, or nothing is seen. Kept in the run folder, so
-    that a run that goes on draws the same crops.
+    It is None if the recipe does not scale images to one size, or if nothing is found. The result
+    is stored in the run folder, so that a resumed run draws the same crops.
     """
     augment, teacher = recipe.augment, recipe.teacher
     if teacher is None or augment.diameter is None or not paths:
@@ -157,6 +158,6 @@ def unlabelled_sizes(
     for path in paths:
         cells = select(predictor.candidates(open_image(path)), card.operating_points)
         found[path] = typical_size(cells, by_width=by_width)
-    # Files of one name may lie in several folders, so that names are no keys.
+    # Files in different folders may have the same name, so names cannot be keys.
     write_json(kept, {"images": names, "sizes": list(found.values())})
     return found

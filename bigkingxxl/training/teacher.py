@@ -1,9 +1,9 @@
-"""Trained models as a teacher: what they see joins, or replaces, what is annotated.
+"""Knowledge distillation: the maps of trained models complement or replace annotations.
 
-Its maps are soft: unsure borders stay unsure. Beside annotations they keep a network from learning
-an annotator's slips by heart; of images without annotation they are all there is to learn from.
+The maps are soft: uncertain boundaries remain uncertain. For annotated images they keep a network
+from memorising an annotator's errors; for other images they are the only targets.
 
-Source: Hinton et al. 2015 (distillation), Xie et al. 2020 (images without labels).
+Source: Hinton et al. 2015 (distillation), Xie et al. 2020 (unlabelled images).
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Teacher:
     """A model, or the mean of several, whose maps are targets.
 
     Attributes:
-        settings: as the recipe has them; predictor: the model at work.
-        channels: of the network that learns, which are the teacher's too.
+        settings: The settings of the recipe.
+        predictor: The predictor of the model.
+        channels: The channels of the student, which the teacher has as well.
     """
 
     settings: TeacherSettings
@@ -43,21 +44,21 @@ class Teacher:
 
     @classmethod
     def of(cls, settings: TeacherSettings, channels: tuple[Channel, ...], device: str) -> Teacher:
-        """The model that the settings name, or the mean of several, on a device.
+        """Load the model, or the mean of the models, that the settings name.
 
         Raises:
-            ModelError: there is no such model, or it is damaged.
-            InputError: it makes other maps than the network that learns.
+            ModelError: A model is missing or damaged.
+            InputError: Its maps differ from those of the student.
         """
         models = [_dense(name, settings, channels, device) for name in settings.models]
         mean = models[0] if len(models) == 1 else MeanMaps.of(models, [1.0] * len(models))
         return cls(settings, mean, channels)
 
     def targets(self, source: ImageSource, shape: tuple[int, ...]) -> Float32:
-        """float32[K, H, W]: its maps of an image, as targets of an image of a shape.
+        """Compute the maps of an image as targets, float32[K, H, W], for an image of a given shape.
 
-        A pixel has as much of a cell type as it is foreground, as annotated ones do; unit vectors
-        are shorter where the teacher is unsure.
+        As in annotated images, the type probabilities of a pixel add up to its foreground
+        probability. Flows are shorter where the teacher is uncertain.
         """
         if source.statistics.is_blank:
             return np.zeros((len(self.channels), *shape), np.float32)
@@ -72,7 +73,7 @@ class Teacher:
 def _dense(
     name: str, settings: TeacherSettings, channels: tuple[Channel, ...], device: str
 ) -> DensePredictor:
-    """A model by name or file, that must make maps of these channels; see `Teacher.of`."""
+    """Load a dense model with the given channels by name or file; see `Teacher.of`."""
     path = resolve_model(name)
     model = load_model(path, device)
     if settings.flips not in EARLIER:

@@ -1,4 +1,4 @@
-"""The Lightning trainer of a run: checkpoints, early stopping, averaged weights, progress."""
+"""The Lightning trainer of a run: checkpoints, early stopping, weight averaging, progress."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ def make_trainer(
     more: Sequence[Callback] = (),
     devices: Devices = ALONE,
 ) -> L.Trainer:  # fmt: skip
-    """The trainer of a run folder.
+    """Create the trainer of a run folder.
 
     Args:
-        stop: whether a signal asked for the end.
-        chooses: the validation score keeps the best checkpoint and ends the training; else only
-            the last checkpoint is kept.
-        more: further callbacks; they come first, so that averages see what they do.
-        devices: how many share the training.
+        recipe: The recipe.
+        out: The run folder.
+        device: The device.
+        quiet: Whether to show no progress.
+        chooses: Whether the validation score selects the best checkpoint and stops the training;
+            otherwise only the last checkpoint is kept.
+        stop: Whether a signal asked for the end.
+        more: Additional callbacks, which run first so that the averages include their changes.
+        devices: The devices of the training.
     """
     training = recipe.training
     patience = training.patience if chooses else None
@@ -51,7 +55,7 @@ def make_trainer(
         accelerator="gpu" if device == "cuda" else device,
         precision="bf16-mixed" if training.precision == "bf16" and device != "mps" else "32-true",
         max_epochs=training.epochs,
-        # A module that steps by itself clips by itself.
+        # A module with manual optimization clips gradients itself.
         gradient_clip_val=training.clip_norm if recipe.adversarial is None else None,
         callbacks=callbacks,
         plugins=[WholeFiles(), *options.pop("plugins")],
@@ -65,10 +69,10 @@ def make_trainer(
 
 
 class TimeLeftBar(TQDMProgressBar):
-    """A bar an epoch that also says how long the whole training still takes."""
+    """A progress bar per epoch that also shows the time left for the whole training."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """What stands behind the bar."""
+        """Return the values shown behind the bar."""
         module: Any = pl_module
         metrics: dict[str, Any] = dict(super().get_metrics(trainer, pl_module))
         metrics.pop("v_num", None)
@@ -76,10 +80,10 @@ class TimeLeftBar(TQDMProgressBar):
 
 
 class EpochLines(Callback):
-    """One line per epoch, where stderr is no terminal and a bar would fill a log."""
+    """Prints one line per epoch where stderr is not a terminal and a bar would fill a log."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say where a run that was broken off goes on."""
+        """Print where a resumed run continues."""
         if trainer.global_step > 0:
             loop = trainer.fit_loop.epoch_loop
             print(
@@ -90,7 +94,7 @@ class EpochLines(Callback):
             )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say how far the training is, its loss and score, and how long still."""
+        """Print the progress, the loss, the score and the time left."""
         module: Any = pl_module
         print(
             f"epoch {trainer.current_epoch + 1}: loss {float(module.losses):.4g}, "
@@ -103,7 +107,7 @@ class EpochLines(Callback):
 
 
 def warm_average(decay: float) -> Any:
-    """A moving average that forgets fast at first, so that early epochs are not judged by noise."""
+    """Return a moving average with a decay that starts low, so that early weights fade quickly."""
 
     def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
         if not averaged.is_floating_point():

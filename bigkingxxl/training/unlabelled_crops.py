@@ -1,4 +1,4 @@
-"""Crops of images without annotation, one beside each annotated crop."""
+"""Crops of images without annotations, one with each annotated crop."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.recipe import Recipe
 
-CACHED = 400  # images kept in memory: 600 MB of the challenge's
-APART = 2  # these crops' random numbers are none of the annotated ones'
+CACHED = 400  # images kept in memory: 600 MB for those of the challenge
+APART = 2  # separates these random numbers from those of annotated crops
 
 
 class PairedCrop(NamedTuple):
-    """An annotated crop with its targets, and a crop without annotation."""
+    """An annotated crop with its targets, and an unlabelled crop."""
 
     image: torch.Tensor
     targets: Any
@@ -28,10 +28,11 @@ class PairedCrop(NamedTuple):
 
 
 class WithUnlabelled(Dataset[PairedCrop]):
-    """The annotated crops, each with one of another image: item i is a function of seed and i.
+    """The annotated crops, each with an unlabelled one; item i depends only on the seed and i.
 
     Args:
-        crops: the annotated ones; paths: images without annotation.
+        crops: The crops of annotated images.
+        paths: Images without annotations.
     """
 
     def __init__(self, crops: CropDataset | MixedCrops, paths: Sequence[Path]) -> None:
@@ -43,7 +44,7 @@ class WithUnlabelled(Dataset[PairedCrop]):
         return len(self.crops)
 
     def __getitem__(self, index: int) -> PairedCrop:
-        """See `PairedCrop`; both images float32[C, h, w]."""
+        """Return a pair of crops; both images are float32[C, h, w]."""
         rng = np.random.default_rng((self.recipe.seed, index, APART))
         pixels = self._pixels(int(rng.integers(len(self.paths))))
         view = random_view(pixels, self.recipe.augment, rng)
@@ -58,7 +59,7 @@ class WithUnlabelled(Dataset[PairedCrop]):
 
 
 def bare_pixels(path: Path, recipe: Recipe) -> AnnotatedPixels:
-    """One image, normalised by its own statistics, without cells."""
+    """Read an image, normalised by its own statistics, without cells."""
     source = open_image(path)
     image = recipe.normalisation.apply(source.read(), source.statistics)
     return AnnotatedPixels(

@@ -1,4 +1,4 @@
-"""Random views as numbers alone: drawn by a worker process, looked through on the device."""
+"""Random views as parameters only: drawn by a worker process, applied on the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigkingxxl.training.recipe import Recipe
 
 
 class View(NamedTuple):
-    """One crop: of which image, where, in what light, and what makes its noise."""
+    """The parameters of one crop: image, position, intensities and noise."""
 
     place: int
     affine: Affine
@@ -33,10 +33,11 @@ class Views:
     """B crops of a pool of images.
 
     Attributes:
-        place: int64[B], the image; matrix, offset: float32[B, 2, 2] and [B, 2], source pixels of
-            crop pixels as in `Affine`.
+        place: int64[B], the index of the image.
+        matrix: float32[B, 2, 2], the map from crop pixels to source pixels as in `Affine`.
+        offset: float32[B, 2], its offset.
         light: float32[B] by the names of `IntensityChange`'s attributes.
-        seed: of the noise of them all.
+        seed: The seed of the noise of all crops.
     """
 
     place: Tensor
@@ -47,7 +48,7 @@ class Views:
 
     @classmethod
     def of(cls, views: Sequence[View]) -> Views:
-        """A batch of single ones."""
+        """Combine views into a batch."""
         light = torch.tensor([astuple(each.light) for each in views], dtype=torch.float32)
         return cls(
             torch.tensor([each.place for each in views]),
@@ -58,7 +59,7 @@ class Views:
         )
 
     def to(self, device: torch.device) -> Views:
-        """The same on a device."""
+        """Move the views to a device."""
         return replace(
             self, place=self.place.to(device), matrix=self.matrix.to(device),
             offset=self.offset.to(device),
@@ -68,11 +69,13 @@ class Views:
 
 @dataclass(frozen=True, eq=False)
 class Viewed:
-    """What drawing a view asks of an image.
+    """The properties of an image that are needed to draw a view.
 
     Attributes:
-        shape: (H, W); boxes: int32[N, 4] of its cells; settings: of its views.
-        chance: of being drawn.
+        shape: (H, W).
+        boxes: int32[N, 4], the boxes of its cells.
+        settings: The augmentation of its views.
+        chance: The probability of drawing it.
     """
 
     shape: tuple[int, int]
@@ -82,7 +85,7 @@ class Viewed:
 
 
 class ViewDraws(Dataset[View]):
-    """Endless views of a pool of images: item i is a function of the seed and i."""
+    """Endless views of a pool of images; item i depends only on the seed and i."""
 
     def __init__(self, images: Iterable[Viewed], recipe: Recipe) -> None:
         self.images, self.recipe = tuple(images), recipe
@@ -92,7 +95,7 @@ class ViewDraws(Dataset[View]):
         return self.recipe.training.epochs * self.recipe.training.crops_per_epoch
 
     def __getitem__(self, index: int) -> View:
-        """See `View`."""
+        """Draw a view."""
         rng = np.random.default_rng((self.recipe.seed, index))
         place = int(rng.choice(len(self.images), p=self.chance))
         image = self.images[place]

@@ -1,4 +1,4 @@
-"""Whole images with the maps of their targets, made once: annotated, taught, or both."""
+"""Complete images with the maps of their targets: annotated, taught, or both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.unlabelled_crops import bare_pixels
 from bigkingxxl.training.views import Viewed
 
-AHEAD = 4  # images that a teacher looks at
+AHEAD = 4  # images that a teacher processes in advance
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,9 @@ class WholeImage:
     """An image with its maps.
 
     Attributes:
-        pixels: float16[H, W, C + K], the image's channels and the maps of its targets.
-        labels: int32[H, W], the annotated cell on top.
-        viewed: what drawing views of it asks.
+        pixels: float16[H, W, C + K], the channels of the image and the maps of its targets.
+        labels: int32[H, W], the topmost annotated cell.
+        viewed: The properties needed to draw views of it.
     """
 
     pixels: Tensor
@@ -43,7 +43,7 @@ class WholeImage:
 
 
 class AnnotatedImages(Dataset[WholeImage]):
-    """The images of a crop data set; each is drawn `share` times as often as there."""
+    """The images of a crop data set, each with `share` times its probability there."""
 
     def __init__(self, crops: CropDataset, share: float) -> None:
         self.crops, self.share = crops, share
@@ -52,7 +52,7 @@ class AnnotatedImages(Dataset[WholeImage]):
         return len(self.crops.ids)
 
     def __getitem__(self, index: int) -> WholeImage:
-        """See `WholeImage`."""
+        """Return an image."""
         crops, image_id = self.crops, self.crops.ids[index]
         source = crops.pixels(image_id)
         planes = source.planes.astype(np.int32)
@@ -70,9 +70,9 @@ class AnnotatedImages(Dataset[WholeImage]):
 def whole_images(
     crops: CropDataset | MixedCrops, teacher: Teacher | None, unlabelled: Sequence[Path]
 ) -> Iterator[WholeImage]:
-    """The images of a run: annotated ones, simulated ones, those that a teacher alone knows.
+    """Yield the images of a run: annotated, simulated, and those that only a teacher labels.
 
-    Simulated images are annotated without a slip: no teacher has a say there.
+    The teacher does not contribute to simulated images, whose annotations are exact.
     """
     share = teacher.settings.share if teacher is not None and unlabelled else 0.0
     main = crops_of(crops)
@@ -92,33 +92,33 @@ def whole_images(
 
 
 def annotated_images(crops: CropDataset, share: float) -> Iterator[tuple[str, WholeImage]]:
-    """Each image of a crop data set and its id, made by the run's worker processes."""
+    """Yield the id and content of each image of a crop data set, prepared by worker processes."""
     workers = crops.recipe.training.workers
     made: Any = DataLoader(AnnotatedImages(crops, share), batch_size=None, num_workers=workers)
     yield from zip(crops.ids, made, strict=True)
 
 
 def worked_on(tasks: Iterable[Callable[[], WholeImage]]) -> Iterator[WholeImage]:
-    """What they return, in order; threads keep a GPU busy while pixels are resized."""
+    """Yield the results of tasks in order; threads keep a GPU busy while pixels are resized."""
     with closing(in_order((Task("", work) for work in tasks), AHEAD)) as outcomes:
         for _, outcome in outcomes:
             yield outcome.result()
 
 
 def crops_of(crops: CropDataset | MixedCrops) -> CropDataset:
-    """Those of the data set that is learned."""
+    """Return the crops of the data set to learn."""
     return crops.crops if isinstance(crops, MixedCrops) else crops
 
 
 def crop_shares(crops: CropDataset | MixedCrops) -> list[tuple[CropDataset, float]]:
-    """The data sets that crops come from, and their shares."""
+    """Return the data sets that crops come from, with their shares."""
     if isinstance(crops, MixedCrops):
         return [(crops.crops, 1 - crops.share), (crops.others, crops.share)]
     return [(crops, 1.0)]
 
 
 def taught(image: WholeImage, crops: CropDataset, image_id: str, teacher: Teacher) -> WholeImage:
-    """An annotated image whose targets are in part a teacher's."""
+    """Mix the teacher's targets into those of an annotated image."""
     maps = teacher.targets(crops.data.source(image_id), image.labels.shape)
     channels = image.pixels.shape[-1] - len(maps)
     own, weight = image.pixels.float(), teacher.settings.weight
@@ -128,7 +128,7 @@ def taught(image: WholeImage, crops: CropDataset, image_id: str, teacher: Teache
 
 
 def unannotated(path: Path, crops: CropDataset, teacher: Teacher, chance: float) -> WholeImage:
-    """An image whose targets are a teacher's alone."""
+    """Read an image whose targets are those of the teacher."""
     shrink, views = crops.views_of(None)
     pixels = bare_pixels(path, crops.recipe)
     pixels = pixels if shrink == 1 else pixels.shrunk(shrink)
@@ -139,6 +139,6 @@ def unannotated(path: Path, crops: CropDataset, teacher: Teacher, chance: float)
 
 
 def layers(image: NDArray[np.float32], maps: NDArray[np.float32]) -> Tensor:
-    """float16[H, W, C + K] of float32[C, H, W] and [K, H, W]."""
+    """Interleave float32[C, H, W] and [K, H, W] as float16[H, W, C + K]."""
     both = np.concatenate((image, maps)).astype(np.float16)
     return torch.from_numpy(np.moveaxis(both, 0, -1).copy())

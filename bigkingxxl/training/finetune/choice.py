@@ -1,4 +1,4 @@
-"""The first stage: one size for all images or each its own, thresholds and the least area."""
+"""The first stage: choose a cell size for all or each image, thresholds and a minimum area."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from bigkingxxl.training.finetune.prediction_caches import HeldOutCache, SizedCa
 from bigkingxxl.training.finetune.units import Units
 from bigkingxxl.widths import typical_size
 
-STEPS_PER_OCTAVE = 16  # of diameters that are tried
+STEPS_PER_OCTAVE = 16  # of the diameters that are tried
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How a model is to look and decide.
+    """The chosen settings of a model.
 
     Attributes:
-        diameter: of the cells in all images, in pixels (their width, where the model goes by
-            that); None: judged image by image.
-        points: the operating points.
+        diameter: The diameter (or width, if the model uses it) of the cells in all images in
+            pixels; None estimates it for each image.
+        points: The operating points.
     """
 
     diameter: float | None
@@ -40,12 +40,13 @@ class Choice:
 
 
 class Truth:
-    """The annotated cells of units, and what is not annotated in them.
+    """The annotated cells of units and the areas that are not annotated.
 
     Attributes:
-        cells: by unit, the cells that count; ignored: by unit, bool[H, W] or None.
-        types: by unit, whose parameters it helps to choose.
-        is_typed: whether these are the types that the model tells apart.
+        cells: The cells that count, by unit.
+        ignored: bool[H, W] or None, by unit.
+        types: The cell type that each unit helps to tune, by unit.
+        is_typed: Whether these are the types that the model distinguishes.
     """
 
     def __init__(self, units: Units, type_names: Sequence[str]) -> None:
@@ -59,23 +60,26 @@ class Truth:
         self.types = own if self.is_typed else dict.fromkeys(ids, UNTYPED)
 
     def sizes(self, ids: Iterable[str], *, by_width: bool) -> list[float]:
-        """The median size of each unit's cells in pixels; units without cells are left out."""
+        """Return the median cell size of each unit in pixels; units without cells are left out."""
         found = (typical_size(self.cells[each], by_width=by_width) for each in ids)
         return [size for size in found if size is not None]
 
     def counted(self, image_id: str, found: Instances) -> Instances:
-        """The predicted cells of a unit that count."""
+        """Return the predicted cells of a unit that count."""
         return counted(found, self.ignored[image_id])
 
 
 class Chooser:
-    """Chooses settings of a model on units, and predicts units under chosen ones.
+    """Chooses settings of a model on annotated units, and predicts units with given settings.
 
     Args:
-        predictors: by unit, the model; several where each unit has one that has not learnt it.
-        card: theirs; units: annotated images; truth: their cells.
-        folder: for what it sees.
-        look: told each time that a unit is looked at.
+        predictors: The model by unit; it differs between units if each needs a model that was not
+            trained on it.
+        card: The card of the models.
+        units: The annotated units.
+        truth: The annotated cells.
+        folder: The cache of predictions.
+        look: Called for each unit that is predicted.
     """
 
     def __init__(
@@ -93,15 +97,15 @@ class Chooser:
 
     @property
     def start(self) -> Choice:
-        """The model as it is."""
+        """The unchanged settings of the model."""
         return Choice(self.card.prediction.diameter, self.card.operating_points)
 
     def cache(self, diameter: float | None) -> HeldOutCache:
-        """What the model sees at a diameter."""
+        """Return the cached predictions for a diameter."""
         return self._at(diameter)[0]
 
     def tuner(self, diameter: float | None) -> Tuner:
-        """Tries parameters on what the model sees at a diameter."""
+        """Return a tuner on the predictions for a diameter."""
         return self._at(diameter)[1]
 
     def _at(self, diameter: float | None) -> tuple[HeldOutCache, Tuner]:
@@ -119,25 +123,25 @@ class Chooser:
         return self._tuners[diameter]
 
     def as_predicted(self, image_id: str) -> Instances:
-        """The cells of a unit as the model finds them unchanged."""
+        """Predict the cells of a unit with the unchanged model."""
         found = self.cache(self.start.diameter).predicted(image_id)
         cells = select(found, self.card.operating_points)
         return self.truth.counted(image_id, cells)
 
     def predict(self, image_id: str, choice: Choice) -> Instances:
-        """The cells of a unit under chosen settings."""
+        """Predict the cells of a unit with given settings."""
         if choice == self.start:
             return self.as_predicted(image_id)
         return self.tuner(choice.diameter).predict(image_id, choice.points)
 
     def choose(self, ids: Sequence[str]) -> Choice:
-        """The settings that are surely better on some units; those of the start where none are."""
+        """Choose settings that are clearly better on some units, else the unchanged ones."""
         diameter = self._size(ids)
         tuner = self.tuner(diameter)
         return Choice(diameter, tuned_points(tuner, ids, self.start.points, self.truth.is_typed))
 
     def _size(self, ids: Sequence[str]) -> float | None:
-        """One diameter for all where it is surely better than what the model judges by itself."""
+        """Return one diameter for all units if it is clearly better than the estimates."""
         now = self.start.diameter
         by_width = next(iter(self.predictors.values())).measures_width
         sizes = self.truth.sizes(ids, by_width=by_width)
@@ -157,12 +161,12 @@ class Chooser:
 
 
 def tuner_of(cache: PredictionCache, truth: Truth, groups: Mapping[str, str]) -> Tuner:
-    """A tuner on units."""
+    """Create a tuner on units."""
     return Tuner(cache, truth.cells, truth.types, groups, ignored=truth.ignored)
 
 
 def common_size(sizes: Sequence[float]) -> float:
-    """The median of sizes in pixels, to a sixteenth of an octave."""
+    """Return the median size in pixels, rounded to a sixteenth of an octave."""
     octaves = np.round(STEPS_PER_OCTAVE * np.median(np.log2(sizes))) / STEPS_PER_OCTAVE
     return float(2.0**octaves)
 
@@ -170,7 +174,7 @@ def common_size(sizes: Sequence[float]) -> float:
 def tuned_points(
     tuner: Tuner, ids: Sequence[str], start: OperatingPoints, is_typed: bool
 ) -> OperatingPoints:
-    """Operating points chosen on some units, of each type or of all alike."""
+    """Tune operating points on some units, for each type or for all types together."""
     if is_typed:
         found = tuner.tune(ids, start)
         same = found.by_type == start.by_type
@@ -183,7 +187,7 @@ def tuned_points(
 
 
 def crossfitted_cells(chooser: Chooser, folds: Sequence[Sequence[str]]) -> dict[str, Instances]:
-    """The cells of every unit under settings that were chosen on the other folds."""
+    """Predict the cells of every unit with settings that were chosen on the other folds."""
     found: dict[str, Instances] = {}
     for fold in folds:
         others = [each for other in folds if other is not fold for each in other]

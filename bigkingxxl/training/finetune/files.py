@@ -1,4 +1,4 @@
-"""The model that a fine-tuning leaves in its folder, and the start under other settings."""
+"""The files of a fine-tuning: the model in its folder, and the starting model with new settings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ KEY = "finetune"
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Refuse to work over a run that is finished, or over one that was broken off without a word.
+    """Refuse to overwrite a finished run, or to restart an interrupted one without `resume`.
 
     Raises:
-        InputError: it is one.
+        InputError: The folder holds such a run.
     """
     if KEY in read_facts(out / RUN_FILE):
         raise InputError(
@@ -45,12 +45,16 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[str, str]) -> None:
-    """Refuse to go on with another run than the one that was begun.
+    """Check that a resumed run is the one that was started.
 
     Args:
+        out: The run folder.
+        recipe: The recipe.
+        ids: The images.
         facts: 'data_fingerprint' and 'init_hash'.
+
     Raises:
-        InputError: it names what differs.
+        InputError: Something differs, which the message names.
     """
     check_same_run(out, recipe.model_dump(mode="json"), list(ids))
     before = read_facts(out / RUN_FILE)
@@ -66,21 +70,24 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
 
 
 def write_begun(out: Path, recipe: Recipe, about: Mapping[str, Any]) -> None:
-    """Write what a run that goes on must agree with."""
+    """Write the values that a resumed run must match."""
     write_json(out / "recipe.json", recipe.model_dump())
     write_json(out / RUN_FILE, dict(about))
 
 
 def has_begun(out: Path) -> bool:
-    """Whether a run folder has a model, which the first stage leaves there."""
+    """Return whether a run folder has a model, which the first stage writes."""
     return any((out / f"{MODEL_STEM}{ending}").is_file() for ending in ENDINGS)
 
 
 def write_start(start: Path, out: Path, choice: Choice | None, ids: tuple[str, ...]) -> Path:
-    """The starting model in the run folder, as it is or under other settings.
+    """Write the starting model to the run folder, unchanged or with new settings.
 
     Args:
-        choice: the settings, None for those it has; ids: the images that they were chosen on.
+        start: The starting model.
+        out: The run folder.
+        choice: The settings; None keeps its own.
+        ids: The images on which they were chosen.
     """
     target = out / f"{MODEL_STEM}{start.suffix}"
     if choice is None:
@@ -92,7 +99,7 @@ def write_start(start: Path, out: Path, choice: Choice | None, ids: tuple[str, .
 
 
 def chosen_card(card: ModelCard, choice: Choice, ids: tuple[str, ...]) -> ModelCard:
-    """A model's card with chosen settings."""
+    """Return the card of a model with chosen settings."""
     made: dict[str, Any] = {**card.provenance, "settings_chosen": provenance()}
     return card.changed(
         prediction=card.prediction.changed(diameter=choice.diameter).model_dump(),
@@ -102,7 +109,7 @@ def chosen_card(card: ModelCard, choice: Choice, ids: tuple[str, ...]) -> ModelC
 
 
 def only(*kept: Path) -> None:
-    """Remove the models of a folder's earlier stages, so that it holds the given ones alone."""
+    """Remove the models of earlier stages from a folder, except the given ones."""
     for ending in ENDINGS:
         path = kept[0].with_name(f"{MODEL_STEM}{ending}")
         if path not in kept:

@@ -1,4 +1,4 @@
-"""What a model sees in images, each shown as large as the model takes it by itself."""
+"""Cached predictions of images at the scales that the model would choose."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ OpenSource = Callable[[str], ImageSource]
 
 
 def with_diameter(predictor: NetworkPredictor, diameter: float | None) -> NetworkPredictor:
-    """The predictor set to images whose cells have a diameter in pixels; None: judged by itself."""
+    """Set the cell diameter of a predictor in pixels; None lets the model estimate it."""
     return replace(predictor, training=replace(predictor.training, usual_diameter=diameter))
 
 
 class SizedCache:
-    """A `PredictionCache` of images at the sizes that prediction would choose.
+    """A `PredictionCache` of images at the scales that prediction would choose.
 
     Args:
-        predictor: the model; source: opens an image by its id.
-        folder: for what it sees, of this model and diameter alone.
-        diameter: of the cells in all images, in their pixels; None lets the model judge each.
+        predictor: The model.
+        source: Opens an image by its id.
+        folder: The cache, for this model and diameter only.
+        diameter: The cell diameter of all images in pixels; None lets the model estimate it.
     """
 
     def __init__(
@@ -43,17 +44,17 @@ class SizedCache:
         self._cache = prediction_cache(self.predictor, self.source, folder)
         self.decode_grid: Mapping[str, Sequence[Any]] = self._cache.decode_grid
         self.decode_defaults: Parameters = self._cache.decode_defaults
-        # Another zoom is another size: that of the images is chosen once for all of them.
+        # A zoom would change the scale, which is chosen once for all images.
         self.zooms: Sequence[float] = ()
 
     def predicted(self, image_id: str) -> Candidates:
-        """The candidates as prediction finds them, kept."""
+        """Return the candidates of prediction, cached."""
         if image_id not in self._first:
             self._first[image_id] = self.predictor.candidates(self.open(image_id))
         return self._first[image_id]
 
     def source(self, image_id: str) -> ImageSource:
-        """The image, told how large it shows its cells where the model judges that."""
+        """Open an image with its estimated cell size, if the model estimates sizes."""
         source, known = self.open(image_id), self.predictor.training.median_diameter
         if known is None or not self.predictor.is_unknown(source):
             return source
@@ -75,10 +76,10 @@ class SizedCache:
 
 
 class HeldOutCache:
-    """What each image's own model sees in it: one that was trained without it.
+    """The predictions of each image by a model that was not trained on it.
 
     Args:
-        parts: by image id, what its model sees.
+        parts: The predictions of its model, by image id.
     """
 
     def __init__(self, parts: Mapping[str, SizedCache]) -> None:

@@ -1,4 +1,4 @@
-"""Where a fine-tuning stands, as plain events that a program may read."""
+"""The progress of a fine-tuning as events that a program can read."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ Event = dict[str, Any]
 Report = Callable[[Event], None]
 PROGRESS_FILE = "progress.jsonl"
 SETTINGS_STAGE, CHECK_STAGE, TRAIN_STAGE = "settings", "check", "train"
-# Share of the whole that ends with each stage, where both stages run.
+# The fraction of the whole that is done after each stage, if both stages run.
 ENDS = {SETTINGS_STAGE: 0.07, CHECK_STAGE: 0.55, TRAIN_STAGE: 1.0}
-SECONDS_BETWEEN = 0.5  # two events of progress
+SECONDS_BETWEEN = 0.5  # between two progress events
 
 
 class Progress:
-    """Tells a caller where a fine-tuning stands, and writes the same to a file.
+    """Reports the progress of a fine-tuning to a caller and writes it to a file.
 
     Args:
-        report: is told each event; file: gets a line each; stages: that are to run, in order.
+        report: Called with each event.
+        file: Gets one line per event.
+        stages: The stages to run, in order.
     """
 
     def __init__(self, report: Report, file: Path, stages: tuple[str, ...]) -> None:
@@ -32,7 +34,7 @@ class Progress:
         self._overall = 0.0
 
     def tell(self, event: str, **values: Any) -> None:
-        """An event, at once."""
+        """Report an event at once."""
         line: Event = {"event": event, "seconds": round(time.monotonic() - self.began, 2)} | values
         try:
             with self.file.open("a", encoding="utf-8") as stream:
@@ -44,18 +46,18 @@ class Progress:
         self.report(line)
 
     def minutes(self) -> float:
-        """Since the start, by the clock."""
+        """Return the minutes since the start."""
         return (time.monotonic() - self.began) / 60
 
     def note(self, text: str) -> None:
-        """A sentence that a user should read."""
+        """Report a sentence that a user should read."""
         self.tell("note", text=text)
 
     def at(
         self, stage: str, done: float, text: str, minutes_left: float | None = None,
         *, always: bool = False,
     ) -> None:  # fmt: skip
-        """How far a stage is; told twice a second at most, unless `always`."""
+        """Report the progress of a stage, at most twice per second unless `always` is set."""
         now = time.monotonic()
         if not always and now - self._told < SECONDS_BETWEEN:
             return

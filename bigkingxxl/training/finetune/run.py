@@ -1,4 +1,4 @@
-"""A fine-tuning from start to finish: settings, checked trainings, the model that stays."""
+"""A complete fine-tuning: settings, checked trainings, and the model that is kept."""
 
 from __future__ import annotations
 
@@ -59,14 +59,20 @@ SETTINGS_FOLDS = 5  # of the first stage, which takes seconds
 
 @dataclass
 class Tuning:
-    """A fine-tuning at work.
+    """The state of a fine-tuning.
 
     Attributes:
-        recipe: as it was asked for; check: its part on checks.
-        data: the annotated images without specks; units: what is kept back in turn.
-        start: the model file it starts from; card: its card.
-        out: the run folder; device: that the networks run on.
-        progress: says where it stands; trial: how each model did; began: CPU seconds at the start.
+        recipe: The requested recipe.
+        check: Its settings of the checks.
+        data: The annotated images without specks.
+        units: The units that are held out in turn.
+        start: The starting model file.
+        card: Its card.
+        out: The run folder.
+        device: The device of the networks.
+        progress: Reports the progress.
+        trial: The scores of each model.
+        began: The CPU seconds at the start.
     """
 
     recipe: Recipe
@@ -84,17 +90,17 @@ class Tuning:
     notes: list[str]
 
     def spent(self) -> float:
-        """CPU minutes so far."""
+        """Return the CPU minutes spent so far."""
         return (cpu_seconds() - self.began) / 60
 
     def note(self, text: str) -> None:
-        """Something that a user should know."""
+        """Report a sentence that a user should know."""
         self.notes.append(text)
         self.progress.note(text)
 
 
 def nobody(event: dict[str, Any]) -> None:
-    """Who is told nothing."""
+    """Ignore an event."""
 
 
 def finetune(
@@ -107,22 +113,28 @@ def finetune(
     device: str = "auto",
     report: Report = nobody,
 ) -> dict[str, Any]:
-    """Fine-tune a model on a few annotated images; the start is kept unless the new one is better.
+    """Fine-tune a model on a few annotated images; keep the start unless the new one is better.
 
     Args:
-        recipe: one with `finetune` and `init`; data: the annotated images.
-        out: gets the model, `run.json` and `progress.jsonl`.
-        stage: 'settings' chooses size, thresholds and least area alone, which needs no torch where
-            the model is an exported one; 'all' trains thereafter.
-        resume: go on with a run that was broken off.
-        report: is told where it stands, see `progress`.
+        recipe: A recipe with `finetune` and `init`.
+        data: The annotated images.
+        out: The folder of the model, `run.json` and `progress.jsonl`.
+        stage: 'settings' only chooses size, thresholds and minimum area, which needs no torch for
+            an exported model; 'all' then trains.
+        resume: Continue an interrupted run.
+        device: The device.
+        report: Called with progress events; see `progress`.
+
     Returns:
-        What was found, as it stands in `run.json` under 'finetune'.
+        The result, as in `run.json` under 'finetune'.
+
     Raises:
-        InputError: no annotated cells, images of other channels, a run folder in use.
-        ModelError: there is no such model; MissingExtraError: torch is needed, and missing.
-        OutputError: the run folder cannot be written.
-        Interrupted: by Ctrl-C or a signal, once the state is kept.
+        InputError: There are no annotated cells, the images have other channels, or the run folder
+            is in use.
+        ModelError: The model does not exist.
+        MissingExtraError: torch is needed but not installed.
+        OutputError: The run folder cannot be written.
+        Interrupted: Ctrl-C or a signal ended the run; its state is saved.
     """
     with locked(out):
         check_folder(out, resume)
@@ -140,7 +152,7 @@ def _finetune(
     recipe: Recipe, data: Dataset, out: Path, stage: Stage, device: str, report: Report,
     resume: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """See `finetune`; the folder is held."""
+    """Fine-tune with the folder locked; see `finetune`."""
     began = cpu_seconds()
     start = resolve_model(str(recipe.init))
     card = read_card(start)
@@ -167,7 +179,7 @@ def _finetune(
 
 
 def check_torch() -> None:
-    """Say what a base install lacks for the second stage, and what it can do without.
+    """Check that torch is installed for the second stage; the error says what works without it.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -182,10 +194,10 @@ def check_torch() -> None:
 
 
 def check_method(recipe: Recipe, start: Path, card: ModelCard) -> None:
-    """Refuse a model of another method before anything is looked at.
+    """Check the method of the starting model before anything else.
 
     Raises:
-        InputError: it is one.
+        InputError: It is another method than that of the recipe.
     """
     if card.method != recipe.method:
         raise InputError(
@@ -202,10 +214,10 @@ def prepared(
     recipe: Recipe, data: Dataset, out: Path, start: Path, card: ModelCard, device: str,
     stage: Stage, report: Report, began: float,
 ) -> Tuning:  # fmt: skip
-    """The annotated images made ready, and what there is to say of them.
+    """Prepare the annotated images and report what is to be known of them.
 
     Raises:
-        InputError: no annotated cells, or images of other channels.
+        InputError: There are no annotated cells, or the images have other channels.
     """
     channels = common_channels(data, data.ids)
     if channels != card.image_channels:
@@ -245,7 +257,7 @@ def prepared(
 
 
 def seen_note(seen: int, images: int) -> str | None:
-    """That the start has learnt from images, so that its scores on them are flattered."""
+    """Return a note if the start was trained on some images, so that its scores are too high."""
     if not seen:
         return None
     return (
@@ -255,9 +267,9 @@ def seen_note(seen: int, images: int) -> str | None:
 
 
 def choose_settings(work: Tuning, folder: Path) -> Choice:
-    """The first stage: settings chosen on all units, and what such a choice gains on others."""
+    """Run the first stage: choose settings on all units, and measure the gain on held-out ones."""
     work.progress.at(SETTINGS_STAGE, 0, "Loading the model", always=True)
-    # An exported model runs on the processor, whatever the trained ones are to run on.
+    # An exported model runs on the CPU, whatever the device of training.
     device = "cpu" if work.start.suffix == ONNX_SUFFIX else work.device
     predictor, card = load_predictor(work.start, device)
     ids = work.units.looked_at
@@ -289,7 +301,7 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
 
 
 def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
-    """By parameter, its value before and now; those of a single type as TYPE.PARAMETER."""
+    """Return [before, after] by parameter; parameters of one type as TYPE.PARAMETER."""
     found: dict[str, list[Any]] = {}
     for kind in (None, *choice.points.by_type):
         old, new = (
@@ -303,10 +315,13 @@ def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
 
 
 def finished(work: Tuning, model: Path, choice: Choice, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Write what was found, and say it.
+    """Write and report the result.
 
     Args:
-        about: what made it.
+        work: The state of the fine-tuning.
+        model: The kept model.
+        choice: Its settings.
+        about: The provenance.
     """
     trial, checked = work.trial, work.units.count >= 2
     if checked:

@@ -1,4 +1,4 @@
-"""The second stage: trainings without the images that are kept back, and one on all of them."""
+"""The second stage: trainings without held-out images, and a final one on all images."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from bigkingxxl.training.finetune.run import Tuning
 
 CHECKS, FINAL = "checks", "final"
-LEAST_MINUTES = 0.05  # of CPU time that a training gets, however little is left
-INT8_IMAGES = 12  # that 8-bit arithmetic is fitted to
-DEFAULT_MINUTES = 9.5  # of CPU time, where the recipe names no limit
+LEAST_MINUTES = 0.05  # of CPU time that a training gets at least
+INT8_IMAGES = 12  # images on which 8-bit arithmetic is calibrated
+DEFAULT_MINUTES = 9.5  # of CPU time, if the recipe has no limit
 
 
 def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
-    """The trained model and its settings, or None where it is not surely better.
+    """Return the trained model and its settings, or None if it is not clearly better.
 
     Args:
-        folder: for what the models see.
+        work: The state of the fine-tuning.
+        folder: The cache of predictions.
     """
     before = work.trial.kept
     try:
@@ -51,7 +52,7 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
 
 def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
-    looking = work.spent()  # as long as the start took, the trained models are going to take
+    looking = work.spent()  # the trained models will take as long to predict as the start did
     trainer = Trainer(work.recipe, work.card, work.device)
     work.progress.at(CHECK_STAGE, 0, "Preparing the training", always=True)
     folds = fold_units(work.units, work.check.checks, work.recipe.seed)
@@ -91,7 +92,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
 
 
 def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folder: Path) -> bool:
-    """Whether a model does at least as well as the start on what it has learnt from."""
+    """Return whether a model is at least as good as the start on its own training images."""
     predictor, card = trainer.predictor(model)
     ids = work.units.looked_at
     chooser = Chooser(dict.fromkeys(ids, predictor), card, work.units, work.truth, folder)
@@ -100,7 +101,7 @@ def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folde
 
 
 def _put(work: Tuning, made: Path, choice: Choice) -> Path:
-    """The trained model in the run folder, in the place of the start, with its settings."""
+    """Replace the start in the run folder by the trained model with its settings."""
     target = work.out / f"{MODEL_STEM}.safetensors"
     card = chosen_card(read_card(made), choice, work.data.ids)
     write_card(made, with_scores(card, work), target)
@@ -110,10 +111,11 @@ def _put(work: Tuning, made: Path, choice: Choice) -> Path:
 
 
 def export_beside(model: Path, data: Dataset) -> Path | None:
-    """The same model as one that predicts without torch, or None where its method has none.
+    """Export the model to ONNX beside it; None if its method cannot be exported.
 
     Args:
-        data: the images that it is for; 8-bit arithmetic is fitted to some of them.
+        model: The model file.
+        data: The images that it is for; 8-bit arithmetic is calibrated on some of them.
     """
     from bigkingxxl.training.export import export
     from bigkingxxl.training.int8 import try_int8
@@ -128,7 +130,7 @@ def export_beside(model: Path, data: Dataset) -> Path | None:
 
 
 def with_scores(card: ModelCard, work: Tuning) -> ModelCard:
-    """The card with what was measured on images kept back, in the place of what is in-sample."""
+    """Return the card with the scores on held-out images instead of in-sample ones."""
     outcomes = {f"kept_back_{name}": one.as_dict() for name, one in work.trial.outcomes.items()}
     return card.changed(scores={**card.scores, **outcomes})
 

@@ -1,4 +1,4 @@
-"""How a fine-tuning is checked."""
+"""The settings of the checks of a fine-tuning."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from bigkingxxl.settings import Settings
 
 
 class FinetuneSettings(Settings):
-    """A fine-tuning that keeps the starting model unless the new one is better.
+    """The checks of a fine-tuning, which keeps the starting model unless the new one is better.
 
-    Its limit of time is the training's, `training.max_cpu_minutes`: the choice of settings, the
-    trainings that are checked and the last one share it.
+    The time limit is `training.max_cpu_minutes`, shared by the choice of settings, the checked
+    trainings and the final one.
 
     Attributes:
-        checks: how often a part of the images is kept back and a model is trained without it; what
-            these models make of the images that they lack says whether training helps.
-        check_share: share of the time that these trainings take together.
-        confidence: that a gain is above 0 on images alike, before something new is kept (one-sided
-            Student interval over images).
+        checks: The number of trainings without a part of the images; the scores of these models on
+            the images that they lack decide whether training helps.
+        check_share: The fraction of the time that these trainings take together.
+        confidence: The confidence that the gain is above 0 (one-sided Student interval over images)
+            that is required to keep a change.
     """
 
     checks: int = Field(2, ge=2, le=20)

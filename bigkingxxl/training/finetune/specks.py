@@ -1,4 +1,4 @@
-"""Tiny fragments among annotated cells: slips of the brush that must not lead a fine-tuning."""
+"""Tiny fragments among annotated cells: slips of the brush, which must not affect a fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.label_policy import SPECK
 from bigkingxxl.instances import Instances
 
-FRAGMENT = 0.03  # of the median area of a data set's cells; smaller ones are fragments
+FRAGMENT = 0.03  # fraction of the median cell area, below which a cell is a fragment
 
 
 @dataclass(frozen=True)
 class Specks:
-    """What is too small for a cell.
+    """Annotated cells that are too small.
 
     Attributes:
-        limit: pixels of the smallest cell; count: how many are smaller.
-        median: the area of the median cell, in pixels.
+        limit: The area of the smallest accepted cell in pixels.
+        count: The number of smaller ones.
+        median: The median area in pixels.
     """
 
     limit: float
@@ -30,7 +31,7 @@ class Specks:
 
     @property
     def note(self) -> str | None:
-        """A sentence on them, or None where there are none."""
+        """Return a sentence on the fragments, or None if there are none."""
         if not self.count:
             return None
         return (
@@ -41,7 +42,7 @@ class Specks:
 
 
 def find_specks(data: Dataset) -> Specks:
-    """What is too small for a cell among a data set's annotated cells."""
+    """Find the cells of a data set that are too small."""
     areas = np.concatenate([data.instances(image_id).areas() for image_id in data.ids])
     large = areas[areas >= SPECK]
     median = float(np.median(large)) if len(large) else 0.0
@@ -50,7 +51,7 @@ def find_specks(data: Dataset) -> Specks:
 
 
 def without_specks(data: Dataset, limit: float) -> Dataset:
-    """The data set without cells below a limit; their pixels are ignored."""
+    """Return the data set without cells below a limit; their pixels are ignored."""
     return replace(
         data,
         read_instances=partial(_large, data.read_instances, limit),

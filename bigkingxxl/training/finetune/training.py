@@ -1,4 +1,4 @@
-"""The second stage: trainings without the images that are kept back, and one on all of them."""
+"""The trainings of the second stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VARIED_FOLDER = "varied"
 
 
 class Watcher(Callback):
-    """Says after each step how far a training is, from 0 to 1, and how many minutes are left."""
+    """Reports the progress of a training, from 0 to 1, and the minutes left after each step."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
@@ -36,18 +36,19 @@ class Watcher(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
-        """Say it."""
+        """Report the progress."""
         module: Any = pl_module
         self.watch(module.progress(trainer.global_step), module.minutes_left())
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """Trains models that start from the same one, each on some of the images.
+    """Trains models from the same start on different images.
 
     Attributes:
-        recipe: of each; start: the card of the model they start from.
-        device: as for every training.
+        recipe: The recipe of each training.
+        start: The card of the starting model.
+        device: The device.
     """
 
     recipe: Recipe
@@ -57,14 +58,19 @@ class Trainer:
     def train(
         self, data: Dataset, ids: Sequence[str], folder: Path, minutes: float, watch: Watch
     ) -> Path:
-        """The model file of a training on some images; one that is there already is not made again.
+        """Train on some images and return the model file; an existing one is reused.
 
         Args:
-            minutes: of CPU time that it may take.
+            data: The data set.
+            ids: The images.
+            folder: The run folder.
+            minutes: The limit of CPU time.
+            watch: Called with the progress.
         """
         model = folder / "model.safetensors"
         if not model.is_file():
-            # A copy, not `changed`: what the recipe leaves open is to be taken from the start.
+            # A copy instead of `changed`: settings that the recipe leaves open must follow the
+            # start.
             training = self.recipe.training.changed(
                 max_cpu_minutes=minutes, label_policy="as_annotated"
             )
@@ -80,7 +86,7 @@ class Trainer:
                 resume=last_checkpoint(folder).is_file(), callbacks=[Watcher(watch)],
             )  # fmt: skip
         card = read_card(model)
-        # Its scores mean what those of the start meant, better than raw ones would.
+        # With the calibration of the start its scores keep their meaning better than without any.
         write_card(model, card.changed(calibration=self._calibration(card)))
         return model
 
@@ -89,12 +95,12 @@ class Trainer:
         return None if known is None or card.method != self.start.method else known.model_dump()
 
     def predictor(self, model: Path) -> tuple[NetworkPredictor, ModelCard]:
-        """A trained model at work."""
+        """Load a trained model as a predictor."""
         return load_predictor(model, self.device)
 
 
 def share_simulated(before: Path, folder: Path) -> None:
-    """Give a training the simulated images of one before: they would be the same ones."""
+    """Reuse the simulated images of an earlier training, which would be the same."""
     made = before / VARIED_FOLDER
     if made.is_dir() and not (folder / VARIED_FOLDER).exists():
         shutil.copytree(made, folder / VARIED_FOLDER)

@@ -1,4 +1,4 @@
-"""What is kept back in turn: images, or regions of images that are too few or too large."""
+"""The units that are held out in turn: images, or regions of images if they are few or large."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bigkingxxl.geometry import Window
 from bigkingxxl.images import Float32, ImageSource, ImageStatistics
 from bigkingxxl.instances import Instances
 
-FEWEST_IMAGES = 3  # fewer with cells are taken apart into regions
-PARTS = 2  # each way
-LARGEST_SIDE = 2048  # of an image that is looked at as a whole, in pixels
-CELLS_ACROSS = 4.0  # median cells that fit across a region, at least
+FEWEST_IMAGES = 3  # with fewer annotated images, they are split into regions
+PARTS = 2  # along each axis
+LARGEST_SIDE = 2048  # pixels; a larger image is split into regions
+CELLS_ACROSS = 4.0  # the least width of a region in median cell diameters
 FEWEST_CELLS = 5  # of a region
-MOST_LOOKED_AT = 30  # units that settings are chosen and models are checked on
-CUT = 0.3  # of a cell: what a region holds less of is ignored there
+MOST_LOOKED_AT = 30  # units used for choosing settings and checking models
+CUT = 0.3  # fraction of a cell; a region ignores cells of which it holds less
 
 Kind = Literal["images", "regions"]
 
 
 class RegionImage(ImageSource):
-    """A window of an image, in the statistics of the whole image, as prediction sees it."""
+    """A window of an image with the statistics of the whole image, as in prediction."""
 
     def __init__(self, source: ImageSource, window: Window, name: str) -> None:
         self.source, self.window, self.name = source, window, name
@@ -45,45 +45,47 @@ class RegionImage(ImageSource):
 
     @property
     def statistics(self) -> ImageStatistics:
-        """Those of the whole image."""
+        """The statistics of the whole image."""
         return self.source.statistics
 
 
 @dataclass(frozen=True, eq=False)
 class RegionDataset(Dataset):
-    """Windows of a data set's images as images of their own.
+    """Windows of the images of a data set as images of their own.
 
     Attributes:
-        whole: the data set; windows: the image and the window of each id.
+        whole: The data set.
+        windows: The image and the window of each id.
     """
 
     whole: Dataset | None = None
     windows: Mapping[str, tuple[str, Window]] = field(default_factory=dict, repr=False)
 
     def source(self, image_id: str) -> ImageSource:
-        """See `Dataset.source`."""
+        """Open an image; see `Dataset.source`."""
         assert self.whole is not None
         own_id, window = self.windows[image_id]
         return RegionImage(self.whole.source(own_id), window, image_id)
 
     def instances(self, image_id: str) -> Instances:
-        """See `Dataset.instances`; cells that the window cuts are what it shows of them."""
+        """Return the cells clipped to the window; see `Dataset.instances`."""
         return self.read_instances(image_id)
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """See `Dataset.ignored`; of cells that hardly reach into the window nothing counts."""
+        """Return the ignored pixels, including cells that hardly reach into the window."""
         return self.read_ignored(image_id)
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is kept back in turn.
+    """The units that are held out in turn.
 
     Attributes:
-        data: the units as a data set; kind: what they are.
-        groups: the group of each, which is kept back as a whole.
-        note: a sentence on how they were made, or None.
-        looked_at: those that settings are chosen and models are checked on; by default all, or
+        data: The units as a data set.
+        kind: What the units are.
+        groups: The group of each unit, which is held out as a whole.
+        note: A sentence on how they were made, or None.
+        looked_at: The units used for choosing settings and checking models; by default all, or
             thirty that are spread evenly.
     """
 
@@ -102,20 +104,20 @@ class Units:
 
     @property
     def count(self) -> int:
-        """How many groups are looked at: below 2 nothing can be kept back."""
+        """The number of groups used; with fewer than 2 nothing can be held out."""
         return len({self.groups[each] for each in self.looked_at})
 
     def without(self, fold: Sequence[str]) -> tuple[str, ...]:
-        """All units of other groups than those of a fold."""
+        """Return all units of other groups than those of a fold."""
         kept_back = {self.groups[each] for each in fold}
         return tuple(each for each in self.data.ids if self.groups[each] not in kept_back)
 
 
 def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ...]:
-    """The units looked at in up to so many parts of about as many cells; groups stay together.
+    """Divide the used units into up to `count` parts with similar numbers of cells, by group.
 
     Raises:
-        InputError: there are fewer than two groups.
+        InputError: There are fewer than two groups.
     """
     of = {each: units.groups[each] for each in units.looked_at}
     groups = Groups(of, units.kind)
@@ -126,9 +128,9 @@ def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ..
 
 
 def units_of(data: Dataset) -> Units:
-    """Images, kept together where they show one field; regions where images are too few.
+    """Use images as units, grouped by field; or regions, if there are too few images.
 
-    An image too large to be looked at as a whole is taken apart in any case.
+    Images that are too large to be processed as a whole are always divided.
     """
     with_cells = [each for each in data.ids if len(data.instances(each))]
     sizes = {each: data.source(each).shape for each in data.ids}
@@ -159,10 +161,12 @@ def units_of(data: Dataset) -> Units:
 def regions_of(
     data: Dataset, sizes: Mapping[str, tuple[int, int]], *, large_alone: bool = False
 ) -> RegionDataset:
-    """Each image in parts that hold some cells each; as it is where they would be too small.
+    """Divide each image into parts that contain cells, unless the parts would be too small.
 
     Args:
-        large_alone: take only images apart that are too large to be looked at as a whole.
+        data: The data set.
+        sizes: The (H, W) of each image.
+        large_alone: Whether to divide only images that are too large.
     """
     windows: dict[str, tuple[str, Window]] = {}
     for image_id in data.ids:
@@ -182,7 +186,7 @@ def regions_of(
 
 
 def windows_of(cells: Instances, size: tuple[int, int]) -> list[Window]:
-    """Windows that part an image evenly, each with some cells in it; one where they would lack."""
+    """Divide an image into even windows that contain cells; a single one if that is impossible."""
     areas = cells.areas()
     across = CELLS_ACROSS * float(np.sqrt(np.median(areas))) if len(areas) else np.inf
     for parts in ((PARTS, PARTS), (1, PARTS), (PARTS, 1)):
@@ -209,7 +213,7 @@ def windows_of(cells: Instances, size: tuple[int, int]) -> list[Window]:
 
 
 def whole_cells(cells: Instances, window: Window) -> Instances:
-    """The cells of which a window shows more than a little, cut to it."""
+    """Return the cells that a window shows to a sufficient part, clipped to it."""
     cut = cells.crop(window)
     return cut.take(cut.areas() > CUT * cells.areas())
 

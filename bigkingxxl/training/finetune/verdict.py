@@ -1,4 +1,4 @@
-"""Before and after on images that neither had learnt from, and which of them is kept."""
+"""Compare models on images that none of them was trained on, and decide which one is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bigkingxxl.instances import Instances
 
 Float64 = NDArray[np.float64]
 START, SETTINGS, TRAINED = "start", "settings", "trained"
-LEAST_GAIN = 0.002  # below it nothing is changed, however sure
+LEAST_GAIN = 0.002  # a smaller gain changes nothing, however certain
 WORDS = {
     SETTINGS: "the same network with settings for these images",
     TRAINED: "the newly trained network",
@@ -25,12 +25,13 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Gain:
-    """What units gained against a model before.
+    """The gain of units over an earlier model.
 
     Attributes:
-        mean: of their scores; interval: that holds it in 95 of 100 draws of units.
-        chance: share of the draws in which it is above 0.
-        sure: what the mean of units alike is at least, with the confidence that was asked for.
+        mean: The mean gain of the scores.
+        interval: The 95 % bootstrap interval over units.
+        chance: The fraction of resamples with a gain above 0.
+        sure: The lower confidence bound of the mean gain at the requested confidence.
     """
 
     mean: float
@@ -42,7 +43,7 @@ class Gain:
     def of(
         cls, gains: Float64, ids: Sequence[str], groups: Mapping[str, str], confidence: float
     ) -> Gain:
-        """Of float64[N] gains of units, drawn group by group (Efron 1979)."""
+        """Compute the gain from float64[N] gains of units, resampled by group (Efron 1979)."""
         means = group_bootstrap(gains, ids, groups)
         return cls(
             float(gains.mean()), interval_of(means), float((means > 0).mean()),
@@ -53,7 +54,7 @@ class Gain:
 def group_bootstrap(
     values: Float64, ids: Sequence[str], groups: Mapping[str, str], *, seed: int = 0
 ) -> Float64:
-    """float64[R]: means of values of units whose groups are drawn anew with replacement."""
+    """Compute means of resampled values, float64[R], drawing groups with replacement."""
     _, member = np.unique([groups[each] for each in ids], return_inverse=True)
     sums, counts = np.bincount(member, values), np.bincount(member)
     drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
@@ -63,10 +64,12 @@ def group_bootstrap(
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How one model did on units it had not learnt from.
+    """The result of one model on units that it was not trained on.
 
     Attributes:
-        name: 'start', 'settings' or 'trained'; score: of the units; gain: against the start.
+        name: 'start', 'settings' or 'trained'.
+        score: The score of the units.
+        gain: The gain over the start.
     """
 
     name: str
@@ -74,7 +77,7 @@ class Outcome:
     gain: Gain | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         found: dict[str, Any] = {
             "map": self.score.mean,
             "interval_95": known(self.score.interval),
@@ -90,16 +93,17 @@ class Outcome:
 
 
 def known(interval: Interval) -> list[float] | None:
-    """An interval for JSON; None where a single unit tells none."""
+    """Convert an interval for JSON; None if there is a single unit."""
     return list(interval) if np.isfinite(interval).all() else None
 
 
 class Trial:
-    """Scores models on the same units, one after the other, and keeps the best of the sure ones.
+    """Scores models on the same units one after the other, and keeps the best clear improvement.
 
     Args:
-        truth: annotated cells by unit; groups: of each unit.
-        confidence: that a gain is above 0, before a model is kept.
+        truth: The annotated cells by unit.
+        groups: The group of each unit.
+        confidence: The required confidence that a gain is above 0.
     """
 
     def __init__(
@@ -110,9 +114,9 @@ class Trial:
         self.kept = START
 
     def add(self, name: str, cells: Mapping[str, Instances]) -> Outcome:
-        """Score a model's cells of every unit; it is kept if it is surely better than the best.
+        """Score the cells of a model; it is kept if it is clearly better than the best so far.
 
-        The start comes first.
+        The first model is the start.
         """
         score = competition_map(self.truth, cells, {})
         gain = None if name == START else self._gain(score, START)
@@ -125,7 +129,7 @@ class Trial:
 
     @property
     def start(self) -> CompetitionScore:
-        """What the start scores."""
+        """The score of the start."""
         return self.outcomes[START].score
 
     def _gain(self, score: CompetitionScore, before: str) -> Gain:
@@ -136,17 +140,17 @@ class Trial:
 
     @property
     def per_unit(self) -> dict[str, dict[str, float]]:
-        """By unit, the score of each model."""
+        """Return the score of each model by unit."""
         return {
             each: {name: one.score.scores[each] for name, one in self.outcomes.items()}
             for each in self.truth
         }
 
     def sentence(self, kind: str) -> str:
-        """What was found, in plain words.
+        """Describe the result in plain words.
 
         Args:
-            kind: of the units: 'images' or 'regions'.
+            kind: What the units are: 'images' or 'regions'.
         """
         start, count = self.start.mean, len(self.truth)
         where = f"On {count} {kind} that the models were not trained on"

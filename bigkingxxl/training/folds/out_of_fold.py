@@ -1,4 +1,4 @@
-"""A run over a whole data set in which each image is predicted by a model that did not see it."""
+"""A run over a whole data set in which each image is predicted by a model not trained on it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,21 @@ def predict_out_of_fold(
     device: str = "auto",
     track: Track = untracked,
 ) -> FolderResult:
-    """Predict the images of each fold with its model, under the model's own operating points.
+    """Predict the images of each fold with its model and the model's own operating points.
 
-    What is done already is left as it is. Images of folds without a model are left out.
+    Existing results are kept. Images of folds without a model are left out.
 
     Args:
-        models: of the folds; out: the run's folder.
+        plan: The folds.
+        models: The models of the folds.
+        data: The data set.
+        out: The folder of the run.
+        device: The device.
+        track: Wraps iterables to show progress.
+
     Raises:
-        InputError: a run of other models is at work in the folder; OutputError: it cannot be
-            written.
+        InputError: A run of other models is active in the folder.
+        OutputError: It cannot be written.
     """
     store, result = RunStore(out), FolderResult()
     settings = store.begin(_settings(plan, models))

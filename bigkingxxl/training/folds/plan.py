@@ -1,4 +1,4 @@
-"""Which images each fold of a cross-validation validates, checked before anything is trained."""
+"""The validation images of each fold, checked before training starts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Plan:
     """The folds of a data set.
 
     Attributes:
-        fold_of: the fold of every image of the data set.
-        validation: of each fold the images that it validates, of the recipe's cell types alone.
-        groups: images that vary together.
+        fold_of: The fold of every image of the data set.
+        validation: The validation images of each fold, of the recipe's cell types only.
+        groups: The group of each image.
     """
 
     fold_of: dict[str, int]
@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def divided(self) -> int:
-        """How many groups of images have some in one fold and some in another."""
+        """Count the groups of images that are split between folds."""
         folds: dict[str, set[int]] = {}
         for image_id, fold in self.fold_of.items():
             folds.setdefault(self.groups.of.get(image_id, image_id), set()).add(fold)
@@ -56,15 +56,20 @@ class Plan:
 def make_plan(
     recipe: Recipe, data: Dataset, out: Path, count: int | None = None, file: Path | None = None
 ) -> Plan:
-    """The folds: those that `out` has begun with, else of a file, of the data set, or new ones.
+    """Return the folds that `out` started with, else those of a file, of the data set, or new ones.
 
-    New ones keep images of one field, well or sample together (`data.split.assign_folds`).
+    New folds keep images of one field, well or sample together (`data.split.assign_folds`).
 
     Args:
-        count: how many new ones; file: a split as `bigkingxxl data split` writes it.
+        recipe: The recipe.
+        data: The data set.
+        out: The folder of the cross-validation.
+        count: The number of new folds.
+        file: A split as `bigkingxxl data split` writes it.
+
     Raises:
-        InputError: several data sets, other folds than `out` began with, fewer images or groups
-            than folds, a fold without images of the recipe's types, or without a cell.
+        InputError: There are several data sets, `out` started with other folds, there are fewer
+            images or groups than folds, or a fold has no image of the recipe's types or no cell.
     """
     if isinstance(data, JoinedDataset):
         raise InputError(
@@ -96,10 +101,10 @@ def make_plan(
 
 
 def _check(data: Dataset, recipe: Recipe, validation: dict[int, tuple[str, ...]]) -> None:
-    """Refuse a fold that nothing could be learnt or judged by.
+    """Check that every fold can be trained and validated.
 
     Raises:
-        InputError: it says which.
+        InputError: A fold cannot, which the message names.
     """
     of_types = f" of the cell type {' or '.join(recipe.cell_types)}" if recipe.cell_types else ""
     advice = "take fewer --folds, or annotate more images"
@@ -124,7 +129,7 @@ def _check(data: Dataset, recipe: Recipe, validation: dict[int, tuple[str, ...]]
 def _split(
     data: Dataset, groups: Groups, count: int | None, file: Path | None, kept: Path
 ) -> dict[str, int]:
-    """The fold of each image."""
+    """Return the fold of each image."""
     begun = folds_of_images(data, kept) if kept.is_file() else None
     wanted: dict[str, int] | None = None
     if file is not None:

@@ -1,13 +1,13 @@
-"""A cross-validation from data to an ensemble: trained, tuned, calibrated, scored out of fold.
+"""A complete cross-validation: training, tuning, calibration, out-of-fold scores, an ensemble.
 
-    OUT/folds.csv               which fold validates each image
-    OUT/fold0/ ...              the run folder of each fold's training, its model and `fold.json`
-    OUT/out-of-fold/            a run: each image as the model sees it that did not learn from it
+    OUT/folds.csv               the fold that validates each image
+    OUT/fold0/ ...              the run folder of each fold, with its model and `fold.json`
+    OUT/out-of-fold/            a run: each image predicted by the model that did not train on it
     OUT/folds.json              scores, per fold and of all images
     OUT/folds.ensemble          the models of all folds as one
 
-Each step leaves what it made, and what is there is not made again: a cross-validation that is
-broken off anywhere goes on there.
+Each step keeps its results, and existing results are not computed again, so that an interrupted
+cross-validation continues where it stopped.
 """
 
 from __future__ import annotations
@@ -57,14 +57,19 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class FoldsResult:
-    """What a cross-validation left behind.
+    """The result of a cross-validation.
 
     Attributes:
-        out: its folder; models: of the folds that were trained; failed: why others were not.
-        rows: scores out of fold, see `scores.score_folds`; points: what tuning found.
-        run: the results out of fold; ensemble: the models as one, None where fewer than two.
-        failed_images: by id, those that could not be predicted.
-        minutes: of all trainings; notes: sentences that a reader should know.
+        out: Its folder.
+        models: The models of the trained folds.
+        failed: The error of each other fold.
+        rows: The out-of-fold scores; see `scores.score_folds`.
+        points: The tuned operating points.
+        run: The out-of-fold results.
+        ensemble: The models as one; None if there are fewer than two.
+        failed_images: The images that could not be predicted, by id.
+        minutes: The time of all trainings.
+        notes: Sentences that a reader should know.
     """
 
     out: Path
@@ -79,7 +84,7 @@ class FoldsResult:
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         tuned = self.points.result
         return {
             "models": {fold: str(path) for fold, path in self.models.items()},
@@ -95,7 +100,7 @@ class FoldsResult:
 
 
 def _silent(sentence: str) -> None:
-    """Nobody listens."""
+    """Ignore a sentence."""
 
 
 def train_folds(
@@ -111,18 +116,26 @@ def train_folds(
     report: Report = _silent,
     track: Track = untracked,
 ) -> FoldsResult:
-    """Train a model a fold, and say how good they are on images that they did not learn from.
+    """Train one model per fold and score the models on images that they were not trained on.
 
-    A fold whose training fails is named in the result, and the others are finished.
+    If the training of a fold fails, the others continue, and the result names the fold.
 
     Args:
-        count: how many folds; folds_file: a split; by default the data set's own, or five folds.
-        resume: go on with a cross-validation that was broken off; folds that are there stay.
-        report: gets a sentence at each step; track: shows the progress within it.
+        recipe: The recipe.
+        data: The data set.
+        out: The folder of the cross-validation.
+        count: The number of folds.
+        folds_file: A split; by default that of the data set, or five new folds.
+        device: The device.
+        resume: Continue an interrupted cross-validation; existing folds are kept.
+        quiet: Whether training shows no progress.
+        report: Called with a sentence at each step.
+        track: Wraps iterables to show progress.
+
     Raises:
-        InputError: see `plan.make_plan`; another run is in `out`, or all folds failed.
+        InputError: See `plan.make_plan`; or another run is in `out`, or all folds failed.
         OutputError: `out` cannot be written.
-        Interrupted: Ctrl-C, or SIGTERM, once the state is kept.
+        Interrupted: Ctrl-C or SIGTERM ended the run; its state is saved.
     """
     if recipe.finish.calibrate_images == 0:
         finish = recipe.finish.changed(calibrate_images=CALIBRATE_IMAGES)
@@ -139,7 +152,7 @@ def train_folds(
 
 
 def _begin(plan: Plan, recipe: Recipe, data: Dataset, out: Path, resume: bool) -> None:
-    """Write what decides the run, or see that it is what it began with."""
+    """Write what determines the run, or check that it has not changed."""
     begun = [fold for fold in plan.folds if _has_begun(_folder(out, fold))]
     if (out / MODEL).exists() or last_checkpoint(out).exists():
         raise InputError(
@@ -172,7 +185,7 @@ def _has_begun(folder: Path) -> bool:
 def _train_all(
     plan: Plan, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool, report: Report
 ) -> tuple[dict[int, Path], dict[int, str]]:
-    """The models of the folds, and why others have none."""
+    """Train the folds; return the models and the errors of the others."""
     models: dict[int, Path] = {}
     failed: dict[int, str] = {}
     todo = [fold for fold in plan.folds if not _is_finished(_folder(out, fold))]
@@ -185,7 +198,7 @@ def _train_all(
             _train_fold(fold, recipe, data, out, device, quiet)
         except OutputError:
             raise
-        except Exception as error:  # whatever it is, the other folds are not lost by it
+        except Exception as error:  # whatever the error is, the other folds must not be lost
             log.debug("fold %d failed", fold, exc_info=error)
             failed[fold] = _reason(error)
             log.warning("fold %d failed and is left out: %s", fold, failed[fold])
@@ -196,7 +209,7 @@ def _train_all(
 
 
 def _left(began: float, done: int, count: int) -> str:
-    """How long the trainings that are left will take, as far as those before tell."""
+    """Estimate the time of the remaining trainings."""
     if done == 0:
         return ""
     minutes = round((time.monotonic() - began) / done * (count - done) / 60)
@@ -226,7 +239,7 @@ def _train_fold(
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether a fold's training is done, and its model the one that it made."""
+    """Return whether the training of a fold is finished and its model unchanged."""
     known = read_facts(folder / FACTS).get("model")
     model = folder / MODEL
     return known is not None and model.is_file() and untuned_hash(model) == known
@@ -236,7 +249,7 @@ def _finished(
     plan: Plan, models: dict[int, Path], failed: dict[int, str], recipe: Recipe, data: Dataset,
     out: Path, device: str, report: Report, track: Track,
 ) -> FoldsResult:  # fmt: skip
-    """Tune the folds, predict and score every image out of fold, and keep the models as one."""
+    """Tune the folds, predict and score every image out of fold, and write the ensemble."""
     own = subset(data, recipe.cell_types) if recipe.cell_types else data
     facts = {fold: read_facts(path.with_name(FACTS)) for fold, path in models.items()}
     start = checked(OperatingPoints, next(iter(facts.values()))["points"])
@@ -263,7 +276,7 @@ def _finished(
 
 
 def _give_points(model: Path, points: OperatingPoints) -> None:
-    """Keep operating points in a model, and in what was exported of it, where they are others."""
+    """Write operating points to a model and its exported file if they changed."""
     for path in (model, model.with_name(EXPORTED)):
         if path.is_file() and read_card(path).operating_points != points:
             write_operating_points(path, points)

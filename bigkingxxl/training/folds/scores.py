@@ -1,4 +1,4 @@
-"""How good the models of a cross-validation are on images that they did not learn from."""
+"""Out-of-fold scores: each image is scored with a model that was not trained on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Score:
-    """A number with its 95 % interval over groups of images; None where nothing is known."""
+    """A value with its 95 % interval over groups of images; None if it is unknown."""
 
     value: float | None
     interval: Interval | None = None
@@ -28,11 +28,13 @@ class Score:
 
 @dataclass(frozen=True)
 class FoldScores:
-    """The scores of some images, each predicted by a model that did not learn from it.
+    """The scores of some images, each predicted by a model that was not trained on it.
 
     Attributes:
-        name: the fold, 'all' for those of all folds, or what else is scored.
-        images, cells: how many; scores: by name.
+        name: The fold, 'all' for all folds, or another subset.
+        images: The number of images.
+        cells: The number of annotated cells.
+        scores: The scores by name.
     """
 
     name: str
@@ -41,7 +43,7 @@ class FoldScores:
     scores: dict[str, Score]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return values for JSON."""
         scores = {
             name: {"value": each.value, "interval_95": each.interval}
             for name, each in self.scores.items()
@@ -52,11 +54,15 @@ class FoldScores:
 def score_folds(
     plan: Plan, folds: Sequence[int], data: Dataset, run: Path, chose: Sequence[str] = ()
 ) -> list[FoldScores]:
-    """The scores of each fold, of all images, and of those that chose no checkpoint.
+    """Score each fold, all images, and the images that did not choose a checkpoint.
 
     Args:
-        folds: those that were predicted; run: the results out of fold.
-        chose: images that chose the checkpoint of their fold's model, whose score flatters.
+        plan: The folds.
+        folds: The predicted folds.
+        data: The data set.
+        run: The out-of-fold results.
+        chose: The images that chose the checkpoint of their fold's model, so that their score is
+            too high.
     """
     truth = truth_of(data)
     found = read_predictions(run, truth)

@@ -1,7 +1,7 @@
-"""Operating points of the models of a cross-validation, from what each saw in images new to it.
+"""Tune the operating points of a cross-validation on out-of-fold predictions.
 
-The points that decide on an image were tuned on the images of the other folds, as their own models
-saw them: neither the image's model nor its points have learnt from it.
+The operating points for an image are tuned on images of the other folds, as predicted by their own
+models. Neither the model of the image nor its operating points depend on it.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from bigkingxxl.training.folds.plan import Plan
 from bigkingxxl.training.selection import spread
 
 log = logging.getLogger(__name__)
-MOST_IMAGES = 200  # of all folds together; more tune no better and take their time
+MOST_IMAGES = 200  # of all folds together; more images improve nothing and take time
 
 
 class OutOfFoldCache:
-    """What the model of the fold of each image saw in it; see `PredictionCache`.
+    """The out-of-fold predictions of each image; see `PredictionCache`.
 
     Args:
-        models: of each fold; fold_of: of each image.
-        folder: for the maps; cleared by whoever made it.
+        models: The model of each fold.
+        fold_of: The fold of each image.
+        data: The data set.
+        folder: The folder of the maps, which the caller deletes.
+        device: The device.
     """
 
     def __init__(
@@ -78,9 +81,9 @@ class FoldPoints:
     """The operating points of a cross-validation.
 
     Attributes:
-        of_fold: of each fold's model, tuned on the images of the others.
-        of_all: tuned on images of all folds, for the ensemble.
-        result: what tuning found; None where it could not be done, for `reason`.
+        of_fold: For the model of each fold, tuned on the images of the others.
+        of_all: For the ensemble, tuned on images of all folds.
+        result: The result of tuning; None if it was impossible for `reason`.
     """
 
     of_fold: dict[int, OperatingPoints]
@@ -100,11 +103,17 @@ def tune_folds(
     seed: int = 0,
     track: Track = untracked,
 ) -> FoldPoints:
-    """Tune the models of the folds, each on the images of the others.
+    """Tune the operating points of the models, each on the images of the other folds.
 
     Args:
-        models: of the folds that were trained; start: their points before.
-        folder: keeps what the networks see, for a next time.
+        plan: The folds.
+        models: The models of the trained folds.
+        start: Their operating points before.
+        data: The data set.
+        folder: The cache of predictions, for a later call.
+        device: The device.
+        seed: The random seed.
+        track: Wraps iterables to show progress.
     """
     untouched = dict.fromkeys(models, start)
     if len(models) < 2:
