@@ -1,4 +1,4 @@
-"""Random views of an annotated image: crops, zooms, turns and flips."""
+"""Random views of an annotated image: crops, zooms, rotations and flips."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedPixels:
-    """An image ready for cropping.
+    """An image that is prepared for cropping.
 
     Attributes:
-        image: float[C, H, W] normalised.
-        planes: int[L, H, W] label planes.
-        boxes: int32[N, 4] of the cells; cell_type: int16[N].
-        diameter: float32[N], of a disc of each cell's area, in pixels.
-        width: float32[N], of each cell (see `bigkingxxl.widths`), or None where nobody asks for it.
-        ignored: bool[H, W], pixels that nobody annotated; None where all are.
+        image: float[C, H, W], normalised.
+        planes: int[L, H, W], label planes.
+        boxes: int32[N, 4], the boxes of the cells.
+        cell_type: int16[N].
+        diameter: float32[N], the diameter of a disc of each cell's area, in pixels.
+        width: float32[N], the width of each cell (see `bigkingxxl.widths`), or None if it is not
+            needed.
+        ignored: bool[H, W], the pixels that are not annotated; None if all are.
     """
 
     image: NDArray[np.floating]
@@ -39,13 +41,13 @@ class AnnotatedPixels:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its pixels, those of what is shrunk from it included."""
+        """The memory of its pixels in bytes, including shrunk versions."""
         own = self.image.nbytes + self.planes.nbytes
         own += 0 if self.ignored is None else self.ignored.nbytes
         return own + sum(half.nbytes for half in self._halves)
 
     def shrunk(self, factor: float) -> AnnotatedPixels:
-        """The same with sides times `factor` below 1, averaged so that nothing aliases."""
+        """Shrink the image by a factor below 1 without aliasing."""
         old = self.image.shape[1:]
         new = scaled_size((old[0], old[1]), factor)
         row, col = (before / after for before, after in zip(old, new, strict=True))
@@ -62,9 +64,9 @@ class AnnotatedPixels:
         return AnnotatedPixels(image, planes, boxes, self.cell_type, diameter, ignored, width)
 
     def at(self, zoom: float) -> tuple[AnnotatedPixels, float]:
-        """What is to be zoomed to see it at `zoom` without aliasing, and the zoom that remains.
+        """Return a version that can be sampled at `zoom` without aliasing, and the remaining zoom.
 
-        Sides are halved, again and again, until the rest of the zoom hardly shrinks.
+        The sides are halved repeatedly until the remaining zoom hardly shrinks the image.
         """
         level, side = self, min(self.image.shape[1:])
         for _ in range(max(0, round(-np.log2(zoom)))):
@@ -80,12 +82,14 @@ class RandomView(NamedTuple):
     """A random crop of an annotated image.
 
     Attributes:
-        image: float32[C, size, size]; planes: int32[L, size, size] label planes.
-        diameter, width: float32[N], of every cell of the image as it is seen here, in pixels; the
-            width is None where nobody asks for it.
-        ignored: bool[size, size], or None where every pixel is annotated.
-        is_wide: its zoom was drawn from `AugmentSettings.wide_zoom`.
-        unlit: float32[C, size, size], the image in the light that the camera saw it in.
+        image: float32[C, size, size].
+        planes: int32[L, size, size], label planes.
+        diameter: float32[N], the diameter of every cell of the image in pixels of the crop.
+        width: float32[N], the width of every cell in pixels of the crop, or None if it is not
+            needed.
+        ignored: bool[size, size], or None if every pixel is annotated.
+        is_wide: Whether the zoom was drawn from `AugmentSettings.wide_zoom`.
+        unlit: float32[C, size, size], the crop without changes of intensity.
     """
 
     image: Float32
@@ -100,7 +104,7 @@ class RandomView(NamedTuple):
 def random_view(
     source: AnnotatedPixels, settings: AugmentSettings, rng: np.random.Generator
 ) -> RandomView:
-    """A random crop, in a random light."""
+    """Draw a random crop with random intensities."""
     size = (settings.size, settings.size)
     is_wide = bool(settings.wide_share > 0 and rng.random() < settings.wide_share)
     zoom = random_zoom(settings, rng, wide=is_wide)
@@ -130,7 +134,7 @@ def random_view(
 def random_zoom(
     settings: AugmentSettings, rng: np.random.Generator, *, wide: bool = False
 ) -> float:
-    """Crop pixels per source pixel, log-uniform."""
+    """Draw a zoom, crop pixels per source pixel, uniformly in its logarithm."""
     return float(np.exp(rng.uniform(*np.log(settings.wide_zoom if wide else settings.zoom))))
 
 
@@ -141,11 +145,14 @@ def random_affine(
     rng: np.random.Generator,
     zoom: float,
 ) -> Affine:
-    """Where a random crop of an image of (H, W) lies.
+    """Draw the position of a random crop in an image of (H, W).
 
     Args:
-        boxes: int32[N, 4] of its cells.
-        zoom: crop pixels per image pixel.
+        shape: The shape of the image.
+        boxes: int32[N, 4], the boxes of its cells.
+        settings: The augmentation.
+        rng: The random generator.
+        zoom: Crop pixels per image pixel.
     """
     height, width = shape
     stretch = float(np.exp(rng.uniform(-1, 1) * np.log(settings.stretch)))
@@ -154,9 +161,9 @@ def random_affine(
     centre = rng.uniform((0, 0), (height, width))
     if len(boxes) and rng.random() < settings.on_cell:
         box = boxes[rng.integers(len(boxes))]
-        # Jittered, so that no cell is always in the middle.
+        # Jittered, so that no cell is always at the centre.
         centre = (box[:2] + box[2:]) / 2 + rng.uniform(-0.4, 0.4, 2) * settings.size / zoom
-    # Views stay inside where the image is large enough: mirrored cells teach nothing.
+    # Views stay inside the image if it is large enough, because mirrored cells teach nothing.
     reach = settings.size / zoom / 2
     if settings.rotate:
         reach *= abs(np.sin(angle)) + abs(np.cos(angle))

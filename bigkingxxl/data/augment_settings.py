@@ -1,4 +1,4 @@
-"""What may happen to a training crop."""
+"""The settings of augmentation."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ Zooms = Annotated[tuple[Zoom, Zoom], AfterValidator(rising)]
 
 
 class AugmentSettings(Settings):
-    """What may happen to a training crop.
+    """The augmentation of training crops.
 
     Attributes:
-        size: side of the crop the network sees, in pixels.
-        zoom: smallest and largest enlargement of the image.
-        diameter: enlarge each image before, so that its median cell has this diameter, in pixels
-            of the network; None takes images as they are.
-        diameter_of: whose median that is, of all images of the image's cell 'type' or of the
-            'image' itself; 'width' takes the image's median width of cells in its place (see
-            `bigkingxxl.widths`), so that thin cells are seen as closely as they need.
-        wide_share: share of crops whose zoom is drawn from `wide_zoom` instead. From these the
-            network learns where cells are and how large, but not their flows.
-        rotate, flip: any angle, mirror images.
-        stretch: largest ratio of the zooms along the two axes.
-        contrast, brightness: largest relative and absolute change of normalised intensities.
-        gamma: largest exponent (or its inverse) on intensities.
-        noise: largest standard deviation of added noise, normalised.
-        blur: largest standard deviation of a Gaussian blur, in pixels.
-        invert: share of crops whose intensities are inverted (bright for dark).
-        uneven: largest change of the background across a crop, normalised.
-        halo: largest strength of a halo that is added or taken away, as other phase rings would.
-        debris: largest number of specks that are added to a crop; they belong to no cell.
-        on_cell: share of crops centred near a cell; the rest lies anywhere.
+        size: The side of a crop in pixels.
+        zoom: The range of enlargements of the image.
+        diameter: Scale each image so that its median cell has this diameter in network pixels; None
+            keeps the scale of the images.
+        diameter_of: The cells whose median is used: those of all images of the image's 'type', or
+            of the 'image' itself. 'width' uses the median cell width of the image instead of the
+            diameter (see `bigkingxxl.widths`), so that thin cells get the resolution that they
+            need.
+        wide_share: The fraction of crops whose zoom is drawn from `wide_zoom` instead. From these
+            the network learns the position and size of cells, but not their flows.
+        wide_zoom: The range of enlargements of these crops.
+        rotate: Whether to rotate by any angle.
+        flip: Whether to flip.
+        stretch: The largest ratio of the zooms along the two axes.
+        contrast: The largest relative change of normalised intensities.
+        brightness: The largest absolute change of normalised intensities.
+        gamma: The largest exponent (or its inverse) of intensities.
+        noise: The largest standard deviation of added noise, normalised.
+        blur: The largest standard deviation of a Gaussian blur, in pixels.
+        invert: The fraction of crops with inverted intensities.
+        uneven: The largest change of the background across a crop, normalised.
+        halo: The largest strength of a halo that is added or removed, as other phase rings would
+            do.
+        debris: The largest number of specks that are added to a crop; they do not belong to cells.
+        on_cell: The fraction of crops centred near a cell; the others lie anywhere.
     """
 
     size: int = Field(256, ge=16, le=4096)
@@ -60,5 +65,5 @@ class AugmentSettings(Settings):
 
     @property
     def is_by_image(self) -> bool:
-        """True where every image is enlarged by its own cells."""
+        """Whether every image is scaled by its own cells."""
         return self.diameter is not None and self.diameter_of != "type"

@@ -1,4 +1,4 @@
-"""One data set of any layout: images, their annotated cells, and what is known of each image."""
+"""A data set of any layout: images, their annotated cells, and metadata of each image."""
 
 from __future__ import annotations
 
@@ -19,34 +19,33 @@ Ignored = NDArray[np.bool_]
 
 
 def nothing_ignored(image_id: str) -> Ignored | None:  # noqa: ARG001
-    """Every pixel is annotated."""
+    """Return None: every pixel is annotated."""
     return None
 
 
 def part_of_its_file(image_id: str) -> bool:  # noqa: ARG001
-    """Every image may be less than its file holds."""
+    """Return True: every image may be a part of its file."""
     return True
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Annotated images on disk; images and cells are read when asked for.
+    """Annotated images on disk, which are read on demand.
 
     Attributes:
-        layout: the name of its layout, see `layouts.LAYOUTS`.
-        root: the folder or file it was opened from.
-        ids: the annotated images, in the data set's own order.
-        type_names: the cell types; what `cell_type` of any image's instances indexes.
-        paths: the image file of each id.
-        read_instances: the annotated cells of an id (see `instances`).
-        read_ignored: what is not annotated in an id (see `ignored`).
-        read_source: opens the image of an id, where a file may hold more than is looked at.
-        is_part: True for the id of an image that is not all of its file, where `read_source` is
-            given.
-        columns: further values by column and id: sample_id, plate_time, field ...
-        unlabelled: image files without annotation.
-        skipped: one sentence for everything that was left out as bad.
-        notes: one sentence for everything that was understood in a way that may surprise.
+        layout: The name of the layout; see `layouts.LAYOUTS`.
+        root: The folder or file from which it was opened.
+        ids: The ids of the annotated images, in the order of the data set.
+        type_names: The cell types, which `cell_type` of all instances refers to.
+        paths: The image file of each id.
+        read_instances: Reads the annotated cells of an id (see `instances`).
+        read_ignored: Reads the pixels of an id that are not annotated (see `ignored`).
+        read_source: Opens the image of an id, if a file may contain more than the image.
+        is_part: Whether the image of an id is only a part of its file, if `read_source` is given.
+        columns: Further values by column and id, such as sample_id, plate_time or field.
+        unlabelled: Image files without annotations.
+        skipped: One sentence for each item that was left out as bad.
+        notes: One sentence for each interpretation that may surprise.
     """
 
     layout: str
@@ -71,9 +70,10 @@ class Dataset:
         return iter(self.ids)
 
     def among(self, names: Iterable[str]) -> frozenset[str]:
-        """The ids that some names mean: ids as they are, or `FOLDER/ID` with this set's folder.
+        """Return the ids that names refer to: ids, or `FOLDER/ID` with the folder of this data set.
 
-        Models trained on several data sets name images so that have one id in two of them.
+        Models that were trained on several data sets use the second form for ids that occur in
+        several of them.
         """
         known = set(names)
         folder = (self.root if self.root.is_dir() else self.root.parent).name
@@ -84,10 +84,10 @@ class Dataset:
         )
 
     def image_path(self, image_id: str) -> Path:
-        """The image file of an id.
+        """Return the image file of an id.
 
         Raises:
-            InputError: the data set has no such image.
+            InputError: There is no such image.
         """
         if image_id not in self.paths:
             raise InputError(
@@ -96,11 +96,11 @@ class Dataset:
         return self.paths[image_id]
 
     def source(self, image_id: str) -> ImageSource:
-        """The image of an id.
+        """Open the image of an id.
 
         Raises:
-            ImageError: it cannot be read.
-            InputError: the data set has no such image.
+            ImageError: It cannot be read.
+            InputError: There is no such image.
         """
         path = self.image_path(image_id)
         source = open_image(path) if self.read_source is None else self.read_source(image_id)
@@ -108,12 +108,12 @@ class Dataset:
         return source
 
     def instances(self, image_id: str) -> Instances:
-        """The annotated cells of an id; they may overlap. Pixel size as the image stores it.
+        """Read the annotated cells of an id, which may overlap, with the pixel size of the image.
 
         Raises:
-            FormatError: the annotation's size is not the image's, or it breaks its format's rules.
-            ImageError: the image's header cannot be read.
-            InputError: the data set has no such image.
+            FormatError: The annotation does not fit the size of the image, or violates its format.
+            ImageError: The header of the image cannot be read.
+            InputError: There is no such image.
         """
         path = self.image_path(image_id)
         header = read_header(path)
@@ -122,15 +122,15 @@ class Dataset:
         return replace(instances, pixel_size_um=header.pixel_size_um)
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """bool[H, W], True where nobody annotated the image; None where all of it is annotated.
+        """Read the mask bool[H, W] of pixels that are not annotated; None if all are annotated.
 
-        What lies there is neither learnt nor scored. See `io.annotations.ignored` for the files
-        that say so.
+        These pixels are used neither for training nor for scores. See `io.annotations.ignored` for
+        the files that mark them.
 
         Raises:
-            FormatError: it is of another size than the image, or cannot be understood.
-            ImageError: the image's header, or a mask, cannot be read.
-            InputError: the data set has no such image.
+            FormatError: Its size differs from that of the image, or it cannot be interpreted.
+            ImageError: The header of the image, or a mask, cannot be read.
+            InputError: There is no such image.
         """
         path = self.image_path(image_id)
         mask = self.read_ignored(image_id)
@@ -140,10 +140,10 @@ class Dataset:
         return mask
 
     def cell_type(self, image_id: str) -> str | None:
-        """The type of most of an image's cells (the first of equals), None without cells.
+        """Return the most frequent type of an image's cells (the first in case of a tie), or None.
 
         Raises:
-            InputError: the data set has no such image.
+            InputError: There is no such image.
         """
         if image_id not in self._types:
             self.image_path(image_id)
@@ -154,12 +154,12 @@ class Dataset:
 
 
 def check_claim(path: Path, claimed: tuple[int, int]) -> None:
-    """Refuse the size (H, W) that a table claims of an image before cells are made of that size.
+    """Check the size (H, W) that a table gives for an image before cells of that size are created.
 
-    An image that cannot be read refutes nothing: whoever needs its pixels finds out.
+    An image that cannot be read is accepted; reading its pixels will report the error.
 
     Raises:
-        FormatError: the image is of another size.
+        FormatError: The image has another size.
     """
     try:
         size = read_header(path).shape

@@ -1,8 +1,9 @@
-"""`cell_types.csv`: what label images and masks do not say of their cells.
+"""`cell_types.csv`: the cell types that label images and masks cannot store.
 
-Columns: `id`, `cell_type`, and where cells of one image differ `cell` (the number in the label
-image), maybe `score`. A row without `cell` is for all other cells of the image. Formats that number
-their cells anew when one is removed (`_seg.npy`, a mask a cell) know the type of the image alone.
+The columns are `id`, `cell_type`, optionally `cell` (the label in the label image) if the cells of
+an image differ, and optionally `score`. A row without `cell` applies to all other cells of the
+image. For formats that renumber their cells when one is removed (`_seg.npy`, a mask per cell), only
+the type of the image is used.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ LARGEST = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class CellTypes:
-    """Types, and maybe scores, by image and cell.
+    """Cell types and optional scores by image and cell.
 
     Attributes:
-        names: the types, sorted; ("cell",) where there is no table.
-        of_image: the type of all cells of an image; of_cell: of single ones.
-        scores: of single cells.
+        names: The sorted types; ("cell",) without a table.
+        of_image: The type of all cells of an image.
+        of_cell: The type of single cells.
+        scores: The scores of single cells.
     """
 
     names: tuple[str, ...] = (UNTYPED,)
@@ -38,7 +40,7 @@ class CellTypes:
     scores: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def apply(self, image_id: str, labels: NDArray[np.int32]) -> Instances:
-        """The cells of a label map [H, W] with their types."""
+        """Return the cells of a label map [H, W] with their types."""
         values = np.unique(labels)
         numbers = values[values != 0].tolist()
         cells, usual = Instances.from_label_map(labels), self._usual(image_id)
@@ -51,7 +53,7 @@ class CellTypes:
         )  # fmt: skip
 
     def apply_to(self, image_id: str, cells: Instances) -> Instances:
-        """The same cells, all of the image's type."""
+        """Return the cells with the type of the image."""
         kind = self.names.index(self._usual(image_id))
         return replace(
             cells, cell_type=np.full(len(cells), kind, np.int16), type_names=self.names
@@ -62,10 +64,10 @@ class CellTypes:
 
 
 def read_cell_types(folder: Path, ids: Sequence[str]) -> CellTypes:
-    """The table of a folder, or none.
+    """Read the table of a folder, if there is one.
 
     Raises:
-        FormatError: it names no type for one of the images, or a cell or score that is no number.
+        FormatError: An image has no type, or a cell or score is not a number.
     """
     path = folder / FILE
     if not path.is_file():
@@ -95,7 +97,7 @@ def read_cell_types(folder: Path, ids: Sequence[str]) -> CellTypes:
 
 
 def _rows(path: Path, table: CsvTable) -> Iterator[tuple[str, str, int | None, float | None]]:
-    """Image, type, cell and score of each row; no cell stands for all of an image."""
+    """Yield image, type, cell and score of each row; a row without a cell applies to the image."""
     blank = [""] * len(table)
     columns = [table.columns[name] for name in ("id", "cell_type")]
     columns += [table.columns.get(name, blank) for name in ("cell", "score")]
@@ -134,10 +136,10 @@ def _score(path: Path, line: int, text: str) -> float | None:
 
 
 def write_cell_types(folder: Path, cells: Iterable[tuple[str, Instances]]) -> None:
-    """Write type and score of every cell that a label image shows, numbered as it has them.
+    """Write the type and score of every visible cell of label images, by its label.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
 
     def rows() -> Iterator[tuple[str, str, str, str]]:

@@ -1,7 +1,7 @@
-"""A data set in another format: its images beside their cells as another program reads them.
+"""Convert a data set to another format: its images, and their cells as another program reads them.
 
-Every format that is read can be written. Of overlapping cells label images and `_seg.npy` keep what
-is on top; a table `cell_types.csv` keeps types and scores where the format has no place for them.
+Every format that can be read can be written. Where cells overlap, label images and `_seg.npy` keep
+the topmost one. A table `cell_types.csv` stores types and scores if the format cannot.
 """
 
 from __future__ import annotations
@@ -39,14 +39,15 @@ CTC_FRAME = re.compile(r"\d{2}/t\d{3,}")
 
 @dataclass
 class Converted:
-    """What was written.
+    """The result of a conversion.
 
     Attributes:
-        images: how many; cells: in all of them.
-        hidden: cells that are wholly under others and miss.
-        cut: cells of which a part is under others and misses.
-        notes: sentences on what the format has no place for.
-        failed: one sentence an image that could not be read.
+        images: The number of images.
+        cells: The number of cells in all of them.
+        hidden: The number of lost cells, which other cells cover completely.
+        cut: The number of cells that other cells cover in part.
+        notes: Sentences on what the format cannot store.
+        failed: One sentence per image that could not be read.
     """
 
     images: int = 0
@@ -58,15 +59,16 @@ class Converted:
 
 
 class Layout(NamedTuple):
-    """Where a format has its files.
+    """The files of a format.
 
     Attributes:
-        images: the folder of the images, '' for the top.
-        write_one: writes the cells of one image; write_all: of all images, into one file.
-        is_painted: True where no pixel can belong to two cells.
-        keeps_types: True where the format itself says the type of each cell.
-        keeps_scores: True where it says their scores.
-        as_tiff: True where programs expect images as TIFF.
+        images: The folder of the images; '' for the top level.
+        write_one: Writes the cells of one image.
+        write_all: Writes the cells of all images to one file.
+        is_painted: Whether a pixel can belong to one cell only.
+        keeps_types: Whether the format stores cell types.
+        keeps_scores: Whether the format stores scores.
+        as_tiff: Whether programs expect the images as TIFF.
     """
 
     images: str
@@ -79,7 +81,7 @@ class Layout(NamedTuple):
 
 
 def _beside(name: str) -> Callable[[Path, str, Instances, Path], None]:
-    """Cells in a file beside their image."""
+    """Return a writer of cells to a file beside their image."""
     file_format = FORMATS[name]
 
     def write(out: Path, image_id: str, cells: Instances, image: Path) -> None:
@@ -142,12 +144,15 @@ def convert(
     """Write a data set in another format.
 
     Args:
-        name: one of `LAYOUTS`.
-        images: copy the images too, so that the result is a data set by itself.
+        dataset: The data set.
+        out: The folder.
+        name: A key of `LAYOUTS`.
+        images: Whether to copy the images, so that the result is a complete data set.
+        track: Wraps iterables to show progress.
 
     Raises:
-        InputError: an unknown format.
-        OutputError: the folder holds files already, or cannot be written.
+        InputError: The format is unknown.
+        OutputError: The folder is not empty, or cannot be written.
     """
     if name not in LAYOUTS:
         raise InputError(
@@ -188,7 +193,7 @@ def convert(
 
 
 def _names(ids: Sequence[str], name: str) -> dict[str, str]:
-    """What images are called in a format."""
+    """Return the names of images in a format."""
     if name == "ctc":
         if all(CTC_FRAME.fullmatch(each) for each in ids):
             return dict(zip(ids, ids, strict=True))
@@ -200,7 +205,7 @@ def _names(ids: Sequence[str], name: str) -> dict[str, str]:
 
 
 class _Cells(Mapping[str, Instances]):
-    """The cells of a data set by their names in the result, read when asked for."""
+    """The cells of a data set by their names in the result, read on demand."""
 
     def __init__(self, dataset: Dataset, ids: Mapping[str, str], is_painted: bool) -> None:
         self.dataset, self.is_painted = dataset, is_painted
@@ -208,7 +213,7 @@ class _Cells(Mapping[str, Instances]):
         self.before = Instances.empty((1, 1))
 
     def __getitem__(self, image_id: str) -> Instances:
-        """With `before`, the same before painting."""
+        """Return the cells; `before` holds them before painting."""
         self.before = self.dataset.instances(self.own[image_id])
         return self.before.disjoint() if self.is_painted else self.before
 
@@ -222,7 +227,7 @@ class _Cells(Mapping[str, Instances]):
 def _finish(
     out: Path, layout: Layout, cells: _Cells, written: Mapping[str, str], done: Converted
 ) -> None:
-    """The files of the whole set."""
+    """Write the files of the whole data set."""
     kept = _Some(cells, written)
     if layout.write_all is not None and written:
         layout.write_all(out, kept, written)
@@ -245,7 +250,7 @@ def _finish(
 
 
 class _Some(Mapping[str, Instances]):
-    """Some of a mapping, in their order."""
+    """A part of a mapping, in its order."""
 
     def __init__(self, every: Mapping[str, Instances], names: Iterable[str]) -> None:
         self.every, self.names = every, tuple(names)
@@ -274,7 +279,7 @@ def _check_empty(out: Path) -> None:
 
 
 def _flat_names(ids: Iterable[str]) -> dict[str, str]:
-    """Names without folders, for formats that have none; no two alike."""
+    """Return unique names without folders, for formats that have none."""
     names: dict[str, str] = {}
     for image_id in ids:
         name = wanted = image_id.replace("/", "_")
@@ -287,11 +292,13 @@ def _flat_names(ids: Iterable[str]) -> dict[str, str]:
 
 
 def _copied(dataset: Dataset, image_id: str, place: Path, as_tiff: bool) -> Path:
-    """The image beside its cells: the file as it is, or what of it the data set looks at.
+    """Copy an image beside its cells: the complete file, or the part that the data set uses.
 
     Args:
-        place: without ending.
-        as_tiff: write its channels as TIFF, if it is none.
+        dataset: The data set.
+        image_id: The id of the image.
+        place: The target without ending.
+        as_tiff: Whether to convert it to TIFF.
     """
     image = dataset.image_path(image_id)
     is_part = dataset.read_source is not None and dataset.is_part(image_id)
@@ -310,7 +317,7 @@ def _copied(dataset: Dataset, image_id: str, place: Path, as_tiff: bool) -> Path
 
 
 def _write_source(path: Path, source: ImageSource) -> None:
-    """An image as a TIFF of its channels, with whole numbers where it has no others."""
+    """Write the channels of an image as TIFF, as integers if that is lossless."""
     import tifffile
 
     pixels = source.read()

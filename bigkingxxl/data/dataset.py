@@ -1,4 +1,4 @@
-"""Open a data set whatever its layout, and tell whether two are the same."""
+"""Open a data set of any layout, and compute a fingerprint of its content."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from bigkingxxl.errors import FormatError, InputError
 
 __all__ = ["Dataset", "fingerprint", "open_dataset"]
 
-ENDS = 1 << 18  # bytes of each end of an image file that a fingerprint looks at
+ENDS = 1 << 18  # bytes at each end of an image file that enter a fingerprint
 
 
 def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
-    """Open a data set of any known layout, see `layouts`.
+    """Open a data set of any known layout; see `layouts`.
 
     Args:
-        path: a folder, a COCO annotation file, a `train.csv` or a `submission.csv`.
-        skip_bad: leave out bad rows, and images that are missing or whose annotations cannot be
-            read or do not fit (they are listed in `skipped`). Every annotation is read for that.
+        path: A folder, a COCO annotation file, a `train.csv` or a `submission.csv`.
+        skip_bad: Skip bad rows, and images that are missing or whose annotations cannot be read or
+            do not fit; they are listed in `skipped`. This reads every annotation.
 
     Raises:
-        InputError: nothing is there, or no known layout.
-        FormatError: the annotations break the rules of their format.
+        InputError: The path does not exist or has no known layout.
+        FormatError: The annotations violate their format.
     """
     path = Path(path)
     if not path.exists():
@@ -47,10 +47,10 @@ def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
 
 
 def without_bad(dataset: Dataset) -> Dataset:
-    """The data set without images whose annotations cannot be read or do not fit.
+    """Return the data set without images whose annotations cannot be read or do not fit.
 
     Raises:
-        FormatError: no image is left.
+        FormatError: No image is left.
     """
     good: list[str] = []
     skipped = list(dataset.skipped)
@@ -69,9 +69,9 @@ def without_bad(dataset: Dataset) -> Dataset:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """A short hash of images and annotations: the same data elsewhere has the same one.
+    """Return a short hash of images and annotations, which is the same for a copy of the data.
 
-    Of a large image file its length and both ends are looked at.
+    Only the length and both ends of large image files are used.
     """
     return provenance.fingerprint(_parts(dataset))
 

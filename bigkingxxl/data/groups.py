@@ -1,4 +1,4 @@
-"""Which images belong together (one sample, one field of view), so that no fold splits them."""
+"""Groups of images (of one sample or field of view) that a split keeps together."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bigkingxxl.data.tracking import Track, untracked
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset
 
-# Kaggle's sample_id: 'shsy5y[diff]_E10-4_Vessel-714_Ph_3' is well E10, position 4, plate 714, crop
-# 3. Positions of one well share a sample, and crops of one position may overlap.
+# Kaggle's sample_id 'shsy5y[diff]_E10-4_Vessel-714_Ph_3' means well E10, position 4, plate 714,
+# crop 3. The positions of a well share a sample, and crops of one position may overlap.
 SAMPLE_ID = re.compile(r"_(?P<well>[A-P]\d{1,2})-\d+_Vessel-(?P<vessel>\w+?)_")
-# LIVECell's file names: 'SHSY5Y_Phase_B10_1_00d12h00m_3' is well B10, position 1, hour 12, crop 3.
+# LIVECell's file name 'SHSY5Y_Phase_B10_1_00d12h00m_3' means well B10, position 1, hour 12, crop 3.
 LIVECELL_NAME = re.compile(r"^(?P<line>[^_]+)_Phase_(?P<well>[A-P]\d{1,2})_\d+_\d+d\d+h\d+m_\d+")
 Columns = Mapping[str, Mapping[str, str]]
 SAMPLE_COLUMNS = ("sample_id", "sample", "well", "plate", "vessel", "group")
@@ -27,10 +27,10 @@ SAMPLE_COLUMNS = ("sample_id", "sample", "well", "plate", "vessel", "group")
 
 @dataclass(frozen=True)
 class Groups:
-    """Images that must stay in one fold.
+    """Groups of images that must stay in one fold.
 
     Attributes:
-        of: the name of each image's group, by image id.
+        of: The name of each image's group, by image id.
         grouped_by: 'sample columns', 'file names', 'fields.csv', 'matching seams', or two of them.
     """
 
@@ -39,12 +39,12 @@ class Groups:
 
     @property
     def count(self) -> int:
-        """How many groups there are."""
+        """The number of groups."""
         return len(set(self.of.values()))
 
     @property
     def members(self) -> dict[str, list[str]]:
-        """The image ids of each group, both sorted."""
+        """Return the sorted image ids of each group, sorted by group."""
         members: dict[str, list[str]] = {}
         for name in sorted(self.of):
             members.setdefault(self.of[name], []).append(name)
@@ -52,13 +52,15 @@ class Groups:
 
 
 def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untracked) -> Groups:
-    """By sample or well columns, else LIVECell's file names, else `fields.csv`, else the pixels.
+    """Group images by sample or well columns, else file names, else `fields.csv`, else pixels.
 
-    The pixels are compared by `seams.matching_images`: borders that run on from one image to
-    the next, and the same place at another hour.
+    The pixels are compared by `field_matching.matching_images`, which finds borders that continue
+    in another image and the same place at another time.
 
     Args:
-        pixels: compare the pixels in any case, and join the groups that they connect.
+        dataset: The data set.
+        pixels: Compare the pixels in any case, and merge the groups that they connect.
+        track: Wraps iterables to show progress.
     """
     known = known_groups(dataset.ids, dataset.columns)
     if known is not None and not pixels:
@@ -74,10 +76,11 @@ def find_groups(dataset: Dataset, *, pixels: bool = False, track: Track = untrac
 
 
 def known_groups(ids: Sequence[str], columns: Columns) -> Groups | None:
-    """By what is written down about the images, None where nothing is.
+    """Group images by their metadata; None if there are none.
 
     Args:
-        columns: further values of the images by column and id, see `Dataset.columns`.
+        ids: The images.
+        columns: Further values of the images by column and id; see `Dataset.columns`.
     """
     present = [name for name in SAMPLE_COLUMNS if any(columns.get(name, {}).values())]
     if present:
@@ -92,12 +95,12 @@ def known_groups(ids: Sequence[str], columns: Columns) -> Groups | None:
 
 
 def _named(fields: Mapping[str, str], name: str) -> str:
-    # The prefix keeps a field's name apart from the id of an image without one.
+    # The prefix distinguishes the name of a field from the id of an image without one.
     return f"field {fields[name]}" if fields.get(name) else f"image {name}"
 
 
 def _sample(columns: Columns, name: str, present: list[str]) -> str:
-    """The group of one image by the columns that are there; an image without values is alone."""
+    """Return the group of an image from the existing columns; an image without values is alone."""
     values = {column: columns[column].get(name, "") for column in present}
     if not any(values.values()):
         return f"image {name}"
@@ -108,7 +111,7 @@ def _sample(columns: Columns, name: str, present: list[str]) -> str:
 
 
 def connected(ids: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The connected components of a graph: each id with the smallest id it is joined to."""
+    """Return the connected components of a graph: each id with the smallest connected id."""
     given = list(ids)
     names = sorted(given)
     place = {name: index for index, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""How the intensities of a training crop are changed: contrast, background, halo, blur, noise."""
+"""Augment the intensities of a crop: contrast, background, halo, blur, noise and debris."""
 
 from __future__ import annotations
 
@@ -12,25 +12,32 @@ if TYPE_CHECKING:
     from bigkingxxl.data.augment_settings import AugmentSettings
 
 Float32 = NDArray[np.float32]
-BLURRED = 0.3  # share of crops that are blurred
-HALOED = 0.3  # share of crops whose halo is changed
+BLURRED = 0.3  # fraction of crops that are blurred
+HALOED = 0.3  # fraction of crops whose halo is changed
 HALO_WIDTH = (2.0, 12.0)  # pixels
 SPECK_RADIUS = (0.7, 4.0)  # pixels
 SPECK_HEIGHT = (0.3, 2.0)  # normalised intensity
-REACH = 3  # radii beyond which a speck is not seen
+REACH = 3  # radii beyond which a speck is invisible
 
 
 @dataclass(frozen=True)
 class IntensityChange:
-    """How intensities of a crop are changed, in this order; by default they are not.
+    """A change of the intensities of a crop, in this order; the default changes nothing.
 
     Attributes:
-        invert: bright for dark; exponent: on their absolute values.
-        halo, halo_width: how much of the difference to the local mean is added, and the standard
-            deviation of that mean in pixels: beyond 0 edges get a halo, below 0 they lose it.
-        blur: its standard deviation in pixels, or 0; contrast: a factor; brightness: added.
-        slope_row, slope_col, bowl: of the uneven background, from -1 to 1 across the crop.
-        specks: how many specks of debris are added; noise: standard deviation.
+        invert: Whether bright and dark are exchanged.
+        exponent: The exponent of absolute values.
+        halo: The weight of the difference to the local mean that is added: a positive one adds a
+            halo to edges, a negative one removes it.
+        halo_width: The standard deviation of that mean in pixels.
+        blur: The standard deviation of the blur in pixels, or 0.
+        contrast: A factor.
+        brightness: A summand.
+        slope_row: The slope of the background along rows, from -1 to 1 across the crop.
+        slope_col: The slope of the background along columns.
+        bowl: The curvature of the background.
+        specks: The number of specks of debris.
+        noise: The standard deviation of the noise.
     """
 
     invert: bool = False
@@ -48,7 +55,7 @@ class IntensityChange:
 
     @classmethod
     def drawn(cls, settings: AugmentSettings, rng: np.random.Generator) -> IntensityChange:
-        """At random, as the settings allow."""
+        """Draw a random change within the settings."""
         invert = bool(rng.random() < settings.invert)
         exponent, blur, noise, specks = 1.0, 0.0, 0.0, 0
         if settings.gamma > 1:
@@ -72,7 +79,7 @@ class IntensityChange:
                    slope_col, bowl, specks, noise)  # fmt: skip
 
     def apply(self, image: Float32, rng: np.random.Generator) -> Float32:
-        """float32[C, h, w] in this light; the generator places the specks and makes the noise."""
+        """Change the intensities of float32[C, h, w]; `rng` places specks and draws the noise."""
         if self.invert:
             image = -image
         if self.exponent != 1:
@@ -92,7 +99,7 @@ class IntensityChange:
         return np.ascontiguousarray(image, np.float32)
 
     def background(self, size: tuple[int, ...]) -> Float32:
-        """float32[h, w]: the uneven part of the background."""
+        """Return the uneven background, float32[h, w]."""
         row, col = (np.linspace(-1, 1, length, dtype=np.float32) for length in size)
         plane = np.float32(self.slope_row) * row[:, None] + np.float32(self.slope_col) * col
         bowl = np.float32(self.bowl) * (row[:, None] ** 2 + col**2 - np.float32(2 / 3))
@@ -107,7 +114,7 @@ def _blurred(image: Float32, sigma: float) -> Float32:
 
 
 def _with_specks(image: Float32, count: int, rng: np.random.Generator) -> Float32:
-    """An image with small blobs, bright or dark, some of them in a ring of the opposite sense."""
+    """Add small bright or dark blobs, some of them with a ring of the opposite sign."""
     result = image.copy()
     height, width = image.shape[1:]
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Several annotated data sets that one model learns from, as one."""
+"""Several annotated data sets joined into one for training."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import NO_TYPE, UNTYPED, Instances
 from bigkingxxl.settings import nearest
 
-SET = "set"  # the column that names each image's data set
+SET = "set"  # the column that names the data set of each image
 
 
 @dataclass(frozen=True, eq=False)
 class JoinedDataset(Dataset):
-    """Data sets side by side; an image's id is `SET/ID`, and the column 'set' names its set.
+    """Joined data sets; the id of an image is `SET/ID`, and the column 'set' names its data set.
 
-    The type names are those of all sets that have any. Cells of the other sets are of `NO_TYPE`.
+    The types are those of all data sets that have any. Cells of the others have the type `NO_TYPE`.
 
     Attributes:
-        parts: the data sets by name.
-        left_out: the names of those that no image trains on; they are watched.
+        parts: The data sets by name.
+        left_out: The names of data sets that are only monitored, not trained on.
     """
 
     parts: Mapping[str, Dataset] = field(default_factory=dict, repr=False)
     left_out: tuple[str, ...] = ()
 
     def set_of(self, image_id: str) -> str:
-        """The name of an image's data set."""
+        """Return the name of an image's data set."""
         return self.columns[SET][image_id]
 
     def fold_ids(self, fold: int | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The ids that train and those that are watched.
+        """Return the training ids and the monitored ids.
 
-        Sets that come with `folds.csv`, or say which images belong together, are split. Of other
-        sets every image trains: their images are alike, and a split of them would measure little.
+        Data sets with `folds.csv` or known groups of images are split. Of the others, every image
+        is used for training: their images are similar, so that a split would measure little.
 
         Args:
-            fold: -1 splits no set; None is 0.
+            fold: The fold; -1 splits no data set, and None is 0.
+
         Raises:
-            InputError: as `bigkingxxl.data.split.fold_ids`.
+            InputError: See `bigkingxxl.data.split.fold_ids`.
         """
         training: list[str] = []
         watched: list[str] = []
@@ -67,14 +68,17 @@ class JoinedDataset(Dataset):
 def open_datasets(
     places: Sequence[Path], left_out: Iterable[str] = (), *, skip_bad: bool = False
 ) -> Dataset:
-    """One data set as it is; several, or a folder of several, joined.
+    """Open one data set; or several, or a folder of several, as a joined one.
 
     Args:
-        left_out: names of sets that are to be watched alone.
+        places: The data sets.
+        left_out: The names of data sets that are only monitored.
+        skip_bad: See `open_dataset`.
+
     Raises:
-        InputError: two sets of one name, an unknown name to leave out, nothing left to train on,
-            or as `open_dataset`.
-        FormatError: as `open_dataset`.
+        InputError: Two data sets have one name, a name to leave out is unknown, or nothing is left
+            to train on; see also `open_dataset`.
+        FormatError: See `open_dataset`.
     """
     left_out = tuple(left_out)
     found: dict[str, Dataset] = {}
@@ -105,7 +109,7 @@ def open_datasets(
 
 
 def _sets_at(place: Path, skip_bad: bool) -> list[Dataset]:
-    """The data set at a place, or those in the folders directly in it."""
+    """Open the data set at a path, or those in its folders."""
     try:
         return [open_dataset(place, skip_bad=skip_bad)]
     except BigKingXXLError as reason:
@@ -115,16 +119,16 @@ def _sets_at(place: Path, skip_bad: bool) -> list[Dataset]:
         for folder in sorted(path for path in place.iterdir() if path.is_dir()):
             try:
                 inner.append(open_dataset(folder, skip_bad=skip_bad))
-            except InputError:  # a folder of something else
+            except InputError:  # a folder with something else
                 continue
-        # A folder of images with one odd folder in it is no folder of data sets.
+        # A folder of images with one other folder in it is not a folder of data sets.
         if len(inner) < 2:
             raise reason
         return inner
 
 
 def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDataset:
-    """The data sets of some names side by side; see `JoinedDataset`."""
+    """Join data sets by name; see `JoinedDataset`."""
     typed = [part.type_names for part in parts.values() if part.type_names != (UNTYPED,)]
     names = tuple(dict.fromkeys(name for each in typed for name in each))
     if any(part.type_names == (UNTYPED,) for part in parts.values()) or not names:
@@ -171,5 +175,5 @@ def _source(parts: Mapping[str, Dataset], image_id: str) -> ImageSource:
 
 
 def without_set(image_id: str) -> str:
-    """The id that an image has in its own data set."""
+    """Return the id of an image in its own data set."""
     return image_id.partition("/")[2] or image_id

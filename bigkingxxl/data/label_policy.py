@@ -1,4 +1,4 @@
-"""What training takes for the truth where annotated outlines are broken."""
+"""Correct broken outlines of annotated cells for training."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bigkingxxl.data.quality.shapes import measure_shapes
 from bigkingxxl.instances import Instances
 
 LabelPolicy = Literal["as_annotated", "fill_holes", "mended"]
-SPECK = 4  # pixels; what is smaller is a slip of the brush, no cell
+SPECK = 4  # pixels; smaller cells are slips of the brush
 
 
 def apply_policy(instances: Instances, policy: LabelPolicy) -> Instances:
-    """Annotations as training should see them; scoring always sees them as they are."""
+    """Correct annotations for training; scores always use the original ones."""
     if policy == "mended":
         instances = without_specks(largest_parts(instances))
     return instances if policy == "as_annotated" else fill_holes(instances)
@@ -25,27 +25,27 @@ def apply_policy(instances: Instances, policy: LabelPolicy) -> Instances:
 
 @dataclass(frozen=True)
 class Flaws:
-    """How many cells of an image lie in several parts, and how many are below `SPECK` pixels."""
+    """The number of cells of an image with several parts, and of cells below `SPECK` pixels."""
 
     fragmented: int
     specks: int
 
 
 def flaws(instances: Instances) -> Flaws:
-    """What the policy 'mended' is going to change, besides holes."""
+    """Count the cells that the policy 'mended' changes, except for holes."""
     shapes = measure_shapes(instances)
     return Flaws(int((shapes.parts > 1).sum()), int((shapes.area < SPECK).sum()))
 
 
 def without_specks(instances: Instances) -> Instances:
-    """The cells of at least `SPECK` pixels."""
+    """Keep the cells of at least `SPECK` pixels."""
     return instances.take(instances.areas() >= SPECK)
 
 
 def largest_parts(instances: Instances) -> Instances:
-    """The same cells, each its largest piece alone; pieces that touch at a corner are one.
+    """Keep the largest 8-connected part of each cell.
 
-    A stray piece has no way to the centre of its cell: a network would learn flows that lead
+    A stray part is not connected to the centre of its cell: a network would learn flows that lead
     nowhere.
     """
     broken = np.flatnonzero(measure_shapes(instances).parts > 1)
@@ -66,10 +66,10 @@ def largest_parts(instances: Instances) -> Instances:
 
 
 def fill_holes(instances: Instances) -> Instances:
-    """The same cells without gaps inside them.
+    """Fill the holes of cells.
 
-    Many outlines of the challenge's astrocytes were saved broken: the rim of a cell with nothing
-    in it. A network that learns them learns to doubt the inside of every cell.
+    Many outlines of astrocytes in the challenge were saved incorrectly, as the rim of a cell
+    without its interior. A network trained on them would learn to doubt the interior of every cell.
     """
     hollow = np.flatnonzero(measure_shapes(instances).holes)
     if len(hollow) == 0:

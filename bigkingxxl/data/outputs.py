@@ -1,4 +1,4 @@
-"""Where a data command writes: its own data folder, unless that is read-only."""
+"""The output folder of data commands: the data folder itself, unless it is read-only."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def writable_folder(path: Path, otherwise: str) -> Path:
-    """The folder, made if need be, after a trial whether files can be made in it.
+    """Create a folder if needed and check that files can be created in it.
 
     Args:
-        otherwise: what the user can do instead, for the message ('choose another with --out').
+        path: The folder.
+        otherwise: The alternative that the error message suggests ('choose another with --out').
 
     Raises:
-        OutputError: it cannot be made or written.
+        OutputError: It cannot be created or written.
     """
     trial = path / f".trial.{os.getpid()}"
-    # An administrator may write anywhere: what is marked as read-only is left alone all the same.
+    # An administrator may write anywhere, but folders marked as read-only are respected.
     if path.is_dir() and not path.stat().st_mode & ANY_WRITE:
         raise OutputError(f"{path} cannot be written (it is read-only); {otherwise}", file=path)
     try:
@@ -41,13 +42,15 @@ def writable_folder(path: Path, otherwise: str) -> Path:
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Check the free disk space before starting.
 
     Args:
-        needed: bytes, at least.
+        folder: The folder.
+        needed: The required number of bytes.
+        what: What needs them, for the message.
 
     Raises:
-        OutputError: less is free.
+        OutputError: Less is available.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:

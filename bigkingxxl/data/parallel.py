@@ -1,4 +1,4 @@
-"""Many independent units of work over a few processes, results as they come."""
+"""Run many independent tasks in a few processes and yield the results as they arrive."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ WAITING_PER_WORKER = 4
 def finished(
     function: Callable[[T], R], tasks: Iterable[T], workers: int | None = None
 ) -> Iterator[R]:
-    """The result of each task, in the order they end; tasks are drawn as processes fall free.
+    """Yield the results of tasks in order of completion; tasks are taken when a process is free.
 
     Args:
-        function: importable by name, as tasks and results travel between processes.
-        workers: processes; one per core by default; 1 works in this process alone. They are
-            spawned: a script calls this under `if __name__ == "__main__"`.
+        function: A function that can be imported by name; tasks and results are pickled.
+        tasks: The tasks.
+        workers: The number of processes; by default one per core. With 1 the work is done in this
+            process. Processes are spawned: a script must call this under
+            `if __name__ == "__main__"`.
 
     Raises:
-        BigKingXXLError: a process was killed. What the function raises is raised here.
+        BigKingXXLError: A process was killed. Exceptions of the function are passed on.
     """
     workers = workers or os.cpu_count() or 1
     if workers == 1:
         yield from map(function, tasks)
         return
-    # Forking a process that may run threads can hang the child.
+    # Forking a process that may have threads can deadlock the child.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _leave_ends_to_parent)
     queue = iter(tasks)
     try:

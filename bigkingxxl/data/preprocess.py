@@ -1,14 +1,14 @@
-"""A data set in the forms that training and other tools read: masks, label images, TIFs, COCO.
+"""Preprocess a data set for training and other tools: masks, label images, TIFFs and COCO.
 
 In the output folder:
 
-    masks/<id>.tif                  one page a cell type, 255 where a cell is (UNETR)
-    labels/<id>.tif                 label image; of overlapping cells the smaller shows
+    masks/<id>.tif                  one page per cell type, 255 where a cell is (UNETR)
+    labels/<id>.tif                 label image; where cells overlap, the smaller one is on top
     tif/<train|val>/<id>.tif        the image, and <id>_masks.tif its label image (Cellpose)
-    annotations_<train|val>.json    COCO, every cell whole
+    annotations_<train|val>.json    COCO, with complete cells
 
-One image is one unit of work: what is there already is not made again, and a run that was cut off
-goes on where it ended.
+Each image is a unit of work: existing results are not computed again, and an interrupted run
+continues where it stopped.
 """
 
 from __future__ import annotations
@@ -41,13 +41,15 @@ MANIFEST = "preprocess.jsonl"
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """What a run did.
+    """The result of preprocessing.
 
     Attributes:
-        made: how many images were worked on; kept: how many were there already.
-        cells: annotated cells in all of them; hidden: cells that others cover in label images.
-        failed: one sentence an image that could not be read.
-        files: the COCO files.
+        made: The number of processed images.
+        kept: The number of images whose results existed.
+        cells: The number of annotated cells.
+        hidden: The number of cells that others cover completely in label images.
+        failed: One sentence per image that could not be read.
+        files: The COCO files.
     """
 
     made: int
@@ -68,17 +70,22 @@ def preprocess(
     workers: int | None = None,
     track: Track = untracked,
 ) -> Preprocessed:
-    """Write a data set in the forms above.
+    """Preprocess a data set as described above.
 
     Args:
-        fold: the fold that becomes 'val', see `split.fold_ids`.
-        kinds: some of `KINDS`.
-        workers: processes; as many as there are cores by default, none besides this one for 1.
-            Other processes are spawned: a script calls this under `if __name__ == "__main__"`.
+        dataset: The data set.
+        out: The output folder.
+        fold: The fold that becomes 'val'; see `split.fold_ids`.
+        folds_file: The split, if it is not that of the data set.
+        kinds: A subset of `KINDS`.
+        workers: The number of processes; by default one per core. With 1 the work is done in this
+            process. Processes are spawned: a script must call this under
+            `if __name__ == "__main__"`.
+        track: Wraps iterables to show progress.
 
     Raises:
-        InputError: an unknown kind or fold.
-        OutputError: something cannot be written.
+        InputError: A kind or the fold is unknown.
+        OutputError: A file cannot be written.
     """
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
@@ -131,7 +138,7 @@ def _made(targets: Mapping[str, Path]) -> Callable[[Any], bool]:
 
 
 def _remove_from_other_split(out: Path, name: str, split: str, kinds: Collection[str]) -> None:
-    """An image that changed sides must not be found on both."""
+    """Remove the results of an image that has moved to the other split."""
     other = next(place for place in SPLITS if place != split)
     if "tif" in kinds:
         for path in _targets(out, name, other, ("tif",)).values():
@@ -148,7 +155,7 @@ def _unit(dataset: Dataset, name: str, targets: Mapping[str, Path]) -> Unit | Un
 def _write_coco(
     dataset: Dataset, out: Path, split: Mapping[str, str], done: Sequence[str]
 ) -> tuple[Path, ...]:
-    """Both annotation files; images are named as they are found from the output folder."""
+    """Write both annotation files; images are named relative to the output folder."""
     paths = []
     for part in SPLITS:
         names = [name for name in done if split[name] == part]

@@ -1,4 +1,4 @@
-"""One image's share of preprocessing: an independent unit of work, safe to do twice."""
+"""Preprocess one image: an independent, idempotent unit of work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bigkingxxl.io.images.image_files import open_image
 
 @dataclass(frozen=True)
 class Unit:
-    """One image's work: what it is made of and the files to make, by kind."""
+    """The inputs of one image and the files to write, by kind."""
 
     image_id: str
     image_path: Path
@@ -31,7 +31,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class UnitResult:
-    """How an image's work ended: what the manifest keeps, or why it failed."""
+    """The result of a unit, which the manifest stores, or the error."""
 
     image_id: str
     counts: dict[str, int] | None
@@ -39,19 +39,19 @@ class UnitResult:
 
 
 def larger_first(instances: Instances) -> NDArray[np.int64]:
-    """int64[N]: a painting order in which small cells stay visible on large ones.
+    """Return a painting order in which small cells are on top of large ones, int64[N].
 
-    Painted so, the annotations of the Sartorius challenge keep 0.980 of their competition mAP,
-    0.969 in the order of the file.
+    Painted in this order, the annotations of the Sartorius challenge keep 0.980 of their
+    competition mAP, and 0.969 in the order of the file.
     """
     return np.argsort(-instances.areas(), kind="stable")
 
 
 def make_unit(unit: Unit | UnitResult) -> UnitResult:
-    """Make one image's files; what goes wrong with the image is a result, a full disk is not.
+    """Write the files of one image. An error of the image is a result; a full disk is not.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     if isinstance(unit, UnitResult):
         return unit
@@ -74,7 +74,7 @@ def make_unit(unit: Unit | UnitResult) -> UnitResult:
 
 
 def _copy_image(source_path: Path, path: Path, size: tuple[int, int]) -> None:
-    """An image as the TIFF that ImageJ and Cellpose read, [H, W] or [C, H, W], values unchanged."""
+    """Write an image as TIFF for ImageJ and Cellpose, [H, W] or [C, H, W]."""
     import tifffile
 
     source = open_image(source_path)
@@ -92,9 +92,9 @@ def _copy_image(source_path: Path, path: Path, size: tuple[int, int]) -> None:
 
 
 def _narrowest(pixels: NDArray[np.float32]) -> NDArray[Any]:
-    """As uint8 or uint16 where that changes no value."""
+    """Convert to uint8 or uint16 if that is lossless."""
     for dtype in (np.uint8, np.uint16):
-        # NaN and infinity fail here, before the cast could warn of them.
+        # NaN and infinity fail here, before the cast could warn about them.
         if ((pixels >= 0) & (pixels <= np.iinfo(dtype).max) & (pixels == np.rint(pixels))).all():
             return pixels.astype(dtype)
     return pixels

@@ -1,4 +1,4 @@
-"""Folds: deterministic, stratified by cell type, balanced by images and cells."""
+"""Folds of a data set: deterministic, stratified by cell type, balanced in images and cells."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ FOLDS = 5
 FOLDS_FILE = "folds.csv"
 COLUMNS = ("id", "fold")
 NO_CELLS = "no cells"
-# The images decide, the cells break ties: a fold's score is a mean over images.
+# Images count more than cells, because the score of a fold is a mean over images.
 CELL_WEIGHT = 0.5
 SWAP_PASSES = 10
 
 
 @dataclass(frozen=True)
 class FoldAssignment:
-    """Which fold each image validates.
+    """The validation fold of each image.
 
     Attributes:
-        fold: 0 .. folds - 1 by image id.
-        folds: how many folds there are.
-        groups: how many groups of images were kept whole.
-        grouped_by: what the groups were found by, see `groups.Groups`.
+        fold: The fold 0 .. folds - 1 by image id.
+        folds: The number of folds.
+        groups: The number of groups of images that were kept together.
+        grouped_by: How the groups were found; see `groups.Groups`.
     """
 
     fold: dict[str, int]
@@ -43,24 +43,31 @@ class FoldAssignment:
     grouped_by: str
 
     def training(self, fold: int) -> tuple[str, ...]:
-        """The ids that train when `fold` validates."""
+        """Return the training ids of a fold."""
         return tuple(name for name, own in self.fold.items() if own != fold)
 
     def validation(self, fold: int) -> tuple[str, ...]:
-        """The ids that `fold` validates."""
+        """Return the validation ids of a fold."""
         return tuple(name for name, own in self.fold.items() if own == fold)
 
 
 def assign_folds(
     dataset: Dataset, *, folds: int = FOLDS, seed: int = 0, groups: Groups | None = None
 ) -> FoldAssignment:
-    """Split the annotated images of a data set; `groups` where they are known already.
+    """Split the annotated images of a data set into folds, keeping groups together.
 
-    Groups are dealt out largest first, each to the fold that it brings nearest to an equal share
-    of every cell type's images and cells. Same data, folds and seed: same split.
+    Groups are assigned in descending order of size, each to the fold that it brings closest to an
+    equal share of every cell type's images and cells. The split is determined by data, folds and
+    seed.
+
+    Args:
+        dataset: The data set.
+        folds: The number of folds.
+        seed: The random seed.
+        groups: The groups, if they are already known.
 
     Raises:
-        InputError: fewer than two folds, or fewer groups than folds.
+        InputError: There are fewer than two folds, or fewer groups than folds.
     """
     if folds < 2:
         raise InputError(
@@ -89,10 +96,9 @@ def assign_folds(
 
 
 def _features(dataset: Dataset, members: list[list[str]], folds: int) -> NDArray[np.float64]:
-    """float64[G, F]: each group's share of the images, then of the cells, of every type.
+    """Return each group's share of the images, then of the cells, of every type, float64[G, F].
 
-    Where a type has fewer groups than there are folds, its own balance cannot be had: the share of
-    all images is a further column then.
+    A type with fewer groups than folds cannot be balanced; the share of all images is added then.
     """
     kinds = {name: dataset.cell_type(name) or NO_CELLS for name in dataset.ids}
     names = sorted(set(kinds.values()))
@@ -112,7 +118,7 @@ def _features(dataset: Dataset, members: list[list[str]], folds: int) -> NDArray
 def _without_empty(
     dealt: NDArray[np.int64], features: NDArray[np.float64], folds: int
 ) -> NDArray[np.int64]:
-    """Every fold gets a group: the smallest of the fold with the most."""
+    """Give every fold a group: the smallest one of the fold with the most."""
     counts = np.bincount(dealt, minlength=folds)
     for empty in np.flatnonzero(counts == 0):
         rich = np.flatnonzero(dealt == counts.argmax())
@@ -122,13 +128,13 @@ def _without_empty(
 
 
 def _deal(features: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.int64]:
-    """int64[G]: the fold of each group, so that every column adds up to about the same per fold."""
+    """Assign groups to folds, int64[G], so that every column has similar sums in all folds."""
     shuffled = np.random.default_rng(seed).permutation(len(features))
     order = shuffled[np.argsort(-features[shuffled].max(axis=1), kind="stable")]
     target = features.sum(axis=0) / folds
     load = np.zeros((folds, features.shape[1]))
     dealt = np.zeros(len(features), np.int64)
-    # A shuffled preference keeps fold 0 from getting the largest group of every type.
+    # A random preference prevents fold 0 from getting the largest group of every type.
     preference = np.random.default_rng([seed, 1]).permutation(folds)
     for group in order:
         excess = 2 * (load - target) @ features[group]
@@ -141,7 +147,7 @@ def _deal(features: NDArray[np.float64], folds: int, seed: int) -> NDArray[np.in
 def _swap(
     features: NDArray[np.float64], dealt: NDArray[np.int64], load: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Trade groups between folds as long as that makes the squared loads smaller."""
+    """Exchange groups between folds as long as the squared loads decrease."""
     improved, passes = True, 0
     while improved and passes < SWAP_PASSES:
         improved, passes = False, passes + 1
@@ -160,7 +166,7 @@ def _swap(
 
 
 def fold_table(dataset: Dataset, fold: Mapping[str, int]) -> dict[str, list[tuple[int, int]]]:
-    """Images and cells of each cell type in each fold, for `data split` to print."""
+    """Count images and cells of each type in each fold, for `data split` to print."""
     folds = max(fold.values(), default=-1) + 1
     table: dict[str, NDArray[np.int64]] = {}
     for name, own in fold.items():
@@ -170,26 +176,27 @@ def fold_table(dataset: Dataset, fold: Mapping[str, int]) -> dict[str, list[tupl
 
 
 def folds_path(dataset: Dataset) -> Path:
-    """Where a data set's own split lies: `folds.csv` in its folder."""
+    """Return the path of a data set's own split, `folds.csv` in its folder."""
     root = dataset.root
     return (root if root.is_dir() else root.parent) / FOLDS_FILE
 
 
 def write_folds(path: Path, fold: Mapping[str, int]) -> None:
-    """Write a table of id and fold.
+    """Write a table of ids and folds.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     write_table(path, COLUMNS, fold.items())
 
 
 def read_folds(path: Path) -> dict[str, int]:
-    """The fold of each image from a file of `write_folds`.
+    """Read the fold of each image from a file of `write_folds`.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: a column is missing, an id comes twice, or a fold is no number from 0 on.
+        InputError: The file does not exist.
+        FormatError: A column is missing, an id occurs twice, or a fold is not a non-negative
+            integer.
     """
     table = read_table(path, COLUMNS)
     fold: dict[str, int] = {}
@@ -216,14 +223,14 @@ def read_folds(path: Path) -> dict[str, int]:
 def fold_ids(
     dataset: Dataset, fold: int, *, folds_file: Path | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids that train and the ids that validate in one fold, both in the data set's order.
+    """Return the training and the validation ids of a fold, in the order of the data set.
 
-    The split is `folds_file`, else `folds.csv` in the data set's folder, else `assign_folds`
-    (with fewer folds where there are fewer than five groups).
+    The split is `folds_file`, else `folds.csv` in the folder of the data set, else that of
+    `assign_folds` (with fewer folds if there are fewer than five groups).
 
     Raises:
-        InputError: there is no such fold, it would leave nothing to train or to validate on, or
-            the file does not name every image.
+        InputError: There is no such fold, it leaves nothing to train or to validate on, or the file
+            does not name every image.
     """
     path = folds_path(dataset) if folds_file is None else folds_file
     if folds_file is not None or path.is_file():
@@ -246,10 +253,11 @@ def fold_ids(
 
 
 def folds_of_images(dataset: Dataset, path: Path) -> dict[str, int]:
-    """The fold of each image of a data set, from a file that may name others too.
+    """Read the fold of each image of a data set from a file that may name others as well.
 
     Raises:
-        InputError: there is no such file; FormatError: as `read_folds`, or it leaves an image out.
+        InputError: The file does not exist.
+        FormatError: See `read_folds`; or an image is missing.
     """
     stored = read_folds(path)
     missing = [name for name in dataset.ids if name not in stored]

@@ -1,4 +1,4 @@
-"""Part of a data set: the images of some cell types."""
+"""Subsets of a data set by cell type."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from bigkingxxl.settings import nearest
 
 
 def ids_of_types(data: Dataset, cell_types: Sequence[str]) -> tuple[str, ...]:
-    """The images most of whose cells are of one of these types; none without cells is among them.
+    """Return the images that mostly contain cells of these types, without empty images.
 
     Raises:
-        InputError: the data set does not know one of the types, or has no image of any.
+        InputError: A type is unknown, or there is no such image.
     """
     for name in cell_types:
         if name not in data.type_names:
@@ -41,12 +41,14 @@ def ids_of_types(data: Dataset, cell_types: Sequence[str]) -> tuple[str, ...]:
 
 
 def subset(data: Dataset, cell_types: Sequence[str]) -> Dataset:
-    """The data set of these images (see `ids_of_types`) and of their cells of these types alone.
+    """Return the data set of these images (see `ids_of_types`) with only the cells of these types.
 
     Args:
-        cell_types: the type names of the new data set, in its order.
+        data: The data set.
+        cell_types: The types of the new data set, in its order.
+
     Raises:
-        InputError: as `ids_of_types`.
+        InputError: See `ids_of_types`.
     """
     ids, names = ids_of_types(data, cell_types), tuple(cell_types)
     return replace(

@@ -1,4 +1,4 @@
-"""A data set in Kaggle's layout from the simulator: the same arguments give the same bytes."""
+"""Write simulated images as a data set in the Kaggle layout, reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bigkingxxl.simulate.field import simulate_field
 from bigkingxxl.simulate.varied import VARIED
 
 KINDS = (*CELL_TYPES, VARIED)
-# Images of each type in the challenge's training set; of any other kind as many as of all of them.
+# The number of images of each type in the challenge's training set; other types have the total.
 SHARES = {"astro": 131, "cort": 320, "shsy5y": 155, VARIED: 606}
 SMALLEST_SIDE, MOST_PIXELS = 16, 100_000_000
 ANNOTATIONS, IMAGES, FIELDS, RECORD = "train.csv", "train", "fields.csv", "synthetic.json"
@@ -31,11 +31,12 @@ ANNOTATIONS, IMAGES, FIELDS, RECORD = "train.csv", "train", "fields.csv", "synth
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a synthetic data set.
+    """The parameters of a synthetic data set.
 
     Attributes:
-        images: how many; seed: of all that is drawn.
-        cell_types: one type an image, mixed in the challenge's proportions.
+        images: The number of images.
+        seed: The random seed.
+        cell_types: The types, one per image, in the proportions of the challenge.
         size: (H, W) of each image.
     """
 
@@ -86,14 +87,17 @@ def synthesize(
     """Write `train/*.png`, `train.csv` and `fields.csv` (every image is a field of its own).
 
     Args:
-        workers: processes, see `parallel.finished`.
+        folder: The folder.
+        recipe: The parameters.
+        workers: The number of processes; see `parallel.finished`.
+        track: Wraps iterables to show progress.
 
     Returns:
-        the number of cells in each image, by its id.
+        The number of cells in each image, by its id.
 
     Raises:
-        InputError: the folder holds other data already, or the simulator refuses the size.
-        OutputError: the folder cannot be written.
+        InputError: The folder contains other data, or the simulator refuses the size.
+        OutputError: The folder cannot be written.
     """
     record = json.loads(json.dumps(asdict(recipe)))
     writable_folder(folder, "choose another folder")
@@ -109,7 +113,7 @@ def synthesize(
 
 
 def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
-    """Never write over what a user may have annotated."""
+    """Refuse to overwrite data that a user may have annotated."""
     if not (folder / ANNOTATIONS).exists():
         return
     try:
@@ -124,11 +128,11 @@ def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
 
 
 def type_sequence(images: int, cell_types: Sequence[str], seed: int) -> list[str]:
-    """The type of each image: numbers in the challenge's proportions, in shuffled order."""
+    """Return the type of each image: in the proportions of the challenge, shuffled."""
     types = [name for name in KINDS if name in cell_types]
     weights = np.array([SHARES[name] for name in types], np.int64)
     counts, rest = np.divmod(images * weights, weights.sum())
-    # The largest remainders get what rounding down left over, of equals the first.
+    # The remainder of rounding goes to the largest fractions, the first in case of a tie.
     counts[np.argsort(-rest, kind="stable")[: images - counts.sum()]] += 1
     sequence = np.repeat(np.arange(len(types)), counts)
     return [types[index] for index in np.random.default_rng(seed).permutation(sequence)]

@@ -1,16 +1,16 @@
-"""How long work reports its progress without knowing who watches."""
+"""Progress reports of long operations, independent of how they are displayed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-# How many items there are; where that is found out on the way, a function that tells it.
+# The number of items, or a function that returns it if it becomes known later.
 Total = int | Callable[[], int] | None
-# (items, how many there are, what is done with them) -> the same items, one by one.
+# Takes (items, their number, a label) and yields the same items.
 Track = Callable[[Iterable[Any], Total, str], Iterable[Any]]
 
 
 def untracked(items: Iterable[Any], total: Total, label: str) -> Iterable[Any]:  # noqa: ARG001
-    """Nobody watches."""
+    """Return the items without reporting progress."""
     return items

@@ -1,4 +1,4 @@
-"""Images without annotation for training with a critic: found, and none of them a test image."""
+"""Find images without annotations for semi-supervised training, excluding validation images."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from bigkingxxl.io.images import find_images, open_image
 def unlabelled_images(
     data: Dataset, places: Sequence[str], validation: Sequence[str]
 ) -> list[Path]:
-    """The image files in some places, or the data set's own images without annotation.
+    """Find image files in some places, or the unlabelled images of the data set.
 
-    They may differ in size and bit depth: each is normalised by its own statistics.
+    They may differ in size and bit depth, because each is normalised by its own statistics.
 
     Args:
-        places: folders, files or patterns; none takes the data set's own.
-        validation: ids of images that the model will be judged by.
+        data: The data set.
+        places: Folders, files or patterns; if empty, those of the data set.
+        validation: The ids of the validation images.
+
     Raises:
-        InputError: there are none, or one is a validation image (by its name or its pixels).
-        ImageError: one cannot be read, or has other channels than the annotated images.
+        InputError: There are none, or one is a validation image (by name or pixels).
+        ImageError: One cannot be read, or has a different number of channels.
     """
     named = [file.path for file in find_images(places).files] if places else []
     paths = named or sorted(data.unlabelled)

@@ -1,7 +1,7 @@
-"""Simulated images with known truth: cells, optics, camera.
+"""Simulated images with known truth: cells, optics and camera.
 
-What belongs here: drawing cells and what a microscope shows of them; numpy and scipy only. What
-does not: writing them as a data set (`data.synthesize`).
+What belongs here: drawing cells and simulating what a microscope shows of them, with numpy and
+scipy only. What does not: writing them as a data set (`data.synthesize`).
 """
 
 from __future__ import annotations

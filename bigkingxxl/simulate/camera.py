@@ -1,4 +1,4 @@
-"""From intensity to an 8-bit image: uneven light, fringes, noise, gain, rounding."""
+"""The camera: converts intensity to an 8-bit image with uneven light, fringes and noise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from scipy import ndimage
 from bigkingxxl.simulate.randomness import FloatMap, smooth_noise
 
 BACKGROUND = 128.0
-# The instrument's own software clips to this range; the real images hold nothing below 3.
+# The software of the instrument clips to this range; real images contain nothing below 3.
 LOWEST, HIGHEST = 3, 255
 
 
 @dataclass(frozen=True)
 class Camera:
-    """gain: gray values per unit of relative intensity; unevenness, fringes, read_noise: gray
-    values; full_well: electrons at the background level, which sets the shot noise; flattening: the
-    instrument takes out what varies over this distance (Gaussian deviation, px), cells or light.
+    """The properties of a camera.
+
+    Attributes:
+        gain: Grey values per unit of relative intensity.
+        unevenness: The unevenness of the light in grey values.
+        fringes: The amplitude of the fringes in grey values.
+        read_noise: The read noise in grey values.
+        full_well: Electrons at the background level, which determine the shot noise.
+        flattening: The instrument removes variations, of cells or light, over this distance
+            (standard deviation of a Gaussian in pixels).
     """
 
     gain: float
@@ -33,7 +40,7 @@ class Camera:
 def record(rng: np.random.Generator, intensity: FloatMap, camera: Camera) -> NDArray[np.uint8]:
     """Record a relative intensity float32[H, W] (1 = background) as uint8[H, W].
 
-    The background lies at 128: the instrument flattens its images to that level.
+    The background is 128, to which the instrument flattens its images.
     """
     size = intensity.shape
     gray = BACKGROUND + camera.gain * (intensity - 1.0)
@@ -47,7 +54,7 @@ def record(rng: np.random.Generator, intensity: FloatMap, camera: Camera) -> NDA
 
 
 def fringe_pattern(rng: np.random.Generator, size: tuple[int, int]) -> FloatMap:
-    """Interference stripes of the coherent light, slightly bent: float32[H, W], deviation 1."""
+    """Return slightly curved interference fringes, float32[H, W], with standard deviation 1."""
     heading, period = rng.uniform(0, np.pi), rng.uniform(5.0, 12.0)
     rows = np.arange(size[0], dtype=np.float32)[:, None]
     cols = np.arange(size[1], dtype=np.float32)[None, :]

@@ -1,8 +1,8 @@
-"""What sets the three simulated cell types apart: fixed numbers, measured or tuned once by eye.
+"""The parameters of the three simulated cell types, measured or tuned by eye.
 
-Counts and areas follow the training images of the Sartorius challenge (LIVECell's cameras); the
-rest was tuned until pictures and power spectra agreed (see the study `simulator_spectrum`).
-Lengths are pixels of a 704 x 520 image, phases radians, gray values those of an 8-bit image.
+Counts and areas follow the training images of the Sartorius challenge (LIVECell's cameras). The
+others were tuned until images and power spectra agreed (see the study `simulator_spectrum`).
+Lengths are in pixels of a 704 x 520 image, phases in radians, grey values those of an 8-bit image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class ShapeRanges:
-    """Outlines: a body ellipse joined smoothly with tapered limbs.
+    """Outlines: an elliptic body joined smoothly with tapered limbs.
 
     Lengths are in units of the body radius sqrt(area / pi).
     """
@@ -39,7 +39,7 @@ class ShapeRanges:
 
 @dataclass(frozen=True)
 class PhaseRanges:
-    """Optical phase of a cell (radians) and the lengths over which its edge rises (px)."""
+    """The optical phase of a cell (radians) and the lengths over which its edge rises (pixels)."""
 
     height: float
     height_spread: float
@@ -52,9 +52,9 @@ class PhaseRanges:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lies between the cells and is not annotated: neurites, beads, dots, rough medium.
+    """Structures between cells that are not annotated: neurites, beads, dots and rough medium.
 
-    Numbers are per reference field unless they say per cell; each is drawn log-uniformly.
+    Counts are per reference field unless stated per cell; each is drawn log-uniformly.
     """
 
     neurites_per_cell: Range
@@ -75,7 +75,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class CellTypeProfile:
-    """Everything that `simulate_field` knows about one cell type."""
+    """All parameters of a cell type that `simulate_field` uses."""
 
     name: str
     counts: tuple[float, ...]
@@ -89,7 +89,7 @@ class CellTypeProfile:
     halo: Range
     cutoff: Range
     defocus: float
-    flattening: float = 15.0  # px, see `camera.record`
+    flattening: float = 15.0  # pixels; see `camera.record`
 
 
 ASTRO = CellTypeProfile(
@@ -245,7 +245,11 @@ CELL_TYPES: tuple[str, ...] = tuple(PROFILES)
 
 
 def profile_of(cell_type: str) -> CellTypeProfile:
-    """Return the numbers of one cell type; raise `InputError` when there is no such type."""
+    """Return the parameters of a cell type.
+
+    Raises:
+        InputError: There is no such type.
+    """
     if cell_type not in PROFILES:
         names = ", ".join(CELL_TYPES)
         raise InputError(

@@ -1,6 +1,6 @@
 """Outlines of single cells: a body with tapered limbs, drawn as a crop around its centre.
 
-The outline is the zero line of a smooth union of signed distances (ellipse and tapered capsules),
+The outline is the zero level of a smooth union of signed distances (ellipse and tapered capsules),
 which gives the concave, web-like corners of adherent cells. Source of the smooth union: Inigo
 Quilez, "Smooth minimum" (2013), the exponential form.
 """
@@ -19,18 +19,20 @@ BoolMap = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
 
 
-# Half the width of a limb's tip, px. Outlines run along the halo's crest, as annotators draw them,
-# about 1.8 px outside the cell's edge: a tip of less than that would have no thickness at all.
+# Half the width of the tip of a limb in pixels. Annotators draw outlines along the crest of the
+# halo, about 1.8 pixels outside the edge of the cell; a narrower tip would have no thickness.
 TIP = 2.3
 
 
 @dataclass(frozen=True)
 class CellShape:
-    """One cell before it is placed.
+    """A cell before it is placed.
 
-    visible: bool[h, w], everything that has thickness; annotated: bool[h, w], the part that an
-    annotator outlines (thin ends are left out); reach: rows and columns from the crop's corner to
-    the cell's centre; angle: direction of the long axis, radians from the column axis.
+    Attributes:
+        visible: bool[h, w], everything that has thickness.
+        annotated: bool[h, w], the part that an annotator outlines, without thin ends.
+        reach: Rows and columns from the corner of the crop to the centre of the cell.
+        angle: The direction of the long axis, in radians from the column axis.
     """
 
     visible: BoolMap
@@ -53,9 +55,9 @@ class _Skeleton:
 def draw_shape(
     rng: np.random.Generator, profile: CellTypeProfile, angle: float, scale: float
 ) -> CellShape:
-    """Draw one cell outline with its long axis near `angle`; `scale` shrinks it in crowded fields.
+    """Draw the outline of a cell with its long axis near `angle`; `scale` shrinks it if crowded.
 
-    Areas are log-normal about the type's median. The result is never empty.
+    Areas are log-normal around the median of the type. The result is never empty.
     """
     ranges = profile.shape
     skeleton = _draw_skeleton(rng, ranges, angle, scale)
@@ -85,7 +87,7 @@ def _draw_skeleton(
     area = ranges.area * scale**2 * float(np.exp(ranges.area_spread * rng.standard_normal()))
     radius = float(np.sqrt(np.clip(area, 40.0, 6000.0) / np.pi))
     count = int(rng.integers(ranges.limbs[0], ranges.limbs[1] + 1))
-    # Limbs leave at opposite ends of the long axis in turn: spindles rather than stars.
+    # Limbs alternate between the ends of the long axis, which gives spindles rather than stars.
     ends = np.pi * (np.arange(count) % 2) + ranges.limb_scatter * rng.standard_normal(count)
     return _Skeleton(
         radius=radius,
@@ -113,7 +115,7 @@ def _body_frame(skeleton: _Skeleton, reach: int) -> tuple[FloatMap, FloatMap]:
 
 
 def _distance(skeleton: _Skeleton, along: FloatMap, across: FloatMap) -> FloatMap:
-    # Limbs add area, so the ellipse is a little smaller than the cell's nominal area.
+    # Limbs add area, so the ellipse is slightly smaller than the nominal area of the cell.
     stretch = np.sqrt(skeleton.aspect)
     half_width = 0.88 * skeleton.radius / stretch
     ellipse = np.hypot(along / (0.88 * skeleton.radius * stretch), across / half_width)
@@ -129,7 +131,7 @@ def _distance(skeleton: _Skeleton, along: FloatMap, across: FloatMap) -> FloatMa
 def _limb_distance(
     along: FloatMap, across: FloatMap, angle: float, length: float, width: float
 ) -> FloatMap:
-    """Distance to a straight limb from the centre that tapers to a thin tip."""
+    """Compute the distance to a straight limb that tapers from the centre to a thin tip."""
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     place = np.clip((along * cosine + across * sine) / np.float32(length), 0, 1)
     from_axis = np.hypot(along - place * length * cosine, across - place * length * sine)
@@ -149,7 +151,7 @@ def _outline_noise(
 
 
 def _without_thin_ends(visible: BoolMap, opening: float, reach: int) -> BoolMap:
-    """Erase what is thinner than about twice `opening` px, as annotators do with thin ends."""
+    """Remove what is thinner than about twice `opening` pixels, as annotators do."""
     body = largest_part(visible)
     if opening >= 0.5:
         deep = ndimage.distance_transform_edt(body) > opening

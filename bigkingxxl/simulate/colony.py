@@ -1,7 +1,7 @@
-"""Colonies: rods in a pack, side by side and end to end, as bacteria grow.
+"""Colonies of rods that are packed side by side and end to end, like bacteria.
 
-Nothing is pushed about: lanes of a bent coordinate system are cut into rods, patches of one
-direction each, and the corners rounded, all cells at once.
+No physics is simulated: the lanes of a curved coordinate system are cut into rods, in patches of
+one direction each, and the corners are rounded, for all cells at once.
 """
 
 from __future__ import annotations
@@ -19,14 +19,22 @@ from bigkingxxl.simulate.randomness import FloatMap, log_uniform, smooth_noise
 
 Int32 = NDArray[np.int32]
 
-SMALLEST = 0.35  # of the median area: below it a piece that a border cut off is no cell
+SMALLEST = 0.35  # fraction of the median area; smaller pieces at borders are not cells
 
 
 @dataclass(frozen=True)
 class Colony:
-    """width, length: of a rod, px; patch: how far rods lie alike, px; bend: how far a lane strays,
-    px; cover: share of the field under colonies, 0 to 1; kept: share of rods that are there; gap:
-    between neighbours, px; disorder: 0 where all patches lie alike, to 1.
+    """The parameters of a colony.
+
+    Attributes:
+        width: The width of a rod in pixels.
+        length: The length of a rod in pixels.
+        patch: The size of areas with parallel rods in pixels.
+        bend: The deviation of a lane from a straight line in pixels.
+        cover: The fraction of the field that colonies cover, 0 to 1.
+        kept: The fraction of rods that are present.
+        gap: The distance between neighbours in pixels.
+        disorder: 0 if all patches have the same direction, up to 1.
     """
 
     width: float
@@ -40,7 +48,7 @@ class Colony:
 
 
 def draw_colony(rng: np.random.Generator) -> Colony:
-    """A colony that nobody has seen before: packed in most fields, single rods in the others."""
+    """Draw a random colony: packed in most fields, single rods in the others."""
     width = log_uniform(rng, 4.5, 15.0)
     length = width * float(rng.uniform(1.6, 6.5))
     packed = rng.random() < 0.7
@@ -57,7 +65,7 @@ def draw_colony(rng: np.random.Generator) -> Colony:
 
 
 def place_colony(rng: np.random.Generator, colony: Colony, size: tuple[int, int]) -> Layout:
-    """The rods of a field of `size` (H, W); where the borders leave nothing, none."""
+    """Place the rods of a field of `size` (H, W); there may be none."""
     pieces, angles = _lanes_cut(rng, colony, size)
     ground = smooth_noise(rng, size, max(1.5 * colony.length, 20.0))
     pieces[ground < np.quantile(ground, 1.0 - colony.cover)] = 0
@@ -74,7 +82,7 @@ def place_colony(rng: np.random.Generator, colony: Colony, size: tuple[int, int]
 def _lanes_cut(
     rng: np.random.Generator, colony: Colony, size: tuple[int, int]
 ) -> tuple[Int32, NDArray[np.float64]]:
-    """The rod that each pixel belongs to, int32[H, W] from 1 on, and each rod's angle, [N + 1]."""
+    """Return the rod of each pixel, int32[H, W] from 1 on, and the angle of each rod, [N + 1]."""
     rows, cols = np.mgrid[: size[0], : size[1]].astype(np.float32)
     patches = max(1, round(size[0] * size[1] / colony.patch**2))
     centres = rng.uniform(0, 1, (patches, 2)) * size
@@ -86,7 +94,7 @@ def _lanes_cut(
     along = cols * cosine + rows * sine
     lane = np.floor(across / colony.width).astype(np.int64)
     lane -= lane.min()
-    # Each lane of each patch has rods of its own length, which begin somewhere.
+    # The rods of each lane of each patch have a length and a start of their own.
     lanes = (patches, int(lane.max()) + 1)
     length = colony.length * rng.uniform(0.65, 1.5, lanes)[patch, lane]
     part = np.floor(along / length + rng.uniform(0, 1, lanes)[patch, lane]).astype(np.int64)
@@ -97,7 +105,7 @@ def _lanes_cut(
 
 
 def _rounded(pieces: Int32, colony: Colony) -> Int32:
-    """The rods without their corners and the gaps between them: an opening with a disc, of all."""
+    """Round the corners of all rods and separate them by an opening with a disc."""
     inner = pieces > 0
     for axis in (0, 1):
         same = np.diff(pieces, axis=axis) == 0
@@ -130,7 +138,7 @@ def _layout(owner: Int32, angles: NDArray[np.float64]) -> Layout:
 
 
 def rod_depth(layout: Layout) -> FloatMap:
-    """Distance inwards from the rods' edges, px float32[H, W]; neighbours are parted."""
+    """Compute the distance from the edges of rods inwards, float32[H, W] in pixels."""
     owner = layout.owner
     inner = owner > 0
     for axis in (0, 1):

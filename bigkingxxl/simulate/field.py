@@ -20,13 +20,13 @@ from bigkingxxl.simulate.thickness import cell_phase, true_depth
 from bigkingxxl.simulate.varied import VARIED, colony_profile, varied_profile
 
 SMALLEST_SIDE = 32
-# Shares of varied fields.
+# Fractions of varied fields.
 COLONIES, FLUORESCENT, SOFT, INVERTED = 0.35, 0.3, 0.5, 0.25
 
 
 @dataclass(frozen=True)
 class SimulatedCell:
-    """One annotated cell: mask bool[h, w], not empty, its corner at (row0, col0) of the image."""
+    """An annotated cell: its non-empty mask bool[h, w] and the image position (row0, col0)."""
 
     row0: int
     col0: int
@@ -35,7 +35,7 @@ class SimulatedCell:
 
 @dataclass(frozen=True)
 class SimulatedField:
-    """image uint8[H, W] with its cells, which may touch and overlap slightly."""
+    """An image uint8[H, W] with its cells, which may touch and slightly overlap."""
 
     image: NDArray[np.uint8]
     cells: tuple[SimulatedCell, ...]
@@ -49,17 +49,21 @@ def simulate_field(
     seed: int,
     cell_count: int | None = None,
 ) -> SimulatedField:
-    """Simulate one phase-contrast field of cells with truth.
+    """Simulate a phase-contrast field of cells with truth.
 
-    cell_type: "astro", "cort", "shsy5y", or "varied" for cells of a new kind from seed to seed.
-    size: (H, W) in px; the density is that of a 520 x 704 image of the type. seed: the same seed
-    gives the same bytes. cell_count: the number of cells to place instead of a drawn one; a field
-    that is full holds fewer. Contrast, focus, density, debris and shapes vary from seed to seed.
-
-    Raises `InputError` for an unknown cell type, a side below 32 px or a negative count.
+    Contrast, focus, density, debris and shapes vary with the seed.
 
     >>> simulate_field("cort", size=(128, 160), seed=1).image.shape
     (128, 160)
+
+    Args:
+        cell_type: "astro", "cort", "shsy5y", or "varied" for a new kind of cell with each seed.
+        size: (H, W) in pixels; the density is that of a 520 x 704 image of the type.
+        seed: The random seed, which determines every byte of the result.
+        cell_count: The number of cells to place instead of a random one; a full field holds fewer.
+
+    Raises:
+        InputError: The cell type is unknown, a side is below 32 pixels, or the count is negative.
     """
     _check(size, seed, cell_count)
     if cell_type == VARIED:
@@ -70,7 +74,7 @@ def simulate_field(
 
 
 def _varied_field(size: tuple[int, int], seed: int, cell_count: int | None) -> SimulatedField:
-    """Cells of any kind, seen by a microscope of any kind."""
+    """Simulate cells of any kind with any kind of microscope."""
     rng = np.random.default_rng([len(CELL_TYPES), seed])
     if cell_count is None and rng.random() < COLONIES:
         colony = draw_colony(rng)
@@ -85,7 +89,7 @@ def _varied_field(size: tuple[int, int], seed: int, cell_count: int | None) -> S
     else:
         image = _phase_contrast(profile, rng, layout, depth)
         image = softened(rng, image) if rng.random() < SOFT else image
-    # Other microscopes show bright cells on a dark ground, or dark ones on a bright.
+    # Other microscopes show bright cells on a dark background, or the opposite.
     image = 255 - image if rng.random() < INVERTED else image
     return _field(image, layout, profile)
 
@@ -96,7 +100,7 @@ def field_of(
     size: tuple[int, int],
     cell_count: int | None = None,
 ) -> SimulatedField:
-    """As `simulate_field`, for cells of any profile."""
+    """Simulate a field of cells of any profile; see `simulate_field`."""
     layout = _placed(profile, rng, size, cell_count)
     contrast = float(np.exp(profile.contrast_spread * rng.standard_normal()))
     depth = true_depth(rng, layout)

@@ -1,4 +1,4 @@
-"""How other microscopes than those of phase contrast show the same cells."""
+"""The same cells as other microscopes than phase contrast show them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from bigkingxxl.simulate.randomness import FloatMap, log_uniform, smooth_noise
 
 
 def fluorescence(rng: np.random.Generator, layout: Layout, depth: FloatMap) -> NDArray[np.uint8]:
-    """Bright, blurred cells, each as bright as it likes, on a dark ground: uint8[H, W].
+    """Simulate bright, blurred cells of varying brightness on a dark background, uint8[H, W].
 
-    depth: float32[H, W], px inwards from the cells' edges.
+    Args:
+        rng: The random generator.
+        layout: The cells.
+        depth: float32[H, W], the distance from the edges of cells inwards, in pixels.
     """
     size = layout.owner.shape
     spread = float(rng.uniform(0.1, 0.8))
@@ -33,12 +36,12 @@ def fluorescence(rng: np.random.Generator, layout: Layout, depth: FloatMap) -> N
 
 
 def softened(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image as an enlargement or a poor focus shows it, a little new noise in: uint8[H, W]."""
+    """Blur the image, as an enlargement or a poor focus does, and add some noise: uint8[H, W]."""
     soft = ndimage.gaussian_filter(image.astype(np.float32), log_uniform(rng, 0.5, 2.0))
     soft += log_uniform(rng, 0.2, 3.0) * rng.standard_normal(image.shape, dtype=np.float32)
     return grey(soft / 255.0)
 
 
 def grey(light: FloatMap) -> NDArray[np.uint8]:
-    """0 to 1 as 0 to 255, what lies beyond cut off."""
+    """Convert 0 .. 1 to 0 .. 255 and clip the rest."""
     return np.asarray(np.clip(np.rint(255.0 * light), 0, 255), dtype=np.uint8)

@@ -1,17 +1,18 @@
-"""From optical phase to intensity: Zernike's phase plate in Fourier space.
+"""Phase-contrast optics: from phase to intensity, with Zernike's phase plate in Fourier space.
 
-A specimen of phase phi lets the wave exp(i phi) pass. The phase plate shifts by a quarter wave and
-dims what it takes for direct light. A real plate has a width, so it also catches light that large
-structures scatter by small angles: that is the source of the bright halo outside a cell and of the
+A specimen of phase phi transmits the wave exp(i phi). The phase plate shifts what it treats as
+direct light by a quarter wave and dims it. A real plate has a width and also catches light that
+large structures scatter by small angles; this causes the bright halo around a cell and the
 shade-off inside it. After the plate
 
     U = pupil * { exp(i phi) + (a exp(-i pi / 2) - 1) (surround * exp(i phi)) },   I = |U|^2 / a^2
 
-with `surround` the plate's point spread. Sources: F. Zernike, "Phase contrast, a new method for
-the microscopic observation of transparent objects", Physica 9 (1942); Z. Yin, T. Kanade, M. Chen,
-"Understanding the phase contrast optics to restore artifact-free microscopy images for
-segmentation", Medical Image Analysis 16 (2012). Here the surround is a Gaussian instead of their
-ring of Airy patterns, and no term is dropped: thick debris must saturate and turn bright inside.
+where `surround` is the point spread function of the plate. Sources: F. Zernike, "Phase contrast, a
+new method for the microscopic observation of transparent objects", Physica 9 (1942); Z. Yin, T.
+Kanade, M. Chen, "Understanding the phase contrast optics to restore artifact-free microscopy images
+for segmentation", Medical Image Analysis 16 (2012). Here the surround is a Gaussian instead of
+their ring of Airy patterns, and no term is dropped: thick debris must saturate and turn bright
+inside.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ PADDING = 24
 
 @dataclass(frozen=True)
 class PhaseContrast:
-    """The microscope.
+    """The parameters of the microscope.
 
-    halo: reach of the halo, px (Gaussian deviation of the surround); transmission: a, the
-    amplitude that the plate leaves to direct light; cutoff: frequency, cycles per px, at which the
-    soft pupil passes half; defocus: px^2 (wavelength x distance in these units), either sign.
+    Attributes:
+        halo: The extent of the halo in pixels (standard deviation of the Gaussian surround).
+        transmission: a, the amplitude of direct light after the plate.
+        cutoff: The frequency, in cycles per pixel, at which the soft pupil transmits half.
+        defocus: In squared pixels (wavelength x distance in these units), of either sign.
     """
 
     halo: float
@@ -42,9 +45,10 @@ class PhaseContrast:
 
 
 def intensity(phase: FloatMap, optics: PhaseContrast) -> FloatMap:
-    """Image float32[H, W] of a phase map float32[H, W] in radians; 1 is the empty background.
+    """Compute the image float32[H, W] of a phase map float32[H, W] in radians; 1 is the background.
 
-    Positive phase contrast: what is optically thicker than its surroundings is dark.
+    In positive phase contrast, structures that are optically thicker than their surroundings are
+    dark.
     """
     size = phase.shape
     padded = _padded(phase)
@@ -58,19 +62,19 @@ def intensity(phase: FloatMap, optics: PhaseContrast) -> FloatMap:
 
 
 def transfer_function(size: tuple[int, ...], optics: PhaseContrast) -> np.ndarray:
-    """Amplitude transfer complex64[H, W] in the order of `numpy.fft`: plate, pupil, defocus."""
+    """Return the amplitude transfer function, complex64[H, W] in the order of `numpy.fft`."""
     rows = fft.fftfreq(size[0])[:, None].astype(np.float32)
     cols = fft.fftfreq(size[1])[None, :].astype(np.float32)
     squared = rows**2 + cols**2
     surround = np.exp(-2 * np.pi**2 * optics.halo**2 * squared)
     plate = 1.0 + (optics.transmission * np.exp(-0.5j * np.pi) - 1.0) * surround
-    # A sharp pupil would ring; partial coherence makes the true edge soft.
+    # A sharp pupil would cause ringing; partial coherence makes the real edge soft.
     pupil = 1.0 / (1.0 + (squared / optics.cutoff**2) ** 3)
     return np.asarray(plate * pupil * np.exp(1j * np.pi * optics.defocus * squared), np.complex64)
 
 
 def _padded(phase: FloatMap) -> FloatMap:
-    """Mirror the borders: the Fourier transform would let the far side's halo in."""
+    """Mirror the borders, so that the halo of the opposite side does not wrap around."""
     rows, cols = (fft.next_fast_len(length + 2 * PADDING) for length in phase.shape)
     after = (rows - phase.shape[0] - PADDING, cols - phase.shape[1] - PADDING)
     return np.pad(phase, ((PADDING, after[0]), (PADDING, after[1])), mode="symmetric")

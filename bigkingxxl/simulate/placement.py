@@ -1,4 +1,4 @@
-"""Where the cells lie: clustered, locally aligned, touching, hardly overlapping."""
+"""The placement of cells: clustered, locally aligned, touching, with little overlap."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bigkingxxl.simulate.cell_types import COUNT_QUANTILES, REFERENCE_AREA, Cell
 from bigkingxxl.simulate.cells import BoolMap, CellShape, draw_shape, largest_part
 from bigkingxxl.simulate.randomness import smooth_noise
 
-# Share of cells whose mask runs two pixels over a neighbour that it touches: with it about 0.2 % of
-# an image's pixels carry two cells, as measured on the real annotations.
+# The fraction of cells whose mask extends two pixels over a touching neighbour: it gives about 0.2
+# % of pixels with two cells, as measured in real annotations.
 OVERLAPPING_CELLS = 0.5
 TRIES_PER_CELL = 40
-# After so many refusals another, smaller cell is drawn: gaps are filled by what fits.
+# After this many failures another, smaller cell is drawn, so that gaps are filled.
 TRIES_PER_SHAPE = 4
-# Above this share of the field under cells, cells are drawn smaller, as in confluent cultures.
+# Above this covered fraction of the field cells are drawn smaller, as in confluent cultures.
 DENSEST_COVER = 0.62
 
 
 @dataclass(frozen=True)
 class PlacedCell:
-    """A cell in its field: mask bool[h, w] with its corner at (row0, col0), inside the image."""
+    """A cell in its field: a mask bool[h, w] with its corner at (row0, col0) inside the image."""
 
     row0: int
     col0: int
@@ -35,14 +35,14 @@ class PlacedCell:
 
 @dataclass(frozen=True)
 class Layout:
-    """All cells of a field; owner int32[H, W] holds 1 + the index of the cell seen, 0 for none."""
+    """All cells of a field; `owner` int32[H, W] holds 1 + the index of the topmost cell, or 0."""
 
     cells: tuple[PlacedCell, ...]
     owner: NDArray[np.int32]
 
 
 def draw_count(rng: np.random.Generator, profile: CellTypeProfile, size: tuple[int, int]) -> int:
-    """Draw the number of cells of a field of `size` (H, W) at the type's density."""
+    """Draw the number of cells of a field of `size` (H, W) at the density of the type."""
     drawn = np.interp(rng.uniform(), COUNT_QUANTILES, profile.counts)
     return max(1, round(float(drawn) * size[0] * size[1] / REFERENCE_AREA))
 
@@ -50,7 +50,7 @@ def draw_count(rng: np.random.Generator, profile: CellTypeProfile, size: tuple[i
 def place_cells(
     rng: np.random.Generator, profile: CellTypeProfile, size: tuple[int, int], count: int
 ) -> Layout:
-    """Place up to `count` cells in a field of `size` (H, W); fewer only where no room is left."""
+    """Place up to `count` cells in a field of `size` (H, W); fewer only if there is no room."""
     heading = np.asarray(np.pi * smooth_noise(rng, size, 70.0) / 2, dtype=np.float32)
     heading += np.float32(rng.uniform(0, np.pi))
     density = np.exp(profile.clustering * smooth_noise(rng, size, 28.0)).astype(np.float64)
@@ -80,7 +80,7 @@ def place_cells(
 def _draw_spots(
     rng: np.random.Generator, density: NDArray[np.float64], count: int
 ) -> NDArray[np.int64]:
-    """Centres int64[count, 2]: the first half clustered as `density` says, the rest anywhere."""
+    """Draw centres int64[count, 2]: the first half clustered by `density`, the rest anywhere."""
     cumulative = np.cumsum(density.ravel())
     flat = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1], count), side="right")
     flat[count // 2 :] = rng.integers(0, density.size, count - count // 2)
@@ -102,7 +102,7 @@ def _try_spot(
     number: int,
     overlaps: bool,
 ) -> PlacedCell | None:
-    """Place `shape` at `spot` and write it into `owner`, or return None where it does not fit."""
+    """Place `shape` at `spot` and write it into `owner`; return None if it does not fit."""
     row0, col0 = spot[0] - shape.reach, spot[1] - shape.reach
     rows = slice(max(row0, 0), min(row0 + shape.visible.shape[0], owner.shape[0]))
     cols = slice(max(col0, 0), min(col0 + shape.visible.shape[1], owner.shape[1]))
@@ -125,7 +125,7 @@ def _try_spot(
 
 
 def cropped(mask: BoolMap, corner: tuple[int, int], angle: float) -> PlacedCell:
-    """The cell of a mask that is not empty, whose corner lies there in the field."""
+    """Crop a non-empty mask whose corner lies at `corner` in the field."""
     rows, cols = np.nonzero(mask)
     top, left = int(rows.min()), int(cols.min())
     tight = mask[top : int(rows.max()) + 1, left : int(cols.max()) + 1].copy()

@@ -10,7 +10,7 @@ FloatMap = NDArray[np.float32]
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """One draw, uniform in the logarithm: spans of several octaves without favouring the top."""
+    """Draw a value that is uniform in its logarithm."""
     floor = max(low, 1e-3)
     return float(np.exp(rng.uniform(np.log(floor), np.log(max(high, floor)))))
 
@@ -18,14 +18,14 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def log_uniforms(
     rng: np.random.Generator, span: tuple[float, float], count: int
 ) -> NDArray[np.float64]:
-    """`count` draws float64[count], uniform in the logarithm over the positive `span`."""
+    """Draw `count` values, float64[count], uniform in their logarithm over the positive `span`."""
     return np.exp(rng.uniform(np.log(span[0]), np.log(span[1]), count))
 
 
 def smooth_noise(rng: np.random.Generator, size: tuple[int, int], length: float) -> FloatMap:
-    """Gaussian random map float32[H, W], mean 0 and deviation 1, correlated over `length` px.
+    """Draw a Gaussian random field, float32[H, W], with mean 0, deviation 1 and given correlation.
 
-    Drawn on a coarse grid and interpolated, so that long correlations stay cheap.
+    It is drawn on a coarse grid and interpolated, so that long correlation lengths are cheap.
     """
     stride = max(1.0, length / 2.0)
     coarse = (int(size[0] / stride) + 4, int(size[1] / stride) + 4)
@@ -39,9 +39,9 @@ def smooth_noise(rng: np.random.Generator, size: tuple[int, int], length: float)
 
 
 def band_noise(rng: np.random.Generator, size: tuple[int, int], fine: float) -> FloatMap:
-    """Gaussian random map float32[H, W], deviation 1, with grains of about `fine` px.
+    """Draw a Gaussian random field, float32[H, W], with grains of about `fine` pixels.
 
-    A difference of two blurs: grains have a size, and no slow waves underneath.
+    As a difference of two blurs, it has grains of a certain size and no slow variation.
     """
     white = rng.standard_normal(size, dtype=np.float32)
     band = ndimage.gaussian_filter(white, fine) - ndimage.gaussian_filter(white, 2.0 * fine)

@@ -1,6 +1,6 @@
-"""Small things drawn many at a time: spheres (debris, granules, nuclei) and thin paths (neurites).
+"""Draw many small objects at once: spheres (debris, granules, nuclei) and thin paths (neurites).
 
-Both add optical phase to a map float32[H, W]; what lies outside the map is dropped.
+Both add optical phase to a map float32[H, W]; parts outside of the map are dropped.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ FloatArray = NDArray[np.float64]
 def spheres(
     size: tuple[int, int], centres: FloatArray, radii: FloatArray, phases: FloatArray
 ) -> FloatMap:
-    """Add up spheres: centres float64[N, 2] (row, col), radii float64[N] px, phases float64[N].
+    """Add spheres.
 
-    The phase is that at the thickest point; edges are softened over one pixel.
+    Args:
+        size: (H, W).
+        centres: float64[N, 2] (row, column).
+        radii: float64[N] in pixels.
+        phases: float64[N], the phase at the thickest point; edges are softened over one pixel.
     """
     if len(centres) == 0:
         return np.zeros(size, np.float32)
@@ -43,14 +47,20 @@ def wandering_paths(
     lengths: FloatArray,
     wander: float,
 ) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Persistent random walks in steps of half a pixel.
+    """Draw persistent random walks in steps of half a pixel.
 
-    starts float64[N, 2] (row, col), headings float64[N] radians, lengths float64[N] px; `wander`
-    is the turn in radians per square root of a pixel. Returns points float64[N, S, 2] and which of
-    them belong to the path, bool[N, S].
+    Args:
+        rng: The random generator.
+        starts: float64[N, 2] (row, column).
+        headings: float64[N] in radians.
+        lengths: float64[N] in pixels.
+        wander: The turn in radians per square root of a pixel.
+
+    Returns:
+        The points, float64[N, S, 2], and which of them belong to the path, bool[N, S].
     """
     steps = int(np.ceil(2 * float(lengths.max(initial=1.0)))) + 1
-    # Turns are drawn every 8 steps: a smooth curve rather than a jitter from pixel to pixel.
+    # Turns are drawn every 8 steps, which gives smooth curves without jitter.
     coarse = rng.standard_normal((len(starts), steps // 8 + 2)) * wander * 2.0
     turns = np.cumsum(np.repeat(coarse, 8, axis=1)[:, :steps] / 8.0, axis=1)
     angle = headings[:, None] + turns
@@ -62,9 +72,13 @@ def wandering_paths(
 def soft_lines(
     size: tuple[int, int], points: FloatArray, phases: FloatArray, width: float
 ) -> FloatMap:
-    """Draw points float64[P, 2] half a pixel apart as lines of `width` px (Gaussian deviation).
+    """Draw points float64[P, 2], half a pixel apart, as lines with a Gaussian profile.
 
-    phases float64[P] is the phase at the line's middle.
+    Args:
+        size: (H, W).
+        points: float64[P, 2].
+        phases: float64[P], the phase at the centre of the line.
+        width: The standard deviation of the profile in pixels.
     """
     corner = np.floor(points).astype(np.int64)
     rest = points - corner
@@ -73,7 +87,7 @@ def soft_lines(
         for right in (0, 1):
             share = np.abs(1 - down - rest[:, 0]) * np.abs(1 - right - rest[:, 1])
             sparse += _scatter(size, corner[:, 0] + down, corner[:, 1] + right, share * phases)
-    # A unit line of two points a pixel has the height 2 / (width * sqrt(2 pi)) once blurred.
+    # A unit line with two points per pixel has the height 2 / (width * sqrt(2 pi)) after blurring.
     level = np.float32(width * np.sqrt(2 * np.pi) / 2.0)
     return np.asarray(level * ndimage.gaussian_filter(sparse, width), dtype=np.float32)
 

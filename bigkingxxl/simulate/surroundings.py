@@ -1,6 +1,6 @@
-"""Optical phase of what lies between and over the cells: neurites, debris, a rough medium.
+"""The optical phase of structures between and on cells: neurites, debris and a rough medium.
 
-None of it is annotated in the real images, so a network has to learn to leave it alone.
+None of it is annotated in the real images, so a network must learn to ignore it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from bigkingxxl.simulate.stamps import FloatArray, soft_lines, spheres, wanderin
 def surrounding_phase(
     rng: np.random.Generator, profile: CellTypeProfile, layout: Layout, depth: FloatMap
 ) -> FloatMap:
-    """Phase of neurites, debris and the medium's roughness: float32[H, W], radians.
+    """Compute the phase of neurites, debris and the medium, float32[H, W] in radians.
 
-    depth: float32[H, W] as `true_depth` gives it.
+    Args:
+        rng: The random generator.
+        profile: The cell type.
+        layout: The cells.
+        depth: float32[H, W] from `true_depth`.
     """
     around, size = profile.around, layout.owner.shape
     share = size[0] * size[1] / REFERENCE_AREA
-    # A neurite widens into its cell's body, so inside a cell little of the line is left.
+    # A neurite widens into the body of its cell, so that little of the line remains inside.
     total = _neurites(rng, profile, layout, share) * (0.15 + 0.85 * np.exp(-depth / 1.5))
     total += _beads(rng, size, _number(rng, around.beads, share), profile)
     total += _clumps(rng, layout, _number(rng, around.clumps, share), profile)
@@ -62,7 +66,7 @@ def _neurites(
 def _neurite_starts(
     rng: np.random.Generator, profile: CellTypeProfile, layout: Layout, share: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Starts float64[N, 2] at cells and anywhere, headings float64[N], lengths float64[N] px."""
+    """Return the starts float64[N, 2], headings float64[N] and lengths float64[N] of neurites."""
     around = profile.around
     own = _cell_neurites(rng, profile, layout)
     loose = _number(rng, around.loose_neurites, share)
@@ -77,7 +81,7 @@ def _neurite_starts(
 def _cell_neurites(
     rng: np.random.Generator, profile: CellTypeProfile, layout: Layout
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Neurites that leave cells, along the axis or towards a neighbour; NaN is a free length."""
+    """Return neurites that leave cells along the axis or towards a neighbour; NaN: any length."""
     around, count = profile.around, len(layout.cells)
     rate = log_uniform(rng, *around.neurites_per_cell)
     host = np.repeat(np.arange(count), rng.poisson(rate, count))
@@ -97,7 +101,7 @@ def _cell_neurites(
 
 
 def _beading(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """Varicosities: neurites of dying or ripe neurons break into rows of beads."""
+    """Return varicosities: the neurites of dying or mature neurons break up into rows of beads."""
     noise = ndimage.gaussian_filter1d(rng.standard_normal(shape), 2.0, axis=1)
     return np.asarray(np.exp(1.2 * noise / noise.std() - 0.6), dtype=np.float64)
 
@@ -105,15 +109,15 @@ def _beading(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
 def _beads(
     rng: np.random.Generator, size: tuple[int, int], count: int, profile: CellTypeProfile
 ) -> FloatMap:
-    """Single refractile balls: dead cell fragments, far thicker than their width suggests."""
+    """Draw refractile balls: fragments of dead cells, far thicker than their width suggests."""
     around = profile.around
     centres = rng.uniform(0, 1, (count, 2)) * np.array(size)
-    # One in three has a companion: debris comes in pairs and small heaps.
+    # One in three has a companion, because debris occurs in pairs and small clumps.
     pair = centres[: count // 3] + rng.normal(0, 4.0, (count // 3, 2))
     centres = np.concatenate([centres, pair])
     radii = rng.uniform(*around.bead_radius, len(centres))
     phases = log_uniforms(rng, around.bead_phase, len(centres))
-    # Three balls, shifted: fragments are rarely round.
+    # Three shifted balls, because fragments are rarely round.
     shifts = rng.normal(0, 0.35, (3, len(centres), 2)) * radii[None, :, None]
     parts = (centres[None] + shifts).reshape(-1, 2)
     lumps = spheres(size, parts, np.tile(0.8 * radii, 3), np.tile(phases / 2, 3))
@@ -123,7 +127,7 @@ def _beads(
 def _clumps(
     rng: np.random.Generator, layout: Layout, count: int, profile: CellTypeProfile
 ) -> FloatMap:
-    """Heaps of beads on top of cells: blebs of apoptotic cells."""
+    """Draw clumps of beads on cells, like the blebs of apoptotic cells."""
     size = layout.owner.shape
     if not layout.cells or count == 0:
         return np.zeros(size, np.float32)
@@ -139,7 +143,7 @@ def _clumps(
 
 
 def _dots(rng: np.random.Generator, size: tuple[int, int], count: int) -> FloatMap:
-    """Specks of one to three pixels, anywhere."""
+    """Draw specks of one to three pixels anywhere."""
     centres = rng.uniform(0, 1, (count, 2)) * np.array(size)
     radii = rng.uniform(0.8, 1.8, count)
     phases = log_uniforms(rng, (0.08, 0.9), count)
@@ -147,7 +151,7 @@ def _dots(rng: np.random.Generator, size: tuple[int, int], count: int) -> FloatM
 
 
 def _rounded_cells(rng: np.random.Generator, size: tuple[int, int], count: int) -> FloatMap:
-    """Loose, rounded-up cells: granular balls with a bright ring that nobody annotates."""
+    """Draw loose, rounded cells: granular balls with a bright ring that nobody annotates."""
     centres = rng.uniform(0, 1, (count, 2)) * np.array(size)
     radii = rng.uniform(4.5, 8.0, count)
     balls = spheres(size, centres, radii, rng.uniform(0.5, 1.2, count))

@@ -1,8 +1,8 @@
-"""Optical phase of all cells of a field: bodies, and what is inside them.
+"""The optical phase of all cells of a field: their bodies and contents.
 
-The phase is 2 pi / wavelength x (refractive index difference to the medium) x thickness, in
-radians, float32[H, W]. Cells are painted from one owner map with a table of per-cell numbers, so
-the work does not grow with the number of cells.
+The phase is 2 pi / wavelength x (difference of refractive index to the medium) x thickness, in
+radians, float32[H, W]. Cells are painted from one owner map with a table of values per cell, so
+that the cost does not depend on the number of cells.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from bigkingxxl.simulate.placement import Layout
 from bigkingxxl.simulate.randomness import FloatMap, band_noise, smooth_noise
 from bigkingxxl.simulate.stamps import soft_lines, spheres, wandering_paths
 
-# Annotators outline a cell along its halo's crest: measured 1.5 to 2 px outside the steepest edge.
+# Annotators outline a cell along the crest of its halo, 1.5 to 2 pixels outside the steepest edge.
 OUTLINE_MARGIN = (0.3, 3.2)
 OUTLINE_WOBBLE = 0.5
-# Cells that touch are parted by a thinner seam.
+# Touching cells are separated by a thinner seam.
 SEAM_MARGIN = (0.3, 1.4)
 
 
 def true_depth(rng: np.random.Generator, layout: Layout) -> FloatMap:
-    """Distance inwards from the cells' true edges, px float32[H, W]; 0 outside of them."""
+    """Compute the distance from the true edges of cells inwards, float32[H, W] in pixels."""
     owner = layout.owner
     covered = owner > 0
     parted = np.ones_like(covered)
@@ -41,9 +41,13 @@ def true_depth(rng: np.random.Generator, layout: Layout) -> FloatMap:
 def cell_phase(
     rng: np.random.Generator, profile: CellTypeProfile, layout: Layout, depth: FloatMap
 ) -> FloatMap:
-    """Phase of the cells' bodies with granules, nuclei and fibres: float32[H, W], radians.
+    """Compute the phase of cells with granules, nuclei and fibres, float32[H, W] in radians.
 
-    depth: float32[H, W] as `true_depth` gives it.
+    Args:
+        rng: The random generator.
+        profile: The cell type.
+        layout: The cells.
+        depth: float32[H, W] from `true_depth`.
     """
     ranges = profile.phase
     height = _per_cell(rng, layout, ranges.height, ranges.height_spread)
@@ -60,13 +64,13 @@ def cell_phase(
 
 
 def _spread_out(profile: CellTypeProfile, layout: Layout) -> FloatMap:
-    """A cell of a given volume is thinner where it has spread over more ground: float32[N]."""
+    """Return the relative thickness of cells, float32[N]: spread cells are thinner."""
     areas = np.array([cell.mask.sum() for cell in layout.cells], dtype=np.float32)
     return np.asarray(np.clip(areas / profile.shape.area, 0.25, 8.0) ** -0.45, dtype=np.float32)
 
 
 def _per_cell(rng: np.random.Generator, layout: Layout, typical: float, spread: float) -> FloatMap:
-    """Log-normal numbers, one per cell, behind a zero for the background: float32[N + 1]."""
+    """Draw log-normal values, one per cell, after a zero for the background: float32[N + 1]."""
     drawn = typical * np.exp(spread * rng.standard_normal(len(layout.cells)))
     return np.concatenate([[0.0], drawn]).astype(np.float32)
 
@@ -75,10 +79,10 @@ def _contents(
     rng: np.random.Generator, ranges: PhaseRanges, layout: Layout, height: FloatMap
 ) -> FloatMap:
     amount = _per_cell(rng, layout, ranges.granules, ranges.granule_spread)
-    # Organelles crowd in thick cells and lie apart in flat ones.
+    # Organelles are crowded in thick cells and sparse in flat ones.
     amount *= np.sqrt(height / np.float32(ranges.height))
     grains = band_noise(rng, layout.owner.shape, float(rng.uniform(0.55, 0.8)))
-    # Only the noise's peaks become strong granules: few and apart, as organelles are.
+    # Only the peaks of the noise become strong granules: few and sparse, like organelles.
     sparse = 0.35 * grains + 1.6 * np.clip(grains - 1.6, 0.0, 2.0)
     total = amount[layout.owner] * sparse
     total += _nuclei(rng, ranges, layout)
@@ -104,7 +108,7 @@ def _nuclei(rng: np.random.Generator, ranges: PhaseRanges, layout: Layout) -> Fl
 
 
 def _fibres(rng: np.random.Generator, ranges: PhaseRanges, layout: Layout) -> FloatMap:
-    """Stress fibres: faint lines along the cells' long axes."""
+    """Draw stress fibres: faint lines along the long axes of cells."""
     size = layout.owner.shape
     count = max(1, int((layout.owner > 0).sum() / 130))
     rows, cols = rng.uniform(0, size[0], count), rng.uniform(0, size[1], count)

@@ -1,7 +1,7 @@
-"""Cells of many shapes, sizes and looks: for networks that are to find cells of any laboratory.
+"""Cells of many shapes, sizes and appearances, for networks that must generalise to any laboratory.
 
-Nothing here was measured. The spans are wide on purpose: whatever stays the same in training images
-is what a network comes to rely on.
+The values were not measured. The ranges are wide on purpose, because a network relies on whatever
+does not vary in its training images.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VARIED = "varied"
 
 @dataclass(frozen=True)
 class Outline:
-    """One family of outlines, in the terms of `ShapeRanges`, and how its cells lie."""
+    """A family of outlines, in the terms of `ShapeRanges`, and the arrangement of its cells."""
 
     aspect: Range
     limbs: tuple[int, int]
@@ -47,7 +47,7 @@ OUTLINES = (
 
 
 def varied_profile(rng: np.random.Generator) -> CellTypeProfile:
-    """A cell type that nobody has seen before."""
+    """Draw a random cell type."""
     outline = OUTLINES[int(rng.integers(len(OUTLINES)))]
     area = log_uniform(rng, 90.0, 1500.0)
     count = max(1.0, float(rng.uniform(*outline.cover)) * REFERENCE_AREA / area)
@@ -79,7 +79,7 @@ def varied_profile(rng: np.random.Generator) -> CellTypeProfile:
 
 
 def colony_profile(rng: np.random.Generator, colony: Colony) -> CellTypeProfile:
-    """How the rods of a colony look in phase contrast: dark, smooth, in a wide halo, mostly."""
+    """Return the appearance of a colony's rods, mostly dark and smooth with a halo."""
     profile = varied_profile(rng)
     height = log_uniform(rng, 0.3, 1.5)
     edge = colony.width * float(rng.uniform(0.1, 0.4))

@@ -1,5 +1,5 @@
-"""Data sets from elsewhere: downloads that resume, archives that cannot leave their folder.
+"""Download data sets, with resuming, and unpack archives safely.
 
-What belongs here: downloading a data set and unpacking it. What does not: knowing what is in it
+What belongs here: downloading a data set and unpacking it. What does not: the layout of its files
 (`data.layouts`).
 """

@@ -1,8 +1,8 @@
-"""The challenge's data from Kaggle, or from archives at hand, unpacked into a data folder.
+"""Download the challenge's data from Kaggle, or unpack existing archives, into a data folder.
 
-The competition goes into the folder itself, the public COCO annotations into `coco/` below it. What
-was unpacked, and the archive's SHA-256, stands in `download.json`; what is complete is not fetched
-again.
+The competition's files go into the folder itself, and the public COCO annotations into `coco/`. The
+unpacked files and the archive's SHA-256 are recorded in `download.json`; complete archives are not
+downloaded again.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ COCO_FOLDER = "coco"
 
 @dataclass(frozen=True)
 class Downloaded:
-    """One archive, unpacked.
+    """An unpacked archive.
 
     Attributes:
-        name: Kaggle's name of it, or the file's for an archive at hand.
-        bytes, sha256: of the archive.
-        files: the bytes of each file it held, by its path in the data folder.
+        name: Its name at Kaggle, or the file name of a local archive.
+        bytes: The size of the archive.
+        sha256: The hash of the archive.
+        files: The size of each file in it, by its path in the data folder.
     """
 
     name: str
@@ -50,17 +51,20 @@ def download(
     track: Track = untracked,
     client: Callable[[], KaggleClient] = KaggleClient,
 ) -> list[Downloaded]:
-    """Fetch and unpack the competition's data and the public COCO annotations.
+    """Download and unpack the competition's data and the public COCO annotations.
 
     Args:
-        keep_archives: leave the archives in the folder after unpacking.
-        client: makes the signed-in client, asked for only where something is missing.
+        folder: The data folder.
+        with_coco: Whether to download the COCO annotations as well.
+        keep_archives: Whether to keep the archives after unpacking.
+        track: Wraps iterables to show progress.
+        client: Creates the authenticated client; called only if something is missing.
 
     Raises:
         MissingExtraError: Kaggle's client is not installed.
-        InputError: Kaggle refuses or cannot be reached, and what to do about it.
-        FormatError: an archive is damaged or unsafe.
-        OutputError: the disk is too full or the folder cannot be written.
+        InputError: Kaggle refuses or cannot be reached; the message says what to do.
+        FormatError: An archive is damaged or unsafe.
+        OutputError: The disk is full or the folder cannot be written.
     """
     wanted = {COMPETITION: "competition", **({COCO_DATASET: "coco_dataset"} if with_coco else {})}
     record = _Record(folder)
@@ -82,11 +86,13 @@ def download(
 def unpack_archives(
     folder: Path, archives: Sequence[Path], *, track: Track = untracked
 ) -> list[Downloaded]:
-    """Unpack archives at hand instead of fetching them; they are left where they are.
+    """Unpack local archives, which are kept.
 
     Raises:
-        InputError, FormatError, OutputError: as in `unpack.unpack`; FormatError also where an
-            archive holds neither `train.csv` nor COCO annotations.
+        InputError: See `unpack.unpack`.
+        FormatError: See `unpack.unpack`; or an archive contains neither `train.csv` nor COCO
+            annotations.
+        OutputError: See `unpack.unpack`.
     """
     writable_folder(folder, "choose another folder")
     record = _Record(folder)
@@ -103,11 +109,11 @@ def _unpacked(archive: Path, folder: Path, name: str, track: Track) -> Downloade
 
 
 def _destination(archive: Path) -> tuple[str, str]:
-    """Where an archive belongs in the data folder, and the folder in it to begin at."""
+    """Return the target of an archive in the data folder, and the folder in it to start from."""
     names = [PurePosixPath(name) for name in archive_names(archive)]
     tables = [name for name in names if name.name == ANNOTATIONS]
     if tables:
-        # LIVECell's folder in the competition's archive is deeper than the table.
+        # In the competition's archive, the folder of LIVECell is deeper than the table.
         return "", str(min(tables, key=lambda name: len(name.parts)).parent)
     if any(name.suffix == ".json" for name in names):
         return COCO_FOLDER, ""
@@ -120,7 +126,7 @@ def _destination(archive: Path) -> tuple[str, str]:
 
 
 class _Record:
-    """What the folder's `download.json` says is there."""
+    """The record of unpacked archives, `download.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -133,7 +139,7 @@ class _Record:
             self.entries = {}
 
     def is_complete(self, name: str) -> bool:
-        """Whether an archive's files are all there, by their sizes."""
+        """Return whether all files of an archive exist with the right size."""
         if name not in self.entries:
             return False
         files = self.entries[name].files

@@ -1,4 +1,4 @@
-"""Kaggle's own client: its credentials and its addresses; every refusal becomes one sentence."""
+"""Kaggle's client with its credentials and endpoints; each refusal becomes a sentence."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TOKEN_HELP = (
 
 
 class KaggleClient:
-    """Kaggle's client with the user's credentials.
+    """Kaggle's client with the credentials of the user.
 
-    It is Kaggle's own library `kagglesdk`, the one below their command line: importing that
-    command line signs in at once, prints, and makes folders.
+    It uses Kaggle's library `kagglesdk`, on which their command line is based: importing the
+    command line would authenticate, print and create folders.
 
     Raises:
-        MissingExtraError: it is not installed.
-        InputError: there are no credentials.
+        MissingExtraError: It is not installed.
+        InputError: There are no credentials.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class KaggleClient:
             )
 
     def competition(self) -> Any:
-        """Open the competition's archive, a streaming answer of `requests`.
+        """Open the archive of the competition as a streaming response of `requests`.
 
         Raises:
-            InputError: Kaggle refuses, and what to do about it.
+            InputError: Kaggle refuses; the message says what to do.
             requests.ConnectionError: Kaggle cannot be reached or is out of order.
         """
         from kagglesdk.competitions.types.competition_api_service import (
@@ -95,10 +95,10 @@ def _endpoint() -> str:
 
 
 def _credentials() -> dict[str, str]:
-    """Where Kaggle's command line finds them, in its order: token, key, signed-in browser.
+    """Read the credentials from the places of Kaggle's command line: token, key, browser login.
 
     Raises:
-        InputError: there are none, or a file of them cannot be used.
+        InputError: There are none, or their file is invalid.
     """
     from kagglesdk import KaggleClient as Client
     from kagglesdk import KaggleCredentials, get_access_token_from_env
@@ -123,7 +123,7 @@ def _credentials() -> dict[str, str]:
 
 
 def _legacy_key() -> tuple[str, str] | None:
-    """User name and key from KAGGLE_USERNAME and KAGGLE_KEY, or from `kaggle.json`."""
+    """Read user name and key from KAGGLE_USERNAME and KAGGLE_KEY, or from `kaggle.json`."""
     stored: dict[str, str] = {}
     path = _config_folder() / "kaggle.json"
     if path.is_file():
@@ -153,7 +153,7 @@ def _config_folder() -> Path:
 
 @contextmanager
 def _sentences(page: str) -> Iterator[None]:
-    """Kaggle's refusals as sentences that say what to do; broken connections pass."""
+    """Convert Kaggle's refusals to sentences that say what to do."""
     from requests import ConnectionError as BrokenConnection
     from requests import HTTPError
 

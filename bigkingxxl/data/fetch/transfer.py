@@ -1,4 +1,4 @@
-"""Fetch one large file over HTTP: goes on where it broke off, and is checked when it is whole."""
+"""Download a large file over HTTP: resume after interruptions and verify the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bigkingxxl.files import write_json
 MEBIBYTE = 1 << 20
 ATTEMPTS_WITHOUT_PROGRESS = 4
 SECONDS_BEFORE_RETRY = 1.0
-TIMEOUT = (30, 120)  # seconds to connect and between two pieces
+TIMEOUT = (30, 120)  # seconds to connect, and between two chunks
 SPARE = 50 * MEBIBYTE
 
 OpenRemote = Callable[[], Any]
@@ -28,12 +28,12 @@ OpenRemote = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Remote:
-    """What the server says of the file.
+    """The properties of a remote file.
 
     Attributes:
-        size: bytes, or None where it does not say.
-        version: changes when the file does (its ETag or date), or None.
-        md5: hexadecimal, or None.
+        size: The size in bytes, or None if unknown.
+        version: Changes with the file (its ETag or date), or None.
+        md5: The MD5 in hexadecimal, or None.
     """
 
     size: int | None
@@ -42,7 +42,7 @@ class Remote:
 
     @classmethod
     def of(cls, headers: Any) -> Remote:
-        """From an answer's headers; Google's storage, where Kaggle keeps files, sends an MD5."""
+        """Read the properties from headers; Google's storage, used by Kaggle, sends an MD5."""
         encoded = "Content-Encoding" in headers
         size = headers.get("Content-Length", "")
         hashes = dict(
@@ -65,18 +65,22 @@ def fetch(
     track: Track = untracked,
     wait: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Fetch a file; what has come is kept in `<target>.part` until it is whole.
+    """Download a file; incomplete data are kept in `<target>.part`.
 
-    A broken connection is taken up again, at once and by a later call; bytes are only added to
-    a part of the same version of the file, otherwise it starts afresh.
+    A broken connection is resumed, immediately and in a later call. Bytes are appended only to a
+    part of the same version of the file; otherwise the download restarts.
 
     Args:
-        open_remote: opens the whole file, a streaming answer of `requests`; called anew after a
-            break, as links expire. What it raises, other than a broken connection, is raised here.
+        open_remote: Opens the file as a streaming response of `requests`; called again after an
+            interruption, because links expire. Exceptions other than connection errors are passed
+            on.
+        target: The file.
+        track: Wraps iterables to show progress.
+        wait: Waits for some seconds.
 
     Raises:
-        InputError: the connection keeps breaking, or what came is not what was sent.
-        OutputError: the disk is too full.
+        InputError: The connection keeps failing, or the file is corrupt.
+        OutputError: The disk is full.
     """
     from requests import RequestException
 
@@ -112,7 +116,7 @@ def _length(path: Path) -> int:
 
 
 def _receive(open_remote: OpenRemote, part: Path, track: Track) -> Remote:
-    """Receive all that is missing."""
+    """Download all missing data."""
     with closing(open_remote()) as response:
         remote = Remote.of(response.headers)
         there = _length(part) if _is_of_version(part, remote) else 0
@@ -129,7 +133,7 @@ def _receive(open_remote: OpenRemote, part: Path, track: Track) -> Remote:
 
 
 def _append(response: Any, part: Path, there: int, remote: Remote, track: Track) -> None:
-    """Write what comes behind the first `there` bytes of the part."""
+    """Write the data that follow the first `there` bytes of the part."""
     from requests import ConnectionError as BrokenConnection
 
     total = None
@@ -149,7 +153,7 @@ def _chunks(response: Any) -> Iterator[bytes]:
 
 
 def _is_of_version(part: Path, remote: Remote) -> bool:
-    """Whether what has come is the beginning of the file that the server has now."""
+    """Return whether the part is the beginning of the current remote file."""
     try:
         note = json.loads(_note(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -159,7 +163,7 @@ def _is_of_version(part: Path, remote: Remote) -> bool:
 
 
 def _rest(request: Any, there: int, remote: Remote) -> Any:
-    """An answer with the bytes from `there` on, None where the server does not give them."""
+    """Return a response with the bytes from `there` on, or None if that is not supported."""
     import requests
 
     request = request.copy()
@@ -175,10 +179,10 @@ def _rest(request: Any, there: int, remote: Remote) -> Any:
 
 
 def _check_whole(part: Path, remote: Remote, name: str) -> None:
-    """Refuse and remove what is not what the server has.
+    """Remove and refuse a file that differs from the remote one.
 
     Raises:
-        InputError: another size or another checksum.
+        InputError: The size or the checksum differs.
     """
     if remote.size is not None and _length(part) != remote.size:
         found, expected = f"{_length(part):,} bytes", f"{remote.size:,}"

@@ -1,4 +1,4 @@
-"""Unpack a zip archive that nobody vouches for: nothing outside the folder, no links, no bombs."""
+"""Unpack an untrusted zip archive: nothing outside the folder, no links, no zip bombs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import make_folder, whole_file
 
 MOST_FILES = 1_000_000
-LARGEST_RATIO = 100  # images barely shrink and tables some tenfold: more is an attack
+LARGEST_RATIO = 100  # images hardly shrink and tables about tenfold; a higher ratio is an attack
 ENCRYPTED = 0x1
 CHUNK = 1 << 20
 
 
 def archive_names(archive: Path) -> list[str]:
-    """The files in a zip archive.
+    """List the files in a zip archive.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no zip archive, cut off, or holds what `unpack` refuses.
+        InputError: The file does not exist.
+        FormatError: It is not a zip archive, is truncated, or contains what `unpack` refuses.
     """
     with _opened(archive) as opened:
         return [member.filename for member in _checked_members(archive, opened)]
@@ -33,19 +33,23 @@ def archive_names(archive: Path) -> list[str]:
 def unpack(
     archive: Path, folder: Path, *, below: str = "", track: Track = untracked
 ) -> dict[str, int]:
-    """Unpack a zip archive; files that are there already with the same content are left alone.
+    """Unpack a zip archive; existing files with the same content are not changed.
 
     Args:
-        below: unpack what lies in this folder of the archive, and take its name off.
+        archive: The archive.
+        folder: The target folder.
+        below: Unpack only this folder of the archive, without its name.
+        track: Wraps iterables to show progress.
 
     Returns:
-        the size of each file by its path in `folder`.
+        The size of each file by its path in `folder`.
 
     Raises:
-        InputError: there is no such archive.
-        FormatError: it is no zip archive, damaged or cut off; a file in it would land outside the
-            folder, is a link, a device or encrypted, or comes twice; or it grows suspiciously.
-        OutputError: the disk is too full or the folder cannot be written.
+        InputError: The archive does not exist.
+        FormatError: It is not a zip archive, is damaged or truncated; a file in it would be written
+            outside the folder, is a link, a device, encrypted or duplicate; or its compression
+            ratio is suspicious.
+        OutputError: The disk is full or the folder cannot be written.
     """
     make_folder(folder)
     with _opened(archive) as opened:
@@ -69,7 +73,7 @@ def unpack(
 
 
 class _opened:  # noqa: N801 - reads as a function
-    """An open archive; what goes wrong with its structure becomes one sentence."""
+    """An open archive; structural errors become one sentence."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -117,7 +121,7 @@ def _checked_members(archive: Path, opened: ZipFile) -> list[ZipInfo]:
 
 
 def _problem(member: ZipInfo) -> str:
-    """What is wrong with a file of an archive, '' where nothing is."""
+    """Return what is wrong with a file of an archive, or ''."""
     name = member.filename
     windows = PureWindowsPath(name)
     if windows.drive or windows.root or ".." in windows.parts or "\0" in name or not name.strip():
@@ -141,7 +145,7 @@ def _is_there(target: Path, member: ZipInfo) -> bool:
 
 
 def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder: Path) -> None:
-    # A link that lies in the folder already must not lead out of it either.
+    # An existing link in the folder must not lead out of it either.
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise FormatError(
             f"{archive}: '{member.filename}' would land outside {folder}",
@@ -150,7 +154,7 @@ def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder
             expected=folder,
         )
     try:
-        # Reading to the end compares the checksum; a file never yields more than it declares.
+        # Reading to the end verifies the checksum; a file never yields more than it declares.
         with (
             whole_file(target) as temporary,
             opened.open(member) as packed,

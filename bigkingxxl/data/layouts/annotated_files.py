@@ -1,4 +1,4 @@
-"""Cells and ignored pixels of images from files of any format, one or several an image."""
+"""Read cells and ignored pixels of images from annotation files of any format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bigkingxxl.io.images.image_files import read_header
 
 log = logging.getLogger(__name__)
 Size = tuple[int, int]
-MASKS = "masks"  # a folder of masks, which no single file holds
+MASKS = "masks"  # a folder of masks, instead of a single file
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,10 @@ class AnnotatedFiles:
     """Reads the cells of images.
 
     Attributes:
-        images: the image file of each id.
-        files: the annotations of each id; several must say the same.
-        type_names: the cell types; types: what a table beside the files says of them.
+        images: The image file of each id.
+        files: The annotation files of each id; several must agree.
+        type_names: The cell types.
+        types: The content of a table of types beside the files.
     """
 
     images: Mapping[str, Path]
@@ -42,11 +43,11 @@ class AnnotatedFiles:
     _binary: list[Path] = field(default_factory=list, init=False)
 
     def instances(self, image_id: str) -> Instances:
-        """The cells of an image, with types among `type_names`.
+        """Read the cells of an image, with types among `type_names`.
 
         Raises:
-            FormatError: its files contradict each other, or one breaks its format's rules.
-            ImageError: the image or a label image cannot be read.
+            FormatError: Its files contradict each other, or one violates its format.
+            ImageError: The image or a label image cannot be read.
         """
         size = read_header(self.images[image_id]).shape
         files = self.files[image_id]
@@ -55,7 +56,7 @@ class AnnotatedFiles:
         return with_types(found[0], self.type_names)
 
     def ignored(self, image_id: str) -> NDArray[np.bool_] | None:
-        """bool[H, W]: the pixels that QuPath's classes leave out, None where none do."""
+        """Return the pixels that QuPath's classes exclude, bool[H, W]; None if there are none."""
         size = read_header(self.images[image_id]).shape
         files = self.files[image_id]
         return joined([read_geojson_mark(each.path, size) for each in files
@@ -74,7 +75,7 @@ class AnnotatedFiles:
         return self.types.apply_to(image_id, cells)
 
     def _say_binary(self, path: Path, parts: int) -> None:
-        """Once a data set: the masks of one are all of one kind."""
+        """Note once per data set that masks are binary; those of a data set are of one kind."""
         if not self._binary:
             log.warning("%s (other masks of this kind are not named)", binary_sentence(path, parts))
         if path not in self._binary:
@@ -82,7 +83,7 @@ class AnnotatedFiles:
 
 
 def with_types(cells: Instances, names: tuple[str, ...]) -> Instances:
-    """The same cells, their types numbered as in `names`, which holds them all."""
+    """Renumber the types of cells as in `names`, which contains them all."""
     if cells.type_names == names:
         return cells
     used = set(cells.cell_type.tolist())
@@ -94,17 +95,17 @@ def with_types(cells: Instances, names: tuple[str, ...]) -> Instances:
 
 
 def types_in(cells: Instances) -> list[str]:
-    """The names of the types that occur, in their own order."""
+    """Return the names of the types that occur, in their order."""
     return [cells.type_names[kind] for kind in np.unique(cells.cell_type).tolist()]
 
 
 def check_agreement(
     image_id: str, files: Sequence[AnnotationFile], found: Sequence[Instances]
 ) -> None:
-    """Refuse several annotations of one image that are not the same cells.
+    """Check that several annotations of one image contain the same cells.
 
     Raises:
-        FormatError: naming two that differ.
+        FormatError: Two differ, which the message names.
     """
     if len(found) < 2:
         return
@@ -122,7 +123,7 @@ def check_agreement(
 
 
 def _partition(cells: Instances) -> NDArray[Any]:
-    """int[H, W]: what is seen of the cells, numbered in reading order."""
+    """Return the visible cells numbered in reading order, int[H, W]."""
     labels = cells.label_map()
     values, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     order = np.argsort(np.where(values == 0, -1, first))

@@ -1,4 +1,4 @@
-"""Files of cells in a folder, for images that are known by name and lie elsewhere."""
+"""Find annotation files in a folder for images that are known by name and stored elsewhere."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RESULTS = "_RES"
 
 @dataclass
 class FoundAnnotations:
-    """Files of cells by the image that they belong to.
+    """Annotation files by image.
 
     Attributes:
-        files: one or several an image, which must say the same.
-        unknown: files that belong to no image.
-        notes: sentences on what a reader should know.
+        files: One or several files per image, which must agree.
+        unknown: Files that belong to no image.
+        notes: Sentences that a reader should know.
     """
 
     files: dict[str, list[AnnotationFile]] = field(default_factory=dict)
@@ -31,10 +31,11 @@ class FoundAnnotations:
     notes: list[str] = field(default_factory=list)
 
     def read(self, image_id: str, size: tuple[int, int]) -> Instances:
-        """The cells of an image of a size (H, W).
+        """Read the cells of an image of size (H, W).
 
         Raises:
-            FormatError, ImageError: its files cannot be understood, or contradict each other.
+            FormatError: Its files violate their format or contradict each other.
+            ImageError: A file cannot be read.
         """
         files = sorted(self.files[image_id], key=lambda file: list(FORMATS).index(file.format))
         found = [file.read(size) for file in files]
@@ -43,10 +44,10 @@ class FoundAnnotations:
 
 
 def find_annotations(folder: Path, ids: Collection[str]) -> FoundAnnotations:
-    """The files of cells in a folder and below it.
+    """Find annotation files in a folder and its subfolders.
 
-    A file belongs to the image whose
-    name it has; folders need not be the same where the last part of a name is enough.
+    A file belongs to the image with the same name; folders may differ if the last part of the name
+    is unique.
     """
     found = FoundAnnotations()
     names = _Names(ids)
@@ -64,7 +65,7 @@ def find_annotations(folder: Path, ids: Collection[str]) -> FoundAnnotations:
 
 
 def _keep_marked(found: FoundAnnotations) -> None:
-    """Where a label image says so by its ending, a picture of the image's own name is none."""
+    """Ignore pictures with an image's own name if a label image is marked by its ending."""
     for image_id, files in found.files.items():
         marked = [file for file in files if len(file.names) > 1 or file.format != "labels"]
         if marked and len(files) > 1:
@@ -80,14 +81,14 @@ def _frame_name(path: Path) -> Iterator[str]:
 
 
 class _Names:
-    """Images by whole name, and by the last part of it where that is enough."""
+    """Images by full name, and by the last part of the name if that is unique."""
 
     def __init__(self, ids: Iterable[str]) -> None:
         self.ids = set(ids)
         self.short = _unique(self.ids, _last_part)
 
     def of(self, within: str, names: Iterable[str]) -> str | None:
-        """The image of a file in a folder ('' or 'A/'), of which there are several names."""
+        """Return the image of a file in a folder ('' or 'A/'), given its possible names."""
         names = list(names)
         whole = (within + name for name in names)
         exact = next((name for name in [*whole, *names] if name in self.ids), None)
@@ -97,11 +98,11 @@ class _Names:
 
 
 def same_names(own: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """Which of some known names each of other names means, where it means one.
+    """Match names with known names, where that is unambiguous.
 
-    Equal names first; then those that are equal when folders are a part of the name (`A1_x` for
-    `A1/x`), as formats without folders have them; else the last part. Two names are never taken
-    for one.
+    Equal names match first; then those that are equal with folders as part of the name
+    (`A1_x` for `A1/x`), as in formats without folders; then those with an equal last part. No name
+    is matched twice.
     """
     left, unknown = dict.fromkeys(own), set(known)
     found: dict[str, str] = {}
@@ -127,7 +128,7 @@ def _last_part(name: str) -> str:
 
 
 def _unique(names: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
-    """The names by key, without those that share a key."""
+    """Return the names by key, without those that share a key."""
     found: dict[str, list[str]] = {}
     for name in names:
         found.setdefault(key(name), []).append(name)

@@ -1,4 +1,4 @@
-"""COCO's layout on disk: one annotation file and the images it names."""
+"""The COCO layout: an annotation file and the images that it names."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from bigkingxxl.io.tables.csv_table import BadRows
 
 PLACES = (".", "annotations")
 IMAGE_FOLDERS = ("images", "train", "images/default")
-# Label Studio puts the number of an upload before a file's name.
+# Label Studio prefixes file names with the number of an upload.
 UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
 
 def annotation_files(folder: Path) -> list[Path]:
-    """The COCO annotation files that a folder may be meant by, sorted."""
+    """Return the COCO annotation files of a folder, sorted."""
     places = [folder / place for place in PLACES]
     files = (path for place in places if place.is_dir() for path in place.glob("*.json"))
     return sorted(path for path in files if path.is_file() and _is_meant(path))
 
 
 def _is_meant(path: Path) -> bool:
-    # What is called so is refused with a reason, if it is something else.
+    # A file with this name that is something else is refused with a reason.
     return json_kind(path) == "coco" or path.name.startswith("annotations")
 
 
 @dataclass(frozen=True, eq=False)
 class CocoImages:
-    """Reads the cells of images that were found."""
+    """Reads the cells of images."""
 
     coco: CocoSet
     paths: dict[str, Path]
 
     def instances(self, image_id: str) -> Instances:
-        """The cells of an image, once it is known to be of the size that the file says."""
+        """Read the cells of an image after checking its size against the file."""
         check_claim(self.paths[image_id], self.coco.sizes[image_id])
         return self.coco.instances(image_id)
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """The pixels of crowds."""
+        """Return the pixels of crowd regions."""
         check_claim(self.paths[image_id], self.coco.sizes[image_id])
         return self.coco.ignored(image_id)
 
 
 def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
-    """A COCO annotation file, or the folder of the only one.
+    """Open a COCO annotation file, or a folder with exactly one.
 
-    Images are looked for beside the file, in `images/` or `train/` there, and one folder up.
+    Images are searched beside the file, in `images/` or `train/` there, and in the parent folder.
 
     Raises:
-        InputError: the folder holds several annotation files.
-        FormatError: the file breaks COCO's rules, or names an image that is not there.
+        InputError: The folder contains several annotation files.
+        FormatError: The file violates the COCO format, or names an image that does not exist.
     """
     if path.is_dir():
         files = annotation_files(path)
@@ -89,7 +89,7 @@ def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
 
 
 def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
-    """The image file of each id."""
+    """Yield the image file of each id."""
     near = coco.path.parent
     split = coco.path.stem.rpartition("_")[2]
     folders = [
@@ -100,7 +100,7 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
     taken: dict[Path, str] = {}
     for image_id in coco.ids:
         name = coco.file_names[image_id].replace("\\", "/")
-        # A name from another machine may carry its folders.
+        # A name from another machine may contain its folders.
         last = name.rsplit("/", 1)[-1]
         names = (name, last, UPLOAD.sub("", last))
         places = (folder / each for each in names for folder in folders)
@@ -121,5 +121,5 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero byte
+    except (OSError, ValueError):  # the name is too long or contains a null byte
         return False

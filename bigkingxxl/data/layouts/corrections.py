@@ -1,4 +1,4 @@
-"""The folder into which the viewer writes corrections, as a data set of what was reviewed."""
+"""The viewer's folder of corrections, as a data set of the reviewed images."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from bigkingxxl.io.tables.csv_table import BadRows
 
 
 def open_corrections(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """The images of which something was reviewed, with their cells as they are now.
+    """Open the images that were reviewed at least in part, with their current cells.
 
     Raises:
-        FormatError: nothing was reviewed, or an image or a file is gone or damaged.
+        FormatError: Nothing was reviewed, or an image or a file is missing or damaged.
     """
     reading = reading_of(folder)
     bad = BadRows(folder, skip_bad)
@@ -75,20 +75,20 @@ class _Corrected:
     type_names: tuple[str, ...]
 
     def instances(self, image_id: str) -> Instances:
-        """The cells of an image, types among `type_names`."""
+        """Read the cells of an image, with types among `type_names`."""
         return with_types(annotated(self.images[image_id]), self.type_names)
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """What nobody reviewed."""
+        """Return the pixels that were not reviewed."""
         return self.images[image_id].ignored()
 
     def partly(self, names: list[str]) -> int:
-        """How many were reviewed in part."""
+        """Count the images that were reviewed in part."""
         return sum(not self.images[name].is_whole for name in names)
 
 
 def annotated(image: CorrectedImage) -> Instances:
-    """The cells as annotations: one that no model scored is certain."""
+    """Return the cells as annotations: a cell without a model's score is certain."""
     cells = image.cells().instances
     score = np.ones(len(cells)) if cells.score is None else np.nan_to_num(cells.score, nan=1.0)
     return replace(cells, score=score.astype(np.float32))

@@ -1,7 +1,7 @@
-"""The Cell Tracking Challenge: frames in `01/`, cells in `01_GT/SEG/` and `01_ST/SEG/`.
+"""The layout of the Cell Tracking Challenge: frames in `01/`, cells in `01_GT/SEG/`, `01_ST/SEG/`.
 
-The gold truth (GT) may leave out cells of a frame and frames of a sequence, the silver truth (ST)
-is made by programs. Where a frame has both, the gold truth counts.
+The gold truth (GT) may omit cells of a frame and frames of a sequence; the silver truth (ST) is
+computed by programs. If a frame has both, the gold truth is used.
 
 Source: celltrackingchallenge.net, "Naming and file content conventions".
 """
@@ -18,7 +18,7 @@ from bigkingxxl.data.layouts.tree import files_in, is_image_name
 from bigkingxxl.errors import FormatError
 from bigkingxxl.io.annotations.registry import AnnotationFile
 
-TRUTHS = ("GT", "ST")  # the first that has a frame counts
+TRUTHS = ("GT", "ST")  # in order of preference
 SEQUENCE = re.compile(r"\d{2}")
 FRAME = re.compile(r"t(\d{3,})")
 SEGMENTATION = re.compile(r"(?:man_seg|seg)_?(\d{3,})")
@@ -26,17 +26,17 @@ SLICE = re.compile(r"man_seg_(\d{3,})_(\d{3,})")
 
 
 def is_ctc(folder: Path) -> bool:
-    """True where a folder holds a sequence and its cells, or is one."""
+    """Return whether a folder contains a sequence with its cells, or is one."""
     return next(_sequences(folder), None) is not None
 
 
 def open_ctc(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """A data set's folder, or the folder of one sequence beside its `_GT` or `_ST`.
+    """Open a folder of sequences, or the folder of one sequence beside its `_GT` or `_ST`.
 
-    An image is called `01/t000`. Frames without cells annotated count as unlabelled.
+    The id of an image is such as `01/t000`. Frames without annotated cells are unlabelled.
 
     Raises:
-        FormatError: no frame has cells annotated in two dimensions.
+        FormatError: No frame has cells annotated in two dimensions.
     """
     found, gold, silver, slices = Found(), 0, 0, 0
     for sequence in _sequences(folder):

@@ -1,7 +1,7 @@
-"""Images, and a file of annotations for each, of any format of `io.annotations.registry`.
+"""The layout of images with an annotation file each, in any format of `io.annotations.registry`.
 
-Beside its image (`x.png` with `x_masks.tif`, `x_seg.npy`, `x.zip`, `x.geojson` ...; `000_img.png`
-with `000_masks.png`), or in a folder beside `images/`.
+The annotation lies beside its image (`x.png` with `x_masks.tif`, `x_seg.npy`, `x.zip`, `x.geojson`
+...; `000_img.png` with `000_masks.png`), or in a folder beside `images/`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ ORDER = tuple(FORMATS)
 
 @dataclass
 class Found:
-    """What is in a folder.
+    """The content of a folder.
 
     Attributes:
-        images: the image file of each id.
-        files: the annotations of each id.
-        lost: annotations that belong to no image.
-        doubles: images that would have one id.
-        notes: sentences on what is not read.
+        images: The image file of each id.
+        files: The annotation files of each id.
+        lost: Annotations without an image.
+        doubles: Images that would have the same id.
+        notes: Sentences on what is not read.
     """
 
     images: dict[str, Path] = field(default_factory=dict)
@@ -52,23 +52,23 @@ class Found:
 
 
 def is_files(folder: Path) -> bool:
-    """True where a folder holds images with their annotations, directly or beside `images/`."""
+    """Return whether a folder contains images with annotations, directly or in `images/`."""
     return _label_folder(folder) is not None or bool(find_beside(files_in(folder), folder).files)
 
 
 def is_nested_files(folder: Path) -> bool:
-    """True where some folder below holds images with their annotations beside them."""
+    """Return whether a subfolder contains images with annotations beside them."""
     return bool(find_beside(files_below(folder), folder).files)
 
 
 def open_files(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """A folder of images and their annotations. `cell_types.csv` may name types, see there.
+    """Open a folder of images with annotations; `cell_types.csv` may give their types.
 
-    Images without annotation count as unlabelled.
+    Images without annotations are unlabelled.
 
     Raises:
-        FormatError: an annotation without image, two images of one name, or a `cell_types.csv`
-            that leaves images out.
+        FormatError: An annotation has no image, two images have the same name, or `cell_types.csv`
+            omits images.
     """
     found = find_in_folders(folder) or find_beside(files_in(folder), folder)
     found.notes += [f"{path} (COCO) is not read, as the annotations of single images are"
@@ -78,12 +78,12 @@ def open_files(folder: Path, *, skip_bad: bool = False) -> Dataset:
 
 
 def open_nested_files(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """The same, with images in folders of folders: an id is the path from the folder."""
+    """Open nested folders of images with annotations; an id is the path from the folder."""
     return dataset_of(folder, find_beside(files_below(folder), folder), skip_bad=skip_bad)
 
 
 def find_in_folders(folder: Path) -> Found | None:
-    """Images in `images/`, annotations in a folder beside it or beside the images."""
+    """Find images in `images/`, and annotations in a folder beside it or beside the images."""
     images, labels = _image_folder(folder), _label_folder(folder)
     if images is None or labels is None:
         return None
@@ -91,7 +91,7 @@ def find_in_folders(folder: Path) -> Found | None:
 
 
 def match_folders(folder: Path, images: Path, labels: Path) -> Found:
-    """Images in one folder, annotations in another: of one name, or of one inner path."""
+    """Match images and annotations in two folders by name, or by path within the folder."""
     found = Found()
     among = [path for path in files_below(labels) if not _is_left_over(path)]
     there = [path for path in files_below(images) if is_image_name(path)]
@@ -115,7 +115,7 @@ def match_folders(folder: Path, images: Path, labels: Path) -> Found:
 
 
 def find_beside(paths: Iterable[Path], folder: Path) -> Found:
-    """Images with their annotations beside them."""
+    """Find images with their annotations beside them."""
     found = Found()
     paths = [path for path in paths if not _is_left_over(path)
              and path.relative_to(folder).parts[0] not in (IGNORE, REVIEWED)]  # fmt: skip
@@ -130,7 +130,7 @@ def find_beside(paths: Iterable[Path], folder: Path) -> Found:
 
 
 def _is_mark(path: Path, folder: Path, names: Mapping[str, str]) -> bool:
-    """True for a file that says what of an image is not annotated, see `marks`."""
+    """Return whether a file marks pixels that are not annotated; see `marks`."""
     mark = mark_kind(path)
     return mark is not None and inner_name(path, folder, mark[0]) in names
 
@@ -142,10 +142,12 @@ def _is_left_over(path: Path) -> bool:
 def _without_own_labels(
     paths: Sequence[Path], folder: Path, annotated: Collection[str] = ()
 ) -> list[Path]:
-    """Those that are no label image, and no mask of what is not annotated, of another one.
+    """Drop the label images and masks of ignored pixels that belong to other images.
 
     Args:
-        annotated: names that are images for certain.
+        paths: The files.
+        folder: The folder.
+        annotated: Names that certainly are images.
     """
     ids = {inner_name(path, folder) for path in paths}
     names = _names(ids)
@@ -163,7 +165,7 @@ def _without_own_labels(
 
 
 def _names(ids: Iterable[str]) -> dict[str, str]:
-    """The id that a name means: itself, or the same without `_img`."""
+    """Return the id for each name: itself, or without `_img`."""
     ids = list(ids)
     names = {
         image_id.removesuffix(ending): image_id
@@ -181,7 +183,7 @@ def _add_image(found: Found, image_id: str, path: Path) -> None:
 
 
 def _add_file(found: Found, file: AnnotationFile, names: Mapping[str, str], within: str) -> None:
-    """Give an annotation to its image; `within` is what stands before its name, see `tree`."""
+    """Assign an annotation to its image; `within` precedes its name, see `tree`."""
     image_id = next((names[within + name] for name in file.names if within + name in names), None)
     if not file.names:
         near = [each for each in found.images if each.startswith(within)
@@ -196,7 +198,7 @@ def _add_file(found: Found, file: AnnotationFile, names: Mapping[str, str], with
 
 
 def _children(folder: Path, names: Sequence[str]) -> list[Path]:
-    """The folders in a folder that are called so, in capitals or not, in the order of the names."""
+    """Return the subfolders with these names in any case, in the order of the names."""
     there = [path for path in sorted(folder.iterdir())
              if path.name.lower() in names and path.is_dir()]  # fmt: skip
     return sorted(there, key=lambda path: names.index(path.name.lower()))
@@ -207,7 +209,7 @@ def _image_folder(folder: Path) -> Path | None:
 
 
 def _label_folder(folder: Path) -> Path | None:
-    """The first folder beside `images/` that holds annotations, one file per image."""
+    """Return the first folder beside `images/` that contains annotations, one file per image."""
     if _image_folder(folder) is None:
         return None
     for place in _children(folder, CELL_FOLDERS):
@@ -224,13 +226,17 @@ def dataset_of(
     layout: str = "pairs",
     types: CellTypes | None = None,
 ) -> Dataset:
-    """A data set of what is in a folder.
+    """Create a data set of the content of a folder.
 
     Args:
-        types: of the cells; by default those of the folder's `cell_types.csv`.
+        folder: The folder.
+        found: Its content.
+        skip_bad: See `open_dataset`.
+        layout: The name of the layout.
+        types: The cell types; by default those of the folder's `cell_types.csv`.
 
     Raises:
-        FormatError: as in `open_files`.
+        FormatError: See `open_files`.
     """
     bad = BadRows(folder, skip_bad)
     for first, second in found.doubles:
@@ -263,14 +269,14 @@ def dataset_of(
 
 
 def _rank(file: AnnotationFile) -> int:
-    """Those that say most of a cell come first."""
+    """Return a sort key that puts the most informative formats first."""
     return ORDER.index(file.format) if file.format in ORDER else len(ORDER)
 
 
 def _type_names(
     found: Found, ids: Sequence[str], types: CellTypes, bad: BadRows
 ) -> tuple[tuple[str, ...], list[str]]:
-    """All types, and the images whose files can be read as far as types are looked for there."""
+    """Return all types, and the images whose files can be read as far as types require it."""
     named: set[str] = set()
     kept, untyped = [], False
     for image_id in ids:

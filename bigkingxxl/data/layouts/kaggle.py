@@ -1,4 +1,4 @@
-"""Kaggle's layout on disk: `train.csv` beside `train/`, maybe `fields.csv` and more images."""
+"""The Kaggle layout: `train.csv` beside `train/`, optionally `fields.csv` and more images."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ UNLABELLED, FIELDS = "train_semi_supervised", "fields.csv"
 
 
 def is_kaggle(folder: Path) -> bool:
-    """True where a folder holds a `train.csv`."""
+    """Return whether a folder contains a `train.csv`."""
     return (folder / ANNOTATIONS).is_file()
 
 
 @dataclass(frozen=True, eq=False)
 class KaggleImages:
-    """Reads the cells of images that were found."""
+    """Reads the cells of images."""
 
     table: KaggleTable
     paths: Mapping[str, Path]
 
     def instances(self, image_id: str) -> Instances:
-        """The cells of an image, once it is known to be of the size that the table says."""
+        """Read the cells of an image after checking its size against the table."""
         check_claim(self.paths[image_id], self.table.sizes[image_id])
         return self.table.instances(image_id)
 
 
 def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """A folder with `train.csv` and `train/<id>.png` (or another image ending).
+    """Open a folder with `train.csv` and `train/<id>.png` (or another image ending).
 
-    `train_semi_supervised/` gives the unlabelled images, `fields.csv` (id, field) the column
-    'field': images of one field of view share a value.
+    `train_semi_supervised/` holds the unlabelled images. `fields.csv` (id, field) gives the column
+    'field', which is the same for images of one field of view.
 
     Raises:
-        FormatError: a bad row of `train.csv`, or an image that it names and `train/` lacks.
+        FormatError: A row of `train.csv` is bad, or names an image that is not in `train/`.
     """
     table = read_annotations(folder / ANNOTATIONS, skip_bad=skip_bad)
     images = folder / IMAGES
@@ -79,10 +79,10 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
 
 
 def read_fields(folder: Path, ids: tuple[str, ...]) -> dict[str, dict[str, str]]:
-    """The column 'field' of `fields.csv`, where there is one; an unnamed image has its own field.
+    """Read the column 'field' of `fields.csv`, if it exists; an image that it omits is alone.
 
     Raises:
-        FormatError: the file lacks the column id or field.
+        FormatError: The file has no column id or field.
     """
     path = folder / FIELDS
     if not path.is_file():

@@ -1,7 +1,8 @@
-"""Files that say which pixels of an image nobody annotated, for data sets of any layout.
+"""Files that mark the pixels of an image that are not annotated, for data sets of any layout.
 
-See `io.annotations.ignored` for what they hold: `x_ignore.png` or `x_reviewed.geojson` beside an
-image, or a file of the image's name in `ignore/` or `reviewed/`, in the data set's folder.
+See `io.annotations.ignored` for their content: `x_ignore.png` or `x_reviewed.geojson` beside an
+image, or a file with the name of the image in `ignore/` or `reviewed/` in the folder of the data
+set.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ Mark = tuple[Path, str]
 
 @dataclass(frozen=True, eq=False)
 class MarkedImages:
-    """Reads what is not annotated: what a data set itself says, and what files beside it do."""
+    """Reads which pixels are not annotated, from the data set and from files beside it."""
 
     dataset: Dataset
     marks: Mapping[str, tuple[Mark, ...]]
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """bool[H, W], None where all is annotated."""
+        """Return the mask bool[H, W]; None if everything is annotated."""
         own = self.dataset.read_ignored(image_id)
         marks = self.marks.get(image_id)
         if marks is None:
@@ -36,13 +37,13 @@ class MarkedImages:
 
 
 def with_marks(dataset: Dataset) -> Dataset:
-    """The data set, with what files beside it say of pixels that are not annotated."""
+    """Return the data set with the marks of files beside it."""
     marks = find_marks(dataset)
     return replace(dataset, read_ignored=MarkedImages(dataset, marks).ignored) if marks else dataset
 
 
 def find_marks(dataset: Dataset) -> dict[str, tuple[Mark, ...]]:
-    """The files by image."""
+    """Find the marks of each image."""
     found: dict[str, list[Mark]] = {}
     by_place = {(path.parent, stem_of(path)): name for name, path in dataset.paths.items()}
     for folder in sorted({path.parent for path in dataset.paths.values()}):

@@ -1,4 +1,4 @@
-"""A folder per image, as in the Data Science Bowl of 2018: `ID/images/ID.png`, `ID/masks/*.png`."""
+"""A folder per image, as in the Data Science Bowl 2018: `ID/images/ID.png`, `ID/masks/*.png`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ IMAGES, CELLS = "images", "masks"
 
 
 def is_masks(folder: Path) -> bool:
-    """True where folders of a folder hold `images/` and `masks/`."""
+    """Return whether subfolders contain `images/` and `masks/`."""
     return next(_units(folder), None) is not None
 
 
 def open_masks(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """A folder of such folders; an image is called as its folder.
+    """Open a folder of such folders, whose names are the ids of the images.
 
-    Images whose `masks/` is empty or missing count as unlabelled.
+    Images with an empty or missing `masks/` are unlabelled.
 
     Raises:
-        FormatError: a folder with several images, or none that has masks.
+        FormatError: A folder has several images, or none has masks.
     """
     found = Found()
     for unit in _units(folder):
@@ -48,7 +48,7 @@ def open_masks(folder: Path, *, skip_bad: bool = False) -> Dataset:
 def _units(folder: Path) -> Iterator[Path]:
     for unit in sorted(folder.iterdir()):
         if (unit / IMAGES).is_dir() and (unit / CELLS).is_dir() and not unit.is_symlink():
-            # `images/` beside `masks/` of the same names is the other layout.
+            # `images/` beside `masks/` with the same names is another layout.
             names = {path.stem for path in files_in(unit / IMAGES)}
             if not any(path.stem in names for path in mask_files(unit / CELLS)):
                 yield unit

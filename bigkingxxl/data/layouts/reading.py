@@ -1,4 +1,4 @@
-"""Images opened as a run opened them: its channel, and their planes of a series."""
+"""Open images as a run opened them, with its channel and planes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.io.images.image_files import open_images
 
-OPTIONS = ("channel", "frames", "z", "position")  # of opening images, as `run.json` keeps them
+OPTIONS = ("channel", "frames", "z", "position")  # the options of opening images in `run.json`
 
 
 def opened(paths: Mapping[str, Path], options: Mapping[str, Any], image_id: str) -> ImageSource:
-    """An image by its id.
+    """Open an image by its id.
 
     Raises:
-        ImageError: it cannot be read, or its file no longer holds it.
+        ImageError: It cannot be read, or its file no longer contains it.
     """
     path = paths[image_id]
-    # Without a name a source is called as the mark of its plane, such as `_t003`.
+    # A source without a name has only the mark of its plane, such as `_t003`.
     planes = [each for each in open_images(path, **options, name="")
               if image_id.endswith(each.name)]  # fmt: skip
     if not planes:

@@ -1,4 +1,4 @@
-"""The layouts in which data sets lie on disk, in the order in which they are looked for.
+"""The registry of data set layouts, in the order in which they are tried.
 
 A new layout is a module with a test and an opener, and an entry here.
 """
@@ -24,18 +24,18 @@ from bigkingxxl.io.annotations.registry import json_kind
 
 
 class Opener(Protocol):
-    """Opens a data set; what is bad in it raises, or is left out and named."""
+    """Opens a data set; bad items raise an error, or are skipped and listed."""
 
     def __call__(self, path: Path, /, *, skip_bad: bool = False) -> Dataset: ...
 
 
 class Layout(NamedTuple):
-    """One way in which annotated images lie on disk.
+    """A layout of annotated images on disk.
 
     Attributes:
-        what: how it is told, for a sentence.
-        is_it: whether a folder, or a file, is of this layout.
-        open: opens it.
+        what: A description of the layout for messages.
+        is_it: Whether a folder or file has this layout.
+        open: Opens it.
     """
 
     what: str
@@ -79,6 +79,6 @@ FILES: dict[str, Layout] = {
 
 
 def find_layout(path: Path) -> str | None:
-    """The name of the layout of a folder or file that is there; None where it is of none."""
+    """Return the name of the layout of an existing folder or file; None if there is none."""
     layouts = FOLDERS if path.is_dir() else FILES
     return next((name for name, layout in layouts.items() if layout.is_it(path)), None)

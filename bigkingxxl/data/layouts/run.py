@@ -1,8 +1,8 @@
-"""The folder that `bigkingxxl predict` wrote, as a data set: its cells as they are now.
+"""The folder of a `bigkingxxl predict` run as a data set of its current cells.
 
-Where a person corrected cells in the viewer, or changed a label image, `_seg.npy`, ROIs or GeoJSON,
-what they made of the cells counts; of other images the cells are those that were found. `runs`
-reads the same files by the same functions.
+If a person corrected cells in the viewer, or changed a label image, `_seg.npy`, ROIs or GeoJSON,
+the corrected cells are used; otherwise the predicted ones. `runs` reads the same files with the
+same functions.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from bigkingxxl.io.tables.csv_table import BadRows
 
 RUN_FILE, RECORDS, CELLS, SUMMARY = "run.json", "records", "cells", "summary"
 BLOCKS = "blocks"
-CORRECTED = f"{CORRECTIONS}/{LABELS}"  # the viewer's label images in a run's folder
-# Folder and ending of the files that programs for images read, correct and write again.
+CORRECTED = f"{CORRECTIONS}/{LABELS}"  # the viewer's label images in the folder of a run
+# Folder and ending of the files that image programs read, change and write.
 CORRECTABLE = {
     "labels": ("labels", ".tif"),
     "cellpose": ("cellpose", "_seg.npy"),
@@ -53,14 +53,16 @@ CORRECTABLE = {
 
 @dataclass(frozen=True)
 class RunImage:
-    """One image of a run.
+    """An image of a run.
 
     Attributes:
-        image_id: its id; path: its file; place: of its results in each of the run's folders.
-        is_plane: True for one of several images of a file.
-        changed: the files of its cells that a person changed.
-        viewed: what a person corrected in the viewer, where that is anything.
-        run: fingerprint of the run that found its cells.
+        image_id: Its id.
+        path: Its file.
+        place: The relative path of its results in each folder of the run.
+        is_plane: Whether it is one of several images of a file.
+        changed: The files of its cells that a person changed.
+        viewed: The corrections in the viewer, if any.
+        run: The fingerprint of the run that predicted its cells.
     """
 
     image_id: str
@@ -73,20 +75,20 @@ class RunImage:
 
     @property
     def is_corrected(self) -> bool:
-        """Whether a person corrected its cells, here or there."""
+        """Whether a person corrected its cells in any way."""
         return bool(self.changed) or self.viewed is not None
 
 
 def is_run(folder: Path) -> bool:
-    """True for a folder of `bigkingxxl predict`."""
+    """Return whether a folder is that of a `bigkingxxl predict` run."""
     return (folder / RUN_FILE).is_file() and (folder / RECORDS / SUMMARY).is_dir()
 
 
 def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """The images of the latest run in a folder, and their cells as they are now.
+    """Open the images of the latest run in a folder with their current cells.
 
     Raises:
-        FormatError: the run has no images with cells, or one of its images is gone.
+        FormatError: The run has no images with cells, or one of its images is missing.
     """
     bad = BadRows(folder, skip_bad)
     images: dict[str, RunImage] = {}
@@ -133,25 +135,26 @@ class _RunCells:
     type_names: tuple[str, ...]
 
     def instances(self, image_id: str) -> Instances:
-        """The cells of an image, types among `type_names`."""
+        """Read the cells of an image, with types among `type_names`."""
         return with_types(_annotated(self.folder, self.images[image_id]), self.type_names)
 
     def ignored(self, image_id: str) -> Ignored | None:
-        """What nobody reviewed of an image that was corrected in the viewer."""
+        """Return the pixels that were not reviewed in an image corrected in the viewer."""
         viewed = self.images[image_id].viewed
         return None if viewed is None else viewed.ignored()
 
 
 def _annotated(folder: Path, image: RunImage) -> Instances:
-    """The cells of an image as a person left them, in the viewer or elsewhere."""
+    """Return the current cells of an image, corrected in the viewer or elsewhere."""
     return cells_now(folder, image) if image.viewed is None else annotated(image.viewed)
 
 
 def cells_now(folder: Path, image: RunImage) -> Instances:
-    """The cells of an image as a person left them in the run's files, or as they were found.
+    """Return the corrected cells of an image from the files of the run, or the predicted ones.
 
     Raises:
-        FormatError, ImageError: a file is damaged, or two corrected ones differ.
+        FormatError: Two corrected files differ, or one violates its format.
+        ImageError: A file cannot be read.
     """
     found = _found_cells(folder, image)
     if not image.changed:
@@ -170,16 +173,19 @@ def _found_cells(folder: Path, image: RunImage) -> Instances:
 def cells_of_files(
     image_id: str, files: Sequence[AnnotationFile], found: Instances
 ) -> NumberedCells:
-    """The cells of an image as a person left them in files that a run had written.
+    """Read the cells of an image from files of a run that a person changed.
 
-    What was corrected in a format without types keeps the types of the cells that were found.
-    Numbers are those of the label image, where that was corrected.
+    Cells corrected in a format without types keep the types of the predicted cells. The numbers are
+    those of the label image, if it was corrected.
 
     Args:
-        files: one at least; found: the cells before.
+        image_id: The id of the image.
+        files: At least one changed file.
+        found: The predicted cells.
 
     Raises:
-        FormatError, ImageError: a file is damaged or of another size, or two differ.
+        FormatError: Two files differ, or one violates its format or has another size.
+        ImageError: A file cannot be read.
     """
     labels = {
         file.path: read_label_image(file.path, size=found.size)
@@ -206,14 +212,14 @@ def cells_of_files(
 
 
 def certain(cells: Instances) -> Instances:
-    """Cells of which those that somebody drew, and no model scored, are certain."""
+    """Set the score of cells that a person drew to 1."""
     if cells.score is None:
         return cells
     return replace(cells, score=np.nan_to_num(cells.score, nan=1.0).astype(np.float32))
 
 
 def run_images(folder: Path) -> list[RunImage]:
-    """The images of the latest run in a folder that have cells, whether or not they are there."""
+    """List the images of the latest run in a folder that have cells, whether or not they exist."""
     run = str(_json(folder / RUN_FILE).get("run", ""))
     top = folder / RECORDS / SUMMARY
     images = []
@@ -234,14 +240,14 @@ def run_images(folder: Path) -> list[RunImage]:
 
 
 def _changed(folder: Path, place: str) -> Iterator[AnnotationFile]:
-    """The files of an image's cells that are not as the run wrote them."""
+    """Yield the files of an image's cells that differ from what the run wrote."""
     for kind, (inner, ending) in CORRECTABLE.items():
         path = folder / inner / f"{place}{ending}"
         if not path.is_file():
             continue
         record = _json(folder / RECORDS / kind / f"{place}.json")
         known = {_mapping(record.get("output")).get("sha256"), *record.get("replaced", ())}
-        # What no run wrote is somebody's, but no correction of this run.
+        # A file that no run wrote is not a correction of this run.
         if record and file_hash(path) not in known:
             yield AnnotationFile(path, kind, (place,), True)
 
@@ -249,7 +255,7 @@ def _changed(folder: Path, place: str) -> Iterator[AnnotationFile]:
 def _type_names(
     folder: Path, images: Mapping[str, RunImage], bad: BadRows
 ) -> tuple[tuple[str, ...], list[str]]:
-    """All types of all cells, and the images whose cells can be read."""
+    """Return all types of all cells, and the images whose cells can be read."""
     names: dict[str, None] = {}
     kept = []
     for image_id, image in images.items():
@@ -266,7 +272,7 @@ def _type_names(
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
+    """Read the object in a JSON file; {} if it does not exist."""
     try:
         return _mapping(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError):

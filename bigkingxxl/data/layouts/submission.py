@@ -1,4 +1,4 @@
-"""Predicted cells as a data set: a `submission.csv` and the images that it names."""
+"""Predicted cells as a data set: a `submission.csv` with the images that it names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_FOLDERS = (".", "images", "test", "train")
 
 
 def is_submission(path: Path) -> bool:
-    """True for a table of predicted cells, and for a folder that holds `submission.csv`."""
+    """Return whether a path is a table of predicted cells, or a folder with `submission.csv`."""
     path = path / FILE if path.is_dir() else path
     if path.suffix.lower() != ".csv" or not path.is_file():
         return False
@@ -31,10 +31,10 @@ def is_submission(path: Path) -> bool:
 
 
 def open_submission(path: Path, *, skip_bad: bool = False) -> Dataset:
-    """A `submission.csv` with its images beside it, or in `images/`, `test/` or `train/` there.
+    """Open a `submission.csv` with images beside it, or in `images/`, `test/` or `train/` there.
 
     Raises:
-        FormatError: an image that is not there, or a bad row as in `kaggle.read_submission`.
+        FormatError: An image does not exist, or a row is bad; see `kaggle.read_submission`.
     """
     path = path / FILE if path.is_dir() else path
     bad = BadRows(path, skip_bad)

@@ -1,4 +1,4 @@
-"""The files below a folder, by what they would be called in results."""
+"""The files below a folder, with their names in results."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from bigkingxxl.io.images.registry import image_suffixes
 
 OME = ".ome"
-# What other programs and this one leave beside images, and what is no image to be annotated.
+# Files that this and other programs write beside images, and that are not images themselves.
 LEFT_BY_PROGRAMS = ("_cp_outlines", "_cp_flows", "_outlines", "_flows", "_overlay")
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of its sub-folders, sorted, without hidden ones."""
+    """List the files of a folder and its subfolders, sorted, without hidden ones."""
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -23,34 +23,36 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """The files directly in a folder, sorted, without hidden ones."""
+    """List the files directly in a folder, sorted, without hidden ones."""
     return (path for path in sorted(folder.iterdir())
             if path.is_file() and not path.name.startswith("."))  # fmt: skip
 
 
 def is_image_name(path: Path) -> bool:
-    """True where a file is called as an image is."""
-    ending = path.suffix.lower()  # beside images, arrays are annotations as a rule
+    """Return whether a file has the name of an image."""
+    ending = path.suffix.lower()  # beside images, arrays usually are annotations
     return ending != ".npy" and ending in image_suffixes()
 
 
 def inner_name(path: Path, folder: Path, name: str | None = None) -> str:
-    """A file's name in results: its path from the folder, without ending, '/' between.
+    """Return a file's name in results: its path from the folder with '/', without ending.
 
     Args:
-        name: instead of the file's own stem.
+        path: The file.
+        folder: The folder.
+        name: Replaces the stem of the file.
     """
     return inner_folder(path, folder) + (stem_of(path) if name is None else name)
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without its ending; `.ome.tif` is one ending."""
+    """Return a file name without its ending; `.ome.tif` is one ending."""
     stem = path.stem
     short = stem[: -len(OME)] if stem.lower().endswith(OME) else stem
     return short or stem
 
 
 def inner_folder(path: Path, folder: Path) -> str:
-    """What stands before a file's name in results: '' at the top, else 'A/B/'."""
+    """Return the prefix of a file's name in results: '' at the top level, else such as 'A/B/'."""
     inner = path.relative_to(folder).parent.as_posix()
     return "" if inner == "." else f"{inner}/"

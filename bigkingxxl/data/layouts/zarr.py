@@ -1,4 +1,4 @@
-"""OME-Zarr images with their cells inside: `x.zarr/labels/<name>`, the extra `zarr`.
+"""OME-Zarr images with labels inside, `x.zarr/labels/<name>`; needs the extra `zarr`.
 
 Source: the OME-Zarr specification, "labels".
 """
@@ -18,17 +18,17 @@ LABELS = "labels"
 
 
 def is_zarr_set(folder: Path) -> bool:
-    """True for an OME-Zarr with labels, and for a folder that holds one."""
+    """Return whether a path is an OME-Zarr with labels, or a folder that contains one."""
     return any(_label_groups(image) for image in _images(folder))
 
 
 def open_zarr_set(folder: Path, *, skip_bad: bool = False) -> Dataset:
-    """One OME-Zarr, or a folder of them. Several label images of one must say the same.
+    """Open one OME-Zarr or a folder of them; several label images of one must agree.
 
-    Images without labels count as unlabelled.
+    Images without labels are unlabelled.
 
     Raises:
-        FormatError: no image has labels.
+        FormatError: No image has labels.
     """
     found = Found()
     for image in _images(folder):

@@ -1,5 +1,5 @@
-"""What a data set holds and what is odd about it: doubtful cells, images of one place.
+"""The content and the quality of a data set: doubtful cells, and images of the same field.
 
-What belongs here: measuring annotations, finding odd ones, and finding images of one field of view.
-What does not: changing anything: `data.preprocess` does.
+What belongs here: measuring annotations, finding doubtful ones, and finding images of one field of
+view. What does not: changing data, which `data.preprocess` does.
 """

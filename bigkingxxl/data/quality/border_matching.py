@@ -1,9 +1,9 @@
-"""Do two images touch? Compares what should follow one image's border with another's border.
+"""Find adjacent images by comparing the predicted continuation of one border with another border.
 
-From the inside of all images, where the answer is known, a linear predictor of the next column
-from the last eight is fitted for each frequency along the border (a Wiener filter). What it
-predicts beyond each border is correlated with the borders there are, every frequency weighted by
-how well it can be predicted: one matrix product compares all images with all.
+For each frequency along the border, a linear predictor (a Wiener filter) of the next column from
+the last eight is fitted inside the images, where the answer is known. Its prediction beyond each
+border is correlated with all borders, and every frequency is weighted by its predictability. One
+matrix product compares all images with all.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ Complex64 = NDArray[np.complex64]
 
 DEPTH = 8  # columns that predict the next one
 SHORTEST_SIDE = 8 * DEPTH
-INSIDE = 12  # columns inside each image that the predictor is fitted on
-SLOWEST = 3  # lower frequencies along the border are the lamp's, not the cells'
-LIMIT = 2.5  # standard deviations: one bright piece of debris must not decide
+INSIDE = 12  # columns inside each image to which the predictor is fitted
+SLOWEST = 3  # lower frequencies along the border come from the lamp, not from cells
+LIMIT = 2.5  # standard deviations, so that a bright piece of debris does not decide
 LEAST_SCORE, LEAST_DEVIATIONS = 0.25, 6.5
-COMMON_FROM = 10  # images; of fewer, the mean is not what all have in common
+COMMON_FROM = 10  # with fewer images, the mean is not what all have in common
 
 
 class BorderMatcher:
-    """Images of one size that may lie side by side, the second to the right of the first."""
+    """Finds pairs of images of one size, the second of which continues the first on the right."""
 
     def __init__(self) -> None:
         self._rightwards, self._leftwards = _Continuation(), _Continuation()
 
     def add(self, image: Float32) -> None:
-        """Look at one image, float32[H, W] with sides of at least `SHORTEST_SIDE`."""
+        """Add an image, float32[H, W] with sides of at least `SHORTEST_SIDE`."""
         self._rightwards.add(image)
         self._leftwards.add(image[:, ::-1])
 
     def scores(self) -> Float32:
-        """float32[N, N]: correlation, how well image j goes on to the right of image i."""
+        """Return how well image j continues image i on the right, as correlation float32[N, N]."""
         return self._compare()[0]
 
     def pairs(self) -> list[tuple[int, int]]:
-        """(left image, right image) of every border that runs on."""
+        """Return the pairs (left image, right image) of adjacent images."""
         scores, chance = self._compare()
-        # Chance as theory has it, and as most pairs of many images show it.
+        # The chance level, both in theory and as estimated from the many unrelated pairs.
         shown = 1.4826 * float(np.median(np.abs(scores - np.median(scores))))
         found = np.argwhere(scores > max(LEAST_SCORE, LEAST_DEVIATIONS * max(chance, shown)))
         return [(int(left), int(right)) for left, right in found]
 
     def _compare(self) -> tuple[Float32, float]:
-        """Scores, and the standard deviation of a score by chance."""
+        """Return the scores and the standard deviation of a score by chance."""
         rightwards, first = self._rightwards.scores()
         leftwards, second = self._leftwards.scores()
         scores: Float32 = (rightwards + leftwards.T) / np.float32(2)
@@ -58,7 +58,7 @@ class BorderMatcher:
 
 
 class _Continuation:
-    """Predicts the column after each image's last and compares it with all first columns."""
+    """Predicts the column after each image and compares it with all first columns."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -69,7 +69,7 @@ class _Continuation:
         self.next_next: Any = 0
 
     def add(self, image: Float32) -> None:
-        """Keep the spectra of the image's borders and learn from its inside."""
+        """Store the spectra of the image's borders and fit the predictor to its interior."""
         self.length, width = image.shape
         image = (image - image.mean()) / (float(image.std()) or 1.0)
         columns = np.linspace(DEPTH, width - 1, INSIDE).astype(int)
@@ -83,11 +83,11 @@ class _Continuation:
         self.last.append(_spectra(image[:, : -DEPTH - 1 : -1]))
 
     def scores(self) -> tuple[Float32, float]:
-        """float32[N, N]: correlation of what follows image i with where image j begins.
+        """Return the correlation of the continuation of image i with the start of image j.
 
-        Beside it the standard deviation of the correlation of two borders by chance: 1 / sqrt of
-        how many independent values they have, which is less than their length where few
-        frequencies count.
+        The second value is the standard deviation of the correlation of two unrelated borders: 1 /
+        sqrt of the number of independent values, which is less than their length if few frequencies
+        count.
         """
         weights, gain, whitening = self._predictor()
         predicted = np.einsum("nkd,kd->nk", np.stack(self.last), weights)
@@ -100,10 +100,10 @@ class _Continuation:
         return scores, 1 / max(float(independent), 1.0) ** 0.5
 
     def _predictor(self) -> tuple[Any, Any, tuple[Any, Any]]:
-        """Weights [K, DEPTH], gain [K], and what whitens prediction and border, each [K].
+        """Return weights [K, DEPTH], gain [K] and the whitening of prediction and border, [K] each.
 
-        The gain is the optimal one of a matched filter, coherence / (1 - coherence^2), shared out
-        between the two.
+        The gain is that of the optimal matched filter, coherence / (1 - coherence^2), split between
+        the two.
         """
         trace = np.trace(self.before_before, axis1=1, axis2=2).real[:, None, None]
         ridge = (1e-3 * trace / DEPTH + 1e-6) * np.eye(DEPTH)
@@ -117,7 +117,7 @@ class _Continuation:
         return weights, gain, (1 / np.sqrt(power), 1 / np.sqrt(known))
 
     def _profiles(self, spectra: Any) -> Float32:
-        """float32[N, L]: spectra back along the border, clipped, of mean 0 and length 1."""
+        """Transform spectra to standardised profiles along the border, float32[N, L]."""
         if len(spectra) >= COMMON_FROM:
             spectra = spectra - spectra.mean(axis=0)
         profiles = np.fft.irfft(spectra, n=self.length, axis=1)
@@ -130,5 +130,5 @@ class _Continuation:
 
 
 def _spectra(columns: Float32) -> Complex64:
-    """complex64[K, ...]: frequencies along the first axis."""
+    """Compute frequencies along the first axis, complex64[K, ...]."""
     return np.fft.rfft(columns, axis=0).astype(np.complex64)

@@ -1,4 +1,4 @@
-"""All annotated cells of a data set as one table of measures, and its images beside it."""
+"""A table of measurements of all annotated cells of a data set, and properties of its images."""
 
 from __future__ import annotations
 
@@ -28,16 +28,19 @@ class CellTable:
     """N cells of M images.
 
     Attributes:
-        cells: by name, each [N]: image (index), cell (number from 1), cell_type, the measures of
-            `shapes.Shapes`, overlap (largest IoU with another cell) and inside (largest share of
-            it that another cell covers), and share (of the image's pixels).
-        ids: the images, M; sizes: their (H, W).
-        covered, covered_twice: int64[M], pixels under any cell and under several.
-        pixel_hash, annotation_hash: of each image's pixels ('' where unreadable) and cells.
-        thumbnails: float32[M, 1024], of mean 0 and length 1; 0 where unreadable or blank.
-        blank: bool[M], nothing can be seen.
-        unreadable: one sentence an image that is, or that its annotation does not fit.
-        not_annotated: the share of pixels that nobody annotated, by id of such images.
+        cells: Columns [N] by name: image (index), cell (number from 1), cell_type, the measurements
+            of `shapes.Shapes`, overlap (largest IoU with another cell), inside (largest fraction
+            that another cell covers), and share (fraction of the image's pixels).
+        ids: The ids of the M images.
+        sizes: Their (H, W).
+        covered: int64[M], the number of pixels under any cell.
+        covered_twice: int64[M], the number of pixels under several cells.
+        pixel_hash: The hash of each image's pixels, '' if it cannot be read.
+        annotation_hash: The hash of each image's cells.
+        thumbnails: float32[M, 1024], with mean 0 and norm 1; 0 if unreadable or blank.
+        blank: bool[M], whether an image shows nothing.
+        unreadable: One sentence per image that cannot be read or does not fit its annotation.
+        not_annotated: The fraction of pixels that are not annotated, by id.
     """
 
     cells: dict[str, NDArray[Any]]
@@ -54,7 +57,7 @@ class CellTable:
 
 
 def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
-    """Look at every image and every annotated cell."""
+    """Measure every image and every annotated cell."""
     parts: list[dict[str, NDArray[Any]]] = []
     looks: list[_Look] = []
     unreadable: list[str] = []
@@ -89,7 +92,7 @@ def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
 
 
 def _size(dataset: Dataset, name: str) -> tuple[int, int]:
-    """(H, W) of an image whose annotation cannot be read; one pixel where it cannot be either."""
+    """Return (H, W) of an image with an unreadable annotation; (1, 1) if it is unreadable, too."""
     try:
         return read_header(dataset.image_path(name)).shape
     except ImageError:
@@ -110,7 +113,7 @@ def _cells(instances: Instances) -> dict[str, NDArray[Any]]:
 
 
 def _overlaps(instances: Instances) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Largest IoU with another cell, and largest share covered by another, each float64[N]."""
+    """Return the largest IoU with another cell and the largest covered fraction of each cell."""
     from bigkingxxl.overlaps import overlaps
 
     areas = np.maximum(instances.areas(), 1)
@@ -124,7 +127,7 @@ def _overlaps(instances: Instances) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def _covered(instances: Instances) -> tuple[int, int]:
-    """Pixels under at least one and under at least two cells."""
+    """Count the pixels under at least one and under at least two cells."""
     counts = np.bincount(instances.pixels()[1], minlength=1)
     return int((counts > 0).sum()), int((counts > 1).sum())
 

@@ -1,7 +1,8 @@
-"""Images of one field of view, found by their pixels alone.
+"""Find images of one field of view by their pixels.
 
-Two signs: the border of one image runs on in another (one picture of the microscope, cut up), and
-two images show the same place, maybe at another hour. Images of different sizes are not compared.
+There are two criteria: the border of one image continues in another (an image that was cut up), and
+two images show the same place, possibly at different times. Images of different sizes are not
+compared.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Pair = tuple[int, int]
 
 @dataclass
 class _SameSize:
-    """What is kept of the images of one size: some 200 kB each."""
+    """The data that are kept of images of one size, about 200 kB each."""
 
     names: list[str] = field(default_factory=list)
     across: BorderMatcher = field(default_factory=BorderMatcher)
@@ -45,10 +46,10 @@ class _SameSize:
 
 
 def matching_images(dataset: Dataset, track: Track = untracked) -> list[tuple[str, str]]:
-    """Pairs of image ids (sorted) that show parts of one field of view.
+    """Return sorted pairs of image ids that show parts of one field of view.
 
     Raises:
-        ImageError: an image cannot be read.
+        ImageError: An image cannot be read.
     """
     sizes: dict[Any, _SameSize] = {}
     for name in track(dataset.ids, len(dataset.ids), "reading borders"):
@@ -66,7 +67,7 @@ def matching_images(dataset: Dataset, track: Track = untracked) -> list[tuple[st
 
 
 def _places(dataset: Dataset, images: _SameSize, track: Track) -> Iterator[Pair]:
-    """Pairs of images that show one place."""
+    """Yield pairs of images that show the same place."""
     phases = without_common(np.stack(images.phases))
     for first in track(range(len(phases)), len(phases), "comparing places"):
         if others := similar(phases, first):
@@ -79,6 +80,6 @@ def _places(dataset: Dataset, images: _SameSize, track: Track) -> Iterator[Pair]
 
 
 def _gray(dataset: Dataset, name: str) -> NDArray[np.float32]:
-    """float32[H, W]: the mean of the channels."""
+    """Return the mean of the channels, float32[H, W]."""
     gray: NDArray[np.float32] = dataset.source(name).read().mean(axis=0)
     return gray

@@ -1,4 +1,4 @@
-"""What a data set holds, and what in it looks wrong: counts, sizes, overlaps, doubtful cells."""
+"""Describe a data set and its doubtful items: counts, sizes, overlaps, suspicious cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-# Bounds of what is doubtful, against the median of the cell's own type where they are ratios.
+# Limits of what is doubtful; ratios refer to the median of the cell's own type.
 TINY, HUGE = 1 / 8, 8.0
 RAGGED = 0.5
 HOLLOW = 0.1
@@ -41,13 +41,14 @@ SUSPICIONS = {
 
 @dataclass(frozen=True)
 class TypeInfo:
-    """One cell type.
+    """The statistics of a cell type.
 
     Attributes:
-        images: images with most cells of it; cells: in all images.
-        cells_per_image: min, median, max over those images.
-        area: pixels at min, each of `PERCENTILES` and max.
-        thickness: median, pixels.
+        images: The number of images with mostly this type.
+        cells: The number of cells in all images.
+        cells_per_image: Minimum, median and maximum over those images.
+        area: In pixels: minimum, each of `PERCENTILES` and maximum.
+        thickness: The median in pixels.
     """
 
     images: int
@@ -59,19 +60,25 @@ class TypeInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """See `describe`.
+    """The description of a data set; see `describe`.
 
     Attributes:
-        image_sizes: how many images of each 'W x H'.
-        overlaps: cells that share pixels with others, and shared pixels as a share of all covered.
-        holes, fragments: cells with holes, and with several parts.
-        duplicates: cells that are the same as, or nearly, another of their image; groups of images
-            with the same pixels, pairs that look the same, groups with the same annotation.
-        suspicious: how many cells of each kind in `SUSPICIONS`.
-        cells_to_check: image, cell (its number in label images), cell type, kind and value.
-        blank_images: ids; unreadable, skipped, notes: one sentence each.
-        partly_annotated: share of the pixels that are not annotated, by id of such images.
-        columns: what is known of the images besides.
+        image_sizes: The number of images of each 'W x H'.
+        overlaps: The number of cells that share pixels with others, and the fraction of covered
+            pixels that are shared.
+        holes: The number of cells with holes.
+        fragments: The number of cells with several parts.
+        duplicates: Cells that are equal or nearly equal to another one of their image; groups of
+            images with the same pixels, pairs that look the same, and groups with the same
+            annotation.
+        suspicious: The number of cells of each kind in `SUSPICIONS`.
+        cells_to_check: Image, cell (its number in label images), cell type, kind and value.
+        blank_images: The ids of blank images.
+        unreadable: One sentence per unreadable image.
+        skipped: One sentence per skipped item.
+        notes: Sentences that a reader should know.
+        partly_annotated: The fraction of pixels that are not annotated, by id.
+        columns: The names of further metadata of the images.
     """
 
     root: str
@@ -97,13 +104,13 @@ class DataInfo:
     table: CellTable = field(repr=False)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything but the table, for a program to read."""
+        """Return everything except the table, for a program to read."""
         values = {key: value for key, value in vars(self).items() if key not in ("table", "types")}
         return {**values, "types": {name: asdict(kind) for name, kind in self.types.items()}}
 
 
 def describe(dataset: Dataset, track: Track = untracked) -> DataInfo:
-    """Look at all images and cells of a data set; what cannot be read is listed."""
+    """Measure all images and cells of a data set; what cannot be read is listed."""
     table = tabulate(dataset, track)
     cells = table.cells
     doubts = doubtful(cells, len(dataset.type_names))
@@ -140,7 +147,7 @@ def describe(dataset: Dataset, track: Track = untracked) -> DataInfo:
 def doubtful(
     cells: dict[str, NDArray[Any]], types: int
 ) -> dict[str, tuple[NDArray[np.bool_], NDArray[Any]]]:
-    """Which cells are doubtful, bool[N], and the value that says so, by kind of `SUSPICIONS`."""
+    """Return which cells are doubtful, bool[N], and the relevant value, by kind of `SUSPICIONS`."""
     kind = cells["cell_type"]
     area = cells["area"] / _medians(cells["area"], kind, types)[kind]
     compactness = cells["compactness"] / _medians(cells["compactness"], kind, types)[kind]
@@ -188,7 +195,7 @@ def _types(
 
 
 def _majority(dataset: Dataset, cells: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    """str[M]: the type of most cells of each image, the first of equals; '' without cells."""
+    """Return the most frequent type of each image, str[M]; '' without cells."""
     counts = np.zeros((len(dataset.ids), len(dataset.type_names)), np.int64)
     np.add.at(counts, (cells["image"], cells["cell_type"]), 1)
     names = np.array(dataset.type_names)[counts.argmax(axis=1)]
@@ -221,7 +228,7 @@ def _duplicates(table: CellTable) -> dict[str, Any]:
 
 
 def _groups(ids: tuple[str, ...], digests: list[str]) -> list[list[str]]:
-    """Images with equal digests; an empty one equals nothing."""
+    """Group images with equal digests; empty digests are ignored."""
     members: dict[str, list[str]] = {}
     for name, digest in zip(ids, digests, strict=True):
         if digest:

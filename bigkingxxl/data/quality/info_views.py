@@ -1,4 +1,4 @@
-"""A data set's description for people: a page of text and a page of pictures."""
+"""The description of a data set for readers: a page of text and a page of plots."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bigkingxxl.files import whole_file
 if TYPE_CHECKING:
     from bigkingxxl.data.quality.info import DataInfo
 
-SHOWN = 3  # examples a kind
+SHOWN = 3  # examples per kind
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 def as_text(info: DataInfo) -> str:
-    """Some forty lines."""
+    """Format the description in about forty lines."""
     return "\n".join([*_overview(info), "", *_types(info), "", *_doubts(info)])
 
 
@@ -82,7 +82,7 @@ def _doubts(info: DataInfo) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)) -> list[str]:
-    """Lines of columns, numbers to the right and text to the left."""
+    """Align columns, numbers to the right and text to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -94,10 +94,10 @@ def aligned(rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)) -
 
 
 def plot(info: DataInfo, path: Path) -> None:
-    """Draw areas, cells per image and thickness by cell type (PNG, SVG or PDF by the ending).
+    """Plot areas, cells per image and thickness by cell type (PNG, SVG or PDF by the ending).
 
     Raises:
-        OutputError: the file cannot be written, or has no ending of a picture.
+        OutputError: The file cannot be written, or its ending is not one of these.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -128,5 +128,5 @@ def plot(info: DataInfo, path: Path) -> None:
 
 
 def _without_date(path: Path) -> dict[str, None]:
-    """The same plot is the same bytes."""
+    """Return metadata without a date, so that the same plot has the same bytes."""
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})

@@ -1,4 +1,4 @@
-"""Shape of each annotated cell, from its runs alone: parts, holes, outline, without any mask."""
+"""Measure the shape of annotated cells from their runs: parts, holes and outline."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """Measures of N cells, each int64[N].
+    """Measurements of N cells, int64[N] each.
 
     Attributes:
-        area: pixels.
-        outline: length of the outline along pixel edges, around holes too.
-        parts: pieces; pixels that touch at a corner belong together.
-        holes: enclosed gaps; a gap that is open at a corner counts as enclosed.
-        filled: pixels with the holes filled.
+        area: The number of pixels.
+        outline: The length of the outline along pixel edges, including those of holes.
+        parts: The number of 8-connected parts.
+        holes: The number of 4-connected holes.
+        filled: The number of pixels with filled holes.
     """
 
     area: Int64
@@ -35,20 +35,20 @@ class Shapes:
 
     @property
     def thickness(self) -> NDArray[np.float64]:
-        """float64[N]: twice area / outline, in pixels: the width of a strip, little of a rag."""
+        """Twice the area divided by the outline, in pixels, float64[N]: the width of a strip."""
         return 2 * self.area / np.maximum(self.outline, 1)
 
     @property
     def compactness(self) -> NDArray[np.float64]:
-        """float64[N]: 4 sqrt(area) / outline: 1 for a square, near 0 for a rag of any size."""
+        """4 sqrt(area) / outline, float64[N]: 1 for a square, near 0 for a ragged shape."""
         return 4 * np.sqrt(self.area) / np.maximum(self.outline, 1)
 
 
 def measure_shapes(instances: Instances) -> Shapes:
     """Measure all cells at once.
 
-    Runs are nodes of a graph, joined where runs of neighbouring rows touch. As it is planar and
-    each of its faces is a hole, holes = parts - runs + joins (Euler).
+    The runs are nodes of a graph that is joined where runs of adjacent rows touch. The graph is
+    planar and each of its faces is a hole, so that holes = parts - runs + joins (Euler).
     """
     owner, count = instances.run_owner, len(instances)
     upper, lower = adjacent_runs(instances, corners=True)
@@ -65,7 +65,7 @@ def measure_shapes(instances: Instances) -> Shapes:
 
 
 def _filled(instances: Instances, holes: Int64) -> Int64:
-    """Areas with the holes filled; only cells that have any are drawn, each in its own box."""
+    """Compute areas with filled holes; only cells with holes are drawn, each in its own box."""
     from scipy.ndimage import binary_fill_holes
 
     filled = instances.areas()
