@@ -130,15 +130,17 @@ def convert(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a data set as another program reads it, its images beside their cells.
+    """Convert a data set to the format of another program, together with its images.
 
-    labels: images/ and labels/ (TIFF). cellpose, imagej, qupath, labelme: x_seg.npy, x.zip,
-    x.geojson or x.json beside each image. masks: one mask per cell (DSB 2018). coco:
-    annotations.json and images/. kaggle: train.csv and train/. submission: submission.csv. ctc: the
-    Cell Tracking Challenge's 01/ and 01_GT/SEG/ (frames.csv says which frame is which). Types
-    and scores are kept where the format has a place for them, else in cell_types.csv; what is lost
-    is named. Images are copied as they are, planes of a series as TIFF. coco, kaggle, submission
-    and masks have no sub-folders: A1/x is called A1_x there.
+    Formats: labels (images/ and labels/, as TIFF), cellpose, imagej, qupath and labelme
+    (x_seg.npy, x.zip, x.geojson or x.json next to each image), masks (one mask per cell, as in
+    DSB 2018), coco (annotations.json and images/), kaggle (train.csv and train/), submission
+    (submission.csv), ctc (01/ and 01_GT/SEG/ of the Cell Tracking Challenge; frames.csv lists the
+    frames).
+
+    If a format cannot store types or scores, they are written to cell_types.csv, and anything
+    that is lost is reported. Image files are copied unchanged; planes of a series become TIFF
+    files. The formats coco, kaggle, submission and masks have no sub-folders: A1/x becomes A1_x.
     """
     from bigkingxxl.data import convert as conversion
 

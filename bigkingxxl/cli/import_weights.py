@@ -18,14 +18,15 @@ SUFFIX = ".safetensors"
 
 def import_weights(
     file: Annotated[
-        Path, typer.Argument(help="Weights; of Cellpose also a name, as nuclei or cyto3.")
+        Path, typer.Argument(help="Weights; of Cellpose also a name, such as nuclei or cyto3.")
     ],
     source: Annotated[
         str, typer.Option("--from", help="Library that wrote the file: torchvision or cellpose.")
     ],
     out: Annotated[Path, typer.Option(help="The file to write; it ends in .safetensors.")],
     config: Annotated[
-        str, typer.Option(help="For torchvision: a recipe with the network, as torchvision_v1.")
+        str,
+        typer.Option(help="For torchvision: a recipe with the network, such as torchvision_v1."),
     ] = "",
     settings: Annotated[
         list[str] | None,
@@ -74,7 +75,8 @@ def import_weights(
         done = import_cellpose(str(file), out, types=_names(types))
     elif source == importer.OFFERED and not config:
         raise InputError(
-            "--config is missing: name the recipe of the network, as torchvision_v1", key="--config"
+            "--config is missing: name the recipe of the network, such as torchvision_v1",
+            key="--config",
         )
     else:
         done = importer.import_weights(

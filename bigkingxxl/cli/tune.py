@@ -66,12 +66,14 @@ def tune(
     The result is saved in the model file, together with the ids of the images, and predict uses
     it.
 
-    What test-time augmentation is worth is printed as a difference of cross-fitted scores, and what
-    it costs. It is turned on where --tta names it, or where the gain is more than chance explains.
+    The command prints the gain of test-time augmentation, as a difference of cross-fitted scores,
+    and its cost. Augmentation is turned on if --tta names it, or if the gain is larger than chance
+    explains.
 
-    Of an ensemble's file (.ensemble) the weights are tuned, too: kept where they raise the score of
-    images that they were not chosen on. An image counts with the members that did not learn from
-    it, so that the models of a cross-validation are tuned on all of its images.
+    For an ensemble (.ensemble), the weights of the models are tuned, too. New weights are kept
+    only if they raise the score on images that they were not chosen on. For each image, only the
+    models that were not trained on it are used. The models of a cross-validation can therefore be
+    tuned on all of its images.
     """
     from tempfile import TemporaryDirectory
 

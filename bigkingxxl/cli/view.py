@@ -17,7 +17,7 @@ Folder = Annotated[
 ]
 Port = Annotated[
     int | None,
-    typer.Option(min=1, max=65535, help="The port on this machine (default: one that is free)."),
+    typer.Option(min=1, max=65535, help="Port on this computer (default: any free port)."),
 ]
 Browser = Annotated[
     bool, typer.Option("--browser/--no-browser", help="Open the address in the browser.")
@@ -30,21 +30,22 @@ def view(
     model: Annotated[
         str | None,
         typer.Option(
-            help="The model that predicts a folder of images, and that learning begins with "
-            "(default: the run's own, else bundled)."
+            help="Model that predicts a folder of images, and from which training starts "
+            "(default: the model of the run, or else bundled)."
         ),
     ] = None,
     browser: Browser = True,
     as_json: AsJson = False,
 ) -> None:
-    """Look at cells and correct them in the browser, on this machine alone.
+    """View and correct cells in the browser; the page is served by this computer alone.
 
-    The folder is one that `bigkingxxl predict` wrote, an annotated data set, or a folder of images,
-    which are then predicted while you look (into DIR/cells). What you correct lies in the folder
-    `corrections`; the prediction itself stays as it is.
+    The folder may be one that `bigkingxxl predict` wrote, an annotated data set, or a folder of
+    images, which are then predicted while you view them (results: DIR/cells). Your corrections
+    are stored in the folder `corrections`; the prediction itself is not changed.
 
-    On another machine, `ssh -L 8717:127.0.0.1:8717 THERE bigkingxxl view DIR --port 8717
-    --no-browser` lets you open the printed address here. Ctrl-C ends it; everything is kept.
+    If the images are on another machine, run `ssh -L 8717:127.0.0.1:8717 SERVER bigkingxxl view
+    DIR --port 8717 --no-browser` and open the printed address on your computer. Ctrl-C stops the
+    program; nothing is lost.
     """
     _serve(folder, annotate=False, port=port, model=model, browser=browser, as_json=as_json)
 
@@ -55,9 +56,10 @@ def annotate(
     browser: Browser = True,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the cells of images in the browser: as view, but nothing is predicted.
+    """Draw the cells of images in the browser: like `view`, but without predictions.
 
-    What you draw lies in DIR/corrections, from which `train --data DIR/corrections` learns.
+    Your annotations are stored in DIR/corrections. To train on them, use `bigkingxxl train
+    finetune --data DIR/corrections`.
     """
     _serve(folder, annotate=True, port=port, model=None, browser=browser, as_json=as_json)
 
