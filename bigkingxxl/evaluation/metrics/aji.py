@@ -19,7 +19,7 @@ class AggregatedJaccard(JoinedMean):
         "chose); each annotated cell chooses the predicted one of the highest IoU"
     )
     accepts = "disjoint predicted cells; cell types are ignored"
-    empty = "left out where it has neither; 0 where it has one of the two"
+    empty = "left out if it has no cells at all; 0 if it has only annotated or only predicted cells"
     source = "Kumar et al. 2017, A dataset and a technique for generalized nuclear segmentation"
     disjoint = True
 

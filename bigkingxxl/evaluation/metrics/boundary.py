@@ -19,7 +19,7 @@ class BoundaryDistance(JoinedMetric):
         "mean and 95th percentile, each averaged over found cells (IoU >= 0.5)"
     )
     pooling = "the mean over the found cells of all images"
-    empty = "adds nothing without found cells"
+    empty = "contributes nothing if no cell is found"
     source = "Heimann et al. 2009 (average symmetric surface distance); Huttenlocher et al. 1993"
     needs_pixels = True
 

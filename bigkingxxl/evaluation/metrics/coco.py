@@ -26,12 +26,15 @@ class CocoAveragePrecision(Metric):
     title = "COCO AP and AR"
     formula = (
         "AP: mean over IoU >= 0.50, 0.55 ... 0.95 and 101 recalls of the highest precision there; "
-        "AR: mean over IoU of the recall; the 2,000 surest masks of each type and image; mean over "
-        "types where the predictions tell them"
+        "AR: mean of the recall over IoU; at most 2,000 masks with the highest scores per type and "
+        "image; mean over types if the predictions have types"
     )
-    accepts = "scored masks that may overlap (without scores all count as equally sure); types"
+    accepts = "masks with scores, which may overlap (without scores, all have the same rank); types"
     pooling = "the detections of all images are ranked together"
-    empty = "adds nothing where it has neither; else its cells are misses or false alarms"
+    empty = (
+        "contributes nothing if it has no cells at all; otherwise its cells are misses "
+        "or false alarms"
+    )
     source = "Lin et al. 2014, Microsoft COCO; pycocotools"
     resamples = 200  # each sums up all detections at ten thresholds
 

@@ -16,7 +16,10 @@ class CompetitionMap(JoinedMean):
     title = "competition mAP"
     formula = "mean over IoU > 0.50, 0.55 ... 0.95 of TP / (TP + FP + FN) of an image"
     accepts = "disjoint predicted cells; annotated ones may overlap; cell types are ignored"
-    empty = "1 where it has neither, 0 where it has one of the two or the predictions leave it out"
+    empty = (
+        "1 if it has no cells at all; 0 if it has only annotated or only predicted "
+        "cells, or if the predictions do not contain it"
+    )
     source = "Sartorius - Cell Instance Segmentation, Kaggle 2021"
     disjoint = True
 

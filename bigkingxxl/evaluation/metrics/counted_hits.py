@@ -12,7 +12,7 @@ class CountedHits(JoinedMetric):
     """A ratio of TP, FP and FN, from one-to-one pairs that reach the IoU threshold."""
 
     pooling = "TP, FP and FN are summed over all images first"
-    empty = "adds nothing where it has neither; else all its cells are FN or FP"
+    empty = "contributes nothing if it has no cells at all; otherwise its cells are FN or FP"
     source = (
         "Weigert et al. 2020 (StarDist), `stardist.matching`: as many pairs as can be matched one "
         "to one, then those of the highest IoU; IoU >= threshold"

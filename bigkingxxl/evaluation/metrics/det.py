@@ -21,7 +21,10 @@ class Det(JoinedMetric):
     )
     accepts = "disjoint predicted cells; cell types are ignored"
     pooling = "splits, misses and false alarms are summed over all images first"
-    empty = "adds nothing where it has neither; else all its cells are misses or false alarms"
+    empty = (
+        "contributes nothing if it has no cells at all; otherwise its cells are misses "
+        "or false alarms"
+    )
     source = "Matula et al. 2015, Cell tracking accuracy measurement based on acyclic graphs"
     disjoint = True
 

@@ -31,7 +31,7 @@ class Errors(JoinedMetric):
         "0.5; else missed. Spurious: a predicted cell that is none of these"
     )
     pooling = "cells of each kind are summed over all images first"
-    empty = "adds nothing without annotated cells but its spurious cells"
+    empty = "contributes only its spurious cells if it has no annotated cells"
     source = "BigKingXXL; after Caicedo et al. 2019, Evaluation of deep learning strategies"
 
     @property

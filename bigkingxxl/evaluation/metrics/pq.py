@@ -17,7 +17,7 @@ class PanopticQuality(JoinedMetric):
     formula = "PQ = SQ x DQ = (sum of IoU of TP / TP) x (TP / (TP + FP/2 + FN/2)), TP: IoU > 0.5"
     accepts = "disjoint predicted cells; cell types are ignored (see pq-type)"
     pooling = "TP, FP, FN and IoU are summed over all images first"
-    empty = "adds nothing where it has neither; else all its cells are FN or FP"
+    empty = "contributes nothing if it has no cells at all; otherwise its cells are FN or FP"
     source = "Kirillov et al. 2019, Panoptic Segmentation"
     disjoint = True
 

@@ -18,7 +18,10 @@ class PanopticQualityByType(JoinedMetric):
     formula = "PQ of each type among its own cells; their mean over the types that occur"
     accepts = "disjoint predicted cells of several types"
     pooling = "TP, FP, FN and IoU of each type are summed over all images first"
-    empty = "adds nothing where it has neither; else all its cells are FN or FP of their type"
+    empty = (
+        "contributes nothing if it has no cells at all; otherwise its cells are FN or "
+        "FP of their type"
+    )
     source = "Kirillov et al. 2019, Panoptic Segmentation"
     disjoint = True
 

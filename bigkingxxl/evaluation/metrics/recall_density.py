@@ -23,7 +23,7 @@ class RecallByDensity(JoinedMetric):
         "cell diameters of their own"
     )
     pooling = "the cells of each class are summed over all images first"
-    empty = "adds nothing without annotated cells"
+    empty = "contributes nothing if it has no annotated cells"
     source = "BigKingXXL"
     takes_threshold = True
 

@@ -20,7 +20,7 @@ class RecallBySize(JoinedMetric):
     title = "recall by cell size"
     formula = "TP / (TP + FN) among annotated cells whose area lies from A to below 2 A pixels"
     pooling = "the cells of each class are summed over all images first"
-    empty = "adds nothing without annotated cells"
+    empty = "contributes nothing if it has no annotated cells"
     source = "BigKingXXL"
     takes_threshold = True
 

@@ -19,7 +19,10 @@ class Seg(JoinedMetric):
     )
     accepts = "disjoint predicted cells; cell types are ignored"
     pooling = "the mean over the annotated cells of all images"
-    empty = "adds nothing without annotated cells; 0 of each cell without predicted ones"
+    empty = (
+        "contributes nothing if it has no annotated cells; each cell scores 0 if it has "
+        "no predicted cells"
+    )
     source = "Ulman et al. 2017, An objective comparison of cell-tracking algorithms"
     disjoint = True
 
