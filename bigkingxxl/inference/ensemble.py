@@ -13,12 +13,15 @@
 - If each cell has a type of its own (`type_vote` 'cell'), there is no vote: the models of one type
   count together as one model of all types, and the mask NMS of the selection decides between them.
 
+A model that knows several types may lack the absence of a type (the cells of none of them): it
+counts as one that knows all types, and finds no such cells.
+
 Other combinations of types are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -30,7 +33,7 @@ from bigkingxxl.images import ImageSource, PartOfImage, busy_windows
 from bigkingxxl.inference.fusion import checked_weights, fuse
 from bigkingxxl.inference.predictor import ImageContext, Predictor, image_context_of, predict_in
 from bigkingxxl.inference.selection import image_type, select
-from bigkingxxl.instances import UNTYPED
+from bigkingxxl.instances import NO_TYPE, UNTYPED
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 
@@ -169,7 +172,7 @@ class Ensemble:
         return member.type_names[0] if is_one else None
 
     def _knows_all(self, member: Member) -> bool:
-        return set(member.type_names) == set(self.type_names)
+        return is_whole(member.type_names, self.type_names)
 
     def _look(self, member: Member, source: ImageSource) -> Candidates:
         """Run a model; only models of all types contribute type probabilities."""
@@ -229,6 +232,11 @@ def _sized_as(found: Candidates, model: Candidates) -> Candidates:
     return replace(found, scale_ratio=model.scale_ratio, cell_diameter=model.cell_diameter)
 
 
+def is_whole(names: Collection[str], every: Collection[str]) -> bool:
+    """Return whether a model with some types knows all types, possibly but cells without a type."""
+    return set(every) - set(names) <= ({NO_TYPE} if len(names) > 1 else set())
+
+
 def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     """Return the joint cell types, ordered as in a model that knows all of them, else sorted.
 
@@ -241,7 +249,7 @@ def joint_types(sets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     typed = [names for names in sets if names not in ((), (UNTYPED,))]
     every = {name for names in typed for name in names}
     whole = [names for names in typed if set(names) == every]
-    if any(len(names) > 1 and set(names) != every for names in typed):
+    if any(len(names) > 1 and not is_whole(names, every) for names in typed):
         shown = " and ".join(
             ", ".join(name or "cells without a type" for name in names)
             for names in dict.fromkeys(typed)

@@ -18,6 +18,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.selection import soft_areas
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
+from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.overlaps import iou_among
 
 Int64 = NDArray[np.int64]
@@ -45,7 +46,8 @@ def fuse(parts: Sequence[Candidates], weights: Sequence[float] | None = None) ->
 
     Args:
         parts: The candidates of each model, in the frame of the image. Models that know types must
-            know the same ones, in any order; the order and the scale ratio of the first are used.
+            know the same ones, in any order, but for the absence of a type, which some may lack.
+            The order of the first with all types and the scale ratio of the first are used.
         weights: The weight of each model, above 0; by default they are equal.
 
     Raises:
@@ -103,8 +105,8 @@ def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_
     knows = np.array([part.type_probability is not None for part in parts])
     known = [part.type_names for part in parts if part.type_probability is not None]
     named = known or [part.type_names for part in parts]
-    names = named[0] if known or len(set(named)) == 1 else ()
-    if any(sorted(each) != sorted(names) for each in known):
+    names = max(named, key=len) if known or len(set(named)) == 1 else ()
+    if any(not {*each} <= {*names} <= {*each, NO_TYPE} for each in known):
         sets = " and ".join(", ".join(each) for each in dict.fromkeys(known))
         raise InputError(
             f"candidates of different cell types cannot be fused ({sets})", key="cell_types"
@@ -115,7 +117,7 @@ def _together(parts: Sequence[Candidates]) -> tuple[Candidates, NDArray[np.bool_
         if known:
             shares = np.zeros((len(part), len(names)), np.float32)
         if shares is not None and part.type_probability is not None:
-            shares[:] = part.type_probability[:, [part.type_names.index(name) for name in names]]
+            shares[:, [names.index(name) for name in part.type_names]] = part.type_probability
         alike.append(replace(part, type_probability=shares, type_names=names))
     return Candidates.concatenate(alike), knows
 

@@ -29,17 +29,14 @@ def predict_again(given: dict[str, Any]) -> None:
             written.
     """
     from bigkingxxl.inference.domain.judgement import judge
-    from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.models import resolve_model
     from bigkingxxl.runs.folder import predict_folder
     from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
-    from bigkingxxl.viewer.plain_run import plain_settings
+    from bigkingxxl.viewer.plain_run import plain_predictor, plain_settings
 
-    path = resolve_model(given["model"])
-    predictor, card = load_ensemble([path])
+    predictor, card = plain_predictor(given["model"])
     selection, reading = Selection(card.operating_points), Reading.of(given["reading"])
-    settings = plain_settings(given["model"], path, selection, given["formats"], reading.as_json())
+    settings = plain_settings(given["model"], selection, given["formats"], reading.as_json())
     ids: dict[Path, list[str]] = {}
     for name, file in given["images"]:
         ids.setdefault(Path(file), []).append(name)

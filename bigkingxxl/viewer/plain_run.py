@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from bigkingxxl.inference.ensemble_file import named_members
+from bigkingxxl.inference.load_ensemble import load_ensemble
+from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.size.sizing import ScaleHint
-from bigkingxxl.models import model_hash
+from bigkingxxl.models import ModelCard, model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings
 
 
+def plain_predictor(model: str) -> tuple[Predictor, ModelCard]:
+    """Load a model or an ensemble by its name or file.
+
+    Raises:
+        ModelError: It is missing or damaged.
+        MissingExtraError: A package is missing that it needs.
+    """
+    _, weights, found = named_members([model], None)
+    return load_ensemble(found.files, weights=weights, changes=found.changes, points=found.points)
+
+
 def plain_settings(
-    model: str, path: Path, selection: Selection, formats: Sequence[str],
-    reading: Mapping[str, Any],
-) -> RunSettings:  # fmt: skip
-    """The settings of such a run.
+    model: str, selection: Selection, formats: Sequence[str], reading: Mapping[str, Any]
+) -> RunSettings:
+    """Return the settings of such a run.
 
     Args:
-        model: as the user named it; path: its file; reading: how images are opened.
+        model: The name or file of a model or an ensemble.
+        selection: How cells are selected.
+        formats: The formats of the results.
+        reading: How images are opened.
     """
-    options = repr(({}, ScaleHint(None, None, None), None, None, None, None, None))
-    digest = model_hash(path)
+    models, weights, found = named_members([model], None)
+    options = repr((found.changes, ScaleHint(None, None, None), None, None, None, None, weights))
+    hashes = [model_hash(file) for file in found.files]
     return run_settings(
-        fingerprint([digest, options]), selection, formats, model=digest, reading=dict(reading),
-        models=[model],
+        fingerprint([*hashes, options]), selection, formats, model="+".join(hashes),
+        reading=dict(reading), models=models,
     )  # fmt: skip

@@ -203,6 +203,7 @@ def test_no_model_sees_anything() -> None:
         ([B, A], AB),
         ([A, ("b", "a"), CELL], ("b", "a")),
         ([A, CELL, ()], A),
+        ([("b", "a"), (*AB, "")], (*AB, "")),
         ([CELL, ()], CELL),
         ([()], CELL),
     ],
@@ -219,9 +220,20 @@ def test_other_sets_of_types_are_refused(sets: list[tuple[str, ...]]) -> None:
         joint_types(sets)
 
 
-def test_a_model_that_also_knows_cells_without_a_type_is_told_apart() -> None:
-    with pytest.raises(InputError, match=r"\(a, b, cells without a type and a, b\)"):
-        joint_types([("a", "b", ""), AB])
+def test_a_model_may_lack_only_cells_without_a_type() -> None:
+    """As those of the challenge do, beside one that knows cells of other laboratories."""
+    general = Fixed([(5, 10, 0.8)], (*AB, ""), (0.1, 0.1, 0.8))
+    special = Fixed([(5, 10, 0.6)], ("b", "a"), (0.5, 0.5))
+    for members in ([member(general), member(special)], [member(special), member(general)]):
+        both = Ensemble(members)
+        assert both.type_names == (*AB, "")
+        assert not both.is_by_type
+        found = both.candidates(IMAGE)
+        shares = dict(zip(found.type_names, np.array(found.type_probability)[0], strict=True))
+        assert shares == pytest.approx({"a": 0.3, "b": 0.3, "": 0.4})
+        assert found.score == pytest.approx([0.7])
+    with pytest.raises(InputError, match="expected the same types"):
+        joint_types([("a", "b", ""), ("a", "c")])
 
 
 def test_members_that_make_no_ensemble() -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.inference.ensemble_file import write_ensemble
 from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.runs.outputs import FORMATS
@@ -73,6 +74,29 @@ def test_a_folder_of_images_is_predicted_what_is_looked_at_first(
         assert Window(server, window.key).revision == 1
         kinds = {each["state"] for each in server.get("/api/images")["images"]}
         assert kinds == {"ready", "failed"}
+
+
+def test_an_ensemble_predicts_as_one_model_but_learns_nothing(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(blobs(4)).save(tmp_path / "photos/p.png")
+    models = [save_tiny_onnx(tmp_path / f"{name}.onnx") for name in ("one", "two")]
+    both = tmp_path / "both.ensemble"
+    write_ensemble(both, models, [2, 1])
+    with Server(tmp_path / "photos", model=str(both)) as server:
+        server.jobs.begin()
+        server.wait(server.get("/api/jobs")["jobs"][0])
+        assert server.get("/api/images")["images"][0]["cells"] == 4
+        window = Window(server, server.keys["p"])
+        window.delete(1)
+        window.post("done", done={"before": False, "after": True})
+        refused = server.client.post("/api/jobs/learn", json={"stage": 1, "minutes": 5})
+        assert refused.status_code == 422
+        assert both.name in refused.text
+    seen = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("candidates/*.npz")}
+    assert seen
+    command = ["predict", str(tmp_path / "photos"), "--out", str(tmp_path / "photos" / "cells")]
+    assert CliRunner().invoke(app, [*command, "--model", str(both), "--quiet"]).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it goes on with that run
 
 
 def test_other_thresholds_spare_what_was_corrected(run_folder: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.extras import install
+from bigkingxxl.inference.ensemble_file import is_ensemble
 from bigkingxxl.models import resolve_model
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.applying import reload_all
@@ -88,6 +89,12 @@ class Learning:
         """
         if self.about.request.stage == 2 and (sentence := what_is_missing()):
             raise InputError(sentence)
+        if is_ensemble(self.about.init):
+            raise InputError(
+                f"{self.about.init} joins several models, and learning goes on from one: begin "
+                "with one of them, `bigkingxxl view DIR --model NAME`",
+                file=self.about.init,
+            )
         try:
             resolve_model(self.about.init)
         except InputError as error:

@@ -94,19 +94,16 @@ class Predicting:
     def _predictor(self, workspace: ImagesWorkspace) -> Iterator[Any]:
         """What predicts an image into the run, as `bigkingxxl predict` does."""
         from bigkingxxl.inference.domain.judgement import judge
-        from bigkingxxl.inference.load_ensemble import load_ensemble
-        from bigkingxxl.models import resolve_model
         from bigkingxxl.runs.selection import Selection
         from bigkingxxl.runs.store import RunStore
         from bigkingxxl.runs.tables import make_tables
         from bigkingxxl.runs.unit import Work
-        from bigkingxxl.viewer.plain_run import plain_settings
+        from bigkingxxl.viewer.plain_run import plain_predictor, plain_settings
 
-        path = resolve_model(self.model)
-        predictor, card = load_ensemble([path])
+        predictor, card = plain_predictor(self.model)
         chosen = workspace.settings
         selection = Selection(card.operating_points, None, chosen.min_score, chosen.min_area, False)
-        settings = plain_settings(self.model, path, selection, FORMATS, workspace.reading)
+        settings = plain_settings(self.model, selection, FORMATS, workspace.reading)
         store = RunStore(workspace.cells_folder)
         settings = store.begin(settings)
         with store.at_work(settings.run):

@@ -83,9 +83,9 @@ def serve(
         InputError: the folder cannot be looked at, the port is in use, or there is no such model.
     """
     if model is not None:
-        from bigkingxxl.models import resolve_model
+        from bigkingxxl.inference.ensemble_file import members_of
 
-        resolve_model(model)
+        members_of([model])
     workspace = open_workspace(folder, annotate=annotate)
     listener, moved = bound_socket(port)
     session = Session(workspace)
