@@ -1,4 +1,4 @@
-"""Config files that are Python programs: run only where the user says `--allow-code`."""
+"""Config files that are Python programs, which run only with `--allow-code`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bigkingxxl.config_files.parsed import ConfigSyntaxError, Parsed
 
 
 def run_python(path: Path) -> Parsed:
-    """The public names of a module that are plain values or settings; it is executed.
+    """Execute a module and return its public names that are plain values or settings.
 
     Raises:
-        ConfigSyntaxError: it fails, or ends the program.
+        ConfigSyntaxError: It fails, or exits.
     """
     try:
         values = runpy.run_path(str(path))
@@ -33,7 +33,7 @@ def run_python(path: Path) -> Parsed:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as mappings and paths as text, at any depth."""
+    """Convert settings to mappings and paths to text, at any depth."""
     if isinstance(value, BaseModel):
         return value.model_dump()
     if isinstance(value, dict):

@@ -1,9 +1,10 @@
-"""`extends` and `without`: a config that says only in what it differs from another.
+"""`extends` and `without`: a config that gives only its differences from another one.
 
-    extends = "sartorius"             # the config of this name in the same folder, or a shipped one
-    without = ["settings.norm"]       # keys of that one which are left out
+    extends = "sartorius"             # the config with this name in the same folder, or a shipped
+    one
+    without = ["settings.norm"]       # keys of that config to leave out
 
-Mappings are joined key by key, every other value takes the place of the one before.
+Mappings are merged key by key; any other value replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ ENDINGS = (".py", ".toml", ".yaml", ".yml", ".json")
 
 
 def base_of(path: Path, config: Config, shipped: Path | None) -> Path | None:
-    """The file that a config extends, or None.
+    """Return the file that a config extends, or None.
 
     Raises:
-        SettingsError: it is missing, outside the config's folder, or one of several of the name.
+        SettingsError: It is missing, outside the folder of the config, or ambiguous.
     """
     name = config.values.get(EXTENDS)
     if EXTENDS not in config.values:
@@ -70,7 +71,7 @@ def _missing(path: Path, name: str, config: Config, shipped: Path | None) -> Pat
 
 
 def _within(folder: Path, name: str, config: Config) -> Path:
-    """A file of the folder, or of one inside it."""
+    """Return a file in the folder or one of its subfolders."""
     found = folder / name
     if "\\" in name or not found.resolve().is_relative_to(folder.resolve()):
         raise _error(config, EXTENDS, f"'extends' is '{name}', expected a file inside {folder}",
@@ -82,10 +83,10 @@ def _within(folder: Path, name: str, config: Config) -> Path:
 
 
 def write_over(values: dict[str, Any], places: dict[KeyPath, Place], config: Config) -> None:
-    """Write a config over the values of the one that it extends.
+    """Write the values of a config over those that it extends.
 
     Raises:
-        SettingsError: what it leaves out is not there.
+        SettingsError: A key to leave out does not exist.
     """
     own = dict(config.values)
     own.pop(EXTENDS, None)
@@ -132,7 +133,7 @@ def _join(
             _join(before, value, inner, places)
             continue
         for each in [each for each in places if each[: len(inner)] == inner]:
-            del places[each]  # of the value before
+            del places[each]  # of the earlier value
         values[key] = copied(value)
 
 

@@ -1,4 +1,4 @@
-"""JSON, with the lines of its keys, which the standard library's reader does not tell."""
+"""JSON with the line of each key, which the standard library does not provide."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\]:,]|\n')
 
 
 def read_json(text: str) -> Parsed:
-    """The values of a JSON text that holds an object.
+    """Read the values of a JSON text that contains an object.
 
     Raises:
-        ConfigSyntaxError: no JSON, no object, a key twice, or nested too deeply.
+        ConfigSyntaxError: It is not JSON or not an object, has a duplicate key, or is nested too
+            deeply.
     """
     try:
         values: Any = json.loads(text)
@@ -23,7 +24,7 @@ def read_json(text: str) -> Parsed:
         raise ConfigSyntaxError(f"it is no valid JSON ({error.msg})", error.lineno) from error
     except RecursionError as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise ConfigSyntaxError(f"it is no valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ConfigSyntaxError("expected a mapping of keys to values")
@@ -31,13 +32,13 @@ def read_json(text: str) -> Parsed:
 
 
 def _lines(text: str) -> dict[Path, int]:
-    """Lines of the keys of a valid JSON text.
+    """Return the lines of the keys of a valid JSON text.
 
     Raises:
-        ConfigSyntaxError: a key stands twice in an object.
+        ConfigSyntaxError: An object has a duplicate key.
     """
     lines: dict[Path, int] = {}
-    path: list[str | int] = []  # the key or index that is read now, per open object or list
+    path: list[str | int] = []  # the current key or index of each open object or list
     number, word, at = 1, "", 1
     for token in TOKEN.findall(text):
         if token == "\n":

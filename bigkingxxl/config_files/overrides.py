@@ -1,4 +1,4 @@
-"""`key=value` of the command line, written over the values of a config."""
+"""`key=value` assignments of the command line, which override the values of a config."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ def override(
     assignments: Iterable[str],
     places: dict[KeyPath, Place] | None = None,
 ) -> dict[str, Any]:
-    """Values with `key=value` assignments applied; dots go deeper, values are YAML.
+    """Apply `key=value` assignments; dots separate nested keys, and values are YAML.
 
     Args:
-        places: takes the places of what is set.
+        values: The values.
+        assignments: The assignments.
+        places: Updated with the origin of the assigned values.
 
     Raises:
-        SettingsError: an assignment without '=', or a value that no setting has.
+        SettingsError: An assignment has no '=', or its value cannot be that of a setting.
     """
     result: dict[str, Any] = copied(dict(values))
     for assignment in assignments:
@@ -53,7 +55,7 @@ def _value_of(text: str, key: str) -> Any:
         if isinstance(error.__cause__, RecursionError) or error.__cause__ is None:
             raise SettingsError(f"--set {key}: {error}", key=key) from error
         return text
-    # YAML 1.1 reads 1e-3 as text; a number is what the user means.
+    # YAML 1.1 reads 1e-3 as text, but the user means a number.
     if isinstance(value, str) and _is_number(value):
         return float(value)
     if not (value is None or isinstance(value, str | int | float | list | dict)):

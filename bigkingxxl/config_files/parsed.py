@@ -1,4 +1,4 @@
-"""What every syntax is read into: plain values, and the line that each key stands in."""
+"""The common result of all syntaxes: plain values, and the line of each key."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-Path = tuple[str | int, ...]  # keys of mappings and indices of lists, from the outside in
+Path = tuple[str | int, ...]  # keys of mappings and indices of lists, outermost first
 
 
 class Place(NamedTuple):
-    """Where a value was written: a file's name, or an option, and a line, counted from 1."""
+    """The origin of a value: the name of a file or an option, and a line counted from 1."""
 
     file: str
     line: int | None = None
 
     def __str__(self) -> str:
-        """As an error begins: 'mine.toml, line 3'."""
+        """Format the origin as the beginning of an error, such as 'mine.toml, line 3'."""
         return self.file if self.line is None else f"{self.file}, line {self.line}"
 
 
@@ -25,9 +25,8 @@ class Parsed:
     """The values of a config text.
 
     Attributes:
-        values: mappings, lists, text, numbers, booleans and None.
-        lines: of a value, by its path, the line that its key stands in; those of some syntaxes
-            are not known.
+        values: Mappings, lists, text, numbers, booleans and None.
+        lines: The line of the key of each value, by its path; some syntaxes do not provide all.
     """
 
     values: dict[str, Any]
@@ -35,7 +34,7 @@ class Parsed:
 
 
 class ConfigSyntaxError(ValueError):
-    """A text that is no config: what is wrong, and in which line if that is known."""
+    """A text is not a config; holds what is wrong and the line, if known."""
 
     def __init__(self, what: str, line: int | None = None, key: str | None = None) -> None:
         super().__init__(what)
@@ -43,19 +42,19 @@ class ConfigSyntaxError(ValueError):
 
 
 class NeedsCodeError(ConfigSyntaxError):
-    """A Python text that only running it would give values for."""
+    """A Python text must be executed to determine its values."""
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it: 'training.epochs'."""
+    """Format a path such as 'training.epochs'."""
     return ".".join(map(str, path))
 
 
 def nearest_place(places: Mapping[Path, Place], path: Path) -> Place | None:
-    """The place of a value, else that of what it stands in."""
+    """Return the origin of a value, or of the nearest value that contains it."""
     return next((places[part] for part in shorter(path) if part in places), None)
 
 
 def shorter(path: Path) -> Iterator[Path]:
-    """A path, and what it leads through, from the inside out."""
+    """Yield a path and its prefixes, innermost first."""
     return (path[:length] for length in range(len(path), 0, -1))

@@ -1,4 +1,4 @@
-"""Which values a config file may hold: few, small and not deep, so that none can be a trap."""
+"""The values that a config file may contain, with limits on their number, size and depth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LARGEST_WHOLE = 2**64
 
 
 def check_plain(values: Any) -> dict[str, Any]:
-    """The values as they are.
+    """Check the values and return them unchanged.
 
     Raises:
-        ConfigSyntaxError: no mapping at the top, a key that is no text, a value of another type,
-            a number that is far too large, too many values, or too deep.
+        ConfigSyntaxError: The top level is not a mapping, a key is not text, a value has another
+            type, a number is too large, or there are too many or too deeply nested values.
     """
     if not isinstance(values, dict):
         raise ConfigSyntaxError("expected a mapping of keys to values")
@@ -37,7 +37,7 @@ def check_plain(values: Any) -> dict[str, Any]:
 
 
 def _inside(path: Path, value: Any) -> list[tuple[Path, Any]]:
-    """The parts of a mapping or list; none of any other plain value."""
+    """Return the items of a mapping or list; none for other values."""
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
@@ -64,7 +64,7 @@ def _shown(key: object) -> str:
 
 
 def copied(value: Any) -> Any:
-    """A plain value as a copy of which no part is shared, as YAML's aliases would be."""
+    """Copy a plain value so that no part is shared, as YAML aliases would be."""
     if isinstance(value, dict):
         return {key: copied(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

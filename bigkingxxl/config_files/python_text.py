@@ -22,14 +22,14 @@ LARGEST_EXPONENT = 64
 
 
 def read_python(text: str) -> Parsed:
-    """The values of a Python text: a docstring, comments and `name = literal`.
+    """Read the values of a Python text: a docstring, comments and `name = literal`.
 
-    Literals are text, numbers, True, False, None, tuples, lists and dictionaries of them, and
+    Literals are text, numbers, True, False, None, tuples, lists and dictionaries of literals, and
     arithmetic of numbers.
 
     Raises:
-        NeedsCodeError: a line that does anything else.
-        ConfigSyntaxError: no Python, a name or a key that is set twice, or nested too deeply.
+        NeedsCodeError: A line does anything else.
+        ConfigSyntaxError: It is not Python, a name or key is set twice, or it is nested too deeply.
     """
     try:
         tree = ast.parse(text)
@@ -37,7 +37,7 @@ def read_python(text: str) -> Parsed:
         raise ConfigSyntaxError(f"it is no valid Python ({error.msg})", error.lineno) from error
     except (RecursionError, MemoryError) as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
-    except ValueError as error:  # a zero byte
+    except ValueError as error:  # a null byte
         raise ConfigSyntaxError(f"it is no valid Python ({error})") from error
     values: dict[str, Any] = {}
     reader = _Literals(text)
@@ -64,14 +64,14 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 class _Literals:
-    """Reads literals, and notes the lines of their keys."""
+    """Reads literals and records the lines of their keys."""
 
     def __init__(self, text: str) -> None:
         self.text = text.splitlines()
         self.lines: dict[Path, int] = {}
 
     def assigned(self, node: ast.stmt) -> tuple[str, ast.expr]:
-        """The name and the value of an assignment."""
+        """Return the name and the value of an assignment."""
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
             if isinstance(target, ast.Name):
@@ -81,7 +81,7 @@ class _Literals:
         raise self.needs_code(node)
 
     def needs_code(self, node: ast.stmt | ast.expr) -> NeedsCodeError:
-        """The error that shows the line."""
+        """Return an error that shows the line."""
         line = self.text[node.lineno - 1].strip() if node.lineno <= len(self.text) else ""
         short = line if len(line) <= 80 else f"{line[:77]}..."
         return NeedsCodeError(
@@ -91,7 +91,7 @@ class _Literals:
         )
 
     def value(self, node: ast.expr, path: Path) -> Any:
-        """The plain value of a literal."""
+        """Return the plain value of a literal."""
         if len(path) > DEEPEST:
             raise ConfigSyntaxError(
                 f"the values of '{path[0]}' are nested too deeply (more than {DEEPEST} levels)",
@@ -104,7 +104,7 @@ class _Literals:
         return self.scalar(node, 0)
 
     def mapping(self, node: ast.Dict, path: Path) -> dict[str, Any]:
-        """A dictionary whose keys are text."""
+        """Read a dictionary whose keys are text."""
         found: dict[str, Any] = {}
         for key, each in zip(node.keys, node.values, strict=True):
             if not isinstance(key, ast.Constant):  # None stands for **
@@ -125,7 +125,7 @@ class _Literals:
         return found
 
     def scalar(self, node: ast.expr, depth: int) -> Any:
-        """Text, a number, True, False or None."""
+        """Read text, a number, True, False or None."""
         if depth > DEEPEST:
             raise ConfigSyntaxError("its arithmetic is nested too deeply", node.lineno)
         if isinstance(node, ast.Constant) and (
@@ -145,14 +145,14 @@ class _Literals:
         raise self.needs_code(node)
 
     def number(self, node: ast.expr, depth: int) -> Any:
-        """A number, of which others are computed."""
+        """Read a number, which may be an arithmetic expression."""
         found = self.scalar(node, depth + 1)
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.needs_code(node)
         return found
 
     def bounded(self, value: Any, node: ast.expr) -> Any:
-        """A number that is small enough to be shown, or any other value."""
+        """Check that a number is small enough to be shown; return other values unchanged."""
         if isinstance(value, complex):  # a root of a negative number
             raise ConfigSyntaxError("it is no real number", node.lineno)
         if isinstance(value, int) and abs(value) > LARGEST_WHOLE:

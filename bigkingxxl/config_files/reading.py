@@ -1,4 +1,4 @@
-"""A config file as plain values, with all that it extends."""
+"""Read a config file with all files that it extends, as plain values."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Config:
     """The values of a config file and of those that it extends.
 
     Attributes:
-        values: plain mappings, lists, text, numbers, booleans and None.
-        places: of a value, by its path, the file and line where it was set.
+        values: Plain mappings, lists, text, numbers, booleans and None.
+        places: The file and line where each value was set, by its path.
     """
 
     values: dict[str, Any]
@@ -41,16 +41,17 @@ class Config:
 
 
 def read_config(path: Path, shipped: Path | None = None, *, allow_code: bool = False) -> Config:
-    """A config file, written over what it extends.
+    """Read a config file, merged over the files that it extends.
 
     Args:
-        shipped: the folder of the configs that `extends` may name beside those of the file's own
-            folder.
-        allow_code: run a Python file that is more than literals; it may do anything.
+        path: The file.
+        shipped: The folder of configs that `extends` may name in addition to those in the folder of
+            the file.
+        allow_code: Run a Python file that contains more than literals; it may do anything.
 
     Raises:
-        SettingsError: no such file, another ending, contents that are no config or need code, a
-            file to extend that is missing, elsewhere, or extends this one.
+        SettingsError: The file does not exist, has another ending, is not a config or needs code;
+            or a file to extend is missing, elsewhere, or extends this one.
     """
     files = [path]
     configs = [_one(path, allow_code)]
@@ -75,7 +76,7 @@ def read_config(path: Path, shipped: Path | None = None, *, allow_code: bool = F
 
 
 def _one(path: Path, allow_code: bool) -> Config:
-    """A file as it is, its `extends` among the values."""
+    """Read a single file, with `extends` among its values."""
     parsed = _parsed(path, allow_code)
     places = {key: Place(str(path), line) for key, line in parsed.lines.items()}
     for key in parsed.values:

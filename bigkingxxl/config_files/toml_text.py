@@ -1,4 +1,4 @@
-"""TOML, by the standard library's reader, which refuses keys that stand twice by itself."""
+"""TOML, read by the standard library, which refuses duplicate keys itself."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LINE = re.compile(r"at line (\d+), column \d+")
 
 
 def read_toml(text: str) -> Parsed:
-    """The values of a TOML text.
+    """Read the values of a TOML text.
 
     Raises:
-        ConfigSyntaxError: no TOML, a key twice, or nested too deeply.
+        ConfigSyntaxError: It is not TOML, has a duplicate key, or is nested too deeply.
     """
     if deep := TOO_DEEP.search(text):
         line = text.count("\n", 0, deep.start()) + 1
@@ -32,21 +32,21 @@ def read_toml(text: str) -> Parsed:
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = LINE.search(str(error))  # else it is said of the end of the text
+        found = LINE.search(str(error))  # otherwise it refers to the end of the text
         what = str(error).partition(" (at ")[0]
         line = int(found[1]) if found else len(text.splitlines())
         raise ConfigSyntaxError(f"it is no valid TOML ({what})", line) from error
     except RecursionError as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise ConfigSyntaxError(f"it is no valid TOML ({error})") from error
     return Parsed(values, _lines(text))
 
 
 def _lines(text: str) -> dict[Path, int]:
-    """Lines of keys, of those that can be told without the reader's help."""
+    """Return the lines of keys, as far as they can be found without the reader."""
     if '"""' in text or "'''" in text or "[[" in text:
-        return {}  # what looks like a key there may be none
+        return {}  # what looks like a key there may not be one
     lines: dict[Path, int] = {}
     table: Path = ()
     times: Counter[Path] = Counter()

@@ -1,4 +1,4 @@
-"""YAML: plain values only, aliases counted, keys once, each with its line."""
+"""YAML with plain values only, limited aliases, unique keys, and the line of each key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_yaml(text: str) -> Parsed:
-    """The values of a YAML text that holds a mapping.
+    """Read the values of a YAML text that contains a mapping.
 
     Raises:
-        ConfigSyntaxError: no YAML, no mapping, a key twice, nested too deeply, or aliases that
-            stand for too much.
+        ConfigSyntaxError: It is not YAML or not a mapping, has a duplicate key, is nested too
+            deeply, or its aliases expand to too much.
     """
     lines: dict[Path, int] = {}
     values = yaml_value(text, lines)
@@ -25,13 +25,14 @@ def read_yaml(text: str) -> Parsed:
 
 
 def yaml_value(text: str, lines: dict[Path, int] | None = None) -> Any:
-    """The plain value of a YAML text.
+    """Read the plain value of a YAML text.
 
     Args:
-        lines: takes the lines of its keys.
+        text: The text.
+        lines: Updated with the lines of its keys.
 
     Raises:
-        ConfigSyntaxError: as in `read_yaml`.
+        ConfigSyntaxError: See `read_yaml`.
     """
     import yaml
 
@@ -58,12 +59,12 @@ def yaml_value(text: str, lines: dict[Path, int] | None = None) -> Any:
         raise ConfigSyntaxError("its values are nested too deeply") from error
     except ConfigSyntaxError:
         raise
-    except (ValueError, TypeError) as error:  # a number or date that is none, a list as a key
+    except (ValueError, TypeError) as error:  # an invalid number or date, or a list as a key
         raise ConfigSyntaxError(f"it is no valid YAML ({error})") from error
 
 
 def _check_keys(node: Any, lines: dict[Path, int]) -> None:
-    """Refuse keys that stand twice in a mapping, and note the lines of all."""
+    """Refuse duplicate keys of mappings, and record the lines of all keys."""
     import yaml
 
     todo: list[tuple[Path, Any]] = [((), node)]
@@ -89,14 +90,14 @@ def _check_keys(node: Any, lines: dict[Path, int]) -> None:
 
 
 def _written_out(node: Any) -> float:
-    """How many values a YAML node holds, each alias counted as what it stands for."""
+    """Count the values of a YAML node with expanded aliases."""
     sizes: dict[int, float] = {}
 
     def size(node: Any) -> float:
         if id(node) not in sizes:
-            sizes[id(node)] = float("inf")  # where it holds itself
+            sizes[id(node)] = float("inf")  # where it contains itself
             inner = node.value if isinstance(node.value, list) else []
-            # A mapping holds pairs of a key and a value.
+            # A mapping contains pairs of a key and a value.
             pairs = [each if isinstance(each, tuple) else (each,) for each in inner]
             sizes[id(node)] = 1 + sum(size(part) for pair in pairs for part in pair)
         return sizes[id(node)]

@@ -1,5 +1,5 @@
-"""Annotated or predicted cells: one file format per module, reader and writer side by side.
+"""Annotated or predicted cells: one file format per module, with its reader and writer.
 
-What belongs here: the cells of one image in one file. What does not: which file belongs to which
-image (`data.layouts`), and tables of measurements (`io.tables`).
+What belongs here: the cells of one image in one file. What does not: deciding which file belongs to
+which image (`data.layouts`), and tables of measurements (`io.tables`).
 """

@@ -1,8 +1,8 @@
-"""Binary masks among label images: cell or no cell, without a number for each cell.
+"""Recognise binary masks among label images.
 
-A program that saves masks as pictures writes 0 and 255, and read as labels that is one cell which
-covers all others. Here such a mask is told from a label image, and its cells are taken apart: each
-connected part is a cell, pixels that touch at a corner belonging together.
+Programs that save masks as pictures write 0 and 255, which as labels would be one cell that covers
+all others. Such a mask is distinguished from a label image here, and each of its 8-connected parts
+becomes a cell.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 BINARY_WHITES = (255, 65_535)
 CORNERS_TOO = np.ones((3, 3), bool)
-ALIKE = 4  # a cell broken into pieces has one that is larger than the next by more
+ALIKE = 4  # largest ratio of the two largest parts for which they count as different cells
 
 
 def is_white_mask(values: NDArray[Any]) -> bool:
-    """True where an image [H, W] holds nothing but 0 and white (255, 65,535 or True)."""
+    """Return whether an image [H, W] contains only 0 and white (255, 65,535 or True)."""
     if values.dtype == bool:
         return True
     high = values.max(initial=0).item()
@@ -26,11 +26,11 @@ def is_white_mask(values: NDArray[Any]) -> bool:
 
 
 def is_binary_mask(values: NDArray[Any]) -> bool:
-    """True where an image [H, W] of whole numbers only says where cells are.
+    """Return whether an integer image [H, W] only distinguishes cells from background.
 
-    It has one value besides 0: white (255 or 65,535), any value of a 1-bit image, or any value of
-    which there are several parts of like size. One part, or one large part with crumbs beside it,
-    is the only cell of its image.
+    It has one value besides 0: white (255 or 65,535), any value of a 1-bit image, or any value with
+    several parts of similar size. A single part, or a large part with small fragments, is the only
+    cell of its image.
     """
     if is_white_mask(values):
         return True
@@ -40,13 +40,13 @@ def is_binary_mask(values: NDArray[Any]) -> bool:
 
 
 def _has_like_parts(values: NDArray[Any]) -> bool:
-    """True where the second largest connected part is not far smaller than the largest."""
+    """Return whether the second largest connected part is not much smaller than the largest."""
     areas = np.sort(np.bincount(connected_cells(values).ravel())[1:])
     return len(areas) > 1 and bool(areas[-2] * ALIKE >= areas[-1])
 
 
 def connected_cells(values: NDArray[Any]) -> NDArray[np.int32]:
-    """int32[H, W]: the label map of a binary mask [H, W], parts numbered in reading order."""
+    """Label the parts of a binary mask [H, W] in reading order, int32[H, W]."""
     from scipy import ndimage
 
     labels: NDArray[np.int32] = ndimage.label(values != 0, CORNERS_TOO)[0].astype(np.int32)

@@ -1,7 +1,7 @@
-"""`_seg.npy`, the file in which Cellpose's graphical program keeps the masks of an image.
+"""`_seg.npy`, the file in which Cellpose's graphical interface stores the masks of an image.
 
-It is a pickled dictionary, so that reading it the ordinary way would run whatever code somebody put
-into it. Here it is read by `plain_pickle`, which knows arrays and plain values alone.
+It is a pickled dictionary, and loading a pickle in the usual way may run any code. It is read by
+`plain_pickle`, which supports only arrays and plain values.
 
 Source: Cellpose's documentation, "Outputs" (`_seg.npy`).
 """
@@ -27,24 +27,26 @@ from bigkingxxl.io.annotations.plain_pickle import PickleError, read_plain
 
 log = logging.getLogger(__name__)
 SEG_ENDING = "_seg.npy"
-GRAY = [0, 0]  # the channel to segment and the one of nuclei: 0 is gray, or none
-USUAL_DIAMETER = 30.0  # Cellpose's own where it cannot measure one
+GRAY = [0, 0]  # the channel to segment and that of nuclei: 0 is grey, or none
+USUAL_DIAMETER = 30.0  # Cellpose's default if it cannot measure one
 LARGEST_UINT16 = 65_535
 LARGEST_LABEL = 2**31 - 1
 
 
 def write_seg(path: Path, instances: Instances, image_path: Path | None = None) -> None:
-    """Write what Cellpose's program shows and lets the user correct, in plain types only.
+    """Write a file that Cellpose's interface displays and can change, with plain types only.
 
-    It finds the file on opening the image where it lies beside it as `<image's stem>_seg.npy`, and
-    the image on opening the file under its stored name or beside it. Later cells cover earlier
-    ones. Cell types and scores have no place in it.
+    Cellpose finds the file when it opens the image, if the file lies beside it as
+    `<image's stem>_seg.npy`; and it finds the image when it opens the file, by its stored name or
+    beside it. Later cells cover earlier ones. Cell types and scores are not stored.
 
     Args:
-        image_path: the image that the cells were found in.
+        path: The file.
+        instances: The cells.
+        image_path: The image in which the cells were found.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     labels = instances.label_map()
     count = int(labels.max(initial=0))
@@ -64,11 +66,11 @@ def write_seg(path: Path, instances: Instances, image_path: Path | None = None) 
         _save(stream, content)
 
 
-# Written in Python, as the one in C does not let the name be chosen.
+# The Python implementation, because the C implementation does not allow changing names.
 class _AnyNumpy(pickle._Pickler):
-    """Names numpy's functions as every version since 1.0 knows them.
+    """Writes numpy's functions with names that all versions since 1.0 know.
 
-    From numpy 2 on they stand in `numpy._core`, which numpy before 1.26 cannot import.
+    In numpy 2 they are in `numpy._core`, which numpy before 1.26 cannot import.
     """
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
@@ -82,9 +84,9 @@ class _AnyNumpy(pickle._Pickler):
 
 
 def _save(stream: BinaryIO, content: dict[str, Any]) -> None:
-    """What `np.save` writes of a dictionary, for every version of numpy.
+    """Write what `np.save` writes for a dictionary, for every version of numpy.
 
-    Cellpose reads nothing but a pickle; this one holds arrays, text, numbers and lists alone.
+    Cellpose reads only pickles; this one contains arrays, text, numbers and lists.
     """
     boxed = np.empty((), dtype=object)
     boxed[()] = content
@@ -94,7 +96,7 @@ def _save(stream: BinaryIO, content: dict[str, Any]) -> None:
 
 
 def _is_outline(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """bool[H, W]: pixels of cells beside, above or below which something else lies."""
+    """Return the pixels of cells that are 4-adjacent to something else, bool[H, W]."""
     around = np.pad(labels, 1)
     sides = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
     differs = np.zeros(labels.shape, bool)
@@ -104,15 +106,15 @@ def _is_outline(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def read_seg(path: Path) -> Instances:
-    """The cells of a `_seg.npy` file, in the order of their labels, all of type 'cell'.
+    """Read the cells of a `_seg.npy` file in the order of their labels, all with the type 'cell'.
 
-    Nothing in the file is run: one that holds other than arrays and plain values is refused. What
-    Cellpose's program keeps beside the masks (flows, colours, which cells were drawn) is not used.
+    No code from the file is run: a file with objects other than arrays and plain values is refused.
+    Flows, colours and other data beside the masks are ignored.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no `_seg.npy`, it holds objects (the first is named), or its masks are no
-            labels of one plane.
+        InputError: The file does not exist.
+        FormatError: It is not a `_seg.npy` file, contains objects (the first is named), or its
+            masks are not labels of one plane.
     """
     path = Path(path)
     content = _content(path)
@@ -150,7 +152,7 @@ def read_seg(path: Path) -> Instances:
 
 
 def _whole_numbers(masks: Any) -> NDArray[Any] | None:
-    """An array of whole numbers, also from lists or floats that are whole; None for others."""
+    """Convert to an integer array, also from lists or integral floats; None if impossible."""
     try:
         values = np.asarray(masks)
     except ValueError:  # lists of different lengths
@@ -169,7 +171,7 @@ def _content(path: Path) -> dict[Any, Any]:
         header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
                   else np.lib.format.read_array_header_2_0)  # fmt: skip
         shape, _, dtype = header(stream)
-    except Exception as error:  # a damaged header makes numpy raise nearly anything
+    except Exception as error:  # numpy raises many kinds of exception for a damaged header
         raise FormatError(f"{path} is not a .npy file ({error})", file=path) from error
     if shape != () or dtype.kind != "O":
         raise FormatError(

@@ -1,4 +1,4 @@
-"""COCO's annotation and results files, both ways."""
+"""Read and write COCO annotation and results files."""
 
 from __future__ import annotations
 

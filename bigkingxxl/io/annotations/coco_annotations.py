@@ -1,12 +1,12 @@
-"""COCO's annotation files, both ways, as the tools of annotators write them.
+"""Read and write COCO annotation files, including the variants of annotation tools.
 
 Category ids are mapped once, here: the categories in order of their ids are the cell types, and no
-category is background. Categories of one name are one type (CVAT and Roboflow write doubles), and a
-supercategory that no annotation has is none (Roboflow lists it first).
+category is the background. Categories with the same name are one type (CVAT and Roboflow write
+duplicates), and a supercategory without annotations is not a type (Roboflow lists it first).
 
-A crowd is an area that is not annotated cell by cell: it is no cell, and what lies in it is neither
-learnt nor scored (see `CocoSet.ignored`). CVAT writes cells that were painted as crowds; where a
-file holds nothing else, they are cells.
+A crowd is an area that is not annotated cell by cell: it is not a cell, and its pixels are used
+neither for training nor for scores (see `CocoSet.ignored`). CVAT writes painted cells as crowds; if
+a file contains nothing else, they are cells.
 
 Source: cocodataset.org, "Data format".
 """
@@ -48,17 +48,17 @@ class CocoSet:
     """The annotations of a COCO file.
 
     Attributes:
-        path: the file.
-        ids: the images by file stem, in the file's order; where two stems are the same, by path
+        path: The file.
+        ids: The images by file stem, in the order of the file; if stems are not unique, by path
             without ending.
-        type_names: category names in order of category id.
-        category_ids: COCO's own id of each type, the first where a name has several.
-        type_of: the type (an index) of each of COCO's own ids.
-        file_names: as the file has them, by id.
+        type_names: The category names in order of category id.
+        category_ids: COCO's id of each type, the first one if a name has several.
+        type_of: The type (an index) of each of COCO's ids.
+        file_names: The file names as in the file, by id.
         sizes: (H, W) by id.
-        image_ids: COCO's own image id, by id.
-        crowds: how many crowd annotations there are; they are no cells.
-        notes: one sentence for everything that was understood in a way that may surprise.
+        image_ids: COCO's image id, by id.
+        crowds: The number of crowd annotations, which are not cells.
+        notes: One sentence for each interpretation that may surprise.
     """
 
     path: Path
@@ -75,10 +75,10 @@ class CocoSet:
     crowd_annotations: dict[str, list[Annotation]] = field(repr=False)
 
     def instances(self, image_id: str) -> Instances:
-        """The annotated cells of one image, in the file's order; they may overlap.
+        """Return the annotated cells of an image in the order of the file; they may overlap.
 
         Raises:
-            FormatError: a segmentation that is malformed.
+            FormatError: A segmentation is malformed.
         """
         found = self.annotations[image_id]
         kinds = [self.type_of[int(each["category_id"])] for each in found]
@@ -87,10 +87,10 @@ class CocoSet:
         )
 
     def ignored(self, image_id: str) -> NDArray[np.bool_] | None:
-        """bool[H, W]: the pixels of crowds, which are not annotated cell by cell; None without.
+        """Return the pixels of crowds, which are not annotated, bool[H, W]; None without crowds.
 
         Raises:
-            FormatError: a segmentation that is malformed.
+            FormatError: A segmentation is malformed.
         """
         found = [each for each in self.crowd_annotations[image_id] if each.get("segmentation")]
         return self._read(image_id, found).label_map() > 0 if found else None
@@ -109,15 +109,16 @@ class CocoSet:
 
 
 def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
-    """Read a COCO annotation file; segmentations are decoded when asked for.
+    """Read a COCO annotation file; segmentations are decoded on demand.
 
     Args:
-        complain: told what is wrong with one annotation or image, which is then left out (an image
-            with all its annotations); by default that raises.
+        json_path: The file.
+        complain: Called for each bad annotation or image, which is then left out (an image with all
+            its annotations); by default an error is raised.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no JSON of images, annotations and categories, an id is given twice, or
+        InputError: The file does not exist.
+        FormatError: It is not JSON with images, annotations and categories, an id occurs twice, or
             an annotation names an unknown category or image or has no segmentation.
     """
     path = Path(json_path)
@@ -165,7 +166,7 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
 def _cells_and_crowds(
     path: Path, cells: dict[str, list[Annotation]], crowds: dict[str, list[Annotation]]
 ) -> tuple[dict[str, list[Annotation]], dict[str, list[Annotation]], list[str]]:
-    """What are cells and what crowds, by image, and sentences on what may surprise."""
+    """Return the cells and the crowds by image, and sentences on what may surprise."""
     notes = []
     count = sum(map(len, crowds.values()))
     if count and not any(cells.values()):
@@ -190,13 +191,13 @@ def _cells_and_crowds(
 
 @dataclass
 class _Bad:
-    """Where something is wrong: it raises, or it is told and its image left out."""
+    """Handles errors: raises them, or reports them and leaves the image out."""
 
     complain: Complain | None
     images: set[str] = field(default_factory=set)
 
     def add(self, sentence: str, image: str | None) -> None:
-        """One wrong annotation, and the image it is of where that is known."""
+        """Report a bad annotation and its image, if known."""
         if self.complain is None:
             raise FormatError(sentence)
         self.complain(sentence)
@@ -214,7 +215,7 @@ def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, An
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number, also one that is written as text or as 1.0; None for anything else."""
+    """Parse an integer, also one written as text or as 1.0; None for anything else."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str) and value.strip().isdecimal() and len(value) <= len(str(2**63)):
@@ -225,7 +226,7 @@ def _whole(value: Any) -> int | None:
 def _categories(
     path: Path, categories: Sequence[dict[str, Any]], annotations: Sequence[Annotation]
 ) -> dict[int, str]:
-    """Names by COCO's own id, in order of the ids."""
+    """Return the names by COCO's id, in order of the ids."""
     names: dict[int, str] = {}
     for category in categories:
         number, name = _whole(category.get("id")), category.get("name")
@@ -257,7 +258,7 @@ def _categories(
 
 
 def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """The stem of every image's file, or its whole path where stems are not unique."""
+    """Return the stem of every image's file, or its path if stems are not unique."""
     seen: set[int | str] = set()
     for image in images:
         number, name = image.get("id"), image.get("file_name")
@@ -293,12 +294,12 @@ def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...
 
 
 def _stem(file: PurePosixPath) -> str:
-    """A file's name without its ending; `.ome.tif` is one ending."""
+    """Return a file name without its ending; `.ome.tif` is one ending."""
     return list(with_and_without_ome(file.stem))[-1]
 
 
 def _inner_path(file: PurePosixPath, name: str) -> str:
-    """A path with another last part, and without what would lead out of a folder."""
+    """Replace the last part of a path, and remove what would lead out of a folder."""
     return "/".join(part for part in (*file.parts[:-1], name) if part.strip("/.") != "")
 
 
@@ -333,7 +334,7 @@ def _is_usable(
     categories: Mapping[int, str],
     bad: _Bad,
 ) -> bool:
-    """False, after a complaint, for an annotation that breaks the rules."""
+    """Return whether an annotation is valid; report it otherwise."""
     category = _whole(annotation.get("category_id"))
     if category not in categories:
         what = (
@@ -351,7 +352,7 @@ def _is_usable(
 
 
 def _crowd_mark(annotation: Annotation) -> bool | None:
-    """What `iscrowd` says, None where it says nothing that is known."""
+    """Return the value of `iscrowd`; None if it is unknown."""
     mark = annotation.get("iscrowd")
     if isinstance(mark, str):
         return CROWD_TEXTS.get(mark.strip().lower())
@@ -365,7 +366,7 @@ def _is_crowd(annotation: Annotation) -> bool:
 
 
 def _has_no_area(annotation: Annotation) -> bool:
-    """True for polygons alone of which none has three points."""
+    """Return whether an annotation has only polygons with fewer than three points."""
     segments = annotation.get("segmentation")
     return isinstance(segments, list) and not any(
         not isinstance(part, list)
@@ -381,11 +382,13 @@ def write_coco_annotations(
     """Write a COCO annotation file with compressed run lengths; ids count from 1.
 
     Args:
-        file_names: the image file of each id, as it is to stand in the file.
+        path: The file.
+        instances_by_id: The cells of each image.
+        file_names: The image file of each id, as written to the file.
 
     Raises:
-        ValueError: images with different type names.
-        OutputError: the file cannot be written.
+        ValueError: The images have different type names.
+        OutputError: The file cannot be written.
     """
     names = _common_types(instances_by_id.values())
     images: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""COCO's results files, both ways: scored masks that may overlap.
+"""Read and write COCO results files: scored masks that may overlap.
 
 Source: cocodataset.org, "Results format".
 """
@@ -27,14 +27,15 @@ from bigkingxxl.io.annotations.coco_segments import (
     with_pixels,
 )
 
-HALF = 128  # the first value of a soft mask that is nearer to certain than to impossible
+HALF = 128  # the first value of a soft mask that is closer to 1 than to 0
 LARGEST_CATEGORY = int(np.iinfo(np.int16).max)
 
 
 def masks_of(candidates: Candidates) -> Instances:
-    """The candidates with a probability above a half somewhere, their masks cut there.
+    """Threshold candidates at a probability of 0.5; those without pixels are dropped.
 
-    They may overlap; each has its score and its likeliest type ('cell' where the model knows none).
+    They may overlap; each has its score and its most probable type ('cell' if the model knows
+    none).
     """
     owner, row, col = candidates.pixels()
     sure = candidates.probability >= HALF
@@ -59,15 +60,15 @@ def write_results(
     *,
     coco: CocoSet | None = None,
 ) -> None:
-    """Write a COCO results file: every candidate above a half, its score and its category.
+    """Write a COCO results file with every candidate above 0.5, its score and its category.
 
-    Without `coco` an image is named by its id as text and categories count from 1 in the order of
-    the type names; with it, both as that file has them (its first, for cells of no known type).
-    Each result also names its category.
+    Without `coco`, an image is named by its id as text, and categories count from 1 in the order of
+    the type names. With it, both are those of that file (its first category for cells of unknown
+    type). Each result also names its category.
 
     Raises:
-        ValueError: scored cells without scores, or of a type that `coco` does not have.
-        OutputError: the file cannot be written.
+        ValueError: Cells have no scores, or a type that `coco` does not have.
+        OutputError: The file cannot be written.
     """
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         before = "[\n"
@@ -83,7 +84,7 @@ def _results(image_id: str, masks: Instances, coco: CocoSet | None) -> Iterator[
     if masks.score is None:
         raise ValueError(f"the cells of image {image_id} have no scores")
     masks = with_pixels(masks)
-    # The shortest text that gives the same float32 back.
+    # The shortest text that restores the same float32.
     scores = [float(str(score)) for score in np.asarray(masks.score, np.float32)]
     names = [name or UNTYPED for name in masks.type_names]
     numbers = {name: place for place, name in enumerate(names, start=1)}
@@ -113,21 +114,22 @@ def read_results(
 ) -> dict[str, Instances]:
     """Read a COCO results file: scored masks by image id, which may overlap.
 
-    Images are named by COCO's own ids where `known` is a `CocoSet`, or by their ids as text, with
-    an ending or a folder or without, or as the number that the id is. A
-    category is known by its `category_name` where there is one, else by its number: that of the
-    `CocoSet`, or counted from 1 in the order of `type_names`. Names that are not among the expected
-    types follow them; where no name is, the file's own stand alone (a model of other types).
+    Images are identified by COCO's ids if `known` is a `CocoSet`, else by their ids as text (with
+    or without ending and folder) or as the number that the id is. A category is identified by its
+    `category_name` if there is one, else by its number: that of the `CocoSet`, or counted from 1 in
+    the order of `type_names`. Names that are not among the expected types are appended; if no name
+    matches, those of the file are used alone (a model of other types).
 
     Args:
-        known: the annotated images, or their sizes (H, W).
-        type_names: the expected types; by default the `CocoSet`'s, else those the file names.
-        categories: the type of each category id, in the place of what else is known of them.
+        json_path: The file.
+        known: The annotated images, or their sizes (H, W).
+        type_names: The expected types; by default those of the `CocoSet`, else those of the file.
+        categories: The type of each category id, which overrides everything else.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no list of results, or a result names an unknown image or category, has
-            no mask or score, or a malformed mask.
+        InputError: The file does not exist.
+        FormatError: It is not a list of results, or a result names an unknown image or category,
+            has no mask or score, or has a malformed mask.
     """
     path = Path(json_path)
     results = read_json(path)
@@ -141,7 +143,7 @@ def read_results(
 
 
 class _ResultReader:
-    """What a results file needs to be understood: images, sizes and categories."""
+    """The context for interpreting results: images, sizes and categories."""
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class _ResultReader:
         }
 
     def image(self, result: dict[str, Any], place: int) -> str:
-        """The id of a result's image."""
+        """Return the id of a result's image."""
         number = result.get("image_id")
         if isinstance(number, int | str) and not isinstance(number, bool):
             name = self.names.get(number, self._known_as(number))
@@ -191,13 +193,13 @@ class _ResultReader:
         )
 
     def _known_as(self, number: int | str) -> str | None:
-        """The image that a result without a COCO file to number images means."""
+        """Return the image that a result refers to, without a COCO file that numbers images."""
         text = str(number)
         within = PurePosixPath(text.replace("\\", "/"))
         for name in (text, str(within.with_suffix("")) if within.name else text, within.stem):
             if name in self.sizes:
                 return name
-        # Tools that take a name of digits for a number lose its leading zeros.
+        # Tools that convert a name of digits to a number lose its leading zeros.
         return self._by_number.get(number) if isinstance(number, int) else None
 
     @cached_property
@@ -209,7 +211,7 @@ class _ResultReader:
         return {number: names[0] for number, names in found.items() if len(names) == 1}
 
     def instances(self, image_id: str, places: Sequence[int]) -> Instances:
-        """The scored masks of one image."""
+        """Return the scored masks of one image."""
         results = [self.results[place] for place in places]
         kinds = [self._type(*each) for each in zip(results, places, strict=True)]
         scores = [self._score(*each) for each in zip(results, places, strict=True)]
@@ -271,7 +273,7 @@ def _all_types(expected: tuple[str, ...], results: Sequence[dict[str, Any]]) -> 
 
 
 def _numbered_types(path: Path, results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """The types a results file itself knows, in order of their numbers; gaps are 'type <n>'."""
+    """Return the types that a results file names, in order of number; gaps are 'type <n>'."""
     names: dict[int, str] = {}
     for place, result in enumerate(results):
         number = result.get("category_id")

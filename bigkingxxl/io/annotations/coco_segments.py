@@ -1,4 +1,4 @@
-"""What COCO's files are made of: JSON, and segmentations of three kinds, as instances and back."""
+"""JSON and the three kinds of COCO segmentations, converted to instances and back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Int64 = NDArray[np.int64]
 Runs = NDArray[np.int32]
 Size = tuple[int, int]
 FEWEST_POINTS = 3
-MOST_LETTERS = 1 << 21  # of run-length codes read at once
-MOST_PIXELS = 1 << 20  # unrolled at once
-FARTHEST = 10  # image sides: an outline is walked point by point, so none may be endless
+MOST_LETTERS = 1 << 21  # characters of run-length codes that are read at once
+MOST_PIXELS = 1 << 20  # pixels that are decoded at once
+FARTHEST = 10  # in image sides; outlines are followed point by point and must not be endless
 
 
 class SegmentError(ValueError):
-    """What is wrong with one segmentation, and which one it is."""
+    """A segmentation is malformed; holds its index and what is wrong."""
 
     def __init__(self, index: int, what: str) -> None:
         super().__init__(what)
@@ -35,12 +35,17 @@ class SegmentError(ValueError):
 
 
 def read_segments(segments: Sequence[Any], size: Size, **fields: Any) -> Instances:
-    """N segmentations of an image of `size` (H, W) as N instances; fields as in `Instances`.
+    """Convert N segmentations of an image of `size` (H, W) to N instances.
 
-    Polygons of fewer than three points have no area: they are left out.
+    Polygons with fewer than three points have no area and are left out.
+
+    Args:
+        segments: The segmentations.
+        size: (H, W).
+        **fields: See `Instances`.
 
     Raises:
-        SegmentError: a segmentation that is malformed or belongs to an image of another size.
+        SegmentError: A segmentation is malformed or belongs to an image of another size.
     """
     outlines = [place for place, segment in enumerate(segments) if isinstance(segment, list)]
     codes = [place for place, segment in enumerate(segments) if not isinstance(segment, list)]
@@ -56,7 +61,7 @@ def read_segments(segments: Sequence[Any], size: Size, **fields: Any) -> Instanc
 
 
 def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Runs, Int64]:
-    """Runs, and the owner of each, of the segmentations that are lists of polygons."""
+    """Return runs and their owners for the segmentations that are lists of polygons."""
     polygons: list[NDArray[np.float64]] = []
     owners: list[int] = []
     for place in places:
@@ -72,14 +77,14 @@ def _fill(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[R
 
 
 def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
-    """float64[K, 2], x and y."""
+    """Convert a polygon to x and y, float64[K, 2]."""
     try:
         points = np.array(part, np.float64)
     except (TypeError, ValueError):
         raise ValueError("a polygon that is no list of numbers") from None
     if points.ndim == 0:
         raise ValueError("numbers instead of a list of polygons")
-    if points.ndim == 2 and points.shape[1] == 2:  # pairs, which some programs write
+    if points.ndim == 2 and points.shape[1] == 2:  # pairs, as written by some programs
         points = points.ravel()
     if points.ndim != 1 or len(points) % 2:
         raise ValueError(f"a polygon of {points.size} numbers, expected x and y of each point")
@@ -89,7 +94,7 @@ def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
 
 
 def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple[Runs, Int64]:
-    """Runs, and the owner of each, of the segmentations that are run-length codes."""
+    """Return runs and their owners for the segmentations that are run-length codes."""
     for place in places:
         _check_code(place, segments[place], size)
     parts, owners = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.int64)]
@@ -107,14 +112,14 @@ def _unroll(segments: Sequence[Any], places: Sequence[int], size: Size) -> tuple
 
 
 def _row_runs(counts: Int64, bounds: Int64, size: Size) -> Iterator[tuple[Runs, Int64]]:
-    """Row runs, and the owner of each, of column-major codes; some codes at a time."""
+    """Yield row runs and their owners for column-major codes, in blocks."""
     height, width = size
     start, length, owner = column_runs(counts, bounds, height * width)
     codes = len(bounds) - 1
     areas = np.zeros(codes, np.int64)
     np.add.at(areas, owner, length)
     begins = np.searchsorted(owner, np.arange(codes + 1))
-    # A cell that fills much of the image is sooner drawn than its pixels are sorted.
+    # A cell that fills much of the image is faster to draw than to sort.
     is_large = areas > min(MOST_PIXELS, height * width // 16)
     areas[is_large] = MOST_PIXELS + 1
     for first, last in batches(areas, MOST_PIXELS):
@@ -147,7 +152,7 @@ def _check_code(place: int, segment: Any, size: Size) -> None:
 
 
 def _read_lists(lists: Sequence[list[Any]]) -> tuple[Int64, Int64, NDArray[np.bool_]]:
-    """Uncompressed counts as `read_strings` gives compressed ones."""
+    """Read uncompressed counts in the form in which `read_strings` returns compressed ones."""
     well = np.array([all(type(value) is int for value in values) for values in lists], bool)
     kept = [values if good else [] for values, good in zip(lists, well.tolist(), strict=True)]
     try:
@@ -160,13 +165,13 @@ def _read_lists(lists: Sequence[list[Any]]) -> tuple[Int64, Int64, NDArray[np.bo
 def _check_counts(
     places: Sequence[int], counts: Int64, bounds: Int64, well: NDArray[np.bool_], area: int
 ) -> None:
-    """Each code must be whole numbers from 0 that add up to the image.
+    """Check that each code consists of non-negative integers that add up to the image.
 
     Raises:
-        SegmentError: for the first that is not.
+        SegmentError: For the first code that does not.
     """
     owner = np.repeat(np.arange(len(places)), np.diff(bounds))
-    # A sum alone could wrap round to the right one.
+    # The sum alone could overflow to the right value.
     within = np.bincount(owner[(counts < 0) | (counts > area)], minlength=len(places)) == 0
     totals = np.diff(rle.split_points(counts)[bounds])
     bad = np.flatnonzero(~well | ~within | (totals != area))
@@ -182,11 +187,11 @@ def _check_counts(
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
-        InputError: it is missing or cannot be opened.
-        FormatError: it is no JSON.
+        InputError: It is missing or cannot be opened.
+        FormatError: It is not JSON.
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}", file=path)
@@ -199,13 +204,13 @@ def read_json(path: Path) -> Any:
 
 
 def with_pixels(instances: Instances) -> Instances:
-    """Without cells that have no pixel inside the image."""
+    """Drop cells without pixels inside the image."""
     kept = np.diff(instances.splits) > 0
     return instances if kept.all() else instances.take(kept)
 
 
 def segments_of(instances: Instances) -> Iterator[tuple[dict[str, Any], list[int], int, int]]:
-    """Run-length code, COCO box (x, y, width, height), area and type of each cell with pixels."""
+    """Yield run-length code, COCO box (x, y, width, height), area and type of non-empty cells."""
     boxes = instances.boxes()[:, [1, 0, 3, 2]]
     boxes[:, 2:] -= boxes[:, :2]
     size = list(instances.size)

@@ -1,4 +1,4 @@
-"""Many of COCO's compressed run-length strings read at once.
+"""Decode many of COCO's compressed run-length strings at once.
 
 Source: `rleFrString` of the COCO API (`maskApi.c`).
 """
@@ -14,19 +14,19 @@ from bigkingxxl import rle
 
 Int64 = NDArray[np.int64]
 MORE, SIGN, BITS = 0x20, 0x10, 5
-LONGEST = 11  # letters of a value: more would pass 2 ** 54, and no image is that large
+LONGEST = 11  # characters of a value; more would exceed 2 ** 54, and no image is that large
 
 
 def read_strings(texts: Sequence[str]) -> tuple[Int64, Int64, NDArray[np.bool_]]:
-    """The counts of N compressed strings.
+    """Decode the counts of N compressed strings.
 
     Returns:
-        counts: int64[M] of all strings, one after the other; bounds: int64[N + 1], where each
-        string's counts begin; well: bool[N], False for a string that is none (its counts mean
-        nothing then).
+        The counts of all strings, int64[M]; the bounds, int64[N + 1], where the counts of each
+        string begin; and whether each string is valid, bool[N] (otherwise its counts are
+        meaningless).
     """
     lengths = np.array([len(text) for text in texts], np.int64)
-    # One number a character, whatever it is: '?' is a letter of the code.
+    # One number per character, whatever it is, because '?' is a character of the code.
     raw = "".join(texts).encode("utf-32-le", "surrogatepass")
     code = np.frombuffer(raw, "<u4").astype(np.int64) - 48
     owner = np.repeat(np.arange(len(texts)), lengths)
@@ -51,7 +51,7 @@ def read_strings(texts: Sequence[str]) -> tuple[Int64, Int64, NDArray[np.bool_]]
 
 
 def _summed(values: Int64, bounds: Int64) -> Int64:
-    """Counts from differences: from a string's fourth on, each is told from the one two before."""
+    """Restore counts from differences: from the fourth on they refer to the one two before."""
     sizes = np.diff(bounds)
     index = np.arange(len(values)) - np.repeat(bounds[:-1], sizes)
     counts = values.copy()
@@ -66,10 +66,10 @@ def _summed(values: Int64, bounds: Int64) -> Int64:
 
 
 def column_runs(counts: Int64, bounds: Int64, height_width: int) -> tuple[Int64, Int64, Int64]:
-    """The column-major runs of N codes whose counts each add up to H x W.
+    """Return the column-major runs of N codes whose counts each add up to H x W.
 
     Returns:
-        start, length and owner of each run, int64[R].
+        The start, length and owner of each run, int64[R] each.
     """
     sizes = np.diff(bounds)
     owner = np.repeat(np.arange(len(sizes)), sizes)

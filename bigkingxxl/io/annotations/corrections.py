@@ -1,13 +1,13 @@
-"""Cells that a person corrected in the viewer, image by image, beside what was found before.
+"""Corrections made in the viewer, image by image, beside the results that they started from.
 
-    corrections.json            says what the folder is, and how its images are opened
-    labels/<image>.tif          the cells as they are now, every one with a number of its own
-    cells/<image>.json          which image that is, and what is known of each cell and of the image
-    reviewed/<image>.png        white where a person looked
-    journal/                    how it came to that, the viewer's own
+    corrections.json            what the folder is, and how its images are opened
+    labels/<image>.tif          the current cells, each with a number of its own
+    cells/<image>.json          the image, and metadata of each cell and of the image
+    reviewed/<image>.png        white where a person reviewed
+    journal/                    the history, written and read by the viewer
 
-Each file appears whole or not at all; the journal is the truth, and the viewer makes the others
-anew from it where a crash came between them.
+Each file is written atomically. The journal is authoritative: the viewer restores the other files
+from it after a crash.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class CellNote:
-    """What is known of a cell beside its pixels.
+    """Metadata of a cell.
 
     Attributes:
-        origin: 'model', 'edited' (a model's, whose pixels a person changed) or 'drawn'.
-        type: its type, "" where not known; score: the model's, or None.
+        origin: 'model', 'edited' (a model's cell whose pixels a person changed) or 'drawn'.
+        type: Its type, "" if unknown.
+        score: The score of the model, or None.
     """
 
     origin: str
@@ -52,17 +53,22 @@ class CellNote:
 
 @dataclass(frozen=True)
 class CorrectedImage:
-    """One image and what a person made of its cells.
+    """An image with corrected cells.
 
     Attributes:
-        folder: of the corrections; place: of the image's files in its parts.
-        image: the image's id; path: its file; frame: which plane of it, or None.
-        size: (H, W); pixel_size_um: micrometres (row, column), or None.
-        revision: how many edits there were; done: the person said that all of it is right.
-        reviewed: the share of its pixels that a person reviewed.
-        notes: of each cell, by its number.
-        before: SHA-256 of the run's label image that the corrections began with, "" where none.
-        seen: SHA-256 of the image's file when they began.
+        folder: The folder of corrections.
+        place: The relative path of the image's files in each part of the folder.
+        image: The id of the image.
+        path: Its file.
+        frame: The plane of the file, or None.
+        size: (H, W).
+        pixel_size_um: Micrometres per pixel (row, column), or None.
+        revision: The number of edits.
+        done: Whether the person marked the image as finished.
+        reviewed: The fraction of its pixels that a person reviewed.
+        notes: The metadata of each cell, by its number.
+        before: The SHA-256 of the run's label image when the corrections started, "" if none.
+        seen: The SHA-256 of the image file when they started.
     """
 
     folder: Path
@@ -81,38 +87,40 @@ class CorrectedImage:
 
     @property
     def labels_path(self) -> Path:
-        """The label image."""
+        """The path of the label image."""
         return place_in(self.folder, LABELS, self.place)
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """The types that occur, sorted; one at least."""
+        """The types that occur, sorted; at least one."""
         return tuple(sorted({note.type for note in self.notes.values()})) or (NO_TYPE,)
 
     @property
     def is_reviewed(self) -> bool:
-        """Whether any of it is reviewed."""
+        """Whether any part is reviewed."""
         return self.done or self.reviewed > 0
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it is reviewed."""
+        """Whether everything is reviewed."""
         return self.done or self.reviewed >= 1
 
     def cells(self) -> NumberedCells:
-        """The cells and their numbers; the score of one that no model scored is NaN.
+        """Read the cells and their numbers; a cell without a model's score has the score NaN.
 
         Raises:
-            FormatError, ImageError: the label image is damaged, gone, or of another size.
+            FormatError: The label image is damaged or has another size.
+            ImageError: It cannot be read.
         """
         labels = read_label_image(self.labels_path, size=self.size)
         return numbered(labels, self.notes, self.type_names, self.pixel_size_um)
 
     def ignored(self) -> NDArray[np.bool_] | None:
-        """bool[H, W]: what nobody reviewed; None where all is.
+        """Read the pixels that were not reviewed, bool[H, W]; None if everything was.
 
         Raises:
-            FormatError, ImageError: the file is damaged, gone, or of another size.
+            FormatError: The file is damaged or has another size.
+            ImageError: It cannot be read.
         """
         if self.is_whole:
             return None
@@ -126,7 +134,7 @@ def numbered(
     labels: NDArray[Any], notes: Mapping[int, CellNote], type_names: tuple[str, ...],
     pixel_size_um: PixelSize | None,
 ) -> NumberedCells:  # fmt: skip
-    """The cells of a label map [H, W] with what is known of each."""
+    """Return the cells of a label map [H, W] with their metadata."""
     found = Instances.from_label_map(labels)
     first = found.runs[found.splits[:-1]].astype(np.int64)
     numbers = labels.ravel()[first[:, 0] * found.size[1] + first[:, 1]].astype(np.int64)
@@ -142,31 +150,31 @@ def numbered(
 
 
 def place_in(folder: Path, part: str, place: str) -> Path:
-    """The file of an image in a part of the folder."""
+    """Return the file of an image in a part of the folder."""
     ending = {LABELS: ".tif", CELLS: ".json", REVIEWED: ".png"}[part]
     inner = PurePosixPath(place)
     return folder / part / inner.with_name(f"{inner.name}{ending}")
 
 
 def is_corrections(folder: Path) -> bool:
-    """True for a folder that the viewer wrote corrections into."""
+    """Return whether a folder contains corrections of the viewer."""
     return (folder / CORRECTIONS_FILE).is_file()
 
 
 def begin_corrections(folder: Path, reading: Mapping[str, Any]) -> None:
-    """Say what a folder is, and how its images are opened.
+    """Mark a folder as one of corrections and store how its images are opened.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     write_text(folder / CORRECTIONS_FILE, json.dumps({"format": FORMAT, "reading": reading}) + "\n")
 
 
 def reading_of(folder: Path) -> dict[str, Any]:
-    """How the images of a folder of corrections are opened.
+    """Read how the images of a folder of corrections are opened.
 
     Raises:
-        FormatError: a newer version wrote it, or it is damaged.
+        FormatError: A newer version wrote the folder, or it is damaged.
     """
     path = folder / CORRECTIONS_FILE
     try:
@@ -186,10 +194,10 @@ def reading_of(folder: Path) -> dict[str, Any]:
 
 
 def corrected_images(folder: Path) -> Iterator[CorrectedImage]:
-    """The images with corrections, in the order of their places.
+    """Yield the images with corrections, in the order of their paths.
 
     Raises:
-        FormatError: a file is damaged.
+        FormatError: A file is damaged.
     """
     top = folder / CELLS
     for path in sorted(top.rglob("*.json")):
@@ -199,10 +207,10 @@ def corrected_images(folder: Path) -> Iterator[CorrectedImage]:
 
 
 def corrected_image(folder: Path, place: str) -> CorrectedImage | None:
-    """The corrections of one image, None where there are none.
+    """Read the corrections of an image; None if there are none.
 
     Raises:
-        FormatError: the file is damaged.
+        FormatError: The file is damaged.
     """
     path = place_in(folder, CELLS, place)
     return _loaded(folder, place, path) if path.is_file() else None
@@ -231,7 +239,7 @@ def _loaded(folder: Path, place: str, path: Path) -> CorrectedImage:
 
 
 def _image_path(folder: Path, values: Mapping[str, Any]) -> Path:
-    """The image's file: where it lies from the folder, which may have moved with it, or did lie."""
+    """Return the image file: relative to the folder, which may have moved with it, or absolute."""
     beside = Path(folder, str(values["beside"]))
     return beside if values["beside"] and beside.exists() else Path(str(values["path"]))
 
@@ -239,13 +247,15 @@ def _image_path(folder: Path, values: Mapping[str, Any]) -> Path:
 def write_corrected(
     image: CorrectedImage, labels: NDArray[Any], reviewed: NDArray[np.bool_]
 ) -> None:
-    """Write the label image, what is known of its cells, and what was reviewed.
+    """Write the label image, the metadata of its cells, and the reviewed area.
 
     Args:
-        labels: uint16 or uint32 [H, W]; reviewed: bool[H, W].
+        image: The image with its metadata.
+        labels: uint16 or uint32 [H, W].
+        reviewed: bool[H, W].
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     write_labels(image.labels_path, labels, image.pixel_size_um)
     shown = np.ones_like(reviewed) if image.done else reviewed
@@ -268,7 +278,7 @@ def write_corrected(
 
 
 def _beside(image: CorrectedImage) -> str:
-    """The image's path from the folder, "" where they lie on different disks."""
+    """Return the path of the image relative to the folder, "" if they are on different disks."""
     try:
         return Path(os.path.relpath(image.path.resolve(), image.folder.resolve())).as_posix()
     except ValueError:

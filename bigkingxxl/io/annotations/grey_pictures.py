@@ -1,8 +1,8 @@
-"""Pictures that were named where label images are expected.
+"""Recognise pictures where label images are expected.
 
-In a label image nearly every pixel of a cell has a neighbour of its own number. The grey values of
-a picture go up and down from pixel to pixel; read as labels they are hundreds of cells of dust, and
-every score is 0.
+In a label image, nearly every pixel of a cell has a neighbour with the same number. The grey values
+of a picture vary from pixel to pixel; as labels they would be hundreds of tiny cells, and every
+score would be 0.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW = 512  # pixels; the middle of an image is enough to tell
-ENOUGH = 1024  # pixels other than 0
-# Of 25 annotated sets, label images had at most 0.0002 of such pixels, images at least 0.10.
+WINDOW = 512  # pixels; the centre of an image is sufficient
+ENOUGH = 1024  # nonzero pixels
+# In 25 annotated data sets, the fraction of such pixels was at most 0.0002 in label images and at
+# least 0.10 in images.
 MOST_ALONE = 0.05
 
 
 def is_photograph(values: NDArray[Any]) -> bool:
-    """True where the numbers of an image [H, W] are grey values rather than labels.
+    """Return whether the values of an image [H, W] are grey values rather than labels.
 
-    Counted are the pixels other than 0 that touch such pixels, but none of their own number.
+    Nonzero pixels are counted that have nonzero neighbours, but none with the same value.
     """
     row, col = (max(0, (side - WINDOW) // 2) for side in values.shape)
     middle = values[row : row + WINDOW, col : col + WINDOW]

@@ -1,13 +1,14 @@
-"""Which pixels of an image nobody has annotated: neither learnt nor scored.
+"""Pixels of an image that are not annotated, which are used neither for training nor for scores.
 
-Two conventions, beside the image or in folders of these names beside `images/`:
+There are two conventions, for files beside the image or in folders with these names beside
+`images/`:
 
     x_ignore.png (.tif)       white, or any value but 0, where nothing was annotated
-    x_reviewed.geojson        the regions that were annotated, all else was not (also an ImageJ
+    x_reviewed.geojson        the regions that were annotated, and nothing else (also an ImageJ
                               .zip or .roi, a labelme .json, a .png or .tif that is white there)
 
-In QuPath's GeoJSON of the cells themselves, areas of the class `Ignore*` are ignored, and where
-there are areas of the class `Region*`, so is all that lies outside them.
+In QuPath's GeoJSON of cells, areas of the class `Ignore*` are ignored, and if there are areas of
+the class `Region*`, everything outside of them is ignored as well.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ENDINGS = {f"_{kind}": kind for kind in (IGNORE, REVIEWED)}
 
 
 def mark_kind(path: Path) -> tuple[str, str] | None:
-    """The name of the image and 'ignore' or 'reviewed', for a file beside an image; None else."""
+    """Return the name of the image and 'ignore' or 'reviewed' for a mark; None for other files."""
     for ending, kind in ENDINGS.items():
         if path.stem.endswith(ending) and path.stem != ending and _is_readable(path, kind):
             return path.stem.removesuffix(ending), kind
@@ -44,11 +45,11 @@ def _is_readable(path: Path, kind: str) -> bool:
 
 
 def read_mark(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
-    """bool[H, W]: the pixels that one file says were not annotated.
+    """Read the pixels that a file marks as not annotated, bool[H, W].
 
     Raises:
-        FormatError: it is of another size than the image, or cannot be understood.
-        ImageError: it cannot be read.
+        FormatError: Its size differs from that of the image, or it cannot be interpreted.
+        ImageError: It cannot be read.
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
         check_same_size(path, size, read_header(path).shape)
@@ -64,13 +65,13 @@ def read_mark(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
 
 
 def joined(masks: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_] | None:
-    """What any of several masks ignores; None where there is none."""
+    """Combine masks: a pixel is ignored if any mask ignores it; None without masks."""
     found = [mask for mask in masks if mask is not None]
     return np.logical_or.reduce(found) if found else None
 
 
 def read_geojson_mark(path: Path, size: Size) -> NDArray[np.bool_] | None:
-    """bool[H, W]: what QuPath's classes `Ignore*` and `Region*` say; None where there are none."""
+    """Read QuPath's classes `Ignore*` and `Region*`, bool[H, W]; None if there are none."""
     ignored, regions = read_regions(path, size)
     masks = [None if ignored is None else ignored.label_map() > 0,
              None if regions is None else regions.label_map() == 0]  # fmt: skip

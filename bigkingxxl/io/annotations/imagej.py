@@ -1,8 +1,8 @@
-"""ImageJ's ROIs in a zip archive, both ways: what Fiji's ROI Manager opens and saves.
+"""Read and write ImageJ ROIs in a zip archive, as Fiji's ROI Manager does.
 
-A cell in one piece is a traced ROI, its corners those of its pixels; one of several parts or with
-holes is a composite ROI, filled by the even-odd rule. Each is named by its number in the label
-image and its type, has the type's colour and group, and keeps type and score as properties.
+A cell with one part is a traced ROI along the corners of its pixels; a cell with several parts or
+holes is a composite ROI, filled by the even-odd rule. Each ROI is named by its number in the label
+image and its type, has the colour and group of the type, and stores type and score as properties.
 
 Source: ImageJ's `RoiEncoder` and `RoiDecoder`, by way of roifile.
 """
@@ -33,8 +33,8 @@ from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
 if TYPE_CHECKING:
     from roifile import ImagejRoi
 
-LARGEST_WHOLE = 60_535  # beyond it ImageJ takes whole coordinates for negative ones
-LARGEST_ROI, LARGEST_ARCHIVE = 1 << 26, 1 << 30  # bytes, unpacked
+LARGEST_WHOLE = 60_535  # ImageJ reads larger integer coordinates as negative
+LARGEST_ROI, LARGEST_ARCHIVE = 1 << 26, 1 << 30  # bytes, uncompressed
 MOVE, LINE, CLOSE = 0.0, 1.0, 4.0  # steps of a composite ROI's path
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 OVAL_POINTS = 720
@@ -47,14 +47,16 @@ def write_rois(
     frame: int | None = None,
     numbers: NDArray[np.int64] | None = None,
 ) -> None:
-    """Write one ROI a cell that has pixels; same cells, same bytes.
+    """Write one ROI per non-empty cell; the same cells give the same bytes.
 
     Args:
-        numbers: int64[N], of the cells in the label image; counted from 1 by default.
-        frame: counted from 0, where the image is a page of a time-lapse: the ROIs belong to it.
+        path: The file.
+        instances: The cells.
+        frame: The frame of a time-lapse to which the ROIs belong, counted from 0.
+        numbers: int64[N], the numbers of the cells in the label image; by default from 1.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for index, polygons in enumerate(outlines(instances)):
@@ -98,7 +100,7 @@ def _roi(polygons: Sequence[Polygon]) -> ImagejRoi:
 
 
 def _path(ring: Ring) -> NDArray[np.float32]:
-    """float32[3 K + 1]: move to the first corner, a line to each other one, close."""
+    """Return a path, float32[3 K + 1]: move to the first corner, lines to the others, close."""
     steps = np.full((len(ring), 3), LINE, np.float32)
     steps[0, 0] = MOVE
     steps[:, 1:] = ring
@@ -112,18 +114,19 @@ def read_rois(
     type_names: Sequence[str] | None = None,
     frame: int | None = None,
 ) -> Instances:
-    """The cells of an archive of ROIs: areas drawn by hand or by a program.
+    """Read the cells of an archive of ROIs, drawn by hand or written by a program.
 
-    A cell's type is its ROI's property 'type', as `write_rois` keeps it, else 'cell'.
+    The type of a cell is the property 'type' of its ROI, as `write_rois` writes it, else 'cell'.
 
     Args:
-        size: (H, W) of the image, which the archive does not say; what lies outside is left out.
-        type_names: the expected types; others that the file names follow them.
-        frame: counted from 0; leaves out the ROIs of other frames. None takes all.
+        path: The file.
+        size: (H, W) of the image, which the archive does not store; the rest is clipped.
+        type_names: The expected types; others in the file are appended.
+        frame: Only ROIs of this frame, counted from 0; None reads all.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no archive of ROIs, or one of them has no area (a line, points).
+        InputError: The file does not exist.
+        FormatError: It is not an archive of ROIs, or an ROI has no area (a line, points).
     """
     path = Path(path)
     if not path.is_file():
@@ -135,7 +138,7 @@ def read_rois(
             continue
         try:
             rings = _rings(roi)
-        except Exception as error:  # roifile raises nearly anything on damaged points
+        except Exception as error:  # roifile raises many kinds of exception for damaged points
             what = error if isinstance(error, NoAreaError) else f"damaged ({error})"
             raise FormatError(
                 f"{path}: the ROI '{name}' is {what}, expected an area",
@@ -148,9 +151,9 @@ def read_rois(
 
 
 def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each ROI of an archive, or of the one of a `.roi` file.
+    """Yield name and bytes of each ROI in an archive, or of a single `.roi` file.
 
-    Nothing is unpacked to disk, whatever names the archive has.
+    Nothing is unpacked to disk, whatever names the archive contains.
     """
     name = path.name
     try:
@@ -172,7 +175,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
                     raise ValueError(f"{entry.file_size:,} bytes, expected {LARGEST_ROI:,} at most")
                 with archive.open(entry) as stream:
                     yield name, stream.read(LARGEST_ROI)
-    # RuntimeError: an archive with a password.
+    # RuntimeError is raised for an archive with a password.
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError,
             RuntimeError, struct.error, MemoryError) as error:  # fmt: skip
         raise FormatError(
@@ -185,14 +188,14 @@ def _parsed(path: Path, name: str, content: bytes) -> ImagejRoi:
 
     try:
         return ImagejRoi.frombytes(content)
-    except Exception as error:  # where a file ends too early, roifile raises nearly anything
+    except Exception as error:  # roifile raises many kinds of exception for truncated files
         raise FormatError(
             f"{path} does not hold ImageJ ROIs ({name}: {error})", file=path, key=name
         ) from error
 
 
 def holds_rois(path: Path) -> bool:
-    """True for a `.roi` file, and for an archive with one in it."""
+    """Return whether a file is a `.roi` file or an archive that contains one."""
     if path.suffix.lower() == ".roi":
         return True
     try:
@@ -203,16 +206,16 @@ def holds_rois(path: Path) -> bool:
 
 
 def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
-    """The outlines of an area, float[K, 2] of x and y.
+    """Return the outlines of an area as x and y, float[K, 2].
 
     Raises:
-        NoAreaError: it is something else, or its points are not finite.
-        ValueError, RuntimeError, IndexError, OverflowError: it is damaged.
+        NoAreaError: It is not an area, or its points are not finite.
+        ValueError, RuntimeError, IndexError, OverflowError: It is damaged.
     """
     from roifile import ROI_SUBTYPE, ROI_TYPE
 
     areas = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
-    # Ellipses and turned rectangles come with their corners, as what is drawn freely does.
+    # Ellipses and rotated rectangles store their corners, like freehand shapes.
     kinds = (ROI_SUBTYPE.UNDEFINED, ROI_SUBTYPE.ELLIPSE, ROI_SUBTYPE.ROTATED_RECT)
     if roi.roitype not in areas or roi.subtype not in kinds:
         kind = roi.roitype if roi.roitype not in areas else roi.subtype
@@ -236,7 +239,7 @@ def _rings(roi: ImagejRoi) -> list[NDArray[Any]]:
 
 
 def _properties(text: str) -> dict[str, Any]:
-    """Type and score among the lines 'key: value'."""
+    """Read type and score from lines 'key: value'."""
     pairs = (line.partition(":")[::2] for line in text.splitlines())
     found = {key.strip(): value.strip() for key, value in pairs}
     try:

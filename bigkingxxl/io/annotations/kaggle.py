@@ -1,7 +1,7 @@
-"""Kaggle's layout of the Sartorius challenge: `train.csv` and `submission.csv`.
+"""The Kaggle formats of the Sartorius challenge: `train.csv` and `submission.csv`.
 
-A cell is a row-major run-length code: `5 3` is pixels 5, 6 and 7 of the image, the first pixel
-being 1, and nothing else. Source: the challenge's data and evaluation pages.
+A cell is a row-major run-length code: `5 3` means the pixels 5, 6 and 7 of the image, where the
+first pixel is 1. Source: the data and evaluation pages of the challenge.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SUBMISSION_COLUMNS = ("id", "predicted")
 
 @dataclass(frozen=True, eq=False)
 class RunTexts:
-    """Checked run-length texts of N cells.
+    """Validated run-length texts of N cells.
 
     Attributes:
-        numbers: int64[M], first pixel (from 1) and length in turn, cell after cell.
-        bounds: int64[N + 1], where each cell's numbers begin.
+        numbers: int64[M], first pixel (from 1) and length alternately, cell after cell.
+        bounds: int64[N + 1], where the numbers of each cell begin.
     """
 
     numbers: Int64
@@ -45,10 +45,10 @@ class RunTexts:
         cell_type: NDArray[np.int16],
         type_names: tuple[str, ...],
     ) -> Instances:
-        """The cells of some rows, all of one image of `size` (H, W); empty texts are left out.
+        """Return the cells of some rows of one image of `size` (H, W); empty texts are left out.
 
         Raises:
-            FormatError: they cover more rows of pixels than any image's cells do.
+            FormatError: They have more runs than the cells of an image can have.
         """
         rows_with_cells = np.diff(self.bounds)[rows] > 0
         numbers, counts = numbers_of(self.numbers, self.bounds, rows[rows_with_cells])
@@ -71,16 +71,16 @@ class RunTexts:
 
 @dataclass(frozen=True, eq=False)
 class KaggleTable:
-    """A `train.csv`, parsed and checked.
+    """A parsed and validated `train.csv`.
 
     Attributes:
-        path: the file.
-        ids: the images, in order of first appearance.
-        type_names: the cell types, sorted; ("cell",) where the column is blank throughout.
+        path: The file.
+        ids: The images in order of first appearance.
+        type_names: The sorted cell types; ("cell",) if the column is empty.
         sizes: (H, W) of each image.
-        lines: the line of the file that names each image first.
-        extra: every further column (sample_id, plate_time ...), one value per image.
-        skipped: one sentence a bad row that was left out.
+        lines: The first line that names each image.
+        extra: Every further column (sample_id, plate_time ...), one value per image.
+        skipped: One sentence per bad row that was skipped.
     """
 
     path: Path
@@ -95,7 +95,7 @@ class KaggleTable:
     cell_type: NDArray[np.int16] = field(repr=False)
 
     def instances(self, image_id: str) -> Instances:
-        """The annotated cells of one image, in the file's order; they may overlap."""
+        """Return the annotated cells of an image in the order of the file; they may overlap."""
         rows = self.rows[image_id]
         return self.texts.instances(
             rows, self.sizes[image_id], self.cell_type[rows], self.type_names
@@ -103,18 +103,20 @@ class KaggleTable:
 
 
 def read_annotations(csv_path: Path, *, skip_bad: bool = False) -> KaggleTable:
-    """Read a `train.csv`: id, annotation, width, height, cell_type and any further columns.
+    """Read a `train.csv` with id, annotation, width, height, cell_type and any further columns.
 
-    A row whose annotation is blank lists an image without adding a cell.
+    A row with an empty annotation lists an image without adding a cell.
 
     Args:
-        skip_bad: leave bad rows out and say so in `skipped`, instead of raising.
+        csv_path: The file.
+        skip_bad: Skip bad rows and list them in `skipped`, instead of raising an error.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: a missing column, or a bad row, named by file and line: an odd count of
-            numbers, a value that is no positive whole number, a run outside the image, a width or
-            height that is not positive or differs within an image, a blank id or cell type.
+        InputError: The file does not exist.
+        FormatError: A column is missing, or a row is bad (the message gives file and line): an odd
+            number of values, a value that is not a positive integer, a run outside the image, a
+            width or height that is not positive or differs within an image, an empty id or cell
+            type.
     """
     path = Path(csv_path)
     bad = BadRows(path, skip_bad)
@@ -164,7 +166,7 @@ def _table(
 
 
 def _by_image(ids: Sequence[str], kept: Int64) -> dict[str, Int64]:
-    """The rows of each image, images in order of first appearance."""
+    """Group rows by image, in order of first appearance."""
     places: dict[str, list[int]] = {}
     for row in kept.tolist():
         places.setdefault(ids[row], []).append(row)
@@ -172,7 +174,7 @@ def _by_image(ids: Sequence[str], kept: Int64) -> dict[str, Int64]:
 
 
 def _sizes(table: CsvTable) -> tuple[list[Size], dict[int, str]]:
-    """(H, W) of every row, (0, 0) where it is bad, and what is wrong by row."""
+    """Return (H, W) of every row, (0, 0) if it is bad, and the problems by row."""
     sizes: list[Size] = []
     problems: dict[int, str] = {}
     known: dict[str, Size] = {}
@@ -201,7 +203,7 @@ def _sizes(table: CsvTable) -> tuple[list[Size], dict[int, str]]:
 
 
 def _side(text: str) -> int:
-    """A width or height, 0 where the text is none."""
+    """Parse a width or height; 0 if it is invalid."""
     try:
         side = int(text)
     except ValueError:
@@ -210,7 +212,7 @@ def _side(text: str) -> int:
 
 
 def _type_problems(columns: Mapping[str, Sequence[str]]) -> dict[int, str]:
-    """Rows without a cell type, in a file where other rows name theirs."""
+    """Return the rows without a cell type, if other rows have one."""
     names, annotations = columns["cell_type"], columns["annotation"]
     if not any(names):
         return {}
@@ -219,9 +221,10 @@ def _type_problems(columns: Mapping[str, Sequence[str]]) -> dict[int, str]:
 
 
 def _checked_texts(texts: Sequence[str], areas: Int64) -> tuple[RunTexts, dict[int, str]]:
-    """All run-length texts at once, and what is wrong by row (a bad row's numbers mean nothing).
+    """Parse all run-length texts at once; return the problems by row, too.
 
     Args:
+        texts: The run-length texts.
         areas: int64[N], H x W of each text's image.
     """
     texts = list(texts)
@@ -247,10 +250,10 @@ def _checked_texts(texts: Sequence[str], areas: Int64) -> tuple[RunTexts, dict[i
 
 
 def _pairs_inside(text: str, area: int) -> Int64:
-    """int64[R, 2]: the runs of one text.
+    """Parse the runs of one text, int64[R, 2].
 
     Raises:
-        ValueError: saying what is wrong with the text.
+        ValueError: The text is invalid; the message says why.
     """
     pairs = rle.kaggle_pairs(text)
     outside = pairs[pairs[:, 1] > area - pairs[:, 0] + 1]
@@ -263,15 +266,16 @@ def _pairs_inside(text: str, area: int) -> Int64:
 def read_submission(
     csv_path: Path, sizes: Mapping[str, Size], *, skip_unknown: bool = False
 ) -> dict[str, Instances]:
-    """Read a `submission.csv`: one row a predicted cell, or one blank row for an image without.
+    """Read a `submission.csv`: one row per predicted cell, or one empty row for an image without.
 
     Args:
-        sizes: (H, W) of every image that may be named.
-        skip_unknown: leave out rows of other images, instead of raising.
+        csv_path: The file.
+        sizes: (H, W) of every image that may occur.
+        skip_unknown: Skip rows of other images, instead of raising an error.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: a missing column, an image that `sizes` does not name, or a bad row as in
+        InputError: The file does not exist.
+        FormatError: A column is missing, an image is not in `sizes`, or a row is bad; see
             `read_annotations`.
     """
     path = Path(csv_path)
@@ -296,11 +300,11 @@ def read_submission(
 
 
 def write_submission(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
-    """Write a `submission.csv`, one row per cell; an image without cells gets one blank row.
+    """Write a `submission.csv` with one row per cell; an image without cells gets an empty row.
 
     Raises:
-        FormatError: two cells of an image share a pixel, which the challenge refuses.
-        OutputError: the file cannot be written.
+        FormatError: Two cells of an image share a pixel, which the challenge refuses.
+        OutputError: The file cannot be written.
     """
     for image_id, instances in instances_by_id.items():
         _check_disjoint(path, image_id, instances)
@@ -329,10 +333,10 @@ def _check_disjoint(path: Path, image_id: str, instances: Instances) -> None:
 
 
 def write_annotations(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
-    """Write a `train.csv`, one row per cell; an image without cells gets one blank annotation.
+    """Write a `train.csv` with one row per cell; an image without cells gets an empty annotation.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
 
     def rows() -> Iterator[tuple[str, str, int, int, str]]:

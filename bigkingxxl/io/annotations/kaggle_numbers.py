@@ -1,4 +1,4 @@
-"""The numbers of many run-length texts, read in one pass over their bytes."""
+"""Parse the numbers of many run-length texts in one pass over their bytes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SPACE, ZERO, NINE = 32, 48, 57
 def read_numbers(
     texts: Sequence[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Whole numbers of N texts of digits and blanks.
+    """Parse the integers of N texts of digits and spaces.
 
     Returns:
-        numbers: int64[M] of all texts, one after the other; bounds: int64[N + 1], where each
-        text's numbers begin; plain: bool[N], False for a text that holds anything else than
-        digits and blanks, or a number of more than 18 digits (its numbers mean nothing then).
+        The numbers of all texts, int64[M]; the bounds, int64[N + 1], where the numbers of each text
+        begin; and whether each text is valid, bool[N] (it contains only digits and spaces and no
+        number with more than 18 digits; otherwise its numbers are meaningless).
     """
     joined = " ".join([*texts, ""])
-    # A character outside ASCII becomes one '?', so that positions stay those of the text.
+    # A character outside ASCII becomes one '?', so that positions are those of the text.
     code = np.frombuffer(joined.encode("ascii", "replace"), np.uint8)
     ends = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
     digit = (code >= ZERO) & (code <= NINE)
@@ -34,13 +34,13 @@ def read_numbers(
     edges = np.flatnonzero(digit[1:] != digit[:-1]) + 1
     if len(digit) and digit[0]:
         edges = np.append(0, edges)
-    # A blank ends the last text, so that every number has both edges.
+    # A space ends the last text, so that every number has both edges.
     starts, lengths = edges[0::2], edges[1::2] - edges[0::2]
     long = lengths > LONGEST
     plain[np.searchsorted(ends, starts[long], side="right")] = False
     clean = np.where(digit, code, SPACE)
     clean[rle.expand(starts[long], lengths[long])] = ZERO
-    # Nothing but digits and blanks is left, so this reads as many numbers as there are starts.
+    # Only digits and spaces remain, so that as many numbers are parsed as there are starts.
     numbers = np.fromstring(clean.tobytes(), np.int64, sep=" ") if len(starts) else starts
     return numbers, np.append(0, np.searchsorted(starts, ends)), plain
 
@@ -48,6 +48,6 @@ def read_numbers(
 def numbers_of(
     numbers: NDArray[np.int64], bounds: NDArray[np.int64], chosen: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of some texts, and how many each of them has."""
+    """Select the numbers of some texts, and how many each of them has."""
     counts = np.diff(bounds)[chosen]
     return numbers[rle.expand(bounds[:-1][chosen], counts)], counts

@@ -1,7 +1,7 @@
-"""Label images: 0 is background, every cell a number of its own; what Fiji, QuPath, Cellpose read.
+"""Label images, which Fiji, QuPath and Cellpose read: 0 is background, each cell has a number.
 
-They are never written with 8 bits: more than 255 cells are common, and they would wrap round. A
-binary mask (0 and 255) is read as its connected parts, with a word of it.
+They are never written with 8 bits, because more than 255 cells are common and would overflow. A
+binary mask (0 and 255) is read as its connected parts, with a notice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LABEL_SUFFIXES = (".tif", ".tiff", ".png")
 LARGEST_UINT16 = 65_535
 LARGEST_LABEL = 2**31 - 1
 CENTIMETRE_UM = 1e4
-# In the files of a single cell, which may lie in several parts: it is no binary mask.
+# Marks files of a single cell, which may have several parts: they are not binary masks.
 SINGLE, SINGLE_WITHIN = "labels=1", 1024  # bytes from the start
 IMAGE_DESCRIPTION, RESOLUTION_UNIT, NO_UNIT = 270, 296, 1  # tags of TIFF 6.0
 
@@ -49,20 +49,22 @@ def read_label_image(
     size: tuple[int, int] | None = None,
     on_binary: Callable[[Path, int], None] | None = None,
 ) -> NDArray[np.int32]:
-    """int32[H, W]: a TIFF or PNG of one channel; a palette's indices are the labels.
+    """Read a label image, int32[H, W], from TIFF or PNG; the indices of a palette are labels.
 
-    A binary mask becomes the labels of its connected parts. Of a picture, whose numbers are grey
-    values, a warning is logged.
+    A binary mask is replaced by the labels of its connected parts. If the values are those of a
+    picture, a warning is logged.
 
     Args:
-        size: (H, W) that is expected; a file of another size is refused before it is decoded.
-        on_binary: told the file and the number of parts of a binary mask; by default a warning is
-            logged.
+        path: The file.
+        pixel_limit: Larger images are refused.
+        size: The expected (H, W); a file of another size is refused before it is decoded.
+        on_binary: Called with the file and the number of parts of a binary mask; by default a
+            warning is logged.
 
     Raises:
-        ImageError: it cannot be read, see `image_files.open_image`.
-        FormatError: it has several channels that differ, values that are no whole numbers from 0,
-            or another size.
+        ImageError: It cannot be read; see `image_files.open_image`.
+        FormatError: Its channels differ, its values are not non-negative integers, or its size is
+            wrong.
     """
     path = Path(path)
     if size is not None:
@@ -91,18 +93,20 @@ def read_label_image(
 
 
 def _is_marked_single(path: Path) -> bool:
-    """True for a file that `write_label_image` wrote of one cell."""
+    """Return whether `write_label_image` wrote the file for a single cell."""
     return path.is_file() and SINGLE.encode() in first_bytes(path, SINGLE_WITHIN)
 
 
 def check_same_size(path: Path, image: tuple[int, int], annotation: tuple[int, int]) -> None:
-    """Refuse an annotation that belongs to an image of another size.
+    """Check that an annotation has the size of its image.
 
     Args:
-        path: the file that the sentence names.
+        path: The file that the message names.
+        image: (H, W) of the image.
+        annotation: (H, W) of the annotation.
 
     Raises:
-        FormatError: the two sizes (H, W) differ.
+        FormatError: The sizes differ.
     """
     if image != annotation:
         raise FormatError(
@@ -120,7 +124,7 @@ def _warn_of_binary(path: Path, parts: int) -> None:
 
 
 def binary_sentence(path: Path, parts: int) -> str:
-    """What a reader should know of a mask without numbers."""
+    """Return a notice about a mask without numbers."""
     return (
         f"{path} is a binary mask without a number for each cell: its {parts} connected parts are "
         "taken as cells, and cells that touch each other as one"
@@ -128,14 +132,14 @@ def binary_sentence(path: Path, parts: int) -> str:
 
 
 def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
-    """[H, W]: the values, of a gray picture that was saved in colour its gray.
+    """Reduce the values to [H, W]; a grey picture stored in colour becomes grey.
 
     Raises:
-        FormatError: the channels differ.
+        FormatError: The channels differ.
     """
     if values.ndim == 2:
         return values
-    # A fourth channel, or a second beside gray, says how opaque a pixel is.
+    # A fourth channel, or a second one beside grey, is the opacity.
     colours = values[..., :3]
     if values.shape[-1] == 2 and (values[..., 1] == values[0, 0, 1]).all():
         colours = values[..., :1]
@@ -149,7 +153,7 @@ def one_channel(path: Path, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def write_label_image(path: Path, instances: Instances) -> None:
-    """Write a TIFF or PNG in which cell i is i + 1; of overlapping cells the later one shows.
+    """Write a TIFF or PNG in which cell i has the label i + 1; later cells cover earlier ones.
 
     See `write_labels`.
     """
@@ -159,17 +163,19 @@ def write_label_image(path: Path, instances: Instances) -> None:
 
 
 def write_labels(path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | None = None) -> None:
-    """Write the numbers of cells as TIFF or PNG.
+    """Write the labels of cells as TIFF or PNG.
 
-    uint16, and uint32 (TIFF alone) where a number is above 65,535. A TIFF keeps the pixel size as
-    ImageJ reads it, where it is known. A file that shows a single cell is marked as such, because
-    the cell may lie in several parts and is no binary mask.
+    The dtype is uint16, or uint32 (TIFF only) if a label exceeds 65,535. A TIFF stores the pixel
+    size for ImageJ, if it is known. A file of a single cell is marked, because the cell may have
+    several parts and must not be read as a binary mask.
 
     Args:
+        path: The file.
         labels: uint16 or uint32 [H, W], 0 is background.
+        pixel_size_um: Micrometres per pixel (row, column), if known.
 
     Raises:
-        OutputError: the ending is neither .tif, .tiff nor .png, a PNG would need more than 16 bits,
+        OutputError: The ending is neither .tif, .tiff nor .png, a PNG would need more than 16 bits,
             or the file cannot be written.
     """
     path = Path(path)
@@ -187,13 +193,13 @@ def write_labels(path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | No
 
 
 def _shows_one_cell(labels: NDArray[Any]) -> bool:
-    """True where one number stands in the label map beside 0, whichever it is."""
+    """Return whether the label map contains a single label."""
     high = labels.max(initial=0)
     return bool(high > 0 and ((labels == 0) | (labels == high)).all())
 
 
 def check_writable(path: Path, highest: int) -> None:
-    """Refuse an ending that holds no label image with numbers up to the highest."""
+    """Check that the format of an ending can store labels up to the highest."""
     ending = Path(path).suffix.lower()
     if ending not in LABEL_SUFFIXES:
         raise OutputError(f"{path} is not written: labels are kept as .tif, .tiff or .png",
@@ -213,8 +219,8 @@ def _save(
     pixel_size: PixelSize | None,
     notes: Sequence[str],
 ) -> None:
-    """Write a PNG, or a TIFF that tells ImageJ its pixel size."""
-    # Pillow starts in a fraction of the time that tifffile takes.
+    """Write a PNG, or a TIFF with its pixel size for ImageJ."""
+    # Importing Pillow takes a fraction of the time of tifffile.
     from PIL import Image, PngImagePlugin
 
     options: dict[str, Any] = {}
@@ -235,7 +241,7 @@ def _save(
 def _write_32_bits(path: Path, labels: NDArray[Any], pixel_size: PixelSize | None) -> None:
     import tifffile
 
-    # ImageJ's own dialect has no 32-bit integers; plain tags say the size in centimetres.
+    # ImageJ's own format has no 32-bit integers; plain tags give the size in centimetres.
     options: dict[str, Any] = {}
     if pixel_size is not None:
         row, col = pixel_size
@@ -247,22 +253,24 @@ def _write_32_bits(path: Path, labels: NDArray[Any], pixel_size: PixelSize | Non
         tifffile.imwrite(path, labels, photometric="minisblack", metadata=None, software=False,
                          **options)  # fmt: skip
     except OSError as error:
-        if error.errno is None:  # numpy's way to say that less was written than asked for
+        if error.errno is None:  # numpy's way of reporting a short write
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise
 
 
 def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:
-    """The label images of a folder by the name of their image, sorted.
+    """Find the label images of a folder by the name of their image, sorted.
 
-    Where some names end in `_masks`, `_cp_masks`, `_labels` or `_label` those alone are label
-    images, and the name is what comes before; otherwise every TIFF and PNG is one.
+    If some names end in `_masks`, `_cp_masks`, `_labels` or `_label`, only those are label images,
+    and the name is what precedes the ending; otherwise every TIFF and PNG is one.
 
     Args:
-        images: names of images; a label image of just that name belongs to it, whatever its end.
+        folder: The folder.
+        images: The names of images; a label image with exactly such a name belongs to it, whatever
+            its ending.
 
     Raises:
-        InputError: no folder, none in it, or two for one name.
+        InputError: The folder does not exist, contains no label images, or two for one name.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -284,16 +292,17 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
 
 
 def image_name(label_path: Path) -> str:
-    """The name of the image that a label image belongs to."""
+    """Return the name of the image to which a label image belongs."""
     stem = stem_of(label_path)
     base = next(bases_of(stem), stem)
     return list(with_and_without_ome(base))[-1]
 
 
 def label_instances(path: Path) -> Instances:
-    """The cells of a label image, in the order of their labels, all of type 'cell'.
+    """Read the cells of a label image in the order of their labels, all with the type 'cell'.
 
     Raises:
-        ImageError, FormatError: as in `read_label_image`.
+        ImageError: See `read_label_image`.
+        FormatError: See `read_label_image`.
     """
     return Instances.from_label_map(read_label_image(path))

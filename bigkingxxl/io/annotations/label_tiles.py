@@ -17,16 +17,16 @@ from bigkingxxl.instances import PixelSize
 
 LARGEST_UINT16 = 65_535
 CENTIMETRE_UM = 1e4
-LEVEL = 4  # of deflate: the higher ones take twice the time for a twentieth of the bytes
+LEVEL = 4  # of deflate; higher levels take twice the time for a twentieth of the bytes
 
 
 def label_type(cells: int) -> np.dtype[Any]:
-    """Of the numbers of so many cells: 16 bits where they suffice, as Fiji likes best."""
+    """Return the dtype for a number of cells: 16 bits if they suffice, which Fiji prefers."""
     return np.dtype(np.uint32 if cells > LARGEST_UINT16 else np.uint16)
 
 
 def encoded_tile(labels: NDArray[Any], side: int, dtype: np.dtype[Any]) -> bytes:
-    """One compressed tile of side x side pixels; what labels [h, w] leave of it is background."""
+    """Encode a tile of side x side pixels; where labels [h, w] are smaller, it is background."""
     tile = np.zeros((side, side), dtype.newbyteorder("<"))
     tile[: labels.shape[0], : labels.shape[1]] = labels
     return zlib.compress(tile.tobytes(), LEVEL)
@@ -40,13 +40,18 @@ def write_label_tiles(
     dtype: np.dtype[Any],
     pixel_size: PixelSize | None = None,
 ) -> None:
-    """Write a BigTIFF from its compressed tiles, row by row; no more than one is held.
+    """Write a BigTIFF from its compressed tiles, row by row, with one tile in memory.
 
     Args:
-        tiles: as `encoded_tile` makes them; side: of each, a multiple of 16.
+        path: The file.
+        tiles: The results of `encoded_tile`.
+        shape: (H, W).
+        side: The side of a tile, a multiple of 16.
+        dtype: The dtype of the labels.
+        pixel_size: Micrometres per pixel (row, column), if known.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     import tifffile
 
@@ -65,6 +70,6 @@ def write_label_tiles(
                 byteorder="<", metadata=None, software=False, **options,
             )  # fmt: skip
         except OSError as error:
-            if error.errno is None:  # numpy's way to say that less was written than asked for
+            if error.errno is None:  # numpy's way of reporting a short write
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise

@@ -1,7 +1,7 @@
-"""labelme's own JSON, one file per image, both ways.
+"""Read and write labelme's JSON files, one per image.
 
-Its shapes are polygons, rectangles, circles and masks; shapes of one label and one group number are
-the parts of one cell. The image that labelme may keep in the file (`imageData`) is not looked at.
+Their shapes are polygons, rectangles, circles and masks; shapes with the same label and group
+number are the parts of one cell. An image stored in the file (`imageData`) is ignored.
 
 Source: labelme's `label_file.py` and its documentation.
 """
@@ -26,21 +26,23 @@ from bigkingxxl.io.annotations.coco_segments import read_json
 from bigkingxxl.io.annotations.outline_cells import NoAreaError
 from bigkingxxl.io.annotations.outlines import filled, outlines
 
-VERSION = "5.4.1"  # of labelme, the first whose shapes are those written here
+VERSION = "5.4.1"  # the first version of labelme with the shapes written here
 CIRCLE_POINTS = 720
 SHAPE_FIELDS: dict[str, Any] = {"description": "", "flags": {}, "mask": None}
 
 
 def write_labelme(path: Path, instances: Instances, image_path: Path | None = None) -> None:
-    """Write a polygon for each part of each cell that has pixels.
+    """Write a polygon for each part of each non-empty cell.
 
-    Holes are lost, as labelme's polygons have none; so are scores.
+    Holes and scores are lost, because labelme cannot store them.
 
     Args:
-        image_path: the image, which labelme looks for beside the file.
+        path: The file.
+        instances: The cells.
+        image_path: The image, which labelme searches beside the file.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     shapes = [
         {
@@ -69,15 +71,17 @@ def write_labelme(path: Path, instances: Instances, image_path: Path | None = No
 def read_labelme(
     path: Path, size: tuple[int, int], *, type_names: Sequence[str] | None = None
 ) -> Instances:
-    """The cells of a labelme file; a cell's type is its label.
+    """Read the cells of a labelme file; the type of a cell is its label.
 
     Args:
-        size: (H, W) of the image; what lies outside is left out.
-        type_names: the expected types; others that the file names follow them.
+        path: The file.
+        size: (H, W) of the image; the rest is clipped.
+        type_names: The expected types; others in the file are appended.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no labelme file, is of an image of another size, or a shape is no area.
+        InputError: The file does not exist.
+        FormatError: It is not a labelme file, its image has another size, or a shape is not an
+            area.
     """
     content = read_json(Path(path))
     shapes = content.get("shapes") if isinstance(content, dict) else None
@@ -122,7 +126,7 @@ def read_labelme(
 
 
 def _rings(shape: dict[str, Any], size: tuple[int, int]) -> list[NDArray[Any]]:
-    """The outlines of a shape, float[K, 2] of x and y."""
+    """Return the outlines of a shape as x and y, float[K, 2]."""
     kind = shape.get("shape_type", "polygon")
     points = np.array(shape["points"], np.float64).reshape(-1, 2)
     if not np.isfinite(points).all():
@@ -144,7 +148,7 @@ def _rings(shape: dict[str, Any], size: tuple[int, int]) -> list[NDArray[Any]]:
 def _mask_rings(
     text: Any, corner: NDArray[np.float64], size: tuple[int, int]
 ) -> list[NDArray[Any]]:
-    """The outlines of a mask that is a PNG in base64, its first pixel at a corner (x, y)."""
+    """Return the outlines of a base64 PNG mask whose first pixel is at `corner` (x, y)."""
     from PIL import Image
 
     try:

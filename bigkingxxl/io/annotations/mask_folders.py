@@ -1,4 +1,4 @@
-"""A mask a cell in a folder, as the Data Science Bowl of 2018 has them: `masks/<anything>.png`."""
+"""A folder with a mask per cell, as in the Data Science Bowl 2018: `masks/<anything>.png`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHITE = 255
 
 
 def mask_files(folder: Path) -> list[Path]:
-    """The masks of a folder, sorted."""
+    """List the masks of a folder, sorted."""
     return sorted(
         path for path in folder.iterdir()
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
@@ -25,14 +25,15 @@ def mask_files(folder: Path) -> list[Path]:
 
 
 def read_mask_folder(folder: Path, size: tuple[int, int]) -> Instances:
-    """One cell for each mask that has pixels, in order of the files' names; they may overlap.
+    """Read one cell per non-empty mask, in order of the file names; they may overlap.
 
     Args:
+        folder: The folder.
         size: (H, W) of the image.
 
     Raises:
-        ImageError: a mask cannot be read.
-        FormatError: a mask is of another size, or has colours.
+        ImageError: A mask cannot be read.
+        FormatError: A mask has another size or is coloured.
     """
     parts = [np.zeros((0, 3), np.int32)]
     owners = [np.zeros(0, np.int64)]
@@ -50,10 +51,10 @@ def read_mask_folder(folder: Path, size: tuple[int, int]) -> Instances:
 
 
 def write_mask_folder(folder: Path, instances: Instances) -> None:
-    """Write `cell_00001.png` and so on, 255 where the cell is. Types and scores are lost.
+    """Write `cell_00001.png` and so on, 255 inside the cell; types and scores are lost.
 
     Raises:
-        OutputError: a file cannot be written.
+        OutputError: A file cannot be written.
     """
     from PIL import Image
 

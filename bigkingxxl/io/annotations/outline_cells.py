@@ -1,4 +1,4 @@
-"""Cells as other programs hand them over: outlines with a type's name and maybe a score."""
+"""Cells given as outlines, with the name of a type and optionally a score."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bigkingxxl.io.annotations.outlines import filled
 
 
 class NoAreaError(ValueError):
-    """What an outline is instead of an area: the rest of the sentence 'it is ...'."""
+    """An outline that is not an area; the message completes the sentence 'it is ...'."""
 
 
 @dataclass(frozen=True, eq=False)
 class OutlineCell:
-    """One cell of a file of outlines.
+    """A cell of a file of outlines.
 
     Attributes:
-        rings: its outer outlines and holes, float[K, 2] of x (column) and y (row).
-        type_name: None where the file does not say.
-        score: None where the file does not say.
+        rings: Its outer outlines and holes, float[K, 2] of x (column) and y (row).
+        type_name: The type, or None if the file does not give it.
+        score: The score, or None if the file does not give it.
     """
 
     rings: Sequence[NDArray[Any]]
@@ -35,13 +35,14 @@ class OutlineCell:
 def instances_from_outlines(
     cells: Iterable[OutlineCell], size: tuple[int, int], type_names: Sequence[str] | None = None
 ) -> Instances:
-    """The cells of one image; pixels outside it are left out, and so are cells without any.
+    """Convert outlines to the cells of an image; empty cells are left out.
 
-    Where only some cells have a score the others have 1: somebody drew them.
+    If only some cells have a score, the others get 1, because a person drew them.
 
     Args:
-        size: (H, W).
-        type_names: the expected types; others that the cells name follow them.
+        cells: The cells.
+        size: (H, W); the rest is clipped.
+        type_names: The expected types; others are appended.
     """
     cells = list(cells)
     named = (cell.type_name or UNTYPED for cell in cells)

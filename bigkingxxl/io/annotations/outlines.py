@@ -1,8 +1,8 @@
-"""Outlines of cells as polygons along the edges of their pixels, and polygons filled again.
+"""Convert cells to polygons along pixel edges, and fill polygons.
 
-The polygons are valid in the sense of the OGC's simple features: no ring touches itself, parts that
-meet at a corner alone are polygons of their own, and holes belong to the part they lie in. Filling
-them gives exactly the same pixels.
+The polygons are valid simple features (OGC): no ring touches itself, parts that meet only at a
+corner are separate polygons, and holes belong to the part that contains them. Filling them restores
+exactly the same pixels.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ Int64 = NDArray[np.int64]
 Ring = NDArray[np.int32]
 Polygon = list[Ring]
 
-FARTHEST = 1e9  # pixels; beyond it a coordinate is taken as this far
-MOST_CROSSINGS = 1 << 20  # of outlines and rows worked on at once
-MOST_PIXELS = 1 << 24  # drawn at once
+FARTHEST = 1e9  # pixels; farther coordinates are clipped
+MOST_CROSSINGS = 1 << 20  # crossings of outlines and rows that are processed at once
+MOST_PIXELS = 1 << 24  # pixels that are drawn at once
 
 
 @dataclass(frozen=True)
 class _Corners:
     """The corners of all outlines, sorted by cell, y and x.
 
-    Two cells' pixels may meet in a corner, and so may two pixels of one cell: it is there twice.
+    A corner at which two pixels of one cell meet diagonally occurs twice.
 
     Attributes:
-        run: int64[K], the run each belongs to; cell, x, y: int64[K].
-        below: bool[K], the run lies below the corner; start: bool[K], the corner is at its start.
+        run: int64[K], the run of each corner.
+        cell: int64[K], the cell of each corner.
+        x: int64[K].
+        y: int64[K].
+        below: bool[K], whether the run lies below the corner.
+        start: bool[K], whether the corner is at the start of the run.
     """
 
     run: Int64
@@ -46,7 +50,7 @@ class _Corners:
     start: NDArray[np.bool_]
 
     def meets_next(self) -> NDArray[np.bool_]:
-        """bool[K - 1]: the next corner is another one of the same cell at the same place."""
+        """Whether the next corner belongs to the same cell and position, bool[K - 1]."""
         same: NDArray[np.bool_] = (
             (np.diff(self.cell) == 0) & (np.diff(self.y) == 0) & (np.diff(self.x) == 0)
         )
@@ -54,13 +58,13 @@ class _Corners:
 
 
 def outlines(instances: Instances) -> list[list[Polygon]]:
-    """The polygons of each cell, one for each 4-connected part.
+    """Return the polygons of each cell, one for each 4-connected part.
 
     Returns:
-        For each cell a list of polygons (none where it has no pixels); a polygon is a list of
-        rings, the outer one first and then its holes. A ring is int32[K, 2], x (column) and y (row)
-        of corners of pixels, the last not repeating the first; pixel 0 reaches from 0 to 1. Outer
-        rings have positive area (as RFC 7946 asks), holes negative.
+        For each cell a list of polygons, empty if it has no pixels. A polygon is a list of rings,
+        the outer one first and then its holes. A ring is int32[K, 2] with x (column) and y (row) of
+        pixel corners, where the last does not repeat the first; pixel 0 spans 0 to 1. Outer rings
+        have a positive area (as in RFC 7946), holes a negative one.
     """
     polygons: list[list[Polygon]] = [[] for _ in range(len(instances))]
     if not len(instances.runs):
@@ -68,7 +72,7 @@ def outlines(instances: Instances) -> list[list[Polygon]]:
     corners = _corners(instances)
     following = _following(corners, instances.size)
     ring = _ring_of(following)
-    # A part that meets itself at a corner closes a hole there: the ring is parted in two.
+    # A part that meets itself at a corner encloses a hole there: the ring is split in two.
     closing = np.flatnonzero(corners.meets_next() & (ring[1:] == ring[:-1]))
     if len(closing):
         following[closing], following[closing + 1] = following[closing + 1], following[closing]
@@ -91,7 +95,7 @@ def outlines(instances: Instances) -> list[list[Polygon]]:
 
 
 def _corners(instances: Instances) -> _Corners:
-    """Where the outlines turn: the ends of runs that do not go on straight into the next row."""
+    """Find the corners of outlines: the ends of runs that do not continue in the next row."""
     height, width = instances.size
     row, start, stop = instances.runs.astype(np.int64).T
     run = np.tile(np.arange(len(row)), 4)
@@ -100,7 +104,7 @@ def _corners(instances: Instances) -> _Corners:
     is_start = np.tile(np.repeat([True, False], len(row)), 2)
     below = np.repeat([True, False], 2 * len(row))
     cell = instances.run_owner[run]
-    # At one place a stop comes before a start: the corner that ends what lies to the left.
+    # At one position a stop precedes a start: the corner that ends what lies to the left.
     key = ((cell * (height + 1) + y) * (width + 1) + x) * 2 + is_start
     order = np.argsort(key, kind="stable")
     key = key[order]
@@ -112,12 +116,12 @@ def _corners(instances: Instances) -> _Corners:
 
 
 def _following(corners: _Corners, size: tuple[int, int]) -> Int64:
-    """int64[K]: the next corner along the outline, the cell to the right of the way as drawn.
+    """Return the next corner along the outline, int64[K], with the cell on the right side.
 
-    Where two pixels meet at a corner alone, the outline turns so as to stay with its pixel.
+    Where two pixels meet only at a corner, the outline stays with its pixel.
     """
     index = np.arange(len(corners.x))
-    # On a line of corners the 1st and 2nd, 3rd and 4th ... are joined, across as well as down.
+    # On a line of corners the 1st and 2nd, 3rd and 4th ... are connected, in both directions.
     across = index ^ 1
     column = (corners.cell * (size[1] + 1) + corners.x) * (size[0] + 1) + corners.y
     ordered = np.argsort(column * 2 + corners.below, kind="stable")
@@ -129,7 +133,7 @@ def _following(corners: _Corners, size: tuple[int, int]) -> Int64:
 
 
 def _ring_of(following: Int64) -> Int64:
-    """int64[K]: the first corner of the ring that each lies on."""
+    """Return the first corner of each corner's ring, int64[K]."""
     ring = np.minimum(np.arange(len(following)), following)
     jump = following
     while True:
@@ -141,21 +145,21 @@ def _ring_of(following: Int64) -> Int64:
 
 
 def _along(following: Int64, ring: Int64) -> tuple[Int64, Int64]:
-    """All corners ring by ring in order of their way, and where each ring starts."""
+    """Return all corners ring by ring in order along the outline, and the start of each ring."""
     index = np.arange(len(following))
     left = (index != ring).astype(np.int64)
     jump = np.where(index == ring, index, following)
     while (jump != ring).any():
         left += left[jump]
         jump = jump[jump]
-    # A ring's first corner has no steps left, and all others as many as come after them.
+    # The number of remaining steps orders the corners of a ring; its first corner has none.
     left[index == ring] = len(following)
     order = np.lexsort((-left, ring))
     return order, np.flatnonzero(np.diff(ring[order], prepend=-1))
 
 
 def _doubled_areas(points: Int64, starts: Int64) -> Int64:
-    """int64[M]: twice the signed area of each ring of points int64[K, 2]."""
+    """Compute twice the signed area of each ring of points int64[K, 2]: int64[M]."""
     ends = np.append(starts[1:], len(points)) - 1
     after = np.arange(1, len(points) + 1)
     after[ends] = starts
@@ -166,16 +170,16 @@ def _doubled_areas(points: Int64, starts: Int64) -> Int64:
 def filled(
     cells: Sequence[Sequence[NDArray[Any]]], size: tuple[int, int], **fields: Any
 ) -> Instances:
-    """Cells from closed rings: the pixels whose centres lie inside an odd number of them.
+    """Fill closed rings: a pixel belongs to a cell if an odd number of rings contain its centre.
 
-    Memory follows the points and the pixels inside the image, however far the rings reach and
-    however often they cross it.
+    Memory is proportional to the points and the pixels inside the image, however far the rings
+    extend and however often they cross it.
 
     Args:
-        cells: for each cell its rings, outer ones and holes alike, float[K, 2] of finite x
-            (column) and y (row); the last point need not repeat the first.
-        size: (H, W); what lies outside is left out.
-        fields: as in `Instances.from_runs`.
+        cells: The rings of each cell, outer ones and holes alike, float[K, 2] of finite x (column)
+            and y (row); the last point need not repeat the first.
+        size: (H, W); the rest is clipped.
+        **fields: See `Instances.from_runs`.
     """
     edges = _edges(cells, size)
     parts = [np.zeros((0, 3), np.int32)]
@@ -195,12 +199,16 @@ def filled(
 
 @dataclass(frozen=True)
 class _Edges:
-    """The edges of the rings of N cells, cell by cell, and the rows of the image that they cross.
+    """The edges of the rings of N cells, and the rows of the image that they cross.
 
     Attributes:
-        one, two: float64[E, 2], x and y of the ends; cell: int64[E].
-        first, count: int64[E], the rows whose middle lies between the ends.
-        per_cell: int64[N], crossings of each cell; starts: int64[N + 1], where its edges begin.
+        one: float64[E, 2], x and y of the first end.
+        two: float64[E, 2], x and y of the second end.
+        cell: int64[E].
+        first: int64[E], the first row whose centre line lies between the ends.
+        count: int64[E], the number of such rows.
+        per_cell: int64[N], the number of crossings of each cell.
+        starts: int64[N + 1], where the edges of each cell begin.
     """
 
     one: NDArray[np.float64]
@@ -212,7 +220,7 @@ class _Edges:
     starts: Int64
 
     def of_cells(self, first: int, last: int) -> _Edges:
-        """Those of the cells first .. last - 1."""
+        """Return the edges of the cells first .. last - 1."""
         part = slice(int(self.starts[first]), int(self.starts[last]))
         return _Edges(
             self.one[part], self.two[part], self.cell[part], self.first[part], self.count[part],
@@ -220,7 +228,7 @@ class _Edges:
         )  # fmt: skip
 
     def crossings(self, first: int, last: int) -> tuple[Int64, Int64, NDArray[np.float64]]:
-        """Edge, row and x of every crossing of the edges first .. last - 1 with a row's middle."""
+        """Return edge, row and x of all crossings of the edges first .. last - 1 with rows."""
         count = self.count[first:last]
         edge = np.repeat(np.arange(first, last), count)
         row = rle.expand(self.first[first:last], count)
@@ -236,7 +244,7 @@ def _edges(cells: Sequence[Sequence[NDArray[Any]]], size: tuple[int, int]) -> _E
     one = np.concatenate([np.zeros((0, 2)), *rings])
     two = np.concatenate([np.zeros((0, 2)), *(np.roll(ring, -1, axis=0) for ring in rings)])
     one, two = (np.clip(ends, -FARTHEST, FARTHEST) for ends in (one, two))
-    # An edge crosses the rows whose middle lies between its ends.
+    # An edge crosses the rows whose centre line lies between its ends.
     upper, lower = np.minimum(one[:, 1], two[:, 1]), np.maximum(one[:, 1], two[:, 1])
     first = np.clip(np.ceil(upper - 0.5), 0, size[0]).astype(np.int64)
     count = np.clip(np.ceil(lower - 0.5), 0, size[0]).astype(np.int64) - first
@@ -247,10 +255,11 @@ def _edges(cells: Sequence[Sequence[NDArray[Any]]], size: tuple[int, int]) -> _E
 
 
 def batches(weights: Int64, most: int) -> Iterator[tuple[int, int]]:
-    """Ranges first .. last - 1 of N things in turn, each of a weight up to `most` or of one thing.
+    """Yield ranges first .. last - 1 of items with a total weight up to `most`, or of one item.
 
     Args:
         weights: int64[N], none negative.
+        most: The largest total weight.
     """
     ends = np.cumsum(weights)
     first = 0
@@ -262,7 +271,7 @@ def batches(weights: Int64, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _runs_of_many(edges: _Edges, size: tuple[int, int]) -> tuple[NDArray[np.int32], Int64]:
-    """Runs int32[R, 3] and the cell of each: from odd to even crossings of a row."""
+    """Return runs int32[R, 3] from odd to even crossings of a row, and the cell of each."""
     edge, row, crossing = edges.crossings(0, len(edges.cell))
     col = _column(crossing, size)
     cell = edges.cell[edge]
@@ -274,9 +283,9 @@ def _runs_of_many(edges: _Edges, size: tuple[int, int]) -> tuple[NDArray[np.int3
 
 
 def _runs_of_one(edges: _Edges, size: tuple[int, int]) -> NDArray[np.int32]:
-    """Runs int32[R, 3] of one cell with very many crossings: drawn in bands of rows.
+    """Return the runs int32[R, 3] of one cell with very many crossings, drawn in bands of rows.
 
-    A pixel is inside where the number of crossings up to it is odd.
+    A pixel is inside if the number of crossings up to it is odd.
     """
     parts = [np.zeros((0, 3), np.int32)]
     height, width = size
@@ -291,7 +300,7 @@ def _runs_of_one(edges: _Edges, size: tuple[int, int]) -> NDArray[np.int32]:
         for begin, end in batches(count, MOST_CROSSINGS):
             _, row, crossing = within.crossings(begin, end)
             place = (row - top) * (width + 1) + _column(crossing, size)
-            # Bytes wrap round at 256, which leaves odd numbers odd.
+            # Bytes overflow at 256, which preserves parity.
             np.add.at(odd.ravel(), place, np.uint8(1))
         inside = np.add.accumulate(odd, axis=1, dtype=np.uint8)[:, :width] & 1
         runs, _ = rle.label_runs(np.ascontiguousarray(inside))
@@ -300,5 +309,5 @@ def _runs_of_one(edges: _Edges, size: tuple[int, int]) -> NDArray[np.int32]:
 
 
 def _column(crossing: NDArray[np.float64], size: tuple[int, int]) -> Int64:
-    """int64[K]: the first column whose centre lies to the right of a crossing."""
+    """Return the first column whose centre lies to the right of a crossing, int64[K]."""
     return np.clip(np.ceil(crossing - 0.5), 0, size[1]).astype(np.int64)

@@ -1,9 +1,8 @@
-"""Pickles of arrays and plain values, read without running anything that is in them.
+"""Read pickles of arrays and plain values without running anything in them.
 
-A pickle is a program: it may name any function and have it called. This reader resolves only the
-few names by which numpy pickles arrays (and `pathlib` paths), and to classes of its own that do no
-more than note what they are given; arrays are made from the notes afterwards, and checked. Every
-other name ends the reading.
+A pickle is a program that may call any function. This reader resolves only the few names with which
+numpy pickles arrays (and `pathlib` paths), and maps them to classes that merely record their
+arguments. The arrays are created and checked afterwards. Any other name stops the reading.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ DEEPEST = 100
 
 
 class PickleError(ValueError):
-    """A pickle that is damaged, or that holds more than arrays and plain values."""
+    """A pickle is damaged, or contains more than arrays and plain values."""
 
 
 class _Noted(ABC):
-    """What a pickle wants to have called, with which arguments and state: noted, and not called."""
+    """Records a call in a pickle, with its arguments and state, without executing it."""
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
@@ -36,11 +35,11 @@ class _Noted(ABC):
 
     @abstractmethod
     def made(self) -> Any:
-        """The value, from notes that are values; an exception says that they do not fit."""
+        """Create the value; an exception means that the arguments are invalid."""
 
 
 class _Dtype(_Noted):
-    """A data type: a name such as 'u2'; the state has the byte order."""
+    """A data type: a name such as 'u2'; the state contains the byte order."""
 
     def made(self) -> np.dtype[Any]:
         name = self.arguments[0]
@@ -51,7 +50,7 @@ class _Dtype(_Noted):
 
 
 class _Array(_Noted):
-    """An array; the state has its shape, type, order and bytes (or, of objects, a list)."""
+    """An array; the state contains its shape, type, order and bytes (or, for objects, a list)."""
 
     def made(self) -> np.ndarray[Any, Any]:
         _, shape, dtype, is_column_major, content = self.state
@@ -61,13 +60,13 @@ class _Array(_Noted):
                 values[place] = value
         else:
             values = np.frombuffer(content, dtype).copy()
-        if min(shape, default=0) < 0:  # numpy would fit such a side to the rest
+        if min(shape, default=0) < 0:  # numpy would infer a negative side
             raise ValueError("a negative side")
         return values.reshape(shape, order="F" if is_column_major else "C")
 
 
 class _Scalar(_Noted):
-    """A number of numpy's own: its type and its bytes."""
+    """A numpy scalar: its type and its bytes."""
 
     def made(self) -> Any:
         dtype, content = self.arguments
@@ -76,14 +75,14 @@ class _Scalar(_Noted):
 
 
 class _Bytes(_Noted):
-    """Bytes as the oldest pickles hold them: a text of as many letters."""
+    """Bytes as in the oldest pickles: text with one character per byte."""
 
     def made(self) -> bytes:
         return bytes(self.arguments[0].encode("latin-1")) if self.arguments else b""
 
 
 class _Path(_Noted):
-    """A path: its parts."""
+    """A path, as its parts."""
 
     def made(self) -> str:
         return str(PurePosixPath(*self.arguments))
@@ -91,7 +90,7 @@ class _Path(_Noted):
 
 NAMES: dict[tuple[str, str], type[_Noted] | str] = {
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): "ndarray",  # only ever an argument, never called
+    ("numpy", "ndarray"): "ndarray",  # only an argument, never called
     ("_codecs", "encode"): _Bytes,
     ("__builtin__", "bytes"): _Bytes,
 }
@@ -102,9 +101,9 @@ for _module in ("pathlib", "pathlib._local"):
         NAMES[_module, _name] = _Path
 
 
-# The reader written in C trusts the sizes that a pickle states, and asks for as much memory.
+# The C implementation trusts the sizes in a pickle and allocates as much memory.
 class _Reader(pickle._Unpickler):
-    """A reader of pickles for which nothing exists but the names above."""
+    """An unpickler for which only the names above exist."""
 
     stack: list[Any]
 
@@ -113,11 +112,11 @@ class _Reader(pickle._Unpickler):
             raise PickleError(f"holds the object {module}.{name}, and only arrays may be in it")
         return NAMES[module, name]
 
-    # Python's own takes as much memory as the pickle states before it looks whether that is there.
+    # The Python implementation also allocates the stated size before checking it.
     def load_bytearray8(self) -> None:
         raise PickleError("holds a byte array that can be changed, and only arrays may be in it")
 
-    # A tuple of tuples of the same tuple has a hash that takes for ever.
+    # Hashing nested tuples of the same tuple can take exponential time.
     def load_setitem(self) -> None:
         _check_keys(self.stack[-2:-1])
         super().load_setitem()  # type: ignore[misc]
@@ -150,32 +149,32 @@ def _check_keys(keys: list[Any]) -> None:
 
 
 def read_plain(stream: BinaryIO) -> Any:
-    """The value of the pickle that a stream stands at: arrays, lists, mappings, texts, numbers.
+    """Read a pickle from a stream: arrays, lists, mappings, text and numbers.
 
     Raises:
-        PickleError: it holds anything else (the first is named), or it is damaged. The sentence
-            goes on after the name of the file.
+        PickleError: It contains anything else (the first is named), or it is damaged. The message
+            completes a sentence that begins with the name of the file.
     """
     try:
         noted = _Reader(io.BytesIO(stream.read()), encoding="latin-1").load()
         return _Builder().build(noted)
     except PickleError:
         raise
-    # A damaged pickle makes its reader and numpy raise nearly anything.
+    # The unpickler and numpy raise many kinds of exception for a damaged pickle.
     except Exception as error:
         raise PickleError(f"is damaged ({type(error).__name__}: {error})") from error
 
 
 class _Builder:
-    """Makes values from notes, each once, however often it is referred to."""
+    """Creates values from records, each once, however often it is referred to."""
 
     def __init__(self) -> None:
-        # Beside its value each note is kept, so that no other object gets its identity.
+        # Each record is kept beside its value, so that its id is not reused.
         self.done: dict[int, tuple[Any, Any]] = {}
         self.depth = 0
 
     def build(self, noted: Any) -> Any:
-        """The value, and within lists and mappings those of their items."""
+        """Create the value, including the items of lists and mappings."""
         if id(noted) not in self.done:
             self.depth += 1
             if self.depth > DEEPEST:

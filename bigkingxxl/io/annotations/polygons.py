@@ -1,4 +1,4 @@
-"""Polygons as pixels, exactly as COCO's own tools fill them."""
+"""Fill polygons exactly as COCO's tools do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from bigkingxxl.io.annotations.outlines import batches
 
 Int64 = NDArray[np.int64]
 Runs = NDArray[np.int32]
-SCALE = 5  # COCO walks the outline on a grid five times finer
-MOST_CROSSINGS = 1 << 20  # of outlines and columns worked on at once
+SCALE = 5  # COCO follows the outline on a grid that is five times finer
+MOST_CROSSINGS = 1 << 20  # crossings of outlines and columns that are processed at once
 
 
 def fill_polygons(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs, Int64]:
-    """The pixels inside each of N polygons, cut at the image's border.
+    """Return the pixels inside N polygons, clipped to the image.
 
-    Memory follows the points and the area that is drawn, however long the outlines are.
+    Memory is proportional to the points and the drawn area, however long the outlines are.
 
     Args:
-        polygons: N times float[K, 2], x (column) and y (row), pixel 0 reaching from 0 to 1.
+        polygons: N arrays float[K, 2] of x (column) and y (row); pixel 0 spans 0 to 1.
         size: (H, W).
 
     Returns:
-        runs: int32[R, 3], row, start, stop, and the polygon of each: int64[R].
+        The runs int32[R, 3] (row, start, stop), and the polygon of each, int64[R].
 
     Source: `rleFrPoly` of the COCO API (`maskApi.c`).
     """
@@ -46,19 +46,19 @@ def fill_polygons(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tu
 
 
 def _work(polygon: NDArray[Any], size: tuple[int, int]) -> int:
-    """About as many numbers as filling a polygon takes."""
+    """Estimate how many values filling a polygon takes."""
     _, counts = _columns(_edges_of([polygon]), size)
     return int(counts.sum()) + 2 * len(polygon) + _box_area(polygon, size)
 
 
 def _box_area(polygon: NDArray[Any], size: tuple[int, int]) -> int:
-    """Pixels of the box around a polygon, inside the image."""
+    """Return the area of a polygon's bounding box inside the image."""
     (width, height), limit = np.ptp(polygon, axis=0) + 2, size[0] * size[1]
     return int(min(width * height, limit))
 
 
 def _many(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs, Int64]:
-    """Runs of several polygons, and the polygon of each."""
+    """Return the runs of several polygons, and the polygon of each."""
     height, width = size
     edges = _edges_of(polygons)
     edge, position = _crossings(edges, *_columns(edges, size), size)
@@ -72,9 +72,9 @@ def _many(polygons: Sequence[NDArray[Any]], size: tuple[int, int]) -> tuple[Runs
 
 
 def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
-    """Runs of one polygon of a long outline or a large area, drawn into the columns it crosses.
+    """Return the runs of a polygon with a long outline or a large area, drawn column by column.
 
-    A pixel is inside where the number of crossings up to it, column by column, is odd.
+    A pixel is inside if the number of crossings up to it, in column order, is odd.
     """
     height, edges = size[0], _edges_of([polygon])
     first, counts = _columns(edges, size)
@@ -86,7 +86,7 @@ def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
     for low, high in batches(counts, MOST_CROSSINGS):
         part = slice(low, high)
         _, position = _crossings(edges[part], first[part], counts[part], size)
-        # Bytes wrap round at 256, which leaves odd numbers odd.
+        # Bytes overflow at 256, which preserves parity.
         np.add.at(odd, position - left * height, np.uint8(1))
     inside = (np.add.accumulate(odd, dtype=np.uint8)[:-1] & 1).reshape(right - left, height).T
     runs = rle.label_runs(np.ascontiguousarray(inside))[0]
@@ -94,20 +94,20 @@ def _one(polygon: NDArray[Any], size: tuple[int, int]) -> Runs:
 
 
 def _edges_of(polygons: Sequence[NDArray[Any]]) -> Int64:
-    """int64[E, 2, 2]: first and last point of each side, (column, row) on the fine grid."""
+    """Return the ends of each edge on the fine grid, (column, row), int64[E, 2, 2]."""
     counts = np.array([len(polygon) for polygon in polygons], np.int64)
     corner = _corners(np.concatenate(polygons))
     return np.stack((corner, corner[_following(counts)]), axis=1)
 
 
 def _corners(points: NDArray[Any]) -> Int64:
-    """int64[K, 2]: points on the fine grid."""
-    # Casting cuts towards zero, as C does: so do the casts below.
+    """Round points to the fine grid, int64[K, 2]."""
+    # Casting truncates towards zero, as in C, here and below.
     return (SCALE * points.astype(np.float64) + 0.5).astype(np.int64)
 
 
 def _following(counts: Int64) -> Int64:
-    """int64[K]: the corner after each one, of closed outlines of so many corners."""
+    """Return the next corner of each one in closed outlines of given lengths, int64[K]."""
     ends = np.cumsum(counts)
     following = np.arange(1, int(counts.sum()) + 1)
     following[ends - 1] = ends - counts
@@ -115,7 +115,7 @@ def _following(counts: Int64) -> Int64:
 
 
 def _columns(edges: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
-    """The first column of pixels whose centre each edge crosses, and how many: int64[E] each."""
+    """Return the first pixel column whose centre each edge crosses, and their number, int64[E]."""
     low, high = edges[:, :, 0].min(axis=1), edges[:, :, 0].max(axis=1)
     first = np.clip(-(-(low - SCALE // 2) // SCALE), 0, size[1])
     last = np.clip((high - 1 - SCALE // 2) // SCALE, -1, size[1] - 1)
@@ -125,10 +125,10 @@ def _columns(edges: Int64, size: tuple[int, int]) -> tuple[Int64, Int64]:
 def _crossings(
     edges: Int64, first: Int64, counts: Int64, size: tuple[int, int]
 ) -> tuple[Int64, Int64]:
-    """Edge and column-major position of every step across the centre of a column of pixels.
+    """Return the edge and the column-major position of every step across the centre of a column.
 
-    COCO walks each edge step by step along its longer side; here only the steps that cross are
-    taken, by the same arithmetic.
+    COCO follows each edge step by step along its longer side. Here only the crossing steps are
+    computed, with the same arithmetic.
     """
     across, down = np.abs(edges[:, 1] - edges[:, 0]).T
     flat = across >= down
@@ -138,16 +138,16 @@ def _crossings(
     rise = np.where(flat, end_row - row, end_col - col) / np.maximum(np.maximum(across, down), 1)
     edge = np.repeat(np.arange(len(edges)), counts)
     column = rle.expand(first, counts)
-    before = SCALE * column + SCALE // 2  # the step goes from here one to the right, or back
+    before = SCALE * column + SCALE // 2  # the step leads from here one to the right, or back
     flat, col, row, rise = flat[edge], col[edge], row[edge], rise[edge]
 
     def other(start: Int64, step: Int64) -> Int64:
-        """The place across the way after so many steps, rounded as C does."""
+        """Return the coordinate across the direction after a number of steps, rounded as in C."""
         return np.asarray(start + rise * step + 0.5).astype(np.int64)
 
     step = before - col
     along = np.minimum(other(row, step), other(row, step + 1))
-    # Down a steep edge: the first step that has reached the other side, near where a line would.
+    # For a steep edge: the first step on the other side, near the position of a straight line.
     right = rise > 0
     goal = before + right
     guess = np.ceil((goal + np.where(right, -0.5, 0.5) - col) / np.where(rise == 0, 1, rise))
@@ -163,10 +163,10 @@ def _crossings(
 def _between_crossings(
     owner: Int64, position: Int64, count: int, end: int
 ) -> tuple[Int64, Int64, Int64]:
-    """Column-major runs from odd to even crossings; an odd last one runs to the image's end.
+    """Return column-major runs from odd to even crossings; an odd last one extends to the end.
 
     Returns:
-        start, length and owner of each run.
+        The start, length and owner of each run.
     """
     odd = np.flatnonzero(np.bincount(owner, minlength=count) % 2)
     owner = np.concatenate((owner, odd))

@@ -1,11 +1,11 @@
-"""GeoJSON as QuPath imports and exports it (File > Import objects), both ways.
+"""Read and write GeoJSON as QuPath imports and exports it (File > Import objects).
 
-A FeatureCollection with one feature a cell, in pixel coordinates: a Polygon along the edges of its
-pixels, or a MultiPolygon where it has several parts. Its `objectType` is "cell" (a whole cell,
-whose nucleus nobody looked for), its classification the type with its colour, its name the number
-in the label image, its measurements the score and whatever else is known of it.
+The file is a FeatureCollection with one feature per cell in pixel coordinates: a Polygon along the
+edges of its pixels, or a MultiPolygon for several parts. Its `objectType` is "cell"
+(without a nucleus), its classification the type with its colour, its name the number in the label
+image, and its measurements the score and further values.
 
-Source: QuPath's documentation ("Exporting annotations") and its objects' JSON since version 0.4;
+Source: QuPath's documentation ("Exporting annotations") and its JSON of objects since version 0.4;
 RFC 7946.
 """
 
@@ -34,7 +34,7 @@ from bigkingxxl.io.pictures.overlay import TYPE_COLOURS
 
 OBJECT_TYPE = "cell"
 SCORE = "score"
-IGNORED, REGION = "Ignore*", "Region*"  # QuPath's own classes of areas that are no objects
+IGNORED, REGION = "Ignore*", "Region*"  # QuPath's classes of areas that are not objects
 NOT_MEASURED = ("id", "type", "score")
 
 
@@ -46,16 +46,18 @@ def write_geojson(
     frame: int | None = None,
     numbers: NDArray[np.int64] | None = None,
 ) -> None:
-    """Write one feature a cell that has pixels, a line each.
+    """Write one feature per non-empty cell, each on its own line.
 
     Args:
-        measurements: columns of N numbers by name, as of `measurements.measure`; the area in pixels
-            by default.
-        numbers: int64[N], of the cells in the label image; counted from 1 by default.
-        frame: counted from 0, where the image is a page of a time-lapse: the cells belong to it.
+        path: The file.
+        instances: The cells.
+        measurements: Columns of N values by name, as from `measurements.measure`; by default the
+            area in pixels.
+        frame: The frame of a time-lapse to which the cells belong, counted from 0.
+        numbers: int64[N], the numbers of the cells in the label image; by default from 1.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     columns = {"area": instances.areas()} if measurements is None else measurements
     features = _features(instances, columns, frame, numbers)
@@ -86,7 +88,7 @@ def _features(
             if math.isfinite(values[index])
         }
         if instances.score is not None and math.isfinite(instances.score[index]):
-            # The shortest text that gives the same float32 back.
+            # The shortest text that restores the same float32.
             measured = {SCORE: float(str(instances.score[index])), **measured}
         yield {
             "type": "Feature",
@@ -101,7 +103,7 @@ def _features(
 
 
 def _geometry(polygons: Sequence[Polygon], frame: int | None) -> dict[str, Any]:
-    # A ring of GeoJSON ends where it began.
+    # A GeoJSON ring ends where it starts.
     rings = [[np.concatenate((ring, ring[:1])).tolist() for ring in each] for each in polygons]
     plane = {} if frame is None else {"plane": {"c": -1, "z": 0, "t": frame}}
     if len(rings) == 1:
@@ -116,30 +118,32 @@ def read_geojson(
     type_names: Sequence[str] | None = None,
     frame: int | None = None,
 ) -> Instances:
-    """The cells of a GeoJSON file: detections, cells and annotations, as QuPath exports them.
+    """Read the cells of a GeoJSON file: detections, cells and annotations exported by QuPath.
 
-    A cell is what its outline encloses, whatever its nucleus; without a class its type is 'cell'.
+    A cell is the area inside its outline, whatever its nucleus; without a class its type is 'cell'.
 
     Args:
-        size: (H, W) of the image, which the file does not say; what lies outside is left out.
-        type_names: the expected types; others that the file names follow them.
-        frame: counted from 0; leaves out the objects of other frames. None takes all.
+        path: The file.
+        size: (H, W) of the image, which the file does not store; the rest is clipped.
+        type_names: The expected types; others in the file are appended.
+        frame: Only objects of this frame, counted from 0; None reads all.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no GeoJSON of features, or one of them has no area (a point, a line).
+        InputError: The file does not exist.
+        FormatError: It is not GeoJSON with features, or a feature has no area (a point, a line).
     """
     cells = [cell for cell in _cells(path, frame) if cell.type_name not in (IGNORED, REGION)]
     return instances_from_outlines(cells, size, type_names)
 
 
 def read_regions(path: Path, size: tuple[int, int]) -> tuple[Instances | None, Instances | None]:
-    """The areas of the classes `Ignore*` and `Region*`, None where there are none.
+    """Read the areas of the classes `Ignore*` and `Region*`; None if there are none.
 
-    QuPath itself leaves the first out when it trains, and measures within the second.
+    QuPath ignores the first in training, and measures within the second.
 
     Raises:
-        InputError, FormatError: as in `read_geojson`.
+        InputError: See `read_geojson`.
+        FormatError: See `read_geojson`.
     """
     cells = _cells(path, None)
     found = [[cell for cell in cells if cell.type_name == name] for name in (IGNORED, REGION)]
@@ -148,7 +152,7 @@ def read_regions(path: Path, size: tuple[int, int]) -> tuple[Instances | None, I
 
 
 def read_areas(path: Path, size: tuple[int, int]) -> Instances:
-    """Every area of a GeoJSON file, whatever its class; raises as `read_geojson` does."""
+    """Read every area of a GeoJSON file, whatever its class; for errors see `read_geojson`."""
     return instances_from_outlines(_cells(path, None), size)
 
 
@@ -187,7 +191,7 @@ def _cell(feature: Mapping[str, Any]) -> OutlineCell:
     if kind not in ("Polygon", "MultiPolygon"):
         raise NoAreaError(f"of the kind {kind}")
     polygons = [coordinates] if kind == "Polygon" else coordinates
-    # A third number would be a height.
+    # A third coordinate would be a height.
     rings = [np.array(ring, np.float64)[:, :2] for polygon in polygons for ring in polygon]
     if not all(ring.shape[1] == 2 and np.isfinite(ring).all() for ring in rings):
         raise NoAreaError("made of points that are not finite")
@@ -201,7 +205,7 @@ def _cell(feature: Mapping[str, Any]) -> OutlineCell:
 
 
 def _class_name(classification: Any) -> str | None:
-    """A class as QuPath shows it; of one derived from another ('Tumor: Positive') it has a list."""
+    """Return a class as QuPath shows it; a derived class ('Tumor: Positive') is a list."""
     if isinstance(classification, str):
         return classification or None
     name = (classification or {}).get("name")
@@ -211,7 +215,7 @@ def _class_name(classification: Any) -> str | None:
 
 
 def _measured(measurements: Any) -> dict[str, Any]:
-    """Measurements by name: a mapping, or a list of names and values before QuPath 0.4."""
+    """Return measurements by name; before QuPath 0.4 they are a list of names and values."""
     if isinstance(measurements, list):
         return {each["name"]: each["value"] for each in measurements}
     return dict(measurements or {})

@@ -1,4 +1,4 @@
-"""The formats in which one file holds the cells of one image, and which image a file belongs to.
+"""The registry of formats with the cells of one image per file, and of their file names.
 
 A new format is a module of this package and an entry in `FORMATS`.
 """
@@ -19,19 +19,19 @@ from bigkingxxl.settings import nearest
 Size = tuple[int, int]
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".npy")
 ROI_ENDINGS = ("_RoiSet", "_roiset", "_ROIs", "_rois", "-rois", "_roi")
-ANY_IMAGE = "RoiSet"  # what Fiji's ROI Manager proposes, whatever the image
-LOOKED_AT = 1 << 16  # bytes of each end of a JSON file that tell what it is
+ANY_IMAGE = "RoiSet"  # the name that Fiji's ROI Manager proposes for any image
+LOOKED_AT = 1 << 16  # bytes at each end of a JSON file that identify its kind
 
 
 class AnnotationFormat(NamedTuple):
-    """One file per image.
+    """A format with one file per image.
 
     Attributes:
-        name: what the user calls it.
-        ending: of the files that are written, after the image's name.
-        names_types: True where a file says the type of each cell.
-        read: the cells of a file, for an image of a size (H, W).
-        write: writes cells; the image's own file is given to formats that name it.
+        name: The name for users.
+        ending: The ending of written files, after the name of the image.
+        names_types: Whether a file stores the type of each cell.
+        read: Reads the cells of a file, for an image of size (H, W).
+        write: Writes cells; the file of the image is given for formats that name it.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _write_labelme(path: Path, instances: Instances, image: Path | None) -> None
     write_labelme(path, instances, image)
 
 
-# Those that say most of a cell first.
+# The most informative formats first.
 FORMATS = {
     each.name: each
     for each in (
@@ -119,13 +119,14 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """A file that holds the cells of one image.
+    """A file that contains the cells of one image.
 
     Attributes:
-        path: the file; format: a name of `FORMATS`.
-        names: what its image may be called, the likeliest first; empty where the name says nothing
-            and the file belongs to the only image beside it.
-        is_certain: True where its name alone says that it holds annotations.
+        path: The file.
+        format: A name of `FORMATS`.
+        names: The possible names of its image, the most likely first; empty if the file belongs to
+            the only image beside it.
+        is_certain: Whether its name alone identifies it as annotations.
     """
 
     path: Path
@@ -134,19 +135,21 @@ class AnnotationFile:
     is_certain: bool
 
     def read(self, size: Size) -> Instances:
-        """The cells, for an image of a size (H, W).
+        """Read the cells, for an image of size (H, W).
 
         Raises:
-            InputError: there is no such file; FormatError, ImageError: it cannot be understood.
+            InputError: The file does not exist.
+            FormatError: It violates its format.
+            ImageError: It cannot be read.
         """
         return FORMATS[self.format].read(self.path, size)
 
 
 def format_named(name: str) -> AnnotationFormat:
-    """A format by its name.
+    """Return a format by its name.
 
     Raises:
-        InputError: there is none.
+        InputError: It is unknown.
     """
     if name not in FORMATS:
         raise InputError(
@@ -159,10 +162,11 @@ def format_named(name: str) -> AnnotationFormat:
 
 
 def annotation_file(path: Path, *, among_labels: bool = False) -> AnnotationFile | None:
-    """What a file is as an annotation, by its name; None where it is none.
+    """Identify an annotation file by its name; None if it is not one.
 
     Args:
-        among_labels: it lies in a folder of label images, where any image is one.
+        path: The file.
+        among_labels: Whether it lies in a folder of label images, where any image is one.
     """
     name, ending = path.name, path.suffix.lower()
     if name.endswith("_seg.npy"):
@@ -193,7 +197,7 @@ def _label_file(path: Path, among_labels: bool) -> AnnotationFile | None:
 
 
 def _bases(stem: str) -> Iterator[str]:
-    """A name, and the same without what programs add to it: `_rois`, the image's own ending."""
+    """Yield a name, and the same without suffixes of programs: `_rois`, the ending of the image."""
     yield from with_and_without_ome(stem)
     for ending in ROI_ENDINGS:
         if stem.endswith(ending):
@@ -207,7 +211,7 @@ def _bases(stem: str) -> Iterator[str]:
 
 
 def json_kind(path: Path) -> str | None:
-    """'coco', 'labelme' or 'qupath' by the keys at both ends of a JSON file; None for another."""
+    """Return 'coco', 'labelme' or 'qupath' by the keys at both ends of a JSON file, or None."""
     try:
         with path.open("rb") as stream:
             text = stream.read(LOOKED_AT)

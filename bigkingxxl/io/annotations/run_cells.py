@@ -1,4 +1,4 @@
-"""The selected cells of an image on disk, and those of a label image that a person corrected."""
+"""The selected cells of an image on disk, and those of a label image that a person changed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.instances import NO_TYPE, Instances, PixelSize
 from bigkingxxl.overlaps import iou_pairs
 
-SAME_CELL = 0.5  # IoU from which a corrected cell is the one that was found
+SAME_CELL = 0.5  # the IoU from which a changed cell counts as the predicted one
 FORMAT = "bigkingxxl-cells-1"
 EXTRA = "extra_"
-SETTLED = "settled"  # of a large image's blocks: the files of the cells that are each one's own
+SETTLED = "settled"  # files of a large image's blocks with the cells that each block owns
 
 
 @dataclass(frozen=True, eq=False)
 class NumberedCells:
-    """Cells and their numbers in the label image.
+    """Cells with their numbers in the label image.
 
     Attributes:
-        numbers: int64[N], rising.
+        instances: The cells.
+        numbers: int64[N], ascending.
     """
 
     instances: Instances
@@ -37,20 +38,22 @@ class NumberedCells:
 
     @classmethod
     def of(cls, instances: Instances) -> NumberedCells:
-        """Cells as they are written: cell i has the number i + 1."""
+        """Number cells as they are written: cell i has the number i + 1."""
         return cls(instances, np.arange(1, len(instances) + 1))
 
 
 def save_cells(
     path: Path, cells: Instances, extra: Mapping[str, NDArray[Any]] | None = None
 ) -> None:
-    """Write one `.npz` (no pickles), whole or not at all; same cells, same bytes.
+    """Write cells to an `.npz` file without pickles, atomically and reproducibly.
 
     Args:
-        extra: further arrays by name, which `load_cells_and` gives back.
+        path: The file.
+        cells: The cells.
+        extra: Further arrays by name, which `load_cells_and` returns.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     header = {"format": FORMAT, "size": list(cells.size), "type_names": list(cells.type_names),
               "pixel_size_um": cells.pixel_size_um}  # fmt: skip
@@ -68,16 +71,16 @@ def save_cells(
 
 
 def load_cells(path: Path) -> Instances:
-    """Read what `save_cells` wrote.
+    """Read a file that `save_cells` wrote.
 
     Raises:
-        FormatError: the file is gone or is no such archive.
+        FormatError: The file is missing or not such an archive.
     """
     return load_cells_and(path)[0]
 
 
 def load_cells_and(path: Path) -> tuple[Instances, dict[str, NDArray[Any]]]:
-    """What `save_cells` wrote, and the further arrays that it was given; raises as `load_cells`."""
+    """Read cells and the further arrays of `save_cells`; for errors see `load_cells`."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
@@ -89,19 +92,20 @@ def load_cells_and(path: Path) -> tuple[Instances, dict[str, NDArray[Any]]]:
             )  # fmt: skip
             further = [name for name in archive.files if name.startswith(EXTRA)]
             return cells, {name.removeprefix(EXTRA): archive[name] for name in further}
-    # A broken archive makes zipfile, zlib and numpy raise nearly anything.
+    # zipfile, zlib and numpy raise many kinds of exception for a broken archive.
     except Exception as error:
         raise FormatError(f"{path} is not a file of cells ({error})", file=path) from error
 
 
 def load_cells_of_blocks(folder: Path, run: str) -> Instances:
-    """All cells of a large image, from the files of its blocks, in the order of their numbers.
+    """Read all cells of a large image from the files of its blocks, in order of their numbers.
 
     Args:
-        folder: of the image's blocks; run: fingerprint of the run's settings.
+        folder: The folder of the image's blocks.
+        run: The fingerprint of the run's settings.
 
     Raises:
-        FormatError: the files are gone or damaged.
+        FormatError: The files are missing or damaged.
     """
     parts = [load_cells(path) for path in sorted((folder / run / SETTLED).glob("*.npz"))]
     if not parts:
@@ -114,14 +118,16 @@ def load_cells_of_blocks(folder: Path, run: str) -> Instances:
 def corrected_cells(
     labels: NDArray[np.int32], found: Instances | None, pixel_size_um: PixelSize | None
 ) -> NumberedCells:
-    """The cells of a label image, with what is known of those that were found before.
+    """Return the cells of a label image with the metadata of the predicted cells.
 
-    A cell whose pixels are those of a found one has its score and type; one that overlaps a found
-    one by an IoU of a half has its type. Others have the type that all found cells share, else
-    `NO_TYPE`. Their score is NaN.
+    A cell with the same pixels as a predicted one has its score and type; a cell with an IoU of at
+    least 0.5 has its type. Others have the type that all predicted cells share, else `NO_TYPE`.
+    Their score is NaN.
 
     Args:
-        labels: int32[H, W], 0 is background; found: cells of the same image, or None.
+        labels: int32[H, W], 0 is background.
+        found: The predicted cells of the image, or None.
+        pixel_size_um: Micrometres per pixel (row, column), or None.
     """
     cells = Instances.from_label_map(labels)
     numbers = labels.ravel()[_first_pixels(cells)].astype(np.int64)
@@ -133,7 +139,8 @@ def corrected_cells(
         names, kinds = found.type_names, np.full(count, -1, np.int16)
         own, other, overlap = iou_pairs(cells, found)
         close = np.flatnonzero(overlap >= SAME_CELL)
-        close = close[np.argsort(overlap[close], kind="stable")]  # the closest is written last
+        # in ascending order, so that the best one is written last
+        close = close[np.argsort(overlap[close], kind="stable")]
         kinds[own[close]] = found.cell_type[other[close]]
         same = np.flatnonzero(overlap == 1)
         if found.score is not None:
@@ -148,7 +155,7 @@ def corrected_cells(
 def _others_named(
     names: tuple[str, ...], kinds: NDArray[np.int16], found: Instances
 ) -> tuple[tuple[str, ...], NDArray[np.int16]]:
-    """Types of cells that nobody found: -1 becomes the one that is shared, else `NO_TYPE`."""
+    """Replace the type -1 of new cells by the common type, else by `NO_TYPE`."""
     new = kinds < 0
     if not new.any():
         return names, kinds
@@ -161,6 +168,6 @@ def _others_named(
 
 
 def _first_pixels(cells: Instances) -> NDArray[np.int64]:
-    """int64[N]: the place row * W + column of a pixel of each cell."""
+    """Return the position row * W + column of a pixel of each cell, int64[N]."""
     first = cells.runs[cells.splits[:-1]].astype(np.int64)
     return first[:, 0] * cells.size[1] + first[:, 1]

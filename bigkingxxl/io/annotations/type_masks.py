@@ -1,6 +1,7 @@
-"""Binary masks, one layer a cell type: what a network with one output layer a type learns from.
+"""Binary masks with one layer per cell type, for networks with one output per type.
 
-A TIFF of T pages, uint8, 255 where a cell of the type is; ImageJ shows the type's name on each.
+The file is a TIFF with T pages, uint8, 255 inside cells of the type; ImageJ shows the name of the
+type on each page.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FOREGROUND = 255
 
 
 def type_masks(instances: Instances) -> NDArray[np.bool_]:
-    """bool[T, H, W]: where a cell of each type is; overlapping cells count once, none is lost."""
+    """Return the pixels of cells of each type, bool[T, H, W]; overlaps are kept."""
     masks = np.zeros((len(instances.type_names), *instances.size), bool)
     owner, flat = instances.pixels()
     masks.reshape(len(masks), -1)[instances.cell_type[owner], flat] = True
@@ -26,10 +27,10 @@ def type_masks(instances: Instances) -> NDArray[np.bool_]:
 
 
 def write_type_masks(path: Path, instances: Instances) -> None:
-    """Write one page a cell type, in the order of `type_names`.
+    """Write one page per cell type, in the order of `type_names`.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     import tifffile
 
@@ -42,11 +43,11 @@ def write_type_masks(path: Path, instances: Instances) -> None:
 
 
 def read_type_masks(path: Path) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """bool[T, H, W] and the names of the types.
+    """Read masks bool[T, H, W] and the names of the types.
 
     Raises:
-        ImageError: the file is missing or no TIFF.
-        FormatError: its pages name no types.
+        ImageError: The file is missing or not a TIFF.
+        FormatError: Its pages do not name the types.
     """
     import tifffile
 

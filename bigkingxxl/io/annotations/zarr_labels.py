@@ -1,7 +1,7 @@
-"""Label images as OME-Zarr: chunks that are written one by one, and a pyramid of them.
+"""Label images as OME-Zarr: chunks that are written one by one, with a pyramid.
 
-A folder is an image of its own (`multiscales`) and says that it holds labels (`image-label`), so
-that viewers open it by itself as well as among the `labels` of an image.
+A folder is an image of its own (`multiscales`) and is marked as labels (`image-label`), so that
+viewers open it by itself as well as among the `labels` of an image.
 
 Source: NGFF 0.4 (Zarr 2) and 0.5 (Zarr 3), https://ngff.openmicroscopy.org.
 """
@@ -21,10 +21,10 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.label_tiles import label_type
 
-VERSIONS = {"0.4": 2, "0.5": 3}  # of NGFF, and the Zarr format of each
-CHUNK = 1024  # pixels, each way
+VERSIONS = {"0.4": 2, "0.5": 3}  # the Zarr format of each NGFF version
+CHUNK = 1024  # pixels along each axis
 LEVEL = 5  # of Zstandard
-SMALLEST_LEVEL = 1024  # pixels: a pyramid ends where its longest side is no longer
+SMALLEST_LEVEL = 1024  # pixels; a pyramid ends when its longest side is no longer than this
 LABELS = "labels"
 
 
@@ -33,8 +33,11 @@ class ZarrLabels:
     """A label image that is being written.
 
     Attributes:
-        path: its folder; shape: (H, W); dtype: of the numbers; chunk: its sides, in pixels.
-        version: of NGFF, a key of `VERSIONS`.
+        path: Its folder.
+        shape: (H, W).
+        dtype: The dtype of the labels.
+        chunk: The sides of a chunk in pixels.
+        version: The version of NGFF, a key of `VERSIONS`.
     """
 
     path: Path
@@ -46,17 +49,18 @@ class ZarrLabels:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """(H, W) of each level, each half of the one before."""
+        """The (H, W) of each level, each half of the one before."""
         found = [self.shape]
         while max(found[-1]) > max(SMALLEST_LEVEL, self.chunk):
             found.append((-(-found[-1][0] // 2), -(-found[-1][1] // 2)))
         return found
 
     def create(self) -> None:
-        """Make the arrays, empty, and say what they are.
+        """Create the empty arrays and their metadata.
 
         Raises:
-            OutputError: the folder cannot be written; MissingExtraError: zarr is not installed.
+            OutputError: The folder cannot be written.
+            MissingExtraError: zarr is not installed.
         """
         try:
             import zarr
@@ -108,11 +112,11 @@ class ZarrLabels:
         return {"ome": {"version": self.version, "multiscales": [multiscale], "image-label": {}}}
 
     def write(self, row: int, col: int, labels: NDArray[Any]) -> None:
-        """Write a part [h, w] of the finest level; it begins at a chunk and ends at one."""
+        """Write a part [h, w] of the finest level, aligned with chunks."""
         self._level(0)[row : row + labels.shape[0], col : col + labels.shape[1]] = labels
 
     def write_pyramid(self) -> None:
-        """Make the coarser levels: of each 2 x 2 pixels the first. Few chunks are held at once."""
+        """Compute the coarser levels from the first of every 2 x 2 pixels."""
         for level in range(1, len(self.sizes)):
             finer, coarser = self._level(level - 1), self._level(level)
             height, width = coarser.shape
@@ -131,10 +135,11 @@ class ZarrLabels:
 
 
 def write_zarr_labels(path: Path, instances: Instances, version: str = "0.4") -> None:
-    """Write the label image of an image that fits into memory, whole or not at all.
+    """Write the label image of an image that fits into memory, atomically.
 
     Raises:
-        OutputError: it cannot be written; MissingExtraError: zarr is not installed.
+        OutputError: It cannot be written.
+        MissingExtraError: zarr is not installed.
     """
     with whole_file(path) as temporary:
         labels = ZarrLabels(

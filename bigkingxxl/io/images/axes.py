@@ -1,4 +1,4 @@
-"""Arrays of two or three axes as channels, rows and columns."""
+"""Interpret arrays of two or three axes as channels, rows and columns."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.io.images.file_image import LUMINANCE
 
-FEW, SEVERAL = 4, 32  # of colour; of a fluorescence panel
+FEW, SEVERAL = 4, 32  # colour channels; channels of a fluorescence panel
 
 
 def channels_first(pixels: NDArray[Any], what: str = "the array") -> tuple[NDArray[Any], bool]:
-    """The pixels as [C, H, W], a view, and whether the channels are red, green, blue (and alpha).
+    """Return the pixels as [C, H, W], a view, and whether the channels are RGB(A).
 
-    An axis is that of the channels where it has up to 4 places and the others more, or up to 32 and
-    less than half of either other axis. Channels that come last are colour where there are 3 or 4.
+    An axis is that of the channels if it has up to 4 entries and the others have more, or if it has
+    up to 32 entries and less than half of either other axis. Channels on the last axis are colours
+    if there are 3 or 4.
 
     Args:
         pixels: [H, W], [C, H, W] or [H, W, C].
-        what: how messages name it.
+        what: The name of the array in messages.
 
     Raises:
-        ImageError: another number of axes, none that can be channels, or two.
+        ImageError: The number of axes is wrong, or none or two axes may be channels.
     """
     if pixels.ndim not in (2, 3) or 0 in pixels.shape:
         raise ImageError(
@@ -64,13 +65,15 @@ def _may_be_channels(shape: tuple[int, ...], axis: int) -> bool:
 def array_source(
     pixels: NDArray[Any], name: str = "image", pixel_size_um: tuple[float, float] | None = None
 ) -> ImageSource:
-    """An array as an image: colour becomes luminance, alpha is dropped, other channels are kept.
+    """Convert an array to an image: colour becomes luminance, and alpha is dropped.
 
     Args:
-        pixels: [H, W], [C, H, W] or [H, W, C], any real dtype.
+        pixels: [H, W], [C, H, W] or [H, W, C] of any real dtype.
+        name: The name of the image.
+        pixel_size_um: Micrometres per pixel (row, column), if known.
 
     Raises:
-        ImageError: see `channels_first`; or values that are no real numbers.
+        ImageError: See `channels_first`; or the values are not real numbers.
     """
     if pixels.dtype.kind not in "buif":
         raise ImageError(

@@ -1,4 +1,4 @@
-"""Zeiss' CZI files, by czifile (BSD), which needs Python 3.12 or newer."""
+"""Zeiss CZI files, read by czifile (BSD), which needs Python 3.12 or newer."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ METRE_UM = 1e6
 
 
 def open_czi(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """A series for each scene, its tiles joined; read by window.
+    """Return a series for each scene with its tiles merged; read by window.
 
     Raises:
-        ImageError: damaged or above the limit.
+        ImageError: The file is damaged or above the limit.
     """
     import czifile
 
@@ -67,8 +67,8 @@ class CziPlane:
     """All channels of one plane of a scene.
 
     Args:
-        index: the place on each axis but those of channels and the plane, as the file counts.
-        corner: (column, row) of the scene's first pixel, as the file counts.
+        index: The position on each axis except channels, rows and columns, counted as in the file.
+        corner: (column, row) of the first pixel of the scene, counted as in the file.
     """
 
     path: Path
@@ -79,10 +79,10 @@ class CziPlane:
     has_channels: bool
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window.
+        """Read a window, [C, h, w].
 
         Raises:
-            ImageError: a tile cannot be decoded.
+            ImageError: A tile cannot be decoded.
         """
         import czifile
 
@@ -95,7 +95,7 @@ class CziPlane:
                 pixels = np.asarray(image(roi=roi).asarray())
         except MemoryError:
             raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
-        except Exception as error:  # the parser raises anything on damaged bytes
+        except Exception as error:  # the parser raises any exception for damaged bytes
             raise ImageError(
                 f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
             ) from error
@@ -106,7 +106,7 @@ class CziPlane:
 
 
 def _pixel_size(metadata: Any) -> PixelSize | None:
-    """From `Scaling`, which counts in metres."""
+    """Return the pixel size from `Scaling`, which is in metres."""
     if metadata is None:
         return None
     sides: list[float | None] = []

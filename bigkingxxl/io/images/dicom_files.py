@@ -1,4 +1,4 @@
-"""DICOM files, by pydicom (MIT); compressed ones where Pillow decodes them."""
+"""DICOM files, read by pydicom (MIT); compressed ones if Pillow can decode them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ MILLIMETRE_UM = 1000.0
 
 
 def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The frames of a DICOM file; gray as stored, MONOCHROME1 turned so that white is high.
+    """Return the frames of a DICOM file; MONOCHROME1 is inverted so that white is high.
 
     Raises:
-        ImageError: damaged, without pixels, above the limit, or other colours than gray and RGB.
+        ImageError: The file is damaged, has no pixels, is above the limit, or is neither grey nor
+            RGB.
     """
     import pydicom
 
@@ -60,22 +61,23 @@ def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 
 def _frame(path: Path, frame: int, is_dark: bool) -> NDArray[Any]:
-    """[C, H, W] of one frame."""
+    """Decode one frame, [C, H, W]."""
     from pydicom.pixels import pixel_array
 
     try:
         pixels = np.asarray(pixel_array(path, index=frame))
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # decoders of damaged bytes raise anything
+    except Exception as error:  # decoders raise any exception for damaged bytes
         raise ImageError(f"{path} cannot be decoded ({one_line(error)})", file=path) from error
     pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-    # Turned about the middle of what is there: the statistics of contrast stay as they are.
+    # Inverted about the middle of the value range, so that the statistics of contrast are
+    # unchanged.
     return pixels.max() - pixels + pixels.min() if is_dark else pixels
 
 
 def _pixel_size(header: Any) -> PixelSize | None:
-    """Of the image, not of the detector before it (ImagerPixelSpacing)."""
+    """Return the pixel size of the image, not that of the detector (ImagerPixelSpacing)."""
     spacing = header.get("PixelSpacing")
     if spacing is None:
         shared = header.get("SharedFunctionalGroupsSequence")

@@ -1,4 +1,4 @@
-"""An image file as an `ImageSource`: whatever holds the samples, one way to a channel of them."""
+"""An image file as an `ImageSource`, independent of how its samples are stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 
 PixelSize = tuple[float, float]
-# ITU-R BT.601: what Pillow takes for the luminance of red, green and blue.
+# ITU-R BT.601, as in Pillow's conversion of RGB to luminance.
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -23,17 +23,17 @@ class Samples(Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window inside the plane."""
+        """Read a window inside the plane, [C, h, w]."""
 
 
 class ArraySamples:
     """Samples in memory, or mapped from a file.
 
     Args:
-        pixels: [C, H, W], any real type.
+        pixels: [C, H, W] of any real type.
     """
 
     def __init__(self, pixels: NDArray[Any]) -> None:
@@ -41,35 +41,35 @@ class ArraySamples:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         channels, height, width = self.pixels.shape
         return channels, height, width
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window."""
+        """Read a window, [C, h, w]."""
         return self.pixels[(slice(None), *window.slices)]
 
 
 class BrokenSamples:
-    """A plane that cannot be read, among others that can: reading it raises the reason."""
+    """A plane that cannot be read, among others that can; reading it raises the reason."""
 
     def __init__(self, shape: tuple[int, int, int], reason: ImageError) -> None:
         self.shape, self.reason = shape, reason
 
     def read(self, window: Window) -> NDArray[Any]:  # noqa: ARG002 - as every plane's
-        """Nothing.
+        """Raise the reason.
 
         Raises:
-            ImageError: always.
+            ImageError: Always.
         """
         raise self.reason
 
 
 class BrightestOfDepth:
-    """The maximum projection of planes at several depths; one plane more is held, not all.
+    """The maximum projection of planes at several depths, with two planes in memory at a time.
 
     Args:
-        planes: one for each depth, of one shape.
+        planes: One plane per depth, all of one shape.
     """
 
     def __init__(self, planes: Sequence[Samples]) -> None:
@@ -77,11 +77,11 @@ class BrightestOfDepth:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         return self.planes[0].shape
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window; a value that is not a number gives way to any other."""
+        """Read a window, [C, h, w]; NaNs are ignored if another plane has a value."""
         brightest = np.array(self.planes[0].read(window))
         for plane in self.planes[1:]:
             np.fmax(brightest, plane.read(window), out=brightest)
@@ -92,15 +92,17 @@ class FileImage(ImageSource):
     """One plane of an image file.
 
     Args:
-        samples: all its channels.
-        name: what results call it.
-        is_colour: the channels are red, green, blue and maybe alpha.
-        channel: the one to read; None takes the luminance of colour, and all of anything else.
-        frame: its place among the planes of its position, time before depth, counted from 0; None
-            where it is the only one.
+        path: The file.
+        samples: All its channels.
+        name: Its name in results.
+        is_colour: Whether the channels are RGB(A).
+        channel: The channel to read; None reads the luminance of colour, else all channels.
+        pixel_size_um: Micrometres per pixel (row, column), if known.
+        frame: Its index among the planes of its position, time before depth, counted from 0; None
+            for a single plane.
 
     Raises:
-        ImageError: it has no such channel.
+        ImageError: It has no such channel.
     """
 
     def __init__(
@@ -136,26 +138,26 @@ class FileImage(ImageSource):
         self.channels = 1 if self._is_luminance or channel is not None else count
 
     def read_raw(self, window: Window) -> NDArray[np.float32]:
-        """See `ImageSource.read_raw`.
+        """Read a window; see `ImageSource.read_raw`.
 
         Raises:
-            ImageError: the file holds pixels that cannot be decoded.
+            ImageError: The file contains pixels that cannot be decoded.
         """
-        # A double beyond float32 becomes infinite, and `read` fills what is not finite.
+        # A double beyond float32 becomes infinite, and `read` replaces non-finite values.
         with np.errstate(over="ignore"):
             pixels = self._samples.read(window)[self._taken].astype(np.float32)
         if self._is_luminance:
-            # Not by a matrix product: its rounding would depend on the window.
+            # Not a matrix product, whose rounding would depend on the window.
             pixels = pixels * LUMINANCE[:, None, None]
             pixels = (pixels[0] + pixels[1] + pixels[2])[None]
         return pixels
 
 
 def check_size(path: Path, size: tuple[int, int], pixel_limit: int) -> None:
-    """Refuse an image before its pixels are read.
+    """Check the size of an image before its pixels are read.
 
     Raises:
-        ImageError: a side is 0, or H x W is above the limit.
+        ImageError: A side is 0, or H x W exceeds the limit.
     """
     height, width = size
     if min(height, width) < 1:

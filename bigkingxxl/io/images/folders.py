@@ -1,4 +1,4 @@
-"""Which files in folders are images, what results call them, and what is left out and why."""
+"""Find the images in folders, name them, and explain which files are left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bigkingxxl.errors import InputError
 
-# Of label images beside their image, the longer first; and of what else programs write there.
+# Endings of label images beside their image, longer ones first, and of other results of programs.
 MASK_ENDINGS = (
     "_cp_masks", "_masks", "_mask", "_labels", "_label", "-labels", "-label", "-masks", "-mask",
     "_seg", "_segmentation", "_annotation", "_gt",
@@ -19,16 +19,16 @@ MASK_ENDINGS = (
 LEFT_ENDINGS = (*MASK_ENDINGS, "_outlines", "_flows", "_dP", "_probs", "_cellprob",
                 "_overlay", "_cp_outlines", "_cp_flows", "_cp_output", "_ignore",
                 "_reviewed")  # fmt: skip
-# Only Cellpose writes these, so that they are no images even where their image is elsewhere.
+# Only Cellpose writes these, so they are not images even if their image is elsewhere.
 CELLPOSE_ENDINGS = ("_cp_masks", "_cp_outlines", "_cp_flows", "_cp_output", "_seg.npy")
 IMAGE_ENDINGS = ("", "_img", "_image", "_raw")
-# In the order in which cells are looked for; whether in capitals or not does not count.
+# Folders in which cells are searched, in this order, in lower or upper case.
 CELL_FOLDERS = ("labels", "masks", "annotations", "label", "mask", "annotation", "rois", "gt",
                 "ground_truth", "groundtruth", "segmentations", "segmentation")  # fmt: skip
 LABEL_FOLDERS = frozenset((*CELL_FOLDERS, "outlines", "flows", "ignore", "reviewed"))
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw")
 TRACKING_ENDINGS = ("_GT", "_ST", "_RES", "_ERR_SEG")
-# What a folder of our own results holds.
+# The entries of a folder of our own results.
 RUN_FOLDERS = frozenset(("candidates", "labels", "overlays", "measurements", "thumbnails",
                          "imagej", "qupath", "cellpose", "records", "cells"))  # fmt: skip
 RUN_FILES = frozenset(("contact_sheet.png", "report.html"))
@@ -46,8 +46,9 @@ class ImageFile:
     """An image file or folder.
 
     Attributes:
-        name: what results call it: the path relative to the folder that was searched, without
-            ending, its parts divided by '/'; unique in a run.
+        path: The file or folder.
+        name: Its name in results: the path relative to the searched folder with '/', without
+            ending; unique in a run.
     """
 
     path: Path
@@ -56,18 +57,18 @@ class ImageFile:
 
 @dataclass
 class FoundImages:
-    """The images that some places name.
+    """The images found in some places.
 
     Attributes:
-        files: sorted by place and path, each once.
-        skipped: the files and folders that were left out, and why.
+        files: The images, sorted by place and path, without duplicates.
+        skipped: The files and folders that were left out, with the reasons.
     """
 
     files: list[ImageFile] = field(default_factory=list)
     skipped: list[tuple[Path, str]] = field(default_factory=list)
 
     def sentence(self) -> str | None:
-        """One line on what was left out, None where nothing was."""
+        """Return one line on what was left out, or None."""
         if not self.skipped:
             return None
         counts = Counter(reason for _, reason in self.skipped)
@@ -81,17 +82,18 @@ class FoundImages:
 
 
 def find_images(places: Sequence[str | Path], recursive: bool = True) -> FoundImages:
-    """The image files that files, folders and glob patterns name.
+    """Find the image files that files, folders and glob patterns refer to.
 
-    A file that is named is taken as it is. In folders these are left out: hidden files, label
+    A file that is named is always accepted. In folders these are left out: hidden files, label
     images and outlines beside images, folders of label images beside folders of images, results of
     earlier runs, linked folders, and files of other kinds.
 
     Args:
-        recursive: folders are searched into their sub-folders.
+        places: Files, folders and patterns.
+        recursive: Whether subfolders are searched.
 
     Raises:
-        InputError: a place that names nothing, or a folder without images.
+        InputError: A place does not exist, or a folder contains no images.
     """
     found = FoundImages()
     known: dict[Path, Path] = {}
@@ -109,24 +111,24 @@ def find_images(places: Sequence[str | Path], recursive: bool = True) -> FoundIm
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted, without label images beside their image."""
+    """List the image files directly in a folder, sorted, without label images."""
     return without_masks(all_images_in(folder))
 
 
 def all_images_in(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted."""
+    """List the image files directly in a folder, sorted."""
     return sorted(path for path in folder.iterdir() if _is_image(path))
 
 
 def without_masks(paths: Sequence[Path]) -> list[Path]:
-    """Those that are no label image (`x_masks.tif`) of another one (`x.png`)."""
+    """Drop the label images (`x_masks.tif`) of other images (`x.png`)."""
     stems = {path.with_name(stem_of(path)) for path in paths}
     return [path for path in paths if not any(
         path.with_name(stem) in stems for stem in _belongs_to(path))]  # fmt: skip
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without its ending, as text of any bytes; `.ome.tif` is one ending."""
+    """Return a file name without its ending, for any bytes; `.ome.tif` is one ending."""
     name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
     stem, dot, _ = name.rpartition(".")
     stem = stem if dot and stem else name
@@ -135,7 +137,7 @@ def stem_of(path: Path) -> str:
 
 
 def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | None, list[Path]]:
-    """The images of a place, and the folder that their names are relative to (None for a file)."""
+    """Return the images of a place, and the base folder of their names (None for a file)."""
     from bigkingxxl.io.images.registry import is_image_folder
 
     path = Path(place).expanduser()
@@ -165,7 +167,7 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
 
 
 def _without_results(paths: list[Path], base: Path, found: FoundImages) -> list[Path]:
-    """Those that a search of the folder would find: not what lies in results of runs below it."""
+    """Drop the files in results of runs below the folder, as a search would."""
     runs: dict[Path, bool] = {}
     images = []
     for path in paths:
@@ -183,7 +185,7 @@ def _without_results(paths: list[Path], base: Path, found: FoundImages) -> list[
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a pattern before its first wild card."""
+    """Return the folders of a pattern before its first wildcard."""
     fixed = Path()
     for part in pattern.parts[:-1]:
         if glob.has_magic(part):
@@ -203,7 +205,7 @@ def _searched(folder: Path, found: FoundImages, recursive: bool) -> list[Path]:
 
 
 def _walk(folder: Path, found: FoundImages, recursive: bool) -> Iterator[Path]:
-    """The files of a folder, and the folders that are one image, without what is hidden."""
+    """Yield the files of a folder, and the folders that are one image, without hidden ones."""
     from bigkingxxl.io.images.registry import is_image_folder
 
     try:
@@ -220,7 +222,7 @@ def _walk(folder: Path, found: FoundImages, recursive: bool) -> Iterator[Path]:
                 found.skipped.append((path, RESULTS))
             elif path.is_file():
                 yield path
-            else:  # a link to nothing, a pipe, a device
+            else:  # a broken link, a pipe, a device
                 found.skipped.append((path, OTHERS))
         elif path.is_symlink():
             found.skipped.append((path, LINKS))
@@ -237,14 +239,14 @@ def _walk(folder: Path, found: FoundImages, recursive: bool) -> Iterator[Path]:
 
 
 def _is_run(names: Collection[str]) -> bool:
-    """True where a folder's entries are those of our own results."""
+    """Return whether the entries of a folder are those of our own results."""
     there = set(names)
     is_older = {"manifest.jsonl", "candidates"} <= there
     return is_older or ("run.json" in there and bool(RUN_FOLDERS & there))
 
 
 def _reason(folder: Path, beside: Collection[str], is_run: bool) -> str | None:
-    """Why a sub-folder is not searched, None where it is."""
+    """Return why a subfolder is not searched, or None if it is."""
     if is_run and folder.name in RUN_FOLDERS:
         return RESULTS
     if (folder / CORRECTIONS_FILE).is_file():
@@ -269,7 +271,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _without_leavings(paths: list[Path], found: FoundImages) -> list[Path]:
-    """Those that are neither results of other programs nor later parts of a series of files."""
+    """Drop the results of other programs and the later parts of multi-file series."""
     stems = {stem_of(path) for path in paths}
     images = []
     for path in paths:
@@ -287,7 +289,7 @@ def _without_leavings(paths: list[Path], found: FoundImages) -> list[Path]:
 
 
 def _belongs_to(path: Path) -> Iterator[str]:
-    """The names of images, without ending, that this one would be a result of."""
+    """Yield the names of images, without ending, of which this file would be a result."""
     stem = stem_of(path)
     for base in bases_of(stem, LEFT_ENDINGS):
         for image in IMAGE_ENDINGS:
@@ -295,9 +297,9 @@ def _belongs_to(path: Path) -> Iterator[str]:
 
 
 def bases_of(stem: str, endings: Iterable[str] = MASK_ENDINGS) -> Iterator[str]:
-    """What a name is without each of the endings that it has, in capitals or not.
+    """Yield a name without each of the endings that it has, in lower or upper case.
 
-    Of `x.ome_masks`, which programs write beside `x.ome.tif`, that is `x.ome` and `x`.
+    For `x.ome_masks`, which programs write beside `x.ome.tif`, these are `x.ome` and `x`.
     """
     for ending in endings:
         if stem.lower().endswith(ending.lower()) and len(stem) > len(ending):
@@ -305,14 +307,14 @@ def bases_of(stem: str, endings: Iterable[str] = MASK_ENDINGS) -> Iterator[str]:
 
 
 def with_and_without_ome(stem: str) -> Iterator[str]:
-    """A name, and where it ends in `.ome` the same without."""
+    """Yield a name and, if it ends in `.ome`, the same without."""
     yield stem
     if stem.lower().endswith(OME) and len(stem) > len(OME):
         yield stem[: -len(OME)]
 
 
 def _later_parts(paths: Iterable[Path]) -> set[Path]:
-    """The files of series of OME-TIFFs whose first file is there too: that one gives all planes."""
+    """Return the files of OME-TIFF series whose first file, which contains all planes, exists."""
     from bigkingxxl.io.images.tiff_files import parts_of
 
     there = set(paths)
@@ -327,10 +329,10 @@ def _later_parts(paths: Iterable[Path]) -> set[Path]:
 
 
 def _named(paths: Sequence[tuple[Path, Path | None]]) -> list[ImageFile]:
-    """Each with a name of its own."""
+    """Assign a unique name to each file."""
     names = {path: _name(path, base) for path, base in paths}
     if len({(name, path.parent) for path, name in names.items()}) > len(set(names.values())):
-        # Of several places: as they lie in the folder that holds them all.
+        # For several places, names are relative to their common folder.
         common = Path(os.path.commonpath([path.absolute().parent for path, _ in paths]))
         names = {path: _name(path.absolute(), common) for path, _ in paths}
     counts = Counter(names.values())
@@ -347,7 +349,7 @@ def _name(path: Path, base: Path | None) -> str:
 
 
 def _whole_name(path: Path, name: str) -> str:
-    """With the ending, for files that differ in nothing else: a.png and a.tif."""
+    """Return the name with its ending, for files that differ only in it: a.png and a.tif."""
     folder, slash, _ = name.rpartition("/")
     last = os.fsencode(path.name).decode("utf-8", "backslashreplace")
     return f"{folder}{slash}{last}"

@@ -1,4 +1,4 @@
-"""Images on disk as `ImageSource`s, of any format in the registry."""
+"""Open images on disk as `ImageSource`s, in any registered format."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DEFAULT_PIXEL_LIMIT = 1_000_000_000
 
 
 class ImageHeader(NamedTuple):
-    """What a file says of its first image before any pixel is read.
+    """The header of the first image of a file, without reading pixels.
 
     Attributes:
         shape: (H, W).
-        pixel_size_um: micrometres per pixel (row, column), or None where the file does not say.
+        pixel_size_um: Micrometres per pixel (row, column), or None if the file does not give it.
     """
 
     shape: tuple[int, int]
@@ -46,25 +46,27 @@ def open_images(
     pixel_limit: int | None = DEFAULT_PIXEL_LIMIT,
     name: str | None = None,
 ) -> Sequence[ImageSource]:
-    """The images of a file: one, or one for each frame, position and depth chosen.
+    """Open the images of a file: one per selected position, frame and depth.
 
-    Colour becomes luminance unless a channel is chosen; alpha is dropped; other channels are all
-    kept. Formats that allow it are read by window. The images of a series are called NAME_t003,
-    with _p01 for positions and _z02 for depths.
+    Colour becomes luminance unless a channel is selected; alpha is dropped; other channels are
+    kept. Formats that allow it are read by window. The images of a series have names such as
+    NAME_t003, with _p01 for positions and _z02 for depths.
 
     Args:
-        channel: counted from 0.
-        frames: None for all, a number, or a range like '0:10' that leaves out its end.
-        z: of a z-stack: 'max' (the maximum projection), 'mid', 'all', a number or a range.
-        position: a number; all by default.
-        pixel_limit: H x W above it is refused; None refuses only what would have to be decoded as
-            a whole, for who reads by window alone.
-        name: what the results call the file; its own name without ending by default.
+        path: The file.
+        channel: The channel, counted from 0.
+        frames: None for all, a number, or a half-open range such as '0:10'.
+        z: The planes of a z-stack: 'max' (the maximum projection), 'mid', 'all', a number or a
+            range.
+        position: A number; by default all positions.
+        pixel_limit: Images with more pixels are refused; None refuses only those that would have to
+            be decoded as a whole.
+        name: The name of the file in results; by default its name without ending.
 
     Raises:
-        ImageError: the file is missing, empty, cut off, no image, has no pixels, more than the
-            limit, or not that channel or place; or it is a z-stack and `z` is None.
-        InputError: `frames` or `z` is no word, number or range that is known.
+        ImageError: The file is missing, empty, truncated, not an image, has no pixels or too many,
+            or does not have the channel or plane; or it is a z-stack and `z` is None.
+        InputError: `frames` or `z` is invalid.
     """
     path = Path(path)
     choice = PlaneChoice(channel, frames, z, position)
@@ -82,10 +84,10 @@ def open_image(
     position: int | None = None,
     pixel_limit: int = DEFAULT_PIXEL_LIMIT,
 ) -> ImageSource:
-    """The one image of a file; see `open_images`.
+    """Open the only image of a file; see `open_images`.
 
     Raises:
-        ImageError: as there, or the file holds several images of those chosen.
+        ImageError: See `open_images`; or the selection contains several images.
     """
     path = Path(path)
     images = open_images(path, channel=channel, frames=frames, z=z, position=position,
@@ -95,20 +97,20 @@ def open_image(
 
 
 def read_header(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> ImageHeader:
-    """Size and pixel size of a file's first image; no pixel is decoded where the format allows it.
+    """Read size and pixel size of a file's first image, without decoding pixels if possible.
 
     Raises:
-        ImageError: as in `open_image`, as far as the header shows it.
+        ImageError: See `open_image`, as far as the header shows it.
     """
     first = series_of(Path(path), pixel_limit)[0]
     return ImageHeader(first.shape, first.pixel_size_um)
 
 
 def read_values(path: Path, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> NDArray[Any]:
-    """The values [H, W] or [H, W, C] of a label image: of a palette its indices, not its colours.
+    """Read the values [H, W] or [H, W, C] of a label image; of a palette image, its indices.
 
     Raises:
-        ImageError: as in `open_image`.
+        ImageError: See `open_image`.
     """
     from bigkingxxl.io.images import pillow_files, tiff_files
 

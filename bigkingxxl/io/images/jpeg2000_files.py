@@ -1,4 +1,4 @@
-"""JPEG 2000 files, of any depth."""
+"""JPEG 2000 files of any bit depth."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from bigkingxxl.io.images.tiff_checks import jpeg_2000_size
 
 STARTS = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 HEADER_BYTES = 1 << 16
-# No picture of cells is so empty: a block of 64 x 64 pixels takes more than a byte.
+# Images of cells compress less: a block of 64 x 64 pixels takes more than a byte.
 MOST_PIXELS_A_BYTE, FREE_PIXELS = 1 << 14, 1 << 20
 
 
 def open_jpeg_2000(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The one image of a file; it is decoded when its plane is asked for.
+    """Return the image of a file, which is decoded on demand.
 
     Raises:
-        ImageError: damaged, above the limit, or claims more pixels than its bytes can hold.
+        ImageError: The file is damaged, above the limit, or claims more pixels than its bytes can
+            hold.
     """
     with path.open("rb") as stream:
         size = jpeg_2000_size(stream.read(HEADER_BYTES))
@@ -51,12 +52,12 @@ def open_jpeg_2000(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 
 def _decoded(path: Path) -> NDArray[Any]:
-    """[C, H, W]."""
+    """Decode the image, [C, H, W]."""
     import imagecodecs
 
     try:
         pixels = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
-    except Exception as error:  # the decoder's own errors have no common base
+    except Exception as error:  # the decoder's exceptions have no common base class
         raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 

@@ -1,4 +1,4 @@
-"""Leica's LIF files, by liffile (BSD)."""
+"""Leica LIF files, read by liffile (BSD)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ METRE_UM = 1e6
 
 
 def open_lif(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """A series for each image of a file, and for each tile of a mosaic.
+    """Return a series for each image of a file, and for each tile of a mosaic.
 
     Raises:
-        ImageError: damaged, above the limit, or no image of rows and columns in it.
+        ImageError: The file is damaged, above the limit, or contains no two-dimensional image.
     """
     import liffile
 
@@ -71,7 +71,7 @@ def _series(
 def _read(
     path: Path, number: int, index: dict[str, int], channels: int, shape: tuple[int, int, int]
 ) -> NDArray[Any]:
-    """[C, H, W] of one plane."""
+    """Read one plane, [C, H, W]."""
     import liffile
 
     try:
@@ -81,7 +81,7 @@ def _read(
             planes = [np.array(image.frame(**index, **each)) for each in chosen]
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises anything on damaged bytes
+    except Exception as error:  # the parser raises any exception for damaged bytes
         raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     height, width = shape[1:]
     stacked = np.stack([plane.reshape(height, width, -1) for plane in planes])
@@ -89,7 +89,7 @@ def _read(
 
 
 def _pixel_size(coordinates: Any) -> PixelSize | None:
-    """From the places of rows and columns in metres."""
+    """Return the pixel size from the coordinates of rows and columns in metres."""
     sides = []
     for axis in "YX":
         places = coordinates.get(axis, ())

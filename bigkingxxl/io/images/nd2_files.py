@@ -1,4 +1,4 @@
-"""Nikon's ND2 files, by nd2 (BSD)."""
+"""Nikon ND2 files, read by nd2 (BSD)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
-# The second is that of files of before 2010, which begin as JPEG 2000 does.
+# The second is that of files before 2010, which begin like JPEG 2000.
 STARTS = (b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  \r\n\x87\n")
 POSITION, DEPTH = "P", "Z"
 
 
 def open_nd2(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """A series for each stage position; a plane is read when it is asked for.
+    """Return a series for each stage position; planes are read on demand.
 
     Raises:
-        ImageError: damaged or above the limit.
+        ImageError: The file is damaged or above the limit.
     """
     import nd2
 
@@ -54,7 +54,7 @@ def open_nd2(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 
 def _by_depth(loops: list[dict[str, int]], numbers: list[int], depth: int) -> list[list[int]]:
-    """The numbers of a position's frames, a row for each point in time, by their depth."""
+    """Return the numbers of a position's frames by time and depth."""
     rows: dict[tuple[tuple[str, int], ...], list[int]] = {}
     for number in numbers:
         time = tuple(item for item in sorted(loops[number].items())
@@ -72,7 +72,7 @@ def _plane(
 
 
 def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
-    """[C, H, W] of one frame; nd2 gives [(C,) H, W (, S)]."""
+    """Read one frame, [C, H, W]; nd2 returns [(C,) H, W (, S)]."""
     import nd2
 
     try:
@@ -80,7 +80,7 @@ def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
             pixels = np.array(file.read_frame(number))
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises anything on damaged bytes
+    except Exception as error:  # the parser raises any exception for damaged bytes
         raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     height, width = shape[1:]
     samples = pixels.shape[-1] if pixels.shape[-2:] != (height, width) or pixels.ndim == 4 else 1

@@ -1,4 +1,4 @@
-"""NumPy's `.npy` files, mapped: nothing is unpickled."""
+"""NumPy `.npy` files, memory-mapped; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ START = b"\x93NUMPY"
 
 
 def open_npy(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The one image of an array of two or three axes; see `channels_first`.
+    """Return the image of an array of two or three axes; see `channels_first`.
 
     Raises:
-        ImageError: no array of real numbers, cut off, above the limit, or axes that may be two
-            things.
+        ImageError: The file is not an array of real numbers, truncated, above the limit, or its
+            axes are ambiguous.
     """
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)

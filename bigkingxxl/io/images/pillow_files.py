@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, GIF, WebP and PNM files as arrays, checked before anything large is allocated."""
+"""PNG, JPEG, BMP, GIF, WebP and PNM files, checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
-# No other: Pillow knows formats that start programs (EPS) or are no pictures of cells.
+# No other formats: Pillow's include some that start programs (EPS) or never contain cells.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".pnm", ".pbm")
 STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
@@ -30,15 +30,15 @@ PNG_SIGNATURE = STARTS[0]
 PNM = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 GRAY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 COLOUR_MODES = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "YCbCr")
-# Pixels that a byte may become at most, above a first million: deflate's 1,032 bytes of 8 pixels,
-# JPEG's block of 64 pixels in 2 bits and less.
+# The largest number of pixels per byte, beyond the first million: for deflate 1,032 bytes of 8
+# pixels, for JPEG a block of 64 pixels in 2 bits and less.
 MOST_PIXELS_A_BYTE = {"PNG": 8300, "JPEG": 8192, "BMP": 20_000, "GIF": 5000, "PPM": 8}
 FREE_PIXELS = 1 << 20
 _opening = threading.Lock()
 
 
 def begins(start: bytes) -> bool:
-    """True where a file begins as one of these formats does."""
+    """Return whether a file begins like one of these formats."""
     is_pnm = start[:2] in PNM and start[2:3] in (b" ", b"\t", b"\n", b"\r", b"#")
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     is_bmp = start[:2] == b"BM" and start[14:18] in (b"\x0c\0\0\0", b"\x28\0\0\0", b"\x40\0\0\0",
@@ -48,19 +48,20 @@ def begins(start: bytes) -> bool:
 
 
 def open_picture(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The one series of a picture; an animation has frames. Pixels are read when a plane is.
+    """Return the series of a picture; an animation has frames. Pixels are read on demand.
 
-    A palette is looked up; alpha is dropped; 16 bits stay 16 bits.
+    Palettes are resolved, alpha is dropped, and 16 bits are preserved.
 
     Raises:
-        ImageError: no image, cut off, without pixels, more than the limit, or colours for printing.
+        ImageError: The file is not an image, truncated, without pixels, above the limit, or has
+            colours for printing.
     """
     with opened(path, pixel_limit) as image:
         frames = int(getattr(image, "n_frames", 1))
         kind, mode = _png_kind(path), image.mode
         shape = image.height, image.width
     channels = 1 if mode in GRAY_MODES or mode in ("LA", "La") else 3
-    if frames > 1:  # of an animation, whose frames may differ in mode
+    if frames > 1:  # an animation, whose frames may differ in mode
         cache = DecodedTileCache()
 
         def later(frame: int, _depth: int) -> Samples:
@@ -80,7 +81,7 @@ def open_picture(path: Path, pixel_limit: int) -> list[ImageSeries]:
 
 
 def _frame(path: Path, pixel_limit: int, shape: tuple[int, int], frame: int) -> NDArray[Any]:
-    """[3, H, W] of one frame of an animation."""
+    """Decode one frame of an animation, [3, H, W]."""
     with opened(path, pixel_limit) as image:
         image.seek(frame)
         pixels = channels_of(image.convert("RGB"))
@@ -90,7 +91,7 @@ def _frame(path: Path, pixel_limit: int, shape: tuple[int, int], frame: int) -> 
 
 
 def read_values(path: Path, pixel_limit: int) -> NDArray[Any]:
-    """The values [H, W] or [H, W, C] as stored: of a palette its indices, not its colours."""
+    """Read the stored values [H, W] or [H, W, C]; of a palette image, its indices."""
     with opened(path, pixel_limit) as image:
         if _is_deep(_png_kind(path)):
             return np.moveaxis(_deep_png(path, (image.height, image.width)), 0, -1)
@@ -99,7 +100,7 @@ def read_values(path: Path, pixel_limit: int) -> NDArray[Any]:
 
 
 def channels_of(image: Image.Image) -> NDArray[Any]:
-    """The pixels [C, H, W] of a Pillow image: gray, or red, green and blue."""
+    """Return the pixels [C, H, W] of a Pillow image: grey or RGB."""
     if image.mode in GRAY_MODES:
         return np.array(image)[None]
     if image.mode in ("LA", "La"):
@@ -109,14 +110,14 @@ def channels_of(image: Image.Image) -> NDArray[Any]:
 
 
 def _deep_png(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
-    """[C, H, W] of a PNG of 16 bits, which Pillow would bring down to 8; alpha is dropped."""
+    """Decode a 16-bit PNG, which Pillow would reduce to 8 bits, without alpha: [C, H, W]."""
     import imagecodecs
 
     try:
         pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the decoder's own errors have no common base
+    except Exception as error:  # the decoder's exceptions have no common base class
         raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
     if pixels.shape[:2] != shape or pixels.dtype != np.uint16:
         raise ImageError(
@@ -128,12 +129,12 @@ def _deep_png(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def _is_deep(kind: tuple[int, int] | None) -> bool:
-    """True for a PNG of 16 bits that has more than gray: colour, or gray with alpha."""
+    """Return whether a PNG has 16 bits and more than grey: colour, or grey with alpha."""
     return kind is not None and kind[0] == 16 and kind[1] != 0
 
 
 def _png_kind(path: Path) -> tuple[int, int] | None:
-    """(bits, colour type) of a PNG, None for another format."""
+    """Return (bits, colour type) of a PNG; None for another format."""
     with path.open("rb") as stream:
         head = stream.read(26)
     if not head.startswith(PNG_SIGNATURE) or len(head) < 26:
@@ -143,10 +144,10 @@ def _png_kind(path: Path) -> tuple[int, int] | None:
 
 @contextmanager
 def opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
-    """A Pillow image of checked size, for the length of a block; what goes wrong is an ImageError.
+    """Open a Pillow image of checked size within a block; errors become an ImageError.
 
     Raises:
-        ImageError: as in `open_picture`.
+        ImageError: See `open_picture`.
     """
     try:
         _check_png(path)
@@ -174,10 +175,10 @@ def opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
 
 
 def _check_mode(path: Path, image: Image.Image) -> None:
-    """Refuse what Pillow would turn into other values.
+    """Refuse images whose values Pillow would change.
 
     Raises:
-        ImageError: colours for printing, or a PNM of more than 8 bits in colour.
+        ImageError: The image has colours for printing, or is a colour PNM with more than 8 bits.
     """
     if image.mode not in (*GRAY_MODES, *COLOUR_MODES, "LA", "La"):
         raise ImageError(
@@ -198,7 +199,7 @@ def _check_mode(path: Path, image: Image.Image) -> None:
 
 
 def _pnm_maximum(path: Path) -> int:
-    """The largest value that a PNM's header names."""
+    """Return the maximum value in the header of a PNM file."""
     with path.open("rb") as stream:
         lines = stream.read(2048).split(b"\n")
     words = b" ".join(line.partition(b"#")[0] for line in lines).split()
@@ -206,7 +207,7 @@ def _pnm_maximum(path: Path) -> int:
 
 
 def _open(path: Path) -> Image.Image:
-    """A Pillow image, pixels not read yet; `check_size` stands in for Pillow's own size limit."""
+    """Open a Pillow image without reading pixels; `check_size` replaces Pillow's size limit."""
     with _opening:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
@@ -217,7 +218,7 @@ def _open(path: Path) -> Image.Image:
 
 
 def _check_png(path: Path) -> None:
-    """Refuse a PNG that breaks off or is 0 wide, by its chunks alone: Pillow allocates first."""
+    """Refuse a PNG that is truncated or 0 wide, by its chunks, because Pillow allocates first."""
     total = path.stat().st_size
     with path.open("rb") as stream:
         if stream.read(8) != PNG_SIGNATURE:

@@ -1,4 +1,4 @@
-"""What a reader of image files says of itself."""
+"""The description of a reader of image files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from bigkingxxl.io.images.series import ImageSeries
 
 @dataclass(frozen=True)
 class ImageReader:
-    """One file format.
+    """A reader of one image format.
 
     Attributes:
-        title: the format's name, for messages.
-        suffixes: endings in lower case, each with its dot.
-        open: gives the series of a file, at a limit of pixels per plane; raises `ImageError`.
-        begins: true for the first 512 bytes of such a file; None knows it by its ending alone.
-        is_folder: true for a folder that is one image; None where images are files.
-        by_window: no more of a plane is decoded than is asked for, so that it may be of any size.
-        packages: modules that it needs beside the base install; extra: what brings them; python:
-            the least version that they run on.
+        title: The name of the format for messages.
+        suffixes: Lower-case file endings with their dots.
+        open: Returns the series of a file, given a limit of pixels per plane; raises `ImageError`.
+        begins: Whether the first 512 bytes are those of such a file; None if only the ending
+            identifies it.
+        is_folder: Whether a folder is one image; None if images are files.
+        by_window: Whether only the requested part of a plane is decoded, so that it may have any
+            size.
+        packages: The modules that it needs in addition to the base installation.
+        extra: The extra that installs them.
+        python: The lowest Python version that they support.
     """
 
     title: str

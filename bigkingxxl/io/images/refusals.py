@@ -1,4 +1,4 @@
-"""Why a file is no image: what it is instead, and what to do about it."""
+"""Explain why a file is not an image, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bigkingxxl.errors import ImageError
 
-# Formats of microscopes that no reader without copyleft reads.
+# Microscope formats that no reader without a copyleft licence supports.
 UNREAD = {
     ".oib": "Olympus OIB", ".oif": "Olympus OIF", ".oir": "Olympus OIR", ".vsi": "Olympus VSI",
     ".ets": "Olympus VSI", ".zvi": "Zeiss ZVI", ".dv": "DeltaVision", ".r3d": "DeltaVision",
@@ -28,10 +28,11 @@ OTHERS = (
 
 
 def refuse(path: Path, start: bytes) -> ImageError:
-    """The error that says what a file is that no reader knows.
+    """Return an error that explains what an unsupported file is.
 
     Args:
-        start: its first bytes.
+        path: The file.
+        start: Its first bytes.
     """
     if start.startswith(GIT_LFS):
         return ImageError(

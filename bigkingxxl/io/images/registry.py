@@ -1,7 +1,7 @@
-"""The readers of image files, by what a file begins with and by its ending; open to packages.
+"""The registry of image readers, by content and ending, which other packages can extend.
 
-A package adds a reader by an entry point in the group `bigkingxxl.image_readers` whose object is an
-`ImageReader`:
+A package adds a reader with an entry point in the group `bigkingxxl.image_readers` whose object is
+an `ImageReader`:
 
     [project.entry-points."bigkingxxl.image_readers"]
     dm3 = "my_package:READER"
@@ -26,7 +26,7 @@ START_BYTES = 512
 
 @lru_cache(maxsize=1)
 def readers() -> tuple[ImageReader, ...]:
-    """Those of other packages first, then our own."""
+    """Return all readers, those of other packages first."""
     from bigkingxxl.io.images import (
         czi_files,
         dicom_files,
@@ -44,13 +44,13 @@ def readers() -> tuple[ImageReader, ...]:
     return (*plugins(GROUP, ImageReader).values(), *(module.READER for module in modules))
 
 
-LARGEST_WHOLE = 10**9  # pixels of a plane that is decoded in one piece
-LARGEST_BY_WINDOW = 10**13  # beyond any microscope's: a damaged header
+LARGEST_WHOLE = 10**9  # pixels of a plane that is decoded as a whole
+LARGEST_BY_WINDOW = 10**13  # more than any microscope produces; a sign of a damaged header
 
 
 @lru_cache(maxsize=1)
 def image_suffixes() -> tuple[str, ...]:
-    """The endings of all formats, those that only another program reads included."""
+    """Return the endings of all formats, including those that only other programs read."""
     from bigkingxxl.io.images.refusals import UNREAD
 
     known = [suffix for reader in readers() for suffix in reader.suffixes]
@@ -58,15 +58,15 @@ def image_suffixes() -> tuple[str, ...]:
 
 
 def is_image_folder(path: Path) -> bool:
-    """True for a folder that is one image, as an OME-Zarr is."""
+    """Return whether a folder is one image, such as an OME-Zarr."""
     return any(reader.is_folder is not None and reader.is_folder(path) for reader in readers())
 
 
 def reader_of(path: Path) -> ImageReader:
-    """The reader of a file or folder; its beginning counts for more than its ending.
+    """Return the reader of a file or folder; its content takes precedence over its ending.
 
     Raises:
-        ImageError: it is missing, empty, no image, or a format that cannot be read here.
+        ImageError: It is missing, empty, not an image, or has an unsupported format.
     """
     from bigkingxxl.io.images.refusals import refuse
 
@@ -91,10 +91,10 @@ def reader_of(path: Path) -> ImageReader:
 
 
 def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
-    """Up to `count` bytes of a file.
+    """Read up to `count` bytes of a file.
 
     Raises:
-        ImageError: it is missing, no plain file, empty or cannot be opened.
+        ImageError: It is missing, not a regular file, empty, or cannot be opened.
     """
     try:
         if not path.exists():
@@ -114,13 +114,15 @@ def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
 
 
 def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
-    """All series of a file, none of its pixels read yet where its format allows it.
+    """Return all series of a file, without reading pixels if the format allows it.
 
     Args:
-        pixel_limit: larger planes are refused; by default those that would be decoded as a whole.
+        path: The file.
+        pixel_limit: Larger planes are refused; None refuses those that would be decoded as a whole.
 
     Raises:
-        ImageError: see `reader_of`; damaged, or its format needs a package that is not installed.
+        ImageError: See `reader_of`; or the file is damaged, or its format needs a package that is
+            not installed.
     """
     reader = reader_of(path)
     if any(util.find_spec(package) is None for package in reader.packages):
@@ -141,7 +143,7 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
         raise
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # parsers raise anything on damaged bytes
+    except Exception as error:  # parsers raise any exception for damaged bytes
         raise ImageError(
             f"{path} is damaged, or no {reader.title} that can be read ({one_line(error)})",
             file=path,
@@ -154,6 +156,6 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one short line."""
+    """Return the message of an error in one short line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + "..."

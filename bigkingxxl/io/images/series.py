@@ -1,4 +1,4 @@
-"""What a file holds: planes over time and depth at one or several positions, and which to take."""
+"""The planes of a file over time, depth and position, and the selection of planes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ class ImageSeries:
 
     Attributes:
         shape: (H, W) of every plane.
-        plane: the plane [C, H, W] at (frame, depth), counted from 0; it may raise `ImageError`.
-        channels: C, alpha included.
-        frames, depth: how many points in time, how many planes of a z-stack.
-        is_colour: the channels are red, green, blue and maybe alpha.
-        pixel_size_um: micrometres per pixel (row, column), or None where the file does not say.
+        plane: Returns the plane [C, H, W] at (frame, depth), counted from 0; may raise
+            `ImageError`.
+        channels: The number of channels C, including alpha.
+        frames: The number of time points.
+        depth: The number of planes of a z-stack.
+        is_colour: Whether the channels are RGB(A).
+        pixel_size_um: Micrometres per pixel (row, column), or None if the file does not give it.
     """
 
     shape: tuple[int, int]
@@ -46,14 +48,14 @@ class ImageSeries:
 
 @dataclass(frozen=True)
 class PlaneChoice:
-    """Which planes of a file become images, as the command line's options say it.
+    """The planes of a file to open, as given by command line options.
 
     Attributes:
-        channel: counted from 0; None takes all channels (of colour the luminance).
-        frames: None or 'all', a number, or a range 'first:end' that leaves out its end.
+        channel: The channel, counted from 0; None takes all (of colour images the luminance).
+        frames: None or 'all', a number, or a half-open range 'first:end'.
         z: None (a z-stack is then refused), 'all', 'mid', 'max' (the maximum projection), a number
             or a range.
-        position: a number; None takes all.
+        position: A number; None takes all.
     """
 
     channel: int | None = None
@@ -62,10 +64,10 @@ class PlaneChoice:
     position: int | None = None
 
     def check(self) -> None:
-        """Refuse what no file could answer.
+        """Check the options independently of a file.
 
         Raises:
-            InputError: an option that is neither a word it knows, a number nor a range.
+            InputError: An option is not a known word, a number or a range.
         """
         _taken("frames", self.frames, 1, ("all",))
         _taken("z", self.z, 1, ("all", "mid", "max"))
@@ -74,15 +76,16 @@ class PlaneChoice:
 def images_of(
     path: Path, series: Sequence[ImageSeries], choice: PlaneChoice, name: str
 ) -> list[ImageSource]:
-    """The images of a file, in the order position, time, depth.
+    """Return the images of a file, ordered by position, time and depth.
 
-    A file of one plane gives one image called `name`. Otherwise the name says the place of each
-    plane in the file: `name_p01_t003_z02`, of those axes that have more than one place.
+    A file with one plane gives one image called `name`. Otherwise the name contains the position of
+    each plane on the axes with more than one entry, such as `name_p01_t003_z02`.
 
     Raises:
-        ImageError: a place that the file does not have, a z-stack without a choice, or the only
-            plane cannot be read. Of several planes one that cannot be read raises when it is.
-        InputError: see `PlaneChoice.check`.
+        ImageError: The file does not have a selected plane, it is a z-stack without a selection, or
+            its only plane cannot be read. One of several planes that cannot be read raises the
+            error when it is read.
+        InputError: See `PlaneChoice.check`.
     """
     positions = range(len(series))
     if choice.position is not None:
@@ -131,7 +134,7 @@ def _image(
 
 
 def _marks(series: Sequence[ImageSeries], place: tuple[int, int, tuple[int, ...]]) -> Iterator[str]:
-    """What tells an image from the others of its file; as many digits as the largest needs."""
+    """Yield the marks that distinguish an image from others of its file, with leading zeros."""
     position, frame, depths = place
     frames, depth = series[position].frames, series[position].depth
     if len(series) > 1:
@@ -156,7 +159,7 @@ def _frames(path: Path, series: ImageSeries, frames: Index | None) -> Sequence[i
 
 
 def _depths(path: Path, series: ImageSeries, z: Index | None) -> list[tuple[int, ...]]:
-    """The depths of each image: one, or all of a projection."""
+    """Return the depths of each image: one, or all for a projection."""
     if z is None and series.depth > 1:
         raise ImageError(
             f"{path} is a z-stack of {series.depth} planes: choose with --z max (their maximum), "
@@ -184,10 +187,10 @@ def _depths(path: Path, series: ImageSeries, z: Index | None) -> list[tuple[int,
 def _taken(
     option: str, index: Index | None, count: int, words: tuple[str, ...]
 ) -> range | str | int:
-    """The places that an option names: a word, those there are, or the number that is not there.
+    """Return what an option selects: a word, the existing entries, or a missing number.
 
     Raises:
-        InputError: it is neither a word, a number nor a range.
+        InputError: It is not a known word, a number or a range.
     """
     text = "all" if index is None else index if not isinstance(index, str) else index.strip()
     if isinstance(text, slice):
@@ -216,10 +219,10 @@ def _absent(path: Path, what: str, place: int, count: int) -> str:
 
 
 def check_single(path: Path, count: int) -> None:
-    """Refuse a file of several planes where one is needed.
+    """Check that a file has a single plane.
 
     Raises:
-        ImageError: there are several.
+        ImageError: It has several.
     """
     if count > 1:
         raise ImageError(

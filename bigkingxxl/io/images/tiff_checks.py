@@ -1,4 +1,4 @@
-"""What a TIFF claims, held against the file before memory is taken or a chain is followed."""
+"""Check the claims of a TIFF against the file before memory is allocated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bigkingxxl.errors import ImageError
 log = logging.getLogger(__name__)
 
 MOST_PLANES = 1 << 22
-# How many bytes one byte may become at most; a constant image comes near these. Others are free.
+# The largest expansion per byte, which a constant image comes close to; others are not limited.
 LARGEST_RATIO = {1: 1, 5: 4096, 8: 1040, 32946: 1040, 50000: 1 << 16, 34926: 1 << 16, 32773: 64}
 SPARE_BYTES = 1 << 16
 JPEG_2000 = (33003, 33004, 33005, 34712)
@@ -25,15 +25,17 @@ START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def check_chain(path: Path, tiff: Any) -> bool:
-    """Follow a file's chain of pages once; True where it ends within the file.
+    """Follow the chain of pages of a file once; return whether it ends within the file.
 
-    A chain that leads beyond the end of the file is warned of: its pages up to there are read.
+    A chain that leads beyond the end of the file causes a warning, and its pages up to there are
+    read.
 
     Args:
-        tiff: an open `tifffile.TiffFile`.
+        path: The file.
+        tiff: An open `tifffile.TiffFile`.
 
     Raises:
-        ImageError: the chain comes back to a page that it has passed.
+        ImageError: The chain is circular.
     """
     form, stream = tiff.tiff, tiff.filehandle
     seen: set[int] = set()
@@ -62,10 +64,10 @@ def check_chain(path: Path, tiff: Any) -> bool:
 
 
 def check_ome(path: Path, xml: str) -> list[str]:
-    """The files that a series of OME-TIFFs lies in, in their order, as its XML names them.
+    """Return the files of an OME-TIFF series in order, as named in its XML.
 
     Raises:
-        ImageError: more planes are claimed than any file holds, or a file elsewhere.
+        ImageError: More planes are claimed than a file can contain, or a file is elsewhere.
     """
     names: dict[str, None] = {}
     for element in ome_elements(xml):
@@ -100,7 +102,7 @@ def check_ome(path: Path, xml: str) -> list[str]:
 
 
 def ome_elements(xml: str) -> Iterator[ET.Element]:
-    """The elements of OME metadata in their order; none where it is no XML."""
+    """Yield the elements of OME metadata in order; none if it is not XML."""
     try:
         yield from ET.fromstring(xml).iter()
     except ET.ParseError:
@@ -123,16 +125,16 @@ def _check_planes(path: Path, claimed: int) -> None:
 
 
 def check_segments(path: Path, page: Any) -> None:
-    """Hold the claimed size of each strip or tile against its bytes in the file.
+    """Check the claimed size of each strip or tile against its bytes in the file.
 
     Raises:
-        ImageError: one reaches beyond the end of the file, or could never fill its pixels.
+        ImageError: One extends beyond the end of the file, or cannot contain its pixels.
     """
     keyframe = page.keyframe
     length = path.stat().st_size
     offsets = np.asarray(page.dataoffsets[: len(page.databytecounts)], np.uint64)
     counts = np.asarray(page.databytecounts[: len(offsets)], np.uint64)
-    # Beyond 2 ** 63 the sum would wrap round.
+    # Beyond 2 ** 63 the sum would overflow.
     end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
     if end > length:
         raise ImageError(
@@ -166,13 +168,16 @@ def check_segments(path: Path, page: Any) -> None:
 
 
 def check_codestream(path: Path, compression: int, data: bytes, size: tuple[int, int]) -> None:
-    """Hold the size that a JPEG or JPEG 2000 in a TIFF claims against that of its tile.
+    """Check the size that a JPEG or JPEG 2000 in a TIFF claims against that of its tile.
 
     Args:
+        path: The file.
+        compression: The compression of the TIFF.
+        data: The compressed bytes.
         size: (H, W) of the tile.
 
     Raises:
-        ImageError: it claims far more pixels.
+        ImageError: It claims far more pixels.
     """
     claimed: tuple[int, int] | None = None
     if compression in JPEG_2000:
@@ -191,7 +196,7 @@ def check_codestream(path: Path, compression: int, data: bytes, size: tuple[int,
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) that the first frame of a JPEG claims, None where there is none."""
+    """Return (H, W) of the first frame of a JPEG, or None."""
     place = 2
     while place + 9 <= len(data) and data[place] == 0xFF:
         kind = data[place + 1]
@@ -206,7 +211,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
-    """(H, W) that a JPEG 2000 codestream claims, bare or in its boxes; None where there is none."""
+    """Return (H, W) of a JPEG 2000 codestream, bare or in boxes, or None."""
     start = data.find(b"\xff\x4f\xff\x51", 0, 1 << 16)
     if start < 0 or len(data) < start + 24:
         return None

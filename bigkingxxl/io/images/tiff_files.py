@@ -1,4 +1,4 @@
-"""TIFF and the formats built on it (OME, ImageJ, LSM, STK, SVS ...), decoded by tifffile."""
+"""TIFF and formats based on it (OME, ImageJ, LSM, STK, SVS ...), decoded by tifffile."""
 
 from __future__ import annotations
 
@@ -41,32 +41,33 @@ STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GRAY, RGB, PALETTE, YCBCR, APERIO_YCBCR = (0, 1, 4), 2, 3, 6, 33003
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262
 ALPHA = (1, 2)
-# Of slides the first series is the slide; the others are pictures of it and of its label.
+# In slide formats the first series is the slide; the others show the slide and its label.
 SLIDES = ("svs", "ndpi", "scn", "bif", "qpi", "philips", "avs")
 FRAMES, DEPTH, CHANNEL = "TIQ", "Z", "C"
-NARROWEST = 4  # a 'plane' of fewer columns is channels that come last
+NARROWEST = 4  # a 'plane' with fewer columns has its channels last
 
 
 def is_tiff(start: bytes) -> bool:
-    """True where a file begins as a TIFF does."""
+    """Return whether a file begins like a TIFF."""
     return start.startswith(STARTS)
 
 
 def open_tiff(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The series of a TIFF; its planes are read by window.
+    """Return the series of a TIFF; its planes are read by window.
 
     Raises:
-        ImageError: damaged, cut off, above the limit, or of colours or types that are not read.
+        ImageError: The file is damaged, truncated, above the limit, or has unsupported colours or
+            types.
     """
     with _opened(path) as tiff:
         return [each.as_series() for each in _all_series(path, tiff, pixel_limit)]
 
 
 def read_stored(path: Path, pixel_limit: int) -> NDArray[Any]:
-    """[C, H, W] of the only plane as stored: palettes are not looked up, nothing is inverted.
+    """Read the only plane as stored, [C, H, W], without resolving palettes or inverting.
 
     Raises:
-        ImageError: as `open_tiff`, or there are several planes.
+        ImageError: See `open_tiff`; or there are several planes.
     """
     with _opened(path) as tiff:
         series = _all_series(path, tiff, pixel_limit, as_stored=True)
@@ -77,18 +78,18 @@ def read_stored(path: Path, pixel_limit: int) -> NDArray[Any]:
 
 
 def parts_of(path: Path) -> list[str]:
-    """The names of the files that an OME-TIFF's series lies in; none for any other file."""
+    """Return the names of the files of an OME-TIFF series; none for other files."""
     import tifffile
 
     try:
         with silent(), tifffile.TiffFile(path) as tiff:
             return check_ome(path, tiff.ome_metadata) if tiff.is_ome else []
-    except Exception:  # opening the image will say what is wrong with it
+    except Exception:  # opening the image will report the error
         return []
 
 
 class _Silence(logging.Filter):
-    """Lets nothing pass."""
+    """Suppresses all log records."""
 
     def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - the module's name
         return False
@@ -96,8 +97,8 @@ class _Silence(logging.Filter):
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep to itself what tifffile complains of: it would stand beside our one sentence."""
-    # A filter of this block's own: blocks of several threads may end in any order.
+    """Suppress log messages of tifffile, which would appear beside our error message."""
+    # Each block has its own filter, because blocks of several threads may end in any order.
     log, silence = logging.getLogger("tifffile"), _Silence()
     log.addFilter(silence)
     try:
@@ -108,7 +109,7 @@ def silent() -> Iterator[None]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An open `tifffile.TiffFile`; whatever it cannot make sense of is an ImageError."""
+    """Open a `tifffile.TiffFile`; anything that it cannot interpret is an ImageError."""
     import tifffile
 
     try:
@@ -122,7 +123,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises anything on damaged bytes
+    except Exception as error:  # the parser raises any exception for damaged bytes
         raise ImageError(
             f"{path} is not a TIFF that can be read ({one_line(error)})", file=path
         ) from error
@@ -146,9 +147,9 @@ def _all_series(
 
 
 def _check_imagej(path: Path, tiff: Any, is_whole: bool) -> None:
-    """Refuse a stack of ImageJ that names more planes than there are, where its pages break off.
+    """Refuse an ImageJ stack that claims more planes than there are, if its pages are truncated.
 
-    Where they do not, the description may be that of the stack it was taken from: a warning.
+    Otherwise the description may be that of the stack from which it was taken: a warning.
     """
     if not tiff.is_imagej:
         return
@@ -168,11 +169,12 @@ def _is_smaller_copy(keyframe: Any) -> bool:
 
 @dataclass
 class _TiffSeries:
-    """One series of a TIFF while the file is open; what it gives needs no open file.
+    """One series of a TIFF while the file is open; its results need no open file.
 
     Attributes:
-        path: the file that was named; the planes may lie in others beside it.
-        as_stored: palettes and white stored as 0 are left as they are.
+        path: The file that was opened; the planes may be in other files beside it.
+        tiff: The open file.
+        as_stored: Whether palettes and inverted values are left unchanged.
     """
 
     path: Path
@@ -204,7 +206,7 @@ class _TiffSeries:
         self._check_colours()
 
     def _set_outer(self, axes: str, shape: list[int]) -> None:
-        """Find the axes that run over the planes, and turn planes whose channels come last."""
+        """Find the axes that enumerate planes, and reorder planes whose channels are last."""
         sides = dict(zip(axes, shape, strict=True)) if len(set(axes)) == len(axes) else {}
         self.is_channels_last = _is_channels_last(axes, shape, self.stored)
         if self.is_channels_last:
@@ -217,11 +219,11 @@ class _TiffSeries:
         count = math.prod(shape) // plane if plane else 1
         if sides and math.prod(n for _, n in outer) == count:
             self.outer = outer
-        else:  # what the axes say is not what the pages hold
+        else:  # the axes contradict the content of the pages
             self.outer = [("I", max(count, 1))]
 
     def as_series(self) -> ImageSeries:
-        """What `images_of` chooses from; all planes are located now, while the file is open."""
+        """Return an `ImageSeries`; all planes are located now, while the file is open."""
         sizes = self.sizes
         planes: dict[tuple[int, int], Samples | ImageError] = {}
         for frame in range(sizes["frames"]):
@@ -242,7 +244,7 @@ class _TiffSeries:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many places the axes of time, depth and channel have; others count as time."""
+        """The lengths of the axes of time, depth and channel; other axes count as time."""
         sizes = {"frames": 1, "depth": 1, "channels": 1}
         for axis, count in self.outer:
             sizes[_role(axis)] *= count
@@ -250,14 +252,14 @@ class _TiffSeries:
 
     @property
     def channels(self) -> int:
-        """How many there are to choose from."""
+        """The number of channels."""
         if self.as_stored or self.keyframe.photometric != PALETTE:
             return self.sizes["channels"] * self._kept_samples()
         return 3
 
     @property
     def is_colour(self) -> bool:
-        """The channels are red, green and blue; further samples that are no alpha make them not."""
+        """Whether the channels are RGB without further samples except alpha."""
         if self.is_channels_last or self.sizes["channels"] > 1:
             return False
         samples = self._kept_samples()
@@ -265,13 +267,13 @@ class _TiffSeries:
         return is_rgb or (self.keyframe.photometric == PALETTE and not self.as_stored)
 
     def plane(self, frame: int, depth: int) -> Samples:
-        """All channels of one plane, checked as far as the header shows."""
+        """Return all channels of one plane, checked as far as the header allows."""
         places = self._places(frame, depth)
         planes = [self._shown(self._page(int(place))) for place in places]
         return planes[0] if len(planes) == 1 else StackedPlanes(planes)
 
     def _places(self, frame: int, depth: int) -> NDArray[np.int64]:
-        """The planes of the series that are the channels of one image."""
+        """Return the planes of the series that are the channels of one image."""
         counts = [count for _, count in self.outer]
         numbers = np.arange(math.prod(counts)).reshape(counts or [1])
         roles = [_role(axis) for axis, _ in self.outer] or ["frames"]
@@ -315,7 +317,8 @@ class _TiffSeries:
         return math.prod(self.stored) * int(np.dtype(self.keyframe.dtype).itemsize)
 
     def _mapped(self, path: Path, offset: int, keyframe: Any) -> MappedPlane:
-        # tifffile's own dtype is in the machine's byte order, the file's may be another.
+        # tifffile's dtype has the byte order of the machine, which may differ from that of the
+        # file.
         order = str(keyframe.parent.byteorder)
         length, end = path.stat().st_size, offset + self._bytes
         if end > length:
@@ -340,7 +343,7 @@ class _TiffSeries:
         )
 
     def _check_colours(self) -> None:
-        """Refuse colours whose values would be taken for others."""
+        """Refuse colours whose values would be misinterpreted."""
         photometric, compression = int(self.keyframe.photometric), int(self.keyframe.compression)
         if photometric in (*GRAY, RGB):
             known = compression != APERIO_YCBCR
@@ -361,14 +364,14 @@ class _TiffSeries:
             )
 
     def _kept_samples(self) -> int:
-        """Samples of a pixel without its alpha, which comes last."""
+        """The samples of a pixel without alpha, which is the last one."""
         samples = self.stored[0] * self.stored[3]
         extra = self.keyframe.extrasamples or ()
         alphas = sum(int(kind) in ALPHA for kind in extra)
         return samples if self.as_stored or alphas >= samples else samples - alphas
 
     def _shown(self, plane: Samples) -> Samples:
-        """The plane without alpha, its palette looked up, turned where white is stored as 0."""
+        """Return the plane without alpha and palette, with white as the high value."""
         keyframe = self.keyframe
         if self.as_stored:
             return plane
@@ -392,14 +395,14 @@ def _located(
 
 
 def _role(axis: str) -> str:
-    """What an axis of a series runs over; any axis but depth and channel counts as time."""
+    """Return what an axis of a series enumerates; axes other than depth and channel are time."""
     return {DEPTH: "depth", CHANNEL: "channels"}.get(axis, "frames")
 
 
 def _is_channels_last(axes: str, shape: Sequence[int], stored: tuple[int, int, int, int]) -> bool:
-    """True where the pages of a series are rows of pixels by channels.
+    """Return whether the pages of a series are rows of pixels by channels.
 
-    So tifffile writes an array [H, W, C]: as H planes of W x C.
+    tifffile writes an array [H, W, C] in this way: as H planes of W x C.
     """
     if len(shape) < 3 or stored[0] * stored[3] != 1 or tuple(shape[-2:]) != stored[1:3]:
         return False

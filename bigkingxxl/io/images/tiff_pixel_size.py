@@ -1,4 +1,4 @@
-"""Micrometres per pixel as TIFF files store them, for each of their series."""
+"""Read the pixel size of each series of a TIFF in micrometres."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from bigkingxxl.io.images.tiff_checks import ome_elements
 
 PixelSize = tuple[float, float]
-# OME's lengths (Mm and mm differ by case); 'pixel' and 'reference frame' are none.
+# OME's units of length (Mm and mm differ by case); 'pixel' and 'reference frame' are not units.
 OME_UNITS = {
     "Ym": 1e30, "Zm": 1e27, "Em": 1e24, "Pm": 1e21, "Tm": 1e18, "Gm": 1e15, "Mm": 1e12, "km": 1e9,
     "hm": 1e8, "dam": 1e7, "m": 1e6, "dm": 1e5, "cm": 1e4, "mm": 1e3, "µm": 1.0, "μm": 1.0,
@@ -31,16 +31,16 @@ WORDS = {
     "um": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "å": 1e-4,
 }  # fmt: skip
 TAG_UNITS = {2: 25_400.0, 3: 1e4}  # TIFF ResolutionUnit: inch, centimetre
-# A plain resolution is a printer's or a scanner's where a pixel is larger than this; up to
-# 10 micrometres centimetres are believed, unless they are a round number of dots per inch.
+# A plain resolution with larger pixels is that of a printer or scanner. Up to 10 micrometres, a
+# resolution per centimetre is trusted, unless it is a round number of dots per inch.
 BELIEVED, BELIEVED_IN_CENTIMETRES, ROUND_DPI = 2.5, 10.0, 100
 
 
 def pixel_sizes_um(tiff: Any) -> list[PixelSize | None]:
-    """(row, column) micrometres per pixel of each series of an open `tifffile.TiffFile`.
+    """Return (row, column) micrometres per pixel of each series of an open `tifffile.TiffFile`.
 
-    None where unknown. Resolutions in inches or centimetres without ImageJ's or OME's word are
-    those of printers as a rule, and count only where no printer is so fine.
+    It is None if unknown. Resolutions in inches or centimetres without metadata of ImageJ or OME
+    usually are those of printers, and are used only if no printer is that fine.
     """
     series = tiff.series
     if tiff.is_ome:
@@ -52,13 +52,13 @@ def pixel_sizes_um(tiff: Any) -> list[PixelSize | None]:
 
 
 def length_um(unit: str) -> float | None:
-    """Micrometres in a unit of length, None for one that is none."""
+    """Return a unit of length in micrometres, or None for other units."""
     plain = unit.replace("\\u00B5", "µ").replace("\\u00b5", "µ").strip()
     return OME_UNITS.get(plain, WORDS.get(plain.lower()))
 
 
 def pixel_size(row: float | None, col: float | None) -> PixelSize | None:
-    """A size where it is positive and finite; a side that is not said is like the other."""
+    """Return a size if it is positive and finite; a missing side equals the other."""
     good = [side if side is not None and 0 < side < 1e9 else None for side in (row, col)]
     row, col = good[0] or good[1], good[1] or good[0]
     return None if row is None or col is None else (row, col)
@@ -118,7 +118,7 @@ def _plain_size(tags: Any) -> PixelSize | None:
 
 
 def _per_unit(tags: Any, name: str) -> float | None:
-    """Pixels per unit, None where the tag is missing or not positive."""
+    """Return pixels per unit; None if the tag is missing or not positive."""
     value = tags.valueof(name)
     if not isinstance(value, tuple) or len(value) != 2 or min(value) <= 0:
         return None
@@ -126,7 +126,7 @@ def _per_unit(tags: Any, name: str) -> float | None:
 
 
 def _of_microscope(tiff: Any) -> PixelSize | None:
-    """The size that LSM, STK, MetaMorph, Aperio and Micro-Manager keep in places of their own."""
+    """Return the size from the metadata of LSM, STK, MetaMorph, Aperio or Micro-Manager."""
     try:
         if tiff.is_lsm:
             found = tiff.lsm_metadata or {}
@@ -149,7 +149,7 @@ def _of_microscope(tiff: Any) -> PixelSize | None:
             found = tiff.micromanager_metadata or {}
             side = _number((found.get("Summary") or {}).get("PixelSize_um"))
             return pixel_size(side, side)
-    except Exception:  # a damaged note on the size must not cost the image
+    except Exception:  # damaged metadata must not prevent reading the image
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""Planes of a TIFF read by window: mapped where they lie plain, else by strip or tile."""
+"""Planes of a TIFF read by window: mapped if they are uncompressed, else by strip or tile."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from bigkingxxl.io.images.file_image import Samples
 from bigkingxxl.io.images.tiff_checks import check_codestream
 from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
-LARGEST_SEGMENT = 1 << 31  # bytes of a strip or tile, decoded
-JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the page's tables
+LARGEST_SEGMENT = 1 << 31  # bytes of a decoded strip or tile
+JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the tables of the page
 
 
 @dataclass(frozen=True)
 class MappedPlane:
-    """A plane that lies uncompressed and in one piece in the file.
+    """A plane that is stored uncompressed and contiguously.
 
     Args:
+        path: The file.
         stored: (separate samples, H, W, interleaved samples), as tifffile normalises shapes.
     """
 
@@ -36,15 +37,15 @@ class MappedPlane:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         separate, height, width, interleaved = self.stored
         return separate * interleaved, height, width
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window. The file is mapped anew: no handle stays open.
+        """Read a window, [C, h, w]; the file is mapped each time, so that no handle stays open.
 
         Raises:
-            ImageError: the file is gone, or shorter than it was.
+            ImageError: The file is missing or truncated.
         """
         try:
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.stored)
@@ -57,11 +58,12 @@ class MappedPlane:
 
 
 class SegmentedPlane:
-    """A plane of strips or tiles, compressed or not; only those a window touches are read.
+    """A plane of strips or tiles; only those that a window touches are read.
 
     Args:
-        path: the file that holds the plane, which of a series of files may be any.
-        page: tifffile's page or frame.
+        path: The file that contains the plane, which may be any of a series.
+        page: A page or frame of tifffile.
+        cache: The cache of decoded tiles.
     """
 
     def __init__(self, path: Path, page: Any, cache: DecodedTileCache) -> None:
@@ -99,15 +101,15 @@ class SegmentedPlane:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         separate, height, width, interleaved = self.stored
         return separate * interleaved, height, width
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window.
+        """Read a window, [C, h, w].
 
         Raises:
-            ImageError: a strip or tile cannot be decoded.
+            ImageError: A strip or tile cannot be decoded.
         """
         separate, height, width, interleaved = self.stored
         (tall, wide), across = self._segment, -(-width // self._segment[1])
@@ -128,7 +130,7 @@ class SegmentedPlane:
         return _channels_first(result)
 
     def _segment_pixels(self, stream: BinaryIO, index: int) -> NDArray[Any]:
-        """[h, w, interleaved samples] of one strip or tile; empty where the file leaves it out."""
+        """Decode a strip or tile, [h, w, interleaved samples]; empty if the file omits it."""
         offset, count = int(self._offsets[index]), int(self._counts[index])
 
         def decode() -> NDArray[Any]:
@@ -140,7 +142,7 @@ class SegmentedPlane:
                 pixels, _, _ = self._decode(data, index, **self._tables)
             except MemoryError:
                 raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
-            except Exception as error:  # decoders of damaged bytes raise anything
+            except Exception as error:  # decoders raise any exception for damaged bytes
                 raise ImageError(
                     f"{self.path} is damaged or cut off ({error})", file=self.path
                 ) from error
@@ -154,7 +156,7 @@ class SegmentedPlane:
 def _paste(
     target: NDArray[Any], pixels: NDArray[Any], window: Window, corner: tuple[int, int]
 ) -> None:
-    """Copy the part of a strip or tile that lies in the window; both [h, w, samples]."""
+    """Copy the part of a strip or tile inside the window; both are [h, w, samples]."""
     row, col = corner
     part = Window(row, col, row + pixels.shape[0], col + pixels.shape[1])
     top, left = max(part.row0, window.row0), max(part.col0, window.col0)
@@ -166,17 +168,18 @@ def _paste(
 
 
 def _channels_first(pixels: NDArray[Any]) -> NDArray[Any]:
-    """[C, h, w] from [separate samples, h, w, interleaved samples]."""
+    """Convert [separate samples, h, w, interleaved samples] to [C, h, w]."""
     separate, height, width, interleaved = pixels.shape
     return np.moveaxis(pixels, 3, 1).reshape(separate * interleaved, height, width)
 
 
 @dataclass(frozen=True)
 class PalettePlane:
-    """Indices into a table of colours.
+    """A plane of indices into a table of colours.
 
     Args:
-        colours: uint16[3, K], as TIFF stores them: in 16 bits, or as some programs do in 8.
+        indices: The plane of indices.
+        colours: uint16[3, K] as stored in TIFF: with 16 bits or, by some programs, 8 bits.
     """
 
     path: Path
@@ -185,7 +188,7 @@ class PalettePlane:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(3, H, W)."""
+        """The shape (3, H, W)."""
         return (3, *self.indices.shape[1:])
 
     @cached_property
@@ -194,10 +197,10 @@ class PalettePlane:
         return (self.colours if is_8_bits else self.colours >> 8).astype(np.uint8)
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[3, h, w] of a window, 0 .. 255.
+        """Read a window, [3, h, w] with values 0 .. 255.
 
         Raises:
-            ImageError: a pixel names a colour that the table does not have.
+            ImageError: A pixel refers to a colour that is not in the table.
         """
         indices = self.indices.read(window)[0].astype(np.intp)
         if indices.size and indices.max() >= self._table.shape[1]:
@@ -209,10 +212,11 @@ class PalettePlane:
 
 @dataclass(frozen=True)
 class InvertedPlane:
-    """Unsigned samples stored with white as 0.
+    """Unsigned samples with white stored as 0.
 
     Args:
-        white: the largest value that a sample may have.
+        plane: The plane.
+        white: The largest value of a sample.
     """
 
     stored: Samples
@@ -220,11 +224,11 @@ class InvertedPlane:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         return self.stored.shape
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window, white the highest value."""
+        """Read a window, [C, h, w], with white as the highest value."""
         pixels = self.stored.read(window)
         if pixels.dtype.kind == "b":
             return ~pixels
@@ -233,33 +237,33 @@ class InvertedPlane:
 
 @dataclass(frozen=True)
 class FirstChannels:
-    """The first channels of a plane whose last ones are alpha."""
+    """The first channels of a plane without alpha."""
 
     plane: Samples
     count: int
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         return (self.count, *self.plane.shape[1:])
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window."""
+        """Read a window, [C, h, w]."""
         return self.plane.read(window)[: self.count]
 
 
 @dataclass(frozen=True)
 class StackedPlanes:
-    """Channels that lie on pages of their own."""
+    """Channels that are stored on separate pages."""
 
     planes: Sequence[Samples]
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         first = self.planes[0].shape
         return sum(plane.shape[0] for plane in self.planes), first[1], first[2]
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window."""
+        """Read a window, [C, h, w]."""
         return np.concatenate([plane.read(window) for plane in self.planes])

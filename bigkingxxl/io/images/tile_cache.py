@@ -1,4 +1,4 @@
-"""What was decoded last of a file: strips, tiles or whole planes."""
+"""A cache of the most recently decoded strips, tiles or planes of a file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CACHED_BYTES = 1 << 28
 
 @dataclass
 class DecodedTileCache:
-    """Parts of a file decoded last, so that neighbouring windows do not decode them again.
+    """A cache of decoded parts, so that neighbouring windows do not decode them again.
 
-    The latest one is always kept, however large: a compressed image in one strip is decoded once.
-    Frames of one file share it, in whatever thread each is read.
+    The latest part is always kept, whatever its size, so that a compressed image in one strip is
+    decoded once. Frames of one file share the cache in any thread.
     """
 
     limit: int = CACHED_BYTES
@@ -29,7 +29,7 @@ class DecodedTileCache:
     _lock: Lock = field(default_factory=Lock)
 
     def get(self, key: Hashable, decode: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """What `decode` gives, kept under the key."""
+        """Return the cached value of a key, or the result of `decode`."""
         with self._lock:
             pixels = self._kept.pop(key, None)
             if pixels is None:
@@ -44,10 +44,12 @@ class DecodedTileCache:
 
 @dataclass(frozen=True)
 class WholePlane:
-    """A plane that its format decodes in one piece, when it is first read.
+    """A plane that its format decodes as a whole, on first access.
 
     Args:
-        shape: (C, H, W); key: of the plane in its file; load: gives all of its pixels.
+        shape: (C, H, W).
+        key: The key of the plane in its file.
+        load: Returns all of its pixels.
     """
 
     shape: tuple[int, int, int]
@@ -56,5 +58,5 @@ class WholePlane:
     cache: DecodedTileCache
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window; raises what `load` does."""
+        """Read a window, [C, h, w]; exceptions of `load` are passed on."""
         return self.cache.get(self.key, self.load)[(slice(None), *window.slices)]

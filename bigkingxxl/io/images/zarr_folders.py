@@ -1,4 +1,4 @@
-"""OME-Zarr (0.4 and 0.5): folders of chunks, read by window at their finest level."""
+"""OME-Zarr (0.4 and 0.5): folders of chunks, read by window at the finest level."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
 _one_at_a_time = Lock()
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 LARGEST_CHUNK = 1 << 31  # bytes
-# Codecs of numcodecs that only move numbers about; others may unpickle, which runs code.
+# Codecs of numcodecs that only rearrange numbers; others may unpickle, which runs code.
 NUMBER_CODECS = frozenset((
     "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "delta", "fixedscaleoffset",
     "packbits", "quantize", "astype", "bitround", "adler32", "crc32", "crc32c", "fletcher32",
@@ -32,31 +32,31 @@ NUMBER_CODECS = frozenset((
 
 
 def is_zarr(path: Path) -> bool:
-    """True for a folder that is a Zarr group or array."""
+    """Return whether a folder is a Zarr group or array."""
     return any((path / mark).is_file() for mark in MARKS)
 
 
 def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
-    """The images of an OME-Zarr; those of a plate's fields, or of a converted file, are positions.
+    """Return the images of an OME-Zarr; the fields of a plate or of a converted file are positions.
 
     Raises:
-        ImageError: no OME-Zarr of these versions, damaged, or above the limit.
+        ImageError: It is not an OME-Zarr of these versions, is damaged, or above the limit.
     """
     import zarr
 
-    # Filters are the whole process's: blocks of several threads would end in the wrong order.
+    # Warning filters are process-wide: blocks of several threads would end in the wrong order.
     with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on metadata that is odd but readable
+        warnings.simplefilter("ignore")  # about unusual but readable metadata
         try:
             group = zarr.open_group(path, mode="r")
-        except Exception as error:  # the parser raises anything on damaged metadata
+        except Exception as error:  # the parser raises any exception for damaged metadata
             raise ImageError(f"{path} is no Zarr group ({one_line(error)})", file=path) from error
         return [_series(path, image, multiscale, pixel_limit)
                 for image, multiscale in _images(path, group)]  # fmt: skip
 
 
 def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
-    """The groups that hold an image, each with its first multiscale."""
+    """Yield the groups that contain an image, each with its first multiscale."""
     import yaozarrs
 
     attributes = group.attrs.asdict()
@@ -150,12 +150,12 @@ def _check_array(path: Path, array: Any) -> None:
 
 
 def _role(axis: Any) -> str:
-    """What an axis before the plane's own runs over; any but depth and channel counts as time."""
+    """Return what an axis before rows enumerates; axes other than depth and channel are time."""
     return {"space": "depth", "channel": "channels"}.get(str(axis.type), "frames")
 
 
 def _pixel_size(multiscale: Any) -> PixelSize | None:
-    """Of the finest level, in the units of its axes; None without units."""
+    """Return the pixel size of the finest level in the units of its axes; None without units."""
     scale = np.ones(len(multiscale.axes))
     finest = multiscale.datasets[0].coordinateTransformations
     for transform in (*finest, *(multiscale.coordinateTransformations or ())):
@@ -173,7 +173,9 @@ class ZarrPlane:
     """All channels of one plane of a Zarr array.
 
     Args:
-        places: index of each of the array's axes before the last two; None for that of channels.
+        path: The folder.
+        array: The array.
+        places: The index on each axis except the last two; None for that of channels.
     """
 
     path: Path
@@ -182,7 +184,7 @@ class ZarrPlane:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
+        """The shape (C, H, W)."""
         channels = [
             n for n, place in zip(self.array.shape, self.places, strict=False) if place is None
         ]
@@ -190,15 +192,15 @@ class ZarrPlane:
         return (int(channels[0]) if channels else 1, int(height), int(width))
 
     def read(self, window: Window) -> NDArray[Any]:
-        """[C, h, w] of a window.
+        """Read a window, [C, h, w].
 
         Raises:
-            ImageError: a chunk cannot be decoded.
+            ImageError: A chunk cannot be decoded.
         """
         index = tuple(slice(None) if place is None else place for place in self.places)
         try:
             pixels = np.asarray(self.array[(*index, *window.slices)])
-        except Exception as error:  # codecs raise anything on damaged chunks
+        except Exception as error:  # codecs raise any exception for damaged chunks
             raise ImageError(
                 f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
             ) from error

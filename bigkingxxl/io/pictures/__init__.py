@@ -1,5 +1,5 @@
 """Pictures of results: overlays and contact sheets.
 
-What belongs here: drawing cells on images: overlays, contact sheets. What does not: charts of
+What belongs here: drawing cells on images, as overlays and contact sheets. What does not: charts of
 scores (`evaluation.report`).
 """

@@ -1,4 +1,4 @@
-"""A contact sheet: thumbnails of all images of a run on one page, each with its cells counted."""
+"""A contact sheet: thumbnails of all images of a run on one page, with their numbers of cells."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 UInt8 = NDArray[np.uint8]
-SIDE = 320  # of the square that a thumbnail lies in, pixels
-LONGEST_SIDE = 8192  # of the sheet; more images make smaller thumbnails
+SIDE = 320  # the side of the square of a thumbnail in pixels
+LONGEST_SIDE = 8192  # of the sheet; with more images the thumbnails get smaller
 SMALLEST_SIDE = 48
 ASPECT = 4 / 3
 MARGIN = 8
@@ -32,7 +32,7 @@ PAPER, INK = (255, 255, 255), (32, 32, 32)
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One image of a sheet: the file of its thumbnail, its name and how many cells it has."""
+    """An image of a contact sheet: the file of its thumbnail, its name and its number of cells."""
 
     path: Path
     name: str
@@ -40,20 +40,20 @@ class Thumbnail:
 
 
 def write_thumbnail(path: Path, source: ImageSource, instances: Instances) -> None:
-    """Write the overlay of an image, shrunk to fit a contact sheet, as PNG or JPEG.
+    """Write the overlay of an image, shrunk for a contact sheet, as PNG or JPEG.
 
     Raises:
-        ValueError: image and cells are of different sizes.
-        OutputError: the file cannot be written.
+        ValueError: The sizes of image and cells differ.
+        OutputError: The file cannot be written.
     """
     overlay_picture(source, instances, longest_side=SIDE).save(path)
 
 
 def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:
-    """uint8[H, W, 3]: the thumbnails in rows, under each its name and its number of cells.
+    """Draw thumbnails in rows, with name and number of cells below each: uint8[H, W, 3].
 
-    The more there are the smaller they get, down to 48 pixels; from then on the sheet grows. One
-    that cannot be read leaves its place empty.
+    With more thumbnails they get smaller, down to 48 pixels; beyond that the sheet grows. The place
+    of an unreadable thumbnail stays empty.
     """
     from PIL import Image, ImageDraw
 
@@ -79,10 +79,10 @@ def draw_contact_sheet(thumbnails: Sequence[Thumbnail]) -> UInt8:
 
 
 def write_contact_sheet(path: Path, thumbnails: Sequence[Thumbnail]) -> None:
-    """Write the sheet of some thumbnails as PNG.
+    """Write a contact sheet of thumbnails as PNG.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     from PIL import Image
 
@@ -99,7 +99,7 @@ def _font(side: int) -> ImageFont.FreeTypeFont:
 
 
 def _shown_size(path: Path, side: int) -> tuple[int, int]:
-    """Width and height of a thumbnail that fits a square, (0, 0) where it cannot be read."""
+    """Return width and height of a thumbnail that fits a square; (0, 0) if it is unreadable."""
     from PIL import Image
 
     try:
@@ -122,7 +122,7 @@ def _shown(path: Path, size: tuple[int, int]) -> Image.Image:
 def _shortened(
     name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont, width: int
 ) -> str:
-    """The name in one line, its middle left out where it is too wide."""
+    """Fit the name into one line by omitting its middle."""
     name = printable(name).encode("utf-8", "backslashreplace").decode("utf-8")
     kept = len(name)
     text = name

@@ -1,4 +1,4 @@
-"""Pictures of cells: outlines over the image, coloured by cell type or cell by cell."""
+"""Overlays: the outlines of cells on the image, coloured by cell type or by cell."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ UInt8 = NDArray[np.uint8]
 Size = tuple[int, int]
 LONGEST_SIDE = 4096
 ENDINGS = (".png", ".jpg", ".jpeg")
-ENLARGED_BELOW = 1200  # pixels: on smaller images outlines of one pixel would hide small cells
+ENLARGED_BELOW = 1200  # pixels; on smaller images, one-pixel outlines would hide small cells
 BAND_PIXELS = 16_000_000
-DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles shown as black and white
-SMALLEST_SPREAD = 1e-30  # between them
-# Okabe and Ito's palette without black: told apart by colour-blind eyes and over gray.
+DARKEST, BRIGHTEST = 0.5, 99.5  # percentiles that are shown as black and white
+SMALLEST_SPREAD = 1e-30  # between these
+# The palette of Okabe and Ito without black, which colour-blind readers can distinguish on grey.
 TYPE_COLOURS = np.array(
     [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0),
      (0, 114, 178)], np.uint8
@@ -39,22 +39,22 @@ PALETTE = 256
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture of at most 256 colours: a third of the bytes to compress and to keep.
+    """A picture with at most 256 colours, which needs a third of the memory and compresses faster.
 
     Attributes:
-        index: uint8[H, W], places in the palette.
-        palette: uint8[256, 3], the cells' colours, then grays from black to white.
+        index: uint8[H, W], indices into the palette.
+        palette: uint8[256, 3], the colours of cells, then greys from black to white.
     """
 
     index: UInt8
     palette: UInt8
 
     def rgb(self) -> UInt8:
-        """uint8[H, W, 3]."""
+        """Return the picture as uint8[H, W, 3]."""
         return self.palette[self.index]
 
     def image(self) -> Image.Image:
-        """As a Pillow image with a palette."""
+        """Return a Pillow image with a palette."""
         from PIL import Image
 
         image = Image.fromarray(self.index)
@@ -62,10 +62,10 @@ class Picture:
         return image
 
     def save(self, path: Path) -> None:
-        """Write PNG or JPEG, as the ending says.
+        """Write PNG or JPEG, by the ending.
 
         Raises:
-            OutputError: another ending, or the file cannot be written.
+            OutputError: The ending is another one, or the file cannot be written.
         """
         if path.suffix.lower() not in ENDINGS:
             raise OutputError(
@@ -77,7 +77,7 @@ class Picture:
         image = self.image()
         with whole_file(path) as temporary:
             if temporary.suffix.lower() == ".png":
-                # The highest level would take six times as long for a tenth less.
+                # The highest level would take six times as long for a tenth of the size.
                 image.save(temporary, compress_level=1)
             else:
                 image.convert("RGB").save(temporary)
@@ -90,14 +90,16 @@ def draw_overlay(
     by: Literal["type", "cell"] | None = None,
     longest_side: int = LONGEST_SIDE,
 ) -> UInt8:
-    """uint8[H, W, 3]: the image in gray with the cells' outlines; huge ones are shrunk.
+    """Draw the outlines of cells on the grey image, uint8[H, W, 3]; large images are shrunk.
 
     Args:
-        by: what a colour stands for; by default the cell type where there are several.
-        longest_side: an image with a longer one is shrunk to it.
+        source: The image.
+        instances: The cells.
+        by: What a colour stands for; by default the cell type, if there are several.
+        longest_side: Longer images are shrunk to it.
 
     Raises:
-        ValueError: image and cells are of different sizes.
+        ValueError: The sizes of image and cells differ.
     """
     return overlay_picture(source, instances, by=by, longest_side=longest_side).rgb()
 
@@ -109,7 +111,7 @@ def overlay_picture(
     by: Literal["type", "cell"] | None = None,
     longest_side: int = LONGEST_SIDE,
 ) -> Picture:
-    """What `draw_overlay` draws, as a picture of few colours."""
+    """Draw an overlay like `draw_overlay`, as a picture with few colours."""
     _check_same_size(source, instances)
     size = shown_size(source.shape, longest_side)
     return _painted(source, shrunk(instances, size), by)
@@ -118,13 +120,15 @@ def overlay_picture(
 def picture_of_parts(
     source: ImageSource, parts: Iterable[Instances], longest_side: int = LONGEST_SIDE
 ) -> Picture:
-    """An overlay of a large image whose cells come in parts, which are held as they are shown.
+    """Draw the overlay of a large image whose cells come in parts, at the size that is shown.
 
     Args:
-        parts: cells in the image's frame; colours follow their order.
+        source: The image.
+        parts: Cells in the frame of the image; colours follow their order.
+        longest_side: Longer images are shrunk to it.
 
     Raises:
-        ValueError: image and cells are of different sizes.
+        ValueError: The sizes of image and cells differ.
     """
     size = shown_size(source.shape, longest_side)
     shown = list[Instances]()
@@ -142,11 +146,11 @@ def write_overlay(
     *,
     by: Literal["type", "cell"] | None = None,
 ) -> None:
-    """Write the overlay as PNG or JPEG (by the ending); small images are shown twice as large.
+    """Write the overlay as PNG or JPEG (by the ending); small images are enlarged twice.
 
     Raises:
-        ValueError: image and cells are of different sizes.
-        OutputError: the file cannot be written.
+        ValueError: The sizes of image and cells differ.
+        OutputError: The file cannot be written.
     """
     _check_same_size(source, instances)
     if max(source.shape) < ENLARGED_BELOW:
@@ -162,13 +166,13 @@ def _check_same_size(source: ImageSource, instances: Instances) -> None:
 
 
 def shown_size(size: Size, longest_side: int) -> Size:
-    """The size (H, W) at which an image is shown."""
+    """Return the size (H, W) at which an image is shown."""
     factor = min(1.0, longest_side / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def gray(source: ImageSource, size: Size, levels: int) -> UInt8:
-    """uint8[h, w] below `levels`: the channels' mean, contrast by percentiles, read in bands."""
+    """Return the mean of the channels as uint8[h, w] below `levels`, with percentile contrast."""
     statistics = source.statistics
     low = float(statistics.percentile(DARKEST).mean())
     high = float(statistics.percentile(BRIGHTEST).mean())
@@ -188,7 +192,7 @@ def gray(source: ImageSource, size: Size, levels: int) -> UInt8:
 
 
 def shrunk(instances: Instances, size: Size) -> Instances:
-    """The cells in an image shrunk to `size`; a cell keeps at least one pixel."""
+    """Shrink cells with their image to `size`; a cell keeps at least one pixel."""
     if size == instances.size:
         return instances
     rows, cols = size[0] / instances.size[0], size[1] / instances.size[1]
@@ -203,7 +207,7 @@ def shrunk(instances: Instances, size: Size) -> Instances:
 
 
 def doubled(instances: Instances) -> Instances:
-    """The cells at twice the size."""
+    """Enlarge cells twice."""
     runs = np.repeat(instances.runs * 2, 2, axis=0)
     runs[1::2, 0] += 1
     return Instances.from_runs(
@@ -216,7 +220,7 @@ def doubled(instances: Instances) -> Instances:
 def _painted(
     source: ImageSource, instances: Instances, by: Literal["type", "cell"] | None
 ) -> Picture:
-    """Outlines, one pixel wide and inside their cells, over the image at the cells' size."""
+    """Draw one-pixel outlines, inside their cells, on the image at the size of the cells."""
     colour_of, colours = _colours(instances, by)
     levels = PALETTE - len(colours)
     grays = np.linspace(0, 255, levels).round().astype(np.uint8)
@@ -229,7 +233,7 @@ def _painted(
 
 
 def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """bool[H, W]: the pixels of cells that touch another label, one pixel wide."""
+    """Return the pixels of cells that touch another label, bool[H, W], one pixel wide."""
     edge = np.zeros(labels.shape, bool)
     differs = labels[1:] != labels[:-1]
     edge[1:] |= differs
@@ -242,7 +246,7 @@ def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 
 
 def _tells_types(instances: Instances) -> bool:
-    """Whether types tell cells apart: several are known, and most cells are of one of them."""
+    """Return whether types distinguish cells: several are known, and most cells have one."""
     names = instances.type_names
     if len(names) < 2 or NO_TYPE not in names:
         return len(names) > 1
@@ -251,11 +255,11 @@ def _tells_types(instances: Instances) -> bool:
 
 
 def _colours(instances: Instances, by: Literal["type", "cell"] | None) -> tuple[UInt8, UInt8]:
-    """uint8[N], the number of each cell's colour, and uint8[K, 3], the colours."""
+    """Return the index of each cell's colour, uint8[N], and the colours, uint8[K, 3]."""
     if by == "type" or (by is None and _tells_types(instances)):
         kind = instances.cell_type % len(TYPE_COLOURS)
         return kind.astype(np.uint8), TYPE_COLOURS[: len(instances.type_names)]
-    # Golden steps round the colour circle keep neighbours in the order far apart in hue.
+    # Steps of the golden ratio around the colour circle give neighbours different hues.
     hue = (np.arange(CELL_COLOURS) * GOLDEN % 1)[:, None]
     wave = np.abs((hue * 6 + np.array([0, 4, 2])) % 6 - 3) - 1
     colours = np.asarray(64 + 191 * np.clip(wave, 0, 1), np.uint8)

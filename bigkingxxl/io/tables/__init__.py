@@ -1,5 +1,5 @@
-"""Tables of cells and images: what is measured, and CSV and Parquet files that hold it.
+"""Tables of cells and images: measurements, and the CSV and Parquet files that store them.
 
 What belongs here: measurements of cells, and reading and writing tables of them. What does not:
-annotations that happen to be tables, as Kaggle has them (`io.annotations`).
+annotations in tables, such as Kaggle's (`io.annotations`).
 """

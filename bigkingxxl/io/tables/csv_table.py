@@ -1,4 +1,4 @@
-"""Comma-separated tables, read whole, with the line each row stands on."""
+"""Comma-separated tables, read with the line number of each row."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.texts import from_table_text, table_text
 
 _one_at_a_time = Lock()
-LONGEST_FIELD = 2**31 - 1  # the annotation of one large cell passes csv's default of 131,072
+LONGEST_FIELD = 2**31 - 1  # the annotation of a large cell exceeds csv's default of 131,072
 
 
 @dataclass
 class BadRows:
-    """What is wrong with a file's rows: the first one raises, unless bad rows are to be skipped.
+    """Handles bad rows of a file: the first one raises an error, unless they are skipped.
 
     Attributes:
-        messages: one sentence a skipped row.
+        path: The file.
+        skip: Whether to skip bad rows.
+        messages: One sentence per skipped row.
     """
 
     path: Path
@@ -32,14 +34,14 @@ class BadRows:
     messages: list[str] = field(default_factory=list)
 
     def add(self, line: int, what: str) -> None:
-        """Report one row; see `add_text`."""
+        """Report a row; see `add_text`."""
         self.add_text(f"{self.path}, line {line}: {what}", line)
 
     def add_text(self, message: str, line: int | None = None) -> None:
-        """Report a whole sentence.
+        """Report a sentence.
 
         Raises:
-            FormatError: bad rows are not to be skipped.
+            FormatError: Bad rows are not skipped.
         """
         if not self.skip:
             raise FormatError(message, file=self.path, line=line)
@@ -58,16 +60,17 @@ class CsvTable:
 
 
 def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) -> CsvTable:
-    """All rows of a CSV file with a header line.
+    """Read all rows of a CSV file with a header line.
 
     Args:
-        needed: columns that must be there.
-        bad: where rows with a wrong number of fields are reported; None raises.
+        path: The file.
+        needed: The required columns.
+        bad: Where rows with a wrong number of fields are reported; None raises an error.
 
     Raises:
-        InputError: the file is missing or cannot be opened.
-        FormatError: it is empty, no UTF-8 text, lacks a column or names one twice, or a row has
-            more or fewer fields than the header.
+        InputError: The file is missing or cannot be opened.
+        FormatError: It is empty, not UTF-8, lacks a column or has it twice, or a row has a wrong
+            number of fields.
     """
     bad = bad or BadRows(path)
     with _reading(path) as rows:
@@ -90,10 +93,11 @@ def read_table(path: Path, needed: Sequence[str], bad: BadRows | None = None) ->
 
 
 def stream_table(path: Path, needed: Sequence[str]) -> Iterator[list[str]]:
-    """The names of the columns of a CSV file, then its rows; no more than one is held.
+    """Yield the names of the columns of a CSV file, then its rows, one at a time.
 
     Raises:
-        InputError, FormatError: as in `read_table`, when the row is asked for.
+        InputError: See `read_table`; raised when the row is requested.
+        FormatError: See `read_table`; raised when the row is requested.
     """
     with _reading(path) as rows:
         try:
@@ -125,9 +129,9 @@ def _reading(path: Path) -> Iterator[Iterator[tuple[list[str], int]]]:
 
 
 def _rows(stream: TextIO) -> Iterator[tuple[list[str], int]]:
-    """Rows with the lines that they end in, whose fields may be longer than the module allows.
+    """Yield rows with the line of their end; fields may exceed the default limit.
 
-    Its limit is the whole process's: it is another one only while a row is read.
+    The limit of the csv module is process-wide, so it is changed only while a row is read.
     """
     reader = csv.reader(stream)
     while True:
@@ -161,10 +165,9 @@ def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> N
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV file whole or not at all, with plain line ends, row by row as they come.
+    """Write a CSV file atomically with LF line endings, row by row.
 
-    A text that a spreadsheet program would take for a formula is written so that it does not;
-    `read_table` gives back what it was.
+    Text that a spreadsheet would run as a formula is escaped; `read_table` restores it.
     """
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")

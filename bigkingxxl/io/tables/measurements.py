@@ -1,10 +1,10 @@
-"""Measurements of cells, one row per cell: as CSV for people and as Parquet for programs.
+"""Measurements of cells, one row per cell, as CSV and Parquet.
 
-Columns: `id` (the cell's number in the label image), `type`, `score`, `area`, `perimeter`,
-`eccentricity`, `solidity`, `intensity_mean`, `_std`, `_min`, `_max`, `_median` (in the image's own
-intensities), `centroid_row`, `centroid_col` (the first pixel's centre is 0), all in pixels, and
-`area_um2`, `perimeter_um`, `centroid_row_um`, `centroid_col_um`. What is not known is left empty in
-CSV and is NaN in Parquet and in memory. Shapes are those of scikit-image's `regionprops`.
+The columns are `id` (the number of the cell in the label image), `type`, `score`, `area`,
+`perimeter`, `eccentricity`, `solidity`, `intensity_mean`, `_std`, `_min`, `_max`, `_median` (in the
+intensities of the image), `centroid_row`, `centroid_col` (0 at the centre of the first pixel), all
+in pixels, and `area_um2`, `perimeter_um`, `centroid_row_um`, `centroid_col_um`. Unknown values are
+empty in CSV, and NaN in Parquet and in memory. Shapes are those of scikit-image's `regionprops`.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ MEASUREMENT_SUFFIXES = (".csv", ".parquet")
 
 
 def measure(source: ImageSource, instances: Instances) -> Table:
-    """A column of N values for each measurement, in the order listed above.
+    """Measure cells: a column of N values per measurement, in the order listed above.
 
-    Of an image with several channels each has intensities of its own, `intensity_mean_0` ...
+    Each channel of an image has its own columns of intensities, `intensity_mean_0` ...
 
     Raises:
-        ValueError: image and cells are of different sizes.
+        ValueError: The sizes of image and cells differ.
     """
     if source.shape != instances.size:
         raise ValueError(f"cells of {instances.size} pixels in an image of {source.shape}")
-    # From the top to the bottom, so that the cells of a group lie in few rows of the image.
+    # From top to bottom, so that the cells of a group lie in few rows of the image.
     order = np.argsort(instances.boxes()[:, 0], kind="stable")
     groups = [
         _measured(source, instances.take(order[block]))
@@ -69,7 +69,7 @@ def measure(source: ImageSource, instances: Instances) -> Table:
 
 
 def _measured(source: ImageSource, instances: Instances) -> Table:
-    """All measurements of some cells but their numbers."""
+    """Return all measurements of some cells except their numbers."""
     unknown = np.full(len(instances), np.nan)
     centre = centroids(instances)
     area, perimeter = instances.areas(), perimeters(instances)
@@ -85,7 +85,7 @@ def _measured(source: ImageSource, instances: Instances) -> Table:
         "centroid_row": centre[:, 0],
         "centroid_col": centre[:, 1],
         "area_um2": area * (rows * cols),
-        # A border runs in all directions: of oblong pixels the mean side counts.
+        # A perimeter has all directions, so the mean side of anisotropic pixels is used.
         "perimeter_um": perimeter * np.sqrt(rows * cols),
         "centroid_row_um": centre[:, 0] * rows,
         "centroid_col_um": centre[:, 1] * cols,
@@ -102,7 +102,7 @@ def _intensities(source: ImageSource, instances: Instances) -> Table:
 
 
 def _values(source: ImageSource, instances: Instances) -> NDArray[np.float32]:
-    """float32[C, P]: the intensities of all cells' pixels, read in bands of rows."""
+    """Read the intensities of all cells' pixels in bands of rows, float32[C, P]."""
     _, flat = instances.pixels()
     width = source.shape[1]
     result = np.empty((source.channels, len(flat)), np.float32)
@@ -121,7 +121,7 @@ def _values(source: ImageSource, instances: Instances) -> NDArray[np.float32]:
 
 
 def _statistics(values: NDArray[np.float32], areas: NDArray[np.int64]) -> dict[str, Float64]:
-    """float64[N] of each statistic, from the values of cell after cell; NaN without pixels."""
+    """Compute statistics float64[N] from the values of each cell in turn; NaN without pixels."""
     some = np.flatnonzero(areas)
     names = ("mean", "std", "min", "max", "median")
     result = {name: np.full(len(areas), np.nan) for name in names}
@@ -145,7 +145,7 @@ def write_measurements(path: Path, table: Mapping[str, NDArray[Any]]) -> None:
     """Write a table of measurements as CSV or Parquet, by the ending.
 
     Raises:
-        OutputError: another ending, or the file cannot be written.
+        OutputError: The ending is another one, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix == ".csv":
@@ -178,11 +178,11 @@ def _kind(name: str) -> str:
 
 
 def read_measurements(path: Path) -> Table:
-    """The columns of a CSV file that `write_measurements` or `join_measurements` wrote.
+    """Read the columns of a CSV file of `write_measurements` or `join_measurements`.
 
     Raises:
-        InputError: there is no such file.
-        FormatError: it is no such table.
+        InputError: The file does not exist.
+        FormatError: It is not such a table.
     """
     columns = read_table(Path(path), REQUIRED).columns
     return {name: _column(path, name, texts) for name, texts in columns.items()}
@@ -201,18 +201,21 @@ def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
 def join_measurements(
     csv_path: Path, parquet_path: Path, parts: Mapping[str, Path], columns: Sequence[str]
 ) -> None:
-    """Write the measurements of all images as one table, twice: as CSV and as Parquet.
+    """Write the measurements of all images as one table, both as CSV and as Parquet.
 
-    The images' tables are read one after the other, each once, and written while they are read, so
-    that any number of them fit in memory; the name of the image stands before each row.
+    The tables of the images are read one after the other and written at the same time, so that
+    memory does not depend on their number. The name of the image precedes each row.
 
     Args:
+        csv_path: The CSV file.
+        parquet_path: The Parquet file.
         parts: CSV files of measurements by the name of the image.
-        columns: all that occur in the files, in order.
+        columns: All columns that occur in the files, in order.
 
     Raises:
-        InputError, FormatError: one of them cannot be read, or has another column.
-        OutputError: the files cannot be written.
+        InputError: A file cannot be read.
+        FormatError: A file is not such a table, or has another column.
+        OutputError: The files cannot be written.
     """
     names = ["image", *(columns or REQUIRED)]
     with whole_file(csv_path) as part, part.open("w", newline="", encoding="utf-8") as out:
@@ -233,7 +236,7 @@ def join_measurements(
 
 
 def _rows(parts: Mapping[str, Path], names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The rows of all images' tables, the name of the image before each."""
+    """Yield the rows of all images' tables, each preceded by the name of the image."""
     known = set(names)
     for image, path in parts.items():
         rows = stream_table(path, ["id"])
@@ -246,7 +249,7 @@ def _rows(parts: Mapping[str, Path], names: Sequence[str]) -> Iterator[Sequence[
                 key=strange,
                 expected=tuple(names[1:]),
             )
-        # Of a column that the file does not have, the blank after its last one.
+        # A missing column is read from the empty string after the last field.
         places = [header.index(name) if name in header else len(header) for name in names[1:]]
         for row in rows:
             values = [*row, ""]

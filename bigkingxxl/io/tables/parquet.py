@@ -1,7 +1,8 @@
-"""Tables as Apache Parquet files: written here, read by pandas, R, DuckDB, Polars ...
+"""Write tables as Apache Parquet files, which pandas, R, DuckDB, Polars and others read.
 
-Only what a flat table needs: columns of text, whole numbers and floats, one page a column, gzip.
-Every library that writes Parquet would weigh more than the rest of the base may (pyarrow 171 MB).
+It supports flat tables only: columns of text, integers and floats, one page per column, gzip. Any
+library that writes Parquet would be larger than the rest of the base installation
+(pyarrow: 171 MB).
 
 Source: the Parquet format's `parquet.thrift`, in Thrift's compact protocol.
 """
@@ -30,14 +31,15 @@ REQUIRED = 0
 
 
 def write_parquet(path: Path, tables: Iterable[Table], kinds: Mapping[str, str]) -> None:
-    """Write tables of the same columns as one, whole or not at all; same tables, same bytes.
+    """Write tables with the same columns as one, atomically and reproducibly.
 
     Args:
-        tables: columns of equal length by name; each table becomes a row group.
-        kinds: "U" (text), "i" (int64) or "f" (float64) of every column, in order.
+        path: The file.
+        tables: Columns of equal length by name; each table becomes a row group.
+        kinds: "U" (text), "i" (int64) or "f" (float64) for every column, in order.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         stream.write(MAGIC)
@@ -84,7 +86,7 @@ def _row_group(stream: BinaryIO, table: Table, kinds: Mapping[str, str]) -> Valu
 
 
 def _plain(column: NDArray[Any], kind: str) -> bytes:
-    """Values one after the other; texts with their length before them."""
+    """Encode values one after the other; texts are preceded by their length."""
     if kind == "U":
         texts = (str(value).encode("utf-8", "backslashreplace") for value in column)
         return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
@@ -102,7 +104,7 @@ def _schema(kinds: Mapping[str, str]) -> Iterator[Value]:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the low ones first."""
+    """Encode an integer with seven bits per byte, the low ones first."""
     result = bytearray()
     while number > 0x7F:
         result.append(number & 0x7F | 0x80)
@@ -136,7 +138,7 @@ def _struct(fields: Mapping[int, Value]) -> Value:
 
 
 def _encoded(fields: Mapping[int, Value]) -> bytes:
-    """Fields by number, rising by less than 16, each with the step from the one before."""
+    """Encode fields in ascending order, each with the difference from the previous one."""
     result, last = b"", 0
     for number, (kind, value) in fields.items():
         result += bytes([(number - last) << 4 | kind]) + value

@@ -1,7 +1,7 @@
-"""Shape of cells, all cells at once: the values of scikit-image's `regionprops`, many times faster.
+"""Shape descriptors of all cells at once, equal to scikit-image's `regionprops` but much faster.
 
-Overlapping cells are measured each for itself. Cells without pixels have an area of 0 and nothing
-else (NaN).
+Overlapping cells are measured independently. Cells without pixels have an area of 0, and NaN for
+everything else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 FAR = np.iinfo(np.int32).max
 
-# Contribution of a border pixel, by 1 + 2 x its border neighbours + 10 x the diagonal ones.
+# The contribution of a border pixel, by 1 + 2 x its border neighbours + 10 x the diagonal ones.
 BORDER_WEIGHTS = np.zeros(50)
 BORDER_WEIGHTS[[5, 7, 15, 17, 25, 27]] = 1
 BORDER_WEIGHTS[[21, 33]] = np.sqrt(2)
@@ -24,7 +24,7 @@ BORDER_WEIGHTS[[13, 23]] = (1 + np.sqrt(2)) / 2
 
 
 def centroids(instances: Instances) -> Float64:
-    """float64[N, 2]: mean row and column of each cell's pixels; the first pixel's centre is 0."""
+    """Compute the centroid of each cell, float64[N, 2]; the centre of the first pixel is 0."""
     area, row, col = _sums(instances)[:3]
     corner = instances.boxes()[:, :2]
     with np.errstate(invalid="ignore"):
@@ -33,7 +33,7 @@ def centroids(instances: Instances) -> Float64:
 
 
 def eccentricities(instances: Instances) -> Float64:
-    """float64[N]: of the ellipse with the same second moments, 0 (a circle) to 1 (a line)."""
+    """Compute the eccentricity of the ellipse with the same second moments, float64[N], 0 to 1."""
     area, row, col, row_row, row_col, col_col = _sums(instances).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         along_rows = row_row / area - (row / area) ** 2
@@ -47,7 +47,7 @@ def eccentricities(instances: Instances) -> Float64:
 
 
 def _sums(instances: Instances) -> Int64:
-    """int64[6, N]: pixels, and sums of row, col, row², row x col, col² in each cell's own box."""
+    """Return pixels and sums of row, col, row², row x col, col² in each cell's box, int64[6, N]."""
     corner = instances.boxes()[instances.run_owner]
     row = instances.runs[:, 0].astype(np.int64) - corner[:, 0]
     start, stop = (instances.runs[:, side].astype(np.int64) - corner[:, 1] for side in (1, 2))
@@ -61,12 +61,12 @@ def _sums(instances: Instances) -> Int64:
 
 
 def perimeters(instances: Instances) -> Float64:
-    """float64[N]: length of each cell's border in pixels, as `skimage.measure.perimeter`.
+    """Compute the perimeter of each cell in pixels, float64[N], as `skimage.measure.perimeter`.
 
     Source: K. Benkrid, D. Crookes, "Design and FPGA implementation of a perimeter estimator".
     """
     boxes = instances.boxes().astype(np.int64)
-    # Every cell is drawn into a padded box of its own; all boxes lie one after the other.
+    # Every cell is drawn into a padded box of its own; the boxes follow one another.
     stride = boxes[:, 3] - boxes[:, 1] + 2
     first = rle.split_points(stride * (boxes[:, 2] - boxes[:, 0] + 2))
     owner, flat = instances.pixels()
@@ -90,15 +90,15 @@ def perimeters(instances: Instances) -> Float64:
 
 
 def solidities(instances: Instances) -> Float64:
-    """float64[N]: area over the pixels of the convex hull, as `regionprops` counts them.
+    """Compute the area divided by that of the convex hull, float64[N], as in `regionprops`.
 
-    A pixel is in the hull of the pixels' edge middles where its centre is.
+    A pixel is in the hull of the midpoints of pixel edges if its centre is.
     """
     boxes = instances.boxes().astype(np.int64)
     heights = boxes[:, 2] - boxes[:, 0]
     left, right = _ends_of_rows(instances, boxes, heights)
     rows = int(heights.sum())
-    # The right side is the left side of the mirrored cell: both hulls are found in one go.
+    # The right side is the left side of the mirrored cell, so both hulls are computed at once.
     hull = _hull_starts(np.concatenate((left, -right)), np.tile(heights, 2))
     widths = 1 - hull[:rows] - hull[rows:]
     total = rle.split_points(widths)
@@ -108,7 +108,7 @@ def solidities(instances: Instances) -> Float64:
 
 
 def _ends_of_rows(instances: Instances, boxes: Int64, heights: Int64) -> tuple[Int64, Int64]:
-    """int64[sum of heights] each: first and last column of every row of every cell's box.
+    """Return the first and last column of every row of every box, int64[sum of heights] each.
 
     Rows without pixels have FAR and -FAR.
     """
@@ -116,7 +116,7 @@ def _ends_of_rows(instances: Instances, boxes: Int64, heights: Int64) -> tuple[I
     line = line + instances.runs[:, 0] - boxes[instances.run_owner, 0]
     left = np.full(int(heights.sum()), FAR, np.int64)
     right = -left
-    # Runs are sorted: a row's first run has its first column, and its last run its last.
+    # Runs are sorted: the first run of a row has its first column, and the last run its last.
     new = np.flatnonzero(np.diff(line, prepend=-1))
     last = np.append(new[1:], len(line))[: len(new)] - 1
     left[line[new]] = instances.runs[new, 1]
@@ -125,14 +125,14 @@ def _ends_of_rows(instances: Instances, boxes: Int64, heights: Int64) -> tuple[I
 
 
 def _hull_starts(starts: Int64, heights: Int64) -> Int64:
-    """int64[sum of heights]: the first column whose centre is in the hull, row by row.
+    """Return the first column whose centre is in the hull, row by row: int64[sum of heights].
 
     Args:
-        starts: int64[sum of heights], the first column of each row (FAR: none) of each of the
-            shapes, one after the other; heights: int64[M].
+        starts: int64[sum of heights], the first column of each row (FAR if empty) of each shape.
+        heights: int64[M], the number of rows of each shape.
     """
-    # On a grid twice as fine all corners of the hull are whole numbers: a row's middle lies on odd
-    # lines, its upper and lower edge on even ones.
+    # On a grid of half pixels all corners of the hull are integers: the centre of a row lies on odd
+    # lines, and its upper and lower edge on even ones.
     first = rle.split_points(2 * heights + 1)
     middle = rle.expand(first[:-1], heights) + rle.expand(0 * heights + 1, heights)
     x = np.full(int(first[-1]), 2 * FAR, np.int64)
@@ -153,13 +153,13 @@ def _hull_starts(starts: Int64, heights: Int64) -> Int64:
 
 
 def _without_dents(x: Int64, y: Int64, shape: Int64) -> Int64:
-    """Indices of the points that are corners of the hull's left side; y rises within a shape."""
+    """Return the indices of the corners of the hull's left side; y ascends within a shape."""
     kept = np.arange(len(x))
     while len(kept) > 2:
         before, here, after = kept[:-2], kept[1:-1], kept[2:]
         same = (shape[before] == shape[here]) & (shape[here] == shape[after])
         run, rise = x[after] - x[before], y[after] - y[before]
-        # A corner of the hull is no dent whichever neighbours it is held against.
+        # A corner of the hull is convex with respect to any neighbours.
         dent = (x[here] - x[before]) * rise >= run * (y[here] - y[before])
         remove = same & dent
         if not remove.any():

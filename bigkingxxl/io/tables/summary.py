@@ -1,4 +1,4 @@
-"""What was found in each image of a run: `summary.csv`, one row per image."""
+"""The summary of a run: `summary.csv` with one row per image."""
 
 from __future__ import annotations
 
@@ -18,20 +18,25 @@ SQUARE_UM_A_SQUARE_MM = 1e6
 
 @dataclass(frozen=True)
 class ImageSummary:
-    """One image's row.
+    """The row of an image.
 
     Attributes:
-        image: its name; cells: how many, or None where the image failed; by_type: of each type.
-        confluence_percent: share of the image that cells cover.
-        median_area: of the cells, in pixels; median_area_um2: in square micrometres.
-        density_per_mm2: cells a square millimetre of the image.
-        mean_score: of the cells.
-        expected_quality: the segmentation accuracy to be expected, see `bigkingxxl.quality`; None
-            where a person corrected the cells.
-        model: hash of the model file that found the cells; corrected: the folder of the files from
-            which corrected cells were taken, or ""; scale: network pixels per image pixel.
-        diameter: that its cells were taken to have, in pixels.
-        warnings: what the user should know of the image; failure: why it has no cells, or "".
+        image: The name of the image.
+        cells: The number of cells, or None if the image failed.
+        by_type: The number of cells of each type.
+        confluence_percent: The fraction of the image that cells cover, in per cent.
+        median_area: The median area of cells in pixels.
+        median_area_um2: The median area in square micrometres.
+        density_per_mm2: The number of cells per square millimetre.
+        mean_score: The mean score of the cells.
+        expected_quality: The expected segmentation accuracy, see `bigkingxxl.quality`; None if a
+            person corrected the cells.
+        model: The hash of the model file.
+        corrected: The folder of the files with corrected cells, or "".
+        scale: Network pixels per image pixel.
+        diameter: The assumed cell diameter in pixels.
+        warnings: Sentences about the image that a user should know.
+        failure: Why the image has no cells, or "".
     """
 
     image: str
@@ -62,13 +67,19 @@ def summarise(
     warnings: Sequence[str] = (),
     corrected: str = "",
 ) -> ImageSummary:
-    """The row of one image; what is not known, or not defined without cells, is None.
+    """Compute the row of an image; values that are unknown or undefined are None.
 
     Args:
-        model: hash of the model file; scale: network pixels per image pixel.
-        diameter: that the cells were taken to have, in pixels.
+        image: The name of the image.
+        instances: The cells.
+        model: The hash of the model file.
+        scale: Network pixels per image pixel.
+        diameter: The assumed cell diameter in pixels.
+        expected_quality: The expected segmentation accuracy.
+        warnings: Sentences about the image.
+        corrected: The folder of the files with corrected cells.
     """
-    # Where annotated cells overlap, a pixel still counts once.
+    # A pixel counts once, even if annotated cells overlap.
     everything = np.zeros(len(instances.runs), np.int64)
     covered = Instances.from_runs(instances.runs, everything, 1, instances.size).areas()
     cells = CellNumbers(
@@ -82,11 +93,13 @@ def summarise(
 
 
 class CellNumbers(NamedTuple):
-    """What a summary needs of N cells.
+    """The properties of N cells that a summary needs.
 
     Attributes:
-        type_names: of T types; cell_type: int16[N], which each cell has.
-        areas: int64[N] pixels; score: float32[N], or None.
+        type_names: The names of T types.
+        cell_type: int16[N], the type of each cell.
+        areas: int64[N], in pixels.
+        score: float32[N], or None.
     """
 
     type_names: tuple[str, ...]
@@ -109,10 +122,20 @@ def summary_of(
     warnings: Sequence[str] = (),
     corrected: str = "",
 ) -> ImageSummary:
-    """The row of one image, see `summarise`.
+    """Compute the row of an image; see `summarise`.
 
     Args:
-        covered: pixels of the image that lie in any cell; size: (H, W) of the image.
+        image: The name of the image.
+        cells: The properties of its cells.
+        covered: The number of pixels that cells cover.
+        size: (H, W) of the image.
+        pixel_size_um: Micrometres per pixel (row, column), or None.
+        model: See `summarise`.
+        scale: See `summarise`.
+        diameter: See `summarise`.
+        expected_quality: See `summarise`.
+        warnings: See `summarise`.
+        corrected: See `summarise`.
     """
     pixels, count = size[0] * size[1], len(cells.areas)
     counts = np.bincount(cells.cell_type, minlength=len(cells.type_names)).tolist()
@@ -141,7 +164,7 @@ def summary_of(
 
 
 def _mean(score: NDArray[np.float32] | None) -> float | None:
-    """The mean of the known ones."""
+    """Return the mean of the known scores."""
     known = np.zeros(0, np.float32) if score is None else score[np.isfinite(score)]
     return float(known.mean()) if len(known) else None
 
@@ -149,18 +172,20 @@ def _mean(score: NDArray[np.float32] | None) -> float | None:
 def write_summary(
     path: Path, rows: Iterable[ImageSummary], types: Sequence[str] | None = None
 ) -> None:
-    """Write one row per image, as they come; what is not known is left empty.
+    """Write one row per image as they arrive; unknown values are empty.
 
-    Columns: image, cells, `cells_<type>` of every type that any image knows, confluence_percent,
-    median_area (px), median_area_um2, density_per_mm2, mean_score, expected_quality, model,
-    corrected, scale, diameter (px, that the cells were taken to have), warnings, failure.
-    `cells_<type>` is 0 where no cell is of the type, and empty only where the image failed.
+    The columns are image, cells, `cells_<type>` for every type of any image, confluence_percent,
+    median_area (pixels), median_area_um2, density_per_mm2, mean_score, expected_quality, model,
+    corrected, scale, diameter (the assumed one in pixels), warnings and failure. `cells_<type>` is
+    0 if there is no cell of the type, and empty only if the image failed.
 
     Args:
-        types: that occur in the rows, so that these need not be held.
+        path: The file.
+        rows: The rows.
+        types: The types that occur in the rows, so that these need not be kept in memory.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: The file cannot be written.
     """
     if types is None:
         rows = list(rows)
