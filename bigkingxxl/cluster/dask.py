@@ -1,7 +1,7 @@
 """An engine on a Dask cluster: workers on any machines that share the folder of the run.
 
-A task is a unit; what comes back is what became of it. A worker that dies has its units done again
-by others. The models are loaded once per worker, by its first unit.
+A task is a unit, and its result is the outcome. If a worker dies, its units are done again by
+others. The models are loaded once per worker, by its first unit.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ log = logging.getLogger(__name__)
 LOCAL = "local:"
 SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
-PATIENCE = 3  # times as long, for workers of this process's own that are being started again
+PATIENCE = 3  # factor for workers of this process that are being restarted
 SECONDS_BETWEEN_LOOKS = 2.0
-# Of what these versions decide, the last digits may differ.
+# The versions that may affect the last digits of results.
 SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
 
 class SchedulerLostError(BigKingXXLError):
-    """The scheduler is gone; what was done is kept."""
+    """The scheduler has disappeared; finished work is kept."""
 
 
 class WorkersLostError(BigKingXXLError):
-    """The workers that this process started are gone; what was done is kept."""
+    """The workers that this process started have disappeared; finished work is kept."""
 
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[DaskEngine]:
-    """An engine on the cluster of a scheduler, or on one that is started for the block.
+    """Yield an engine on the cluster of a scheduler, or on a cluster started for the block.
 
     Args:
-        address: such as 'tcp://node1:8786', or 'local:4' for four processes of this machine.
+        address: Such as 'tcp://node1:8786', or 'local:4' for four processes of this machine.
 
     Raises:
-        InputError: it is no address, nobody answers there, or there are no workers.
+        InputError: It is not an address, there is no answer, or there are no workers.
         MissingExtraError: Dask is not installed.
     """
     try:
@@ -65,13 +65,13 @@ def dask_cluster(address: str) -> Iterator[DaskEngine]:
         try:
             yield DaskEngine(client, address)
         finally:
-            with suppress(Exception):  # of a scheduler that is gone there is nothing to take leave
+            with suppress(Exception):  # a lost scheduler cannot be shut down
                 client.close(timeout=5)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Dask's own log is still within the block: what matters is told in sentences."""
+    """Silence Dask's log within the block; our own messages say what matters."""
     log = logging.getLogger("distributed")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -83,7 +83,7 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _cluster(distributed: Any, address: str) -> Iterator[Any]:
-    """The processes of this machine that 'local:N' asks for, or None for any other address."""
+    """Start the processes that 'local:N' asks for; None for any other address."""
     if not address.startswith(LOCAL):
         yield None
         return
@@ -141,21 +141,21 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """A task for each thread of the cluster, and a few that wait for one."""
+        """The number of tasks in flight: one per thread of the cluster, and a few waiting."""
         if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
             self._look()
         return self._threads + max(1, self._threads // 4)
 
     @property
     def large_slots(self) -> int:
-        """As many: who starts workers knows their memory."""
+        """The same number, because whoever starts workers knows their memory."""
         return self.slots
 
     def _look(self) -> None:
-        """See how many threads the workers have now."""
+        """Update the number of threads of the workers."""
         if self.client.status not in ("running", "connecting"):
             raise self._lost_scheduler()
-        with suppress(Exception):  # it is told when a task does not come back
+        with suppress(Exception):  # reported when a task does not return
             self._threads = max(1, sum(self.client.nthreads().values()))
         self._looked = time.monotonic()
 
@@ -163,7 +163,8 @@ class DaskEngine:
         """Ask all workers whether they can do the job.
 
         Raises:
-            InputError: one has another version, or does not see the folder; it is named.
+            InputError: A worker has another version or does not see the folder; the message names
+                it.
         """
         self._job = job
         self._look()
@@ -199,11 +200,11 @@ class DaskEngine:
         future.add_done_callback(self._ended.put)
 
     def next(self) -> Done | Lost:
-        """Whichever task ends first.
+        """Return the task that ends first.
 
         Raises:
-            SchedulerLostError: the scheduler is gone; WorkersLostError: so are all workers that
-                this process started.
+            SchedulerLostError: The scheduler has disappeared.
+            WorkersLostError: All workers that this process started have disappeared.
         """
         alone_since = time.monotonic()
         while True:
@@ -217,7 +218,7 @@ class DaskEngine:
                 return self._ended_task(known[0], future)
 
     def _ended_task(self, task: Task, future: Any) -> Done | Lost:
-        """What became of a task; it is done again where the worker that holds it dies now."""
+        """Return the outcome of a task; it is done again if the worker that holds it dies."""
         alone_since = time.monotonic()
         while future.status in ("finished", "pending", "error"):
             try:
@@ -229,10 +230,10 @@ class DaskEngine:
                     return self._failed(task, error)
             else:
                 return done
-        raise self._lost_scheduler()  # cancelled, or lost with it
+        raise self._lost_scheduler()  # cancelled, or lost with the scheduler
 
     def drop(self) -> list[Task]:
-        """None: what waits is about to be begun."""
+        """Return none: waiting tasks are about to start."""
         return []
 
     def _failed(self, task: Task, error: Any) -> Lost:
@@ -241,7 +242,7 @@ class DaskEngine:
                         "for it?)", is_final=True)  # fmt: skip
         if isinstance(error, BigKingXXLError | MemoryError):
             raise error
-        # A worker that came later than `begin` may have another version, or none.
+        # A worker that joined after `begin` may have another version, or none.
         raise InputError(
             f"a worker of {self.address} cannot do its part ({type(error).__name__}: {error}): "
             f"install bigkingxxl {own_version()} on all workers; what was done is kept",
@@ -250,7 +251,7 @@ class DaskEngine:
         ) from error
 
     def _check_workers(self, since: float) -> float:
-        """Since when there is no worker, as far as one can tell; says so once in a while."""
+        """Return since when there is no worker; report it once in a while."""
         self._look()
         workers: Any = None
         with suppress(Exception):
@@ -281,10 +282,10 @@ def _digits() -> tuple[str, ...]:
 
 
 def probe(job: Job) -> tuple[str, ...]:
-    """On a worker: whether it can do a job.
+    """Check on a worker whether it can do a job.
 
     Raises:
-        InputError: it cannot.
+        InputError: It cannot.
     """
     Station(job).check()
     return _digits()
@@ -295,17 +296,17 @@ _lock = Lock()
 
 
 def do_task(job: Job, token: str, task: Task) -> Done:
-    """On a worker: do a task, with the models that are loaded already."""
+    """Do a task on a worker, with models that are already loaded."""
     with _lock:
         if token not in _stations:
-            _stations.clear()  # of a run before
+            _stations.clear()  # of an earlier run
             _stations[token] = _station(job)
         station = _stations[token]
     return station.do(task)
 
 
 def _station(job: Job) -> Station:
-    """A station; an error names the worker, which may have come after all were asked."""
+    """Return a station; errors name the worker, which may have joined after `begin`."""
     try:
         station = Station(job)
         station.check()

@@ -1,7 +1,7 @@
-"""An engine of processes of this machine: they share its cores, and each loads the models once.
+"""An engine of processes of this machine, which share its cores and each load the models once.
 
-Processes rather than threads of one: decoding and writing hold Python's lock. A process that dies,
-as where memory is short, costs the unit at work, which is tried once more; the others go on.
+It uses processes because decoding and writing hold Python's global lock. If a process dies, for
+example for lack of memory, its unit is tried once more, and the others continue.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TRIES = 2
-BYTES_EACH = 700 * 2**20  # of one at work on images that are not large, with the bundled model
-LARGE_BYTES = 2600 * 2**20  # of a process at work on a large unit
+# of a process working on images that are not large, with the bundled model
+BYTES_EACH = 700 * 2**20
+LARGE_BYTES = 2600 * 2**20  # of a process working on a large unit
 
 
 @dataclass
@@ -38,10 +39,10 @@ class _Worker:
 
 
 class Pool:
-    """Processes that do tasks; a context that ends them.
+    """Processes that do tasks; a context manager that ends them.
 
     Args:
-        count: how many processes.
+        count: The number of processes.
     """
 
     def __init__(self, count: int) -> None:
@@ -58,18 +59,18 @@ class Pool:
         for worker in self._workers:
             worker.connection.close()  # it ends after its task
         for worker in self._workers:
-            if worker.task is not None:  # an error ends the run: nobody waits for it
+            if worker.task is not None:  # after an error nobody waits for its task
                 worker.process.kill()
             worker.process.join()
 
     @property
     def slots(self) -> int:
-        """How many tasks are taken at once: one per process."""
+        """The number of tasks in flight: one per process."""
         return max(len(self._workers), 1)
 
     @property
     def large_slots(self) -> int:
-        """How many large units the memory of this machine holds at once."""
+        """The number of large units that fit into the memory of this machine at once."""
         return max(1, min(self.count, free_bytes() // LARGE_BYTES))
 
     def begin(self, job: Job) -> None:
@@ -78,16 +79,16 @@ class Pool:
         self._workers = [self._started() for _ in range(self.count)]
 
     def submit(self, task: Task) -> None:
-        """Give a task to a process that has none."""
+        """Give a task to an idle process."""
         if not self._workers:
             self._workers.append(self._started())
         worker = next(each for each in self._workers if each.task is None)
         worker.task = task
-        with suppress(OSError):  # it died: `next` will see
+        with suppress(OSError):  # it has died, as `next` will notice
             worker.connection.send(task)
 
     def next(self) -> Done | Lost:
-        """Whichever task ends first; errors that end the run are raised here."""
+        """Return the task that ends first; errors that end the run are raised."""
         while not self._done:
             by_signal: dict[Any, _Worker] = {}
             for each in self._workers:
@@ -98,7 +99,7 @@ class Pool:
         return self._done.pop(0)
 
     def drop(self) -> list[Task]:
-        """No process is given more than it is at work on."""
+        """Return none: no process has more than one task."""
         return []
 
     def _receive(self, worker: _Worker) -> None:
@@ -116,7 +117,7 @@ class Pool:
             self._bury(worker)
 
     def _bury(self, worker: _Worker) -> None:
-        """A process died: the others go on without it, and do its task once more."""
+        """Replace a process that died; its task is tried once more."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
@@ -146,7 +147,7 @@ def _end_of(code: int | None) -> str:
 
 @contextmanager
 def threads_each(count: int) -> Iterator[None]:
-    """Processes started in this block compute in so many threads each."""
+    """Limit the threads of processes that are started within the block."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, str(count)))
     try:
@@ -160,9 +161,9 @@ def threads_each(count: int) -> Iterator[None]:
 
 
 def _work(connection: Connection, job: Job) -> None:
-    """What a process does until its pipe is closed."""
+    """Do tasks until the pipe is closed."""
     die_with_parent()
-    # A terminal or a cluster signals every process: the first one says when the others end.
+    # A terminal or a cluster signals every process, but the parent decides when they end.
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -185,14 +186,14 @@ def _work(connection: Connection, job: Job) -> None:
 
 
 def sendable(error: Exception) -> Exception:
-    """An error as it may be sent to another process."""
+    """Convert an error so that it can be sent to another process."""
     if isinstance(error, BigKingXXLError | MemoryError):
         return type(error)(str(error))
     return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def free_bytes() -> int:
-    """Memory that processes may still take, as far as the system tells; else a great deal."""
+    """Return the memory that processes may still use, or a very large number if unknown."""
     found = []
     with suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -207,17 +208,18 @@ def free_bytes() -> int:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def fitting(workers: int, files: int) -> int:
-    """How many processes there is memory for, of those asked for.
+    """Return how many of the requested processes fit into memory.
 
     Args:
-        workers: 0 for one per core.
+        workers: The requested number; 0 for one per core.
+        files: The number of files.
     """
     asked = workers or min(cores(), max(files, 1))
     room = max(1, free_bytes() // BYTES_EACH)

@@ -1,4 +1,4 @@
-"""A run wherever it is to be done: in this process, in several, or on a cluster."""
+"""Do a run in this process, in several processes, or on a cluster."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Sharing:
     """Who does a run.
 
     Attributes:
-        workers: processes of this machine; 0 takes one per core.
-        scheduler: address of a Dask scheduler, or 'local:N'; None does without.
-        shard: the part of the run to do; deadline: when to end.
+        workers: The number of processes of this machine; 0 for one per core.
+        scheduler: The address of a Dask scheduler, or 'local:N'; None for no cluster.
+        shard: The part of the run to do.
+        deadline: When to stop.
     """
 
     workers: int = 1
@@ -33,10 +34,10 @@ class Sharing:
     deadline: Deadline = field(default_factory=Deadline)
 
     def check(self) -> None:
-        """Refuse what cannot be.
+        """Check that the options do not contradict each other.
 
         Raises:
-            InputError: workers of two kinds.
+            InputError: Two kinds of workers are requested.
         """
         if self.scheduler is not None and self.workers != 1:
             raise InputError(
@@ -50,14 +51,18 @@ class Sharing:
 def predict_job(
     job: Job, files: Mapping[Path, str], sharing: Sharing, track: Track = untracked
 ) -> FolderResult:
-    """Predict images; the results do not depend on who does it.
+    """Predict images; the results do not depend on who does the work.
 
     Args:
-        files: the images' files, in order, and their ids.
+        job: The run.
+        files: The image files in order, with their ids.
+        sharing: Who does the run.
+        track: Wraps iterables to show progress.
 
     Raises:
-        InputError, ModelError: the job cannot be done; another one is at work in the folder.
-        OutputError: the folder cannot be written.
+        InputError: The job is impossible, or another one is active in the folder.
+        ModelError: A model is missing or damaged.
+        OutputError: The folder cannot be written.
     """
     shard, deadline = sharing.shard, sharing.deadline
     if sharing.scheduler is not None:

@@ -1,4 +1,4 @@
-"""Images and results lie apart: neither takes the place of the other, nor is taken for it."""
+"""Check that images and results do not overwrite or include each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.runs.outputs import IMAGE_FORMATS
 from bigkingxxl.runs.store import BLOCKS, LOCKS, RECORDS, STORED
 
-# What a run writes into directly below its folder.
+# The folders into which a run writes.
 OWN_FOLDERS = frozenset((
     RECORDS, LOCKS, BLOCKS, CORRECTIONS, *STORED.values(),
     *(each.folder.split("/")[0] for each in IMAGE_FORMATS.values()),
@@ -18,13 +18,13 @@ OWN_FOLDERS = frozenset((
 
 
 def check_apart(images: Iterable[Path], out: Path) -> None:
-    """Refuse a folder for results among the images, by whatever names and links they are given.
+    """Refuse an output folder in which results would lie among the images, whatever links are used.
 
-    A folder of results below a folder of images, or the reverse, is no matter: what a run writes
-    lies in folders of its own, which no search for images enters.
+    An output folder below a folder of images, or the reverse, is accepted: a run writes into
+    folders of its own, in which images are not searched.
 
     Raises:
-        InputError: an image lies where results are written, or results would lie within an image.
+        InputError: An image lies where results are written, or results would lie within an image.
     """
     folder = out.resolve()
     for image in images:
@@ -51,7 +51,7 @@ def check_apart(images: Iterable[Path], out: Path) -> None:
 
 
 def _beside(place: Path) -> Path:
-    """A folder beside a place that is not there yet."""
+    """Return a folder beside a place that does not exist yet."""
     for number in range(1, 1000):
         found = place.with_name(f"{place.stem}_cells{number if number > 1 else ''}")
         if not found.exists():

@@ -1,8 +1,8 @@
-"""Which cells of a run's image count: those found, or those that a person made of them.
+"""The current cells of a run's image: predicted, or corrected by a person.
 
-Cells are corrected in the viewer (`corrections/`), or in any file that a run wrote and another
-program changed: a label image, `_seg.npy`, ROIs, GeoJSON. Whatever reads a run asks here, so that
-every command means the same cells.
+Cells are corrected in the viewer (`corrections/`), or in any file of the run that another program
+changed: a label image, `_seg.npy`, ROIs or GeoJSON. All readers of a run use this module, so that
+every command uses the same cells.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from bigkingxxl.runs.names import place_of
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.store import Found, RunStore, State
 
-APART = "+"  # between the hashes of files
+APART = "+"  # separates the hashes of files
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What a person made of the cells of an image.
+    """The correction of an image's cells by a person.
 
     Attributes:
-        image: its id.
-        viewed: what the viewer wrote, or None.
-        changed: the run's own files that were changed since, by format; none beside `viewed`.
-        files: the same files, to be read.
+        image: The id of the image.
+        viewed: The corrections of the viewer, or None.
+        changed: The files of the run that were changed, by format; empty beside `viewed`.
+        files: The same files, for reading.
     """
 
     image: str
@@ -49,16 +49,16 @@ class Correction:
 
     @property
     def place(self) -> str:
-        """The folder in the run that holds the cells, such as 'labels'."""
+        """The folder of the run that contains the cells, such as 'labels'."""
         if self.viewed is not None:
             return CORRECTED
         return CORRECTABLE[next(iter(self.changed))][0]
 
     def identity(self, run: str) -> str:
-        """The fingerprint of what the cells are.
+        """Return a fingerprint of the corrected cells.
 
         Args:
-            run: that of the run that found those before.
+            run: The fingerprint of the run that predicted the cells.
         """
         if self.viewed is not None:
             notes = repr(sorted(self.viewed.notes.items()))
@@ -66,10 +66,10 @@ class Correction:
         return fingerprint([run, *(_hash(found) for found in self.changed.values())])
 
     def check_image(self, seen: Stamp) -> None:
-        """Refuse what was made of another image than the file holds now.
+        """Check that the image file is still the one for which the corrections were made.
 
         Raises:
-            FormatError: it was.
+            FormatError: It is another one.
         """
         if self.viewed is not None:
             if self.viewed.seen and self.viewed.seen != seen.sha256:
@@ -91,13 +91,13 @@ class Correction:
                 )
 
     def cells(self, found: Callable[[], Instances]) -> NumberedCells:
-        """The cells and their numbers.
+        """Return the cells and their numbers.
 
         Args:
-            found: gives the cells before, whose scores and types are kept where they are the same.
+            found: Returns the predicted cells, whose scores and types are kept for unchanged cells.
 
         Raises:
-            FormatError: a file is damaged or of another size, or two differ.
+            FormatError: A file is damaged or has another size, or two files differ.
         """
         if self.viewed is not None:
             return self.viewed.cells()
@@ -112,10 +112,10 @@ class Correction:
 
 
 def correction_of(store: RunStore, image_id: str) -> Correction | None:
-    """What a person made of the cells of an image, None where nothing.
+    """Return the correction of an image, or None.
 
     Raises:
-        FormatError: what the viewer wrote is damaged, or a file was changed by hand as well.
+        FormatError: The corrections of the viewer are damaged, or another file was changed as well.
     """
     place = place_of(image_id).as_posix()
     viewed = corrected_image(store.folder / CORRECTIONS, place)
@@ -140,7 +140,7 @@ def correction_of(store: RunStore, image_id: str) -> Correction | None:
 
 
 def changed_files(store: RunStore, image_id: str) -> dict[str, Found]:
-    """By format, the files of an image's cells that are not as a run wrote them."""
+    """Return the files of an image's cells that differ from what the run wrote, by format."""
     found = {
         kind: store.find(kind, image_id) for kind in CORRECTABLE
         if store.place(kind, image_id).is_file()
@@ -149,22 +149,23 @@ def changed_files(store: RunStore, image_id: str) -> dict[str, Found]:
 
 
 def before_of(store: RunStore, image_id: str) -> str:
-    """What the viewer notes of the files that it begins with, see `CorrectedImage.before`."""
+    """Return the hash of the files from which the viewer starts; see `CorrectedImage.before`."""
     labels = store.find(LABELS, image_id)
     changed = {LABELS: labels, **changed_files(store, image_id)}
     return APART.join(_hash(found) for found in changed.values() if found.stamp is not None)
 
 
 def place_of_correction(correction: Correction | None) -> str:
-    """`Correction.place`, or "" without one."""
+    """Return `Correction.place`, or "" without a correction."""
     return "" if correction is None else correction.place
 
 
 def told_places(folder: object, places: Iterable[str]) -> str:
-    """Which cells of a run are meant, in a sentence.
+    """Describe in a sentence which cells of a run are used.
 
     Args:
-        places: of each image, `Correction.place`, or "" where its cells are those that were found.
+        folder: The folder of the run.
+        places: For each image, `Correction.place`, or "" if its cells are the predicted ones.
     """
     counts = Counter(places)
     parts = [f"as predicted in {_images(counts.pop('', 0))}"]

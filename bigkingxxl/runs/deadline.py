@@ -1,4 +1,4 @@
-"""When a run has to end before it is done: in time for the limit of its job, or on a signal."""
+"""Stop a run early: before the time limit of its job, or on a signal."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from types import FrameType
 
 from bigkingxxl.errors import InputError, Interrupted
 
-EXIT_GO_ON = 75  # EX_TEMPFAIL of sysexits.h: not done for now, try again
-ENDING = ("SIGTERM", "SIGUSR1")  # Windows has no SIGUSR1
-SAFETY = 1.2  # the next unit may take so many times as long as the longest so far
+EXIT_GO_ON = 75  # EX_TEMPFAIL of sysexits.h: not finished, try again
+ENDING = ("SIGTERM", "SIGUSR1")  # SIGUSR1 does not exist on Windows
+SAFETY = 1.2  # the next unit may take this factor times the longest one so far
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Deadline:
-    """Tells whether there is still time for a unit of work.
+    """Decides whether there is time for another unit of work.
 
-    A unit is begun only if the longest one so far would fit. SIGTERM and SIGUSR1, while it listens,
-    let units at work end and none begin; a second SIGTERM does not wait.
+    A unit is started only if the longest one so far would fit. While it listens, SIGTERM and
+    SIGUSR1 let running units finish and prevent new ones; a second SIGTERM stops at once.
 
     Args:
-        seconds: from now on; None sets no limit.
+        seconds: The time limit from now; None sets none.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -33,31 +33,31 @@ class Deadline:
         self._began, self._longest = time.monotonic(), 0.0
 
     def note(self, seconds: float) -> None:
-        """A unit took so long."""
+        """Record the duration of a unit."""
         self._longest = max(self._longest, seconds)
 
     @property
     def left(self) -> float | None:
-        """Seconds until the limit, None without one."""
+        """Return the seconds until the limit, or None."""
         return None if self.seconds is None else self.seconds - (time.monotonic() - self._began)
 
     @property
     def is_due(self) -> bool:
-        """Whether no other unit may begin."""
+        """Return whether no further unit may start."""
         left = self.left
         return self.signum > 0 or (left is not None and left <= SAFETY * self._longest)
 
     @property
     def reason(self) -> str:
-        """Why it is due, in a few words."""
+        """The reason in a few words."""
         return f"signal {signal.Signals(self.signum).name}" if self.signum else "the time limit"
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take signals for the length of a block, in the main thread.
+        """Handle signals within the block, in the main thread.
 
         Raises:
-            Interrupted: SIGTERM came twice.
+            Interrupted: SIGTERM arrived twice.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -77,10 +77,10 @@ class Deadline:
 
 
 def seconds_of(text: str) -> float:
-    """A time limit in seconds: '90' (minutes), '1:30:00', '2-12:00:00' as SLURM has it, '45s'.
+    """Parse a time limit: '90' (minutes), '1:30:00', '2-12:00:00' as in SLURM, or '45s'.
 
     Raises:
-        InputError: it is no duration, or none is left of it.
+        InputError: It is not a positive duration.
     """
     found = _seconds_of(text.strip().lower())
     if found is None:
@@ -105,7 +105,7 @@ def _seconds_of(text: str) -> float | None:
     if match := re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?", text):
         days, *parts = match.groups()
         numbers = [int(each) for each in parts if each is not None]
-        # Without days two parts are minutes and seconds, with days hours and minutes.
+        # Two parts are minutes and seconds, or with days hours and minutes.
         scales = (3600, 60, 1) if days is not None or len(numbers) == 3 else (60, 1)
         clock = sum(number * scale for number, scale in zip(numbers, scales, strict=False))
         return 86400.0 * int(days or 0) + clock

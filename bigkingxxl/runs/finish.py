@@ -1,7 +1,7 @@
-"""The end of a run that was done in parts: its tables, from the records.
+"""Finish a run that was done in parts: make its tables from the records.
 
-Only images that a person corrected since they were measured are looked at again, so that the tables
-are of the cells that every other command takes.
+Only images that a person corrected since they were measured are processed again, so that the tables
+contain the current cells.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ ALWAYS = "summary"
 def finish_run(
     folder: Path, formats: Sequence[str] = (), *, overwrite: bool = False
 ) -> FolderResult:
-    """Make the tables of a run, and a summary of its images.
+    """Make the tables of a run and return a summary of its images.
 
     Args:
-        formats: tables to make besides those that the run was asked for.
-        overwrite: also tables that a person changed.
+        folder: The folder of the run.
+        formats: Tables to make in addition to those of the run.
+        overwrite: Whether to overwrite tables that a person changed.
 
     Raises:
-        InputError: the folder holds no run, none of its images is done, or a format is unknown.
-        OutputError: a table cannot be written.
+        InputError: The folder contains no run, no image is done, or a format is unknown.
+        OutputError: A table cannot be written.
     """
     run = open_run(folder)
     store = RunStore(folder)
@@ -52,10 +53,10 @@ def finish_run(
 
 
 def _is_corrected_since(image: ImageResult) -> bool:
-    """Whether an image's cells are others than those that it was measured with."""
+    """Return whether the current cells of an image differ from the measured ones."""
     if image.failure or image.record.is_gone():
         return False
     try:
         return not image.is_measured
-    except BigKingXXLError:  # measuring says why
+    except BigKingXXLError:  # measuring will report the error
         return True

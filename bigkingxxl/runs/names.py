@@ -1,4 +1,4 @@
-"""Where the results of an image lie: its name as a path that stays inside the run's folder."""
+"""The paths of an image's results: its name as a path that stays inside the folder of the run."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import re
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-LONGEST_NAME = 200  # bytes; the endings of all formats and 255 bytes in all fit
-# Windows refuses these, with any ending.
+LONGEST_NAME = 200  # bytes; leaves room for the endings of all formats within 255 bytes
+# Windows reserves these names, with any ending.
 RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
-# Control characters, what Windows refuses, and an escape of our own.
+# Control characters, characters that Windows refuses, and our escape character.
 UNSAFE = re.compile(r"[\x00-\x1f\x7f<>:\"\\|?*]|%(?=[0-9A-Fa-f]{2})")
 
-# The dot before an ending that files of results and records have.
+# The dot before the endings of result and record files.
 DOT = re.compile(r"(?i)\.(?=(tif|png|csv|zip|geojson|npy|npz|json|zarr|blocks)$)")
 
 
-@lru_cache(maxsize=1024)  # each result and record of an image asks for it
+@lru_cache(maxsize=1024)  # each result and record of an image needs it
 def place_of(image_id: str) -> PurePosixPath:
-    """The name of an image as a relative path; two names never share one.
+    """Convert the name of an image to a unique relative path.
 
-    A '/' parts folders. What would leave the folder (`..`, a leading '/') or what no file may be
-    called is written as `%2E%2E`; a part longer than 200 bytes is cut and ends in a hash. A folder
-    called `a.tif` is written `a%2Etif`: the label image of an image `a` has that name.
+    A '/' separates folders. Parts that would leave the folder (`..`, a leading '/') or are not
+    valid file names are escaped, such as `%2E%2E`; a part longer than 200 bytes is truncated and
+    ends in a hash. A folder `a.tif` becomes `a%2Etif`, because the label image of an image `a` has
+    that name.
     """
     *folders, name = image_id.split("/")
     return PurePosixPath(*(DOT.sub("%2E", _safe(part)) for part in folders), _safe(name))
@@ -33,7 +34,7 @@ def _safe(part: str) -> str:
     name = UNSAFE.sub(lambda match: _escaped(match[0]), part)
     if not name:
         return "%2F"
-    # Folders of dots lead upward; Windows drops dots and spaces at the end of a name.
+    # Folders of dots lead upwards; Windows drops dots and spaces at the end of a name.
     if set(name) == {"."}:
         name = _escaped(name)
     elif name[-1] in ". ":

@@ -1,8 +1,8 @@
-"""What a run over many images writes: files of each image, and tables of the whole run.
+"""The output formats of a run: files of each image, and tables of the whole run.
 
-Two registries, by the names of `--format`; a name in both stands for files of both kinds. A new
-format is a function here and an entry in one of them, or in both where a table is joined from a
-part that each image has (in `parts/`, or a file that is of use by itself).
+There are two registries by the names of `--format`; a name in both stands for files of both kinds.
+A new format is a function here and an entry in one registry, or in both if a table is merged from a
+part of each image (in `parts/`, or a file that is useful by itself).
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from bigkingxxl.io.tables.summary import ImageSummary
 
 ALL = "all"
-OF_AN_EXTRA = ("zarr", "zarr-0.5")  # written by a package that is to be installed
+OF_AN_EXTRA = ("zarr", "zarr-0.5")  # written by a package of an extra
 
 
 @dataclass(frozen=True)
 class PredictedImage:
-    """One image and the cells found in it.
+    """An image with its predicted cells.
 
     Attributes:
-        name: its id; path: its file.
-        cells: with their numbers in the label image.
-        load_candidates: everything that the model saw, read when asked for.
-        frame: which page of a time-lapse it is, counted from 0; None where it is the only one.
+        name: The id of the image.
+        path: Its file.
+        source: The image.
+        cells: The cells with their numbers in the label image.
+        load_candidates: Reads all candidates on demand.
+        frame: The page of a time-lapse, counted from 0; None for a single image.
     """
 
     source: ImageSource
@@ -51,23 +53,25 @@ class PredictedImage:
 
     @property
     def instances(self) -> Instances:
-        """The cells alone."""
+        """The cells without their numbers."""
         return self.cells.instances
 
     @cached_property
     def measurements(self) -> Table:
-        """Made once for all formats that hold them."""
+        """The measurements, computed once for all formats."""
         from bigkingxxl.io.tables.measurements import measure
 
         return {**measure(self.source, self.instances), "id": self.cells.numbers}
 
 
 class ImageFormat(NamedTuple):
-    """Files of one image each: `out/<folder>/<image><ending>`.
+    """A format with one file per image: `out/<folder>/<image><ending>`.
 
     Attributes:
-        write: puts the image's cells into a file.
-        of_candidates: made of all that the model saw, not of the selected cells.
+        folder: The folder of the files.
+        ending: Their ending.
+        write: Writes the cells of an image to a file.
+        of_candidates: Whether it is made of all candidates instead of the selected cells.
     """
 
     folder: str
@@ -76,7 +80,7 @@ class ImageFormat(NamedTuple):
     of_candidates: bool = False
 
     def place(self, out: Path, name: str) -> Path:
-        """The file of an image."""
+        """Return the file of an image."""
         place = place_of(name)
         return out / self.folder / place.with_name(f"{place.name}{self.ending}")
 
@@ -160,7 +164,7 @@ IMAGE_FORMATS = {
     "submission": ImageFormat("parts/submission", ".csv", _submission_rows),
     "coco": ImageFormat("parts/coco", ".json", _coco_results, of_candidates=True),
 }
-# Formats of other packages, which take no name of ours.
+# Formats of other packages, which must not reuse our names.
 IMAGE_FORMATS = IMAGE_FORMATS | {
     name: each
     for name, each in plugins("bigkingxxl.result_formats", ImageFormat).items()
@@ -170,14 +174,14 @@ IMAGE_FORMATS = IMAGE_FORMATS | {
 
 @dataclass(frozen=True)
 class RunParts:
-    """What the tables of a run are joined from.
+    """The data from which the tables of a run are made.
 
     Attributes:
-        summaries: a row for each image, also of those that failed.
-        parts: the file of each image that has one, by its id, sorted.
-        cells: how many cells each of these images has.
-        types: cell types that any image knows.
-        columns: of the images' measurements, where these are joined.
+        summaries: One row per image, including those that failed.
+        parts: The part of each image that has one, by its id, sorted.
+        cells: The number of cells of each of these images.
+        types: The cell types of all images.
+        columns: The columns of the images' measurements, if these are merged.
     """
 
     summaries: Callable[[], Iterator[ImageSummary]]
@@ -188,10 +192,11 @@ class RunParts:
 
 
 class RunFormat(NamedTuple):
-    """Files of the whole run.
+    """A format with files for the whole run.
 
     Attributes:
-        files: their names in the run's folder; write: makes them, in that order.
+        files: Their names in the folder of the run.
+        write: Writes them, in that order.
     """
 
     files: tuple[str, ...]
@@ -228,7 +233,7 @@ def _submission(places: Sequence[Path], run: RunParts) -> None:
 
 
 def _coco(places: Sequence[Path], run: RunParts) -> None:
-    """The images' lists as one, a result a line as in each of them."""
+    """Merge the lists of the images, one result per line."""
     with whole_file(places[0]) as temporary, temporary.open("wb") as stream:
         before = b"[\n"
         for path in run.parts.values():
@@ -253,12 +258,12 @@ FORMATS = tuple(dict.fromkeys([*IMAGE_FORMATS, *RUN_FORMATS]))
 
 
 def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
-    """The formats that some names stand for, in the order of the registry.
+    """Return the formats that some names stand for, in the order of the registry.
 
-    'all' is every one that the base install writes.
+    'all' stands for all formats that the base installation can write.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: A name is unknown.
     """
     for name in names:
         if name != ALL and name not in FORMATS:
@@ -274,5 +279,5 @@ def chosen_formats(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def details_of(name: str, image: PredictedImage) -> dict[str, Any]:
-    """What the run's tables need to know of a file of an image besides the file."""
+    """Return what the tables of the run need to know of an image's file."""
     return {"columns": list(image.measurements)} if name == "measurements" else {}

@@ -1,4 +1,4 @@
-"""A finished run, or one that is at work, as a program reads it: images, cells, measurements."""
+"""Read a run that is finished or in progress: images, cells and measurements."""
 
 from __future__ import annotations
 
@@ -36,11 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What a run found in one image; everything is read when it is asked for.
+    """The result of a run for one image; everything is read on demand.
 
     Attributes:
-        name: the image's id; path: its file; frame: which plane of it, or None.
-        warnings: sentences on the image; failure: why there are no cells, or "".
+        name: The id of the image.
+        path: Its file.
+        frame: The plane of the file, or None.
+        warnings: Sentences on the image.
+        failure: Why there are no cells, or "".
     """
 
     store: RunStore
@@ -52,22 +55,22 @@ class ImageResult:
 
     @property
     def name(self) -> str:
-        """The image's id."""
+        """The id of the image."""
         return self.record.image
 
     @property
     def path(self) -> Path:
-        """The image's file."""
+        """The file of the image."""
         return self.record.file
 
     @property
     def frame(self) -> int | None:
-        """Which plane of the file it is, counted from 0; None where it is the only one."""
+        """The plane of the file, counted from 0; None for a single image."""
         return self.record.frame
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences on what the user should know of the image."""
+        """Sentences that a user should read."""
         return self.record.warnings
 
     @property
@@ -77,10 +80,11 @@ class ImageResult:
 
     @property
     def summary(self) -> ImageSummary:
-        """The image's row of `summary.csv`, of the cells as they are now.
+        """Compute the row of `summary.csv` for the current cells.
 
         Raises:
-            InputError, FormatError: corrected cells are not there, or damaged.
+            InputError: Corrected cells do not exist.
+            FormatError: Corrected cells are damaged.
         """
         from bigkingxxl.io.tables.summary import summarise
 
@@ -94,7 +98,7 @@ class ImageResult:
 
     @property
     def recorded_summary(self) -> ImageSummary:
-        """The image's row of `summary.csv` as it was last written; see `is_measured`."""
+        """Return the row of `summary.csv` as last written; see `is_measured`."""
         from bigkingxxl.io.tables.summary import ImageSummary
 
         if self.failure:
@@ -104,45 +108,47 @@ class ImageResult:
 
     @cached_property
     def correction(self) -> Correction | None:
-        """What a person made of the cells, None where nothing.
+        """Return the correction of the cells, or None.
 
         Raises:
-            FormatError: it is damaged, or the cells were corrected in two places.
+            FormatError: It is damaged, or the cells were corrected in two places.
         """
         return correction_of(self.store, self.name)
 
     @property
     def corrected(self) -> str:
-        """The folder in the run from which corrected cells are taken, or ""."""
+        """The folder of the run that contains corrected cells, or ""."""
         return place_of_correction(self.correction)
 
     @property
     def is_measured(self) -> bool:
-        """Whether the tables are of the cells as they are now."""
+        """Whether the tables contain the current cells."""
         correction, run = self.correction, self._found_by
         identity = run if correction is None else correction.identity(run)
         return bool(self.record.details.get("identity") == identity)
 
     @property
     def _found_by(self) -> str:
-        """Fingerprint of the run that found the cells, which may be an earlier one."""
+        """Return the fingerprint of the run that predicted the cells, maybe an earlier one."""
         return str(self.record.details.get("cells_of", self.settings.run))
 
     @cached_property
     def numbered_cells(self) -> NumberedCells:
-        """The cells and their numbers, as a person corrected them in the viewer or by hand.
+        """Return the current cells with their numbers, including all corrections.
 
         Raises:
-            InputError, FormatError: they are not there, or damaged.
+            InputError: They do not exist.
+            FormatError: They are damaged.
         """
         return self._as_left(self.correction)
 
     @cached_property
     def predicted_cells(self) -> NumberedCells:
-        """The cells without the viewer's corrections; those of a file changed by hand.
+        """Return the cells without the corrections of the viewer, but with those of changed files.
 
         Raises:
-            InputError, FormatError: they are not there, or damaged.
+            InputError: They do not exist.
+            FormatError: They are damaged.
         """
         correction = self.correction
         is_viewed = correction is not None and correction.viewed is not None
@@ -156,10 +162,11 @@ class ImageResult:
 
     @cached_property
     def found_cells(self) -> Instances:
-        """The cells that the model found, whatever a person made of them since.
+        """Return the predicted cells without any correction.
 
         Raises:
-            InputError, FormatError: they are not there, or damaged.
+            InputError: They do not exist.
+            FormatError: They are damaged.
         """
         self._check()
         return self._cells_of_blocks() if self.is_large else load_cells(
@@ -168,11 +175,11 @@ class ImageResult:
 
     @property
     def cells(self) -> Instances:
-        """The cells; those of the label image where a person changed it."""
+        """Return the current cells, including all corrections."""
         return self.numbered_cells.instances
 
     def label_map(self) -> NDArray[np.int32]:
-        """int32[H, W]: 0 is background, every cell its number in the label image."""
+        """Return the label map, int32[H, W]: 0 is background, each cell has its number."""
         cells = self.numbered_cells
         numbers = np.concatenate(([0], cells.numbers)).astype(np.int32)
         labels: NDArray[np.int32] = numbers[cells.instances.label_map()]
@@ -180,7 +187,7 @@ class ImageResult:
 
     @property
     def is_large(self) -> bool:
-        """Whether it was worked on block by block; its label image may not fit into memory."""
+        """Whether the image was processed in blocks; its label map may not fit into memory."""
         return bool(self.record.details.get("in_blocks"))
 
     def _cells_of_blocks(self) -> Instances:
@@ -194,11 +201,11 @@ class ImageResult:
 
     @property
     def candidates(self) -> Candidates:
-        """Everything that the model saw.
+        """Read all candidates of the image.
 
         Raises:
-            InputError, FormatError: it is not there, or damaged; those of a large image lie in its
-                blocks.
+            InputError: They do not exist; those of a large image are stored by block.
+            FormatError: They are damaged.
         """
         self._check()
         if self.is_large:
@@ -209,10 +216,10 @@ class ImageResult:
 
     @property
     def source(self) -> ImageSource:
-        """The image, opened as the run opened it.
+        """Open the image as the run did.
 
         Raises:
-            ImageError: it is gone, or cannot be read any more.
+            ImageError: It does not exist any longer, or cannot be read.
         """
         sources = Reading.of(self.settings.reading).reopen(self.path, [self.name])
         if sources:
@@ -222,10 +229,10 @@ class ImageResult:
         )
 
     def measurements(self) -> Table:
-        """A column of N values for each measurement, see `bigkingxxl.io.tables.measurements`.
+        """Measure the cells; see `bigkingxxl.io.tables.measurements`.
 
         Raises:
-            ImageError: the image is gone.
+            ImageError: The image does not exist any longer.
         """
         from bigkingxxl.io.tables.measurements import measure
 
@@ -243,7 +250,8 @@ class Run(Mapping[str, ImageResult]):
     """The results of a run by image id, sorted; those of the latest model and settings.
 
     Attributes:
-        folder: where they lie; settings: model, formats and how images are opened.
+        folder: The folder of the run.
+        settings: The model, the formats and how images are opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -272,7 +280,7 @@ class Run(Mapping[str, ImageResult]):
         return dict(sorted(found.items()))
 
     def refresh(self, image_id: str) -> None:
-        """See what a run that is at work has made of one image since."""
+        """Read the results of one image again, while the run is in progress."""
         failure, summary = (self._store.record(kind, image_id) for kind in (FAILURE, SUMMARY))
         if failure is not None and failure.key == self.settings.run:
             self._records[image_id] = failure
@@ -298,28 +306,28 @@ class Run(Mapping[str, ImageResult]):
 
     @property
     def images(self) -> tuple[str, ...]:
-        """The ids of all images, also of those that failed."""
+        """The ids of all images, including those that failed."""
         return tuple(self)
 
     @property
     def failed(self) -> dict[str, str]:
-        """Why, by the id of each image that failed."""
+        """The reason for each failed image, by its id."""
         return {name: each.failure for name, each in self._records.items() if each.failure}
 
     def measurements(self) -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
-        """The measurements of each image that has cells' records, one image after the other."""
+        """Yield the measurements of each image with cells, one image after the other."""
         for name, image in self.items():
             if not image.failure:
                 yield name, image.measurements()
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open the folder that `bigkingxxl predict --out` wrote.
+    """Open the folder of a `bigkingxxl predict` run.
 
-    Nothing is read before it is asked for; a run that is at work is seen as it was when the images
-    were first asked for.
+    Everything is read on demand. A run in progress is read as it is when the images are first
+    accessed.
 
     Raises:
-        InputError: the folder holds no run.
+        InputError: The folder contains no run.
     """
     return Run(Path(folder))

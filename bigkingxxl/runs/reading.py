@@ -1,4 +1,4 @@
-"""How the images of a run are opened: kept with the run, so that they are opened so again."""
+"""How the images of a run are opened, stored with the run so that they can be opened again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from bigkingxxl.io.images.series import PlaneChoice
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of each file.
+    """The options of opening image files.
 
     Attributes:
-        channel, frames, z, position: see `bigkingxxl.io.images.open_images`.
-        pixel_size_um: micrometres (row, column) in the place of what the file says.
-        diameter: of the cells, in pixels, where the user says it.
-        pixel_limit: larger images are refused; None refuses none that is read by window.
+        channel: See `bigkingxxl.io.images.open_images`.
+        frames: See `bigkingxxl.io.images.open_images`.
+        z: See `bigkingxxl.io.images.open_images`.
+        position: See `bigkingxxl.io.images.open_images`.
+        pixel_size_um: Micrometres per pixel (row, column); it replaces the value of the file.
+        diameter: The cell diameter in pixels, if the user gives it.
+        pixel_limit: Larger images are refused; None accepts every image that is read by window.
     """
 
     channel: int | None = None
@@ -35,21 +38,22 @@ class Reading:
     pixel_limit: int | None = None
 
     def check(self) -> None:
-        """Refuse what no file could answer.
+        """Check the options independently of a file.
 
         Raises:
-            InputError: see `PlaneChoice.check`.
+            InputError: See `PlaneChoice.check`.
         """
         PlaneChoice(self.channel, self.frames, self.z, self.position).check()
 
     def open(self, path: Path, name: str | None = None) -> list[ImageSource]:
-        """The images of a file.
+        """Open the images of a file.
 
         Args:
-            name: what the run calls the file (default: its own name without ending).
+            path: The file.
+            name: The name of the file in the run; by default its name without ending.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: It cannot be read.
         """
         sources = open_images(
             path, channel=self.channel, frames=self.frames, z=self.z, position=self.position,
@@ -59,14 +63,14 @@ class Reading:
         return [given.applied_to(source) for source in sources]
 
     def reopen(self, path: Path, image_ids: Collection[str]) -> list[ImageSource]:
-        """Those images of a file that a run has, under their ids there.
+        """Open the images of a file that a run contains, with their ids.
 
         Raises:
-            ImageError: it cannot be read.
+            ImageError: It cannot be read.
         """
         found = []
-        every = replace(self, frames=None, position=None)  # the ids say which
-        for source in every.open(path, ""):  # its name is the mark of its plane in the file
+        every = replace(self, frames=None, position=None)  # the ids determine these
+        for source in every.open(path, ""):  # the name is then the mark of the plane in the file
             ids = [image_id for image_id in image_ids if image_id.endswith(source.name)]
             if len(ids) == 1:
                 source.name = ids[0]
@@ -75,19 +79,19 @@ class Reading:
 
     @staticmethod
     def is_partial(values: Mapping[str, Any]) -> bool:
-        """Whether `as_json` tells of some frames or one position of files that may have more."""
+        """Return whether options select some frames or one position of files."""
         return values.get("frames") not in (None, "all") or values.get("position") is not None
 
     def as_json(self) -> dict[str, Any]:
-        """For a run's settings."""
+        """Return the options as JSON values for the settings of a run."""
         return asdict(self)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Reading:
-        """What `as_json` gave.
+        """Create options from the values that `as_json` returned.
 
         Raises:
-            FormatError: it is something else.
+            FormatError: They are something else.
         """
         try:
             size = values.get("pixel_size_um")

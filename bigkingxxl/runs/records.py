@@ -1,9 +1,9 @@
-"""What is known of one result of one image: a small JSON file of its own.
+"""Records: a small JSON file for each result of each image.
 
-No record is shared, so that any number of processes write theirs at once; each appears whole or
-not at all. A record is written BEFORE its file is moved into place and names the bytes of both the
-new file and the one it replaces: wherever a run is killed, the files it wrote are told from those
-that a person changed.
+Records are not shared, so that any number of processes write theirs at the same time; each is
+written atomically. A record is written BEFORE its file is moved into place, and contains the hashes
+of the new file and of those that it replaces. Wherever a run is killed, the files that it wrote can
+therefore be distinguished from files that a person changed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from bigkingxxl.files import file_hash, write_text
 
 @dataclass(frozen=True)
 class Stamp:
-    """A file as it was at some time.
+    """A file at some time.
 
     Attributes:
-        size: bytes; modified: nanoseconds since 1970; sha256: of what it holds.
+        size: The size in bytes.
+        modified: The modification time in nanoseconds since 1970.
+        sha256: The hash of its content.
     """
 
     size: int
@@ -33,13 +35,14 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path, known: Stamp | None = None) -> Stamp:
-        """Of a file as it is now; of a folder, its files' names, lengths and times.
+        """Create the stamp of a file; of a folder, from its files' names, sizes and times.
 
         Args:
-            known: an earlier stamp, whose hash is taken where length and time are the same.
+            path: The file or folder.
+            known: An earlier stamp, whose hash is reused if size and time are unchanged.
 
         Raises:
-            OSError: it is not there or cannot be read.
+            OSError: It does not exist or cannot be read.
         """
         if path.is_dir():
             return _folder_stamp(path)
@@ -50,10 +53,10 @@ class Stamp:
 
     @classmethod
     def of_result(cls, path: Path, known: Stamp | None = None) -> Stamp:
-        """Of a file or folder that a run wrote, by what it holds: a copy has the same hash.
+        """Create the stamp of a result by its content: copies have the same hash.
 
         Raises:
-            OSError: it is not there or cannot be read.
+            OSError: It does not exist or cannot be read.
         """
         if not path.is_dir():
             return cls.of(path, known)
@@ -71,7 +74,7 @@ class Stamp:
 
 def _folder_stamp(folder: Path) -> Stamp:
     digest, size, modified = hashlib.sha256(), 0, 0
-    # Labels inside an OME-Zarr are results, maybe our own; the image is the same without them.
+    # Labels inside an OME-Zarr are results, possibly our own; they are not part of the image.
     labels = folder / "labels"
     files = (each for each in folder.rglob("*") if each.is_file())
     for path in sorted(each for each in files if labels not in each.parents):
@@ -84,17 +87,22 @@ def _folder_stamp(folder: Path) -> Stamp:
 
 @dataclass(frozen=True)
 class Record:
-    """One result of one image, or why there is none.
+    """A result of an image, or why there is none.
 
     Attributes:
-        image: the image's id; kind: the format, or 'candidates', 'cells' or 'failure'.
-        path: the image's file; frame: which plane of it, counted from 0, or None.
-        seen: the image's file when the result was made; None where it could not be read.
-        key: fingerprint of the model and all settings that decide this result.
-        model: hash of the model; version: of this software.
-        output: the file that was written; replaced: hashes of the files before it.
-        warnings: sentences on the image; failure: why there is no result, or "".
-        details: what tables need of it.
+        image: The id of the image.
+        kind: The format, or 'candidates', 'cells' or 'failure'.
+        path: The file of the image.
+        frame: The plane of the file, counted from 0, or None.
+        seen: The stamp of the image file when the result was made; None if it could not be read.
+        key: The fingerprint of the model and all settings that determine the result.
+        model: The hash of the model.
+        version: The version of this package.
+        output: The stamp of the file that was written.
+        replaced: The hashes of the files before it.
+        warnings: Sentences on the image.
+        failure: Why there is no result, or "".
+        details: What tables need to know of it.
     """
 
     image: str
@@ -112,18 +120,18 @@ class Record:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def wrote(self, found: Stamp) -> bool:
-        """Whether a file is one that was written here, this time or before, and not changed."""
+        """Return whether a run wrote this file, now or earlier, and it is unchanged."""
         return found.sha256 in self.replaced or self.is_current(found)
 
     def is_current(self, found: Stamp) -> bool:
-        """Whether a file is the one that this record tells of."""
+        """Return whether the file is the one that this record describes."""
         return self.output is not None and found.sha256 == self.output.sha256
 
     def save(self, path: Path) -> None:
-        """Write the record whole or not at all.
+        """Write the record atomically.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         values = {name: value for name, value in vars(self).items() if value not in (None, "", ())}
         for name in ("seen", "output"):
@@ -133,7 +141,7 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record | None:
-        """What `save` wrote; None where it is gone or is no record."""
+        """Read a record; None if it is missing or damaged."""
         try:
             with path.open("rb") as stream:
                 values = json.load(stream)
@@ -150,7 +158,7 @@ class Record:
             return None
 
     def _is_whole(self) -> bool:
-        """Whether all is there that tables ask of a record of this kind."""
+        """Return whether the record contains everything that tables need."""
         if self.kind != "summary":
             return isinstance(self.details, dict)
         row = self.details["row"]
@@ -158,9 +166,9 @@ class Record:
 
     @property
     def file(self) -> Path:
-        """The image's file."""
+        """The file of the image."""
         return Path(self.path)
 
     def is_gone(self) -> bool:
-        """Whether the image's file is no longer where it was."""
+        """Whether the file of the image no longer exists."""
         return not os.path.lexists(self.path)

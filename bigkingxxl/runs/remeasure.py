@@ -1,4 +1,4 @@
-"""Everything but the label images made again, from the label images as they are now."""
+"""Measure current label images and make all other results again."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ def remeasure(
     track: Track = untracked,
     only: Collection[str] | None = None,
 ) -> FolderResult:
-    """Measure the cells of a run's label images as these are now, and remake what shows them.
+    """Measure the cells of a run's current label images, and remake the files that show them.
 
-    Cells that nobody changed are measured as `predict` measured them. Label images and candidates
-    stay as they are.
+    Unchanged cells are measured as by `predict`. Label images and candidates are not changed.
 
     Args:
-        formats: to be made besides those that the run has; measurements and summary always are.
-        overwrite: also tables, ROIs and pictures that a person changed.
-        only: ids of the images to look at (default: all); tables are of all in any case.
+        folder: The folder of the run.
+        formats: Formats in addition to those of the run; measurements and summary are always made.
+        overwrite: Whether to overwrite tables, ROIs and pictures that a person changed.
+        track: Wraps iterables to show progress.
+        only: The ids of the images to process (default: all); tables always contain all images.
 
     Raises:
-        InputError: the folder holds no run, or a format is unknown.
-        OutputError: it cannot be written.
+        InputError: The folder contains no run, or a format is unknown.
+        OutputError: It cannot be written.
     """
     run = open_run(folder)
     wanted = chosen_formats([*run.settings.formats, *DEFAULT_FORMATS, *formats])
     settings = replace(run.settings, formats=wanted)
     reading = Reading.of(settings.reading)
-    # Images that are gone keep what was measured of them; the tables leave them out and say so.
+    # Missing images keep their measurements; the tables leave them out with a notice.
     seen = {
         image.path: image.record.seen for image in run.values()
         if not image.failure and not image.record.is_gone()

@@ -1,4 +1,4 @@
-"""How the stored candidates of a run become cells."""
+"""The selection of cells from the stored candidates of a run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ class Selection:
     """How stored candidates become instances.
 
     Attributes:
-        points: the operating points; cell_type: where it is known.
-        min_score: in the place of the points' score thresholds.
-        min_area: in pixels of the image, in the place of the points' minimum areas.
-        exclude_border: leave out cells that touch the border of the image.
+        points: The operating points.
+        cell_type: The cell type of the images, if known.
+        min_score: Replaces the score thresholds of the operating points.
+        min_area: In pixels of the image; replaces the minimum areas of the operating points.
+        exclude_border: Whether to drop cells that touch the border of the image.
     """
 
     points: OperatingPoints
@@ -33,10 +34,10 @@ class Selection:
     exclude_border: bool = False
 
     def check(self, dashes: str = "") -> None:
-        """Refuse values that mean nothing.
+        """Refuse invalid values.
 
         Raises:
-            InputError: naming the value, with dashes before it.
+            InputError: A value is invalid; the message names it with the given prefix.
         """
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             name = f"{dashes}min-score" if dashes else "min_score"
@@ -52,7 +53,7 @@ class Selection:
             )
 
     def instances(self, candidates: Candidates, pixel_size: PixelSize | None) -> Instances:
-        """The cells of one image."""
+        """Select the cells of an image."""
         points = self._points(candidates.scale_ratio)
         cells = select(candidates, points, cell_type=self.cell_type, pixel_size_um=pixel_size)
         if not self.exclude_border:
@@ -60,13 +61,13 @@ class Selection:
         return cells.take(inside_border(cells))
 
     def minimum_areas(self, cells: Instances, ratio: float) -> NDArray[np.float64]:
-        """float64[N]: the area in pixels of the image below which each of some cells is dropped."""
+        """Return the area in pixels of the image below which each cell is dropped, float64[N]."""
         points = self._points(ratio)
         areas = [points.of(name).select.minimum_area / ratio**2 for name in cells.type_names]
         return np.maximum(np.array(areas, np.float64), 1)[cells.cell_type]
 
     def _points(self, ratio: float) -> OperatingPoints:
-        """The operating points, changed as is asked for."""
+        """Return the operating points with the requested changes."""
         if self.min_score is None and self.min_area is None:
             return self.points
         return self.points.each(lambda point: self._changed(point, ratio))
@@ -76,14 +77,15 @@ class Selection:
         if self.min_score is not None:
             changes["score_threshold"] = self.min_score
         if self.min_area is not None:
-            # Areas are whole numbers; halfway between two, rounding decides nothing.
+            # Areas are integers; the midpoint between two makes the comparison independent of
+            # rounding.
             least = max(math.ceil(self.min_area) - 0.5, 0.0)
             changes["minimum_area"] = least * ratio**2
         return point.changed(select=point.select.changed(**changes).model_dump())
 
 
 def inside_border(cells: Instances) -> NDArray[np.int64]:
-    """The indices of the cells that do not touch the border of the image."""
+    """Return the indices of the cells that do not touch the border of the image."""
     boxes = cells.boxes()
     inside = (boxes[:, :2] > 0).all(axis=1) & (boxes[:, 2:] < np.array(cells.size)).all(axis=1)
     return np.flatnonzero(inside)
@@ -91,7 +93,7 @@ def inside_border(cells: Instances) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _Stored(Selection):
-    """Selects nothing: the cells are stored."""
+    """Selects nothing, because the cells are stored."""
 
     def instances(
         self,
@@ -101,9 +103,9 @@ class _Stored(Selection):
         """See `Selection`.
 
         Raises:
-            FormatError: always, as the stored cells are not there.
+            FormatError: Always, because the stored cells are missing.
         """
         raise FormatError("its stored cells are gone or damaged: predict it again")
 
 
-STORED = _Stored(OperatingPoints())  # of who measures again what was selected before
+STORED = _Stored(OperatingPoints())  # for measuring cells that were selected before

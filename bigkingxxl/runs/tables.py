@@ -1,7 +1,7 @@
-"""The tables of a whole run, made from its records alone: by whoever finishes last.
+"""The tables of a run, made from its records by whichever process finishes last.
 
-What is done is read image by image and written while it is read. A table whose images did not
-change since it was written is left as it is.
+The records are read image by image and the tables written at the same time. A table whose images
+have not changed since it was written is left as it is.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class TablesResult:
-    """What became of the tables.
+    """The result of making tables.
 
     Attributes:
-        written: files that are new; kept: files that a person changed, left alone.
-        incomplete: by format, how many images have no part of it.
-        gone: images whose files are no longer where they were; others: images of another model or
-            other settings. Neither are in the tables.
-        cells: number of cells by image id; failed: by image id, why there are none.
-        corrected: by image id, the folder of corrected cells, see `Correction.place`.
-        unfinished: shards of the run that have not ended, whose images are missing.
+        written: The new files.
+        kept: The files that a person changed and that were kept.
+        incomplete: The number of images without a part, by format.
+        gone: The images whose files no longer exist; they are not in the tables.
+        others: The images of another model or other settings; they are not in the tables.
+        cells: The number of cells by image id.
+        failed: The reason by the id of each failed image.
+        corrected: The folder of corrected cells by image id; see `Correction.place`.
+        unfinished: The shards of the run that have not ended, whose images are missing.
     """
 
     written: list[Path] = field(default_factory=list)
@@ -61,17 +63,18 @@ def make_tables(
     """Write the tables of a run's formats from its records.
 
     Args:
-        settings: of the run, by default those of the latest one in the folder.
-        overwrite: also tables that a person changed.
+        store: The folder of the run.
+        settings: The settings of the run; by default those of the latest run in the folder.
+        overwrite: Whether to overwrite tables that a person changed.
 
     Raises:
-        OutputError: a table cannot be written.
+        OutputError: A table cannot be written.
     """
     settings = settings or store.settings()
     result = TablesResult()
     if settings is None:
         return result
-    # One at a time, from the first look at the records on: the last one has seen them all.
+    # One at a time, from the first look at the records: the last process has seen them all.
     with store.locked("tables"):
         index = _Index.of(store, settings, result)
         result.cells = {name: index.cells[name] for name in index.identities}
@@ -89,11 +92,13 @@ class _Index:
     """The images of a run.
 
     Attributes:
-        identities: what the cells of each are, by image id, sorted; cells: how many.
-        candidates: fingerprints of the settings that their candidates are of.
-        seen: hash of the image's file; failed: images that failed, and why.
-        corrected: the folder of the corrected cells of each image that has such.
-        types: cell types that any image knows.
+        identities: The fingerprint of each image's cells, by image id, sorted.
+        cells: The number of cells of each image.
+        candidates: The fingerprints of the settings of their candidates.
+        seen: The hash of each image file.
+        failed: The reason for each failed image.
+        corrected: The folder of corrected cells by image id.
+        types: The cell types of all images.
     """
 
     store: RunStore
@@ -107,7 +112,7 @@ class _Index:
 
     @classmethod
     def of(cls, store: RunStore, settings: RunSettings, result: TablesResult) -> _Index:
-        """Read from the records."""
+        """Read the images from the records."""
         failed = {
             each.image: each.failure for each in store.records(FAILURE)
             if each.key == settings.run and not each.is_gone()
@@ -140,7 +145,7 @@ class _Index:
         return cls(store, ordered, candidates, seen, corrected, cells, failed, tuple(names))
 
     def part(self, kind: str, image_id: str) -> Record | None:
-        """The record of an image's part of a table, where it is of the cells as they are."""
+        """Return the record of an image's part of a table, if it belongs to the current cells."""
         record = self.store.record(kind, image_id)
         of_candidates = IMAGE_FORMATS[kind].of_candidates
         identity = (self.candidates if of_candidates else self.identities)[image_id]
@@ -151,7 +156,7 @@ class _Index:
             else None  # fmt: skip
 
     def summaries(self) -> Iterator[ImageSummary]:
-        """The row of each image, also of those that failed, sorted."""
+        """Yield the row of each image, including failed ones, sorted."""
         from bigkingxxl.io.tables.summary import ImageSummary
 
         for image_id in sorted([*self.identities, *self.failed]):
@@ -168,7 +173,7 @@ def _make(
     store: RunStore, settings: RunSettings, index: _Index, name: str, result: TablesResult,
     *, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write the files of one format, where they are not as they should be."""
+    """Write the files of one format unless they are up to date."""
     records: dict[str, Record] = {}
     if name in IMAGE_FORMATS:
         found = ((each, index.part(name, each)) for each in index.identities)
@@ -203,7 +208,7 @@ def _write(
     store: RunStore, settings: RunSettings, name: str, key: str, states: dict[str, Found],
     parts: RunParts, written: list[str],
 ) -> None:  # fmt: skip
-    """Make all files of a format at once, and move those that are to be written into place."""
+    """Write all files of a format at once, and move those that are needed into place."""
     from bigkingxxl.files import temporary_beside
 
     files = RUN_FORMATS[name].files
@@ -219,7 +224,7 @@ def _write(
 
 
 def _table_key(name: str, index: _Index, records: dict[str, Record]) -> str:
-    """The fingerprint of all that a table holds."""
+    """Return the fingerprint of everything that a table contains."""
     parts = [name]
     if name in IMAGE_FORMATS:
         for each, record in records.items():

@@ -1,4 +1,4 @@
-"""Scripts for the engines that laboratories have, as files to adapt.
+"""Scripts for common schedulers and workflow engines, to be adapted.
 
 What belongs here: scripts that a laboratory copies and adapts, one per engine. What does not: code
 that the program runs itself.
@@ -20,10 +20,10 @@ TEMPLATES = {
 
 
 def read_template(name: str) -> str:
-    """The text of a script.
+    """Return the text of a script.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: The name is unknown.
     """
     if name not in TEMPLATES:
         raise InputError(

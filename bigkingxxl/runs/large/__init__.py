@@ -1,5 +1,5 @@
-"""Images of any size, block by block: seen, settled at the seams, numbered and written.
+"""Images of any size, block by block: predict, resolve the seams, number the cells and write.
 
-What belongs here: images that are too large to be held: blocks, seams, joined results. What does
-not: tiles within a block (`inference`).
+What belongs here: images that do not fit into memory: blocks, seams, merged results. What does not:
+tiles within a block (`inference`).
 """

@@ -1,4 +1,4 @@
-"""The numbered cells of a large image, block by block: as found, or as a person left them."""
+"""The numbered cells of a large image by block, predicted or corrected."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from bigkingxxl.runs.large.grid import Grid
 
 @dataclass(frozen=True, eq=False)
 class CellsByBlock:
-    """Cells, each of one block of the image.
+    """Cells, each belonging to one block of the image.
 
     Attributes:
-        grid: the blocks; counts: int64[blocks], cells of each.
-        load: the cells of a block in the image's frame, and their numbers.
-        highest: the highest number.
-        reach: blocks this many rows or columns away may hold cells that reach into a block.
+        grid: The blocks.
+        counts: int64[blocks], the number of cells of each block.
+        load: Returns the cells of a block in the frame of the image, with their numbers.
+        highest: The highest number.
+        reach: The distance, in blocks, of blocks whose cells may extend into a block.
     """
 
     grid: Grid
@@ -34,7 +35,7 @@ class CellsByBlock:
 
     @classmethod
     def settled(cls, grid: Grid, load: Callable[[int], Instances]) -> CellsByBlock:
-        """The cells that were found, numbered from 1 block by block."""
+        """Number the predicted cells from 1, block by block."""
         counts = np.array([len(load(block)) for block in range(len(grid))], np.int64)
         first = np.cumsum(counts) - counts
 
@@ -46,7 +47,7 @@ class CellsByBlock:
 
     @classmethod
     def shared_out(cls, grid: Grid, cells: NumberedCells) -> CellsByBlock:
-        """Cells of the whole image, each to the block that holds its centre."""
+        """Assign the cells of the whole image to the blocks that contain their centres."""
         found = cells.instances
         rows, cols = (np.rint(centroids(found)).astype(np.int64) // grid.core).T
         block = rows * grid.counts[1] + cols
@@ -66,20 +67,20 @@ class CellsByBlock:
 
     @cached_property
     def total(self) -> int:
-        """How many there are."""
+        """The number of cells."""
         return int(self.counts.sum())
 
     def of(self, block: int) -> NumberedCells:
-        """Those of a block."""
+        """Return the cells of a block."""
         return self.load(block)
 
     def all(self) -> Iterator[Instances]:
-        """Those of each block, in order."""
+        """Yield the cells of each block in order."""
         for block in range(len(self.grid)):
             yield self.load(block).instances
 
     def labels(self, block: int) -> NDArray[np.int64]:
-        """int64[h, w]: the numbers of all cells in a block's core, also of the neighbours'."""
+        """Paint the numbers of all cells, including neighbours', in a block's core: int64[h, w]."""
         core = self.grid.core_of(block)
         labels = np.zeros(core.size, np.int64)
         for other in self.grid.within(block, self.reach):

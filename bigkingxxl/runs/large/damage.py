@@ -1,4 +1,4 @@
-"""An image of which some places cannot be read: the rest is read, and the places are named."""
+"""An image with unreadable areas: the rest is read, and the areas are reported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from bigkingxxl.images import ImageSource
 
 log = logging.getLogger(__name__)
 
-SMALLEST = 128  # pixels: what cannot be read is not searched in pieces below
+SMALLEST = 128  # pixels; smaller unreadable areas are not divided further
 
 
 class MendedImage(ImageSource):
-    """An image whose unreadable places hold NaN, which is filled where images are read.
+    """An image whose unreadable areas are NaN, which are filled when images are read.
 
     Attributes:
-        reason: why the first of them cannot be read, or "".
+        reason: Why the first of them cannot be read, or "".
     """
 
     def __init__(self, source: ImageSource) -> None:
@@ -30,11 +30,11 @@ class MendedImage(ImageSource):
         self.name, self.shape, self.channels = source.name, source.shape, source.channels
         self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
         self.reason = ""
-        # Blocks are read by several threads, and each keeps what it could not read.
+        # Blocks are read by several threads, each of which records what it could not read.
         self._here = local()
 
     def read_raw(self, window: Window) -> NDArray[np.float32]:
-        """See `ImageSource.read_raw`; NaN where nothing can be read."""
+        """Read a window; see `ImageSource.read_raw`. Unreadable areas are NaN."""
         try:
             return self.source.read_raw(window)
         except ImageError as error:
@@ -55,14 +55,14 @@ class MendedImage(ImageSource):
         return list(getattr(self._here, "missing", ()))
 
     def taken_missing(self) -> list[Window]:
-        """What this thread could not read since it asked last, in order, each place once."""
+        """Return the areas that this thread could not read since the last call."""
         found = sorted(set(self._missing))
         self._here.missing = []
         return found
 
 
 def _quarters(window: Window) -> Iterator[Window]:
-    """A window in four, or two, or as it is where it is small."""
+    """Divide a window into four or two parts, or return it unchanged if it is small."""
     height, width = window.size
     rows = _halves(window.row0, window.row1) if height > SMALLEST else [(window.row0, window.row1)]
     cols = _halves(window.col0, window.col1) if width > SMALLEST else [(window.col0, window.col1)]
@@ -72,7 +72,7 @@ def _quarters(window: Window) -> Iterator[Window]:
 
 
 def _halves(start: int, stop: int) -> list[tuple[int, int]]:
-    """Two parts of a side that meet at a multiple of the smallest."""
+    """Divide an axis into two parts at a multiple of the smallest size."""
     middle = (start + stop) // 2 // SMALLEST * SMALLEST
     middle = middle if start < middle < stop else (start + stop) // 2
     return [(start, middle), (middle, stop)]

@@ -1,6 +1,6 @@
-"""What is written of a large image: block by block in parts, which are then joined to one file.
+"""The formats of a large image, written block by block as parts, which are then merged.
 
-A part is written whole or not at all, by whoever comes first, and is the same whoever writes it.
+A part is written atomically by the first process that needs it, and does not depend on the process.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from bigkingxxl.runs.large.grid import CHUNKS, TILES, Grid
 from bigkingxxl.runs.large.joining import join_archives, join_geojson, join_tables
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage
 
-LENGTHS = "<u4"  # of the tiles in a part, before them
-CREATED = "created"  # beside the parts of a Zarr, where its arrays are there
+LENGTHS = "<u4"  # of the tiles in a part, which they precede
+CREATED = "created"  # beside the parts of a Zarr, once its arrays exist
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockImage(PredictedImage):
-    """A block of a large image and the cells that are its own, in the image's frame.
+    """A block of a large image with its own cells, in the frame of the image.
 
     Attributes:
-        block: its number; grid: of the image; highest: number of a cell of the image.
-        load_labels: int64[h, w], the numbers of all cells, also the neighbours', in its core.
+        block: The number of the block.
+        grid: The blocks of the image.
+        highest: The highest number of a cell of the image.
+        load_labels: Returns the numbers of all cells, including neighbours', in its core,
+            int64[h, w].
     """
 
     block: int
@@ -45,7 +48,7 @@ class BlockImage(PredictedImage):
 
     @cached_property
     def measurements(self) -> dict[str, NDArray[Any]]:
-        """See `PredictedImage`; only the part of the image where the cells lie is read."""
+        """Measure the cells; only the part of the image that contains them is read."""
         from bigkingxxl.io.tables.measurements import measure
 
         cells, frame = self.instances, self._frame
@@ -60,7 +63,7 @@ class BlockImage(PredictedImage):
 
     @property
     def _frame(self) -> Window:
-        """The smallest window with all of the block's cells; its core where it has none."""
+        """Return the bounding window of the block's cells; its core if it has none."""
         if not len(self.instances):
             return self.grid.core_of(self.block)
         boxes = self.instances.boxes()
@@ -68,19 +71,21 @@ class BlockImage(PredictedImage):
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """int64[h, w]: the numbers in the block's core, painted once for all formats."""
+        """The numbers in the core of the block, int64[h, w], painted once for all formats."""
         return self.load_labels()
 
 
 @dataclass(frozen=True)
 class WholeImage:
-    """A large image whose blocks are all settled.
+    """A large image whose blocks are all resolved.
 
     Attributes:
-        source: the image; grid: its blocks; counts: int64[blocks], cells of each.
-        cells: the cells of each block, in order, read as they are asked for.
-        parts: the folder of the parts of a format.
-        highest: number of a cell.
+        source: The image.
+        grid: Its blocks.
+        counts: int64[blocks], the number of cells of each block.
+        cells: The cells of each block in order, read on demand.
+        parts: The folder of the parts of a format.
+        highest: The highest number of a cell.
     """
 
     source: ImageSource
@@ -92,16 +97,16 @@ class WholeImage:
     pixel_size_um: PixelSize | None = None
 
     def part(self, block: int) -> Path:
-        """The file of a block's part."""
+        """Return the file of a block's part."""
         return part_of(self.parts, block)
 
 
 class LargeFormat(NamedTuple):
-    """How a format is written of a large image.
+    """How a format is written for a large image.
 
     Attributes:
-        part: of a block, into a file; None where the format has no parts.
-        join: writes the image's file.
+        part: Writes a block to a file; None if the format has no parts.
+        join: Writes the file of the image.
     """
 
     part: Callable[[Path, BlockImage], None] | None
@@ -109,12 +114,12 @@ class LargeFormat(NamedTuple):
 
 
 def part_of(folder: Path, block: int) -> Path:
-    """The file of a block's part in a folder."""
+    """Return the file of a block's part in a folder."""
     return folder / f"{block:06d}"
 
 
 def parts_of(whole: WholeImage) -> Sequence[Path]:
-    """The files of all parts, in the order of the blocks."""
+    """Return the files of all parts in the order of the blocks."""
     return [whole.part(block) for block in range(len(whole.grid))]
 
 
@@ -141,7 +146,7 @@ def _join_labels(path: Path, whole: WholeImage) -> None:
 
 
 def _tiles(whole: WholeImage) -> Iterator[bytes]:
-    """The tiles of the image row by row; those of one row of blocks are held."""
+    """Yield the tiles of the image row by row; those of one row of blocks are held in memory."""
     grid, side = whole.grid, whole.grid.core // TILES
     down, across = grid.counts
     for row in range(down):
@@ -180,12 +185,12 @@ def _zarr(version: str) -> LargeFormat:
             write_bytes(made, b"")
         core = block.grid.core_of(block.block)
         labels.write(core.row0, core.col0, block.labels.astype(labels.dtype))
-        write_bytes(path, b"")  # all of its chunks are there
+        write_bytes(path, b"")  # marks that all of its chunks exist
 
     def join(path: Path, whole: WholeImage) -> None:
         labels = folder(whole.parts, whole.grid, whole.highest, whole.pixel_size_um)
         labels.write_pyramid()
-        # Killed after this, the chunks are made again: they are no longer where parts leave them.
+        # If it is killed after this, the chunks are written again, because they have been moved.
         for mark in (*parts_of(whole), whole.parts / CREATED):
             mark.unlink(missing_ok=True)
         shutil.move(labels.path, path)
@@ -197,7 +202,7 @@ def _zarr(version: str) -> LargeFormat:
 
 
 def _same_part(kind: str) -> Callable[[Path, BlockImage], None]:
-    """A part is what a small image's file would be."""
+    """Write a part like the file of a small image."""
 
     def part(path: Path, block: BlockImage) -> None:
         ending = IMAGE_FORMATS[kind].ending
@@ -213,7 +218,7 @@ def _joined(join: Callable[[Path, Sequence[Path]], None]) -> Callable[[Path, Who
 
 
 def _join_submission(path: Path, whole: WholeImage) -> None:
-    """A part without cells has a blank row, which the image has only where it has no cells."""
+    """Merge submissions; the empty row of a part is kept only if the whole image has no cells."""
     parts = parts_of(whole)
     some = [part for part, count in zip(parts, whole.counts, strict=True) if count]
     join_tables(path, some or parts[:1])

@@ -1,4 +1,4 @@
-"""The files of blocks as one file of the image: copied one after the other, none held whole."""
+"""Merge the files of blocks into one file of the image by copying, without loading any of them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bigkingxxl.errors import FormatError, OutputError
 from bigkingxxl.files import whole_file
 
 BUFFER = 1 << 20
-# Of zip archives (PKWARE's APPNOTE): signatures and lengths of their records.
+# Signatures and lengths of records in zip archives (PKWARE's APPNOTE).
 CENTRAL, END, END_64, LOCATOR_64 = b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\6\7"
 CENTRAL_LENGTH, END_LENGTH = 46, 22
 MOST_ENTRIES, MOST_BYTES = 0xFFFF, 0xFFFFFFFF
 
 
 def join_tables(path: Path, parts: Sequence[Path]) -> None:
-    """Join CSV files with one and the same first line.
+    """Merge CSV files with the same header.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     with whole_file(path) as temporary, temporary.open("wb") as out:
         for number, part in enumerate(parts):
@@ -35,10 +35,10 @@ def join_tables(path: Path, parts: Sequence[Path]) -> None:
 
 
 def join_geojson(path: Path, parts: Sequence[Path]) -> None:
-    """Join FeatureCollections of a feature a line, as `qupath.write_geojson` writes them.
+    """Merge FeatureCollections with one feature per line, as `qupath.write_geojson` writes them.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: It cannot be written.
     """
     with whole_file(path) as temporary, temporary.open("wb") as out:
         before = b""
@@ -56,10 +56,10 @@ def join_geojson(path: Path, parts: Sequence[Path]) -> None:
 
 
 def join_archives(path: Path, parts: Sequence[Path]) -> None:
-    """Join zip archives as `zipfile` writes them; nothing is unpacked, no list of entries held.
+    """Merge zip archives as `zipfile` writes them, without unpacking or listing their entries.
 
     Raises:
-        OutputError: it cannot be written, or would be larger than 4 GiB.
+        OutputError: It cannot be written, or would exceed 4 GiB.
     """
     entries = 0
     with whole_file(path) as temporary, temporary.open("wb") as out, TemporaryFile() as directory:
@@ -86,7 +86,7 @@ def join_archives(path: Path, parts: Sequence[Path]) -> None:
 
 
 def _directory(path: Path, stream: IO[bytes]) -> tuple[int, int, int]:
-    """Entries, bytes and start of an archive's central directory."""
+    """Return the number of entries, the length and the start of an archive's central directory."""
     stream.seek(0, 2)
     length = stream.tell()
     stream.seek(max(length - END_LENGTH, 0))
@@ -105,7 +105,7 @@ def _copy(stream: IO[bytes], out: IO[bytes], length: int) -> None:
 
 
 def _move(directory: bytes, by: int, write: Callable[[bytes], Any]) -> None:
-    """Write the entries of a central directory, the files of which lie so many bytes further."""
+    """Write the entries of a central directory for files that were moved by a number of bytes."""
     for start, length in _records(directory):
         record = bytearray(directory[start : start + length])
         (offset,) = struct.unpack_from("<I", record, 42)
@@ -123,7 +123,7 @@ def _records(directory: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _end(entries: int, length: int, start: int) -> bytes:
-    """What ends an archive: in the large form too where there are very many entries."""
+    """Return the end of an archive, in the ZIP64 form if there are very many entries."""
     large = b""
     if entries >= MOST_ENTRIES or start + length > MOST_BYTES:
         large = struct.pack("<4sQHHIIQQQQ", END_64, 44, 45, 45, 0, 0, entries, entries, length,

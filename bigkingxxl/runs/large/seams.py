@@ -1,9 +1,9 @@
-"""What neighbouring blocks make of the cells between them: each cell once, no pixel twice.
+"""Resolve the cells between neighbouring blocks: each cell once, and no pixel twice.
 
 Every block finds disjoint cells in its core and a margin around it, and keeps those whose centre
-lies in its core or a little outside: at a seam two blocks may place the centre of one cell on
-different sides. Settling decides between them, from the cells of a block and its neighbours alone,
-so that all of them come to the same decision wherever and whenever each is asked.
+lies in its core or slightly outside, because two blocks may compute slightly different centres of a
+cell at a seam. The decision depends only on the cells of a block and its neighbours, so that all
+blocks agree wherever and whenever they are processed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.overlaps import overlaps_among
 
 SAME_CELL = 0.5  # IoU
-MOSTLY = 0.5  # of a doubtful cell's area, that another cell covers
+MOSTLY = 0.5  # fraction of an uncertain cell's area that another cell covers
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class BlockCells:
-    """The cells that a block found, in the image's frame; disjoint, the surest first.
+    """The cells found by a block, in the frame of the image; disjoint, by descending score.
 
     Attributes:
-        block: its number.
-        is_owned: bool[N], the centre lies in its core; is_cut: bool[N], the cell goes on where the
-            block saw nothing any more.
-        minimum: float64[N], the area in pixels below which a cell is dropped.
-        margin: pixels around its core that it saw.
+        block: The number of the block.
+        cells: The cells.
+        is_owned: bool[N], whether the centre lies in the core of the block.
+        is_cut: bool[N], whether the cell extends beyond what the block processed.
+        minimum: float64[N], the area in pixels below which each cell is dropped.
+        margin: The number of pixels around its core that it processed.
     """
 
     block: int
@@ -46,7 +47,7 @@ class BlockCells:
         return len(self.cells)
 
     def take(self, index: NDArray[np.int64]) -> BlockCells:
-        """Some of the cells."""
+        """Select cells."""
         return replace(
             self, cells=self.cells.take(index), is_owned=self.is_owned[index],
             is_cut=self.is_cut[index], minimum=self.minimum[index],
@@ -54,15 +55,16 @@ class BlockCells:
 
 
 def settled(own: BlockCells, neighbours: Sequence[BlockCells]) -> BlockCells:
-    """The cells that are a block's own in the end, without pixels that a surer neighbour has.
+    """Return the final cells of a block, without pixels that a better neighbour takes.
 
-    Of cells of different blocks that are the same (IoU above a half) one stays: one whose centre
-    lies in its block's core and that is not cut, before others; of such the earlier block's. A
-    doubtful one (not owned, or cut) goes also where a better one covers most of it; but of two that
-    are cut both stay, each with pixels of its own.
+    Of cells of different blocks that are the same (IoU above 0.5), one is kept: preferably one
+    whose centre lies in the core of its block and that is not cut, else that of the first block. An
+    uncertain cell (not owned, or cut) is also dropped if a better one covers most of it; but of two
+    cut cells both are kept, each with its own pixels.
 
     Args:
-        neighbours: those of the blocks around it.
+        own: The cells of the block.
+        neighbours: The cells of the blocks around it.
     """
     blocks = sorted([own, *neighbours], key=lambda each: each.block)
     near = [_near_others(each, [other for other in blocks if other is not each]) for each in blocks]
@@ -75,7 +77,7 @@ def settled(own: BlockCells, neighbours: Sequence[BlockCells]) -> BlockCells:
     foreign = block_of[pairs.first] != block_of[pairs.second]
     one, two, common = (each[foreign] for each in pairs)
     kept = _kept(joined, one, two, common)
-    # Painted the least sure first; `near` is sorted by block, and within it by certainty.
+    # Painted in ascending order of score; `near` is sorted by block, and within it by score.
     shown = _painted(joined.cells, kept, one, two)
     mine = np.flatnonzero(block_of == own.block)
     lasting = kept[mine] & (shown.areas()[mine] >= np.minimum(
@@ -85,7 +87,7 @@ def settled(own: BlockCells, neighbours: Sequence[BlockCells]) -> BlockCells:
 
 
 def _near_others(own: BlockCells, others: Sequence[BlockCells]) -> NDArray[np.int64]:
-    """The cells whose box meets the box of a cell of another block, about."""
+    """Return the cells whose box overlaps the box of a cell of another block, approximately."""
     boxes = own.cells.boxes()
     found = np.zeros(len(own), bool)
     for other in others:
@@ -111,9 +113,9 @@ def _joined(parts: Sequence[BlockCells]) -> BlockCells:
 def _kept(
     cells: BlockCells, one: NDArray[np.int64], two: NDArray[np.int64], common: NDArray[np.int64]
 ) -> Bools:
-    """bool[N]: the cells that no better one of another block takes the place of."""
+    """Return the cells that no better cell of another block replaces, bool[N]."""
     areas = cells.cells.areas()
-    # The best first: sure owners, then those that are cut, then those of nobody; then by block.
+    # The best first: complete owned cells, then cut ones, then others; then by block.
     grade = np.where(cells.is_owned, 0, 2) + cells.is_cut
     order = np.lexsort((np.arange(len(areas)), grade))
     rank = np.empty(len(areas), np.int64)
@@ -121,7 +123,7 @@ def _kept(
     better, worse = np.where(rank[one] < rank[two], (one, two), (two, one))
     goes = common > SAME_CELL * (areas[better] + areas[worse] - common)
     goes |= (grade[worse] > 0) & (common > MOSTLY * areas[worse])
-    # Of a cell that nobody sees whole every piece is kept: none shows what the others do.
+    # If no block sees a cell completely, all of its pieces are kept, because they differ.
     goes &= ~(cells.is_cut[better] & cells.is_cut[worse])
     kept = np.zeros(len(areas), bool)
     kept[order[not_suppressed(len(areas), rank[better[goes]], rank[worse[goes]])]] = True
@@ -131,7 +133,7 @@ def _kept(
 def _painted(
     cells: Instances, kept: Bools, one: NDArray[np.int64], two: NDArray[np.int64]
 ) -> Instances:
-    """The same cells; what two blocks claim goes to the surer one, of equals to the first."""
+    """Assign pixels that two blocks claim to the cell with the higher score, or to the first."""
     both = kept[one] & kept[two]
     meeting = np.unique(np.concatenate((one[both], two[both])))
     if not len(meeting):
@@ -149,7 +151,7 @@ def _painted(
 
 
 def _replaced(cells: Instances, index: NDArray[np.int64], by: Instances) -> Instances:
-    """The cells with those of an index in the place of others."""
+    """Replace the cells at the given indices."""
     both = Instances.concatenate([cells, by])
     place = np.arange(len(cells))
     place[index] = len(cells) + np.arange(len(by))
@@ -159,9 +161,9 @@ def _replaced(cells: Instances, index: NDArray[np.int64], by: Instances) -> Inst
 def _with_changed(
     own: BlockCells, near: NDArray[np.int64], shown: Instances, lasting: Bools
 ) -> BlockCells:
-    """A block's cells with those near others as they are shown, without those that go."""
+    """Return the cells of a block with the changed cells near others, without dropped ones."""
     changed = replace(own, cells=_replaced(own.cells, near, shown))
     stays = np.ones(len(own), bool)
     stays[near] = lasting
-    # A cell outside the core that nobody else sees is kept: it would be lost.
+    # A cell outside the core that no other block sees is kept; it would be lost.
     return changed.take(np.flatnonzero(stays))
