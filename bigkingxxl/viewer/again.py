@@ -1,9 +1,9 @@
-"""A run predicted again with another model, as a process of its own.
+"""Predict a run again with another model, as a separate process.
 
-python -m bigkingxxl.viewer.again, with a JSON object as one line on stdin: `model` (name or file),
-`out` (the run's folder), `images` ([id, file] of each), `reading` (see `runs.reading`) and
-`formats`. Prints a line of JSON per image: `done`, `total`. Cells that a person corrected stay as
-they are. It ends with its stdin, see `attended`.
+python -m bigkingxxl.viewer.again reads a JSON object from one line of stdin: `model`
+(name or file), `out` (the folder of the run), `images` ([id, file] of each), `reading`
+(see `runs.reading`) and `formats`. It prints a line of JSON per image: `done`, `total`. Cells that
+a person corrected are kept. It ends when its stdin is closed; see `attended`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from bigkingxxl.viewer.attended import end_with_stdin
 
 
 def predict_again(given: dict[str, Any]) -> None:
-    """See the module.
+    """Predict the images again; see the module.
 
     Raises:
-        ModelError, MissingExtraError: the model cannot be loaded; OutputError: nothing can be
-            written.
+        ModelError: The model cannot be loaded.
+        MissingExtraError: The model needs a package that is not installed.
+        OutputError: A result cannot be written.
     """
     from bigkingxxl.inference.domain.judgement import judge
     from bigkingxxl.runs.folder import predict_folder
@@ -59,7 +60,7 @@ def _told(items: Iterable[Any], total: int | Callable[[], int] | None, _: str) -
 
 
 def main() -> int:
-    """The exit code."""
+    """Run the task and return the exit code."""
     raise_on_sigterm()
     try:
         given = json.loads(sys.stdin.readline())

@@ -1,9 +1,9 @@
-"""A command of the program that ends in good order when the viewer that started it is gone.
+"""Run a command that ends in an orderly way when the viewer that started it ends.
 
 python -m bigkingxxl.viewer.attended train finetune ...
 
-Its stdin is held open by the viewer; the system closes it when that ends, however it ends. The
-command is then told to stop, as if by SIGTERM, and keeps its state: nothing trains on unseen.
+The viewer keeps its stdin open; the operating system closes it when the viewer ends in any way. The
+command is then stopped as if by SIGTERM and saves its state, so that nothing continues unnoticed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ PROGRAM = "bigkingxxl"
 
 
 def end_with_stdin() -> None:
-    """Stop this process, in good order, when nothing holds its stdin open any longer."""
+    """Stop this process in an orderly way when its stdin is closed."""
     sys.stdout = Unheard(sys.stdout)
     threading.Thread(target=_wait, name="attended", daemon=True).start()
 
 
 def _wait() -> None:
     with suppress(OSError):
-        while os.read(STDIN, 1):  # not through Python's buffer: its lock would hinder the end
+        while os.read(STDIN, 1):  # not through Python's buffer, whose lock would prevent the exit
             pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_END)
@@ -38,7 +38,7 @@ def _wait() -> None:
 
 
 class Unheard:
-    """A stream that may be written to although nobody reads it any longer."""
+    """A stream that accepts output even if nobody reads it any longer."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -47,13 +47,13 @@ class Unheard:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """As of any stream."""
+        """Write text; errors of a closed stream are ignored."""
         with suppress(BrokenPipeError):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """As of any stream."""
+        """Flush the stream; errors of a closed stream are ignored."""
         with suppress(BrokenPipeError):
             self._stream.flush()
 

@@ -1,7 +1,7 @@
-"""The page on one image as one piece of HTML, for notebooks: there is no server that it could ask.
+"""The viewer of one image as a single piece of HTML for notebooks, which needs no server.
 
-Everything that it asks for lies within it: image, cells and measurements, answered by a few lines
-of JavaScript in the place of the network. It can be looked at, not changed.
+It contains everything that the page requests: image, cells and measurements, which a few lines of
+JavaScript provide in place of the network. It is read-only.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.pixels import WHOLE_LIMIT, ShownImage, levels_of
 from bigkingxxl.viewer.server.workspace import key_of, start_of
 
-BRIGHTEST = 255  # of the picture, whatever the image holds
+BRIGHTEST = 255  # of the picture, whatever the range of the image
 LOOK_ONLY = "these cells are shown by Python: correct them with `bigkingxxl view`"
-# The strip and the tools, and what needs a server.
+# The strip, the tools, and everything that needs a server.
 HIDDEN = ".strip, .rail, .saving, .top .pill, [aria-label$=image], #tab-learn, #tab-export"
 ANSWERING = """
 const NEVER = new Promise(() => undefined);
@@ -51,10 +51,11 @@ window.fetch = async (address) => {
 
 @dataclass(frozen=True, repr=False)
 class Shown:
-    """What a notebook shows, as high as that many pixels.
+    """What a notebook displays, with a height in pixels.
 
     Attributes:
-        page: a whole HTML document.
+        page: A complete HTML document.
+        height: Its height in pixels.
     """
 
     page: str
@@ -68,13 +69,15 @@ class Shown:
 
 
 def page_of(source: ImageSource, cells: Instances, warnings: Sequence[str] = ()) -> str:
-    """An HTML document that needs nothing besides.
+    """Create a self-contained HTML document.
 
     Args:
-        source: the image; cells: disjoint; warnings: sentences that are shown over the image.
+        source: The image.
+        cells: Disjoint cells.
+        warnings: Sentences that are shown above the image.
 
     Raises:
-        InputError: the image is too large, or the cells are of another size.
+        InputError: The image is too large, or the cells have another size.
     """
     if max(source.shape) > WHOLE_LIMIT:
         raise InputError(
@@ -104,14 +107,14 @@ def page_of(source: ImageSource, cells: Instances, warnings: Sequence[str] = ())
 
 
 def _inline(script: str) -> str:
-    """Text that does not end the element that it is in."""
+    """Escape text so that it does not end its HTML element."""
     return script.replace("</", "<\\/").replace("<!--", "<\\!--")
 
 
 def _answers(
     shown: ShownImage, cells: Instances, warnings: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """What the page is told, by address."""
+    """Return the answers of the page's requests, by URL."""
     source = shown.source
     name = printable(source.name) or "image"
     key = key_of(name)
@@ -152,7 +155,7 @@ def _answers(
 
 
 def _as_pictured(channel: wire.Channel) -> wire.Channel:
-    """A channel in the grey values of its picture, so that no other picture is asked for."""
+    """Convert a channel to the grey values of its picture, so that no other one is requested."""
     scale = BRIGHTEST / max(channel.high - channel.low, 1e-9)
     bins = np.linspace(channel.minimum, channel.maximum, len(channel.histogram))
     grey = np.clip((bins - channel.low) * scale, 0, BRIGHTEST)
@@ -177,7 +180,7 @@ def _raster(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def _packed(content: bytes, headers: dict[str, str]) -> dict[str, Any]:
-    # No time in it: the same cells are the same page.
+    # Without a time, so that the same cells give the same page.
     return {**_answer(gzip.compress(content, 6, mtime=0), headers), "is_packed": True}
 
 

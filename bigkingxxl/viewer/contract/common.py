@@ -1,4 +1,4 @@
-"""What all of the contract is made of."""
+"""Common definitions of the contract."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CellNumber = Annotated[int, Field(ge=1, le=LARGEST_CELL)]
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 TypeName = Annotated[str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
-# Who made a cell: the model; the model, and a person changed its pixels; a person.
+# The origin of a cell: the model; the model, with pixels changed by a person; a person.
 Origin = Literal["model", "edited", "drawn"]
 JobKind = Literal["predict", "apply", "learn", "export"]
 JobState = Literal["waiting", "running", "asking", "done", "failed", "cancelled"]

@@ -1,4 +1,4 @@
-"""Edits: what a window changed, and what becomes of it."""
+"""Edits: the changes made in a window, and the server's answers."""
 
 from __future__ import annotations
 
@@ -36,12 +36,15 @@ class Edit(Wire):
     """A change of one image, as a window made it.
 
     Attributes:
-        window: the id of the window that made it; seq: counts its edits of this image from 1.
-        revision: the image's revision that the window changed.
-        tool: what the user did, for the journal ('brush', 'cut', 'undo' ...).
-        runs: place, length, old number, new number of each run of pixels, one after the other.
-        cells: attributes that changed; of a cell that appears or goes, `before` or `after` is None.
-        reviewed: place, length, old and new (0 or 1) of each run of the reviewed region; done.
+        window: The id of the window that made it.
+        seq: The number of the window's edit of this image, from 1.
+        revision: The revision of the image that the window changed.
+        tool: The user's action, for the journal ('brush', 'cut', 'undo' ...).
+        runs: Place, length, old number and new number of each run of pixels, one after the other.
+        cells: The changed attributes; `before` or `after` is None for a cell that appears or
+            disappears.
+        reviewed: Place, length, old and new (0 or 1) of each run of the reviewed region.
+        done: The change of 'image done'.
     """
 
     window: WindowId
@@ -65,7 +68,9 @@ class Conflict(Wire):
     """Another window edited the image, or the page's state is not the server's: load it anew.
 
     Attributes:
-        error: for the user; revision: the image's now; window: whose edit was the last.
+        error: A sentence for the user.
+        revision: The current revision of the image.
+        window: The window of the last edit.
     """
 
     error: str

@@ -1,4 +1,4 @@
-"""What changed."""
+"""Events: notifications of changes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Event(Wire):
     """Something changed.
 
     Attributes:
-        number: rising by one.
-        kind: 'image': `image` is new (predicted, edited; `window` says by which window);
-            'job': `job`; 'folder': ask for /api/folder and /api/images again; 'windows': other
-            images are open in other windows than before.
+        number: The number of the event, ascending by one.
+        kind: 'image': `image` is new (predicted or edited, by the window `window`); 'job': `job` is
+            new; 'folder': request /api/folder and /api/images again; 'windows': other windows have
+            opened other images.
     """
 
     number: Count

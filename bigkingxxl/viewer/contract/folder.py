@@ -1,4 +1,4 @@
-"""The folder: what is looked at, its settings, its models."""
+"""The folder: its content, settings and models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Extra(Wire):
     """Something that is not installed.
 
     Attributes:
-        install: one sentence that says what to type; "" where it is installed.
+        install: A sentence that says what to type; "" if it is installed.
     """
 
     install: str = ""
@@ -35,8 +35,8 @@ class ExportFormat(Wire):
     """A format that the cells may be exported in.
 
     Attributes:
-        name: as `--format` of `predict` has it.
-        install: one sentence that says what to type first; "" where nothing is missing.
+        name: The name as in `--format` of `predict`.
+        install: A sentence that says what to type first; "" if nothing is missing.
     """
 
     name: str
@@ -47,10 +47,14 @@ class ModelInfo(Wire):
     """A model of this folder's history.
 
     Attributes:
-        id: 'start' for the one that the folder began with, else of the learn job that made it.
-        name: for people; made: ISO time; images: how many reviewed images it learnt from.
-        before, after: mean scores on images that it did not learn from, where known.
-        is_current: the cells of uncorrected images are from it.
+        id: 'start' for the model that the folder started with, else that of the learn job that made
+            it.
+        name: The name for users.
+        made: The time in ISO format.
+        images: The number of reviewed images on which it was trained.
+        before: The mean score before, on images on which it was not trained, if known.
+        after: The mean score after, if known.
+        is_current: Whether it predicted the cells of uncorrected images.
     """
 
     id: str
@@ -66,16 +70,23 @@ class Folder(Wire):
     """What is looked at.
 
     Attributes:
-        contract: version of this contract; version: of the software.
-        kind: what DIR is; 'annotate' where nothing is predicted.
-        path: DIR, to be shown; corrections: where the corrected cells lie; run: where the run lies.
-        read_only: why nothing can be changed, one sentence, or "".
-        notices: sentences to be shown once.
-        type_names: cell types that a cell may be given (a user may add some).
-        settings: the sliders' values that the run has; can_apply: one sentence why not, or "".
-        tile_side, whole_limit: see the module; max_body: bytes of a request.
-        export_formats: what may be exported; learn: whether the second stage of learning is
-            installed; models: the history of this folder, the oldest first.
+        contract: The version of this contract.
+        version: The version of the software.
+        kind: What DIR is; 'annotate' if nothing is predicted.
+        path: DIR, for display.
+        corrections: The folder of the corrected cells.
+        run: The folder of the run.
+        read_only: Why nothing can be changed, in one sentence, or "".
+        notices: Sentences to show once.
+        type_names: The cell types that a user may assign; the user may add some.
+        settings: The slider values of the run.
+        can_apply: Why they cannot be changed, in one sentence, or "".
+        tile_side: See the module.
+        whole_limit: See the module.
+        max_body: The largest size of a request in bytes.
+        export_formats: The formats for exporting.
+        learn: Whether the second stage of learning is installed.
+        models: The models of this folder, the oldest first.
     """
 
     contract: int

@@ -1,4 +1,4 @@
-"""One image: its channels and levels, its cells, and what the model saw besides."""
+"""An image: its channels and levels, its cells, and the other candidates of the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Channel(Wire):
     """One channel of an image.
 
     Attributes:
-        low, high: intensities that are shown as 0 and 255; minimum, maximum: of all pixels.
+        low: The intensity that is shown as 0.
+        high: The intensity that is shown as 255.
+        minimum: The minimum of all pixels.
+        maximum: The maximum of all pixels.
         histogram: 256 counts from minimum to maximum (of a subsample of a large image).
     """
 
@@ -48,13 +51,15 @@ class ImageInfo(Wire):
     """All about an image but its pixels.
 
     Attributes:
-        pixel_size_um: micrometres (row, column) a pixel, or None.
-        levels: of the pyramid; one where the whole image may be asked for.
-        is_rgb: `channel=rgb` gives its colours.
-        label_dtype: of /labels at this revision; next_cell: a number that no cell has or had.
-        has_candidates: whether /candidates has any.
-        windows: other windows that have this image open.
-        label_file, image_file: where they lie, for people.
+        pixel_size_um: Micrometres per pixel (row, column), or None.
+        levels: The levels of the pyramid; a single one if the whole image may be requested.
+        is_rgb: Whether `channel=rgb` returns its colours.
+        label_dtype: The dtype of /labels at this revision.
+        next_cell: A number that no cell has or had.
+        has_candidates: Whether /candidates has any.
+        windows: The other windows that have this image open.
+        label_file: The path of the label image, for users.
+        image_file: The path of the image, for users.
     """
 
     entry: ImageEntry
@@ -74,8 +79,9 @@ class Cell(Wire):
     """What is known of a cell beside its pixels.
 
     Attributes:
-        origin: who made it; type: its cell type, "" where not known.
-        score: the model's, None for drawn cells and where not known.
+        origin: Who made it.
+        type: Its cell type, "" if unknown.
+        score: The score of the model; None for drawn cells and if unknown.
     """
 
     origin: Origin
@@ -95,8 +101,9 @@ class CellTable(Wire):
     """The cells of an image, in the order of `ids`; all columns are of its length.
 
     Attributes:
-        boxes: row0, col0, row1, col1 of each, half-open, one after the other.
-        areas: pixels; measurements: only where `measurements=1` was asked for.
+        boxes: Half-open row0, col0, row1, col1 of each cell, one after the other.
+        areas: In pixels.
+        measurements: Only if `measurements=1` was requested.
     """
 
     revision: Count
@@ -111,9 +118,9 @@ class Candidate(Wire):
     """A cell that the model saw and that was not taken.
 
     Attributes:
-        index: in the stored candidates, those of a second look behind them.
-        box: row0, col0, row1, col1, half-open.
-        runs: place and length of each run of pixels, one after the other.
+        index: The index among the stored candidates, followed by those of a second prediction.
+        box: Half-open row0, col0, row1, col1.
+        runs: Place and length of each run of pixels, one after the other.
     """
 
     index: Count

@@ -1,4 +1,4 @@
-"""Work in the background, and what came of it."""
+"""Background jobs and their results."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LearnRequest(Wire):
     """Learn from what was reviewed.
 
     Attributes:
-        stage: 1 tunes size, thresholds and minimum area in seconds, without torch; 2 trains too.
-        minutes: of training at most.
+        stage: 1 tunes size, thresholds and minimum area in seconds, without torch; 2 also trains.
+        minutes: The largest duration of training.
     """
 
     stage: Literal[1, 2] = 1
@@ -45,12 +45,17 @@ class LearnResult(Wire):
     """What came of learning; nothing is taken before the user accepts.
 
     Attributes:
-        stage: that was done; images: how many were learnt from.
-        before, after: mean score of the images below; gain: with `gain_low`, `gain_high`, a 95 %
-            interval, where there are enough images.
-        is_better: whether the program would take it; advice: one sentence.
-        changed: what was changed, sentences.
-        compared: the images that were not learnt from.
+        stage: The stage that was done.
+        images: The number of images used for learning.
+        before: The mean score of the images below, before learning.
+        after: The mean score after learning.
+        gain: The gain.
+        gain_low: The lower end of its 95 % interval, if there are enough images.
+        gain_high: The upper end of its 95 % interval.
+        is_better: Whether the program recommends to accept it.
+        advice: A sentence.
+        changed: Sentences on what was changed.
+        compared: The images that were not used for learning.
     """
 
     stage: Literal[1, 2]
@@ -70,11 +75,17 @@ class Job(Wire):
     """Work in the background.
 
     Attributes:
-        state: 'asking': done, and waits to be accepted or rejected (learn, where it is better).
-        done, total: steps, where known; message: what is being done; seconds_left: expected.
-        error: why it failed; files: that it made, within the folder.
-        can_cancel, can_resume: what may be asked of it now.
-        result: of learning.
+        state: 'asking' means done and waiting to be accepted or rejected (a learn job with a better
+            model).
+        done: The number of finished steps, if known.
+        total: The number of steps, if known.
+        message: What is being done.
+        seconds_left: The expected remaining time.
+        error: Why it failed.
+        files: The files that it made, within the folder.
+        can_cancel: Whether it can be cancelled now.
+        can_resume: Whether it can be resumed now.
+        result: The result of learning.
     """
 
     id: str

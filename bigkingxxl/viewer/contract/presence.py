@@ -1,4 +1,4 @@
-"""Which window has which image open."""
+"""Presence: which window has which image open."""
 
 from __future__ import annotations
 

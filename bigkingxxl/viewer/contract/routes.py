@@ -1,4 +1,4 @@
-"""All routes, and one schema of them and of every type."""
+"""All routes, and a common schema of them and of every type."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from bigkingxxl.viewer.contract.strip import (
 
 
 class Route(NamedTuple):
-    """A route; `answer` is a model, or the media type of something else."""
+    """A route; `answer` is a model, or the media type of other content."""
 
     method: Literal["GET", "POST", "PUT"]
     path: str
@@ -62,7 +62,7 @@ ROUTES = (
     Route("GET", "/page/{file}", "page files", query=()),
     Route("GET", "/api/folder", Folder),
     Route("GET", "/api/images", Strip),
-    # The next images to look at, the worst first; those done and those in `but` are left out.
+    # The next images to review, the worst first, without finished ones and those in `but`.
     Route("GET", "/api/next", ImageList, query=("but",)),
     Route("GET", "/api/images/{key}", ImageInfo),
     Route("GET", "/api/images/{key}/thumbnail", "image/png", query=("v",)),
@@ -74,7 +74,7 @@ ROUTES = (
     Route("GET", "/api/images/{key}/candidates", CandidateList),
     Route("GET", "/api/images/{key}/edits", EditList, query=("after",)),
     Route("POST", "/api/images/{key}/edits", EditAccepted, Edit),
-    # Predict this image before all others that wait.
+    # Predict this image before all others that are waiting.
     Route("POST", "/api/images/{key}/urgent", ImageEntry),
     Route("POST", "/api/presence", PresenceAnswer, Presence),
     Route("PUT", "/api/settings", Job, Settings),
@@ -86,16 +86,16 @@ ROUTES = (
     Route("POST", "/api/jobs/{job}/resume", Job),
     Route("POST", "/api/jobs/{job}/accept", Job),
     Route("POST", "/api/jobs/{job}/reject", Job),
-    # Cells before ('before') and after ('after') learning, of an image in `result.compared`.
+    # The cells before ('before') and after ('after') learning, of an image in `result.compared`.
     Route("GET", "/api/jobs/{job}/{which}/{key}/labels", RASTER, query=PLACE),
-    # All files that an export made, in one archive.
+    # All files of an export in one archive.
     Route("GET", "/api/jobs/{job}/archive", "application/zip"),
     Route("GET", "/api/events", EventList, query=("after", "wait")),
 )  # fmt: skip
 
 
 def models() -> tuple[type[Wire], ...]:
-    """Every type that crosses the wire as JSON."""
+    """Return every type that is exchanged as JSON."""
     found: dict[type[Wire], None] = {Problem: None, Conflict: None}
     for route in ROUTES:
         for each in (route.request, route.answer):
@@ -105,7 +105,7 @@ def models() -> tuple[type[Wire], ...]:
 
 
 def schema() -> dict[str, Any]:
-    """One JSON schema of all types (`$defs`) and of all routes (`x-routes`)."""
+    """Return a JSON schema of all types (`$defs`) and all routes (`x-routes`)."""
     from pydantic.json_schema import models_json_schema
 
     _, definitions = models_json_schema(

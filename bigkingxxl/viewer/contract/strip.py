@@ -1,4 +1,4 @@
-"""The strip: all images, and what is known of each without opening it."""
+"""The strip: all images, with what is known of each without opening it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ class ImageEntry(Wire):
     """An image in the strip.
 
     Attributes:
-        key: names it in routes; name: its id, for people; file: its file's name within DIR.
-        group: the file that it is a frame of, else ""; frame: counted from 0, or None.
-        state: 'waiting' to be predicted, 'ready', or 'failed'; failure: why.
-        warnings: sentences on the image.
-        width, height: in pixels, None before it was opened.
-        cells: how many, None where not known; confluence: share covered, 0 to 1.
-        expected_error: how much is expected to be wrong, 0 to 1; None where not known. Sorted
-            falling, it is the order in which to look.
-        revision: how many edits it has; corrected: whether it has any; done: 'image done'.
-        reviewed: the share of its pixels that is reviewed, 0 to 1.
-        thumbnail: version of its thumbnail, to be added to the address as `?v=`.
+        key: Identifies it in routes.
+        name: Its id, for users.
+        file: Its file name within DIR.
+        group: The file of which it is a frame, else "".
+        frame: The frame, counted from 0, or None.
+        state: 'waiting' to be predicted, 'ready', or 'failed'.
+        failure: Why it failed.
+        warnings: Sentences on the image.
+        width: In pixels; None before it was opened.
+        height: In pixels; None before it was opened.
+        cells: The number of cells; None if unknown.
+        confluence: The covered fraction, 0 to 1.
+        expected_error: The expected fraction of errors, 0 to 1, or None if unknown; in descending
+            order it is the order for reviewing.
+        revision: The number of its edits.
+        corrected: Whether it has any.
+        done: 'image done'.
+        reviewed: The reviewed fraction of its pixels, 0 to 1.
+        thumbnail: The version of its thumbnail, for the URL parameter `?v=`.
     """
 
     key: Key

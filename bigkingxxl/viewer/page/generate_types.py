@@ -1,4 +1,4 @@
-"""Write the page's types of what crosses the wire from the contract: `make page` calls this."""
+"""Generate the page's TypeScript types from the contract; called by `make page`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SIMPLE = {"string": "string", "integer": "number", "number": "number", "boolean"
 
 
 def typescript(node: dict[str, Any]) -> str:
-    """The TypeScript type of one node of a JSON schema.
+    """Convert a node of a JSON schema to a TypeScript type.
 
     Raises:
-        ValueError: the node is of a kind that the contract has not used so far.
+        ValueError: The kind of node has not occurred in the contract so far.
     """
     if "$ref" in node:
         return str(node["$ref"]).rsplit("/", 1)[-1]
@@ -40,7 +40,7 @@ def typescript(node: dict[str, Any]) -> str:
 
 
 def interface(name: str, node: dict[str, Any]) -> str:
-    """One model; every field is there, because the server leaves none out."""
+    """Convert a model; every field is present, because the server omits none."""
     fields = "".join(
         f"  readonly {field}: {typescript(each)};\n" for field, each in node["properties"].items()
     )
@@ -49,7 +49,7 @@ def interface(name: str, node: dict[str, Any]) -> str:
 
 
 def contract_types() -> str:
-    """The whole file."""
+    """Return the content of the whole file."""
     contract = schema()
     version = f"export const CONTRACT_VERSION = {contract['x-contract']};\n"
     models = [interface(name, node) for name, node in contract["$defs"].items()]

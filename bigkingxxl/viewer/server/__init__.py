@@ -1,16 +1,16 @@
-"""The server: serves a folder's images and cells to the page, and keeps what is corrected.
+"""The server: serves the images and cells of a folder to the page, and stores corrections.
 
-What belongs here: answering the page: sessions, edits, background jobs. What does not: predicting,
-measuring and learning themselves (`inference`, `runs`, `training`).
+What belongs here: answering the page: sessions, edits, background jobs. What does not: the
+prediction, measurement and training themselves (`inference`, `runs`, `training`).
 
 Rooms:
-    serve       the address, the port, the browser; runs until it is stopped
+    serve       the URL, the port and the browser; runs until it is stopped
     app         the routes of the contract
-    access      who may ask: token, host, origin, sizes of requests
-    workspace   what the folder is: its images, their cells, what is waiting
-    document    the cells of one image as they are now; takes edits
-    journal     edits on disk, and what is made of them
+    access      access control: token, host, origin, sizes of requests
+    workspace   the kind of folder: its images, their cells, what is waiting
+    document    the current cells of one image; accepts edits
+    journal     edits on disk, and the files derived from them
     pixels      images as pictures: levels, tiles, thumbnails
-    events      what changed, for all windows
-    jobs        work in the background: predicting, applying, exporting, learning
+    events      notifications for all windows
+    jobs        background jobs: predicting, applying, exporting, learning
 """

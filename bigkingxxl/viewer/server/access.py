@@ -1,7 +1,7 @@
-"""Who may ask: this machine's browser with the token, from our own page, in reasonable size.
+"""Access control: only this machine's browser with the token, from our own page, is answered.
 
-A page of the internet that a browser on this machine shows could otherwise send requests here, or
-have its own name point here (DNS rebinding) and read the answers.
+Otherwise a web page in a browser on this machine could send requests here, or point its own name at
+this machine (DNS rebinding) and read the answers.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ HEADERS = {
 
 
 class TooLargeError(Exception):
-    """A request's body is larger than is taken."""
+    """The body of a request is larger than permitted."""
 
 
 class Guard:
-    """Refuses every request that is not from the page, and marks answers as the page's own.
+    """Refuses requests that do not come from the page, and adds security headers to answers.
 
     Args:
-        token: that the printed address holds; port: of the server, which names the cookie.
-        largest: bytes of a request's body.
+        app: The application.
+        token: The token in the printed URL.
+        port: The port of the server, which is part of the cookie's name.
+        largest: The largest body of a request in bytes.
     """
 
     def __init__(self, app: ASGIApp, token: str, port: int, largest: int) -> None:
@@ -49,7 +51,7 @@ class Guard:
         self.cookie = f"bigkingxxl_{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what may be answered."""
+        """Pass on permitted requests."""
         if scope["type"] != "http":  # no lifespan, no web sockets
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008})
@@ -61,7 +63,7 @@ class Guard:
         await self.app(scope, _Limited(receive, self.largest), _marked(send))
 
     def _reason(self, scope: Scope) -> tuple[int, str] | None:
-        """The status and sentence of a refusal, None where there is none."""
+        """Return the status and message of a refusal, or None."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or _name(host) not in LOOPBACK:
@@ -86,7 +88,7 @@ class Guard:
         return None
 
     def is_known(self, headers: Headers, scope: Scope) -> bool:
-        """Whether a request shows the token: as a cookie, a header, or at the entry its address."""
+        """Return whether a request has the token: in a cookie, a header, or the entry URL."""
         shown = [self._of_cookie(headers)]
         kind, _, value = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
@@ -95,7 +97,7 @@ class Guard:
             query = parse_qs(scope["query_string"].decode("latin-1"))
             shown += query.get("token", [])
         token = self._token.encode()
-        # All are compared, in a time that does not tell how many letters are right.
+        # All are compared, in constant time.
         equal = [hmac.compare_digest(each.encode("utf-8", "replace"), token) for each in shown]
         return any(equal)
 
@@ -108,7 +110,7 @@ class Guard:
 
 
 class _Limited:
-    """A request's body, up to a size."""
+    """The body of a request, up to a size."""
 
     def __init__(self, receive: Receive, largest: int) -> None:
         self._receive, self._largest, self._left = receive, largest, largest
@@ -143,7 +145,7 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without port and brackets; "" for nonsense."""
+    """Return the name in a Host header, without port and brackets; "" if it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

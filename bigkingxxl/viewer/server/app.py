@@ -1,4 +1,4 @@
-"""The routes of the contract, and how errors are answered."""
+"""The routes of the contract, and the answers to errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 JSON = "application/json"
 COMPRESS_FROM = 2000  # bytes
-CACHED = "private, max-age=600"  # pictures of the images, which nothing here changes
+CACHED = "private, max-age=600"  # pictures of the images, which the viewer never changes
 MEDIA = {
     ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png",
@@ -49,11 +49,11 @@ _FLOAT: TypeAdapter[float] = TypeAdapter(float)
 
 
 class BadQueryError(ValueError):
-    """A part of the address that cannot be understood."""
+    """A part of the URL is invalid."""
 
 
 class Query:
-    """The query of a request, each value once and of its type."""
+    """The query of a request: each value once, with its type."""
 
     def __init__(self, request: Request, allowed: tuple[str, ...]) -> None:
         self._values: dict[str, str] = {}
@@ -63,16 +63,16 @@ class Query:
             self._values[name] = value
 
     def text(self, name: str, default: str) -> str:
-        """A text."""
+        """Return a text."""
         return self._values.get(name, default)
 
     def whole(self, name: str, default: T) -> int | T:
-        """A whole number."""
+        """Return an integer."""
         found: int | T = self._parsed(name, default, _NUMBER)
         return found
 
     def number(self, name: str, default: T) -> float | T:
-        """A finite number."""
+        """Return a finite number."""
         value: float | T = self._parsed(name, default, _FLOAT)
         if isinstance(value, float) and not abs(value) < 1e300:
             raise BadQueryError(f"'{name}' is no finite number")
@@ -87,12 +87,12 @@ class Query:
             raise BadQueryError(f"'{name}' is no number") from error
 
     def settings(self) -> wire.Settings | None:
-        """The sliders; None where neither is given."""
+        """Return the slider values; None if neither is given."""
         given = {name: self.number(name, None) for name in wire.SLIDERS if name in self._values}
         return wire.Settings.model_validate(given) if given else None
 
     def place(self) -> tuple[int, int | None, int | None]:
-        """Level, row and column of a tile."""
+        """Return level, row and column of a tile."""
         return self.whole("level", 0), self.whole("row", None), self.whole("col", None)
 
 
@@ -100,11 +100,13 @@ Handler = Callable[[Mapping[str, str], Query, Any], Any]
 
 
 class App:
-    """What answers the routes of the contract.
+    """Answers the routes of the contract.
 
     Args:
-        session: the folder; jobs: work in the background; token: that opens the page.
-        port: of the server.
+        session: The session of the folder.
+        jobs: The background jobs.
+        token: The token that opens the page.
+        port: The port of the server.
     """
 
     def __init__(self, session: Session, jobs: Jobs, token: str, port: int) -> None:
@@ -199,7 +201,7 @@ class App:
         ))  # fmt: skip
 
     def _entry(self, query: Query) -> Response:
-        """The page; with the token in the address a cookie, and the page without it."""
+        """Return the page; with the token in the URL, set a cookie and redirect."""
         if query.text("token", ""):
             response = RedirectResponse("/", status_code=303)
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
@@ -218,7 +220,7 @@ class App:
 
 
 def _status_of(error: Exception) -> tuple[int, bool]:
-    """The status of an error, and whether it says that the folder cannot be written."""
+    """Return the status of an error, and whether it means that the folder cannot be written."""
     if isinstance(error, ReadOnlyError):
         return 503, True
     if isinstance(error, OutputError):
@@ -261,7 +263,7 @@ def _answered(handler: Handler, request: Request, query: Query, body: Any) -> Re
 def _json(value: wire.Wire, status: int = 200) -> Response:
     try:
         content = value.model_dump_json()
-    except PydanticSerializationError:  # a file's name may be any bytes, which JSON can escape
+    except PydanticSerializationError:  # a file name may contain any bytes, which JSON can escape
         content = json.dumps(value.model_dump())
     return Response(content, status, media_type=JSON)
 
@@ -292,10 +294,10 @@ def _raster(raster: Raster) -> Response:
 
 
 def page_file(name: str) -> Response:
-    """A file of the built page.
+    """Return a file of the built page.
 
     Raises:
-        FileNotFoundError: there is none of that name.
+        FileNotFoundError: There is no such file.
     """
     folder = resources.files("bigkingxxl.viewer") / "page" / "dist"
     known = {each.name: each for each in folder.iterdir()} if folder.is_dir() else {}

@@ -1,4 +1,4 @@
-"""The cells of one image as a table: where each lies, what is known of it, what is measured."""
+"""The cells of one image as a table: positions, attributes and measurements."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ def table_of(
     source: ImageSource, labels: NDArray[Any], attributes: Mapping[int, wire.Cell], revision: int,
     measurements: bool,
 ) -> wire.CellTable:  # fmt: skip
-    """See `contract.CellTable`.
+    """Create the table of an image; see `contract.CellTable`.
 
     Args:
-        labels: numbers of cells [H, W]; attributes: of each, by number; revision: of both.
-        measurements: whether cells are measured, too.
+        source: The image.
+        labels: The numbers of cells [H, W].
+        attributes: The attributes of each cell, by number.
+        revision: The revision of both.
+        measurements: Whether to measure the cells as well.
     """
     found = numbered(labels, notes_of(attributes), _names(attributes), source.pixel_size_um)
     numbers = found.numbers.tolist()

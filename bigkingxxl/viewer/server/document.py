@@ -1,7 +1,6 @@
-"""The cells of one image as they are now, in memory: takes edits that fit, refuses others.
+"""The current cells of one image in memory: accepts edits that fit, refuses others.
 
-The raster and the attributes always agree: every number in the raster has attributes, and nothing
-else has.
+The raster and the attributes always agree: exactly the numbers in the raster have attributes.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ COLUMNS = 4  # place, length, old, new
 
 
 class UnfitError(Exception):
-    """An edit that breaks the rules; it would break them at any revision."""
+    """An edit violates the rules, at any revision."""
 
 
 class StaleError(Exception):
-    """An edit that does not fit what is there: the page has to load the image anew."""
+    """An edit does not match the current state: the page must reload the image."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The last edit of a window: its number, what it was, and the revision that it led to."""
+    """The last edit of a window: its number, its digest, and the revision after it."""
 
     seq: int
     digest: str
@@ -45,10 +44,15 @@ class Document:
     """The cells of one image.
 
     Attributes:
-        labels: the raster; cells: attributes by number; reviewed: bool[H, W]; done: 'image done'.
-        revision: how many edits there were; next_cell: a number that no cell has or had.
-        counts: pixels by number.
-        windows: the last edit of each window; last_window: whose edit was the last of all.
+        labels: The raster of numbers.
+        cells: The attributes by number.
+        reviewed: bool[H, W], the reviewed pixels.
+        done: 'image done'.
+        revision: The number of edits.
+        next_cell: A number that no cell has or had.
+        counts: The number of pixels by cell number.
+        windows: The last edit of each window.
+        last_window: The window of the last edit.
     """
 
     labels: Labels
@@ -72,26 +76,26 @@ class Document:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """The (H, W) of the image."""
         return int(self.labels.shape[0]), int(self.labels.shape[1])
 
     @property
     def reviewed_share(self) -> float:
-        """The share of pixels that is reviewed; all where the image is done."""
+        """The fraction of reviewed pixels; 1 if the image is done."""
         return 1.0 if self.done else self.reviewed_pixels / max(self.reviewed.size, 1)
 
     @property
     def confluence(self) -> float:
-        """The share of pixels that cells cover."""
+        """The fraction of pixels that cells cover."""
         return sum(self.counts.values()) / max(self.labels.size, 1)
 
     # ---- edits ----------------------------------------------------------------------------------
 
     def answered(self, edit: Edit) -> int | None:
-        """The revision that an edit led to which was sent before; None for a new one.
+        """Return the revision after an edit that was sent before; None for a new one.
 
         Raises:
-            StaleError: the window's edits do not follow each other.
+            StaleError: The window's edits are not consecutive.
         """
         last = self.windows.get(edit.window)
         if last is not None and last.seq == edit.seq and last.digest == digest_of(edit):
@@ -105,11 +109,11 @@ class Document:
         return None
 
     def check(self, edit: Edit) -> None:
-        """Refuse an edit that does not fit; nothing is changed.
+        """Check an edit without applying it.
 
         Raises:
-            StaleError: it is of another revision, or what was there before is something else.
-            UnfitError: it breaks the rules.
+            StaleError: It is for another revision, or its old values differ from the current ones.
+            UnfitError: It violates the rules.
         """
         if edit.revision != self.revision:
             raise StaleError(
@@ -158,7 +162,7 @@ class Document:
                 raise UnfitError(f"cell {number} has attributes but no pixels after the edit")
 
     def apply(self, edit: Edit) -> None:
-        """Make an edit that `check` let pass."""
+        """Apply an edit that passed `check`."""
         runs = runs_of(edit.runs, self.size, LARGEST_CELL)
         reviewed = runs_of(edit.reviewed, self.size, 1)
         if len(runs) and int(runs[:, 3].max()) > LARGEST_UINT16 and self.labels.itemsize == 2:
@@ -184,11 +188,11 @@ class Document:
 
 
 def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> NDArray[np.int64]:
-    """int64[R, 4]: place, length, old and new of each run of an edit.
+    """Convert the runs of an edit to place, length, old and new, int64[R, 4].
 
     Raises:
-        UnfitError: they are not fours, not within the rows of the image, not rising and disjoint,
-            or change nothing.
+        UnfitError: They are not groups of four, not within the rows of the image, not ascending and
+            disjoint, or change nothing.
     """
     if len(numbers) % COLUMNS:
         raise UnfitError(f"runs are {len(numbers)} numbers, expected fours")
@@ -211,7 +215,7 @@ def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> ND
 
 
 def gained_pixels(runs: NDArray[np.int64]) -> dict[int, int]:
-    """How many pixels each cell gains (or loses, below 0) by some runs, without the background."""
+    """Return how many pixels each cell gains (or loses, if negative), without the background."""
     numbers = np.concatenate((runs[:, 2], runs[:, 3]))
     pixels = np.concatenate((-runs[:, 1], runs[:, 1]))
     found, inverse = np.unique(numbers, return_inverse=True)
@@ -233,13 +237,13 @@ def _paint(raster: NDArray[Any], runs: NDArray[np.int64]) -> None:
 
 
 def compact(labels: NDArray[Any]) -> Labels:
-    """A raster as uint16 where all numbers fit, else as uint32; always one's own, in one piece."""
+    """Convert a raster to uint16 if all numbers fit, else to uint32; always a contiguous copy."""
     is_small = labels.dtype == np.uint16 or int(labels.max(initial=0)) <= LARGEST_UINT16
     return np.array(labels, np.uint16 if is_small else np.uint32, order="C")
 
 
 def counts_of(labels: Labels) -> dict[int, int]:
-    """Pixels of each cell by its number."""
+    """Count the pixels of each cell by its number."""
     if labels.size == 0:
         return {}
     highest = int(labels.max())
@@ -257,22 +261,22 @@ def counts_of(labels: Labels) -> dict[int, int]:
 
 
 def digest_of(edit: Edit) -> str:
-    """What tells one edit from another."""
+    """Return a hash that identifies an edit."""
     return hashlib.sha256(edit.model_dump_json().encode()).hexdigest()[:16]
 
 
 def notes_of(cells: Mapping[int, Cell]) -> dict[int, CellNote]:
-    """Attributes as they are stored."""
+    """Convert attributes to their stored form."""
     return {number: CellNote(cell.origin, cell.type, cell.score) for number, cell in cells.items()}
 
 
 def cells_as_json(cells: Mapping[int, Cell]) -> list[list[Any]]:
-    """Attributes as rows of number, origin, type and score."""
+    """Convert attributes to rows of number, origin, type and score."""
     return [[number, cell.origin, cell.type, cell.score] for number, cell in sorted(cells.items())]
 
 
 def cells_of_json(rows: list[list[Any]]) -> dict[int, Cell]:
-    """What `cells_as_json` gave."""
+    """Undo `cells_as_json`."""
     return {
         int(number): Cell(origin=origin, type=kind, score=score)
         for number, origin, kind, score in rows

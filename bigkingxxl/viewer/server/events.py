@@ -1,4 +1,4 @@
-"""What changed, numbered, for all windows that ask."""
+"""Numbered events for all windows that request them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_WAIT = 25.0  # seconds
 
 
 class Events:
-    """The newest events; a window that asks waits for the next one."""
+    """The newest events; a request waits for the next one."""
 
     def __init__(self) -> None:
         self._events: deque[Event] = deque(maxlen=KEPT)
@@ -31,7 +31,7 @@ class Events:
         self, kind: Literal["image", "job", "folder", "windows"], *,
         image: ImageEntry | None = None, window: str = "", job: Job | None = None,
     ) -> None:  # fmt: skip
-        """Tell all windows."""
+        """Notify all windows."""
         with self._changed:
             self._newest += 1
             event = Event(number=self._newest, kind=kind, image=image, window=window, job=job)
@@ -39,15 +39,16 @@ class Events:
             self._changed.notify_all()
 
     def after(self, number: int, wait: float = 0.0) -> EventList:
-        """Events after a number; without any, what comes within so many seconds.
+        """Return the events after a number; if there are none, wait for some seconds.
 
         Args:
-            number: below 0 asks for the present number alone.
+            number: A negative number returns the current number only.
+            wait: The largest waiting time in seconds.
         """
         with self._changed:
             if number < 0:
                 return EventList(newest=self._newest, events=())
-            if number > self._newest:  # of a server that ran before this one
+            if number > self._newest:  # of a server that ran earlier
                 return EventList(newest=self._newest, missed=True, events=())
             until = time.monotonic() + min(wait, LONGEST_WAIT)
             while self._newest <= number and not self._is_closed:
@@ -59,7 +60,7 @@ class Events:
             return EventList(newest=self._newest, missed=missed, events=events)
 
     def close(self) -> None:
-        """Let nobody wait any longer."""
+        """Wake up all waiting requests."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

@@ -1,18 +1,18 @@
-"""How much of an image is expected to be wrong: the order in which to look."""
+"""The expected fraction of errors in an image, which determines the order for reviewing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-EXPECTED_QUALITY = "expected_quality"  # in a summary's row, where prediction estimates it
+EXPECTED_QUALITY = "expected_quality"  # in a row of the summary, if prediction estimates it
 
 
 def expected_error(row: Mapping[str, Any]) -> float | None:
-    """0 to 1 from an image's row of the summary; None where nothing tells.
+    """Estimate the error, 0 to 1, from an image's row of the summary; None if unknown.
 
-    Where prediction estimates the quality of the image, that counts; else the scores of its cells,
-    which say after `calibrate` how well each mask is expected to fit.
+    If prediction estimates the quality of the image, that is used; else the scores of its cells,
+    which after `calibrate` are the expected IoU of each mask.
     """
     for name, whole in ((EXPECTED_QUALITY, 1.0), ("mean_score", 1.0)):
         value = row.get(name)

@@ -1,8 +1,8 @@
-"""Cells that the model sees faintly: looked for anew when somebody opens an image.
+"""Faint cells, which are predicted again when somebody opens an image.
 
-A dense model stores only what it is fairly sure of: where its foreground is weak, or its flows
-contradict each other, nothing is decoded. A second look with freer parameters offers such cells to
-the user, who adds one with a click. Nothing of it goes into the run.
+A dense model stores only rather certain candidates: where its foreground is weak, or its flows are
+inconsistent, nothing is decoded. A second prediction with less strict parameters offers such cells
+to the user, who adds one with a click. They do not become part of the run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from bigkingxxl.viewer.server.of_run import RunWorkspace
 from bigkingxxl.viewer.server.workspace import KnownImage
 
 log = logging.getLogger(__name__)
-LARGEST = 2**22  # pixels of an image that is looked at once more
+LARGEST = 2**22  # pixels of an image that is predicted again
 KEPT = 16  # images whose faint cells are kept in memory
 EXPORTED = ".onnx"  # a model that needs no torch
-FREER = {"foreground_threshold": (0.5, 0.4), "flow_error": (0.4, 3.0)}  # default, and times
+FREER = {"foreground_threshold": (0.5, 0.4), "flow_error": (0.4, 3.0)}  # default values and factors
 
 
 class Faint:
-    """The faint cells of images of a run; none where its model is not at hand."""
+    """The faint cells of images of a run; none if its model is not available."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,9 +34,9 @@ class Faint:
         self._known: OrderedDict[tuple[str, str], Candidates] = OrderedDict()
 
     def candidates(self, run: RunWorkspace, image: KnownImage) -> Candidates | None:
-        """What a second look shows of an image, what the first one showed among it."""
+        """Return the candidates of a second prediction, including those of the first."""
         place = (run.run_settings.run, image.key)
-        with self._lock:  # one at a time: a network takes all cores by itself
+        with self._lock:  # one at a time, because a network uses all cores
             if place in self._known:
                 return self._known[place]
             try:
@@ -56,7 +56,7 @@ class Faint:
             return found
 
     def _predictor(self, run: RunWorkspace) -> Any:
-        """The run's model with freer parameters; None where it is no single exported dense one."""
+        """Return the model with less strict parameters; None unless it is exported and dense."""
         from bigkingxxl.inference.dense import DensePredictor
         from bigkingxxl.inference.load import load_predictor
         from bigkingxxl.models import model_hash, resolve_model
@@ -72,12 +72,12 @@ class Faint:
             predictor.points = predictor.points.each(_freer)
             self._model = (digest, predictor)
         else:
-            self._model = (digest, None)  # others score every candidate, however faint
+            self._model = (digest, None)  # other models score every candidate, however faint
         return self._model[1]
 
 
 def _freer(point: OperatingPoint) -> OperatingPoint:
-    """Parameters under which weaker foreground, and flows that agree less, are cells too."""
+    """Return parameters that accept weaker foreground and less consistent flows."""
     if not {*point.decode} <= {"zoom", "steps", "minimum_area", *FREER}:
         return point  # of another representation
     parameters = {name: float(point.decode.get(name, usual)) * times

@@ -1,4 +1,4 @@
-"""The models of a folder: the one that it began with, and those that were learnt here."""
+"""The models of a folder: the one it started with, and those that were learned here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ START = "start"
 
 @dataclass(frozen=True)
 class Known:
-    """A model that was learnt here, and taken.
+    """A model that was learned here and accepted.
 
     Attributes:
-        id: of its folder; file: within the folder of models.
-        before, after: scores on images that were not learnt from; images: learnt from.
+        id: The name of its folder.
+        file: Its file within the folder of models.
+        before: The score before, on images not used for learning.
+        after: The score after.
+        images: The number of images used for learning.
     """
 
     id: str
@@ -39,7 +42,9 @@ class History:
     """The models of a folder.
 
     Attributes:
-        folder: where they lie; known: the oldest first; current: the id of the one in use.
+        folder: Their folder.
+        known: The models, the oldest first.
+        current: The id of the current one.
     """
 
     folder: Path
@@ -49,13 +54,14 @@ class History:
 
     @classmethod
     def load(cls, corrections: Path, start: str) -> History:
-        """Those of a folder of corrections.
+        """Read the models of a folder of corrections.
 
         Args:
-            start: name of the model that the folder began with.
+            corrections: The folder of corrections.
+            start: The name of the model that the folder started with.
 
         Raises:
-            FormatError: the file is damaged.
+            FormatError: The file is damaged.
         """
         folder = corrections / MODELS
         path = folder / HISTORY
@@ -69,7 +75,7 @@ class History:
             raise FormatError(f"{path} is damaged: {error}", file=path) from error
 
     def new_folder(self) -> Path:
-        """A folder for the next model; it is not made."""
+        """Return a folder for the next model, which is not created."""
         name = time.strftime("%Y-%m-%d_%H%M%S")
         taken = {each.id for each in self.known}
         number = 1
@@ -80,10 +86,10 @@ class History:
         return self.folder / name_of
 
     def taken(self, file: Path, result: LearnResult) -> History:
-        """With a model that is in use from now on; on disk as well.
+        """Add a model, make it the current one, and write the history.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         inner = file.relative_to(self.folder)
         known = Known(
@@ -100,14 +106,14 @@ class History:
 
     @property
     def model(self) -> str:
-        """Name or file of the model in use."""
+        """Return the name or file of the current model."""
         for each in self.known:
             if each.id == self.current:
                 return str(self.folder / each.file)
         return self.start
 
     def infos(self) -> tuple[ModelInfo, ...]:
-        """For the page."""
+        """Return descriptions of the models for the page."""
         first = ModelInfo(
             id=START, name=Path(self.start).name or "unknown", is_current=self.current == START
         )

@@ -1,11 +1,11 @@
-"""The edits of one image on disk: a state to begin with, and a line per edit.
+"""The edits of one image on disk: an initial state, and a line per edit.
 
     journal/<image>.npz         cells, reviewed region and the rest before the first edit
-    journal/<image>.jsonl       a head, then an edit per line; only ever appended to
-    journal/<image>.state.npz   the same after some of the edits, so that opening stays quick
+    journal/<image>.jsonl       a header, then an edit per line; only appended to
+    journal/<image>.state.npz   the state after some of the edits, for fast opening
 
-A line is on the disk before the edit is answered. What a crash cut short is no line, and was never
-answered.
+A line is flushed to disk before the edit is answered. A line cut short by a crash is ignored; its
+edit was never answered.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from bigkingxxl.viewer.server.document import (
 
 log = logging.getLogger(__name__)
 FORMAT = "bigkingxxl-journal-1"
-STATE_EVERY = 400  # edits after which the state is written anew
+STATE_EVERY = 400  # edits after which the state is written again
 
 
 @dataclass
@@ -46,10 +46,12 @@ class Journal:
     """The journal of one image.
 
     Args:
-        folder: of the corrections; place: of the image's files in it.
+        folder: The folder of corrections.
+        place: The relative path of the image's files in it.
 
     Attributes:
-        lines: bytes of whole lines in the journal; state_at: the revision of the newest state.
+        lines: The number of bytes of complete lines in the journal.
+        state_at: The revision of the newest state.
     """
 
     folder: Path
@@ -59,7 +61,7 @@ class Journal:
 
     @property
     def path(self) -> Path:
-        """The file of the lines."""
+        """The file of edits."""
         return self._file(".jsonl")
 
     @property
@@ -83,13 +85,14 @@ class Journal:
     # ---- writing --------------------------------------------------------------------------------
 
     def begin(self, document: Document, head: dict[str, str]) -> None:
-        """Begin with a document that no edit has changed.
+        """Start a journal with an unedited document.
 
         Args:
-            head: what is to be known of the image.
+            document: The document.
+            head: Metadata of the image.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         self.state_path.unlink(missing_ok=True)
         self._write(self.start_path, document)
@@ -98,10 +101,10 @@ class Journal:
         self.lines = len(line)
 
     def append(self, edit: Edit) -> None:
-        """Put an edit on the disk.
+        """Write an edit to disk.
 
         Raises:
-            OutputError: it cannot be written, and nothing of it is.
+            OutputError: It cannot be written, and no part of it was.
         """
         line = _line({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
                       "edit": edit.model_dump(mode="json")})  # fmt: skip
@@ -109,10 +112,10 @@ class Journal:
         self.lines += len(line)
 
     def write_state(self, document: Document) -> None:
-        """Write the state with all edits so far.
+        """Write the state after all edits so far.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         self._write(self.state_path, document)
         self.state_at = document.revision
@@ -140,14 +143,14 @@ class Journal:
     # ---- reading --------------------------------------------------------------------------------
 
     def load(self, *, repair: bool) -> Document:
-        """The cells after all edits that are on the disk.
+        """Load the cells after all edits on disk.
 
         Args:
-            repair: what a crash cut short is taken away; nobody else may be writing.
+            repair: Whether to remove a line that a crash cut short; nobody else may be writing.
 
         Raises:
-            FormatError: a file is damaged, or a newer version wrote it.
-            OutputError: a line that was cut short cannot be taken away.
+            FormatError: A file is damaged, or a newer version wrote it.
+            OutputError: An incomplete line cannot be removed.
         """
         document, offset = self._newest_state()
         self.state_at = document.revision
@@ -172,18 +175,18 @@ class Journal:
         return document
 
     def start(self) -> Document:
-        """The cells before the first edit.
+        """Load the cells before the first edit.
 
         Raises:
-            FormatError: the file is damaged, or a newer version wrote it.
+            FormatError: The file is damaged, or a newer version wrote it.
         """
         return self._state(self.start_path)[0]
 
     def edits(self, after: int = 0) -> list[PastEdit]:
-        """The edits after a revision, the oldest first.
+        """Return the edits after a revision, the oldest first.
 
         Raises:
-            FormatError: the file is damaged.
+            FormatError: The file is damaged.
         """
         if not self.exists():
             return []
@@ -201,10 +204,10 @@ class Journal:
                 ) from error
 
     def head(self) -> dict[str, Any]:
-        """What is to be known of the image.
+        """Return the metadata of the image.
 
         Raises:
-            FormatError: the file is damaged, or a newer version wrote it.
+            FormatError: The file is damaged, or a newer version wrote it.
         """
         with self.path.open("rb") as stream:
             return self._head(stream.readline())
@@ -235,7 +238,7 @@ class Journal:
         return self._state(self.start_path)
 
     def _state(self, path: Path) -> tuple[Document, int]:
-        """A state, and where in the journal the edits after it begin."""
+        """Return a state, and the position in the journal of the edits after it."""
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 header: dict[str, Any] = json.loads(archive["header"].tobytes())
@@ -251,7 +254,7 @@ class Journal:
             ), int(header["lines"])  # fmt: skip
         except FormatError:
             raise
-        # A broken archive makes zipfile, zlib and numpy raise nearly anything.
+        # zipfile, zlib and numpy raise many kinds of exception for a broken archive.
         except Exception as error:
             raise FormatError(f"{path} is damaged ({error})", file=path) from error
 

@@ -1,4 +1,4 @@
-"""An annotated data set of any layout: its cells are those that somebody annotated."""
+"""An annotated data set of any layout as a workspace, with its annotated cells."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, sho
 
 @dataclass
 class DatasetWorkspace(Workspace):
-    """Images with annotations, and those that have none yet."""
+    """Images with annotations, and images without any yet."""
 
     dataset: Dataset = field(init=False)
 
@@ -31,16 +31,16 @@ class DatasetWorkspace(Workspace):
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """Those of the data set, where they say anything."""
+        """The types of the data set, if it has any."""
         return tuple(name for name in self.dataset.type_names if name not in (NO_TYPE, UNTYPED))
 
     @property
     def reading(self) -> dict[str, Any]:
-        """As data sets open images."""
+        """Return how data sets open images."""
         return {}
 
     def images(self) -> dict[str, KnownImage]:
-        """Those with annotations, and those without."""
+        """Return the images with and without annotations."""
         found = {name: KnownImage(name, self.dataset.paths[name]) for name in self.dataset.ids}
         found |= {name: KnownImage(name, path) for name, path in self._bare.items()}
         return dict(sorted(found.items()))
@@ -69,7 +69,7 @@ class DatasetWorkspace(Workspace):
         if image.name in self._bare:
             return Start.empty(self.open(image).size)
         cells = self.dataset.instances(image.name)
-        if set(cells.type_names) == {UNTYPED}:  # a layout without types calls them so
+        if set(cells.type_names) == {UNTYPED}:  # the type name of layouts without types
             cells = replace(cells, type_names=(NO_TYPE,))
         ignored = self.dataset.ignored(image.name)
         reviewed = np.ones(cells.size, bool) if ignored is None else ~ignored
@@ -77,7 +77,7 @@ class DatasetWorkspace(Workspace):
 
 
 def _bare(dataset: Dataset) -> dict[str, Path]:
-    """The images without annotation, by names that no annotated one has."""
+    """Return the images without annotations, with names that no annotated image has."""
     top = dataset.root if dataset.root.is_dir() else dataset.root.parent
     found: dict[str, Path] = {}
     for path in dataset.unlabelled:

@@ -1,4 +1,4 @@
-"""A folder of images without a run: to be annotated, or predicted while somebody looks."""
+"""A folder of images without a run, to be annotated, or predicted in the background."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bigkingxxl.viewer.server.of_run import RunWorkspace, is_run_folder, open_sh
 from bigkingxxl.viewer.server.pixels import ShownImage
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace
 
-RUN = "cells"  # the run's folder within a folder of images
+RUN = "cells"  # the folder of the run within a folder of images
 
 
 @dataclass
 class FilesWorkspace(Workspace):
-    """Image files that nobody looked at yet; a time-lapse is many images once it was opened."""
+    """Image files without cells; a time-lapse becomes many images once it was opened."""
 
     _planes: dict[str, KnownImage] = field(default_factory=dict, init=False, repr=False)
     _files: dict[str, ImageFile] = field(default_factory=dict, init=False, repr=False)
@@ -33,10 +33,10 @@ class FilesWorkspace(Workspace):
         self.list_files()
 
     def list_files(self) -> None:
-        """Look which images there are.
+        """Find the images.
 
         Raises:
-            InputError: none.
+            InputError: There are none.
         """
         found = find_images([self.folder])
         if (left_out := found.sentence()) is not None:
@@ -55,17 +55,17 @@ class FilesWorkspace(Workspace):
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """None are known."""
+        """The cell types; none are known."""
         return ()
 
     @property
     def unopened(self) -> list[str]:
-        """Names of files of which it is not known how many images they hold."""
+        """Return the names of files whose number of images is still unknown."""
         with self._lock:
             return list(self._files)
 
     def expand(self, name: str) -> list[KnownImage]:
-        """Open a file, to see which images it holds; those that it has."""
+        """Open a file to find its images, and return them."""
         with self._lock:
             file = self._files.get(name)
         if file is None:
@@ -86,11 +86,11 @@ class FilesWorkspace(Workspace):
 
     @property
     def untouched(self) -> Any:
-        """The state of an image that nothing is known of."""
+        """The state of an image of which nothing is known."""
         return "ready"
 
     def images(self) -> dict[str, KnownImage]:
-        """All images; of a file that was not opened yet one."""
+        """Return all images; a file that was not opened yet counts as one."""
         with self._lock:
             found = dict(self._planes)
             for name, file in self._files.items():
@@ -102,18 +102,18 @@ class FilesWorkspace(Workspace):
         return open_shown(self.chosen, image.path, image.name)
 
     def start(self, image: KnownImage) -> Start:
-        """No cells."""
+        """Return no cells."""
         return Start.empty(self.open(image).size)
 
 
 @dataclass
 class ImagesWorkspace(FilesWorkspace):
-    """A folder of images whose cells are predicted while somebody looks.
+    """A folder of images whose cells are predicted in the background.
 
-    The run lies in `cells/`, and is what `bigkingxxl predict FOLDER --out FOLDER/cells` writes.
+    The run is in `cells/`, as written by `bigkingxxl predict FOLDER --out FOLDER/cells`.
 
     Attributes:
-        done: the run, as far as it is; None before there is one.
+        done: The run so far; None before it exists.
     """
 
     done: RunWorkspace | None = field(default=None, init=False)
@@ -126,15 +126,15 @@ class ImagesWorkspace(FilesWorkspace):
 
     @property
     def cells_folder(self) -> Path:
-        """Where the run lies, or will."""
+        """The folder of the run."""
         return self.folder / RUN
 
     def reload(self) -> None:
-        """See what the run has made."""
+        """Read the results of the run again."""
         self.done = RunWorkspace(self.cells_folder)
 
     def refresh(self, name: str) -> None:
-        """See what the run has made of one image."""
+        """Read the results of one image again."""
         if self.done is None:
             self.reload()
         else:
@@ -147,16 +147,16 @@ class ImagesWorkspace(FilesWorkspace):
 
     @property
     def untouched(self) -> Any:
-        """It waits to be predicted."""
+        """The state of an image that waits to be predicted."""
         return "waiting"
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """Those of the run."""
+        """The types of the run."""
         return () if self.done is None else self.done.type_names
 
     def images(self) -> dict[str, KnownImage]:
-        """Those that are predicted, and those that wait."""
+        """Return the predicted images and those that are waiting."""
         waiting = super().images()
         done = {} if self.done is None else self.done.images()
         there = {image.path.absolute() for image in waiting.values()}

@@ -1,4 +1,4 @@
-"""The folder that `bigkingxxl predict` wrote."""
+"""The folder of a `bigkingxxl predict` run as a workspace."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, sho
 
 
 def is_run_folder(folder: Path) -> bool:
-    """Whether a run wrote into a folder, of this version or another."""
+    """Return whether a folder contains a run of any version."""
     return (folder / RUN_FILE).is_file()
 
 
@@ -38,7 +38,7 @@ class RunWorkspace(Workspace):
         self.reload()
 
     def reload(self) -> None:
-        """Read the run's records again."""
+        """Read the records of the run again."""
         _check_version(self.folder)
         self.run: Run = open_run(self.folder)
         self.store = RunStore(self.folder)
@@ -54,24 +54,24 @@ class RunWorkspace(Workspace):
 
     @property
     def run_settings(self) -> RunSettings:
-        """Those of the latest run."""
+        """The settings of the latest run."""
         return self.run.settings
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How the run opened its images."""
+        """Return how the run opened its images."""
         return dict(self.run_settings.reading)
 
     @property
     def type_names(self) -> tuple[str, ...]:
-        """The types that the images' summaries count."""
+        """The types that the summaries of images contain."""
         names: dict[str, None] = {}
         for image in self.run.values():
             names.update(dict.fromkeys(image.recorded_summary.by_type))
         return tuple(names)
 
     def images(self) -> dict[str, KnownImage]:
-        """Those of the run, also those that failed."""
+        """Return the images of the run, including those that failed."""
         return {name: _known(image) for name, image in self.run.items()}
 
     def open(self, image: KnownImage) -> ShownImage:
@@ -79,7 +79,7 @@ class RunWorkspace(Workspace):
         return open_shown(Reading.of(self.run_settings.reading), image.path, image.name)
 
     def start(self, image: KnownImage) -> Start:
-        """See `Workspace.start`; the cells of a file that a person changed by hand."""
+        """Return the initial cells, including those of files changed by hand."""
         result = self._result(image)
         return start_of(result.predicted_cells, "model", before=before_of(self.store, image.name))
 
@@ -90,10 +90,10 @@ class RunWorkspace(Workspace):
         return self._result(image).candidates
 
     def source(self, image: KnownImage) -> ImageSource:
-        """An image as the run opened it.
+        """Open an image as the run did.
 
         Raises:
-            InputError: it is gone or cannot be read.
+            InputError: It does not exist any longer or cannot be read.
         """
         return self._result(image).source
 
@@ -109,7 +109,7 @@ class RunWorkspace(Workspace):
 
     @cached_property
     def points(self) -> OperatingPoints | None:
-        """The operating points of the run, None where it does not say them."""
+        """The operating points of the run; None if it does not store them."""
         values = self.run_settings.selection.get("points")
         if values is None:
             return None
@@ -123,7 +123,7 @@ class RunWorkspace(Workspace):
 
     @property
     def model(self) -> str:
-        """See `Workspace.model`; of several the first."""
+        """Return the model of the run; of several, the first."""
         names = self.run_settings.selection.get("models") or [""]
         return str(names[0])
 
@@ -144,10 +144,10 @@ class RunWorkspace(Workspace):
         return ""
 
     def selection(self, settings: Settings) -> Selection:
-        """How cells are selected with other values of the sliders.
+        """Return the selection with other slider values.
 
         Raises:
-            InputError: the run does not say how they were.
+            InputError: The run does not store its selection.
         """
         if self.points is None:
             raise InputError(self.cannot_apply)
@@ -178,10 +178,10 @@ def _known(image: ImageResult) -> KnownImage:
 
 
 def open_shown(reading: Reading, path: Path, image_id: str) -> ShownImage:
-    """An image with what its colours are.
+    """Open an image with its colour channels.
 
     Raises:
-        ImageError: it is gone or cannot be read.
+        ImageError: It does not exist any longer or cannot be read.
     """
     from bigkingxxl.errors import ImageError
 
@@ -203,10 +203,10 @@ def open_shown(reading: Reading, path: Path, image_id: str) -> ShownImage:
 
 
 def _check_version(folder: Path) -> None:
-    """Refuse a run that this version does not understand.
+    """Refuse a run that this version cannot read.
 
     Raises:
-        InputError: `run.json` is damaged or a newer version wrote it.
+        InputError: `run.json` is damaged or was written by a newer version.
     """
     path = folder / RUN_FILE
     if not path.is_file() or RunStore(folder).settings() is not None:

@@ -1,4 +1,4 @@
-"""Which kind of folder the user named."""
+"""Determine the kind of a folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from bigkingxxl.viewer.server.workspace import Workspace
 
 
 def open_workspace(folder: Path, *, annotate: bool = False) -> Workspace:
-    """A run of `predict`, an annotated data set, or a folder of images.
+    """Open a run of `predict`, an annotated data set, or a folder of images.
 
     Args:
-        annotate: images without annotation are not predicted.
+        folder: The folder.
+        annotate: Whether images without annotations are not predicted.
 
     Raises:
-        InputError: nothing is there, or nothing that can be looked at.
+        InputError: The folder does not exist or contains nothing to show.
     """
     folder = Path(folder)
     if not folder.exists():

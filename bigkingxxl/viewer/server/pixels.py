@@ -1,4 +1,4 @@
-"""Images as a page shows them: channels, levels of a pyramid, tiles, thumbnails."""
+"""Images as the page shows them: channels, levels of a pyramid, tiles and thumbnails."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.viewer.contract import Channel, Level
 
 TILE_SIDE = 512
-WHOLE_LIMIT = 4096  # pixels per side of what is given in one piece
+WHOLE_LIMIT = 4096  # pixels per side of what is sent as a whole
 THUMBNAIL_SIDE = 192
-KEPT_FROM = 3  # levels from this on are kept in memory; others are read when asked for
+KEPT_FROM = 3  # levels from this one on are kept in memory; others are read on demand
 BAND_PIXELS = 4_000_000
 BINS = 256
 LOW, HIGH = 0.1, 99.9  # percentiles that are shown as black and white
 COLOURS = ("red", "green", "blue")
 Float32 = NDArray[np.float32]
-Place = tuple[int, int, int]  # which source, channel and level
+Place = tuple[int, int, int]  # source, channel and level
 
 
 class BadTileError(ValueError):
-    """A level, tile or channel that the image does not have."""
+    """The image does not have the level, tile or channel."""
 
 
 def levels_of(size: tuple[int, int]) -> tuple[Level, ...]:
-    """The levels of an image of (H, W): a small one has one, others end in a single tile."""
+    """Return the levels of an image of (H, W): one if it is small, else down to a single tile."""
     levels = []
     for level in range(32):
         height, width = size_at(size, level)
@@ -45,15 +45,15 @@ def levels_of(size: tuple[int, int]) -> tuple[Level, ...]:
 
 
 def size_at(size: tuple[int, int], level: int) -> tuple[int, int]:
-    """(H, W) at a level."""
+    """Return (H, W) at a level."""
     return -(-size[0] // (1 << level)), -(-size[1] // (1 << level))
 
 
 def window_at(size: tuple[int, int], level: int, row: int | None, col: int | None) -> Window:
-    """A tile of a level, or all of it, in pixels of the level.
+    """Return a tile of a level, or the whole level, in pixels of the level.
 
     Raises:
-        BadTileError: there is no such level or tile, or all of a large level is asked for.
+        BadTileError: The level or tile does not exist, or the whole level is too large.
     """
     levels = levels_of(size)
     if not 0 <= level < len(levels):
@@ -74,10 +74,10 @@ def window_at(size: tuple[int, int], level: int, row: int | None, col: int | Non
 
 
 def strided(raster: NDArray[Any], level: int, row: int | None, col: int | None) -> NDArray[Any]:
-    """A tile of a raster of numbers: every 2**level-th pixel.
+    """Sample every 2**level-th pixel of a tile of a raster of numbers.
 
     Raises:
-        BadTileError: see `window_at`.
+        BadTileError: See `window_at`.
     """
     size = (int(raster.shape[0]), int(raster.shape[1]))
     window = window_at(size, level, row, col)
@@ -86,11 +86,11 @@ def strided(raster: NDArray[Any], level: int, row: int | None, col: int | None) 
 
 @dataclass
 class ShownImage:
-    """An image that is looked at.
+    """An image in the viewer.
 
     Args:
-        source: the image as it was predicted from, or with all its channels.
-        colours: the red, green and blue channel of a colour image, or ().
+        source: The image as it was predicted, or with all its channels.
+        colours: The red, green and blue channel of a colour image, or ().
     """
 
     source: ImageSource
@@ -100,12 +100,12 @@ class ShownImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W)."""
+        """The (H, W) of the image."""
         return self.source.shape
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
-        """What is to be known of each channel."""
+        """The properties of each channel."""
         with self._lock:
             statistics = self.source.statistics
             sample = self._sample()
@@ -122,7 +122,7 @@ class ShownImage:
         )  # fmt: skip
 
     def _sample(self) -> Float32:
-        """float32[C, P]: pixels of the image, of a large one some rows."""
+        """Pixels of the image, float32[C, P]; of a large image, some rows."""
         height, width = self.size
         if height * width <= BAND_PIXELS:
             return self.source.read().reshape(self.source.channels, -1)
@@ -135,10 +135,11 @@ class ShownImage:
         self, *, level: int = 0, row: int | None = None, col: int | None = None,
         channel: str = "0", low: float | None = None, high: float | None = None,
     ) -> bytes:  # fmt: skip
-        """PNG of 8 bits of a tile or of a whole level.
+        """Return an 8-bit PNG of a tile or a whole level.
 
         Raises:
-            BadTileError: no such level, tile or channel; ImageError: pixels that cannot be read.
+            BadTileError: The level, tile or channel does not exist.
+            ImageError: Pixels cannot be read.
         """
         window = window_at(self.size, level, row, col)
         if channel == "rgb":
@@ -160,7 +161,7 @@ class ShownImage:
                             known.high if high is None else high))  # fmt: skip
 
     def thumbnail(self) -> bytes:
-        """PNG whose longest side is 192 pixels."""
+        """Return a PNG whose longest side has 192 pixels."""
         from PIL import Image
 
         level = 0
@@ -173,7 +174,7 @@ class ShownImage:
         return _saved(picture)
 
     def _read(self, level: int, window: Window, source: ImageSource, channel: int) -> Float32:
-        """float32[h, w] of a window of a level: means of 2**level x 2**level pixels."""
+        """Read a window of a level, float32[h, w]: means of 2**level x 2**level pixels."""
         if level >= KEPT_FROM:
             whole: Float32 = self._whole(level, source, channel)[window.slices]
             return whole
@@ -182,12 +183,12 @@ class ShownImage:
             window.row0 * step, window.col0 * step,
             min(window.row1 * step, self.size[0]), min(window.col1 * step, self.size[1]),
         )  # fmt: skip
-        with self._lock:  # readers of files are not for several threads at once
+        with self._lock:  # readers of files are not thread-safe
             pixels = source.read(inner)[channel]
         return shrunk(pixels, step)
 
     def _whole(self, level: int, source: ImageSource, channel: int) -> Float32:
-        """float32[h, w]: all of a level, made in bands of rows; kept."""
+        """Compute a complete level, float32[h, w], in bands of rows; cached."""
         with self._lock:
             place = (id(source), channel, level)
             known = self._levels.get(place)
@@ -213,10 +214,12 @@ class ShownImage:
 
 
 def shrunk(pixels: Float32, step: int, covers: tuple[float, float] = (1.0, 1.0)) -> Float32:
-    """Means of blocks of step x step pixels; those at the end are of what there is.
+    """Average blocks of step x step pixels; incomplete blocks average what there is.
 
     Args:
-        covers: how much of a pixel those of the last row, and of the last column, stand for.
+        pixels: The pixels.
+        step: The side of a block.
+        covers: The fraction of a pixel that the last row and the last column stand for.
     """
     if step == 1:
         return pixels
@@ -232,14 +235,14 @@ def shrunk(pixels: Float32, step: int, covers: tuple[float, float] = (1.0, 1.0))
 
 
 def covers_at(size: tuple[int, int], level: int) -> tuple[float, float]:
-    """How much of a pixel of a level the last row, and the last column, stand for."""
+    """Return the fraction of a pixel of a level that the last row and the last column stand for."""
     step = 1 << level
     rows, cols = (((length - 1) % step + 1) / step for length in size)
     return rows, cols
 
 
 def to_bytes(pixels: Float32, low: float, high: float) -> NDArray[np.uint8]:
-    """uint8: low is 0, high is 255, clipped."""
+    """Map low .. high to 0 .. 255, clipped, as uint8."""
     scale = 255 / max(float(high) - float(low), 1e-30)
     scaled = (pixels - np.float32(low)) * np.float32(min(scale, 3e38))
     result: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
@@ -247,7 +250,7 @@ def to_bytes(pixels: Float32, low: float, high: float) -> NDArray[np.uint8]:
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """PNG of [H, W] or [H, W, 3]."""
+    """Encode [H, W] or [H, W, 3] as PNG."""
     from PIL import Image
 
     return _saved(Image.fromarray(pixels))

@@ -1,4 +1,4 @@
-"""The server at work: a port of this machine, the address with the token, the browser."""
+"""Run the server: a local port, the URL with the token, and the browser."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from bigkingxxl.viewer.server.opening import open_workspace
 from bigkingxxl.viewer.server.session import Session
 
 HOST = "127.0.0.1"
-PORT = 8717  # where it is free; else any
+PORT = 8717  # if it is free, else any
 BACKLOG = 64
 SECONDS_TO_END = 3
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that was started.
+    """A running server.
 
     Attributes:
-        url: the address with the token; port: that it listens on.
-        moved: whether it is another port than the usual one, which was in use.
+        url: The URL with the token.
+        port: Its port.
+        moved: Whether the usual port was in use, so that it has another one.
     """
 
     url: str
@@ -40,13 +41,13 @@ class Running:
 
 
 def bound_socket(port: int | None) -> tuple[socket.socket, bool]:
-    """A socket of this machine alone, and whether another port than the usual one was taken.
+    """Return a socket on the loopback interface, and whether the usual port was in use.
 
     Args:
-        port: None takes the usual one, or any that is free.
+        port: None takes the usual port, or any free one.
 
     Raises:
-        InputError: the port that was asked for is in use, or may not be used.
+        InputError: The requested port is in use or not permitted.
     """
     wanted = [port] if port is not None else [PORT, 0]
     for number in wanted:
@@ -73,14 +74,18 @@ def serve(
     folder: Path, *, annotate: bool = False, port: int | None = None, model: str | None = None,
     browser: bool = True, started: Callable[[Running, Session], None] | None = None,
 ) -> None:  # fmt: skip
-    """Serve a folder until the process is told to stop (Ctrl-C, SIGTERM).
+    """Serve a folder until the process is stopped (Ctrl-C, SIGTERM).
 
     Args:
-        annotate: nothing is predicted; model: see `Jobs`.
-        browser: open the address; started: told the address when requests are answered.
+        folder: The folder.
+        annotate: Whether nothing is predicted.
+        port: The port; by default the usual one, or any free one.
+        model: See `Jobs`.
+        browser: Whether to open the URL.
+        started: Called when requests are answered.
 
     Raises:
-        InputError: the folder cannot be looked at, the port is in use, or there is no such model.
+        InputError: The folder cannot be shown, the port is in use, or there is no such model.
     """
     if model is not None:
         from bigkingxxl.inference.ensemble_file import members_of
@@ -114,14 +119,14 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """Ends at once: windows that wait for events are answered when it is told to stop."""
+    """Ends at once: waiting requests for events are answered when it is stopped."""
 
     def __init__(self, config: uvicorn.Config, session: Session) -> None:
         super().__init__(config)
         self._session = session
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal to stop."""
+        """Handle a signal to stop."""
         self._session.events.close()
         super().handle_exit(sig, frame)
 
@@ -133,12 +138,12 @@ def _prepare(session: Session, jobs: Jobs) -> None:
 
 
 def _open_browser(url: str) -> None:
-    """In a thread: some programs that open an address wait until the browser ends."""
+    """Open the URL in a thread, because some programs wait until the browser ends."""
 
     def show() -> None:
         try:
             webbrowser.open(url)
         except (OSError, webbrowser.Error):
-            return  # the address is printed
+            return  # the URL is printed anyway
 
     threading.Thread(target=show, daemon=True).start()

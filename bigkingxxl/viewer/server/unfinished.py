@@ -1,6 +1,6 @@
-"""The learning of a folder that has not come to its end: begun, or waiting for the user's choice.
+"""The unfinished learning of a folder: running, or waiting for the user's decision.
 
-It outlives the program: what trained overnight is still there to be taken in the morning.
+It outlives the program: the result of a training overnight can be accepted in the morning.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ FILE = "learning.json"  # within the folder of models
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A learning.
+    """A learning job.
 
     Attributes:
-        id: of its folder; request: what was asked for; init: name or file of the model that it
-            began with.
-        model: the file that it made, within the folder of models; result: what is asked about.
-            Both are None until then.
+        id: The name of its folder.
+        request: The request.
+        init: The name or file of the starting model.
+        model: The resulting file within the folder of models; None until it exists.
+        result: The result to decide on; None until it exists.
     """
 
     id: str
@@ -39,7 +40,7 @@ class Unfinished:
 
     @classmethod
     def load(cls, models: Path) -> Unfinished | None:
-        """That of a folder of models, or None."""
+        """Read the learning job of a folder of models, or return None."""
         try:
             return _ADAPTER.validate_json((models / FILE).read_bytes())
         except FileNotFoundError:
@@ -49,16 +50,16 @@ class Unfinished:
             return None
 
     def write(self, models: Path) -> None:
-        """Keep it.
+        """Write the job to the folder of models.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         write_text(models / FILE, _ADAPTER.dump_json(self, indent=2).decode())
 
 
 def forget(models: Path) -> None:
-    """It came to its end."""
+    """Remove the finished job."""
     with suppress(FileNotFoundError):
         try:
             (models / FILE).unlink()

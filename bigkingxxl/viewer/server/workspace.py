@@ -1,4 +1,4 @@
-"""What a folder is to the viewer: its images, what is known of their cells, where results lie."""
+"""Workspaces: a folder as the viewer sees it, with its images, their cells and the results."""
 
 from __future__ import annotations
 
@@ -28,14 +28,19 @@ Kind = Literal["run", "images", "dataset", "annotate"]
 
 @dataclass(frozen=True)
 class KnownImage:
-    """An image of the folder, and what is known of it without opening it.
+    """An image of the folder, with what is known without opening it.
 
     Attributes:
-        name: its id; path: its file; frame: which plane of it, or None.
-        state: 'waiting' to be predicted, 'ready' or 'failed'; failure: why.
-        warnings: sentences; size: (H, W), None where not known.
-        cells: how many were found; confluence: share covered, 0 to 1.
-        expected_error: see `expected_error`.
+        name: Its id.
+        path: Its file.
+        frame: The plane of the file, or None.
+        state: 'waiting' to be predicted, 'ready' or 'failed'.
+        failure: Why it failed.
+        warnings: Sentences on the image.
+        size: (H, W); None if unknown.
+        cells: The number of predicted cells.
+        confluence: The covered fraction, 0 to 1.
+        expected_error: See `expected_error`.
     """
 
     name: str
@@ -51,17 +56,19 @@ class KnownImage:
 
     @property
     def key(self) -> str:
-        """What names it in routes."""
+        """Identifies the image in routes."""
         return key_of(self.name)
 
 
 @dataclass(frozen=True)
 class Start:
-    """The cells of an image before anybody corrected them here.
+    """The cells of an image before any correction in the viewer.
 
     Attributes:
-        labels: numbers of cells [H, W]; cells: attributes by number.
-        reviewed: bool[H, W]; before: SHA-256 of the run's label image, "" where there is none.
+        labels: The numbers of cells [H, W].
+        cells: The attributes by number.
+        reviewed: bool[H, W], the reviewed pixels.
+        before: The SHA-256 of the run's label image, "" if there is none.
     """
 
     labels: NDArray[Any]
@@ -71,16 +78,17 @@ class Start:
 
     @classmethod
     def empty(cls, size: tuple[int, int]) -> Start:
-        """No cells."""
+        """Create the start of an image without cells."""
         return cls(np.zeros(size, np.uint16), {}, np.zeros(size, bool))
 
 
 @dataclass
 class Workspace(ABC):
-    """What the folder is.
+    """A folder in the viewer.
 
     Attributes:
-        folder: what the user named; notices: sentences to be shown once.
+        folder: The folder that the user named.
+        notices: Sentences to show once.
     """
 
     folder: Path
@@ -90,78 +98,78 @@ class Workspace(ABC):
 
     @property
     def run_folder(self) -> Path | None:
-        """Where the run lies, None where there is none."""
+        """The folder of the run; None if there is none."""
         return None
 
     @property
     def corrections_folder(self) -> Path:
-        """Where corrected cells lie."""
+        """The folder of the corrected cells."""
         top = self.folder if self.folder.is_dir() else self.folder.parent
         return (self.run_folder or top) / CORRECTIONS
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How images are opened, for who reads the corrections."""
+        """Return how images are opened, for readers of the corrections."""
         return {}
 
     @property
     @abstractmethod
     def type_names(self) -> tuple[str, ...]:
-        """The cell types that are known."""
+        """The known cell types."""
 
     @abstractmethod
     def images(self) -> dict[str, KnownImage]:
-        """All images by their ids, in the order of their names."""
+        """Return all images by their ids, sorted by name."""
 
     @abstractmethod
     def open(self, image: KnownImage) -> ShownImage:
-        """An image, to be shown.
+        """Open an image for display.
 
         Raises:
-            ImageError: it is gone or cannot be read.
+            ImageError: It does not exist any longer or cannot be read.
         """
 
     @abstractmethod
     def start(self, image: KnownImage) -> Start:
-        """The cells of an image before anybody corrected them here.
+        """Return the cells of an image before any correction in the viewer.
 
         Raises:
-            InputError: they are not there, damaged, or of another size than the image.
+            InputError: They do not exist, are damaged, or have another size than the image.
         """
 
     def counted(self, image: KnownImage) -> KnownImage:
-        """An image with its cells counted, where that takes to read them.
+        """Return an image with its number of cells, if these must be read for it.
 
         Raises:
-            InputError: they cannot be read.
+            InputError: They cannot be read.
         """
         return image
 
     def candidates(self, image: KnownImage) -> Candidates | None:  # noqa: ARG002 - of runs alone
-        """Everything that the model saw in an image, None where nothing is stored."""
+        """Return all candidates of an image; None if they are not stored."""
         return None
 
     def preview(self, image: KnownImage, settings: Settings) -> Instances | None:  # noqa: ARG002
-        """The cells that other settings would select, None where that cannot be told."""
+        """Return the cells that other settings would select; None if that is unknown."""
         return None
 
     @property
     def model(self) -> str:
-        """Name or file of the model that found the cells, "" where that is not known."""
+        """Return the name or file of the model that predicted the cells; "" if unknown."""
         return ""
 
     @property
     def settings(self) -> Settings:
-        """The sliders' values that the cells were selected with."""
+        """Return the slider values with which the cells were selected."""
         return Settings()
 
     @property
     def cannot_apply(self) -> str:
-        """Why other settings cannot be applied, one sentence, or ""."""
+        """Return why other settings cannot be applied, in one sentence, or ""."""
         return "these cells were not predicted, so there are no thresholds to change"
 
     def why_read_only(self) -> str:
-        """Why nothing can be written, one sentence, or ""."""
+        """Return why nothing can be written, in one sentence, or ""."""
         place = self.corrections_folder
         while not place.exists():
             place = place.parent
@@ -171,7 +179,7 @@ class Workspace(ABC):
 
 
 def key_of(name: str) -> str:
-    """Sixteen letters and digits for an image's id."""
+    """Return sixteen letters and digits for an image's id."""
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -179,10 +187,13 @@ def start_of(
     cells: NumberedCells, origin: Origin, *, reviewed: NDArray[np.bool_] | None = None,
     before: str = "",
 ) -> Start:  # fmt: skip
-    """Cells as they are, each of one origin; one whose score is not known was changed by a person.
+    """Return cells of one origin as a start; a cell without a known score was changed by a person.
 
     Args:
-        reviewed: bool[H, W] (default: nothing).
+        cells: The cells.
+        origin: Their origin.
+        reviewed: bool[H, W], the reviewed pixels (default: none).
+        before: See `Start`.
     """
     found = cells.instances
     labels = numbered_map(cells)
@@ -191,7 +202,7 @@ def start_of(
     known: dict[int, Cell] = {}
     for number, kind, score in zip(cells.numbers.tolist(), found.cell_type.tolist(), scores,
                                    strict=True):  # fmt: skip
-        if number not in there:  # others cover all of it
+        if number not in there:  # other cells cover it completely
             continue
         is_known = score is not None and score == score
         own: Origin = origin if is_known or origin == "drawn" else "edited"
@@ -205,12 +216,12 @@ def start_of(
 
 
 def type_name(text: str) -> str:
-    """The name of a cell type as it crosses the wire."""
+    """Return the name of a cell type as it is exchanged."""
     return printable(text)[:LONGEST_TYPE]
 
 
 def numbered_map(cells: NumberedCells) -> NDArray[Any]:
-    """uint16 or uint32 [H, W]: each cell its own number."""
+    """Paint each cell with its own number, uint16 or uint32 [H, W]."""
     labels = compact(cells.instances.label_map())
     if np.array_equal(cells.numbers, np.arange(1, len(cells.numbers) + 1)):
         return labels
@@ -221,6 +232,6 @@ def numbered_map(cells: NumberedCells) -> NDArray[Any]:
 
 
 def shown(sources: Mapping[int | None, Any]) -> ShownImage:
-    """An image by channel: under None as it was predicted, under 0, 1, 2 its colours, if any."""
+    """Return an image by channel: None is the predicted image, and 0, 1, 2 its colours, if any."""
     colours = tuple(sources[index] for index in (0, 1, 2) if index in sources)
     return ShownImage(sources[None], colours if len(colours) == 3 else ())
