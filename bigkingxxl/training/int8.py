@@ -31,7 +31,7 @@ FEWEST_CHANNELS = 16  # below, the conversion costs what the arithmetic wins
 LARGEST_WEIGHT = 63
 LARGEST_ACTIVATION = 255
 COMPARED_TILES = 8
-# The mean difference of the maps that is accepted. `bundled` differs by 0.007 and scores as before
+# The mean difference of the maps that is accepted. `bundled` differs by 0.006 and scores as before
 # on 42 images that it has not seen (docs/measured.md); maps that are three times as far off are
 # those of a network that does not bear the rounding.
 LARGEST_DIFFERENCE = 0.02
@@ -239,23 +239,24 @@ class _Graph:
         largest = np.abs(self.weights[weight].astype(np.float32)).max((1, 2, 3)) * np.abs(factor)
         step = np.maximum(largest / LARGEST_WEIGHT, 1e-8).astype(np.float32)
         bias_step = step * self.ranges[each.node.input[0]].step
+        own = f"int8/{weight}"  # no name of a weight, which training would look for
         constant = self._constant
-        factors = constant(f"{weight}/factor", factor[:, None, None, None])
-        steps = constant(f"{weight}/step", step)
-        zero = constant(f"{weight}/zero", np.zeros(len(step), np.int8))
+        factors = constant(f"{own}/factor", factor[:, None, None, None])
+        steps = constant(f"{own}/step", step)
+        zero = constant(f"{own}/zero", np.zeros(len(step), np.int8))
         rounded = [
-            constant(f"{weight}/bias", np.round(bias / bias_step).astype(np.int32)),
-            constant(f"{weight}/bias_step", bias_step),
-            constant(f"{weight}/bias_zero", np.zeros(len(step), np.int32)),
+            constant(f"{own}/bias", np.round(bias / bias_step).astype(np.int32)),
+            constant(f"{own}/bias_step", bias_step),
+            constant(f"{own}/bias_zero", np.zeros(len(step), np.int32)),
         ]
         self._insert_before(
             each.node,
-            ("Mul", [read, factors], f"{weight}/scaled", {}),
-            ("QuantizeLinear", [f"{weight}/scaled", steps, zero], f"{weight}/int8", {"axis": 0}),
-            ("DequantizeLinear", [f"{weight}/int8", steps, zero], f"{weight}/rounded", {"axis": 0}),
-            ("DequantizeLinear", rounded, f"{weight}/rounded_bias", {"axis": 0}),
+            ("Mul", [read, factors], f"{own}/scaled", {}),
+            ("QuantizeLinear", [f"{own}/scaled", steps, zero], f"{own}/int8", {"axis": 0}),
+            ("DequantizeLinear", [f"{own}/int8", steps, zero], f"{own}/rounded", {"axis": 0}),
+            ("DequantizeLinear", rounded, f"{own}/rounded_bias", {"axis": 0}),
         )
-        each.node.input[1:] = [f"{weight}/rounded", f"{weight}/rounded_bias"]
+        each.node.input[1:] = [f"{own}/rounded", f"{own}/rounded_bias"]
         each.relu.input[0] = each.node.output[0]
         self.graph.node.remove(each.norm)
 
