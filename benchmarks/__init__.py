@@ -1,1 +1,1 @@
-"""Benchmarks: `speed`, `accuracy`, `scale`, and `studies` that were done once."""
+"""Benchmarks of `speed`, `accuracy` and `scale`, and `studies` that were done once."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: list the benchmarks, run one, print the tables of its results."""
+"""`python -m benchmarks`: list the benchmarks, run one, or print its results as tables."""
 
 from benchmarks.harness import command_line
 

@@ -1,4 +1,4 @@
-"""Cells to measure on: those of the challenge where they are, else as many drawn ones."""
+"""Cells for measurements: those of the challenge if available, else as many drawn ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 
 SIZE = (520, 704)
-# Images, cells per image and side of a cell in pixels, about as in the challenge's data.
+# Images, cells per image and the side of a cell in pixels, as in the challenge's data.
 DRAWN = {"astro": (106, 79, 30), "cort": (293, 34, 16), "shsy5y": (55, 297, 16)}
 
 
 def annotation_table(data: Path, folder: Path) -> tuple[Path, str]:
-    """The `train.csv` of the real data, else one of drawn cells in `folder`; and which it is."""
+    """Return the `train.csv` of the real data, or of drawn cells, and which one it is."""
     if (data / "train.csv").is_file():
         return data / "train.csv", "real: train.csv of the challenge"
     write_annotations(folder / "train.csv", drawn_annotations())
@@ -24,7 +24,7 @@ def annotation_table(data: Path, folder: Path) -> tuple[Path, str]:
 
 
 def drawn_annotations(seed: int = 0) -> dict[str, Instances]:
-    """454 images of ellipses that overlap now and then, as many as the challenge's cells."""
+    """Draw 454 images of ellipses with some overlap, as many as the challenge's cells."""
     rng = np.random.default_rng(seed)
     types = tuple(DRAWN)
     images: dict[str, Instances] = {}
@@ -44,7 +44,7 @@ def drawn_annotations(seed: int = 0) -> dict[str, Instances]:
 
 
 def ellipse(height: int, width: int) -> Any:
-    """bool[height, width]: the ellipse that fills the box."""
+    """Return the ellipse that fills a box, bool[height, width]."""
     row, col = np.ogrid[:height, :width]
     inside = ((row + 0.5) / height - 0.5) ** 2 + ((col + 0.5) / width - 0.5) ** 2
     return inside <= 0.25

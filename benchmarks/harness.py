@@ -1,4 +1,4 @@
-"""What all benchmarks share: a command line, a clock, a form of results, a kind of table."""
+"""The common parts of all benchmarks: command line, timing, results and tables."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ USAGE = (
 )
 
 
-# ---- measuring ------------------------------------------------------------------------------
+# ---- timing ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds on the clock and of CPU time, the better of several tries."""
+    """Wall and CPU seconds, the minimum of several runs."""
 
     wall: float
     cpu: float
 
     def as_dict(self) -> dict[str, float]:
-        """Rounded, for JSON."""
+        """Return rounded values for JSON."""
         return {"wall_s": round(self.wall, 4), "cpu_s": round(self.cpu, 4)}
 
 
 def timed(work: Callable[[], T], tries: int = 1) -> tuple[T, Timing]:
-    """The last result of `work` and its best times.
+    """Return the last result of `work` and its minimum times.
 
-    Ratios are of CPU time of all threads: on a shared machine the clock tells who else was there.
+    Ratios use the CPU time of all threads, because wall time depends on other jobs.
     """
     results, times = by_turns({"": work}, tries)
     return results[""], times[""]
@@ -56,7 +56,7 @@ def timed(work: Callable[[], T], tries: int = 1) -> tuple[T, Timing]:
 def by_turns(
     works: Mapping[str, Callable[[], Any]], tries: int
 ) -> tuple[dict[str, Any], dict[str, Timing]]:
-    """The last result and the best times of each work; they take turns, so that all fare alike."""
+    """Return the last result and the minimum times of each work; they run alternately."""
     best = dict.fromkeys(works, Timing(float("inf"), float("inf")))
     results: dict[str, Any] = {}
     for _ in range(tries):
@@ -70,7 +70,7 @@ def by_turns(
 
 @dataclass(frozen=True)
 class Goal:
-    """A measured number and what it has to reach."""
+    """A measured value and its goal."""
 
     name: str
     value: float
@@ -79,11 +79,11 @@ class Goal:
 
     @property
     def reached(self) -> bool:
-        """Whether it does."""
+        """Whether the goal is reached."""
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         key = "at_most" if self.at_most else "at_least"
         value = float(f"{self.value:.4g}")
         return {"name": self.name, "value": value, key: self.goal, "reached": self.reached}
@@ -93,17 +93,17 @@ class Goal:
 
 
 def keep(path: Path, goals: list[Goal], details: Mapping[str, Any], seed: int | None = None) -> int:
-    """Print and store the results; 0 where every goal is reached, else 1."""
+    """Print and store the results; return 0 if every goal is reached, else 1."""
     stored = record(path, {"goals": [goal.as_dict() for goal in goals], **details}, seed)
     print(results_table(stored))
     return 0 if all(goal.reached for goal in goals) else 1
 
 
 def record(path: Path, content: Mapping[str, Any], seed: int | None = None) -> dict[str, Any]:
-    """Store results in the one form of all benchmarks: with command, date, device, versions, seed.
+    """Store results with command, date, device, versions and seed.
 
     Returns:
-        what is stored.
+        What is stored.
     """
     command = f"{sys.argv[0]} {shlex.join(sys.argv[1:])}".rstrip()
     stored = {**content, **provenance(seed), "command": command}
@@ -112,7 +112,7 @@ def record(path: Path, content: Mapping[str, Any], seed: int | None = None) -> d
 
 
 def results_table(stored: Mapping[str, Any]) -> str:
-    """A result's goals, and below them every other number in it, as Markdown."""
+    """Format the goals of a result, and below them all other values, as Markdown."""
     goals = [
         (goal["name"], f"{goal['value']:g}",
          f"at most {goal['at_most']:g}" if "at_most" in goal else f"at least {goal['at_least']:g}",
@@ -126,7 +126,7 @@ def results_table(stored: Mapping[str, Any]) -> str:
 
 
 def numbers(content: Any, name: str = "") -> Iterable[tuple[str, str]]:
-    """The names and values of nested results; of long lists only how many there are."""
+    """Yield the names and values of nested results; of long lists, only their length."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             yield from numbers(value, f"{name}, {key}" if name else str(key))
@@ -138,7 +138,7 @@ def numbers(content: Any, name: str = "") -> Iterable[tuple[str, str]]:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of Markdown: the one renderer of all benchmarks."""
+    """Format a Markdown table for all benchmarks."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
@@ -147,7 +147,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def names() -> dict[str, str]:
-    """Each benchmark's name, and the module that is run."""
+    """Return each benchmark's name and module."""
     found = {}
     for folder in FOLDERS:
         place = Path(__file__).parent / folder
@@ -158,13 +158,13 @@ def names() -> dict[str, str]:
 
 
 def run(name: str, arguments: list[str]) -> int:
-    """Run a benchmark as its own command line would be.
+    """Run a benchmark as its own command line would.
 
     Returns:
-        The exit status: 1 where a goal is missed.
+        The exit status: 1 if a goal is missed.
 
     Raises:
-        InputError: there is no benchmark of that name.
+        InputError: The name is unknown.
     """
     known = names()
     if name not in known:
@@ -174,10 +174,10 @@ def run(name: str, arguments: list[str]) -> int:
 
 
 def table(name: str) -> str:
-    """The stored results of a benchmark as tables.
+    """Format the stored results of a benchmark as tables.
 
     Raises:
-        InputError: there are none.
+        InputError: There are none.
     """
     paths = sorted(RESULTS.glob(f"{name}.json")) or sorted(RESULTS.glob(f"{name}*.json"))
     if not paths:
@@ -191,7 +191,7 @@ def table(name: str) -> str:
 
 
 def listing() -> str:
-    """A line for each benchmark: its folder, its name and what it measures."""
+    """Return a line for each benchmark: its folder, its name and what it measures."""
     lines = []
     for name, module in names().items():
         folder = module.split(".")[1]
@@ -202,7 +202,7 @@ def listing() -> str:
 
 
 def command_line() -> None:
-    """Do what the arguments of the process say."""
+    """Run the command line of the process."""
     try:
         match sys.argv[1:]:
             case [] | ["list"]:

@@ -1,13 +1,14 @@
-"""How many cells a model finds in images that show none.
+"""The number of cells that a model finds in images without cells.
 
     python -m benchmarks run empty_images MODEL [--data POOL] [--each 12] --out FILE
 
-    simulated    fields of the simulator with debris, neurites' dots and a rough medium, no cells
-    background   the largest windows without a cell of annotated images, one of an image
-    defocused    annotated images blurred until no outline is left
+    simulated    simulated fields with debris, dots and a rough medium, but no cells
+    background   the largest window without a cell of each annotated image
+    defocused    annotated images, blurred until no outline is left
 
-Nothing in them is a cell, so each cell that is found is wrong. Beside them, of the same annotated
-images as they are, how many cells are found: what a rule against wrong cells may not cost.
+None of them contains a cell, so every cell that is found is wrong. For comparison, the cells found
+in the same annotated images without changes are counted: a rule against wrong cells must not reduce
+them.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.models import ModelCard, model_hash, resolve_model
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
-SMALLEST = 96  # pixels: the shorter side of a window of background
+SMALLEST = 96  # pixels: the shorter side of a background window
 LARGEST = 512
-BLUR = 1.0  # standard deviation, in diameters of the image's median cell
+BLUR = 1.0  # standard deviation, in median cell diameters of the image
 
 
 def main() -> None:
-    """Look at each kind and write down what was found."""
+    """Predict the images of each kind and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, action="append", default=[])
@@ -64,13 +65,13 @@ def main() -> None:
 
 
 def spread(data: Dataset, count: int) -> list[str]:
-    """Ids spread evenly over all sets."""
+    """Select ids spread evenly over all data sets."""
     places = np.unique(np.linspace(0, len(data.ids) - 1, min(count, len(data.ids))).astype(int))
     return [data.ids[place] for place in places]
 
 
 def simulated(count: int) -> Iterator[ImageSource]:
-    """Fields without cells, of each type of the challenge in turn."""
+    """Yield fields without cells, of each type of the challenge in turn."""
     for seed in range(count):
         kind = CELL_TYPES[seed % len(CELL_TYPES)]
         field = simulate_field(kind, size=(260, 352), seed=7000 + seed, cell_count=0)
@@ -78,7 +79,7 @@ def simulated(count: int) -> Iterator[ImageSource]:
 
 
 def background(data: Dataset, image_id: str) -> ImageSource | None:
-    """The largest square without a cell, and its image; None where it is too small."""
+    """Return the largest square without a cell of an image; None if it is too small."""
     empty = data.instances(image_id).label_map() == 0
     ignored = data.ignored(image_id)
     if ignored is not None:
@@ -90,7 +91,7 @@ def background(data: Dataset, image_id: str) -> ImageSource | None:
 
 
 def largest_square(empty: NDArray[np.bool_]) -> Window | None:
-    """The largest square of True, cut to `LARGEST`."""
+    """Return the largest square of True, at most `LARGEST` wide."""
     padded = np.pad(empty, 1)
     distance = ndimage.distance_transform_cdt(padded, "chessboard")[1:-1, 1:-1]
     row, col = np.unravel_index(int(distance.argmax()), distance.shape)
@@ -101,7 +102,7 @@ def largest_square(empty: NDArray[np.bool_]) -> Window | None:
 
 
 def defocused(data: Dataset, image_id: str) -> ImageSource:
-    """The image, blurred by its cells' size, with the noise of a camera."""
+    """Blur an image in proportion to its cells, and add camera noise."""
     pixels = data.source(image_id).read()
     areas = data.instances(image_id).areas()
     sigma = BLUR * float(np.median(disc_diameter(areas))) if len(areas) else 10.0
@@ -113,7 +114,7 @@ def defocused(data: Dataset, image_id: str) -> ImageSource:
 def looked_at(
     predictor: Predictor, card: ModelCard, sources: Iterator[ImageSource]
 ) -> dict[str, Any]:
-    """What is found in some images."""
+    """Count what is found in some images."""
     per_image: dict[str, dict[str, Any]] = {}
     for source in sources:
         candidates = predictor.candidates(source)

@@ -1,13 +1,13 @@
-"""How well a model foretells its own quality, and the fit that goes into its card.
+"""The accuracy of a model's expected quality, and the fit for its card.
 
     python -m benchmarks run expected_quality MODEL --data POOL --data SARTORIUS --fold 0 --out FILE
-    python -m benchmarks run expected_quality MODEL ... --write   # puts what was learnt into MODEL
+    python -m benchmarks run expected_quality MODEL ... --write   # writes the fit into MODEL
 
-Each image is predicted as `bigkingxxl predict` does it, and its expected quality is held against
-its true segmentation accuracy (mean over IoU 0.50 to 0.95). What is foretold of a set is learnt
-from the other sets. Sets named by `--measure-only` enter no fit that is written: those whose terms
-are not known. `--seen FILE` keeps what was seen of each image, so that the fit can be made again
-without the network.
+Each image is predicted as by `bigkingxxl predict`, and its expected quality is compared with its
+true segmentation accuracy (mean over IoU 0.50 to 0.95). The quality of each data set is predicted
+by a fit to the others. Data sets named by `--measure-only` do not enter a fit that is written,
+because their terms are unknown. `--seen FILE` caches the measurements of each image, so that the
+fit can be repeated without the network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bigkingxxl.models import model_hash, read_card, resolve_model, write_card
 
 
 def main() -> None:
-    """Predict, fit, measure, write down."""
+    """Predict, fit, evaluate and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, action="append", required=True)
@@ -81,7 +81,7 @@ def _seen(path: Path, sets: dict[str, Dataset], options: argparse.Namespace) -> 
 
 
 def _unseen(path: Path, sets: dict[str, Dataset]) -> set[tuple[str, str]]:
-    """Set and id of each image that the model has not learnt from."""
+    """Return data set and id of each image on which the model was not trained."""
     trained = read_card(path).trained_on
     return {
         (name, image_id)
@@ -93,7 +93,7 @@ def _unseen(path: Path, sets: dict[str, Dataset]) -> set[tuple[str, str]]:
 def measured(
     examples: Sequence[Example], expected: Any, unseen: set[tuple[str, str]], low: float
 ) -> dict[str, Any]:
-    """How what was foretold goes with the truth: of all images, and of those never learnt from."""
+    """Compare expected quality and truth, for all images and for those never trained on."""
     true = np.array([each.true for each in examples])
     new = np.array([(each.set_name, each.image) in unseen for each in examples])
     per_set = {}
@@ -116,7 +116,7 @@ def measured(
 
 
 def agreement(expected: Any, true: Any, low: float) -> dict[str, float]:
-    """Rank correlation, mean error, and how poor images are told from others by a limit."""
+    """Return rank correlation, mean error, and how well a limit detects poor images."""
     poor = true < POOR
     return {
         "images": len(true),

@@ -1,15 +1,15 @@
-"""The score of a fine-tuned model against the number of annotated images that it learnt from.
+"""The score of a fine-tuned model against the number of annotated images used for it.
 
     python -m benchmarks run finetune --init MODEL --data POOL --sets A B --counts 0 1 3 5 \
         --old SARTORIUS --out RESULTS.json
     python -m benchmarks run finetune --table RESULTS.json
 
-Each case runs the command that a user would run, in a process of its own, and scores the model that
-it leaves on images of the set that no case learns from, and on images of other cells (of the fold
-that `--old-fold` validates), before and after: what is forgotten. Cases that the result file has
-are not run again. Start from a model that has never seen these sets. With `--quarters` each image
-is cut into four, so that a small set has enough of them; no quarter is scored on whose image
-another quarter was learnt from.
+Each case runs the command of a user in a separate process. It scores the resulting model on images
+of the data set that no case is trained on, and on images of other cells (the validation images of
+`--old-fold`), before and after, which measures forgetting. Cases in the result file are not run
+again. The starting model must not have been trained on these data sets. With `--quarters` each
+image is divided into four, so that a small data set has enough of them; no quarter is used for
+scoring if another one of its image is used for training.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KEPT = ("kept", "sentence", "checked", "units", "start", "settings", "trained", 
 
 
 def main() -> None:
-    """Run the cases that are missing, or print the table of those that are there."""
+    """Run the missing cases, or print the table of the existing ones."""
     options = arguments()
     if options.table:
         print(table(json.loads(options.table.read_text())))
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What is asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--init", default="bundled")
     parser.add_argument("--data", type=Path, help="a folder of data sets")
@@ -97,13 +97,13 @@ def arguments() -> argparse.Namespace:
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """What a result file holds; {} where there is none."""
+    """Read a result file; {} if it does not exist."""
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return found
 
 
 def old_images(options: argparse.Namespace) -> tuple[Dataset, Sequence[str]] | None:
-    """Images of other cells, which the start has not learnt from either."""
+    """Return images of other cells, on which the starting model was not trained either."""
     if options.old is None:
         return None
     data = open_dataset(options.old)
@@ -111,7 +111,7 @@ def old_images(options: argparse.Namespace) -> tuple[Dataset, Sequence[str]] | N
 
 
 def quartered(data: Dataset, folder: Path) -> Dataset:
-    """The quarters of a data set's images that hold cells, as a data set in a folder."""
+    """Write the quarters of a data set's images that contain cells as a data set."""
     for image_id in data.ids:
         source, cells = data.source(image_id), data.instances(image_id)
         labels = cells.label_map().astype(np.uint16)
@@ -129,9 +129,9 @@ def quartered(data: Dataset, folder: Path) -> Dataset:
 
 
 def parted(ids: Sequence[str], learn: int, held_out: int) -> tuple[list[str], list[str]]:
-    """Images to learn from, evenly over a set, and others to score on.
+    """Return images for training, evenly spaced in the data set, and others for scoring.
 
-    Quarters of the first half of the images are learnt from, those of the others are scored on.
+    Quarters of the first half of the images are used for training, those of the others for scoring.
     """
     if any(QUARTER in each for each in ids):
         images = list(dict.fromkeys(each.split(QUARTER)[0] for each in ids))
@@ -145,7 +145,7 @@ def parted(ids: Sequence[str], learn: int, held_out: int) -> tuple[list[str], li
 
 
 def spread(ids: Sequence[str], count: int) -> list[str]:
-    """Up to `count` of the ids, evenly over their order."""
+    """Select up to `count` of the ids, evenly spaced."""
     places = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
     return [ids[place] for place in places]
 
@@ -154,7 +154,7 @@ def case(
     init: Path, data: Dataset, ids: Sequence[str], held_out: Sequence[str],
     old: tuple[Dataset, Sequence[str]] | None, options: argparse.Namespace,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores on held-out and old images of the model that fine-tuning on some images leaves."""
+    """Fine-tune on some images and score the model on held-out and old images."""
     with tempfile.TemporaryDirectory() as temporary:
         folder, model, result = Path(temporary), init, {"kept": "start"}
         spent: dict[str, float] = {}
@@ -175,7 +175,7 @@ def case(
 
 
 def copied(data: Dataset, ids: Sequence[str], folder: Path) -> None:
-    """Some images of a data set as `images/` beside `labels/`."""
+    """Write some images of a data set as `images/` beside `labels/`."""
     (folder / "images").mkdir(parents=True)
     for image_id in ids:
         path = data.image_path(image_id)
@@ -184,7 +184,7 @@ def copied(data: Dataset, ids: Sequence[str], folder: Path) -> None:
 
 
 def timed(command: Sequence[str]) -> tuple[str, dict[str, float]]:
-    """What a command prints, and the minutes of it and all its processes, start included."""
+    """Run a command; return its output and the minutes of it and all its processes."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -194,7 +194,7 @@ def timed(command: Sequence[str]) -> tuple[str, dict[str, float]]:
 
 
 def score(model: Path, data: Dataset, ids: Sequence[str]) -> CompetitionScore:
-    """Of the images as `predict` finds their cells, at the model's own settings."""
+    """Score the cells found by `predict` with the model's own settings."""
     predictor, card = load_predictor(model, "cpu")
     truth, found = {}, {}
     for image_id in ids:
@@ -206,7 +206,7 @@ def score(model: Path, data: Dataset, ids: Sequence[str]) -> CompetitionScore:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The curve of each set as a Markdown table: held-out score, what was kept, old cells."""
+    """Format the curve of each data set as a Markdown table."""
     cases = list(found["cases"].values())
     counts = sorted({each["images"] for each in cases})
     lines = ["| set | " + " | ".join(f"{count} images" for count in counts) + " |",
@@ -220,7 +220,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def cell(found: dict[str, Any] | None) -> str:
-    """One case of the table."""
+    """Format one case of the table."""
     if found is None:
         return "-"
     old = "" if found["old"] is None else f"; old cells {found['old']:.3f}"

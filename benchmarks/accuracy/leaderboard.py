@@ -1,12 +1,12 @@
-"""The results table: every method on one fold of the real data, published scores beside them.
+"""The results table: every method on one fold of the real data, beside published scores.
 
     python -m benchmarks run leaderboard --data DIR NAME=MODEL ... [--readme README.md]
 
-Each model is scored as `score_fold` does it, from maps kept in an ignored folder where
-they are there, else from scratch; a result of `score_fold` (.json) is taken as it is. Rows of
-models that are not named stay as they were, so that one model can be added or scored anew; without
-any the tables alone are made again: the long one beside the results, and the short one, of the rows
-that have a `brief` name, between `<!-- leaderboard -->` and `<!-- /leaderboard -->` in the README.
+Each model is scored as by `score_fold`, from cached maps if they exist; a result file of
+`score_fold` (.json) is accepted as it is. Rows of models that are not named are kept, so that one
+model can be added or scored again. Without models only the tables are written again: the long one
+beside the results, and the short one, with the rows that have a `brief` name, between
+`<!-- leaderboard -->` and `<!-- /leaderboard -->` in the README.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bigkingxxl.files import write_json, write_text
 from bigkingxxl.models import resolve_model
 
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-ENOUGH_MINUTES = 100  # on CPUs; below it the methods' trainings are a trial
+ENOUGH_MINUTES = 100  # on CPUs; with less the training of a method is only a trial
 DETECTIONS = (100, 2000)
 COCO = "coco_crossfitted_knobs"
 COCO_LINES = (("AP", None), ("AP", 50), ("AP", 75))
-# The team's own scores, COCO mask AP / AP50 / AP75, at 100 detections per image.
+# The team's own scores, COCO mask AP / AP50 / AP75 at 100 detections per image.
 TEAM = {"Cascade R50": (0.180, 0.400, 0.132), "Swin": (0.142, 0.349, 0.083)}
 # Public scores of the challenge (competition mAP on its hidden test images), from its write-ups.
 PUBLIC = {
@@ -51,7 +51,7 @@ HEAD = (
 
 
 def main() -> None:
-    """Score the models named, then write both tables."""
+    """Score the named models, then write both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", metavar="NAME=MODEL")
     parser.add_argument("--data", type=Path, help="the annotated images; needed to score models")
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def result_of(model: str, options: argparse.Namespace) -> dict[str, Any]:
-    """What `score_fold` finds, or found."""
+    """Return the result of `score_fold`, computed or stored."""
     if model.endswith(".json"):
         stored: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
         return stored
@@ -90,7 +90,7 @@ def result_of(model: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def named(text: str) -> tuple[str, str]:
-    """The two sides of NAME=VALUE."""
+    """Split NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise InputError(f"'{text}', expected NAME=VALUE")
@@ -98,7 +98,7 @@ def named(text: str) -> tuple[str, str]:
 
 
 def stored_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows scored before."""
+    """Read the stored rows."""
     if not path.is_file():
         return []
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
@@ -106,10 +106,10 @@ def stored_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def put_into(readme: Path, table: str) -> None:
-    """Replace what stands between the marks.
+    """Replace the text between the marks.
 
     Raises:
-        InputError: the marks are missing.
+        InputError: The marks are missing.
     """
     text = readme.read_text(encoding="utf-8")
     before, start, rest = text.partition(START)
@@ -120,7 +120,7 @@ def put_into(readme: Path, table: str) -> None:
 
 
 def whole(rows: Sequence[dict[str, Any]]) -> str:
-    """The table, the best first, and what its columns mean."""
+    """Format the long table, best first, with an explanation of its columns."""
     ranked = sorted(rows, key=lambda row: -_mix(row))
     lines = [_cells(row) for row in ranked]
     for name, values in TEAM.items():
@@ -135,13 +135,13 @@ def whole(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def brief(rows: Sequence[dict[str, Any]]) -> str:
-    """The short table: the rows with a brief name, the best first."""
+    """Format the short table: the rows with a brief name, best first."""
     medians = {row["name"]: row.get("seconds_an_image", {}).get("median") for row in rows}
     cells = []
     for row in sorted(rows, key=lambda row: -_mix(row)):
         if "brief" not in row:
             continue
-        # A network takes as long however long it was trained.
+        # The time of a network does not depend on the duration of its training.
         seconds = medians[row["brief"].get("as_fast_as", row["name"])]
         cells.append((row["brief"]["name"], _number(_mix(row)), row["brief"]["training"],
                       "-" if seconds is None else f"{seconds:.1f}"))  # fmt: skip
@@ -155,7 +155,7 @@ def _mix(row: dict[str, Any]) -> float:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    """One model's line."""
+    """Format the row of a model."""
     scores, model = row["scores"], row["model"]
     honest = scores["crossfitted"]
     types = (honest["by_type"].get(kind) for kind in ("astro", "cort", "shsy5y"))
@@ -199,7 +199,7 @@ def _training(model: dict[str, Any]) -> str:
 
 
 def _remarks(row: dict[str, Any]) -> list[str]:
-    """What a reader should know before comparing."""
+    """Return what a reader should know before comparing."""
     model, minutes = row["model"], row["model"]["minutes"]
     found = []
     if minutes is not None and minutes < ENOUGH_MINUTES:

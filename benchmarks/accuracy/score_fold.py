@@ -2,11 +2,11 @@
 
     python -m benchmarks run score_fold MODEL --data DIR --out benchmarks/results/NAME.json
 
-The network runs once over each image and its maps are kept in an ignored folder. Operating points
-are tuned on one half of the fold and scored on the other, and the reverse. A model that was trained
-on the fold's images is refused. Some images of the real fold 0 show a place that a training image
-shows too, though `fields.csv` does not say so; the cross-fitted score is also given for the images
-without such a twin, and for those that did not choose the checkpoint.
+The network runs once on each image, and its maps are cached in an ignored folder. Operating points
+are tuned on one half of the fold and scored on the other, and vice versa. A model that was trained
+on images of the fold is refused. Some images of the real fold 0 show the same place as a training
+image, although `fields.csv` does not say so. The cross-fitted score is therefore also computed for
+the images without such a twin, and for those that did not choose the checkpoint.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ TIMED_IMAGES = 5
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """The images of a data set that a fold validates.
+    """The validation images of a fold.
 
     Attributes:
-        data: the data set; number: of the fold; ids: the images, all of the fold or a part.
+        data: The data set.
+        number: The number of the fold.
+        ids: All its images, or a subset.
     """
 
     data: Dataset
@@ -66,7 +68,7 @@ class Fold:
 
     @classmethod
     def of(cls, data: Dataset, number: int, count: int | None = None) -> Fold:
-        """A fold, or `count` of its images with the cell types as even as they can be."""
+        """Return a fold, or `count` of its images with cell types as even as possible."""
         ids = fold_ids(data, number)[1]
         return cls(data, number, ids if count is None else spread(data, ids, count))
 
@@ -77,7 +79,7 @@ class Fold:
 
     @cached_property
     def without_twins(self) -> tuple[str, ...]:
-        """The ids whose pixels match no image outside of the fold; found once and kept."""
+        """Return the ids whose pixels match no image outside the fold; cached."""
         path = MAPS / f"twins-{fingerprint(self.data)}.json"
         if not path.is_file():
             write_json(path, matching_images(self.data, track))
@@ -88,7 +90,7 @@ class Fold:
 
 
 def spread(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, ...]:
-    """`count` of the ids, in their order, type by type in turn and evenly spaced within a type."""
+    """Select `count` of the ids, type by type and evenly spaced within a type."""
     by_type: dict[str, list[str]] = {}
     for image_id in ids:
         by_type.setdefault(data.cell_type(image_id) or "", []).append(image_id)
@@ -107,11 +109,14 @@ def spread(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """A model that has seen the images of a fold.
+    """A model with its predictions for the images of a fold.
 
     Attributes:
-        path: the model file; card: what it says; predictor: the model at work.
-        fold: the images; tuner: scores them under any parameters.
+        path: The model file.
+        card: Its card.
+        predictor: Its predictor.
+        fold: The images.
+        tuner: Scores them with any parameters.
     """
 
     path: Path
@@ -122,16 +127,16 @@ class Looked:
 
     @property
     def start(self) -> OperatingPoints:
-        """What the model decides by, as far as it was not tuned on these images."""
+        """Return the model's operating points, unless they were tuned on these images."""
         stored = self.card.operating_points
         return OperatingPoints() if set(stored.tuned_on) & set(self.fold.ids) else stored
 
     def score(self, ids: Sequence[str], points: dict[str, OperatingPoints]) -> CompetitionScore:
-        """The competition's metric over some images, each under its own points."""
+        """Compute the competition mAP of some images, each with its own operating points."""
         return score(self.tuner, ids, points, self.fold.types)
 
     def coco(self, points: dict[str, OperatingPoints]) -> CocoTable:
-        """COCO's metric over all candidates, overlaps and low scores included."""
+        """Compute COCO's metrics over all candidates."""
         found = {}
         for image_id, each in points.items():
             parameters = each.of(self.tuner.voted_type(image_id, each)).decode
@@ -145,7 +150,7 @@ def score(
     points: Mapping[str, OperatingPoints],
     types: Mapping[str, str | None],
 ) -> CompetitionScore:
-    """The competition's metric over some images, each under its own points."""
+    """Compute the competition mAP of some images, each with its own operating points."""
     found = {image_id: tuner.predict(image_id, points[image_id]) for image_id in ids}
     return competition_map({image_id: tuner.truth[image_id] for image_id in ids}, found, types)
 
@@ -153,12 +158,16 @@ def score(
 def look(
     model: Path, fold: Fold, maps: Path = MAPS, settings: PredictionSettings | None = None
 ) -> Looked:
-    """Run a model over the images of a fold, or take what is kept of it.
+    """Run a model on the images of a fold, or read its cached maps.
 
     Args:
-        settings: how it looks, if not as its card says.
+        model: The model.
+        fold: The images.
+        maps: The cache.
+        settings: Prediction settings instead of those of its card.
+
     Raises:
-        InputError: the model was trained on some of the images.
+        InputError: The model was trained on some of the images.
     """
     card = read_card(model)
     known = set(fold.ids) & set(card.trained_on)
@@ -176,7 +185,7 @@ def look(
 
 
 def score_fold(looked: Looked) -> dict[str, Any]:
-    """Everything measured on a fold, for JSON; a summary is printed."""
+    """Compute all scores of a fold, for JSON, and print a summary."""
     ids, tuner, card = looked.fold.ids, looked.tuner, looked.card
     honest = crossfitted_points(tuner, ids, looked.start)
     default = dict.fromkeys(ids, looked.start)
@@ -205,7 +214,7 @@ def score_fold(looked: Looked) -> dict[str, Any]:
 
 
 def describe(looked: Looked) -> dict[str, Any]:
-    """What the model is and how it was trained."""
+    """Describe the model and its training."""
     card, inside = looked.card, set(looked.fold.data.ids)
     return {
         "hash": model_hash(looked.path),
@@ -220,9 +229,9 @@ def describe(looked: Looked) -> dict[str, Any]:
 
 
 def seconds_an_image(looked: Looked) -> dict[str, Any]:
-    """From an opened image to its cells: network, decoding and selection, a few images' median.
+    """Measure the time from an opened image to its cells (the median of a few images).
 
-    In seconds of the processor, which other jobs on the machine do not lengthen.
+    It is in seconds of processor time, which other jobs on the machine do not affect.
     """
     data, ids = looked.fold.data, spread(looked.fold.data, looked.fold.ids, TIMED_IMAGES + 1)
     seconds = []
@@ -231,7 +240,7 @@ def seconds_an_image(looked: Looked) -> dict[str, Any]:
         began = time.process_time()
         select(looked.predictor.candidates(source), looked.start)
         seconds.append(time.process_time() - began)
-    # The first image also pays for what is set up once.
+    # The first image includes one-time initialisation.
     return {
         "median": float(np.median(seconds[1:])),
         "images": len(seconds) - 1,
@@ -242,7 +251,7 @@ def seconds_an_image(looked: Looked) -> dict[str, Any]:
 
 
 def add_fold_options(parser: argparse.ArgumentParser) -> None:
-    """What is scored, and where results go."""
+    """Add the options of what is scored and where results are written."""
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
@@ -250,7 +259,7 @@ def add_fold_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    """Parse, predict, score, write."""
+    """Parse, predict, score and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     add_fold_options(parser)

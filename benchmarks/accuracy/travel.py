@@ -1,11 +1,11 @@
-"""How a model travels: segmentation accuracy on whole sets of other laboratories.
+"""Generalisation of a model: the segmentation accuracy on data sets of other laboratories.
 
     python -m benchmarks run travel MODEL --data POOL --sets A B C --out FILE
 
-Each image is predicted twice, as it is, and with the diameter of its median annotated cell given. A
-set that the model has learnt from is refused unless `--in-sample` says that its score is to be
-called so. The segmentation accuracy is TP / (TP + FP + FN), its mean over IoU 0.50 to 0.95 and over
-a set's images; AP50 is that at IoU 0.5.
+Each image is predicted twice: as it is, and with the diameter of its median annotated cell. A data
+set on which the model was trained is refused, unless `--in-sample` labels its score as such. The
+segmentation accuracy is TP / (TP + FP + FN), averaged over IoU 0.50 to 0.95 and over the images of
+a data set; AP50 is its value at IoU 0.5.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard, model_hash, resolve_model
 from bigkingxxl.provenance import provenance
 
-NEAR = 1.3  # a size within this factor of the true one counts as right
+NEAR = 1.3  # an estimated size within this factor of the true one counts as correct
 
 
 def main() -> None:
-    """Score the sets one after the other and write them down."""
+    """Score the data sets one after the other and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, required=True, help="a folder of data sets")
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
-    """Up to so many images, of every cell type as many, evenly over the set."""
+    """Select up to `count` images, evenly over cell types and over the data set."""
     of_type: dict[str | None, list[str]] = {}
     for image_id in ids:
         of_type.setdefault(data.cell_type(image_id), []).append(image_id)
@@ -82,7 +82,7 @@ def spread(ids: Sequence[str], data: Dataset, count: int) -> tuple[str, ...]:
 def scored(
     data: Dataset, ids: tuple[str, ...], predictor: NetworkPredictor, card: ModelCard
 ) -> dict[str, Any]:
-    """Of some images: accuracies with the size estimated and given, and how the estimate was."""
+    """Score some images with estimated and with given size, and compare the sizes."""
     truth = {image_id: data.instances(image_id) for image_id in ids}
     cells: dict[str, dict[str, Instances]] = {"estimated": {}, "given": {}}
     ratio, seconds = {}, 0.0
@@ -109,7 +109,7 @@ def scored(
 def accuracies(
     name: str, truth: Mapping[str, Instances], cells: Mapping[str, Instances], data: Dataset
 ) -> dict[str, Any]:
-    """Mean segmentation accuracy, AP50, and each image's accuracy."""
+    """Compute the mean segmentation accuracy, AP50, and the accuracy of each image."""
     score = competition_map(truth, cells, {each: data.cell_type(each) for each in truth})
     return {
         name: score.mean,
@@ -121,7 +121,7 @@ def accuracies(
 
 
 def line(name: str, found: Mapping[str, Any]) -> str:
-    """One row of the table."""
+    """Format a row of the table."""
     mix = found.get("estimated_challenge_mix")
     return (
         f"{name:24s} estimated {found['estimated']:.3f} (AP50 {found['estimated_ap50']:.3f})  "

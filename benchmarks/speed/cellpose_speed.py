@@ -1,12 +1,12 @@
-"""One image, decode included: the compact network against cellpose 3.1's own, at the same scale.
+"""The time per image of the compact network compared with cellpose 3.1 at the same scale.
 
     python -m benchmarks run cellpose_speed [--threads 1] [--out FILE]
 
-Both see the same simulated image of 704 x 520 pixels at the same enlargement, one after the other
-by turns in one process, the faster run of each counting: ours as `predict` runs the bundled model,
-without files; the library's own network (its speed does not depend on its weights) by its own
-`eval` with all defaults, and its own post-processing on flows that hold as many cells as ours
-found, since an untrained network finds none. Seconds of the processor; goal: 10 times faster.
+Both process the same simulated image of 704 x 520 pixels at the same enlargement, alternately in
+one process, and the fastest run of each counts. Ours is what `predict` does with the bundled model,
+without files. The library runs its own network (whose speed does not depend on its weights) with
+`eval` and all defaults, and its post-processing on flows with as many cells as ours found, because
+an untrained network finds none. Times are processor seconds; the goal is a factor of 10.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GOAL = 10.0
 
 
 def main() -> int:
-    """Measure, compare with the goal, write."""
+    """Measure, compare with the goal, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="bundled")
     parser.add_argument("--threads", type=int, default=1)
@@ -48,7 +48,7 @@ def main() -> int:
     torch.manual_seed(0)
     image = simulate_field(CELL_TYPE, size=SIZE, seed=0, cell_count=CELLS).image
     predictor, card = load_predictor(resolve_model(options.model), "cpu")
-    predictor.estimate = False  # the library does not estimate either
+    predictor.estimate = False  # the library does not estimate sizes either
     scale = card.prediction.scale
     theirs = CellposeModel(pretrained_model=False)
 
@@ -65,7 +65,7 @@ def main() -> int:
     def masks() -> Any:
         return cellpose_masks(flows, logits)
 
-    masks()  # its functions are compiled at the first call
+    masks()  # compiles its functions
     best: dict[str, list[float]] = {"ours": [], "network": [], "masks": []}
     for _ in range(options.repeats):
         for name, work in (("ours", ours), ("network", network), ("masks", masks)):

@@ -1,11 +1,11 @@
-"""How fast annotations become cells, label maps and strings, beside the usual dense ways.
+"""The speed of decoding and encoding annotations, compared with the usual dense ways.
 
     python -m benchmarks run codec_speed [--data FOLDER] [--every 10] [--out FILE]
 
-The dense side gets its annotations as strings in memory. Ours starts from the csv file and checks
-it; the time that reading the file into strings takes is taken off again, so that both do the same.
-The dense side runs on every tenth image and is scaled by the number of cells. pycocotools comes
-with the extra `dev`. Exit status 1 where a goal is missed.
+The dense side starts from strings in memory. Ours starts from the csv file and validates it; the
+time for reading the strings is subtracted, so that both do the same. The dense side runs on every
+tenth image and is scaled by the number of cells. pycocotools comes with the extra `dev`. The exit
+status is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UInt8 = NDArray[np.uint8]
 
 
 def ours(csv_path: Path) -> int:
-    """Every annotation of a csv file to `Instances`, label map and COCO strings."""
+    """Convert every annotation of a csv file to `Instances`, a label map and COCO strings."""
     table = read_annotations(csv_path)
     count = 0
     for image_id in table.ids:
@@ -43,13 +43,13 @@ def ours(csv_path: Path) -> int:
 
 
 def decode_and_paint(csv_path: Path) -> int:
-    """Every annotation of a csv file to label maps."""
+    """Convert every annotation of a csv file to label maps."""
     table = read_annotations(csv_path)
     return sum(int(table.instances(image_id).label_map().max()) > 0 for image_id in table.ids)
 
 
 def dense_stack(texts: Sequence[str], size: tuple[int, int]) -> UInt8:
-    """uint8[N, H, W], each annotation decoded as in the challenge's notebooks."""
+    """Decode each annotation as in the challenge's notebooks, uint8[N, H, W]."""
     stack = np.zeros((len(texts), size[0] * size[1]), np.uint8)
     for mask, text in zip(stack, texts, strict=True):
         words = text.split()
@@ -60,7 +60,7 @@ def dense_stack(texts: Sequence[str], size: tuple[int, int]) -> UInt8:
 
 
 def paint_stack(stack: UInt8) -> NDArray[np.int32]:
-    """int32[H, W], later cells over earlier ones."""
+    """Paint later cells over earlier ones, int32[H, W]."""
     labels = np.zeros(stack.shape[1:], np.int32)
     for place, mask in enumerate(stack, start=1):
         labels[mask > 0] = place
@@ -68,13 +68,13 @@ def paint_stack(stack: UInt8) -> NDArray[np.int32]:
 
 
 def encode_stack(stack: UInt8) -> list[str]:
-    """COCO's strings by pycocotools, which wants [H, W, N] in Fortran's order of memory."""
+    """Encode COCO strings with pycocotools, which needs [H, W, N] in Fortran order."""
     codes = coco_mask.encode(np.asfortranarray(stack.transpose(1, 2, 0)))
     return [code["counts"].decode("ascii") for code in codes]
 
 
 def dense_seconds(images: Sequence[Instances]) -> dict[str, Timing]:
-    """Seconds of each step of the dense way over some images."""
+    """Measure each step of the dense way for some images."""
     sums = {name: Timing(0, 0) for name in ("decode", "label map", "encode")}
     for cells in images:
         stack, decoding = timed(partial(dense_stack, cells.kaggle_strings(), cells.size))
@@ -88,7 +88,7 @@ def dense_seconds(images: Sequence[Instances]) -> dict[str, Timing]:
 
 
 def runs_mask_by_mask(labels: NDArray[np.int32]) -> list[str]:
-    """Kaggle's strings as its notebooks make them: one whole mask after the other."""
+    """Encode Kaggle strings as in its notebooks: one full-size mask after the other."""
     texts = []
     for label in range(1, int(labels.max()) + 1):
         pixels = (labels == label).flatten()
@@ -100,12 +100,12 @@ def runs_mask_by_mask(labels: NDArray[np.int32]) -> list[str]:
 
 
 def runs_at_once(labels: NDArray[np.int32]) -> list[str]:
-    """Kaggle's strings by way of `Instances`."""
+    """Encode Kaggle strings by way of `Instances`."""
     return Instances.from_label_map(labels).kaggle_strings()
 
 
 def measure(csv_path: Path, every: int) -> tuple[list[Goal], dict[str, Any]]:
-    """All goals of this benchmark, and the times behind them."""
+    """Measure all goals of this benchmark and the times behind them."""
     count, whole = timed(lambda: ours(csv_path), tries=3)
     _, reading = timed(lambda: read_table(csv_path, ANNOTATION_COLUMNS), tries=3)
     _, painted = timed(lambda: decode_and_paint(csv_path), tries=3)
@@ -114,7 +114,7 @@ def measure(csv_path: Path, every: int) -> tuple[list[Goal], dict[str, Any]]:
     scale = count / sum(len(cells) for cells in sample)
     dense = dense_seconds(sample)
     dense_cpu = scale * sum(timing.cpu for timing in dense.values())
-    # Numbers without gaps, so that both ways see the same labels.
+    # Consecutive numbers, so that both ways get the same labels.
     maps = [Instances.from_label_map(cells.label_map()).label_map() for cells in sample]
     fast, at_once = timed(lambda: [runs_at_once(labels) for labels in maps], tries=3)
     slow, by_mask = timed(lambda: [runs_mask_by_mask(labels) for labels in maps])
@@ -145,7 +145,7 @@ def measure(csv_path: Path, every: int) -> tuple[list[Goal], dict[str, Any]]:
 
 
 def main() -> int:
-    """Measure, print, store; the exit status."""
+    """Measure, print and store; return the exit status."""
     parser = argparse.ArgumentParser(description="Speed of the codecs.")
     parser.add_argument("--data", type=Path, default=REAL_DATA, help="folder with a train.csv")
     parser.add_argument("--every", type=int, default=10, help="dense side: every so many images")

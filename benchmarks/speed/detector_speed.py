@@ -1,17 +1,17 @@
-"""Detectors against torchvision's: seconds and memory of an image, and masks to runs.
+"""Detectors compared with torchvision's: time and memory per image, and masks to runs.
 
     python -m benchmarks run detector_speed [--detections 100 800] [--out FILE]
 
-Our Mask R-CNN and torchvision's `maskrcnn_resnet50_fpn_v2` see the same image of 704 x 520 pixels,
-both over a ResNet-50 of random weights, and both are made to report exactly as many detections (no
-floor, no suppression). Ours computes in bfloat16, as it does by itself on CPUs, torchvision's in
-float32, as that does; what ours takes in float32 is kept beside it. Each runs in a process of its
-own, one after the other, twice by turns and twice in each; the fastest of its runs counts, in
-seconds of the processor, which other jobs on the machine lengthen least. Memory is how much the
-process grew at its peak beyond libraries and weights, and the whole peak. Then 800 region masks
-become runs: through our candidates, and through torchvision's full frames and pycocotools. Last,
-the heaviest cases that must fit, libraries and weights included: training on an image of 782 cells
-at twice the size, and predicting one of 800. Exit status 1 where a goal is missed.
+Our Mask R-CNN and torchvision's `maskrcnn_resnet50_fpn_v2` process the same image of 704 x 520
+pixels, both with a ResNet-50 with random weights, and both are made to return exactly the same
+number of detections (no score floor, no suppression). Ours computes in bfloat16, its default on
+CPUs, and torchvision's in float32, its default; the time of ours in float32 is recorded as well.
+Each runs in a separate process, twice alternately and twice in each; the fastest run counts, in
+processor seconds, which other jobs on the machine affect least. Memory is the growth of the process
+at its peak beyond libraries and weights, and the total peak. Then 800 region masks are converted to
+runs: through our candidates, and through torchvision's full-size masks and pycocotools. Last are
+the heaviest cases that must fit, including libraries and weights: training on an image of 782 cells
+at twice the resolution, and predicting one of 800. The exit status is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from benchmarks.harness import RESULTS, Goal, keep, timed
 TYPES = ("astro", "cort", "shsy5y")
 GIB = 2**30
 SIDES = ("ours", "torchvision", "ours, float32")
-RUNS = 2  # of an image; the first also pays for what is set up once
-DENSE = 782  # cells, the most of any image of the challenge
+RUNS = 2  # per image; the first one includes one-time initialisation
+DENSE = 782  # the largest number of cells in an image of the challenge
 
 
 def predicting(side: str, detections: int) -> Callable[[], int]:
-    """A function that predicts the image and returns how many detections it gave."""
+    """Return a function that predicts the image and returns the number of detections."""
     import torch
 
     torch.manual_seed(0)
@@ -92,7 +92,7 @@ def _ours(image: Any, detections: int, *, exact: bool) -> Callable[[], int]:
 
 
 def training_dense() -> Callable[[], int]:
-    """A step of the small Cascade on an image of 782 cells at twice its size, in one piece."""
+    """Return a training step of the small Cascade on a doubled image of 782 cells."""
     import torch
 
     from bigkingxxl.methods.base import Batch, Crop
@@ -116,7 +116,7 @@ def training_dense() -> Callable[[], int]:
 
 
 def predicting_dense() -> Callable[[], int]:
-    """An image at twice its size in one piece, 800 detections of a Mask R-CNN over a ResNet-50."""
+    """Return a prediction of an image at twice the resolution with 800 detections."""
     import torch
 
     from bigkingxxl.inference.load import TorchDetections
@@ -132,7 +132,7 @@ def predicting_dense() -> Callable[[], int]:
 
 
 def dense_planes(count: int, enlarged: int) -> tuple[Any, Any]:
-    """Label planes int32[1, H, W] of small cells in rows and columns, and their types."""
+    """Return label planes int32[1, H, W] of small cells in rows and columns, and their types."""
     planes = np.zeros((1, SIZE[0] * enlarged // 32 * 32, SIZE[1] * enlarged), np.int32)
     columns = round((count * SIZE[1] / SIZE[0]) ** 0.5)
     step = planes.shape[2] // columns
@@ -149,7 +149,7 @@ CASES: dict[str, Callable[[], Callable[[], int]]] = {
 
 
 def child(case: str, threads: int) -> None:
-    """Run one case and print what it took."""
+    """Run one case and print its cost."""
     import torch
 
     torch.set_num_threads(threads)
@@ -169,12 +169,12 @@ def child(case: str, threads: int) -> None:
 
 
 def peak_gib() -> float:
-    """The most memory that this process has had; at first it is what its parent had."""
+    """Return the peak memory of this process, which starts at that of its parent."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 
 def measured(case: str, threads: int) -> dict[str, Any]:
-    """What a child process says of a case."""
+    """Run a case in a child process and return what it prints."""
     command = [sys.executable, "-m", "benchmarks.speed.detector_speed", "--child", case,
                "--threads", str(threads)]  # fmt: skip
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -183,7 +183,7 @@ def measured(case: str, threads: int) -> dict[str, Any]:
 
 
 def compared(detections: int, threads: int) -> dict[str, Any]:
-    """Both sides at so many detections, twice by turns."""
+    """Compare both sides at a number of detections, twice alternately."""
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(2):
         for side in SIDES:
@@ -200,7 +200,7 @@ def compared(detections: int, threads: int) -> dict[str, Any]:
 
 
 def masks_to_runs(count: int) -> dict[str, float]:
-    """Seconds for region masks to become runs, ours and through full frames."""
+    """Measure the conversion of region masks to runs, ours and through full-size masks."""
     import torch
     from pycocotools import mask as coco
     from torchvision.models.detection.roi_heads import paste_masks_in_image
@@ -230,7 +230,7 @@ def masks_to_runs(count: int) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure, compare with the goals, write."""
+    """Measure, compare with the goals, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child")
     parser.add_argument("--threads", type=int, default=1)
@@ -241,7 +241,7 @@ def main() -> int:
         child(options.child, options.threads)
         return 0
     few, many = (compared(count, options.threads) for count in options.detections)
-    # In a process of its own: a child's peak would start at what the frames took here.
+    # In a separate process, because a child's peak would start at the memory of these masks.
     runs = measured(f"masks:{options.detections[1]}", options.threads)
     dense = {case: measured(case, options.threads) for case in CASES}
     values = {

@@ -1,15 +1,15 @@
-"""Flows beside cellpose's: same targets, same masks, how much faster; what true targets can score.
+"""Flows compared with cellpose's: targets, masks, speed, and the upper bound of the score.
 
     PYTHONPATH=FOLDER_WITH_CELLPOSE_3 python -m benchmarks run flow_decode --data DIR [--out FILE]
 
-Everything runs on one core in one run (set OMP_NUM_THREADS=1). Flows are those of the annotations,
-once exact and once as a network might make them (`flow_fields.network_like`). Times are processor
-time, the least of several; cellpose's are taken after its functions are compiled.
+Everything runs on one core (set OMP_NUM_THREADS=1). The flows are those of the annotations, once
+exact and once as a network might predict them (`flow_fields.network_like`). Times are processor
+time, the minimum of several runs; those of cellpose are measured after compilation.
 
-    targets     flows of the annotations of whole images: difference, time
-    crops       training crops of 256 x 256 a second, about 100 cells, everything in `Flows.targets`
-    masks       share of cells with IoU above 0.99 to cellpose's on the same flows, both ways
-    decode      maps of the image nearest 350 cells to `Candidates`, and cellpose's masks alone
+    targets     flows of the annotations of complete images: difference, time
+    crops       training crops of 256 x 256 per second, about 100 cells, including `Flows.targets`
+    masks       fraction of cells with an IoU above 0.99 to cellpose's on the same flows, both ways
+    decode      maps of the image closest to 350 cells to `Candidates`, and cellpose's masks
     bound       competition mAP of decoded true targets, by type
 """
 
@@ -42,24 +42,24 @@ Float32 = NDArray[np.float32]
 
 
 def least_seconds(work: Callable[[], Any], times: int = 5) -> float:
-    """Processor seconds of the fastest of several runs."""
+    """Return the processor seconds of the fastest of several runs."""
     return timed(work, times)[1].cpu
 
 
 def painted(cells: Instances) -> NDArray[np.int32]:
-    """int32[H, W]: the label map with smaller cells over larger ones."""
+    """Paint smaller cells over larger ones, int32[H, W]."""
     return cells.label_map(np.argsort(-cells.areas(), kind="stable"))
 
 
 def maps_of(flows: Float32, logits: Float32, types: int) -> Float32:
-    """float32[3 + T, h, w] as a network gives them, no type preferred."""
+    """Return maps as a network outputs them, float32[3 + T, h, w], without preferred type."""
     chance = 1 / (1 + np.exp(-logits))
     shares = np.full((types, *logits.shape), 1 / types)
     return np.concatenate((chance[None], flows, shares)).astype(np.float32)
 
 
 def compare_targets(samples: list[Instances]) -> dict[str, float]:
-    """Difference from cellpose's flows over all cell pixels, and how much faster."""
+    """Measure the difference from cellpose's flows in all cell pixels, and the speed-up."""
     gaps, ours, theirs = [], 0.0, 0.0
     for cells in samples:
         labels = painted(cells)
@@ -79,7 +79,7 @@ def compare_targets(samples: list[Instances]) -> dict[str, float]:
 
 
 def time_crops(samples: list[Instances]) -> dict[str, float]:
-    """Crops a second from the crop whose number of cells is nearest to 100."""
+    """Measure crops per second for the crop whose number of cells is closest to 100."""
     planes = [cells.planes() for cells in samples]
     choices = [
         (image, row, col)
@@ -107,7 +107,7 @@ def time_crops(samples: list[Instances]) -> dict[str, float]:
 
 
 def compare_masks(samples: list[Instances], noise: float | None) -> dict[str, float]:
-    """Shares of cells that both find alike, on flows of the annotations (None: exact)."""
+    """Return the fractions of cells that both find, on flows of the annotations (None: exact)."""
     there, back = [], []
     for cells in samples:
         flows, logits = seen_flows(painted(cells), noise)
@@ -126,7 +126,7 @@ def compare_masks(samples: list[Instances], noise: float | None) -> dict[str, fl
 
 
 def seen_flows(labels: NDArray[np.int32], noise: float | None) -> tuple[Float32, Float32]:
-    """Flows and logits of a label map, exact or as uncertain as a network's."""
+    """Return flows and logits of a label map, exact or as uncertain as a network's."""
     flows = label_flows(labels)
     if noise is None:
         return flows, np.where(labels > 0, 3, -3).astype(np.float32)
@@ -134,7 +134,7 @@ def seen_flows(labels: NDArray[np.int32], noise: float | None) -> tuple[Float32,
 
 
 def compare_decoding(cells: Instances, noise: float | None) -> dict[str, float]:
-    """Milliseconds from flows to masks in both, and from maps to candidates in ours."""
+    """Measure milliseconds from flows to masks in both, and from maps to candidates in ours."""
     flows, logits = seen_flows(painted(cells), noise)
     representation = Flows(cells.type_names)
     maps = maps_of(flows, logits, len(cells.type_names))
@@ -155,7 +155,7 @@ def compare_decoding(cells: Instances, noise: float | None) -> dict[str, float]:
 
 
 def upper_bound(table: KaggleTable, ids: list[str]) -> dict[str, float]:
-    """Competition mAP of true targets, decoded and selected with open thresholds."""
+    """Compute the competition mAP of true targets, decoded and selected without thresholds."""
     keep_all = SelectionParameters(score_threshold=0, minimum_area=1)
     points = OperatingPoints.model_validate({"default": {"select": keep_all.model_dump()}})
     scores = []
@@ -169,7 +169,7 @@ def upper_bound(table: KaggleTable, ids: list[str]) -> dict[str, float]:
 
 
 def drawn(table: KaggleTable, images: int, seed: int) -> dict[str, list[str]]:
-    """Up to `images` ids of each type."""
+    """Draw up to `images` ids of each type."""
     by_type: dict[str, list[str]] = {}
     for name in table.ids:
         cells = table.instances(name)
@@ -182,7 +182,7 @@ def drawn(table: KaggleTable, images: int, seed: int) -> dict[str, list[str]]:
 
 
 def measure(data: Path, images: int, bound_images: int, seed: int) -> dict[str, Any]:
-    """All results."""
+    """Compute all results."""
     table = read_annotations(data / "train.csv", skip_bad=True)
     chosen = drawn(table, images, seed)
     samples = {kind: [table.instances(name) for name in ids] for kind, ids in chosen.items()}
@@ -206,7 +206,7 @@ def measure(data: Path, images: int, bound_images: int, seed: int) -> dict[str, 
 
 
 def main() -> None:
-    """Measure, print, store."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(description="Flows beside cellpose's.")
     parser.add_argument("--data", type=Path, default=REAL_DATA)
     parser.add_argument("--out", type=Path, default=RESULTS / "flow_decode.json")

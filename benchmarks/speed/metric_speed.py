@@ -1,12 +1,11 @@
-"""How fast both metrics are, beside cellpose's and pycocotools', on the same cells.
+"""The speed of metrics compared with cellpose and pycocotools on the same cells.
 
     python -m benchmarks run metric_speed [--data FOLDER] [--images 100] [--out FILE]
 
 The images are those with the most cells. Predictions are the annotated cells, each moved by up to
-two pixels either way, one in seven left out, painted in random order, with random scores.
-pycocotools comes with the extra `dev`; cellpose 3 has to be installed beside it (`pip install
-'cellpose<4'`), and its part is left out, and said to be, where it is not. Exit status 1 where a
-goal is missed.
+two pixels, one in seven left out, painted in random order with random scores. pycocotools comes
+with the extra `dev`; cellpose 3 has to be installed in addition (`pip install 'cellpose<4'`),
+otherwise its part is skipped with a notice. The exit status is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ JUST_ABOVE = (
 
 
 def dense_images(csv_path: Path, count: int) -> Cells:
-    """The annotated cells of the images that have the most."""
+    """Return the annotated cells of the images that have the most."""
     table = read_annotations(csv_path)
     cells = {image_id: table.instances(image_id) for image_id in table.ids}
     chosen = sorted(cells, key=lambda image_id: -len(cells[image_id]))[:count]
@@ -52,13 +51,13 @@ def dense_images(csv_path: Path, count: int) -> Cells:
 
 
 def painted(cells: Instances) -> Instances:
-    """Disjoint cells: larger ones first, smaller ones over them."""
+    """Return disjoint cells: smaller ones are painted over larger ones."""
     disjoint = cells.disjoint(np.argsort(-cells.areas(), kind="stable"))
     return disjoint.take(disjoint.areas() > 0)
 
 
 def imperfect(cells: Instances, rng: np.random.Generator) -> Instances:
-    """Scored, disjoint cells as a model might find them."""
+    """Return scored, disjoint cells as a model might find them."""
     found = cells.take(rng.random(len(cells)) > 1 / 7)
     owner = found.run_owner
     moves = rng.integers(-2, 3, (len(found), 2))[owner]
@@ -75,7 +74,7 @@ def imperfect(cells: Instances, rng: np.random.Generator) -> Instances:
 
 
 def against_cellpose(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, Any]]:
-    """The competition mAP on label maps without overlaps."""
+    """Compare the competition mAP on label maps without overlaps."""
     try:
         from cellpose import metrics
     except ImportError as error:
@@ -116,7 +115,7 @@ def against_cellpose(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[s
 
 
 def all_metrics(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, Any]]:
-    """Every metric of the registry, beside the competition mAP alone; intervals left out."""
+    """Compare all registered metrics with the competition mAP alone; without intervals."""
     every = find_metrics(["all"], next(iter(truth.values())).type_names)
     outlines = [metric for metric in every if metric.needs_pixels]
     overlaps = [metric for metric in every if not metric.needs_pixels]
@@ -149,7 +148,7 @@ def all_metrics(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, A
 
 
 def coco_dataset(cells: Mapping[str, Instances], scored: bool) -> Any:
-    """pycocotools' data set, made by its own reader from a COCO annotation file."""
+    """Create a pycocotools data set of a COCO annotation file."""
     from pycocotools.coco import COCO
 
     with tempfile.TemporaryDirectory() as folder:
@@ -164,7 +163,7 @@ def coco_dataset(cells: Mapping[str, Instances], scored: bool) -> Any:
 
 
 def against_pycocotools(truth: Cells, predicted: Cells) -> tuple[list[Goal], dict[str, Any]]:
-    """COCO's table on overlapping annotations, by cell type."""
+    """Compare COCO's table on overlapping annotations, by cell type."""
     from pycocotools.cocoeval import COCOeval
 
     table, fast = timed(lambda: coco_table(truth, predicted), 3)
@@ -190,7 +189,7 @@ def against_pycocotools(truth: Cells, predicted: Cells) -> tuple[list[Goal], dic
 
 
 def largest_difference(table: CocoTable, precision: Any, recall: Any) -> float:
-    """Of all lines of the table."""
+    """Return the largest difference between all rows of the table."""
     areas = ("all", "small", "medium", "large")
     worst = 0.0
     for row in table.rows:
@@ -204,7 +203,7 @@ def largest_difference(table: CocoTable, precision: Any, recall: Any) -> float:
 
 
 def main() -> int:
-    """Measure, print, store; the exit status."""
+    """Measure, print and store; return the exit status."""
     parser = argparse.ArgumentParser(description="Speed of the metrics.")
     parser.add_argument("--data", type=Path, default=REAL_DATA, help="folder with a train.csv")
     parser.add_argument("--images", type=int, default=100, help="how many, the densest first")

@@ -1,11 +1,12 @@
-"""How much memory predicting and scoring an image of 800 cells takes, the network's own set aside.
+"""The memory for predicting and scoring an image of 800 cells, without the network's.
 
     python -m benchmarks run predict_memory [--cells 800] [--scale 1.5] [--out FILE]
 
-The network is an oracle: an image whose channels are the true maps of drawn, touching cells. All
-else is as in `bigkingxxl predict` and `evaluate`: tiles, blending, decoding, selection, all tables,
-both metrics. Two peaks are kept: what Python and numpy allocate (tracemalloc), and by how much the
-process grows beyond what it needed for an image of 8 cells. Exit status 1 where a goal is missed.
+The network is an oracle: the channels of the image are the true maps of drawn, touching cells.
+Everything else is as in `bigkingxxl predict` and `evaluate`: tiles, blending, decoding, selection,
+all tables, both metrics. Two peaks are recorded: what Python and numpy allocate (tracemalloc), and
+the growth of the process beyond what it needed for an image of 8 cells. The exit status is 1 if a
+goal is missed.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ from bigkingxxl.operating_points import OperatingPoints
 
 TYPES = ("astro", "cort", "shsy5y")
 MEGABYTE = 1e6
-LINEAR = Normalisation(limit=1e9)  # nothing is clipped, so that an oracle can undo it
+LINEAR = Normalisation(limit=1e9)  # no clipping, so that an oracle can invert it
 
 
 def touching_cells(count: int) -> Instances:
-    """Ellipses in rows and columns, each touching its neighbours."""
+    """Return ellipses in rows and columns, each touching its neighbours."""
     cols = round((count * SIZE[1] / SIZE[0]) ** 0.5)
     rows = -(-count // cols)
     height, width = SIZE[0] // rows, SIZE[1] // cols
@@ -54,7 +55,7 @@ def touching_cells(count: int) -> Instances:
 
 
 class Oracle:
-    """A maps function that undoes the normalisation of an image whose channels are the maps."""
+    """A maps function that inverts the normalisation of an image whose channels are maps."""
 
     def __init__(self, image: ArrayImage) -> None:
         statistics = image.statistics
@@ -63,13 +64,13 @@ class Oracle:
         self.spread = np.maximum(spread, 1e-6)[:, None, None]
 
     def __call__(self, tiles: Float32) -> Float32:
-        """The maps of some tiles."""
+        """Return the maps of some tiles."""
         maps: Float32 = tiles * (self.spread / 2) + self.middle
         return maps
 
 
 def predict_and_evaluate(truth: Instances, scale: float, out: Path) -> tuple[int, float]:
-    """The road of one image; how many cells were found, and their mAP."""
+    """Predict and evaluate an image; return the number of cells and their mAP."""
     representation = Watershed(TYPES)
     image = ArrayImage(representation.targets(truth.planes(), truth.cell_type))
     predictor = DensePredictor(
@@ -88,16 +89,16 @@ def predict_and_evaluate(truth: Instances, scale: float, out: Path) -> tuple[int
 
 
 def grown() -> float:
-    """The most memory the process has held so far, in megabytes."""
+    """Return the peak memory of the process in megabytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
 
 
 def measure(count: int, scale: float) -> tuple[list[Goal], dict[str, Any]]:
-    """Both peaks, and what was found."""
+    """Measure both peaks and what was found."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
-        predict_and_evaluate(touching_cells(8), 0.2, out)  # imports, caches
+        predict_and_evaluate(touching_cells(8), 0.2, out)  # imports and caches
         truth, before = touching_cells(count), grown()
         found, score = predict_and_evaluate(truth, scale, out)
         rise = grown() - before
@@ -115,7 +116,7 @@ def measure(count: int, scale: float) -> tuple[list[Goal], dict[str, Any]]:
 
 
 def main() -> int:
-    """Measure, print, store; the exit status."""
+    """Measure, print and store; return the exit status."""
     parser = argparse.ArgumentParser(description="Memory of prediction and scoring.")
     parser.add_argument("--cells", type=int, default=800)
     parser.add_argument("--scale", type=float, default=1.5, help="network pixels per image pixel")

@@ -1,16 +1,16 @@
-"""Seconds from the start of `bigkingxxl predict` to its files: one image, a folder of a hundred.
+"""The time of `bigkingxxl predict` from its start to its files: one image, and a hundred.
 
     python -m benchmarks run predict_speed --model FILE.onnx [--images 100] [--cells 300]
 
-Images are simulated, 704 x 520 pixels. Other work on the machine lengthens wall times, so processor
-time (of all threads) stands beside them, and the load average at the time.
+The images are simulated, 704 x 520 pixels. Other jobs on the machine lengthen wall times, so the
+processor time of all threads and the load average are recorded as well.
 
-    one       a fresh process for one image, labels and overlay: the median of several
+    one       a new process for one image, labels and overlay: the median of several
     folder    one process for all images: seconds per image
-    stages    of an image in one process, one after the other: read (with statistics), size (how
-              large its cells are), network (with normalising and resizing), decode, select, judge
+    stages    the stages of an image in one process, one after the other: read (with statistics),
+              size (of its cells), network (with normalising and resizing), decode, select, judge
               (warnings, expected quality), files (candidates, labels, overlay)
-    formats   what each further `--format` costs an image, and the tables what they cost the run
+    formats   the cost of each further `--format` per image, and of tables per run
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Times = dict[str, list[tuple[float, float]]]
 
 
 def simulate(folder: Path, images: int, cells: int) -> list[Path]:
-    """Images of a type with many cells, each of its own seed."""
+    """Simulate images of a type with many cells, each with its own seed."""
     paths = []
     for seed in range(images):
         field = simulate_field(CELL_TYPE, size=SIZE, seed=seed, cell_count=cells)
@@ -64,7 +64,7 @@ def simulate(folder: Path, images: int, cells: int) -> list[Path]:
 
 
 def run_command(arguments: list[str]) -> dict[str, float]:
-    """Wall and processor seconds of `bigkingxxl predict` in a process of its own."""
+    """Measure wall and processor seconds of `bigkingxxl predict` in a separate process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     command = [sys.executable, "-m", "bigkingxxl", "predict", *arguments, "--quiet"]
@@ -76,7 +76,7 @@ def run_command(arguments: list[str]) -> dict[str, float]:
 
 
 def time_one(model: Path, image: Path, times: int) -> dict[str, Any]:
-    """The median of several fresh processes."""
+    """Return the median of several new processes."""
     found = []
     for _ in range(times):
         with tempfile.TemporaryDirectory() as out:
@@ -86,7 +86,7 @@ def time_one(model: Path, image: Path, times: int) -> dict[str, Any]:
 
 
 def time_folder(model: Path, folder: Path, images: int, ahead: list[int]) -> dict[str, Any]:
-    """Seconds per image of the whole command, and of the same work in order for comparison."""
+    """Measure seconds per image of the whole command and, for comparison, without threads."""
     with tempfile.TemporaryDirectory() as out:
         whole = run_command([str(folder), "--model", str(model), "--out", out])
     found: dict[str, Any] = {key: whole[key] / images for key in ("wall", "cpu")}
@@ -110,7 +110,7 @@ def time_folder(model: Path, folder: Path, images: int, ahead: list[int]) -> dic
 
 @contextmanager
 def timed(times: Times, name: str) -> Iterator[None]:
-    """Keep how long a block takes: wall and processor seconds."""
+    """Record the wall and processor seconds of a block."""
     wall, cpu = time.perf_counter(), time.process_time()
     yield
     times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
@@ -124,7 +124,7 @@ def stages(
     out: Path,
     times: Times,
 ) -> tuple[ImageSource, PredictedImage]:
-    """One image, stage by stage."""
+    """Process one image, stage by stage."""
     with timed(times, "read"):
         source = open_image(path)
         _ = source.statistics
@@ -147,7 +147,7 @@ def stages(
 
 
 def medians(times: Times) -> dict[str, dict[str, float]]:
-    """Of each name; the first of several pays for imports and is left out."""
+    """Return the median of each name, without the first value, which includes imports."""
     result = {}
     for name, values in times.items():
         kept = values[1:] or values
@@ -158,7 +158,7 @@ def medians(times: Times) -> dict[str, dict[str, float]]:
 
 
 def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
-    """Stages and formats of some images."""
+    """Measure stages and formats for some images."""
     predictor, card = load_predictor(model, "cpu")
     if not isinstance(predictor, DensePredictor):
         raise InputError(f"{model} makes no maps: its stages cannot be told apart")
@@ -172,7 +172,8 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
             source, image = stages(predictor, card, selection, path, out, parts)
             counts.append(len(image.instances))
             for name, each in IMAGE_FORMATS.items():
-                # Measurements are made once for all formats that hold them; here each pays.
+                # Measurements are computed once for all formats that contain them; here each
+                # computes them.
                 fresh = replace(image)
                 with timed(formats, name):
                     each.write(each.place(out, source.name), fresh)
@@ -184,7 +185,7 @@ def time_inside(model: Path, paths: list[Path], repeats: int) -> dict[str, Any]:
 def time_tables(
     predictor: Predictor, selection: Selection, paths: list[Path]
 ) -> dict[str, dict[str, float]]:
-    """Seconds per image of the formats of a whole run, made of stored candidates."""
+    """Measure seconds per image of the formats for a whole run, from stored candidates."""
     found: Times = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
 
@@ -206,7 +207,7 @@ def time_tables(
 
 
 def main() -> None:
-    """Measure, print, store."""
+    """Measure, print and store."""
     parser = argparse.ArgumentParser(description="Speed of prediction, start to files.")
     parser.add_argument("--model", default="bundled", help="a model by name, or a file")
     parser.add_argument("--images", type=int, default=100)

@@ -1,9 +1,9 @@
-"""How many training crops one core prepares a second, and how much memory training takes.
+"""The number of training crops per second and core, and the memory of training.
 
     python -m benchmarks run training_feed --data DIR --out benchmarks/results/training_feed.json
 
-The image with the most cells is used alone, enlarged twice. Goals: 8 crops of 256 x 256 a second
-on one core; a training run on it within 4 GB.
+Only the image with the most cells is used, at twice its resolution. The goals are 8 crops of 256 x
+256 per second on one core, and a training run within 4 GB.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CROPS = 80
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def doubled(name: str) -> Recipe:
-    """A recipe at twice the resolution throughout, with a few steps only."""
+    """Return a recipe at twice the resolution with a few steps only."""
     recipe = load_recipe(name)
     short = recipe.training.changed(
         epochs=1, crops_per_epoch=48, validation_images=1, workers=0, max_minutes=None
@@ -58,7 +58,7 @@ def doubled(name: str) -> Recipe:
 
 
 def crops_a_second(data: Dataset, image_id: str, name: str) -> float:
-    """Image and targets of one crop after another, in this process alone."""
+    """Measure crops per second with their targets, in this process."""
     recipe = doubled(name)
     method = make_method(recipe.method, recipe.settings, data.type_names)
     crops = CropDataset(data, [image_id], method, recipe)
@@ -70,7 +70,7 @@ def crops_a_second(data: Dataset, image_id: str, name: str) -> float:
 
 
 def peak_training_gb(data: Dataset, image_id: str, name: str) -> float:
-    """Largest resident memory of a process that trains and validates on the image alone."""
+    """Return the peak memory of a process that trains and validates on the image."""
     import multiprocessing
 
     with multiprocessing.get_context("spawn").Pool(1) as pool:

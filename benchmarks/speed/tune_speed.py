@@ -1,10 +1,10 @@
-"""How fast settings of `select` are tried once overlaps are counted, and that they are exact.
+"""The speed of trying `select` parameters with counted overlaps, and their exactness.
 
     python -m benchmarks run tune_speed --out benchmarks/results/tune_speed.json
 
-Eighty simulated images of the challenge's size and number of cells; every true cell is seen one to
-three times, moved and blurred, among debris: many more overlaps than a dense method makes. Goal:
-1,000 settings over them within 10 s.
+There are eighty simulated images with the size and number of cells of the challenge. Every true
+cell has one to three moved and blurred candidates, among debris: many more overlaps than a dense
+method produces. The goal is 1,000 settings within 10 s.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CELLS = (5, 400)
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS / "tune_speed.json")
     options = parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def seen_image(rng: np.random.Generator) -> tuple[Candidates, Instances]:
-    """Ellipses, and what a detector might make of them."""
+    """Return ellipses, and the candidates that a detector might find."""
     count = int(rng.integers(*CELLS))
     centres = rng.uniform((10, 10), (SIZE[0] - 10, SIZE[1] - 10), (count, 2))
     radii = rng.uniform(5, 13, (count, 2))
@@ -93,7 +93,7 @@ def seen_image(rng: np.random.Generator) -> tuple[Candidates, Instances]:
 
 
 def ellipse(centre: np.ndarray, radii: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
-    """First pixel and soft mask uint8[h, w], cut at the image's border."""
+    """Return the first pixel and the soft mask uint8[h, w], clipped to the image."""
     low = np.maximum(np.floor(centre - 1.3 * radii), 0).astype(int)
     high = np.minimum(np.ceil(centre + 1.3 * radii) + 1, SIZE).astype(int)
     rows, cols = np.ogrid[low[0] : high[0], low[1] : high[1]]
@@ -103,7 +103,7 @@ def ellipse(centre: np.ndarray, radii: np.ndarray) -> tuple[tuple[int, int], np.
 
 
 def repainted(images: list[tuple[Candidates, Instances]], parameters: SelectionParameters) -> float:
-    """The mean score from painted cells."""
+    """Compute the mean score from painted cells."""
     points = OperatingPoints(default=OperatingPoint(select=parameters))
     return float(np.mean([
         match_counts(truth, select(found, points)).score for found, truth in images

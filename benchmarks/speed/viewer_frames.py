@@ -1,11 +1,11 @@
-"""How smooth the page of `bigkingxxl view` is: frames per second and time to the first picture.
+"""The smoothness of the page of `bigkingxxl view`: frame rate and time to the first picture.
 
 python -m benchmarks run viewer_frames [--out benchmarks/results/viewer_frames.json]
 
 A headless Chromium without a GPU pans and zooms over 300, 1,000 and 5,000 cells (discs on a grid),
-filled and outlined, in a window of 1,280 x 800 pixels. Frames are counted by the browser's own
-animation frames, of which there are 60 per second at most; a frame counts as late from 25 ms on.
-Then three strokes are drawn on an image of 10,000 x 10,000 pixels, each timed until it is on disk.
+filled and outlined, in a window of 1,280 x 800 pixels. Frames are the browser's animation frames,
+at most 60 per second; a frame is late from 25 ms on. Then three strokes are drawn on an image of
+10,000 x 10,000 pixels, each timed until it is on disk.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.viewer.page.grids import grid_dataset
 CELLS = (300, 1000, 5000)
 HUGE = (10_000, 10_000)
 STEPS = 120
-SECONDS_TO_OPEN = 300  # of the huge image, on a machine that has other things to do
+SECONDS_TO_OPEN = 300  # for opening the huge image on a busy machine
 LATE_MS = 25
 RECORD = """() => {
     window.frames_ = [];
@@ -43,7 +43,7 @@ FIRST_PICTURE = "() => performance.getEntriesByName('first picture')[0]?.startTi
 
 
 def measured(cells: int) -> dict[str, Any]:
-    """Everything for so many cells."""
+    """Measure everything for a number of cells."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         labels = grid_dataset(Path(folder) / "set", cells)
         viewer = Viewer(Path(folder) / "set")
@@ -67,7 +67,7 @@ def measured(cells: int) -> dict[str, Any]:
 
 
 def first_edits() -> dict[str, Any]:
-    """Seconds until the first strokes on a huge image are on disk, and until it is shown."""
+    """Measure the seconds until a huge image is shown and until its first strokes are on disk."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         patience.SECONDS = SECONDS_TO_OPEN
         grid_dataset(Path(folder) / "set", 2000, HUGE)
@@ -91,7 +91,7 @@ def first_edits() -> dict[str, Any]:
 
 
 def during(window: Window, act: Any) -> dict[str, float]:
-    """Frames while something is done."""
+    """Measure frames during an action."""
     window.page.wait_for_timeout(500)
     window.page.evaluate(RECORD)
     act(window)
@@ -107,7 +107,7 @@ def during(window: Window, act: Any) -> dict[str, float]:
 
 
 def pan(window: Window) -> None:
-    """Drag the image to and fro with the middle button."""
+    """Drag the image back and forth with the middle button."""
     mouse = window.page.mouse
     mouse.move(640, 400)
     mouse.down(button="middle")
@@ -117,14 +117,14 @@ def pan(window: Window) -> None:
 
 
 def zoom(window: Window) -> None:
-    """Turn the wheel in and out."""
+    """Zoom in and out with the wheel."""
     window.page.mouse.move(620, 420)
     for step in range(STEPS):
         window.page.mouse.wheel(0, -60 if step < STEPS // 2 else 60)
 
 
 def draw(window: Window) -> None:
-    """One long stroke of the brush."""
+    """Draw one long stroke with the brush."""
     window.press("b")
     mouse = window.page.mouse
     mouse.move(450, 300)
@@ -134,7 +134,7 @@ def draw(window: Window) -> None:
 
 
 def main() -> None:
-    """Measure all, and write it."""
+    """Measure everything and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/viewer_frames.json"))
     arguments = parser.parse_args()

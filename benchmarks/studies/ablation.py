@@ -1,15 +1,15 @@
-"""What each choice is worth: at prediction on a given model, in training from runs' own figures.
+"""The effect of each choice: at prediction with a given model, and in training.
 
     python -m benchmarks run ablation MODEL --data DIR --name NAME [--images 24]
     python -m benchmarks run ablation --training benchmarks/results/train_step.json ...
 
-The first scores a model on fold 0 (or a part of it, the cell types as even as they can be) at other
-scales, with flips, in tiles and in one piece, under its first and under cross-fitted parameters,
-each against the model's own settings; the interval is of the gain, images paired; a run that was
-broken off goes on. The second takes
-files with `change`, `measure`, `before`, `after` and maybe `ratio`, as `train_step`
-writes them. Both go into `ablation.json`, and the tables of `ablation.md` are made from that; a run
-of the same name, or a change of the same words, replaces the one before.
+The first command scores a model on fold 0 (or a subset with even cell types) at other scales, with
+flips, in tiles and as a whole, with its own and with cross-fitted operating points. Each variant is
+compared with the model's own settings by the paired gain and its interval; an interrupted run
+continues. The second command reads files with `change`, `measure`, `before`, `after` and optionally
+`ratio`, as `train_step` writes them. Both write to `ablation.json`, from which the tables of
+`ablation.md` are made; a run with the same name, or a change with the same description, replaces
+the earlier one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TABLE = ("variant", "challenge mix", "gain (95 %)", "astro / cort / shsy5y",
 
 
 def main() -> None:
-    """Score the variants, or take in the runs, and write both files."""
+    """Score the variants, or add the trainings, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?")
     parser.add_argument("--data", type=Path)
@@ -78,16 +78,16 @@ def main() -> None:
 
 
 def write(out: Path, stored: Mapping[str, Any]) -> None:
-    """Both files, whole or not at all."""
+    """Write both files atomically."""
     write_json(out, stored)
     write_text(out.with_suffix(".md"), markdown(stored))
 
 
 def training_row(path: Path) -> dict[str, Any]:
-    """What a training-time benchmark measured.
+    """Read the result of a training benchmark.
 
     Raises:
-        InputError: no such file, or a figure is missing.
+        InputError: The file does not exist, or a value is missing.
     """
     try:
         row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def training_row(path: Path) -> dict[str, Any]:
 
 
 def variants(own: PredictionSettings) -> dict[str, PredictionSettings]:
-    """Settings by name; each differs from the model's own in one thing."""
+    """Return settings by name, each of which differs from the model's own in one value."""
     found = {OWN: own}
     found |= {f"scale {scale:g}": own.changed(scale=scale) for scale in SCALES}
     found |= {f"flips: {flips}": own.changed(tta=EARLIER[flips]) for flips in FLIPS}
@@ -111,7 +111,7 @@ def variants(own: PredictionSettings) -> dict[str, PredictionSettings]:
 def prediction_run(
     options: argparse.Namespace, before: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """The run after each variant, printed as it comes; what was scored before is not again."""
+    """Yield the run after each variant and print it; existing scores are reused."""
     if options.data is None:
         raise InputError("--data is missing: the model has to be scored on something")
     path = resolve_model(options.model)
@@ -142,7 +142,7 @@ def prediction_run(
 def variant_row(
     name: str, looked: Looked, own: Mapping[str, float] | None, crossfit: bool
 ) -> dict[str, Any]:
-    """One variant's scores, against those of the model's own settings (None: these are they)."""
+    """Score a variant, compared with the model's own settings (None: these are they)."""
     ids = looked.fold.ids
     score = looked.score(ids, dict.fromkeys(ids, looked.start))
     own = score.scores if own is None else own
@@ -160,10 +160,11 @@ def variant_row(
 
 
 def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
-    """The challenge mix, and how much it is above the model's own settings, images paired.
+    """Compute the challenge mix and its paired gain over the model's own settings.
 
     Args:
-        own: the score of each image under these settings.
+        score: The score.
+        own: The score of each image with the model's own settings.
     """
     gains = {
         kind: np.array([
@@ -184,7 +185,7 @@ def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
 
 
 def seconds_an_image(looked: Looked) -> float:
-    """The network's part, flips and tiles included: the mean of a few images, of the processor."""
+    """Return the mean processor seconds of the network for a few images, with flips and tiles."""
     seconds, predictor = [], looked.predictor
     see = predictor.maps if isinstance(predictor, DensePredictor) else predictor.candidates
     for image_id in spread(looked.fold.data, looked.fold.ids, TIMED):
@@ -196,7 +197,7 @@ def seconds_an_image(looked: Looked) -> float:
 
 
 def line(row: Mapping[str, Any]) -> str:
-    """One variant in the table."""
+    """Format the row of a variant."""
     honest = row["crossfitted"]
     types = " / ".join(f"{row['by_type'].get(kind, 0):.3f}" for kind in CHALLENGE_MIX)
     cells = [
@@ -216,7 +217,7 @@ def _gain(scores: Mapping[str, Any]) -> str:
 
 
 def markdown(stored: Mapping[str, Any]) -> str:
-    """Both kinds of tables."""
+    """Format both kinds of tables."""
     lines = ["# What each choice is worth", ""]
     lines += [
         "Made by `python -m benchmarks run ablation`; gains in the challenge-mix mAP.",
@@ -251,7 +252,7 @@ def markdown(stored: Mapping[str, Any]) -> str:
 
 
 def training_line(row: Mapping[str, Any]) -> str:
-    """One change in the table."""
+    """Format the row of a change."""
     effect = f"{row['after'] - row['before']:+.3f}"
     if "ratio" in row:
         effect = f"{row['ratio']:.2f} times"

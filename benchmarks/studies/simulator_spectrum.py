@@ -1,12 +1,13 @@
 """Compare the power spectra of simulated and real phase-contrast images.
 
-    python -m benchmarks run simulator_spectrum --data ../shared/sartorius [--images 40]
+    python -m benchmarks run simulator_spectrum --data DIR [--images 40]
 
-Each image has its mean removed, is weighted by a Hann window and Fourier transformed; its power is
-averaged over rings of equal frequency and then over images. The deviation of a ring is simulated
-over real in decibels. The goal is 3 dB or less in every ring from 0.02 to 0.3 cycles per pixel for
-the pooled set; each cell type is recorded beside it. The data folder is one in Kaggle's layout
-(train.csv and train/*.png). Exit status 1 when the goal is missed, 2 when the data is not there.
+Each image has its mean removed, is weighted by a Hann window and Fourier transformed. Its power is
+averaged over rings of equal frequency and then over images. The deviation of a ring is the ratio of
+simulated to real power in decibels. The goal is 3 dB or less in every ring from 0.02 to 0.3 cycles
+per pixel for the pooled images; each cell type is recorded as well. The data folder has the Kaggle
+layout (train.csv and train/*.png). The exit status is 1 if the goal is missed, and 2 if the data do
+not exist.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Spectrum = NDArray[np.float64]
 
 
 def radial_spectrum(image: NDArray[np.uint8]) -> Spectrum:
-    """Power float64[bins] of an image uint8[H, W], averaged over the rings between `EDGES`."""
+    """Return the power of an image uint8[H, W] in the rings between `EDGES`, float64[bins]."""
     values = image.astype(np.float64) - float(image.mean())
     window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])[None, :]
     power = np.abs(np.fft.fft2(values * window)) ** 2 / float((window**2).sum())
@@ -61,12 +62,12 @@ def real_image_paths(data: Path, images: int, rng: np.random.Generator) -> dict[
 
 
 def decibels(simulated: Spectrum, real: Spectrum) -> list[float]:
-    """Deviation of each ring in decibels."""
+    """Return the deviation of each ring in decibels."""
     return [round(float(value), 2) for value in 10 * np.log10(simulated / real)]
 
 
 def measure(data: Path, images: int, seed: int) -> dict[str, list[float]]:
-    """Deviations by ring, for each cell type and for all images together ("pooled")."""
+    """Compute deviations by ring, for each cell type and for all images together ("pooled")."""
     paths = real_image_paths(data, images, np.random.default_rng(seed))
     real, simulated = {}, {}
     for cell_type in CELL_TYPES:
@@ -79,7 +80,7 @@ def measure(data: Path, images: int, seed: int) -> dict[str, list[float]]:
 
 
 def summarised(deviations: dict[str, list[float]], images: int) -> dict[str, object]:
-    """The result as it is stored."""
+    """Return the result in its stored form."""
     worst = {name: max(map(abs, values)) for name, values in deviations.items()}
     return {
         "what": "simulated over real power spectrum, decibels by ring of spatial frequency",
@@ -93,7 +94,7 @@ def summarised(deviations: dict[str, list[float]], images: int) -> dict[str, obj
 
 
 def print_table(deviations: dict[str, list[float]]) -> None:
-    """Print a row a ring and the largest deviation below."""
+    """Print a row per ring, and the largest deviation below."""
     names = list(deviations)
     print("cycles/px    " + "".join(f"{name:>9}" for name in names))
     for ring, values in enumerate(zip(*deviations.values(), strict=True)):
@@ -104,7 +105,7 @@ def print_table(deviations: dict[str, list[float]]) -> None:
 
 
 def main() -> int:
-    """Measure, print, store; return the exit status."""
+    """Measure, print and store; return the exit status."""
     parser = argparse.ArgumentParser(description="Power spectra of simulated and real images.")
     parser.add_argument("--data", type=Path, default=Path("dataset"))
     parser.add_argument("--out", type=Path, default=RESULTS / "simulator_spectrum.json")

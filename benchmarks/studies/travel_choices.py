@@ -1,13 +1,13 @@
-"""What each choice of the recipe `bundled` is worth to cells of other laboratories.
+"""The effect of each choice of the recipe `bundled` on cells of other laboratories.
 
     python -m benchmarks run travel_choices --data POOL --challenge SARTORIUS \
         [--crops 2000] [--only NAME] --out FILE
     python -m benchmarks run travel_choices --table FILE
 
-Short trainings from the model `sartorius` that differ in one choice. Each model is scored on whole
-sets that no training saw, with the size of the cells estimated and given, and on images of the
-challenge's fold 0. A variant that the file holds is not trained again, and a broken training goes
-on. There is one run per variant: differences of less than 0.01 may be chance.
+Short trainings from the model `sartorius` differ in one choice each. Each model is scored on data
+sets that no training used, with the size of cells estimated and given, and on images of the
+challenge's fold 0. Variants in the file are not trained again, and an interrupted training
+continues. There is one run per variant: differences of less than 0.01 may be chance.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BASE = "the recipe"
 PLAIN = {"contrast": 0.25, "brightness": 0.2, "gamma": 1.2, "noise": 0.03, "blur": 0.5,
          "stretch": 1.0, "invert": 0, "uneven": 0, "halo": 0, "debris": 0}  # fmt: skip
 MAPS = "settings.representation_settings"
-# The settings of each variant: what it leaves out is its name.
+# The settings of each variant, whose name says what it leaves out.
 VARIANTS = {
     BASE: (),
     "one diameter of cells instead of one width": (
@@ -52,7 +52,7 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Train and score the variants that are missing, or print the table."""
+    """Train and score the missing variants, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="a folder of data sets")
     parser.add_argument("--challenge", type=Path, help="the challenge's images")
@@ -79,7 +79,7 @@ def main() -> None:
 
 
 def trained(name: str, options: argparse.Namespace) -> Path:
-    """The model of a variant, trained if it was not."""
+    """Return the model of a variant, trained if needed."""
     out = options.runs / str(options.crops) / name.replace(" ", "_").replace(":", "")
     model: Path = out / "model.safetensors"
     if not model.is_file():
@@ -99,7 +99,7 @@ def trained(name: str, options: argparse.Namespace) -> Path:
 
 
 def score(model: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Segmentation accuracy on each set that was left out, and on the challenge's fold 0."""
+    """Score a model on each data set that was left out and on fold 0 of the challenge."""
     predictor, card = load_predictor(model, "cpu")
     sets: dict[str, tuple[Dataset, tuple[str, ...]]] = {}
     for name in LEFT_OUT:
@@ -116,7 +116,7 @@ def score(model: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The variants as a Markdown table: with the size estimated, and given."""
+    """Format the variants as a Markdown table, with the size estimated and given."""
     names = [*LEFT_OUT, "challenge, fold 0"]
     lines = ["| variant | " + " | ".join(names) + " | size within 1.3 times |",
              "| --- |" + " --- |" * (len(names) + 1)]  # fmt: skip
@@ -124,7 +124,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def row(name: str, sets: dict[str, Any]) -> str:
-    """One variant of the table."""
+    """Format the row of a variant."""
     scores = [f"{each['estimated']:.3f} ({each['given']:.3f})" for each in sets.values()]
     near = sum(each["size_near"] * each["images"] for each in sets.values())
     return (

@@ -1,10 +1,10 @@
-"""A person who knows the truth and corrects it in the page: what is wrong, and how it is mended.
+"""A scripted person who knows the truth and corrects cells in the page.
 
-Every mend is made with the page's own tools by mouse and keyboard, in a real browser; clicks, keys
-and what is drawn are counted, and the seconds that they take a person are modelled.
+Every correction is made with the page's own tools by mouse and keyboard in a real browser. Clicks,
+keys and strokes are counted, and the seconds that they take a person are modelled.
 
-Source of the seconds: the keystroke-level model of Card, Moran and Newell (1980), with a look
-(`THINK`) before each mend.
+Source of the seconds: the keystroke-level model of Card, Moran and Newell (1980), with a mental
+step (`THINK`) before each correction.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from skimage.measure import approximate_polygon, find_contours
 from tests.viewer.page.browser import Viewer, Window
 
 Labels = NDArray[np.int64]
-Point = tuple[float, float]  # row, column in the image
+Point = tuple[float, float]  # row and column in the image
 
-THINK, POINT, PRESS, KEY = 1.35, 1.1, 0.1, 0.28  # seconds; a press or a release
-DRAW_SEGMENT, DRAW_CM = 0.9, 0.16  # seconds per straight piece of a line, and per centimetre
-CM_PER_PIXEL = 2.54 / 96  # of the screen, as CSS has it
-MOSTLY = 0.5  # the share of a cell above which it lies in another
-OUTLINE_TOLERANCE = 1.0  # pixels of the image, from an outline to the polygon that is drawn
+THINK, POINT, PRESS, KEY = 1.35, 1.1, 0.1, 0.28  # seconds; PRESS is a press or a release
+DRAW_SEGMENT, DRAW_CM = 0.9, 0.16  # seconds per straight segment and per centimetre
+CM_PER_PIXEL = 2.54 / 96  # of the screen, as in CSS
+MOSTLY = 0.5  # a cell lies in another one if more than this fraction does
+OUTLINE_TOLERANCE = 1.0  # image pixels between an outline and the polygon that is drawn
 CHEAPEST = ("add", "delete", "merge", "cut", "draw", "redraw")
 
 
 @dataclass
 class Effort:
-    """What it took so far."""
+    """The effort so far."""
 
     clicks: int = 0
     keys: int = 0
@@ -42,11 +42,12 @@ class Effort:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong: how it is mended, how wrong it is, and which cells it concerns.
+    """An error: how it is corrected, how large it is, and the cells that it concerns.
 
     Attributes:
-        loss: 1 - IoU of the true cell, or 1 for a cell that is none.
-        cells: numbers in the page; truths: numbers in the truth.
+        loss: 1 - IoU of the true cell, or 1 for a cell that does not exist.
+        cells: Numbers in the page.
+        truths: Numbers in the truth.
     """
 
     kind: str
@@ -57,7 +58,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Pixels that cells and true cells share: int64[C + 1, T + 1], by rank; the first is ground."""
+    """The pixels shared by cells and true cells, int64[C + 1, T + 1]; index 0 is background."""
 
     shared: NDArray[np.int64]
     cells: NDArray[np.int64]
@@ -73,7 +74,7 @@ class Overlaps:
 
     @property
     def iou(self) -> NDArray[np.float64]:
-        """float64[C, T], without the ground."""
+        """Return the IoU without the background, float64[C, T]."""
         area, true_area = self.shared.sum(axis=1), self.shared.sum(axis=0)
         both = self.shared[1:, 1:]
         found: NDArray[np.float64] = both / np.maximum(
@@ -82,17 +83,19 @@ class Overlaps:
         return found
 
     def shares(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """float64[C, T] twice: of each cell in a true cell, and of each true cell in a cell."""
+        """Return the fraction of each cell in each true cell, and the reverse."""
         both = self.shared[1:, 1:]
         of_cell = both / np.maximum(self.shared.sum(axis=1)[1:, None], 1)
         return of_cell, both / np.maximum(self.shared.sum(axis=0)[None, 1:], 1)
 
 
 def faults(labels: Labels, truth: Labels, good: float) -> list[Fault]:
-    """What is wrong, the worst first; of what is equally wrong that which is mended soonest.
+    """Return the errors, the largest first; equal ones by their correction time.
 
     Args:
-        good: the IoU from which on an outline is left as it is.
+        labels: The cells.
+        truth: The true cells.
+        good: The IoU from which an outline is accepted.
     """
     overlaps = Overlaps.of(labels, truth)
     iou, (of_cell, of_truth) = overlaps.iou, overlaps.shares()
@@ -134,10 +137,13 @@ def _of_truth(
 
 
 class Corrector:
-    """Mends one image after the other.
+    """Corrects one image after the other.
 
     Args:
-        good: see `faults`; told: called after each mend.
+        viewer: The viewer.
+        window: The browser window.
+        good: See `faults`.
+        told: Called after each correction.
     """
 
     def __init__(
@@ -149,7 +155,7 @@ class Corrector:
         self._candidates: list[Any] = []
 
     def correct(self, truth: Labels) -> None:
-        """Mend everything in the open image."""
+        """Correct everything in the open image."""
         key = self.window.key
         self._candidates = self.viewer.json(f"/api/images/{key}/candidates")["candidates"]
         tried: set[Fault] = set()
@@ -165,7 +171,7 @@ class Corrector:
             self.effort.mends[kind] = self.effort.mends.get(kind, 0) + 1
 
     def _left(self, labels: Labels, truth: Labels, tried: set[Fault]) -> Iterator[Fault]:
-        """What was not tried yet; what could not be cut is drawn, and nothing is drawn twice."""
+        """Yield errors that were not tried yet; what could not be cut is drawn, once."""
         drawn = {number for each in tried if each.kind in ("draw", "redraw")
                  for number in each.truths}  # fmt: skip
         for fault in faults(labels, truth, self.good):
@@ -177,7 +183,7 @@ class Corrector:
                 yield Fault("draw", fault.loss, (), fault.truths[:1])
 
     def _mend(self, fault: Fault, labels: Labels, truth: Labels) -> str:
-        """How it was mended."""
+        """Correct an error and return how."""
         if fault.kind == "delete":
             self._select(labels, fault.cells)
             self.key("Delete")
@@ -205,8 +211,8 @@ class Corrector:
         return fault.kind
 
     def _candidate(self, shape: NDArray[np.bool_], labels: Labels) -> Point | None:
-        """Where to click for the model's own candidate, if one fits."""
-        seen = np.zeros(shape.size, bool)  # by surer candidates, which a click would take
+        """Return where to click for a matching candidate of the model, or None."""
+        seen = np.zeros(shape.size, bool)  # covered by better candidates, which a click would take
         best: tuple[float, Point] | None = None
         free = (labels == 0).ravel()
         for candidate in self._candidates:
@@ -221,10 +227,10 @@ class Corrector:
                 best = iou, middle_of(alone, shape.shape[1])
         return None if best is None else best[1]
 
-    # ---- by mouse and keyboard ------------------------------------------------------------------
+    # ---- mouse and keyboard ---------------------------------------------------------------------
 
     def key(self, name: str) -> None:
-        """A key."""
+        """Press a key."""
         self.window.press(name)
         self.effort.keys += 1
         self.effort.seconds += KEY
@@ -249,7 +255,7 @@ class Corrector:
         self.effort.seconds += POINT + 2 * PRESS + KEY * len(keys)
 
     def draw(self, points: Sequence[Point], keys: Sequence[str] = ()) -> None:
-        """Point, press, draw along straight pieces, let go."""
+        """Point, press, draw along straight segments, and release."""
         self._uncover(points[0])
         self.window.drag(*points, keys=keys)
         on_screen = np.array([self.window.place(*points[0]), self.window.place(*points[1])])
@@ -266,7 +272,7 @@ class Corrector:
         )  # fmt: skip
 
     def _uncover(self, place: Point) -> None:
-        """What is selected shows its buttons, and messages lie over the image for a moment."""
+        """Deselect, because buttons of the selection and messages cover the image."""
         x, y = self.window.place(*place)
         is_free = "([x, y]) => document.elementFromPoint(x, y)?.matches('canvas.image') ?? false"
         if self.window.page.evaluate(is_free, [x, y]):
@@ -277,28 +283,28 @@ class Corrector:
 
 
 def _plain(fault: Fault) -> Fault:
-    """Without how wrong it is: what was tried is not tried again."""
+    """Return an error without its size, so that it is not tried again."""
     return replace(fault, loss=0.0)
 
 
 def middle_of(places: NDArray[np.int64], width: int) -> Point:
-    """The pixel next to the middle of some pixels, as a place to click on."""
+    """Return the pixel closest to the centre of some pixels, to click on."""
     row, col = np.divmod(places, width)
     nearest = np.argmin((row - row.mean()) ** 2 + (col - col.mean()) ** 2)
     return float(row[nearest]) + 0.5, float(col[nearest]) + 0.5
 
 
 def outline(shape: NDArray[np.bool_]) -> list[Point]:
-    """The corners of a polygon around a cell, as a person would draw it; the lasso closes it."""
+    """Return the corners of a polygon around a cell as a person would draw it."""
     padded = np.pad(shape, 1).astype(float)
     longest = max(find_contours(padded, 0.5), key=len)
     corners = approximate_polygon(longest, OUTLINE_TOLERANCE)[:-1]
-    # Middles of pixels are whole numbers there, and at .5 in the page; padding moved all by one.
+    # Pixel centres are integers here and half-integers in the page; padding shifted all by one.
     return [(float(row) - 0.5, float(col) - 0.5) for row, col in corners]
 
 
 def cut_line(host: NDArray[np.bool_], truth: Labels, truths: Sequence[int]) -> list[Point]:
-    """The straight line that parts two true cells within one cell best, across all of the cell."""
+    """Return the straight line across a cell that best separates two true cells."""
     rows, cols = np.nonzero(host)
     inside = truth[rows, cols]
     first = inside == truths[0]

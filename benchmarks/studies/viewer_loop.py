@@ -1,16 +1,15 @@
-"""Look, correct, learn: what five images of another kind of cell cost, and what they win.
+"""View, correct, learn: the cost and the gain of correcting five images of new cells.
 
     python -m benchmarks run viewer_loop --sets simulated vicar_qpi_dense --data POOL
     python -m benchmarks run viewer_loop --figure docs/images/viewer_loop.svg
 
-A model finds the cells of all images of a set. A scripted person who knows the truth opens the page
-of `bigkingxxl view` in Chromium and corrects five images, the worst cells first (see
-`viewer_corrector`): once as `Enter` leads on, to the image of which most is expected to be wrong,
-and once in the order of their names. Then it learns, as the buttons of the page do: thresholds and
-size; then, after the first order alone, training. Scored are the images that were corrected in
-neither order.
+A model predicts all images of a data set. A scripted person who knows the truth opens the page of
+`bigkingxxl view` in Chromium and corrects five images, the worst cells first
+(see `viewer_corrector`): once in the order of `Enter`, by expected error, and once in the order of
+names. Then the buttons of the page are pressed to learn: thresholds and size, then, after the first
+order only, training. The images that were corrected in neither order are scored.
 
-`simulated` is one kind of cell that the simulator drew by chance; others are folders of POOL.
+`simulated` is a randomly drawn kind of simulated cell; the others are folders of POOL.
 """
 
 from __future__ import annotations
@@ -41,17 +40,17 @@ from tests.viewer.page.browser import Viewer, Window, chromium, until
 from tests.viewer.page.fields import truth_of
 
 SIMULATED = "simulated"
-KIND, IMAGES, SIZE = 910, 14, (360, 480)  # a star-shaped kind, which the model finds in part
-MODELS = {SIMULATED: "bundled", "vicar_qpi_dense": "sartorius"}  # that never saw such cells
+KIND, IMAGES, SIZE = 910, 14, (360, 480)  # a star-shaped kind, of which the model finds a part
+MODELS = {SIMULATED: "bundled", "vicar_qpi_dense": "sartorius"}  # models that never saw such cells
 ORDERS = {"expected error": "error", "name": "name"}
 LEVELS = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85)
 SECONDS_TO_LEARN = 3600
-STAGES = ("thresholds", "training")  # the buttons, from above
+STAGES = ("thresholds", "training")  # the buttons, from top to bottom
 SHORT = ("clicks", "seconds", "corrected_before", "corrected_after", "to_reach")
 
 
 def main() -> None:
-    """Measure, or draw what was measured."""
+    """Measure, or draw the measured results."""
     options = arguments()
     if options.figure:
         draw(json.loads(options.out.read_text()), options.figure)
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What is asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=[SIMULATED])
     parser.add_argument("--data", type=Path, help="a folder of data sets")
@@ -82,10 +81,13 @@ def arguments() -> argparse.Namespace:
 def measured(
     name: str, options: argparse.Namespace, result: dict[str, Any], keep: Callable[[], object]
 ) -> None:
-    """Both orders on one set; parts that the result has are not done again.
+    """Measure both orders on one data set; existing parts are not repeated.
 
     Args:
-        result: gets what was measured; keep: called after each part.
+        name: The name of the data set.
+        options: The command line.
+        result: Updated with the results.
+        keep: Called after each part.
     """
     with work_folder(options.work, name) as folder:
         runs = {order: folder / order.replace(" ", "_") for order in ORDERS}
@@ -116,7 +118,7 @@ def measured(
 
 @contextmanager
 def work_folder(given: Path | None, name: str) -> Iterator[Path]:
-    """Where the runs of a set lie: below a folder that was named, else for a while."""
+    """Yield the folder of a data set's runs: below a given folder, else a temporary one."""
     if given is not None:
         yield given / name
         return
@@ -125,7 +127,7 @@ def work_folder(given: Path | None, name: str) -> Iterator[Path]:
 
 
 def truth_and_images(name: str, images: Path, data: Path | None) -> dict[str, Labels]:
-    """The images of a set in a folder; its true cells by image."""
+    """Write the images of a data set to a folder; return its true cells by image."""
     images.mkdir(parents=True, exist_ok=True)
     truth: dict[str, Labels] = {}
     if name == SIMULATED:
@@ -144,24 +146,26 @@ def truth_and_images(name: str, images: Path, data: Path | None) -> dict[str, La
 
 
 def predict(images: Path, run: Path, model: str) -> None:
-    """As a person would begin; a run that is there is taken up."""
+    """Predict as a person would at the start; an existing run is continued."""
     command = [sys.executable, "-m", "bigkingxxl", "predict", str(images), "--out", str(run),
                "--model", model, "--quiet"]  # fmt: skip
     subprocess.run(command, check=True)
 
 
 class Loop:
-    """One folder, looked at, corrected and learnt from.
+    """A folder that is viewed, corrected and learned from.
 
     Args:
-        truth: true cells by image; order: the strip's, as its menu has it.
+        folder: The folder.
+        truth: The true cells by image.
+        order: The order of the strip, as in its menu.
     """
 
     def __init__(self, folder: Path, truth: Mapping[str, Labels], order: str) -> None:
         self.folder, self.truth, self.order = folder, truth, order
 
     def correct(self, images: int, good: float) -> dict[str, Any]:
-        """Correct so many images: what it took, and how the scores rose."""
+        """Correct some images; return the effort and the scores over time."""
         viewer = Viewer(self.folder)
         names = {each["key"]: each["name"] for each in viewer.json("/api/images")["images"]}
         with chromium() as browser:
@@ -200,7 +204,7 @@ class Loop:
         }  # fmt: skip
 
     def _next(self, corrector: Corrector, window: Window, key: str, *, is_last: bool) -> None:
-        """Done, and on to the next image: as the page advises, or as the strip is sorted."""
+        """Finish an image and open the next one, in the order of the page or of the strip."""
         if self.order == "error":
             corrector.key("Enter")
         else:
@@ -213,12 +217,12 @@ class Loop:
         window.wait_saved()
 
     def score(self, name: str, labels: NDArray[Any]) -> float:
-        """Of one image."""
+        """Score one image."""
         pair = [{name: Instances.from_label_map(each)} for each in (self.truth[name], labels)]
         return float(competition_map(pair[0], pair[1], {}).mean)
 
     def learn(self, rest: list[str], minutes: float, stages: Sequence[str]) -> dict[str, Any]:
-        """Press the buttons of the page, one after the other, and take what the page advises."""
+        """Press the buttons of the page in turn, and follow its advice."""
         viewer = Viewer(self.folder)
         with chromium() as browser:
             window = Window(browser.new_context(viewport={"width": 1440, "height": 900}), viewer)
@@ -245,7 +249,7 @@ class Loop:
 
 
 def ended(viewer: Viewer, press: Callable[[], object]) -> dict[str, Any]:
-    """The job that a button begins, at its end."""
+    """Return the finished job that a button started."""
 
     def newest() -> dict[str, Any]:
         jobs = viewer.json("/api/jobs")["jobs"]
@@ -261,7 +265,7 @@ def ended(viewer: Viewer, press: Callable[[], object]) -> dict[str, Any]:
 
 
 def to_reach(curve: list[list[float]]) -> dict[str, dict[str, float]]:
-    """Clicks, keys and seconds to each score of the whole folder."""
+    """Return clicks, keys and seconds to each score of the whole folder."""
     found = {}
     for level in LEVELS:
         reached = next((each for each in curve if each[3] >= level), None)
@@ -271,7 +275,7 @@ def to_reach(curve: list[list[float]]) -> dict[str, dict[str, float]]:
 
 
 def draw(found: Mapping[str, Any], place: Path) -> None:
-    """One panel per set: the score of all images against the minutes at work."""
+    """Draw one panel per data set: the score of all images over the working minutes."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,6 +1,6 @@
-"""The command line: one thin module per command; `main` says how a command is added.
+"""The command line: one thin module per command; `main` explains how to add a command.
 
-What belongs here: options, a call of one function below, and what is printed of its result. What
-does not: anything that a program in Python could want as well: it goes into the package that it is
-about.
+What belongs here: options, a call of one function of the package, and printing its result. What
+does not: anything that a Python program could need as well; it belongs to the package of its
+subject.
 """

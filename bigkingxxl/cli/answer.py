@@ -1,4 +1,4 @@
-"""What a command answers on stdout: text for people, or JSON where a program reads it."""
+"""The answers of commands on stdout: text for people, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 
 def print_json(values: Mapping[str, Any] | list[Any]) -> None:
-    """Print plain values as JSON; what is no number becomes null, as JSON knows no NaN."""
+    """Print plain values as JSON; NaN becomes null."""
     typer.echo(json.dumps(plain(values), indent=2, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
-    """The same of lists, mappings, texts, numbers and None only."""
+    """Convert to lists, mappings, text, numbers and None."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(each) for each in value]
-    if hasattr(value, "tolist"):  # of numpy, without importing it
+    if hasattr(value, "tolist"):  # a numpy object, without importing numpy
         return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None

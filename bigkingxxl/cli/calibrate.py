@@ -73,10 +73,10 @@ def calibrate(
 def training_ids(
     annotated: Dataset, fold: int | None, folds: Path | None, count: int | None
 ) -> tuple[str, ...]:
-    """The images to learn from.
+    """Return the images for fitting.
 
     Raises:
-        InputError: a split without a fold, or no such fold.
+        InputError: There is a split without a fold, or no such fold.
     """
     from bigkingxxl.data.split import fold_ids
     from bigkingxxl.errors import InputError
@@ -91,7 +91,7 @@ def training_ids(
 
 
 def print_result(target: Path, result: Calibrated, notes: Sequence[str]) -> None:
-    """What was learned, for readers."""
+    """Print the result for readers."""
     if result.before is not None and result.after is not None:
         typer.echo(
             f"Correlation of score and IoU on images held out: {result.before:.3f} before, "

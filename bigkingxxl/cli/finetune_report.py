@@ -1,4 +1,4 @@
-"""A fine-tuning on the terminal: where it stands, and what was found."""
+"""The progress and the result of a fine-tuning on the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Event = dict[str, Any]
 
 @contextmanager
 def reporter(*, json_lines: bool, quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """What is told each event of a fine-tuning: JSON on stdout, a bar or lines on stderr."""
+    """Yield a function that reports events: as JSON on stdout, or as a bar or lines on stderr."""
     if json_lines:
         yield json_line
     elif quiet:
@@ -32,19 +32,19 @@ def reporter(*, json_lines: bool, quiet: bool) -> Iterator[Callable[[Event], Non
 
 
 def json_line(event: Event) -> None:
-    """The event on stdout, at once."""
+    """Print the event on stdout and flush."""
     sys.stdout.write(json.dumps(plain(event), allow_nan=False) + "\n")
     sys.stdout.flush()
 
 
 def note_line(event: Event) -> None:
-    """Sentences that a user should read, on stderr."""
+    """Print sentences that a user should read on stderr."""
     if event["event"] == "note":
         typer.echo(f"note: {event['text']}", err=True)
 
 
 def lines() -> Callable[[Event], None]:
-    """A line on stderr with each new step, and every ten seconds."""
+    """Print a line on stderr for each new step, and every ten seconds."""
     last: dict[str, Any] = {"text": "", "at": 0.0}
 
     def told(event: Event) -> None:
@@ -63,7 +63,7 @@ def lines() -> Callable[[Event], None]:
 
 @contextmanager
 def bar() -> Iterator[Callable[[Event], None]]:
-    """A bar over the whole, and what is being done, on stderr."""
+    """Show a progress bar with the current step on stderr."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -81,13 +81,13 @@ def bar() -> Iterator[Callable[[Event], None]]:
 
 
 def progress_text(event: Event) -> str:
-    """What is being done, and how long it still takes."""
+    """Describe the current step and the remaining time."""
     left = event.get("minutes_left")
     return event["text"] if left is None else f"{event['text']}, {left:.1f} minutes left"
 
 
 def result_text(result: Mapping[str, Any]) -> str:
-    """What was found, in plain words, and how to go on."""
+    """Describe the result in plain words, and how to continue."""
     found = [result["sentence"]]
     if result["kept"] != "start":
         size = result["size"]

@@ -98,7 +98,7 @@ def _names(text: str) -> list[str]:
 
 
 def as_table(done: Imported) -> list[str]:
-    """A line for each tensor: what became of it, its name here (and there), shape, why."""
+    """Format a line for each tensor: what happened to it, its names, shape and reason."""
     rows = [("", "tensor", "shape", "")]
     for line in done.lines:
         renamed = line.name and line.source and line.name != line.source
@@ -112,7 +112,7 @@ def as_table(done: Imported) -> list[str]:
 
 
 def as_dictionary(done: Imported, out: Path) -> dict[str, object]:
-    """The same for programs."""
+    """Return the same for programs."""
     tensors = [
         {"action": line.action, "source": line.source or None, "name": line.name or None,
          "shape": list(line.shape), "note": line.note}

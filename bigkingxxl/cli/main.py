@@ -1,21 +1,21 @@
 """The `bigkingxxl` command: finds, loads and runs the commands, and turns errors into sentences.
 
-How a command is added:
+To add a command:
 
 1. Write a module `bigkingxxl/cli/<name>.py` with a function (`def train(...) -> None`), or for a
    group of commands a `typer.Typer` with a help text. Arguments and options are
-   `Annotated[type, typer.Argument/Option(help=...)]`; the function's docstring is the help that the
-   user reads (plain prose, no Args section; its first sentence is the summary). Everything heavy
-   (numpy, scipy, torch, ...) is imported inside the function, so that `--help` stays fast.
-2. Add one line to `COMMANDS`: the name, where it is, and the summary shown by `bigkingxxl --help`.
+   `Annotated[type, typer.Argument/Option(help=...)]`. The docstring of the function is the help
+   text (plain prose without an Args section; its first sentence is the summary). Heavy packages
+   (numpy, scipy, torch, ...) are imported inside the function, so that `--help` stays fast.
+2. Add one line to `COMMANDS`: the name, the function, and the summary in `bigkingxxl --help`.
 
 The module is imported only when its command runs. A command
 
-- raises a `BigKingXXLError` for whatever a user can mend: this module prints the sentence on
-  stderr and exits 2; `raise typer.Exit(code)` ends with any other code,
+- raises a `BigKingXXLError` for everything that a user can correct: this module prints the message
+  on stderr and exits 2; `raise typer.Exit(code)` ends with any other code,
 - prints results on stdout and everything else on stderr; warnings go through
   `logging.getLogger(__name__).warning`,
-- shows progress by `bigkingxxl.cli.progress.track`.
+- shows progress with `bigkingxxl.cli.progress.track`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHELL_COMPLETION = ("install_completion", "show_completion")
 
 
 class Target(NamedTuple):
-    """Where a command is (`module:attribute`, a function or a `typer.Typer`) and its summary."""
+    """The location of a command (`module:attribute`) and its summary."""
 
     place: str
     summary: str
@@ -90,12 +90,12 @@ COMMANDS: dict[str, Target] = {
     "recipes": Target("bigkingxxl.cli.recipes:recipes", "List the ready-made training settings."),
 }
 
-# What torch says where memory is short.
+# The message of torch if memory is short.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def load(name: str) -> Any:
-    """The real command of a name, ready to run; imports its module."""
+    """Import the module of a command and return the command, ready to run."""
     module, _, attribute = COMMANDS[name].place.partition(":")
     item = getattr(importlib.import_module(module), attribute)
     if not isinstance(item, typer.Typer):
@@ -112,16 +112,16 @@ class LazyGroup(TyperGroup):
     """A group whose commands are imported when they run, and whose errors are sentences."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command named first in `args`, loaded."""
+        """Return the command named first in `args`, loaded."""
         if args and args[0] in COMMANDS:
             refuse_empty(args[1:])
             self.add_command(load(args[0]), args[0])
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; whatever goes wrong becomes one sentence on stderr and an exit code."""
+        """Run the command; any error becomes one sentence on stderr and an exit code."""
         for stream in (sys.stdout, sys.stderr):
-            # Names of files are any bytes: they are printed as they are.
+            # File names may be any bytes and are printed as they are.
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="surrogateescape")
         try:
@@ -139,10 +139,10 @@ class LazyGroup(TyperGroup):
 
 
 def refuse_empty(arguments: Sequence[str]) -> None:
-    """Refuse arguments without a letter: as a path they would mean the current folder.
+    """Refuse blank arguments, which as a path would mean the current folder.
 
     Raises:
-        InputError: one is empty, as a shell makes of a variable that is not set.
+        InputError: An argument is empty, as a shell passes an unset variable.
     """
     for place, argument in enumerate(arguments):
         before = arguments[place - 1] if place else ""
@@ -163,7 +163,7 @@ def refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def explain(error: Exception) -> tuple[str | None, int]:
-    """The sentence and exit code for an error; None where typer itself knows what to do."""
+    """Return the sentence and the exit code of an error; None if typer handles it."""
     if isinstance(error, BigKingXXLError):
         return " ".join(str(error).split()), EXIT_USER_ERROR
     if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name or "")):
@@ -194,7 +194,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-# Help without rich's markup: twice as fast, and square brackets stay what they are.
+# Help without rich's markup is twice as fast, and preserves square brackets.
 app = typer.Typer(
     cls=LazyGroup,
     add_completion=False,
@@ -223,7 +223,7 @@ def _root(
 
 
 def _stub() -> None:
-    """Stands for a command in the list of commands; `LazyGroup` loads the real one."""
+    """A placeholder in the list of commands; `LazyGroup` loads the real command."""
 
 
 for _name, _target in COMMANDS.items():
@@ -231,15 +231,15 @@ for _name, _target in COMMANDS.items():
 
 
 class _Shown(logging.Formatter):
-    """Warnings as they may be shown on a terminal."""
+    """Formats warnings for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's text, line by line."""
+        """Return the text of the record, line by line."""
         return "\n".join(map(printable, super().format(record).splitlines()))
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the console script."""
     raise_on_sigterm()
     warnings = logging.StreamHandler()
     warnings.setFormatter(_Shown("%(message)s"))

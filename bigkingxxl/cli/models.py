@@ -65,7 +65,7 @@ def show(
 
 
 def described(model: ShippedModel) -> dict[str, Any]:
-    """What a program may ask of a model."""
+    """Return a description of a model for programs."""
     from bigkingxxl.models import model_hash, read_card
 
     card = read_card(model.path)

@@ -1,4 +1,4 @@
-"""How commands open a data set: what was left out, and what may surprise, is said on stderr."""
+"""Open a data set for a command, and report on stderr what was left out or may surprise."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SkipBad = Annotated[
 
 
 def open_data(path: Path, skip_bad: bool) -> Dataset:
-    """The data set."""
+    """Open a data set and report on it."""
     from bigkingxxl.data.dataset import open_dataset
 
     return say_of(open_dataset(path, skip_bad=skip_bad))
 
 
 def say_of(dataset: Dataset) -> Dataset:
-    """The data set, after what there is to say of it."""
+    """Report on a data set and return it."""
     for sentence in dataset.skipped:
         typer.echo(f"skipped: {sentence}", err=True)
     for sentence in dataset.notes:

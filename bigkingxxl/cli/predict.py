@@ -190,7 +190,7 @@ def predict(
             model, device=device, weights=weight and tuple(weight), changes=changes, tile=tile,
             scale=given.scale, cell_type=cell_type, type_vote=type_vote, points=found.points,
         )  # fmt: skip
-        # The pixel limit and the frames refuse images, but change nothing in those that are done.
+        # The pixel limit and the frames exclude images, but do not change the results of others.
         options = repr((changes, given, cell_type, channel, z, type_vote, weight))
         settings = run_settings(
             fingerprint([*loading.hashes, options]), selection, chosen,
@@ -204,12 +204,12 @@ def predict(
 
 
 def split_names(texts: Sequence[str]) -> list[str]:
-    """Names given several at once, 'a,b', or one after the other."""
+    """Split names given at once, 'a,b', or one after the other."""
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
 
 
 def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict[Path, str]:
-    """The image files in some places and their names in results; says what is left out."""
+    """Find the images in some places with their names in results; report what is left out."""
     from bigkingxxl.io.images import find_images
 
     found = find_images(places, recursive)
@@ -219,7 +219,7 @@ def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict
 
 
 def check_options(type_vote: str | None) -> None:
-    """Refuse values that an option does not know."""
+    """Refuse unknown values of options."""
     from bigkingxxl.errors import InputError
 
     if type_vote not in (None, "image", "cell"):

@@ -1,4 +1,4 @@
-"""How long work shows where it stands: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long operations: a bar on a terminal, else a line at intervals."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ T = TypeVar("T")
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES_OF_LONG = 10.0, 60.0
 LONG = 120.0  # seconds
 GOES_ON = "run again to go on"
-_bars = list["Progress"]()  # that are shown now, in whatever thread the work within them is done
+_bars = list["Progress"]()  # the bars that are shown now, in the thread of their work
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """For work that goes on where it stopped: whoever interrupts it is told so.
+    """Report on interruption that the work can be resumed.
 
     Raises:
-        Interrupted: by Ctrl-C or a signal.
+        Interrupted: Ctrl-C or a signal interrupted the work.
     """
     try:
         yield
@@ -42,17 +42,18 @@ def track(
     label: str = "working",
     quiet: bool = False,
 ) -> Iterator[T]:
-    """The items, one after the other, while stderr shows how many, how fast and how long still.
+    """Yield the items one after the other while stderr shows progress, rate and remaining time.
+
+    A terminal shows a bar; nested operations get a line of their own below it. A log gets a plain
+    line every ten seconds, after two minutes every minute, and one at the end. An item counts as
+    done when the next one is requested, so that the count is correct after an error.
 
     Args:
-        total: how many there are, or a function that tells it, which is asked again for each item;
-            taken from `len(items)` where it is left out and can be.
-        label: what is being done, in a word or two.
-        quiet: show nothing.
-
-    A terminal gets a bar; work within that work a line of its own under it. A log gets a plain line
-    every ten seconds, after two minutes every minute, and one at the end. An item
-    counts as done when the next one is asked for, so an error leaves the count true.
+        items: The items.
+        total: Their number, or a function that returns it, which is called again for each item; by
+            default `len(items)` if possible.
+        label: What is being done, in a word or two.
+        quiet: Whether to show nothing.
     """
     if quiet:
         yield from items
@@ -67,7 +68,7 @@ def track(
 
 
 def _further(bar: Progress, items: Iterable[T], total: Total, label: str) -> Iterator[T]:
-    """A further line under a bar that is shown, for the length of some work within its own."""
+    """Add a line below an existing bar for the duration of a nested operation."""
     task = bar.add_task(label, total=_now(total))
     try:
         for item in items:
@@ -123,12 +124,12 @@ def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
 
 
 def _between(seconds: float) -> float:
-    """Seconds from one line to the next, after so many: a long log gets one per minute."""
+    """Return the seconds between two lines after a number of seconds."""
     return SECONDS_BETWEEN_LINES if seconds <= LONG else SECONDS_BETWEEN_LINES_OF_LONG
 
 
 def _now(total: Total) -> int | None:
-    """How many items there are, as far as is known now."""
+    """Return the number of items, as far as it is known now."""
     return total() if callable(total) else total
 
 
@@ -144,14 +145,14 @@ def _write(stream: TextIO, label: str, done: int, total: int | None, seconds: fl
 
 
 def rate(per_second: float) -> str:
-    """A speed in the unit that reads well: '12.3/s', or '4.5 s each' below one per second."""
+    """Format a rate: '12.3/s', or '4.5 s each' below one per second."""
     if per_second <= 0:
         return "-/s"
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{1 / per_second:.1f} s each"
 
 
 def clock(seconds: float) -> str:
-    """A duration as '0:42' or '1:02:03'."""
+    """Format a duration as '0:42' or '1:02:03'."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

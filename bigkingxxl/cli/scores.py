@@ -1,4 +1,4 @@
-"""Scores as tables on stdout: what `evaluate`, `train` and `demo` print."""
+"""Tables of scores on stdout, as printed by `evaluate`, `train` and `demo`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from bigkingxxl.evaluation.competition_map import CompetitionScore
     from bigkingxxl.evaluation.evaluation import Evaluation
 
-WIDTH = 114  # what the widest table needs: a narrow terminal wraps it, and no number is cut
+WIDTH = 114  # the width of the widest table: a narrow terminal wraps it, and no number is cut
 
 
 def print_scores(
     competition: CompetitionScore, coco: CocoTable, notes: Sequence[str] = (),
     result: Evaluation | None = None,
 ) -> None:  # fmt: skip
-    """Both metrics, how many images were scored and missing, other metrics, and the notes."""
+    """Print both metrics, the numbers of scored and missing images, other metrics, and notes."""
     console = wide_console()
     lines = [f"Competition mAP     {_with_interval(competition.mean, competition.interval)}"]
     if competition.challenge_mix is None:
@@ -40,7 +40,7 @@ def print_scores(
 
 
 def print_metrics(result: Evaluation, notes: Sequence[str] = ()) -> None:
-    """The metrics that were asked for, how many images were scored and missing, and the notes."""
+    """Print the requested metrics, the numbers of scored and missing images, and notes."""
     console = wide_console()
     missing = len(result.missing)
     console.print(_images_line(len(result.pairs) - missing, missing))
@@ -55,7 +55,7 @@ def print_wide(table: Table) -> None:
     from rich.measure import Measurement
 
     console = wide_console()
-    # Measured on a wider one: a table never asks for more than there is.
+    # Measured on a wider console, because a table never requests more than the available width.
     endless = Console(width=10_000)
     needed = Measurement.get(endless, endless.options, table).maximum
     if needed > console.width:
@@ -64,7 +64,7 @@ def print_wide(table: Table) -> None:
 
 
 def wide_console() -> Console:
-    """A terminal on which no number is cut."""
+    """Return a console on which no number is cut."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
@@ -79,7 +79,7 @@ def _images_line(scored: int, missing: int) -> str:
 
 
 def metrics_table(result: Evaluation) -> Table:
-    """Every number of the metrics that were asked for, its interval, and by cell type."""
+    """Create a table of the requested metrics with intervals, also by cell type."""
     from bigkingxxl.texts import counted
 
     types = sorted({kind for each in result.scores.estimates for kind in each.by_type})
@@ -108,7 +108,7 @@ def _with_interval(value: float, interval: tuple[float, float] | None) -> str:
 
 
 def coco_notes(coco: CocoTable) -> list[str]:
-    """What a reader of COCO's numbers should know."""
+    """Return what a reader of COCO's values should know."""
     notes = []
     if not coco.class_aware and coco.typed_truth:
         notes.append("COCO's numbers are of all cell types as one: the predictions tell no types")
@@ -118,7 +118,7 @@ def coco_notes(coco: CocoTable) -> list[str]:
 
 
 def competition_table(score: CompetitionScore) -> Table:
-    """The mAP and the score at each threshold, for all images and by cell type."""
+    """Create a table of the mAP and the score at each threshold, for all images and by type."""
     from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 
     table = plain_table(
@@ -135,7 +135,7 @@ def competition_table(score: CompetitionScore) -> Table:
 
 
 def coco_table(coco: CocoTable) -> Table:
-    """COCO's numbers, one column a limit of detections."""
+    """Create a table of COCO's values with one column per limit of detections."""
     from bigkingxxl.evaluation.average_precision import LAYOUT, MAX_DETECTIONS, label
 
     values = {row[:4]: row.value for row in coco.rows}
@@ -157,7 +157,7 @@ def _number(value: float | None) -> str:
 
 
 def plain_table(first: str, *columns: str) -> Table:
-    """A table without lines, numbers to the right."""
+    """Create a table without lines, with numbers to the right."""
     from rich import box
     from rich.table import Table
 

@@ -22,10 +22,22 @@ def tune_ensemble(
     maps: Path | None, asked: tuple[str, ...] | None, force: bool, device: str, seed: int,
     as_json: bool, skip_bad: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Tune an ensemble's file, and say what that is worth.
+    """Tune an ensemble file and print the gain.
 
     Args:
-        target: the file to write; asked: the augmentation, None where it is left open.
+        path: The ensemble file.
+        data: The data set.
+        target: The file to write.
+        fold: The fold.
+        folds: The split.
+        maps: The cache of maps.
+        asked: The requested augmentation, or None.
+        force: Whether to use images on which members were trained.
+        device: The device.
+        seed: The random seed.
+        as_json: Whether to print JSON.
+        skip_bad: Whether to skip bad images.
+        quiet: Whether to show no progress.
     """
     from tempfile import TemporaryDirectory
 
@@ -94,7 +106,7 @@ def _tuned(
     members: Members, annotated: Dataset, ids: Sequence[str], place: Path, device: str,
     force: bool, seed: int, quiet: bool,
 ) -> EnsembleResult:  # fmt: skip
-    """Run the members over the images, then try weights and thresholds."""
+    """Run the members on the images, then tune weights and thresholds."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.evaluation.ensemble_tuning import EnsembleTuner
     from bigkingxxl.inference.load_ensemble import card_of
@@ -124,7 +136,7 @@ def print_result(
     target: Path, members: Members, result: EnsembleResult, trial: AugmentationTrial | None,
     notes: Sequence[str],
 ) -> None:  # fmt: skip
-    """A line a member, what tuning is worth, and where it went."""
+    """Print a line per member, the gain, and the output file."""
     console = wide_console()
     table = plain_table("", "weight before", "tuned", "kept")
     for file, *weights in zip(members.files, members.weights, result.tried, result.weights,
