@@ -60,12 +60,18 @@ def compare(
         typer.Option(help="A csv file with id,group: which images share a field or well."),
     ] = None,
     coco_file: Annotated[
-        Path | None,
-        typer.Option(help="The COCO file whose ids of images and types the results use."),
+        list[str] | None,
+        typer.Option(
+            help="The COCO file whose ids of images and types the results use; NAME:FILE for the "
+            "results of one method. May be repeated."
+        ),
     ] = None,
     categories: Annotated[
-        str | None,
-        typer.Option(help="Cell types of the category ids in results, such as 0=astro,1=cort."),
+        list[str] | None,
+        typer.Option(
+            help="Cell types of the category ids in results, such as 0=astro,1=cort; "
+            "NAME:0=astro,1=cort for the results of one method. May be repeated."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep predictions in this folder for a later call.")
@@ -87,6 +93,7 @@ def compare(
     All images of the truth are used, unless --fold, --images or --only-common selects images. If
     results do not name an image, they count as if no cell was found in it.
     """
+    from bigkingxxl.cli.compare_results import categories_of, numberings
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.comparison import STANDARD, compare
     from bigkingxxl.evaluation.comparison_table import check_suffix, write_comparison
@@ -105,12 +112,15 @@ def compare(
         check_suffix(path)
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)
-    named = named_categories(categories)
     contestants = find_contestants(methods)
+    names = [each.name for each in contestants]
+    numbering = numberings(coco_file or (), names)
+    named = categories_of(categories or (), names)
     annotated = read_truth(truth, skip_bad=skip_bad)
     taken: dict[str, Taken] = {
         each.name: take_results(
-            each, annotated, skip_bad=skip_bad, numbering=coco_file, categories=named
+            each, annotated, skip_bad=skip_bad, numbering=numbering.get(each.name),
+            categories=named.get(each.name),
         )
         for each in contestants if not each.models
     }  # fmt: skip
@@ -127,30 +137,6 @@ def compare(
 
         write_comparison_report(report, result, annotated)
     show(result, as_json=as_json)
-
-
-def named_categories(text: str | None) -> dict[int, str] | None:
-    """The types that a text gives to category ids: '0=astro,1=cort'.
-
-    Raises:
-        InputError: it is written otherwise, or names an id twice.
-    """
-    from bigkingxxl.errors import InputError
-
-    if text is None:
-        return None
-    found: dict[int, str] = {}
-    for part in text.split(","):
-        number, _, name = (each.strip() for each in part.partition("="))
-        if not number.isdecimal() or not name or int(number) in found:
-            raise InputError(
-                f"--categories is '{text}', expected each id once and its type, as in "
-                "0=astro,1=cort",
-                key="--categories",
-                found=text,
-            )
-        found[int(number)] = name
-    return found
 
 
 def chosen(

@@ -83,19 +83,20 @@ def metrics_table(result: Evaluation) -> Table:
     from bigkingxxl.texts import counted
 
     types = sorted({kind for each in result.scores.estimates for kind in each.by_type})
+    varies = result.scores.groups > 1  # else there are no intervals
     what = f"{counted(result.scores.groups, 'group')} by {result.groups.grouped_by}"
     if result.scores.groups == len(result.pairs):
         what = "over images"
-    table = plain_table("", "value", f"95 %, {what}", *types)
+    table = plain_table("", "value", *([f"95 %, {what}"] if varies else []), *types)
     for estimate in result.scores.estimates:
         if estimate.value is None and "recall-" in estimate.what.key:
             continue  # a class without cells
-        text = estimate.what.text
-        interval = estimate.interval
+        text, ends = estimate.what.text, estimate.interval
+        interval = "-" if ends is None else f"{text(ends[0])} to {text(ends[1])}"
         table.add_row(
             estimate.what.name,
             text(estimate.value),
-            "-" if interval is None else f"{text(interval[0])} to {text(interval[1])}",
+            *([interval] if varies else []),
             *(text(estimate.by_type.get(kind)) for kind in types),
         )
     return table

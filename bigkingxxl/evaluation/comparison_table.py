@@ -68,9 +68,14 @@ def table_cells(comparison: Comparison) -> Cells:
 
 def _caption(comparison: Comparison) -> str:
     first = comparison.entries[0]
+    images, groups = counted(len(comparison.ids), "image"), first.evaluation.scores.groups
+    if groups < 2:
+        return (
+            f"{images} of one group ({first.evaluation.groups.grouped_by}), so that there are no "
+            f"intervals; below each method, its differences from {first.name}"
+        )
     return (
-        f"{counted(len(comparison.ids), 'image')}; in brackets 95 % bootstrap intervals over "
-        f"{counted(first.evaluation.scores.groups, 'group')} "
+        f"{images}; in brackets 95 % bootstrap intervals over {counted(groups, 'group')} "
         f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired, * "
         "marks those whose interval leaves out 0"
     )

@@ -362,13 +362,22 @@ def _coco_predictions(
         masks = {names[own]: each for own, each in found.items() if own in names}
     parameters = SelectionParameters()
     cells = {image_id: disjoint_by_score(found, parameters) for image_id, found in masks.items()}
-    note = (
-        "all metrics but COCO's are of disjoint cells: masks of score "
-        f"{parameters.score_threshold:g} or more and {parameters.minimum_area:g} pixels or more, "
-        f"without those that overlap a surer one by an IoU above {parameters.nms_iou:g}, painted "
-        "in score order"
+    is_scored = any(found.score is not None for found in masks.values())
+    kept = f"of score {parameters.score_threshold:g} or more and " if is_scored else "of "
+    rival = "a surer one" if is_scored else "an earlier one"
+    order = "in score order" if is_scored else "from the last to the first"
+    painted = (
+        f"all metrics but COCO's are of disjoint cells: masks {kept}{parameters.minimum_area:g} "
+        f"pixels or more, without those that overlap {rival} by an IoU above "
+        f"{parameters.nms_iou:g}, painted {order}"
     )
-    return Predictions(cells, masks, (note,))
+    notes = [painted]
+    if masks and not is_scored:
+        notes.append(
+            f"{path} holds no scores: all its masks count as equally sure, so that COCO's AP says "
+            "nothing of how well they are ranked"
+        )
+    return Predictions(cells, masks, tuple(notes))
 
 
 def disjoint_by_score(masks: Instances, parameters: SelectionParameters) -> Instances:

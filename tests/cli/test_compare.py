@@ -175,6 +175,72 @@ def test_the_tools_with_scores_have_the_same_coco_ap(compare: Compare, tmp_path:
     assert len(set(values)) == 1
 
 
+def test_each_tools_categories_and_coco_file_are_its_own(compare: Compare, tmp_path: Path) -> None:
+    """Ultralytics counts from 0, MMDetection as its COCO file says, here in reverse."""
+    of_ultralytics = results_of("ultralytics", tmp_path / "u")[0].replace("tool=", "yolo=")
+    entries = coco_results(int, lambda kind: 9 - kind)
+    (tmp_path / "other.json").write_text(json.dumps(entries))
+    detected = results_of("mmdetection", tmp_path / "m")
+    found = answer(compare(
+        of_ultralytics, f"other={tmp_path / 'other.json'}", detected[0].replace("tool=", "mmdet="),
+        "--categories", "yolo:0=astro,1=cort", "--categories", "other:9=astro,8=cort",
+        "--coco-file", f"mmdet:{detected[2]}", "--metrics", "coco,pq-type", "--json",
+    ))  # fmt: skip
+    for key in ("coco.ap", "pq-type"):
+        values = [value(found, name, key) for name in ("yolo", "other", "mmdet")]
+        assert values[0] is not None
+        assert values[0] == values[1] == values[2]
+    swapped = answer(compare(
+        of_ultralytics, f"other={tmp_path / 'other.json'}", "--categories", "yolo:0=astro,1=cort",
+        "--categories", "9=cort,8=astro", "--metrics", "pq-type", "--json",
+    ))  # fmt: skip
+    assert value(swapped, "other", "pq-type") == 0
+
+
+def test_coco_results_without_scores_are_all_equally_sure(compare: Compare, tmp_path: Path) -> None:
+    scored = results_of("text ids", tmp_path / "s")[0]
+    entries = json.loads(Path(scored.partition("=")[2]).read_text())
+    for entry in entries:
+        del entry["score"]
+    (tmp_path / "silent.json").write_text(json.dumps(entries))
+    (tmp_path / "equal.json").write_text(json.dumps([{**each, "score": 1} for each in entries]))
+    found = answer(compare(
+        scored, f"silent={tmp_path / 'silent.json'}", f"equal={tmp_path / 'equal.json'}",
+        "--metrics", "map,coco", "--json",
+    ))  # fmt: skip
+    assert value(found, "silent", "map") == value(found, "equal", "map") != 0
+    ap = value(found, "silent", "coco.ap")
+    assert ap == value(found, "equal", "coco.ap") != value(found, "tool", "coco.ap")
+    assert sum("no scores" in note for note in found["notes"]) == 1
+    entries[0]["score"] = 0.5
+    (tmp_path / "silent.json").write_text(json.dumps(entries))
+    assert "score" in sentence_of(compare(scored, f"silent={tmp_path / 'silent.json'}"))
+
+
+def test_a_submission_names_images_by_id_or_file(compare: Compare, tmp_path: Path) -> None:
+    write_submission(tmp_path / "ids.csv", FOUND)
+    files = {f"train/{name}.png" if k else f"{name}.png": FOUND[name] for k, name in enumerate(IDS)}
+    write_submission(tmp_path / "files.csv", files)
+    found = answer(compare(tmp_path / "ids.csv", tmp_path / "files.csv", "--json"))
+    assert value(found, "ids", "map") == value(found, "files", "map") != 0
+    assert found["methods"]["files"]["missing"] == []
+
+
+def test_a_single_group_has_no_intervals_and_the_caption_says_so(
+    compare: Compare, tmp_path: Path
+) -> None:
+    write_submission(tmp_path / "a.csv", FOUND)
+    write_submission(tmp_path / "b.csv", BETTER)
+    (tmp_path / "one.csv").write_text("id,group\n" + "".join(f"{name},x\n" for name in IDS))
+    result = compare(tmp_path / "a.csv", tmp_path / "b.csv", "--groups", tmp_path / "one.csv",
+                     "--table", tmp_path / "t.md")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    text = (tmp_path / "t.md").read_text()
+    assert "bootstrap" not in text
+    assert "one group" in text
+    assert " to " not in text
+
+
 def test_types_count_only_where_every_method_tells_them(compare: Compare, tmp_path: Path) -> None:
     write_results(tmp_path / "typed.json", BETTER)
     write_submission(tmp_path / "untyped.csv", TRUTH)
@@ -286,6 +352,12 @@ BAD = {
     "no kind of table": (["a.csv", "b=a.csv", "--table", "t.doc"], "t.doc"),
     "categories": (["a.csv", "b=a.csv", "--categories", "astro"], "--categories"),
     "a category twice": (["a.csv", "b=a.csv", "--categories", "0=a,0=b"], "--categories"),
+    "categories twice": (
+        ["a.csv", "b=a.csv", "--categories", "b:0=a", "--categories", "b:0=c"], "twice for 'b'",
+    ),
+    "categories of no method": (
+        ["a.csv", "b=a.csv", "--categories", "c:0=a"], "methods: a, b",
+    ),
     "unknown categories": (["a.csv", "kinds.json"], "category id 0"),
     "unknown images": (["a.csv", "images.json"], "'x'"),
     "a score that is no number": (["a.csv", "scores.json"], "score"),

@@ -19,7 +19,6 @@ from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked
 from bigkingxxl.evaluation.report.charts import COLOURS, Axis, Chart
 from bigkingxxl.evaluation.report.page import chart, heading, image_name, paragraph, table
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
-from bigkingxxl.texts import counted
 
 # The metrics that every report shows, in addition to the requested ones.
 SHOWN = ("f1@0.5", "precision@0.5", "recall@0.5", "f1@0.75", "map", "coco", "pq", "seg", "aji+",
@@ -83,9 +82,15 @@ def scores_section(shown: Sequence[Shown]) -> list[str]:
                 far = "" if ends is None else f" ({value.text(ends[0])} to {value.text(ends[1])})"
                 cells.append(text + far)
             rows.append((value.name, *cells))
-    header = ("", *(each.name for each in shown)) if len(shown) > 1 else ("", "value (95 %)")
-    groups = f"{counted(first.groups, 'group')} of images ({shown[0].evaluation.groups.grouped_by})"
-    told = f"In brackets 95 % intervals, by bootstrap over {groups}; the formulas stand at the end."
+    one = "value (95 %)" if first.groups > 1 else "value"
+    header = ("", *(each.name for each in shown)) if len(shown) > 1 else ("", one)
+    by = shown[0].evaluation.groups.grouped_by
+    told = (
+        f"In brackets are 95 % intervals, by bootstrap over {first.groups} groups of images ({by})."
+        if first.groups > 1
+        else f"There are no intervals, as all images belong to one group ({by})."
+    )
+    told += " The formulas are at the end."
     return [heading("Scores"), table(header, rows), paragraph(told, "note")]
 
 

@@ -51,7 +51,7 @@ def _counts(scores: Scores) -> str:
         return "There are no images to count in."
     more = "more" if bias > 0 else "fewer"
     far = "" if relative is None else f" ({relative:+.0f} % of all cells)"
-    text = f"It counts {abs(bias):.1f} cells {more} per image than were annotated, on average{far}"
+    text = f"On average it counts {abs(bias):.1f} cells {more} per image than were annotated{far}"
     if abs(bias) < FEW / 10:
         text = "On average it counts as many cells per image as were annotated"
     if low is None or high is None:
@@ -76,7 +76,7 @@ def _mistakes(scores: Scores) -> str:
     if rate < FEW:
         return f"Mistakes of every kind are rare{spread}."
     return (
-        f"What goes wrong most are {MISTAKES[kind]}: {rate:.0f} for every 100 annotated "
+        f"The most frequent mistakes are {MISTAKES[kind]}: {rate:.0f} per 100 annotated "
         f"cells{spread}."
     )
 

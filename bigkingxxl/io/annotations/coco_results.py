@@ -126,10 +126,13 @@ def read_results(
         type_names: The expected types; by default those of the `CocoSet`, else those of the file.
         categories: The type of each category id, which overrides everything else.
 
+    Returns:
+        The masks; their score is None if no result of the file has one.
+
     Raises:
         InputError: The file does not exist.
         FormatError: It is not a list of results, or a result names an unknown image or category,
-            has no mask or score, or has a malformed mask.
+            has no mask or a malformed mask, or has no score although others have one.
     """
     path = Path(json_path)
     results = read_json(path)
@@ -154,6 +157,7 @@ class _ResultReader:
         categories: Mapping[int, str] | None = None,
     ) -> None:
         self.path, self.results = path, results
+        self.scored = any("score" in result for result in results)
         if isinstance(known, CocoSet):
             self.sizes: Mapping[str, Size] = known.sizes
             self.names = {number: name for name, number in known.image_ids.items()}
@@ -214,7 +218,9 @@ class _ResultReader:
         """Return the scored masks of one image."""
         results = [self.results[place] for place in places]
         kinds = [self._type(*each) for each in zip(results, places, strict=True)]
-        scores = [self._score(*each) for each in zip(results, places, strict=True)]
+        scores = None
+        if self.scored:
+            scores = [self._score(*each) for each in zip(results, places, strict=True)]
         segments = [result.get("segmentation") for result in results]
         try:
             instances = read_segments(
@@ -222,7 +228,7 @@ class _ResultReader:
                 self.sizes[image_id],
                 cell_type=np.array(kinds, np.int16),
                 type_names=self.type_names,
-                score=np.array(scores, np.float32),
+                score=None if scores is None else np.array(scores, np.float32),
             )
         except SegmentError as error:
             place = places[error.index]

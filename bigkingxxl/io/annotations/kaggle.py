@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -270,7 +270,7 @@ def read_submission(
 
     Args:
         csv_path: The file.
-        sizes: (H, W) of every image that may occur.
+        sizes: (H, W) of every image that may occur, under its id or its file name.
         skip_unknown: Skip rows of other images, instead of raising an error.
 
     Raises:
@@ -281,11 +281,16 @@ def read_submission(
     path = Path(csv_path)
     bad = BadRows(path)
     table = read_table(path, SUBMISSION_COLUMNS, bad)
-    ids = table.columns["id"]
+    named = {name: _meant(name, sizes) for name in set(table.columns["id"])}
+    ids = [named[name] for name in table.columns["id"]]
     known = np.array([image_id in sizes for image_id in ids], bool)
     for row, image_id in enumerate(ids):
         if not known[row] and not skip_unknown:
-            bad.add(table.lines[row], f"image '{image_id}' is not one of the {len(sizes)} expected")
+            bad.add(
+                table.lines[row],
+                f"image '{image_id}' is not one of the {len(sizes)} expected, such as "
+                f"'{next(iter(sizes), '')}'",
+            )
     sides = [sizes.get(image_id, (0, 0)) for image_id in ids]
     areas = np.array([height * width for height, width in sides], np.int64)
     written = zip(table.columns["predicted"], known.tolist(), strict=True)
@@ -297,6 +302,13 @@ def read_submission(
         image_id: texts.instances(rows, sizes[image_id], types[rows], (UNTYPED,))
         for image_id, rows in _by_image(ids, np.flatnonzero(known)).items()
     }
+
+
+def _meant(name: str, sizes: Mapping[str, Size]) -> str:
+    """Return the image that a name refers to: an id, or a file name, with or without folders."""
+    within = PurePosixPath(name.replace("\\", "/"))
+    short = (str(within.with_suffix("")), within.stem) if within.name else ()
+    return next((each for each in (name, *short) if each in sizes), name)
 
 
 def write_submission(path: Path, instances_by_id: Mapping[str, Instances]) -> None:
