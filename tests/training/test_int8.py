@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,18 +18,16 @@ from bigkingxxl.training import int8
 from bigkingxxl.training.export import export
 from bigkingxxl.training.int8 import dense_convolutions, try_int8, use_int8
 
-SETTINGS = {"representation": "flows", "widths": (32, 32, 16, 16)}
-
 
 def images() -> Iterator[ArrayImage]:
     draws = np.random.default_rng(0)
-    for side in (64, 96):
+    for side in (48, 64):
         yield ArrayImage(draws.normal(100, 20, (side, side + 32)).astype(np.float32))
 
 
-def exported(path: Path, name: str = "compact", **settings: object) -> Path:
+def exported(path: Path, widths: tuple[int, ...] = (32, 32, 16, 16)) -> Path:
     torch.manual_seed(0)
-    method = make_method(name, settings or SETTINGS, ("a",))
+    method = make_method("compact", {"representation": "flows", "widths": widths}, ("a",))
     network = method.build()
     for module in network.modules():  # batch norms as after a training, not the identity
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -36,11 +35,23 @@ def exported(path: Path, name: str = "compact", **settings: object) -> Path:
             assert module.running_var is not None
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
-    card = ModelCard(method=name, settings=method.settings.model_dump(), type_names=("a",),
+    card = ModelCard(method="compact", settings=method.settings.model_dump(), type_names=("a",),
                      prediction=PredictionSettings(tile=64, overlap=16))  # fmt: skip
     save_model(path.with_suffix(".safetensors"), card, network.state_dict())
     export(path.with_suffix(".safetensors"), path, half=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def floats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact network, exported in floating point."""
+    return exported(tmp_path_factory.mktemp("floats") / "model.onnx")
+
+
+@pytest.fixture
+def model(floats: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copy(floats, tmp_path / "model.onnx"))
 
 
 def maps(path: Path, tile: np.ndarray) -> np.ndarray:
@@ -48,8 +59,7 @@ def maps(path: Path, tile: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"image": tile})[0])
 
 
-def test_integer_convolutions_see_almost_the_same(tmp_path: Path) -> None:
-    model = exported(tmp_path / "model.onnx")
+def test_integer_convolutions_see_almost_the_same(model: Path) -> None:
     tile = np.random.default_rng(1).standard_normal((1, 1, 96, 64)).astype(np.float32)
     before, size = maps(model, tile), model.stat().st_size
     count, difference = use_int8(model, images())
@@ -60,8 +70,7 @@ def test_integer_convolutions_see_almost_the_same(tmp_path: Path) -> None:
     assert model.stat().st_size < 1.1 * size
 
 
-def test_the_runtime_computes_in_integers(tmp_path: Path) -> None:
-    model = exported(tmp_path / "model.onnx")
+def test_the_runtime_computes_in_integers(model: Path, tmp_path: Path) -> None:
     use_int8(model, images())
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -79,9 +88,8 @@ def test_the_runtime_computes_in_integers(tmp_path: Path) -> None:
 
 
 def test_training_starts_from_the_same_weights(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = exported(tmp_path / "model.onnx")
     expected = load_model(model).network.state_dict()
     use_int8(model, images())
     caplog.clear()
@@ -91,8 +99,7 @@ def test_training_starts_from_the_same_weights(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_model_is_not_rounded_twice(tmp_path: Path) -> None:
-    model = exported(tmp_path / "model.onnx")
+def test_a_model_is_not_rounded_twice(model: Path) -> None:
     use_int8(model, images())
     before = model.read_bytes()
     with pytest.raises(InputError):
@@ -103,10 +110,7 @@ def test_a_model_is_not_rounded_twice(tmp_path: Path) -> None:
 def test_a_network_without_such_convolutions_is_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = exported(
-        tmp_path / "model.onnx", "unetr",
-        image_size=64, feature_size=4, hidden_size=16, mlp_dim=32, heads=2,
-    )  # fmt: skip
+    model = exported(tmp_path / "model.onnx", widths=(8, 8, 8, 8))
     assert not dense_convolutions(onnx.load(str(model)).graph)
     before = model.read_bytes()
     try_int8(model, images())
@@ -114,15 +118,14 @@ def test_a_network_without_such_convolutions_is_left_alone(
     assert model.read_bytes() == before
 
 
-def test_no_image_is_an_error(tmp_path: Path) -> None:
+def test_no_image_is_an_error(model: Path) -> None:
     with pytest.raises(InputError):
-        use_int8(exported(tmp_path / "model.onnx"), ())
+        use_int8(model, ())
 
 
 def test_maps_that_change_too_much_keep_floats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = exported(tmp_path / "model.onnx")
     before = model.read_bytes()
     monkeypatch.setattr(int8, "LARGEST_WEIGHT", 1)
     monkeypatch.setattr(int8, "LARGEST_DIFFERENCE", 1e-4)
