@@ -245,14 +245,21 @@ def test_a_second_viewer_of_the_folder_only_looks(server: Server, run_folder: Pa
         "answer = server.client.post(f'/api/images/{window.key}/edits', json=dict("
         "window='window-y', seq=1, revision=1, tool='x', reviewed=[0, 5, 0, 1]))\n"
         "print(answer.status_code, window.revision)\n"
-        "print(*server.get('/api/folder')['notices'])"
+        "print(server.get('/api/folder')['read_only'], flush=True)\n"
+        "input()\n"
+        "print(repr(server.get('/api/folder')['read_only']), Window(server, window.key).revision)"
     )
-    found = subprocess.run([sys.executable, "-c", program, str(run_folder)], cwd=ROOT, text=True,
-                           capture_output=True, check=True)  # fmt: skip
-    answer, notice = found.stdout.splitlines()
-    assert answer.split() == ["503", "1"]
-    assert "another `bigkingxxl view` has this folder open" in notice
-    assert server.get("/api/folder")["notices"] == []
+    command = [sys.executable, "-c", program, str(run_folder)]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as second:  # fmt: skip
+        assert second.stdout is not None
+        assert second.stdout.readline().split() == ["503", "1"]
+        assert "another `bigkingxxl view`" in second.stdout.readline()
+        assert server.get("/api/folder")["read_only"] == ""
+        window.paint((30, 10, 34, 30), 4)
+        server.session.close()
+        # Once the first has ended, the second corrects, and what the first wrote is there.
+        assert second.communicate("\n")[0].split() == ["''", "2"]
 
 
 def test_nothing_that_was_answered_is_lost_by_a_kill(run_folder: Path) -> None:

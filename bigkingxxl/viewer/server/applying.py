@@ -66,7 +66,21 @@ class Applying:
         if failed:
             first = next(iter(result.failed.values()))
             raise InputError(f"{failed} of {len(ids)} images failed: {first}")
-        return Finished(f"applied to {len(result.cells)} images")
+        return Finished(applied_sentence(len(result.cells), len(result.corrected)))
+
+
+def applied_sentence(images: int, corrected: int) -> str:
+    """What became of the images of a run: those whose cells a person corrected were spared.
+
+    >>> applied_sentence(3, 1)
+    'applied to 2 images; 1 corrected image stays as it is'
+    """
+    changed = images - corrected
+    told = f"applied to {changed} {'image' if changed == 1 else 'images'}"
+    if corrected == 0:
+        return told
+    spared = "image stays as it is" if corrected == 1 else "images stay as they are"
+    return f"{told}; {corrected} corrected {spared}"
 
 
 def run_of(session: Session) -> RunWorkspace:

@@ -160,10 +160,14 @@ class Session:
         run = self.workspace.run_folder
         names = dict.fromkeys(map(type_name, [*self.workspace.type_names, *self._more_types]))
         names.pop("", None)
+        was_elsewhere = bool(self.shelf.elsewhere)
+        read_only = self.shelf.why_read_only()
+        if was_elsewhere and not self.shelf.elsewhere:
+            self.reload()  # the other viewer has ended: what it wrote is on disk
         trouble = filter(None, (self.shelf.elsewhere, self.shelf.trouble))
         return wire.Folder(
             **self._folder_texts, run=None if run is None else printable(str(run)),
-            read_only=self.shelf.read_only, notices=(*self.workspace.notices, *trouble),
+            read_only=read_only, notices=(*self.workspace.notices, *trouble),
             type_names=tuple(names), settings=self.workspace.settings,
             can_apply=self.workspace.cannot_apply,
         )  # fmt: skip

@@ -37,6 +37,10 @@ KEPT_BYTES = 2**29  # of documents in memory that are on disk too
 SECONDS_TO_FLUSH = 0.3  # after an edit, until its label image is written
 PATIENCE = 4  # times as long as writing took, until it is written again
 LOCK = ".lock"
+ELSEWHERE = (
+    "another `bigkingxxl view` has this folder open: correct there, or end it and load this page "
+    "again"
+)
 
 
 class TooLargeImageError(InputError):
@@ -90,7 +94,7 @@ class Shelf:
         self.folder = workspace.corrections_folder
         self.read_only = workspace.why_read_only()
         self.trouble = ""  # why label images cannot be written at present
-        self.elsewhere = ""  # that another viewer has the folder, found when it was opened
+        self.elsewhere = ""  # that another viewer has the folder, as it was last found
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -104,8 +108,8 @@ class Shelf:
                 reading_of(self.folder)  # refuses what a newer version wrote
             try:
                 self.claim()
-            except ReadOnlyError as error:
-                self.elsewhere = str(error)
+            except ReadOnlyError:
+                pass  # `elsewhere` says so
             except OutputError as error:
                 log.warning("%s", error)
 
@@ -129,9 +133,8 @@ class Shelf:
             is_mine = self._claim.enter_context(locked(self.folder / LOCK, wait=False))
             if not is_mine:
                 self._claim.close()
-                raise ReadOnlyError(
-                    "another `bigkingxxl view` has this folder open: correct there, or end it"
-                )
+                self._found_elsewhere()
+                raise ReadOnlyError(self.elsewhere)
             self._is_claimed = True
             self.elsewhere = ""
             clear_temporaries(self.folder, recursive=True)
@@ -142,6 +145,22 @@ class Shelf:
             for key in stale:
                 del self._held[key]
             return bool(stale)
+
+    def _found_elsewhere(self) -> None:
+        """Another viewer writes here: told to the pages once, which then only look."""
+        is_news, self.elsewhere = not self.elsewhere, ELSEWHERE
+        if is_news:
+            self._on_trouble()
+
+    def why_read_only(self) -> str:
+        """Why nothing can be corrected now, one sentence, or "".
+
+        A folder that another viewer had is taken as soon as that viewer has ended.
+        """
+        if self.elsewhere:
+            with suppress(ReadOnlyError, OutputError):
+                self.claim()
+        return self.read_only or self.elsewhere
 
     @property
     def is_claimed(self) -> bool:

@@ -236,3 +236,25 @@ def test_the_page_says_at_once_what_is_reviewed_and_where_it_lies(
     window.press("Control+z")
     until(lambda: pill.inner_text() == "Not reviewed")
     assert window.problems == []
+
+
+def test_a_second_view_offers_no_tools_until_the_first_has_ended(
+    context: BrowserContext, own: Viewer
+) -> None:
+    first = Window(context, own)
+    draw(first, *empty_place(first.labels()))
+    second = Viewer(own.folder)
+    try:
+        window = Window(context, second)
+        tools = {name: window.page.get_by_role("button", name=name, exact=True)
+                 for name in ("Select", "Brush", "Cut")}  # fmt: skip
+        assert [name for name, each in tools.items() if each.is_enabled()] == ["Select"]
+        window.press("b")
+        assert tools["Select"].get_attribute("aria-pressed") == "true"
+        own.stop()
+        window.reload()
+        window.press("b")
+        assert tools["Brush"].get_attribute("aria-pressed") == "true"
+        assert window.problems == []
+    finally:
+        second.stop()

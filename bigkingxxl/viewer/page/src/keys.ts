@@ -17,7 +17,7 @@ export interface Binding {
 }
 
 function toolKey(key: string, tool: ToolName, does: string): Binding {
-  return { group: "Tools", keys: [key], does, run: (app) => (app.tool.value = tool) };
+  return { group: "Tools", keys: [key], does, run: (app) => app.take(tool) };
 }
 
 const pressKeys = (event: KeyboardEvent): { shift: boolean; alt: boolean; ctrl: boolean } => ({

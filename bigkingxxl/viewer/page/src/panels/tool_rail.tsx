@@ -29,7 +29,7 @@ export function ToolRail({ app }: { app: App }): JSX.Element {
           aria-keyshortcuts={key}
           title={`${name} (${key})`}
           disabled={locked && tool !== "select"}
-          onClick={() => (app.tool.value = tool)}
+          onClick={() => app.take(tool)}
         >
           <Icon name={tool} />
           <span class="key">{key}</span>

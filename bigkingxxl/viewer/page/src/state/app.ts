@@ -1,5 +1,5 @@
 /** The one state of the page, and what can be done with it. */
-import { batch, computed, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import type { Box } from "../model/box.ts";
 import { type Change, isEmptyChange, Refusal } from "../model/change.ts";
 import { changeOf, type Document } from "../model/document.ts";
@@ -82,6 +82,9 @@ export class App {
     const folder = await server.folder();
     this.folder.value = folder;
     for (const notice of folder.notices) this.messages.tell(notice, "warning");
+    effect(() => {
+      if (this.readOnly.value) this.tool.value = "select";
+    });
     const store = await browserStore().catch(() => memoryStore());
     this.outbox = new Outbox({
       store,
@@ -145,6 +148,12 @@ export class App {
   private async loadCandidates(document: Document): Promise<void> {
     const { candidates } = await server.candidates(document.key);
     if (this.document.value === document) this.candidates.value = candidates;
+  }
+
+  /** Take a tool in hand; where cells may only be looked at, none that changes them. */
+  take(tool: ToolName): void {
+    if (tool === "select" || !this.readOnly.value) this.tool.value = tool;
+    else this.messages.tell(this.readOnly.value, "warning");
   }
 
   // ---- changing ---------------------------------------------------------------------------------
