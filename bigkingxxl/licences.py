@@ -12,7 +12,7 @@ from bigkingxxl.files import write_text
 log = logging.getLogger(__name__)
 
 
-def tell_licence(licence: str) -> None:
+def show_licence(licence: str) -> None:
     """Log the terms of a model, unless they were shown before.
 
     Args:

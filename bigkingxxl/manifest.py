@@ -29,7 +29,7 @@ class Manifest:
         self.path, self.key = path, key
         self.done: dict[str, Any] = {}
         self._appends, self._inode = False, 0
-        self._look()
+        self._refresh()
 
     def record(self, item: str, result: Any) -> None:
         """Record the result of an item on disk.
@@ -50,7 +50,7 @@ class Manifest:
         """Return whether the item was done under this key and its outputs still exist."""
         return item in self.done and is_there(self.done[item])
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         """Read the file again if it has been replaced; results recorded by this object are kept.
 
         Another process may have created it, or restarted it under another key.
@@ -80,7 +80,7 @@ class Manifest:
 
     def _keep(self, line: dict[str, Any]) -> None:
         with locked(self.path.with_name(f".{self.path.name}.lock")):
-            self._look()
+            self._refresh()
             if not self._appends:
                 known = [{"item": item, "result": result} for item, result in self.done.items()]
                 write_bytes(self.path, b"".join(map(_line, [{"key": self.key}, *known])))

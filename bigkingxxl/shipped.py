@@ -84,13 +84,13 @@ EARLIER_NAMES = {"synthetic": "open"}
 def shipped_model(name: str) -> ShippedModel | None:
     """Return the model with this name, or None; an earlier name is accepted with a notice."""
     if name in EARLIER_NAMES:
-        _tell_new_name(name)
+        _announce_new_name(name)
         name = EARLIER_NAMES[name]
     return SHIPPED.get(name)
 
 
 @cache
-def _tell_new_name(name: str) -> None:
+def _announce_new_name(name: str) -> None:
     """Announce the new name of a model, once per process."""
     log.warning(
         "the model '%s' is now called '%s': the earlier name will go", name, EARLIER_NAMES[name]

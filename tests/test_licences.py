@@ -7,7 +7,7 @@ import pytest
 
 import bigkingxxl as bk
 from bigkingxxl.errors import ModelError
-from bigkingxxl.licences import tell_licence
+from bigkingxxl.licences import show_licence
 from bigkingxxl.models import read_card, resolve_model
 from bigkingxxl.shipped import FREE, SHIPPED
 
@@ -25,15 +25,15 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_terms_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
-        tell_licence(TERMS)
+        show_licence(TERMS)
     (sentence,) = said(caplog)
     assert sentence.startswith(TERMS)
-    tell_licence("Other terms.")
+    show_licence("Other terms.")
     assert len(said(caplog)) == 2
 
 
 def test_no_terms_no_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    tell_licence("")
+    show_licence("")
     assert said(caplog) == []
     assert not (tmp_path / "state").exists()
 
@@ -44,7 +44,7 @@ def test_an_account_that_cannot_remember_is_told_each_time(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     for _ in range(2):
-        tell_licence(TERMS)
+        show_licence(TERMS)
     assert len(said(caplog)) == 2
 
 

@@ -62,7 +62,7 @@ def test_models_of_the_code_licence_learnt_from_no_restricted_images() -> None:
 
 @pytest.mark.parametrize("name", EARLIER_NAMES)
 def test_earlier_names_work_with_a_word(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    shipped._tell_new_name.cache_clear()
+    shipped._announce_new_name.cache_clear()
     with caplog.at_level(logging.WARNING):
         found = [resolve_model(name) for _ in range(2)]
     assert found == [SHIPPED[EARLIER_NAMES[name]].path] * 2

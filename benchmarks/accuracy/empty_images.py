@@ -57,7 +57,7 @@ def main() -> None:
             "defocused": (defocused(data, each) for each in ids),
             "as they are": (data.source(each) for each in ids),
         }
-    result = {kind: looked_at(predictor, card, sources) for kind, sources in kinds.items()}
+    result = {kind: count_cells(predictor, card, sources) for kind, sources in kinds.items()}
     for kind, found in result.items():
         print(kind, {key: value for key, value in found.items() if key != "per_image"})
     if options.out:
@@ -111,7 +111,7 @@ def defocused(data: Dataset, image_id: str) -> ImageSource:
     return ArrayImage((blurred + noise).astype(np.float32), image_id)
 
 
-def looked_at(
+def count_cells(
     predictor: Predictor, card: ModelCard, sources: Iterator[ImageSource]
 ) -> dict[str, Any]:
     """Count what is found in some images."""

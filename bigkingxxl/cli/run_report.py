@@ -46,9 +46,9 @@ def show(
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
     if result.cells and (result.corrected or not is_new):
-        from bigkingxxl.runs.corrected import told_places
+        from bigkingxxl.runs.corrected import correction_sentence
 
-        _tell(told_places(out, [result.corrected.get(name, "") for name in result.cells]))
+        _tell(correction_sentence(out, [result.corrected.get(name, "") for name in result.cells]))
     for sentence in notes(out, result):
         _tell(sentence)
     for sentence in () if quiet else advice:

@@ -29,7 +29,7 @@ LOCAL = "local:"
 SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
 PATIENCE = 3  # factor for workers of this process that are being restarted
-SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_UPDATES = 2.0
 # The versions that may affect the last digits of results.
 SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
@@ -137,13 +137,13 @@ class DaskEngine:
         self._ended: SimpleQueue[Any] = SimpleQueue()
         self._tasks: dict[str, tuple[Task, Any]] = {}
         self._job: Job | None = None
-        self._threads, self._looked, self._count = 1, 0.0, 0
+        self._threads, self._updated, self._count = 1, 0.0, 0
 
     @property
     def slots(self) -> int:
         """The number of tasks in flight: one per thread of the cluster, and a few waiting."""
-        if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
-            self._look()
+        if time.monotonic() - self._updated > SECONDS_BETWEEN_UPDATES:
+            self._update_threads()
         return self._threads + max(1, self._threads // 4)
 
     @property
@@ -151,13 +151,13 @@ class DaskEngine:
         """The same number, because whoever starts workers knows their memory."""
         return self.slots
 
-    def _look(self) -> None:
+    def _update_threads(self) -> None:
         """Update the number of threads of the workers."""
         if self.client.status not in ("running", "connecting"):
             raise self._lost_scheduler()
         with suppress(Exception):  # reported when a task does not return
             self._threads = max(1, sum(self.client.nthreads().values()))
-        self._looked = time.monotonic()
+        self._updated = time.monotonic()
 
     def begin(self, job: Job) -> None:
         """Ask all workers whether they can do the job.
@@ -167,7 +167,7 @@ class DaskEngine:
                 it.
         """
         self._job = job
-        self._look()
+        self._update_threads()
         answers = self.client.run(probe, job, on_error="return")
         for worker, answer in answers.items():
             if isinstance(answer, ModuleNotFoundError):
@@ -209,7 +209,7 @@ class DaskEngine:
         alone_since = time.monotonic()
         while True:
             try:
-                future = self._ended.get(timeout=SECONDS_BETWEEN_LOOKS)
+                future = self._ended.get(timeout=SECONDS_BETWEEN_UPDATES)
             except Empty:
                 alone_since = self._check_workers(alone_since)
                 continue
@@ -222,7 +222,7 @@ class DaskEngine:
         alone_since = time.monotonic()
         while future.status in ("finished", "pending", "error"):
             try:
-                done: Done = future.result(timeout=SECONDS_BETWEEN_LOOKS)
+                done: Done = future.result(timeout=SECONDS_BETWEEN_UPDATES)
             except TimeoutError:
                 alone_since = self._check_workers(alone_since)
             except Exception as error:
@@ -252,7 +252,7 @@ class DaskEngine:
 
     def _check_workers(self, since: float) -> float:
         """Return since when there is no worker; report it once in a while."""
-        self._look()
+        self._update_threads()
         workers: Any = None
         with suppress(Exception):
             workers = self.client.nthreads()

@@ -89,7 +89,7 @@ class RandomView(NamedTuple):
             needed.
         ignored: bool[size, size], or None if every pixel is annotated.
         is_wide: Whether the zoom was drawn from `AugmentSettings.wide_zoom`.
-        unlit: float32[C, size, size], the crop without changes of intensity.
+        clean: float32[C, size, size], the crop without changes of intensity.
     """
 
     image: Float32
@@ -98,7 +98,7 @@ class RandomView(NamedTuple):
     ignored: NDArray[np.bool_] | None
     is_wide: bool
     width: Float32 | None
-    unlit: Float32
+    clean: Float32
 
 
 def random_view(
@@ -124,11 +124,11 @@ def random_view(
     if ignored is not None:
         ignored = view.warp_labels(ignored[None].astype(np.uint8), size)[0] > 0
     light = IntensityChange.drawn(settings, rng)
-    unlit = view.warp(image.astype(np.float32, copy=False), size)
-    lit = light.apply(unlit, rng)
+    clean = view.warp(image.astype(np.float32, copy=False), size)
+    lit = light.apply(clean, rng)
     width = None if source.width is None else source.width * np.float32(zoom)
     return RandomView(lit, view.warp_labels(planes, size), source.diameter * np.float32(zoom),
-                      ignored, is_wide, width, unlit)  # fmt: skip
+                      ignored, is_wide, width, clean)  # fmt: skip
 
 
 def random_zoom(

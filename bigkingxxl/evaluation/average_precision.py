@@ -165,7 +165,7 @@ def table_of(
         masks: The scored masks of each image.
         pairs: The overlaps of each image that has masks.
     """
-    names = told_types(truth, masks)
+    names = distinguished_types(truth, masks)
     counted = names or (UNTYPED,)
     parts = []
     for image_id, cells in truth.items():
@@ -221,7 +221,9 @@ def _masks(found: Candidates | Instances) -> Instances:
     return masks_of(replace(found, type_names=()) if found.type_probability is None else found)
 
 
-def told_types(truth: Mapping[str, Instances], masks: Mapping[str, Instances]) -> tuple[str, ...]:
+def distinguished_types(
+    truth: Mapping[str, Instances], masks: Mapping[str, Instances]
+) -> tuple[str, ...]:
     """Return the cell types of the truth, or () if types are ignored."""
     names = type_names(truth)
     told = all(set(found.type_names) & set(names) for found in masks.values() if len(found))

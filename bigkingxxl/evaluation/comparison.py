@@ -9,7 +9,7 @@ from typing import Any
 
 from bigkingxxl.data.groups import Groups
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.average_precision import told_types
+from bigkingxxl.evaluation.average_precision import distinguished_types
 from bigkingxxl.evaluation.contestants import Cost, Taken
 from bigkingxxl.evaluation.evaluation import UNTOLD, Evaluation, evaluate_predictions
 from bigkingxxl.evaluation.inputs import Truth
@@ -113,7 +113,7 @@ def compare(
     """
     cells = {image_id: truth.instances(image_id) for image_id in ids}
     masks = [each.predictions.masks for each in taken.values()]
-    told = [told_types(cells, {k: each[k] for k in ids if k in each}) for each in masks]
+    told = [distinguished_types(cells, {k: each[k] for k in ids if k in each}) for each in masks]
     types = told[0] if all(told) else ()
     entries, notes = [], list(truth.notes)
     for name, each in taken.items():

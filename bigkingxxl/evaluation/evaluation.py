@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bigkingxxl.data.groups import Groups
-from bigkingxxl.evaluation.average_precision import CocoTable, table_of, told_types, type_names
+from bigkingxxl.evaluation.average_precision import (
+    CocoTable,
+    distinguished_types,
+    table_of,
+    type_names,
+)
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_score
 from bigkingxxl.evaluation.grouping import frames_note
 from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
@@ -101,7 +106,7 @@ def evaluate_predictions(
     if found.masks is not found.cells:
         masks = without_ignored(cells, found.masks, annotated.ignored)[1]
     if types is None:
-        types = told_types(cells, {name: masks[name] for name in cells if name in masks})
+        types = distinguished_types(cells, {name: masks[name] for name in cells if name in masks})
     wanted = find_metrics(metrics, types)
     pairs = pairs_of(cells, disjoint, shown, masks=masks, ignored_of=annotated.ignored)
     scores = score_pairs(pairs, wanted, groups.of, seed=seed)

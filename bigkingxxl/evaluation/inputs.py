@@ -28,7 +28,7 @@ from bigkingxxl.io.annotations.label_images import label_instances, read_label_f
 from bigkingxxl.io.annotations.registry import json_kind
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectionParameters
-from bigkingxxl.runs.corrected import told_places
+from bigkingxxl.runs.corrected import correction_sentence
 from bigkingxxl.runs.reader import open_run
 from bigkingxxl.texts import counted
 
@@ -285,7 +285,7 @@ def _run_predictions(folder: Path, truth: Truth, as_predicted: bool) -> Predicti
         notes.append(f"the predicted cells of {folder} are scored, not the corrected ones{why}")
     else:
         masks = {names[own]: certain(images[own].cells) for own in names}
-        notes.append(told_places(folder, [images[own].corrected for own in names]))
+        notes.append(correction_sentence(folder, [images[own].corrected for own in names]))
     if len(names) < len(images):
         unknown = [own for own in images if own not in names]
         notes.append(_strange(unknown, truth))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.average_precision import told_types
+from bigkingxxl.evaluation.average_precision import distinguished_types
 from bigkingxxl.evaluation.metrics.registry import ALL, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.evaluation.partial import counted
@@ -66,7 +66,9 @@ def _compared(
                 expected="bool",
             )
         cells, found = counted(cells, ignored), counted(found, ignored)
-    return ImagePair.of(cells, found, ignored=ignored), told_types({"": cells}, {"": found})
+    return ImagePair.of(cells, found, ignored=ignored), distinguished_types(
+        {"": cells}, {"": found}
+    )
 
 
 def _cells(cells: Instances | NDArray[Any]) -> Instances:

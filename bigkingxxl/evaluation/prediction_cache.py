@@ -160,8 +160,8 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
         return folder / name
     how = predictor.settings
     scale = how.scale if predictor.scale is None else predictor.scale
-    looks = f"scale{scale:g}-tta{as_text(how.tta)}-tile{how.tile}-{how.overlap}"
+    name_of_settings = f"scale{scale:g}-tta{as_text(how.tta)}-tile{how.tile}-{how.overlap}"
     if isinstance(predictor, DensePredictor):
-        return folder / f"{name}-{looks}-decode{how.decode_scale:g}"
+        return folder / f"{name}-{name_of_settings}-decode{how.decode_scale:g}"
     # Candidates are stored at the estimated scale, and maps at the known one.
-    return folder / f"{name}-{looks}{'-estimate' if predictor.estimate else ''}"
+    return folder / f"{name}-{name_of_settings}{'-estimate' if predictor.estimate else ''}"

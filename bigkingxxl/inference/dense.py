@@ -100,21 +100,21 @@ class DensePredictor(NetworkPredictor):
             ratio: Pixels of the training images per image pixel.
             cell_type: The type whose parameters are used; by default the known or the voted type.
         """
-        return self._look(View.of(source, window), ratio, cell_type)
+        return self._predict_view(View.of(source, window), ratio, cell_type)
 
-    def _look(
+    def _predict_view(
         self, view: View, ratio: float, cell_type: str | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> Candidates:  # fmt: skip
-        looked: list[Float32] = []
+        cached_maps: list[Float32] = []
 
         def vote() -> Float32 | None:
-            looked.append(self.maps_of(view, ratio))
-            return self.representation.type_weights(looked[0])
+            cached_maps.append(self.maps_of(view, ratio))
+            return self.representation.type_weights(cached_maps[0])
 
         parameters = self._parameters(vote, cell_type) if parameters is None else parameters
         zoom = self.zoom(view.source, parameters)
-        maps = looked[0] if looked and zoom == 1 else self.maps_of(view, ratio, zoom)
+        maps = cached_maps[0] if cached_maps and zoom == 1 else self.maps_of(view, ratio, zoom)
         return self._decoded(maps, view, ratio, zoom, parameters)
 
     @property
@@ -152,7 +152,7 @@ class DensePredictor(NetworkPredictor):
         if source.part is None:
             source = PartOfImage(source, whole(source.shape), (blocks.core, blocks.margin))
         parts = [
-            self._look(View.of(source, window), ratio, parameters=parameters)
+            self._predict_view(View.of(source, window), ratio, parameters=parameters)
             for window in blocks.windows
         ]
         return replace(stitch(parts, blocks.windows, source.shape), scale_ratio=ratio)
@@ -337,20 +337,20 @@ class DensePredictor(NetworkPredictor):
 
     def _augmented(self, tiles: Float32, names: Iterable[str]) -> Float32:
         """Average the maps of tiles over all flips and turns, float32[B, K, h, w]."""
-        total = self._seen_maps(tiles)
+        total = self._network_maps(tiles)
         more = symmetries(names)[1:]
         if not more:
             return total
         total = np.array(total)
         for symmetry in more:
             back = symmetry.inverse
-            seen = self._seen_maps(np.ascontiguousarray(symmetry.apply(tiles)))
-            for number, turned in enumerate(np.array(back.apply(seen))):
+            maps = self._network_maps(np.ascontiguousarray(symmetry.apply(tiles)))
+            for number, turned in enumerate(np.array(back.apply(maps))):
                 total[number] += turn_vectors(turned, back, self.representation.channels)
         total /= 1 + len(more)
         return total
 
-    def _seen_maps(self, tiles: Float32) -> Float32:
+    def _network_maps(self, tiles: Float32) -> Float32:
         """Run the network on normalised tiles: float32[B, K, h, w]."""
         if self.piece is None or max(tiles.shape[2:]) <= self.piece:
             return self.maps_function(tiles)

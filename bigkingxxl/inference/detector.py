@@ -130,12 +130,12 @@ class DetectorPredictor(NetworkPredictor):
 
     def predict_window(self, source: ImageSource, window: Window, ratio: float) -> Candidates:
         """Predict a window; see `NetworkPredictor.predict_window`."""
-        looks, fullest = [], 0
+        views, fullest = [], 0
         for zoom in zooms(self.settings.tta):
             found, most = self._predict_at(View.of(source, window), ratio * zoom)
-            looks.append(replace(found, scale_ratio=ratio))
+            views.append(replace(found, scale_ratio=ratio))
             fullest = max(fullest, most)
-        result = self.scored(fuse(looks))
+        result = self.scored(fuse(views))
         self._fullest[result] = fullest
         return result
 
@@ -143,7 +143,7 @@ class DetectorPredictor(NetworkPredictor):
         """Predict at one scale under all flips and turns; return the largest count, too."""
         layout = self.layout(view.size, ratio)
         layout = Layout([each for each in layout.windows if _meet(each, view.window)], layout.tile)
-        looks: list[list[Candidates]] = [[] for _ in layout.windows]
+        by_window: list[list[Candidates]] = [[] for _ in layout.windows]
         fullest, views = 0, symmetries(self.settings.tta)
         # The tiles of a batch must have the same shape, so transposed tiles form batches of their
         # own.
@@ -155,8 +155,8 @@ class DetectorPredictor(NetworkPredictor):
                 for job, each in zip(batch, found, strict=True):
                     fullest = max(fullest, len(each))
                     upright = each.transform(job.symmetry.inverse)
-                    looks[job.number].append(upright.resize(layout.windows[job.number].size))
-        stitched = stitch([fuse(each) for each in looks], layout.windows, view.size)
+                    by_window[job.number].append(upright.resize(layout.windows[job.number].size))
+        stitched = stitch([fuse(each) for each in by_window], layout.windows, view.size)
         return view.cut(stitched), fullest
 
     def layout(self, size: tuple[int, int], ratio: float) -> Layout:

@@ -107,11 +107,11 @@ class Ensemble:
         """Predict an image; see `Predictor.candidates`."""
 
         @cache
-        def look(member: Member) -> Candidates:
-            return self._look(member, source)
+        def candidates_of(member: Member) -> Candidates:
+            return self._predict_member(member, source)
 
-        chosen = self.cell_type or (self._voted(look) if self._votes else None)
-        return self._joined(look, chosen)
+        chosen = self.cell_type or (self._voted(candidates_of) if self._votes else None)
+        return self._joined(candidates_of, chosen)
 
     @property
     def _votes(self) -> bool:
@@ -126,7 +126,7 @@ class Ensemble:
             parts = [PartOfImage(source, place) for place in busy_windows(source, SAMPLE_SIDE)]
 
             @cache
-            def look(member: Member) -> Candidates:
+            def candidates_of(member: Member) -> Candidates:
                 context = contexts[self.members.index(member)]
                 found = [
                     self._own(member, predict_in(member.predictor, part, context)).shift(
@@ -136,34 +136,36 @@ class Ensemble:
                 ]
                 return Candidates.concatenate(found)
 
-            chosen = self._voted(look)
+            chosen = self._voted(candidates_of)
         return {"members": contexts, "cell_type": chosen}
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
         """Predict a part of an image; see `PartwisePredictor.candidates_in`."""
 
         @cache
-        def look(member: Member) -> Candidates:
+        def candidates_of(member: Member) -> Candidates:
             own = context["members"][self.members.index(member)]
             return self._own(member, predict_in(member.predictor, source, own))
 
-        return self._joined(look, context["cell_type"])
+        return self._joined(candidates_of, context["cell_type"])
 
-    def _joined(self, look: Callable[[Member], Candidates], chosen: str | None) -> Candidates:
+    def _joined(
+        self, candidates_of: Callable[[Member], Candidates], chosen: str | None
+    ) -> Candidates:
         """Combine the candidates of all models.
 
         Args:
-            look: Returns the candidates of a model.
+            candidates_of: Returns the candidates of a model.
             chosen: The type of the image, if it decides which models count.
         """
         if not self.is_by_type:
-            return self._fused(self.members, look)
+            return self._fused(self.members, candidates_of)
         if chosen is None:
-            return self._cell_by_cell(look)
+            return self._cell_by_cell(candidates_of)
         members = [each for each in self.members if self._only_type(each) in (None, chosen)]
         first = next(each for each in members if chosen in each.type_names)
-        fused = self._typed(self._fused(members, look), chosen)
-        return _sized_as(fused, look(first))
+        fused = self._typed(self._fused(members, candidates_of), chosen)
+        return _sized_as(fused, candidates_of(first))
 
     def _only_type(self, member: Member) -> str | None:
         """Return the type of a model that knows only one of several types, else None."""
@@ -174,7 +176,7 @@ class Ensemble:
     def _knows_all(self, member: Member) -> bool:
         return is_whole(member.type_names, self.type_names)
 
-    def _look(self, member: Member, source: ImageSource) -> Candidates:
+    def _predict_member(self, member: Member, source: ImageSource) -> Candidates:
         """Run a model; only models of all types contribute type probabilities."""
         return self._own(member, member.predictor.candidates(source))
 
@@ -184,8 +186,10 @@ class Ensemble:
             return found
         return replace(found, type_probability=None, type_names=())
 
-    def _fused(self, members: Sequence[Member], look: Callable[[Member], Candidates]) -> Candidates:
-        return fuse([look(each) for each in members], [each.weight for each in members])
+    def _fused(
+        self, members: Sequence[Member], candidates_of: Callable[[Member], Candidates]
+    ) -> Candidates:
+        return fuse([candidates_of(each) for each in members], [each.weight for each in members])
 
     def _typed(self, found: Candidates, cell_type: str) -> Candidates:
         """Assign one of the ensemble's types to the candidates with certainty."""
@@ -196,35 +200,35 @@ class Ensemble:
     def _of_type(self, cell_type: str) -> list[Member]:
         return [each for each in self.members if self._only_type(each) == cell_type]
 
-    def _voted(self, look: Callable[[Member], Candidates]) -> str:
+    def _voted(self, candidates_of: Callable[[Member], Candidates]) -> str:
         """Vote on the type of the image."""
         knowing = [each for each in self.members if self._knows_all(each)]
-        knowing = [each for each in knowing if look(each).type_probability is not None]
+        knowing = [each for each in knowing if candidates_of(each).type_probability is not None]
         if knowing:
-            found = self._fused(knowing, look)
+            found = self._fused(knowing, candidates_of)
             return found.type_names[image_type(found)]
-        votes = [self._vote(name, look) for name in self.type_names]
+        votes = [self._vote(name, candidates_of) for name in self.type_names]
         return self.type_names[int(np.argmax(votes))]
 
-    def _vote(self, cell_type: str, look: Callable[[Member], Candidates]) -> float:
+    def _vote(self, cell_type: str, candidates_of: Callable[[Member], Candidates]) -> float:
         """Return the vote of the models of one type, in pixels."""
         members = self._of_type(cell_type)
-        found = self._typed(self._fused(members, look), cell_type)
+        found = self._typed(self._fused(members, candidates_of), cell_type)
         cells = select(found, members[0].points, cell_type=cell_type)
         claimed = float((np.asarray(cells.score) * cells.areas()).sum())
         return claimed * float(np.mean([each.weight for each in members]))
 
-    def _cell_by_cell(self, look: Callable[[Member], Candidates]) -> Candidates:
+    def _cell_by_cell(self, candidates_of: Callable[[Member], Candidates]) -> Candidates:
         """Combine the candidates of all models, each with a type of its own."""
         names = [name for name in self.type_names if self._of_type(name)]
-        own = [self._typed(self._fused(self._of_type(name), look), name) for name in names]
+        own = [self._typed(self._fused(self._of_type(name), candidates_of), name) for name in names]
         others = [each for each in self.members if self._only_type(each) is None]
         together = sum(each.weight for each in self.members if each not in others) / len(names)
         fused = fuse(
-            [Candidates.concatenate(own), *(look(each) for each in others)],
+            [Candidates.concatenate(own), *(candidates_of(each) for each in others)],
             [together, *(each.weight for each in others)],
         )
-        return _sized_as(fused, look(self.members[0]))
+        return _sized_as(fused, candidates_of(self.members[0]))
 
 
 def _sized_as(found: Candidates, model: Candidates) -> Candidates:

@@ -154,17 +154,17 @@ def model_predictor(
         InputError: The tile is too small for an identical result.
     """
     method = make_method(model.card.method, model.card.settings, model.card.type_names)
-    looks = _looks(model.card, method, settings, scale)
+    options = _predictor_options(model.card, method, settings, scale)
     if isinstance(method, DenseMethod):
         maps = TorchMaps(method, model.network, device)
         return DensePredictor(
             maps, method.representation, points=model.card.operating_points, cell_type=cell_type,
-            zooms=method.zooms, **_piece(model.card, method, tile), **looks,
+            zooms=method.zooms, **_piece(model.card, method, tile), **options,
         )  # fmt: skip
     _piece(model.card, method, tile)
     detect = TorchDetections(method, model.network, device)
     limit = getattr(method.settings, "detections", None)
-    return DetectorPredictor(detect, type_names=method.type_names, limit=limit, **looks)
+    return DetectorPredictor(detect, type_names=method.type_names, limit=limit, **options)
 
 
 def onnx_predictor(
@@ -193,7 +193,7 @@ def onnx_predictor(
     predictor = DensePredictor(
         OnnxMaps(session), method.representation, points=card.operating_points,
         cell_type=cell_type, zooms=method.zooms, **_piece(card, method, tile),
-        **_looks(card, method, settings, scale),
+        **_predictor_options(card, method, settings, scale),
     )  # fmt: skip
     return predictor, card
 
@@ -205,7 +205,7 @@ def _piece(card: ModelCard, method: Method, tile: int | None) -> dict[str, Any]:
     return {"piece": side, "context": method.context or 0}
 
 
-def _looks(
+def _predictor_options(
     card: ModelCard, method: Method, settings: PredictionSettings | None, scale: float | None
 ) -> dict[str, Any]:
     """Return the arguments of `NetworkPredictor` that follow from a card."""

@@ -16,7 +16,7 @@ from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import UNTYPED
-from bigkingxxl.licences import tell_licence
+from bigkingxxl.licences import show_licence
 from bigkingxxl.models import ModelCard, read_card
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
@@ -173,7 +173,7 @@ def load_member(
     )
     if is_one and len(types) > 1 and card.type_names != (UNTYPED,):
         predictor.estimate = False
-    tell_licence(card.licence)
+    show_licence(card.licence)
     return predictor
 
 

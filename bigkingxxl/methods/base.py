@@ -56,14 +56,14 @@ class Batch:
         targets: The result of the method's `collate`.
         unlabelled: float[U, C, h, w], crops of images without annotations.
         taught: int64[T], the indices of the crops that a teacher processes as well.
-        unlit: float[T, C, h, w], those crops without changes of intensity.
+        clean: float[T, C, h, w], those crops without changes of intensity.
     """
 
     images: Tensor
     targets: Any
     unlabelled: Tensor | None = None
     taught: Tensor | None = None
-    unlit: Tensor | None = None
+    clean: Tensor | None = None
 
 
 class Method(ABC):

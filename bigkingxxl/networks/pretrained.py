@@ -65,7 +65,7 @@ def _adapted(
     """Return the weights under the names of timm's feature network, for a number of channels."""
     options = feature_options(name, image_channels)
     try:
-        with nullcontext() if given else hub_or_what_is_kept():
+        with nullcontext() if given else hub_or_cache():
             state = _timms(name, given, options)
         # timm silently ignores what a file lacks. Values that would be the same for a file with
         # other values do not come from the file, be they random or the ones and zeros of a norm.
@@ -91,7 +91,7 @@ def _adapted(
 
 
 @contextmanager
-def hub_or_what_is_kept() -> Iterator[None]:
+def hub_or_cache() -> Iterator[None]:
     """Within the block, use the local cache if the hub does not respond."""
     from huggingface_hub import constants
 

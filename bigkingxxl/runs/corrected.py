@@ -160,7 +160,7 @@ def place_of_correction(correction: Correction | None) -> str:
     return "" if correction is None else correction.place
 
 
-def told_places(folder: object, places: Iterable[str]) -> str:
+def correction_sentence(folder: object, places: Iterable[str]) -> str:
     """Describe in a sentence which cells of a run are used.
 
     Args:

@@ -155,7 +155,7 @@ def calibrate(
             found=total,
             expected=FEWEST,
         )
-    before, after = foretold(found, data, type_names, seed)
+    before, after = held_out_correlation(found, data, type_names, seed)
     if before is not None and after is not None and after <= before:
         raise InputError(
             f"on images held out the learned scores tell no more of the fit than the model's own "
@@ -220,7 +220,7 @@ def rounded(values: NDArray[np.floating]) -> tuple[float, ...]:
     return tuple(float(f"{value:.6g}") for value in values)
 
 
-def foretold(
+def held_out_correlation(
     found: Mapping[str, Compared], data: Dataset, type_names: tuple[str, ...], seed: int
 ) -> tuple[float | None, float | None]:
     """Return the correlation of score and IoU on held-out images, before and after calibration."""

@@ -22,7 +22,7 @@ from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.start import Start, cell_sizes
 
 FEWEST = 20  # images needed to determine a range
-LOOKED_AT = 200  # more images hardly change a range
+MOST_IMAGES = 200  # more images hardly change a range
 SPAN = (5, 95)  # percentiles, because some images contain an unusual cell
 Ranges = dict[str, tuple[float, float]]
 
@@ -107,7 +107,7 @@ def statistic_ranges(data: Dataset, ids: Sequence[str], normalisation: Normalisa
     """Return the range of each of the `image_statistics`; {} for few images."""
     if len(ids) < FEWEST:
         return {}
-    chosen = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), LOOKED_AT)).astype(int))
+    chosen = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
     sources = (data.source(ids[index]) for index in chosen.tolist())
     return ranges(
         image_statistics(source, normalisation)

@@ -66,9 +66,9 @@ class CropTeacher:
         Where the image is not annotated, the targets are the teacher's.
         """
         own: Tensor = batch.targets
-        if batch.taught is None or batch.unlit is None or len(batch.taught) == 0:
+        if batch.taught is None or batch.clean is None or len(batch.taught) == 0:
             return own
-        maps, is_known = self.maps(batch.unlit)
+        maps, is_known = self.maps(batch.clean)
         targets, weight = own.clone(), self.settings.weight
         before = own[batch.taught]
         mixed = torch.where(before.isnan(), maps, (1 - weight) * before + weight * maps)
@@ -76,17 +76,17 @@ class CropTeacher:
         return targets
 
     @torch.no_grad()
-    def maps(self, unlit: Tensor) -> tuple[Tensor, Tensor]:
+    def maps(self, clean: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teacher's targets, float32[T, K, h, w], and where they are known.
 
         The type probabilities of a pixel add up to its foreground probability; its size is known
         inside cells only.
         """
         names = [channel.name for channel in self.channels]
-        total = torch.zeros((len(unlit), len(names), *unlit.shape[2:]), device=unlit.device)
+        total = torch.zeros((len(clean), len(names), *clean.shape[2:]), device=clean.device)
         known = torch.ones_like(total, dtype=torch.bool)
         for network, method in self.models:
-            seen = self._seen(network, method, unlit)
+            seen = self._seen(network, method, clean)
             own = [channel.name for channel in method.representation.channels]
             has_types = any(channel.activation == "softmax"
                             for channel in method.representation.channels)  # fmt: skip
@@ -104,15 +104,15 @@ class CropTeacher:
                 total[:, place] += layer
         return total / len(self.models), known
 
-    def _seen(self, network: Any, method: DenseMethod, unlit: Tensor) -> Tensor:
+    def _seen(self, network: Any, method: DenseMethod, clean: Tensor) -> Tensor:
         """Compute the maps of one model, averaged over its views: float32[T, k, h, w]."""
         views = FLIPS[: self.settings.flips]
         if views == (Symmetry(),):
-            return method.maps(network, unlit.contiguous(memory_format=torch.channels_last))
-        images = unlit.cpu().numpy()
+            return method.maps(network, clean.contiguous(memory_format=torch.channels_last))
+        images = clean.cpu().numpy()
         total: Any = 0
         for view in views:
-            turned = torch.from_numpy(view.apply(images).copy()).to(unlit.device)
+            turned = torch.from_numpy(view.apply(images).copy()).to(clean.device)
             seen = method.maps(network, turned).float().cpu().numpy()
             for maps in seen:
                 back = view.inverse
@@ -120,7 +120,7 @@ class CropTeacher:
                     back.apply(maps).copy(), back, method.representation.channels
                 )
             total = total + seen
-        return torch.from_numpy(total / len(views)).to(unlit.device)
+        return torch.from_numpy(total / len(views)).to(clean.device)
 
 
 def _loaded(name: str, channels: Sequence[Channel], device: str) -> tuple[Any, DenseMethod]:

@@ -16,7 +16,7 @@ BY_ITSELF = ((M_MMAP_MAX, 65536), (M_TRIM_THRESHOLD, 2**17), (M_TOP_PAD, 2**17))
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[bool]:
+def keep_freed_memory() -> Iterator[bool]:
     """Within the block, make glibc keep freed memory for the next step; yields whether it does.
 
     Otherwise each step returns its large tensors to the system and allocates them again page by

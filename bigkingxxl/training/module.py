@@ -213,9 +213,9 @@ class TrainingModule(L.LightningModule):
             return batch
         moved = super().transfer_batch_to_device(batch.targets, device, dataloader_idx)
         unlabelled = None if batch.unlabelled is None else batch.unlabelled.to(device)
-        taught, unlit = (None if each is None else each.to(device)
-                         for each in (batch.taught, batch.unlit))  # fmt: skip
-        return Batch(batch.images.to(device), moved, unlabelled, taught, unlit)
+        taught, clean = (None if each is None else each.to(device)
+                         for each in (batch.taught, batch.clean))  # fmt: skip
+        return Batch(batch.images.to(device), moved, unlabelled, taught, clean)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Convert views to crops on the device."""

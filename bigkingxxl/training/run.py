@@ -45,7 +45,7 @@ from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarte
 from bigkingxxl.training.images import RunImages, choose_images, with_types
 from bigkingxxl.training.inspect import common_channels, warn_of_flaws
 from bigkingxxl.training.interrupt import StopRequest
-from bigkingxxl.training.memory import freed_memory_kept
+from bigkingxxl.training.memory import keep_freed_memory
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.phases import finish_model, mean_with_start
 from bigkingxxl.training.process_state import training_state
@@ -347,7 +347,7 @@ def fit(
     if last is not None:
         crops.sampler.begin_at(*crops_done(last, crops.batch_size))
     with (
-        freed_memory_kept(), warnings.catch_warnings(), stop.listening(), sentences_of_disks(out),
+        keep_freed_memory(), warnings.catch_warnings(), stop.listening(), sentences_of_disks(out),
     ):  # fmt: skip
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", message=".*(worker|LeafSpec|lr_scheduler).*")

@@ -35,7 +35,7 @@ class TaughtCrop(NamedTuple):
 
     image: torch.Tensor
     targets: Any
-    unlit: torch.Tensor | None
+    clean: torch.Tensor | None
 
 
 class TaughtCrops(Dataset[TaughtCrop]):
@@ -74,7 +74,7 @@ class TaughtCrops(Dataset[TaughtCrop]):
         source = self.crops.source(index) if isinstance(self.crops, MixedCrops) else self.crops
         image_id, view, targets = source.view(index)
         shows = source is self.main and not view.is_wide and self.is_taught(image_id)
-        return TaughtCrop(torch.from_numpy(view.image), targets, _unlit(view) if shows else None)
+        return TaughtCrop(torch.from_numpy(view.image), targets, _clean(view) if shows else None)
 
     def is_taught(self, image_id: str) -> bool:
         """Return whether the teacher contributes to an annotated image."""
@@ -89,7 +89,7 @@ class TaughtCrops(Dataset[TaughtCrop]):
         view = random_view(self._pixels(place), augment.changed(wide_share=0.0), rng)
         blank = Crop(view.image, view.planes, np.zeros(0, np.int16), view.diameter,
                      np.ones(view.image.shape[1:], bool), width=view.diameter)  # fmt: skip
-        return TaughtCrop(torch.from_numpy(view.image), self.method.targets(blank), _unlit(view))
+        return TaughtCrop(torch.from_numpy(view.image), self.method.targets(blank), _clean(view))
 
     def _pixels(self, place: int) -> AnnotatedPixels:
         if place not in self.cache:
@@ -102,8 +102,8 @@ class TaughtCrops(Dataset[TaughtCrop]):
         return self.cache[place]
 
 
-def _unlit(view: RandomView) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(view.unlit, np.float32))
+def _clean(view: RandomView) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(view.clean, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +114,12 @@ class TaughtCollate:
 
     def __call__(self, items: Sequence[TaughtCrop]) -> Batch:
         """Combine crops into a batch."""
-        seen = [(place, item.unlit) for place, item in enumerate(items) if item.unlit is not None]
+        seen = [(place, item.clean) for place, item in enumerate(items) if item.clean is not None]
         batch = Batch(torch.stack([item.image for item in items]),
                       self.method.collate([item.targets for item in items]))  # fmt: skip
         if seen:
             batch.taught = torch.tensor([place for place, _ in seen])
-            batch.unlit = torch.stack([unlit for _, unlit in seen])
+            batch.clean = torch.stack([clean for _, clean in seen])
         return batch
 
 

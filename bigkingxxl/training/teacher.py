@@ -83,8 +83,8 @@ def _dense(
             found=settings.flips,
             expected=(1, 2, 4),
         )
-    looks = model.card.prediction.changed(tta=EARLIER[settings.flips], decode_scale=1.0)
-    predictor = model_predictor(model, device, settings=looks)
+    prediction = model.card.prediction.changed(tta=EARLIER[settings.flips], decode_scale=1.0)
+    predictor = model_predictor(model, device, settings=prediction)
     wanted = [channel.name for channel in channels]
     made = (
         [channel.name for channel in predictor.representation.channels]

@@ -67,13 +67,13 @@ def test_annotated_crops_are_taught_in_the_light_of_the_camera(
     recipe = recipe.changed(augment={"size": 64, "brightness": 3.0, "invert": 1.0})
     crops = taught(labelled, recipe, [])
     batch = batch_of(crops)
-    assert batch.unlit is not None
+    assert batch.clean is not None
     assert batch.taught is not None
     assert batch.taught.tolist() == [0, 1, 2, 3]
-    assert (batch.unlit - batch.images).abs().mean() > 0.2
+    assert (batch.clean - batch.images).abs().mean() > 0.2
     assert recipe.teacher is not None
     targets = CropTeacher.of(recipe.teacher, crops.method, "cpu").targets(batch)
-    seen = maps_of(model, batch.unlit)
+    seen = maps_of(model, batch.clean)
     torch.testing.assert_close(
         targets[:, :3], 0.75 * batch.targets[:, :3] + 0.25 * seen[:, :3], rtol=0, atol=1e-4
     )
@@ -103,12 +103,12 @@ def test_what_nobody_annotated_is_the_teachers_alone(
     recipe = by_crops(model, share=0.99, weight=0.0)
     crops = taught(labelled, recipe, others)
     batch = batch_of(crops)
-    assert batch.unlit is not None
+    assert batch.clean is not None
     assert batch.targets.isnan().all()
     assert recipe.teacher is not None
     targets = CropTeacher.of(recipe.teacher, crops.method, "cpu").targets(batch)
     torch.testing.assert_close(
-        targets[:, :3], maps_of(model, batch.unlit)[:, :3], rtol=0, atol=1e-4
+        targets[:, :3], maps_of(model, batch.clean)[:, :3], rtol=0, atol=1e-4
     )
     assert crops.method.loss(
         load_model(model).network, Batch(batch.images, targets)
@@ -136,7 +136,7 @@ def test_crops_of_far_other_sizes_and_of_other_sets_are_not_taught(
     crops = taught(joined, named, [])
     for index in range(12):
         image_id, _, _ = crops.main.view(index)
-        assert (crops[index].unlit is not None) == image_id.startswith("squares/")
+        assert (crops[index].clean is not None) == image_id.startswith("squares/")
 
 
 def test_the_sizes_of_images_without_annotation_are_seen_once(

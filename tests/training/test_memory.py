@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from bigkingxxl.training.memory import freed_memory_kept
+from bigkingxxl.training.memory import keep_freed_memory
 
 def faults():
     np.ones(2**23)
@@ -19,12 +19,12 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 if sys.argv[1] == "keep":
-    with freed_memory_kept() as is_kept:
+    with keep_freed_memory() as is_kept:
         assert is_kept
         print(faults())
 else:
     if sys.argv[1] == "after":
-        with freed_memory_kept():
+        with keep_freed_memory():
             faults()
     print(faults())
 """

@@ -59,7 +59,7 @@ class CellTable:
 def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
     """Measure every image and every annotated cell."""
     parts: list[dict[str, NDArray[Any]]] = []
-    looks: list[_Look] = []
+    images: list[_ImageMeasures] = []
     unreadable: list[str] = []
     sizes, covered, hashes = [], [], []
     not_annotated: dict[str, float] = {}
@@ -77,16 +77,17 @@ def tabulate(dataset: Dataset, track: Track = untracked) -> CellTable:
             ignored = dataset.ignored(name)
             if ignored is not None and ignored.any():
                 not_annotated[name] = round(float(ignored.mean()), 4)
-            looks.append(_look(dataset, name, instances.size))
+            images.append(_measure(dataset, name, instances.size))
         except (ImageError, FormatError) as error:
             if str(error) not in unreadable:
                 unreadable.append(str(error))
-            looks.append(_Look("", np.zeros(THUMBNAIL**2, np.float32), False))
+            images.append(_ImageMeasures("", np.zeros(THUMBNAIL**2, np.float32), False))
     once, twice = np.array(covered, np.int64).reshape(-1, 2).T
     return CellTable(
         {key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
-        dataset.ids, sizes, once, twice, [look.digest for look in looks], hashes,
-        np.stack([look.thumbnail for look in looks]), np.array([look.blank for look in looks]),
+        dataset.ids, sizes, once, twice, [image.digest for image in images], hashes,
+        np.stack([image.thumbnail for image in images]),
+        np.array([image.blank for image in images]),
         unreadable, not_annotated,
     )  # fmt: skip
 
@@ -133,13 +134,13 @@ def _covered(instances: Instances) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _ImageMeasures:
     digest: str
     thumbnail: NDArray[np.float32]
     blank: bool
 
 
-def _look(dataset: Dataset, name: str, size: tuple[int, int]) -> _Look:
+def _measure(dataset: Dataset, name: str, size: tuple[int, int]) -> _ImageMeasures:
     source = dataset.source(name)
     check_same_size(dataset.image_path(name), source.shape, size)
     pixels = source.read()
@@ -152,7 +153,7 @@ def _look(dataset: Dataset, name: str, size: tuple[int, int]) -> _Look:
     length = float(np.linalg.norm(small))
     thumbnail = (small / length if length > 1e-6 else small * 0).astype(np.float32)
     blank = bool((pixels.max(axis=(1, 2)) <= pixels.min(axis=(1, 2))).all())
-    return _Look(_digest(pixels), thumbnail, blank)
+    return _ImageMeasures(_digest(pixels), thumbnail, blank)
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

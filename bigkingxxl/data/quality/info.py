@@ -25,7 +25,7 @@ SPECK = 4  # pixels
 WHOLE_IMAGE = 0.5
 INSIDE_ANOTHER = 0.9
 NEAR_DUPLICATE = 0.8
-SAME_LOOK = 0.995
+ALIKE = 0.995
 SUSPICIONS = {
     "speck": "fewer than 4 pixels",
     "whole image": "more than half of the image",
@@ -69,7 +69,7 @@ class DataInfo:
         holes: The number of cells with holes.
         fragments: The number of cells with several parts.
         duplicates: Cells that are equal or nearly equal to another one of their image; groups of
-            images with the same pixels, pairs that look the same, and groups with the same
+            images with the same pixels, pairs that similarity the same, and groups with the same
             annotation.
         suspicious: The number of cells of each kind in `SUSPICIONS`.
         cells_to_check: Image, cell (its number in label images), cell type, kind and value.
@@ -210,8 +210,8 @@ def _range(values: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _duplicates(table: CellTable) -> dict[str, Any]:
-    look = table.thumbnails @ table.thumbnails.T
-    pairs = np.argwhere(np.triu(look > SAME_LOOK, 1))
+    similarity = table.thumbnails @ table.thumbnails.T
+    pairs = np.argwhere(np.triu(similarity > ALIKE, 1))
     return {
         "cells_identical": int((table.cells["overlap"] == 1).sum()),
         "cells_near": int((table.cells["overlap"] > NEAR_DUPLICATE).sum()),

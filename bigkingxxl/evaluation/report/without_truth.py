@@ -31,7 +31,7 @@ from bigkingxxl.evaluation.report.sentences import share
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import ImageSummary
-from bigkingxxl.runs.corrected import told_places
+from bigkingxxl.runs.corrected import correction_sentence
 from bigkingxxl.runs.reader import ImageResult, Run
 from bigkingxxl.texts import counted
 
@@ -95,7 +95,7 @@ def write_run_report(path: Path, run: Run, *, title: str) -> str:
             f"{run.folder} has no image whose cells could be reported", file=run.folder
         )
     order = sorted(images, key=_trust)
-    told = told_places(run.folder, [image.result.corrected for image in images])
+    told = correction_sentence(run.folder, [image.result.corrected for image in images])
     pictures = _pictures(order)
     failed = [(name, why) for name, why in run.failed.items()]
     write_page(path, title, [

@@ -11,7 +11,7 @@ from bigkingxxl.images import Float32, ImageSource, Normalisation
 from bigkingxxl.inference.size.size_estimate import (
     LITTLE,
     REGION,
-    Look,
+    PredictWindow,
     busiest,
     evidence,
     window_around,
@@ -55,7 +55,7 @@ def may_be_inverted(
 
 
 def is_inverted(
-    look: Look, source: ImageSource, normalisation: Normalisation, ratio: float
+    predict_window: PredictWindow, source: ImageSource, normalisation: Normalisation, ratio: float
 ) -> bool:
     """Return whether the network finds clearly more in the negative of the busiest window.
 
@@ -63,7 +63,7 @@ def is_inverted(
     negative of an image with only dark ones.
 
     Args:
-        look: Returns the candidates of a window of an image at a scale ratio.
+        predict_window: Returns the candidates of a window of an image at a scale ratio.
         source: The image.
         normalisation: The normalisation of the model.
         ratio: Pixels of the training images per image pixel.
@@ -71,6 +71,7 @@ def is_inverted(
     middle = busiest(source, normalisation)
     window = window_around(middle, round(REGION / ratio), source)
     upright, turned = (
-        evidence(look(image, window, ratio), window, window) for image in (source, Negative(source))
+        evidence(predict_window(image, window, ratio), window, window)
+        for image in (source, Negative(source))
     )
     return turned > CLEARLY * upright + LITTLE

@@ -27,10 +27,10 @@ LITTLE = 0.0005  # evidence that debris alone may produce
 # the number of cells that counts half in a shrunken image, where a colony looks like one cell
 FEW = 10
 DIAMETER_MARGIN = 1.25
-LOOK_MARGIN = 0.05
+WINDOW_MARGIN = 0.05
 SIZE_STATISTICS = ("grain", "fine", "coarse")  # statistics that change with the scale
 
-Look = Callable[[ImageSource, Window, float], Candidates]
+PredictWindow = Callable[[ImageSource, Window, float], Candidates]
 
 
 def is_plausible(
@@ -53,7 +53,7 @@ def is_plausible(
     known = {
         name: span for name, span in training.image_statistics.items() if name in SIZE_STATISTICS
     }
-    return not outside_ranges(statistics, known, LOOK_MARGIN)
+    return not outside_ranges(statistics, known, WINDOW_MARGIN)
 
 
 def sizes_in_question(
@@ -92,7 +92,7 @@ def median_diameter(found: Candidates) -> tuple[float, str]:
 
 
 def estimate_size(
-    look: Look,
+    predict_window: PredictWindow,
     source: ImageSource,
     normalisation: Normalisation,
     first: Candidates | None,
@@ -101,8 +101,8 @@ def estimate_size(
     """Return the scale ratio with the most evidence; 1 unless another is clearly better.
 
     Args:
-        look: Returns the candidates of a window of the image at a scale ratio, in the window's
-            frame.
+        predict_window: Returns the candidates of a window of the image at a scale ratio, in the
+            frame of the window.
         source: The image.
         normalisation: The normalisation of the model.
         first: The candidates of the whole image at a scale ratio of 1, if available.
@@ -110,12 +110,14 @@ def estimate_size(
     """
     middle = busiest(source, normalisation)
     seen = whole(source.shape) if first is not None else window_around(middle, REGION, source)
-    first = look(source, seen, 1.0) if first is None else first
+    first = predict_window(source, seen, 1.0) if first is None else first
     best, size = float(np.log(BETTER)), 1.0
     for ratio in sizes:
         window = window_around(middle, round(REGION / ratio), source)
         common = _both(window, seen)
-        found = evidence(look(source, window, ratio), window, common, FEW if ratio < 1 else 0)
+        found = evidence(
+            predict_window(source, window, ratio), window, common, FEW if ratio < 1 else 0
+        )
         gain = float(np.log((found + LITTLE) / (evidence(first, seen, common) + LITTLE)))
         if gain > best:
             best, size = gain, ratio

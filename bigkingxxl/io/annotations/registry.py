@@ -20,7 +20,7 @@ Size = tuple[int, int]
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".npy")
 ROI_ENDINGS = ("_RoiSet", "_roiset", "_ROIs", "_rois", "-rois", "_roi")
 ANY_IMAGE = "RoiSet"  # the name that Fiji's ROI Manager proposes for any image
-LOOKED_AT = 1 << 16  # bytes at each end of a JSON file that identify its kind
+END_BYTES = 1 << 16  # bytes at each end of a JSON file that identify its kind
 
 
 class AnnotationFormat(NamedTuple):
@@ -214,10 +214,10 @@ def json_kind(path: Path) -> str | None:
     """Return 'coco', 'labelme' or 'qupath' by the keys at both ends of a JSON file, or None."""
     try:
         with path.open("rb") as stream:
-            text = stream.read(LOOKED_AT)
+            text = stream.read(END_BYTES)
             length = stream.seek(0, 2)
-            stream.seek(max(length - LOOKED_AT, 0))
-            text += stream.read(LOOKED_AT)
+            stream.seek(max(length - END_BYTES, 0))
+            text += stream.read(END_BYTES)
     except OSError:
         return None
     if b'"FeatureCollection"' in text or (b'"Feature"' in text and b'"geometry"' in text):

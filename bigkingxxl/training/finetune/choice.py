@@ -51,7 +51,7 @@ class Truth:
 
     def __init__(self, units: Units, type_names: Sequence[str]) -> None:
         data = units.data
-        ids = units.looked_at
+        ids = units.sampled
         self.ignored: dict[str, Ignored | None] = {each: data.ignored(each) for each in ids}
         self.cells = {each: counted(data.instances(each), self.ignored[each]) for each in ids}
         own = {each: data.cell_type(each) for each in ids}
@@ -79,7 +79,7 @@ class Chooser:
         units: The annotated units.
         truth: The annotated cells.
         folder: The cache of predictions.
-        look: Called for each unit that is predicted.
+        on_predict: Called for each unit that is predicted.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Chooser:
         units: Units,
         truth: Truth,
         folder: Path,
-        look: Callable[[str], None] | None = None,
+        on_predict: Callable[[str], None] | None = None,
     ) -> None:
         self.predictors, self.card, self.units, self.truth = predictors, card, units, truth
-        self.folder, self._look = folder, look
+        self.folder, self._on_predict = folder, on_predict
         self._tuners: dict[float | None, tuple[HeldOutCache, Tuner]] = {}
 
     @property
@@ -154,8 +154,8 @@ class Chooser:
 
     def _start_scores(self, diameter: float | None, ids: Sequence[str]) -> np.ndarray:
         for image_id in ids:
-            if self._look is not None:
-                self._look(image_id)
+            if self._on_predict is not None:
+                self._on_predict(image_id)
             self.cache(diameter).predict(image_id)
         return self.tuner(diameter).scores(ids, self.start.points.default)
 
@@ -193,4 +193,4 @@ def crossfitted_cells(chooser: Chooser, folds: Sequence[Sequence[str]]) -> dict[
         others = [each for other in folds if other is not fold for each in other]
         choice = chooser.choose(others)
         found |= {each: chooser.predict(each, choice) for each in fold}
-    return {each: found[each] for each in chooser.units.looked_at}
+    return {each: found[each] for each in chooser.units.sampled}

@@ -250,13 +250,13 @@ def prepared(
     progress.tell("begin", stages=list(stages), images=len(data), cells=cells, units=units.kind,
                   cpu_minutes=recipe.training.max_cpu_minutes)  # fmt: skip
     seen = data.among(card.trained_on)
-    for text in (specks.note, units.note, seen_note(len(seen), len(data))):
+    for text in (specks.note, units.note, in_sample_note(len(seen), len(data))):
         if text is not None:
             work.note(text)
     return work
 
 
-def seen_note(seen: int, images: int) -> str | None:
+def in_sample_note(seen: int, images: int) -> str | None:
     """Return a note if the start was trained on some images, so that its scores are too high."""
     if not seen:
         return None
@@ -272,20 +272,20 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
     # An exported model runs on the CPU, whatever the device of training.
     device = "cpu" if work.start.suffix == ONNX_SUFFIX else work.device
     predictor, card = load_predictor(work.start, device)
-    ids = work.units.looked_at
+    ids = work.units.sampled
     steps, done = 3 * len(ids), 0
 
-    def looked(image_id: str) -> None:
+    def predicted(image_id: str) -> None:
         nonlocal done
         done = min(done + 1, steps)
         work.progress.at(SETTINGS_STAGE, 0.9 * done / steps, f"Looking at {image_id}")
 
     chooser = Chooser(
-        dict.fromkeys(ids, predictor), card, work.units, work.truth, folder / START, looked
+        dict.fromkeys(ids, predictor), card, work.units, work.truth, folder / START, predicted
     )
     before: dict[str, Instances] = {}
     for image_id in ids:
-        looked(image_id)
+        predicted(image_id)
         before[image_id] = chooser.as_predicted(image_id)
     work.trial.add(START, before)
     if work.units.count < 2:

@@ -71,7 +71,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     work.progress.at(CHECK_STAGE, 0.95, "Checking on what was kept back", always=True)
     chooser = Chooser(predictors, card, work.units, work.truth, folder / TRAINED)
     work.trial.add(TRAINED, crossfitted_cells(chooser, folds))
-    choice = chooser.choose(work.units.looked_at)
+    choice = chooser.choose(work.units.sampled)
     work.progress.at(CHECK_STAGE, 1, "Training was checked", always=True)
     if work.trial.kept != TRAINED:
         return None
@@ -94,7 +94,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
 def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folder: Path) -> bool:
     """Return whether a model is at least as good as the start on its own training images."""
     predictor, card = trainer.predictor(model)
-    ids = work.units.looked_at
+    ids = work.units.sampled
     chooser = Chooser(dict.fromkeys(ids, predictor), card, work.units, work.truth, folder)
     cells = {each: chooser.predict(each, choice) for each in ids}
     return competition_map(work.truth.cells, cells, {}).mean >= work.trial.start.mean

@@ -22,7 +22,7 @@ PARTS = 2  # along each axis
 LARGEST_SIDE = 2048  # pixels; a larger image is split into regions
 CELLS_ACROSS = 4.0  # the least width of a region in median cell diameters
 FEWEST_CELLS = 5  # of a region
-MOST_LOOKED_AT = 30  # units used for choosing settings and checking models
+MOST_SAMPLED = 30  # units used for choosing settings and checking models
 CUT = 0.3  # fraction of a cell; a region ignores cells of which it holds less
 
 Kind = Literal["images", "regions"]
@@ -85,7 +85,7 @@ class Units:
         kind: What the units are.
         groups: The group of each unit, which is held out as a whole.
         note: A sentence on how they were made, or None.
-        looked_at: The units used for choosing settings and checking models; by default all, or
+        sampled: The units used for choosing settings and checking models; by default all, or
             thirty that are spread evenly.
     """
 
@@ -93,19 +93,19 @@ class Units:
     kind: Kind
     groups: Mapping[str, str]
     note: str | None = None
-    looked_at: tuple[str, ...] = ()
+    sampled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.looked_at:
-            count = min(len(self.data.ids), MOST_LOOKED_AT)
+        if not self.sampled:
+            count = min(len(self.data.ids), MOST_SAMPLED)
             places = np.linspace(0, len(self.data.ids) - 1, count).round().astype(int)
-            looked_at = tuple(self.data.ids[place] for place in places)
-            object.__setattr__(self, "looked_at", looked_at)
+            sampled = tuple(self.data.ids[place] for place in places)
+            object.__setattr__(self, "sampled", sampled)
 
     @property
     def count(self) -> int:
         """The number of groups used; with fewer than 2 nothing can be held out."""
-        return len({self.groups[each] for each in self.looked_at})
+        return len({self.groups[each] for each in self.sampled})
 
     def without(self, fold: Sequence[str]) -> tuple[str, ...]:
         """Return all units of other groups than those of a fold."""
@@ -119,10 +119,10 @@ def fold_units(units: Units, count: int, seed: int) -> tuple[tuple[str, ...], ..
     Raises:
         InputError: There are fewer than two groups.
     """
-    of = {each: units.groups[each] for each in units.looked_at}
+    of = {each: units.groups[each] for each in units.sampled}
     groups = Groups(of, units.kind)
     folds = min(count, max(groups.count, 2))
-    data = replace(units.data, ids=units.looked_at)
+    data = replace(units.data, ids=units.sampled)
     found = assign_folds(data, folds=folds, seed=seed, groups=groups)
     return tuple(found.validation(fold) for fold in range(folds))
 

@@ -85,11 +85,11 @@ def test_large_images_are_looked_at_in_regions_of_their_image(
 def test_of_many_images_some_are_looked_at_and_the_others_are_learnt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "MOST_LOOKED_AT", 4)
+    monkeypatch.setattr(units, "MOST_SAMPLED", 4)
     data = open_dataset(save(tmp_path / "d", fields(7)))
     found = units_of(data)
-    assert found.looked_at == ("f0", "f2", "f4", "f6")
+    assert found.sampled == ("f0", "f2", "f4", "f6")
     folds = fold_units(found, 2, seed=0)
-    assert sorted(each for fold in folds for each in fold) == list(found.looked_at)
+    assert sorted(each for fold in folds for each in fold) == list(found.sampled)
     for fold in folds:
         assert set(found.without(fold)) == set(data.ids) - set(fold)
