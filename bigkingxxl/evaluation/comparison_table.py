@@ -16,6 +16,7 @@ from bigkingxxl.texts import counted
 
 MEGABYTE = 1e6
 MANY = 6  # with more metrics a row would be too wide
+COSTS = ("s per image", "CPU s per image", "memory, MB")
 SUFFIXES = {".csv": "csv", ".md": "Markdown", ".tex": "LaTeX"}
 CSV_COLUMNS = (
     "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
@@ -34,12 +35,14 @@ class Cells(NamedTuple):
     Attributes:
         header: The names of the columns.
         rows: One row per method and, except for the reference, one for its difference.
-        caption: A sentence on what the table shows.
+        caption: A sentence on what the table shows, without a full stop.
+        notes: Further sentences that a reader should know, such as what is in-sample.
     """
 
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
     caption: str
+    notes: tuple[str, ...]
 
 
 def table_cells(comparison: Comparison) -> Cells:
@@ -52,7 +55,7 @@ def table_cells(comparison: Comparison) -> Cells:
         return _turned_cells(comparison)
     timed = any(entry.cost is not None for entry in comparison.entries)
     header = ("method", *(value.name for value in shown))
-    header += ("s per image", "memory, MB") if timed else ()
+    header += COSTS if timed else ()
     rows = []
     for entry in comparison.entries:
         scores = entry.evaluation.scores.by_key
@@ -63,7 +66,7 @@ def table_cells(comparison: Comparison) -> Cells:
         rows.append((entry.name, *numbers, *(_cost(entry) if timed else ())))
         if entry.name in comparison.differences:
             rows.append(_difference_row(comparison, entry.name, shown, timed))
-    return Cells(header, rows, _caption(comparison))
+    return Cells(header, rows, _caption(comparison), comparison.notes)
 
 
 def _caption(comparison: Comparison) -> str:
@@ -87,7 +90,7 @@ def _turned_cells(comparison: Comparison) -> Cells:
     columns: list[list[str]] = [[]]
     timed = any(entry.cost is not None for entry in comparison.entries)
     shown = main_values(comparison)
-    columns[0] = [value.name for value in shown] + (["s per image", "memory, MB"] if timed else [])
+    columns[0] = [value.name for value in shown] + ([*COSTS] if timed else [])
     for entry in comparison.entries:
         scores = entry.evaluation.scores.by_key
         header += (entry.name,)
@@ -100,7 +103,8 @@ def _turned_cells(comparison: Comparison) -> Cells:
             _, *gaps = _difference_row(comparison, entry.name, shown, timed)
             header += (f"{entry.name} - {comparison.entries[0].name}",)
             columns.append(gaps)
-    return Cells(header, list(zip(*columns, strict=True)), _caption(comparison))
+    rows = list(zip(*columns, strict=True))
+    return Cells(header, rows, _caption(comparison), comparison.notes)
 
 
 def main_values(comparison: Comparison) -> list[Value]:
@@ -118,7 +122,8 @@ def _difference_row(
         signed = value._replace(better=0)  # shown with its sign
         clear = "*" if gap.is_clear else ""
         texts.append(_with_interval(signed, gap.value, gap.interval) + clear)
-    return (f"  - {comparison.entries[0].name}", *texts, *(("", "") if timed else ()))
+    label = f"  {name} - {comparison.entries[0].name}"
+    return (label, *texts, *([""] * len(COSTS) if timed else ()))
 
 
 def _with_interval(value: Value, number: float | None, interval: Interval | None) -> str:
@@ -128,11 +133,14 @@ def _with_interval(value: Value, number: float | None, interval: Interval | None
     return f"{text} ({value.text(interval[0])} to {value.text(interval[1])})"
 
 
-def _cost(entry: Entry) -> tuple[str, str]:
+def _cost(entry: Entry) -> tuple[str, ...]:
     if entry.cost is None:
-        return "-", "-"
+        return ("-",) * len(COSTS)
     memory = entry.cost.memory
-    return f"{entry.cost.seconds:.2f}", "-" if memory is None else f"{memory / MEGABYTE:.0f}"
+    return (
+        f"{entry.cost.seconds:.2f}", f"{entry.cost.cpu_seconds:.2f}",
+        "-" if memory is None else f"{memory / MEGABYTE:.0f}",
+    )  # fmt: skip
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
@@ -191,21 +199,23 @@ def _ends(interval: Interval | None) -> tuple[str, str]:
 
 
 def markdown(cells: Cells) -> str:
-    """Format a GitHub-flavoured Markdown table with its caption."""
+    """Format a GitHub-flavoured Markdown table with its caption and notes."""
     lines = [cells.header, ("---",) * len(cells.header), *cells.rows]
     text = "\n".join(
         "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in line) + " |"
         for line in lines
     )
-    return f"{text}\n\n{cells.caption.replace('*', chr(92) + '*')}.\n"
+    below = [f"{cells.caption}.", *(f"Note: {note}." for note in cells.notes)]
+    return "\n\n".join([text, *(line.replace("*", "\\*") for line in below)]) + "\n"
 
 
 def latex(cells: Cells) -> str:
-    """Format a LaTeX table (booktabs) with its caption."""
+    """Format a LaTeX table (booktabs) with its caption and notes."""
     lines = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in cells.rows]
     head = " & ".join(cell.translate(LATEX) for cell in cells.header) + r" \\"
+    caption = " ".join([f"{cells.caption}.", *(f"Note: {note}." for note in cells.notes)])
     return "\n".join([
-        r"\begin{table}", rf"\caption{{{cells.caption.translate(LATEX)}.}}",
+        r"\begin{table}", rf"\caption{{{caption.translate(LATEX)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(cells.header) - 1)}}}", r"\toprule", head, r"\midrule",
         *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip

@@ -274,6 +274,17 @@ def test_the_table_is_the_same_in_every_format(compare: Compare, tmp_path: Path)
     assert "| method |" in tables[1].read_text()
 
 
+def test_tables_keep_the_notes_without_which_they_mislead(compare: Compare, tmp_path: Path) -> None:
+    write_submission(tmp_path / "a.csv", FOUND)
+    write_submission(tmp_path / "part.csv", {IDS[0]: FOUND[IDS[0]]})
+    tables = [tmp_path / f"t.{end}" for end in ("md", "tex")]
+    options = [each for table in tables for each in ("--table", table)]
+    result = compare(tmp_path / "a.csv", tmp_path / "part.csv", *options)
+    assert result.exit_code == 0, result.stderr
+    for table in tables:
+        assert "part: 5 of 6 images" in table.read_text()
+
+
 def test_images_that_results_leave_out(compare: Compare, tmp_path: Path) -> None:
     some = {name: TRUTH[name] for name in IDS[:4]}
     write_submission(tmp_path / "some.csv", some)
