@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.provenance import provenance
@@ -87,6 +90,28 @@ class Goal:
         key = "at_most" if self.at_most else "at_least"
         value = float(f"{self.value:.4g}")
         return {"name": self.name, "value": value, key: self.goal, "reached": self.reached}
+
+
+# ---- images ---------------------------------------------------------------------------------
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """Select up to `count` of the items, evenly spaced, in their order."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def evenly_by_type(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, ...]:
+    """Select `count` of the ids, in their order, with as equal a share of each type as possible."""
+    by_type: dict[str, list[str]] = {}
+    for image_id in ids:
+        by_type.setdefault(data.cell_type(image_id) or "", []).append(image_id)
+    share = dict.fromkeys(sorted(by_type), 0)
+    while sum(share.values()) < min(count, len(ids)):
+        kind = min((kind for kind in share if share[kind] < len(by_type[kind])), key=share.__getitem__)
+        share[kind] += 1
+    chosen = {each for kind, own in by_type.items() for each in evenly(own, share[kind])}
+    return tuple(image_id for image_id in ids if image_id in chosen)
 
 
 # ---- results --------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.harness import record
+from benchmarks.harness import evenly, record
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.geometry import Window, disc_diameter
@@ -51,7 +51,7 @@ def main() -> None:
     kinds: dict[str, Iterator[ImageSource]] = {"simulated": simulated(options.each)}
     if options.data:
         data = open_datasets(options.data)
-        ids = spread(data, options.each)
+        ids = evenly(data.ids, options.each)
         kinds |= {
             "background": (window for each in ids if (window := background(data, each))),
             "defocused": (defocused(data, each) for each in ids),
@@ -62,12 +62,6 @@ def main() -> None:
         print(kind, {key: value for key, value in found.items() if key != "per_image"})
     if options.out:
         record(options.out, {"model": model_hash(path), "kinds": result}, 0)
-
-
-def spread(data: Dataset, count: int) -> list[str]:
-    """Select ids spread evenly over all data sets."""
-    places = np.unique(np.linspace(0, len(data.ids) - 1, min(count, len(data.ids))).astype(int))
-    return [data.ids[place] for place in places]
 
 
 def simulated(count: int) -> Iterator[ImageSource]:

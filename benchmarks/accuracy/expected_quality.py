@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.harness import record
+from benchmarks.harness import evenly, record
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset, join, open_datasets
 from bigkingxxl.data.split import fold_ids
@@ -72,8 +72,7 @@ def _seen(path: Path, sets: dict[str, Dataset], options: argparse.Namespace) -> 
         ids = data.ids
         if options.fold is not None and data.columns:
             ids = fold_ids(data, options.fold)[1]
-        places = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), options.images)).astype(int))
-        found += examples_of(predictor, card, name, data, [ids[place] for place in places])
+        found += examples_of(predictor, card, name, data, evenly(ids, options.images))
         print(f"{name}: {sum(each.set_name == name for each in found)} images", flush=True)
     if options.seen is not None:
         write_json(options.seen, [asdict(each) for each in found])

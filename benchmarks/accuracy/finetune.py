@@ -29,18 +29,17 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from benchmarks.harness import evenly, markdown, record
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.partial import counted
-from bigkingxxl.files import write_json
 from bigkingxxl.geometry import whole
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.models import model_hash, read_card, resolve_model
-from bigkingxxl.provenance import provenance
 
 QUARTER = "_quarter"
 KEPT = ("kept", "sentence", "checked", "units", "start", "settings", "trained", "size", "moved",
@@ -55,7 +54,7 @@ def main() -> None:
         return
     path = resolve_model(options.init)
     found = stored(options.out)
-    found |= {**provenance(0), "init": {"name": path.name, "hash": model_hash(path)}}
+    found["init"] = {"name": path.name, "hash": model_hash(path)}
     cases: dict[str, Any] = found.setdefault("cases", {})
     old = old_images(options)
     if old is not None and "old_before" not in found:
@@ -70,10 +69,10 @@ def main() -> None:
         for count in options.counts:
             key = f"{name} {count}"
             if key not in cases:
-                ids = spread(learning, count)
+                ids = evenly(learning, count)
                 cases[key] = {"set": name, "images": count,
                               **case(path, data, ids, held_out, old, options)}  # fmt: skip
-                write_json(options.out, found)
+                record(options.out, found, 0)
                 print(key, {k: cases[key][k] for k in ("held_out", "old", "kept")}, flush=True)
 
 
@@ -107,7 +106,7 @@ def old_images(options: argparse.Namespace) -> tuple[Dataset, Sequence[str]] | N
     if options.old is None:
         return None
     data = open_dataset(options.old)
-    return data, spread(fold_ids(data, options.old_fold)[1], options.old_images)
+    return data, evenly(fold_ids(data, options.old_fold)[1], options.old_images)
 
 
 def quartered(data: Dataset, folder: Path) -> Dataset:
@@ -138,16 +137,10 @@ def parted(ids: Sequence[str], learn: int, held_out: int) -> tuple[list[str], li
         first = set(images[: -(-len(images) // 2)])
         own = [each for each in ids if each.split(QUARTER)[0] in first]
         rest = [each for each in ids if each.split(QUARTER)[0] not in first]
-        return spread(own, learn), spread(rest, held_out)
-    learning = spread(ids, min(learn, len(ids) - 1))
+        return evenly(own, learn), evenly(rest, held_out)
+    learning = evenly(ids, min(learn, len(ids) - 1))
     rest = [each for each in ids if each not in learning]
-    return learning, spread(rest, held_out)
-
-
-def spread(ids: Sequence[str], count: int) -> list[str]:
-    """Select up to `count` of the ids, evenly spaced."""
-    places = np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int)
-    return [ids[place] for place in places]
+    return learning, evenly(rest, held_out)
 
 
 def case(
@@ -209,14 +202,15 @@ def table(found: dict[str, Any]) -> str:
     """Format the curve of each data set as a Markdown table."""
     cases = list(found["cases"].values())
     counts = sorted({each["images"] for each in cases})
-    lines = ["| set | " + " | ".join(f"{count} images" for count in counts) + " |",
-             "| --- |" + " --- |" * len(counts)]  # fmt: skip
+    header = ("set", *(f"{count} images" for count in counts))
+    rows = []
     for name in dict.fromkeys(each["set"] for each in cases):
         own = {each["images"]: each for each in cases if each["set"] == name}
-        lines.append(f"| {name} | " + " | ".join(cell(own.get(count)) for count in counts) + " |")
+        rows.append((name, *(cell(own.get(count)) for count in counts)))
+    text = markdown(header, rows)
     if found.get("old_before") is not None:
-        lines.append(f"\nOld cells before: {found['old_before']:.3f}.")
-    return "\n".join(lines)
+        text += f"\n\nOld cells before: {found['old_before']:.3f}."
+    return text
 
 
 def cell(found: dict[str, Any] | None) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import record
+from benchmarks.harness import evenly_by_type, record
 from bigkingxxl.cli.progress import track
 from bigkingxxl.data.dataset import Dataset, fingerprint, open_dataset
 from bigkingxxl.data.groups import find_groups
@@ -70,7 +70,7 @@ class Fold:
     def of(cls, data: Dataset, number: int, count: int | None = None) -> Fold:
         """Return a fold, or `count` of its images with cell types as even as possible."""
         ids = fold_ids(data, number)[1]
-        return cls(data, number, ids if count is None else spread(data, ids, count))
+        return cls(data, number, ids if count is None else evenly_by_type(data, ids, count))
 
     @cached_property
     def types(self) -> dict[str, str | None]:
@@ -87,24 +87,6 @@ class Fold:
         pairs = [set(pair) for pair in json.loads(path.read_text(encoding="utf-8"))]
         twins = {name for pair in pairs if len(inside & pair) == 1 for name in pair}
         return tuple(image_id for image_id in self.ids if image_id not in twins)
-
-
-def spread(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, ...]:
-    """Select `count` of the ids, type by type and evenly spaced within a type."""
-    by_type: dict[str, list[str]] = {}
-    for image_id in ids:
-        by_type.setdefault(data.cell_type(image_id) or "", []).append(image_id)
-    share = dict.fromkeys(by_type, 0)
-    for turn in range(min(count, len(ids)) * len(by_type)):
-        kind = sorted(by_type)[turn % len(by_type)]
-        if sum(share.values()) < count and share[kind] < len(by_type[kind]):
-            share[kind] += 1
-    chosen = {
-        members[int(place)]
-        for kind, members in by_type.items()
-        for place in np.linspace(0, len(members) - 1, share[kind]).round()
-    }
-    return tuple(image_id for image_id in ids if image_id in chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +215,8 @@ def seconds_an_image(looked: Looked) -> dict[str, Any]:
 
     It is in seconds of processor time, which other jobs on the machine do not affect.
     """
-    data, ids = looked.fold.data, spread(looked.fold.data, looked.fold.ids, TIMED_IMAGES + 1)
+    data = looked.fold.data
+    ids = evenly_by_type(data, looked.fold.ids, TIMED_IMAGES + 1)
     seconds = []
     for image_id in ids:
         source = data.source(image_id)

@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.score_fold import MAPS, Fold, Looked, look, spread
+from benchmarks.accuracy.score_fold import MAPS, Fold, Looked, look
+from benchmarks.harness import RESULTS, evenly_by_type
+from benchmarks.harness import markdown as markdown_table
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import weighted_interval
@@ -39,7 +41,6 @@ from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve
 from bigkingxxl.provenance import provenance
 from bigkingxxl.test_time_augmentation import EARLIER, view_count
 
-RESULTS = Path(__file__).parents[1] / "results"
 SCALES = (1.0, 1.5, 2.0)
 FLIPS = (1, 2, 4)
 TILES = {"tiles of 512": 512, "in one piece": 2048}
@@ -188,7 +189,7 @@ def seconds_an_image(looked: Looked) -> float:
     """Return the mean processor seconds of the network for a few images, with flips and tiles."""
     seconds, predictor = [], looked.predictor
     see = predictor.maps if isinstance(predictor, DensePredictor) else predictor.candidates
-    for image_id in spread(looked.fold.data, looked.fold.ids, TIMED):
+    for image_id in evenly_by_type(looked.fold.data, looked.fold.ids, TIMED):
         source = looked.fold.data.source(image_id)
         began = time.process_time()
         see(source)
@@ -196,11 +197,11 @@ def seconds_an_image(looked: Looked) -> float:
     return float(np.mean(seconds))
 
 
-def line(row: Mapping[str, Any]) -> str:
+def line(row: Mapping[str, Any]) -> list[str]:
     """Format the row of a variant."""
     honest = row["crossfitted"]
     types = " / ".join(f"{row['by_type'].get(kind, 0):.3f}" for kind in CHALLENGE_MIX)
-    cells = [
+    return [
         row["variant"],
         f"{row['challenge_mix']:.3f}",
         "" if row["variant"] == OWN else _gain(row),
@@ -208,7 +209,6 @@ def line(row: Mapping[str, Any]) -> str:
         "" if honest is None else f"{honest['challenge_mix']:.3f}, {_gain(honest)}",
         f"{row['seconds_an_image_network']:.2f}",
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
 def _gain(scores: Mapping[str, Any]) -> str:
@@ -238,29 +238,25 @@ def markdown(stored: Mapping[str, Any]) -> str:
             "",
             sentence,
             "",
-            "| " + " | ".join(TABLE) + " |",
-            "| " + " | ".join(["---"] * len(TABLE)) + " |",
-            *(line(row) for row in run["rows"]),
+            markdown_table(TABLE, map(line, run["rows"])),
             "",
         ]
     if stored["training"]:
-        lines += ["## In training", "", "| change | measured | before | after | effect | file |",
-                  "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-        lines += [training_line(row) for row in stored["training"]]
-        lines.append("")
+        header = ("change", "measured", "before", "after", "effect", "file")
+        rows = markdown_table(header, map(training_line, stored["training"]))
+        lines += ["## In training", "", rows, ""]
     return "\n".join(lines)
 
 
-def training_line(row: Mapping[str, Any]) -> str:
+def training_line(row: Mapping[str, Any]) -> list[str]:
     """Format the row of a change."""
     effect = f"{row['after'] - row['before']:+.3f}"
     if "ratio" in row:
         effect = f"{row['ratio']:.2f} times"
-    cells = [
+    return [
         row["change"], row["measure"], f"{row['before']:.3f}", f"{row['after']:.3f}", effect,
         f"[{row['file']}]({row['file']})",
     ]  # fmt: skip
-    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,3 +63,16 @@ def test_unknown_names_are_told() -> None:
         harness.run("metric_spead", [])
     with pytest.raises(InputError, match="metric_speed"):
         harness.table("nothing")
+
+
+def test_images_are_chosen_evenly_in_their_order() -> None:
+    assert harness.evenly("abcdefghi", 3) == ["a", "e", "i"]
+    assert harness.evenly("abc", 9) == ["a", "b", "c"]
+    assert harness.evenly("abc", 0) == []
+
+
+def test_each_type_has_as_equal_a_share_as_it_can() -> None:
+    kinds = {"a": "x", "b": "x", "c": "x", "d": "x", "e": "y", "f": "z", "g": "z"}
+    data = SimpleNamespace(cell_type=kinds.get)
+    assert harness.evenly_by_type(data, tuple(kinds), 5) == ("a", "d", "e", "f", "g")  # type: ignore[arg-type]
+    assert harness.evenly_by_type(data, tuple(kinds), 99) == tuple(kinds)  # type: ignore[arg-type]
