@@ -1,13 +1,13 @@
-"""What sharing a run out costs: the store per unit, a second process, a shard, a Dask task.
+"""The cost of sharing out a run: the store per unit, a second process, a shard, a Dask task.
 
     python -m benchmarks run cluster store --units 10000
     python -m benchmarks run cluster workers --images 1000 [--side 256]
     python -m benchmarks run cluster overhead
 
-Each adds its figures to benchmarks/results/scale_cluster.json. On a machine that does other things
-CPU seconds are what counts; the wall clock and the load beside the measurement are kept as well.
-One process and two are measured in turn on the same pieces of the folder, so that both meet the
-same neighbours; figures are kept after each piece.
+Each part adds its figures to benchmarks/results/scale_cluster.json. On a busy machine the CPU
+seconds are what counts; the wall time and the load during the measurement are stored as well. One
+process and two are measured in turn on the same pieces of the folder, so that both meet the same
+load. The figures are stored after each piece.
 """
 
 from __future__ import annotations
@@ -46,30 +46,30 @@ SIDE = 32
 
 
 class Nothing:
-    """A predictor that sees no cell, at once."""
+    """A predictor that returns no cells, at once."""
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """None."""
+        """Return no candidates."""
         return Candidates.empty(source.shape, ("cell",))
 
 
 class NoModel(Loading):
-    """Loads a predictor that sees nothing."""
+    """Loads a predictor that finds nothing."""
 
     def load(self) -> tuple[Any, ModelCard]:
-        """It and an empty card."""
+        """Return the predictor and an empty card."""
         return Nothing(), ModelCard(method="compact", settings={}, type_names=("cell",))
 
 
 def empty_job(out: Path) -> Job:
-    """A run of one format whose units cost nothing but the store."""
+    """Return a run of one format whose units cost nothing but the store."""
     selection, reading = Selection(OperatingPoints()), Reading()
     settings = run_settings("empty", selection, ["labels", "summary"], reading=reading.as_json())
     return Job(out, settings, selection, reading, NoModel((), ()))
 
 
 def small_images(folder: Path, count: int) -> dict[Path, str]:
-    """So many images of 32 x 32 pixels, none constant, in folders of a thousand."""
+    """Write `count` images of 32 x 32 pixels, none constant, in folders of a thousand."""
     rng = np.random.default_rng(0)
     files = {}
     for index in range(count):
@@ -82,14 +82,14 @@ def small_images(folder: Path, count: int) -> dict[Path, str]:
 
 
 def cpu() -> float:
-    """CPU seconds of this process and of its children that ended."""
+    """Return the CPU seconds of this process and of its finished children."""
     found = [resource.getrusage(who)
              for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]  # fmt: skip
     return sum(each.ru_utime + each.ru_stime for each in found)
 
 
 def timed(work: Any) -> dict[str, float]:
-    """CPU and wall seconds of some work, and the load of the machine then."""
+    """Measure the CPU and wall seconds of some work, and the load of the machine."""
     began, wall = cpu(), time.monotonic()
     work()
     return {"cpu_s": round(cpu() - began, 3), "wall_s": round(time.monotonic() - wall, 3),
@@ -97,7 +97,7 @@ def timed(work: Any) -> dict[str, float]:
 
 
 def measure_store(units: int) -> Iterator[dict[str, Any]]:
-    """Empty units through the store: done, found done, and their tables alone.
+    """Measure empty units in the store: done, found done, and their tables alone.
 
     Yields:
         The figures so far.
@@ -118,12 +118,12 @@ def measure_store(units: int) -> Iterator[dict[str, Any]]:
 
 
 def command(*options: str) -> list[str]:
-    """`bigkingxxl predict` as a process of one thread."""
+    """Return the command that runs `bigkingxxl predict` in a process of one thread."""
     return [sys.executable, "-m", "bigkingxxl", "predict", *options, "--quiet"]
 
 
 def run(*options: str) -> dict[str, float]:
-    """CPU and wall seconds of a command."""
+    """Measure the CPU and wall seconds of a command."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = lambda: subprocess.run(command(*options), check=True, env=environment,  # noqa: E731
                                   stdout=subprocess.DEVNULL)  # fmt: skip
@@ -131,7 +131,7 @@ def run(*options: str) -> dict[str, float]:
 
 
 def measure_workers(images: int, side: int, piece: int) -> Iterator[dict[str, Any]]:
-    """Folders of simulated images on one process and on two, in turn; one thread each.
+    """Predict folders of simulated images with one process and with two, in turn, one thread each.
 
     Yields:
         The figures of all pieces so far.
@@ -155,7 +155,7 @@ def measure_workers(images: int, side: int, piece: int) -> Iterator[dict[str, An
 
 
 def speedups(pieces: list[dict[str, Any]], images: int, side: int) -> dict[str, Any]:
-    """What the pieces say together."""
+    """Combine the figures of all pieces."""
     cpu_s = {way: sum(each[way]["cpu_s"] for each in pieces) for way in ("one", "two")}
     wall = {way: sum(each[way]["wall_s"] for each in pieces) for way in ("one", "two")}
     ratios = [each["one"]["wall_s"] / each["two"]["wall_s"] for each in pieces]
@@ -163,7 +163,7 @@ def speedups(pieces: list[dict[str, Any]], images: int, side: int) -> dict[str, 
         "images": images, "side": side, "pieces": pieces,
         "cpu_s": {way: round(each, 1) for way, each in cpu_s.items()},
         "wall_s": {way: round(each, 1) for way, each in wall.items()},
-        # Two free cores finish in half of the CPU time of two processes, which share evenly.
+        # Two idle cores finish in half the CPU time of two processes that share the work evenly.
         "speedup_from_cpu": round(2 * cpu_s["one"] / cpu_s["two"], 3),
         "speedup_by_the_clock": round(wall["one"] / wall["two"], 3),
         "median_speedup_of_a_piece_by_the_clock": round(float(np.median(ratios)), 3),
@@ -171,12 +171,12 @@ def speedups(pieces: list[dict[str, Any]], images: int, side: int) -> dict[str, 
 
 
 def measure_overhead(tasks: int) -> dict[str, Any]:
-    """What a shard and a Dask task cost beside their units."""
+    """Measure the cost of a shard and of a Dask task besides their units."""
     with tempfile.TemporaryDirectory() as folder:
         files = small_images(Path(folder) / "images", tasks)
         one = next(iter(files))
         start = run(str(one), "--out", f"{folder}/start", "--model", "open")
-        # Of a folder of so many images, a shard that has one of them.
+        # A shard with one image of a folder of so many.
         shard = run(str(Path(folder) / "images"), "--out", f"{folder}/shard", "--model", "open",
                     "--shard", f"1/{tasks}")  # fmt: skip
         own = timed(lambda: predict_job(empty_job(Path(folder) / "a"), files, Sharing()))
@@ -195,7 +195,7 @@ def measure_overhead(tasks: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure one part and keep it."""
+    """Measure one part and store its figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -217,7 +217,7 @@ def main() -> None:
 
 
 def keep(part: str, found: dict[str, Any], *, add: bool = False) -> None:
-    """Print figures, and keep them beside the others."""
+    """Print figures and store them beside the others."""
     known = json.loads(FILE.read_text()) if FILE.is_file() else {}
     before = known.get(part, {}) if add else {}
     print(json.dumps(found, indent=2), flush=True)

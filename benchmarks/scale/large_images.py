@@ -3,11 +3,12 @@
     python -m benchmarks run large_images [--megapixels 1,4,16,64,256] [--model bundled]
         [--scale S] [--seams SIDE] [--out FILE.json]
 
-Each size is a mosaic of one simulated field, predicted by the command line in a process of its own,
-whose wall time, CPU time and peak memory are kept. With `--seams`, a mosaic of SIDE x SIDE pixels
-is seen as a whole too, and the cells that touch the lines between blocks are held against the
-others: how many have a cell of IoU above 0.9 in the unsplit result. `tiles_elsewhere` holds them
-against an unsplit result for which the network saw other tiles: no seam, but so much depends on it.
+Each size is a mosaic of one simulated field. The command line predicts it in a process of its own,
+whose wall time, CPU time and peak memory are recorded. With `--seams`, a mosaic of SIDE x SIDE
+pixels is also predicted as a whole, and the cells that touch the lines between blocks are compared
+with the others: how many have a cell of IoU above 0.9 in the unsplit result. `tiles_elsewhere`
+compares them with an unsplit result of a network run on other tiles: it has no seam, and shows how
+much depends on the tiles alone.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ NEAR = 24  # pixels from a line between blocks
 
 
 def predicted(image: Path, out: Path, options: list[str]) -> dict[str, Any]:
-    """Predict an image in a process of its own; seconds and MB that it took."""
+    """Predict an image in a process of its own, and return the seconds and MB it took."""
     command = [sys.executable, "-m", "bigkingxxl", "predict", str(image), "--out", str(out),
                "--format", FORMATS, "--quiet", *options]  # fmt: skip
     began = time.monotonic()
@@ -54,7 +55,7 @@ def predicted(image: Path, out: Path, options: list[str]) -> dict[str, Any]:
 
 
 def measured(megapixels: float, pixels: Any, options: list[str], folder: Path) -> dict[str, Any]:
-    """What a mosaic of a size takes."""
+    """Measure a mosaic of a given size."""
     side = round(1000 * megapixels**0.5)
     image, out = folder / f"{side}.tif", folder / f"{side}"
     write_mosaic(image, side, pixels)
@@ -69,7 +70,7 @@ def measured(megapixels: float, pixels: Any, options: list[str], folder: Path) -
 
 
 def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path) -> dict[str, Any]:
-    """Cells at the lines between blocks, and all others, against those of the unsplit image."""
+    """Compare the cells at the lines between blocks, and all others, with the unsplit image."""
     from bigkingxxl.images import PartOfImage
     from bigkingxxl.inference.load_ensemble import load_ensemble
     from bigkingxxl.inference.network import NetworkPredictor
@@ -110,7 +111,7 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
 
 
 def compared(split: Instances, unsplit: Instances, core: int) -> dict[str, Any]:
-    """Shares of the unsplit cells that the split result has, at seams and elsewhere."""
+    """Return the shares of the unsplit cells that the split result has, at seams and elsewhere."""
     one, _, overlap = iou_pairs(unsplit, split)
     best = np.zeros(len(unsplit))
     np.maximum.at(best, one, overlap)

@@ -147,7 +147,7 @@ def chosen(
     images: Path | None,
     only_common: bool,
 ) -> tuple[str, ...]:
-    """The images of the truth that are compared."""
+    """Return the images of the truth that are compared."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
 
@@ -187,7 +187,7 @@ def run_models(
     device: str,
     quiet: bool,
 ) -> None:
-    """Predict with every model among those that are compared, and add what it found."""
+    """Predict with each model among the methods, and add the cells that it found."""
     from bigkingxxl.data.dataset import open_dataset
     from bigkingxxl.evaluation.contestants import run_model
     from bigkingxxl.texts import counted
@@ -205,7 +205,7 @@ def run_models(
 
 
 def show(result: Comparison, *, as_json: bool) -> None:
-    """The table on stdout."""
+    """Print the table to stdout."""
     if as_json:
         print_json(result.as_dict())
         return

@@ -1,4 +1,4 @@
-"""`bigkingxxl train --fold all`: a model for each fold, and how good they are out of fold."""
+"""`bigkingxxl train --fold all`: a model for each fold, and their out-of-fold scores."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ALL_FOLDS = "all"
 def check_all_folds(
     leave_out: list[str] | None, stage: str | None, json_lines: bool, devices: int
 ) -> None:
-    """Refuse what contradicts a cross-validation.
+    """Refuse options that contradict a cross-validation.
 
     Raises:
-        InputError: the first of it.
+        InputError: An option does; the error names the first.
     """
     from bigkingxxl.errors import InputError
 
@@ -54,10 +54,17 @@ def cross_validate(
     recipe: Recipe, dataset: Dataset, folder: Path, folds: str | None, *, device: str,
     resume: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Train all folds, and print how good they are; exit code 1 where one failed.
+    """Train all folds and print their scores; the exit code is 1 if one failed.
 
     Args:
-        folds: how many, or the file of a split.
+        recipe: The recipe.
+        dataset: The annotated images.
+        folder: The folder of the run.
+        folds: Number of folds, or the file of a split.
+        device: Where to train.
+        resume: Continue an interrupted run.
+        as_json: Print JSON instead of text.
+        quiet: Show no progress.
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.training.folds.run import train_folds
@@ -80,7 +87,7 @@ def cross_validate(
 
 
 def count_or_file(folds: str | None) -> tuple[int | None, Path | None]:
-    """How many folds there are to be, or the file of a split; a file of that name comes first."""
+    """Parse a number of folds or the file of a split; an existing file takes precedence."""
     if folds is None:
         return None, None
     if folds.removeprefix("-").isdecimal() and not Path(folds).exists():
@@ -89,7 +96,7 @@ def count_or_file(folds: str | None) -> tuple[int | None, Path | None]:
 
 
 def print_folds(result: FoldsResult) -> None:
-    """One table, a line per fold, and one for all images; then what is to be known."""
+    """Print a table with one row per fold, one for all images, and the notes."""
     names = list(dict.fromkeys(name for row in result.rows for name in row.scores))
     columns = [column for name in names for column in (name, "95 %")]
     table = plain_table("fold", "images", "cells", *columns)
@@ -120,7 +127,7 @@ def print_folds(result: FoldsResult) -> None:
 
 
 def _texts(score: Score | None) -> tuple[str, str]:
-    """A number and its interval."""
+    """Format a score and its interval."""
     if score is None or score.value is None:
         return "-", ""
     if score.interval is None:

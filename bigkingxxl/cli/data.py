@@ -258,14 +258,14 @@ def synthesize(
 
 
 def tracker(quiet: bool) -> Track:
-    """The progress bar as the data package calls it."""
+    """Return the progress bar in the form that the data package expects."""
     from bigkingxxl.cli.progress import track
 
     return lambda items, total, label: track(items, total, label, quiet)
 
 
 def parsed_size(text: str) -> tuple[int, int]:
-    """(H, W) of '520x704'."""
+    """Parse '520x704' as (H, W)."""
     from bigkingxxl.errors import InputError
 
     height, _, width = text.lower().replace(" ", "").partition("x")

@@ -1,4 +1,4 @@
-"""`bigkingxxl demo`: the whole road once."""
+"""`bigkingxxl demo`: every step once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bigkingxxl evaluate`: predictions of any format against the truth."""
+"""`bigkingxxl evaluate`: predictions in any format, scored against the truth."""
 
 from __future__ import annotations
 
@@ -134,9 +134,9 @@ def evaluate(
 def show(
     result: Evaluation, predictions: Path, truth: Path, *, as_json: bool, only_metrics: bool
 ) -> None:
-    """The scores on stdout."""
+    """Print the scores to stdout."""
     notes = list(result.notes)
-    # Predictions that overlap have no competition mAP, but every metric that accepts them.
+    # Overlapping predictions have no competition mAP, but all metrics that accept overlaps.
     with_competition = result.is_disjoint or not only_metrics
     if with_competition and result.competition.nothing_note is not None:
         notes.append(result.competition.nothing_note)
@@ -159,7 +159,7 @@ def show(
 def write_tables(
     result: Evaluation, per_image: Path | None, per_cell: Path | None, matches: Path | None
 ) -> None:
-    """The tables that were asked for."""
+    """Write the requested tables."""
     from bigkingxxl.evaluation.cell_rows import write_cells, write_matches
 
     if per_image is not None:
@@ -178,7 +178,7 @@ def chosen_ids(
     images: Path | None,
     only_predicted: bool,
 ) -> tuple[str, ...]:
-    """The images of the truth that are to be scored."""
+    """Return the images of the truth that are scored."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
 
@@ -195,7 +195,7 @@ def chosen_ids(
 
 
 def write_per_image(path: Path, result: Evaluation) -> None:
-    """One row per image: what it is, its score over all and at each threshold, every metric."""
+    """Write one row per image: its facts, its total score, per threshold, and every metric."""
     from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
     from bigkingxxl.io.tables.csv_table import write_table
 

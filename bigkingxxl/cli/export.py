@@ -9,7 +9,7 @@ import typer
 
 from bigkingxxl.cli.answer import AsJson, print_json
 
-MOST_IMAGES = 40  # that 8-bit arithmetic is fitted to
+MOST_IMAGES = 40  # to which 8-bit arithmetic is fitted
 
 
 def export(
@@ -84,10 +84,10 @@ def export(
 
 
 def _some_images(places: list[str]) -> list[Path]:
-    """About 40 images, evenly over folders and over the images of each.
+    """Return about 40 images, evenly spread over the folders and within each.
 
     Raises:
-        InputError: a folder holds none.
+        InputError: A folder holds no image.
     """
     from bigkingxxl.io.images import find_images
 

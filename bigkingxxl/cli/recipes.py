@@ -1,4 +1,4 @@
-"""`bigkingxxl recipes`: the ready-made settings, read without running them."""
+"""`bigkingxxl recipes`: the shipped recipes, read without running them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bigkingxxl.cli.answer import AsJson, print_json
 
 
 class Entry(NamedTuple):
-    """A shipped recipe: its name, its method, what it is for, and its text."""
+    """A shipped recipe: its name, its method, its purpose, and its text."""
 
     name: str
     method: str
@@ -85,7 +85,7 @@ def _print_full(name: str | None, as_json: bool) -> None:
 
 
 def shipped_recipes() -> list[Entry]:
-    """All recipes of the package, by name; none is imported or run."""
+    """Return all recipes of the package, by name, without importing or running any."""
     from importlib import resources
 
     folder = Path(str(resources.files("bigkingxxl.recipes")))
@@ -93,10 +93,11 @@ def shipped_recipes() -> list[Entry]:
 
 
 def describe(path: Path, folder: Path) -> Entry:
-    """The entry of a recipe: its docstring's first line is the summary.
+    """Describe a recipe, whose docstring begins with its summary.
 
     Args:
-        folder: where recipes lie that it may extend.
+        path: The recipe.
+        folder: Where the recipes are that it may extend.
     """
     from bigkingxxl.config_files.reading import read_config
 

@@ -51,7 +51,7 @@ def report(
 
 
 def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> list[str]:
-    """Write the page; what a reader of its scores should know of the run's cells."""
+    """Write the page; return what its readers should know about the run's cells."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions
     from bigkingxxl.evaluation.grouping import groups_of

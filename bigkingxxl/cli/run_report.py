@@ -1,4 +1,4 @@
-"""What a run over many images tells: results on stdout, what else there is to know on stderr."""
+"""The report of a run over many images: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bigkingxxl.models import ModelCard
     from bigkingxxl.runs.notes import FolderResult
 
-MOST_LINES = 20  # of images that failed; the rest stands in the table
+MOST_LINES = 20  # failed images that are listed; the table has the rest
 MOST_NAMES = 3
 EXIT_SOME_FAILED = 1
 
@@ -25,12 +25,16 @@ def show(
     out: Path, result: FolderResult, advice: Sequence[str] = (), *, quiet: bool = False,
     as_json: bool = False, is_new: bool = False,
 ) -> None:  # fmt: skip
-    """Print what a run did; ends with exit code 1 where an image failed, 75 where it has to go on.
+    """Print the result of a run, and exit with 1 if an image failed or 75 if it must be continued.
 
     Args:
-        advice: sentences on the images, left out where quiet; see `advice_on`.
-        as_json: print JSON on stdout, for programs.
-        is_new: the cells were just found: which they are is told only where some are others.
+        out: The folder of the run.
+        result: What the run did.
+        advice: Sentences on the images, omitted if quiet; see `advice_on`.
+        quiet: Print only what is necessary.
+        as_json: Print JSON to stdout, for programs.
+        is_new: The cells were predicted just now; their origin is then mentioned only if some are
+            others.
     """
     if as_json:
         print_json({
@@ -75,14 +79,14 @@ def show(
 
 
 def _counts(result: FolderResult) -> str:
-    """What a run found, in a line."""
+    """Summarise the result of a run in one line."""
     done = f", {result.skipped} of them done before" if result.skipped else ""
     images = counted(len(result.cells), "image")
     return f"{counted(sum(result.cells.values()), 'cell')} in {images}{done}"
 
 
 def notes(out: Path, result: FolderResult) -> list[str]:
-    """A sentence for everything that is not as a user may think."""
+    """Return a sentence on everything that may differ from a user's expectation."""
     found = []
     if result.kept_models:
         models = sorted(set(result.kept_models.values()))
@@ -133,11 +137,13 @@ def notes(out: Path, result: FolderResult) -> list[str]:
 def advice_on(
     result: FolderResult, card: ModelCard, size_given: bool, has_summary: bool
 ) -> list[str]:
-    """How large cells were taken to be, and how many images need a look, in a sentence each.
+    """Return sentences on the assumed cell size and on how many images should be checked.
 
     Args:
-        size_given: the user said how large the cells are.
-        has_summary: the run writes `summary.csv`, where each image's quality stands.
+        result: What the run did.
+        card: Card of the model.
+        size_given: Whether the user gave the cell size.
+        has_summary: Whether the run writes `summary.csv`, which holds the quality of each image.
     """
     from bigkingxxl.inference.domain.judgement import Judgement, advice
     from bigkingxxl.inference.size.sentence import size_sentence
@@ -160,7 +166,7 @@ def _is_blank(warnings: Sequence[str]) -> bool:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """List the first names and the number of the others."""
     more = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 

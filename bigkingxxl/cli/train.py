@@ -174,10 +174,10 @@ def train(
 
 
 def one_fold(fold: str | None, folds: str | None) -> tuple[int | None, Path | None]:
-    """The number of the fold that is asked for, and the file of the split.
+    """Return the number of the fold and the file of the split.
 
     Raises:
-        InputError: they are written otherwise.
+        InputError: An option has another form.
     """
     from bigkingxxl.errors import InputError
 
@@ -202,10 +202,10 @@ def one_fold(fold: str | None, folds: str | None) -> tuple[int | None, Path | No
 def check_finetune(
     fold: int | None, folds: Path | None, leave_out: list[str] | None, stage: str | None
 ) -> None:
-    """Refuse what a fine-tuning decides by itself.
+    """Refuse options that a fine-tuning decides by itself.
 
     Raises:
-        InputError: the first of it.
+        InputError: One is given; the error names the first.
     """
     from bigkingxxl.errors import InputError
 
@@ -227,7 +227,7 @@ def check_finetune(
 
 
 def refuse_several(devices: int) -> None:
-    """Refuse to fine-tune on several devices: its trainings are minutes long."""
+    """Refuse to fine-tune on several devices, because its trainings take only minutes."""
     from bigkingxxl.errors import InputError
 
     if devices > 1:
@@ -237,10 +237,10 @@ def refuse_several(devices: int) -> None:
 
 
 def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:
-    """Refuse options of fine-tunings where a recipe is none.
+    """Refuse options of fine-tuning for a recipe that is no fine-tuning.
 
     Raises:
-        InputError: one is given.
+        InputError: One is given.
     """
     from bigkingxxl.errors import InputError
 
@@ -258,7 +258,7 @@ def tune(
     recipe: Recipe, annotated: Dataset, folder: Path, *, stage: str | None, resume: bool,
     device: str, as_json: bool, json_lines: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Fine-tune, and say where it stands and what was found."""
+    """Fine-tune, and print the progress and the result."""
     from bigkingxxl.cli.finetune_report import reporter, result_text
     from bigkingxxl.training.finetune.run import finetune
 

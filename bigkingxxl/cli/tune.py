@@ -125,10 +125,10 @@ def tune(
 
 
 def asked_views(tta: str) -> tuple[str, ...] | None:
-    """The augmentation that is asked for, None where it is left open.
+    """Parse the test-time augmentation; None if the command is to choose it.
 
     Raises:
-        InputError: it is unknown.
+        InputError: It is unknown.
     """
     from bigkingxxl.evaluation.augmentation_trial import AUTO
     from bigkingxxl.test_time_augmentation import asked_augmentations
@@ -137,10 +137,10 @@ def asked_views(tta: str) -> tuple[str, ...] | None:
 
 
 def refuse_for_ensembles(plots: Path | None) -> None:
-    """Refuse what is of one model alone.
+    """Refuse options that apply to single models only.
 
     Raises:
-        InputError: plots are asked for.
+        InputError: Plots are requested.
     """
     from bigkingxxl.errors import InputError
 
@@ -154,7 +154,7 @@ def time_of_views(
     path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], device: str,
     views: Sequence[tuple[str, ...]],
 ) -> float:  # fmt: skip
-    """How many times as long an image takes under the second views as under the first."""
+    """Return the run time per image with the second views relative to the first."""
     from bigkingxxl.evaluation.augmentation_trial import seconds_ratio
     from bigkingxxl.inference.load import load_predictor
 
@@ -166,10 +166,11 @@ def time_of_views(
 
 
 def where_to(model: str, path: Path, out: Path | None) -> Path:
-    """The file to write: the model's own, or a copy.
+    """Return the file to write: the model's own, or a copy.
 
     Raises:
-        InputError: a shipped model without a place for its copy, or a copy of another kind.
+        InputError: The model is shipped and no path for its copy is given, or the copy has another
+            suffix.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.shipped import shipped_model
@@ -193,10 +194,10 @@ def where_to(model: str, path: Path, out: Path | None) -> Path:
 
 
 def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tuple[str, ...]:
-    """The images of a fold, or all of them.
+    """Return the images of a fold, or all of them.
 
     Raises:
-        InputError: a split without a fold, or no such fold.
+        InputError: A split is given without a fold, or there is no such fold.
     """
     from bigkingxxl.data.split import fold_ids
     from bigkingxxl.errors import InputError
@@ -213,10 +214,10 @@ def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tupl
 def of_its_types(
     card: ModelCard, annotated: Dataset, ids: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Those of the images that the model is made for, and what a reader should know of it.
+    """Return the images of the model's cell types, and sentences on the others.
 
     Raises:
-        InputError: there are none.
+        InputError: There are none.
     """
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.tuning import ids_to_tune
@@ -239,10 +240,10 @@ def of_its_types(
 def check_unseen(
     path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], force: bool
 ) -> list[str]:
-    """What a reader should know of the images, a sentence each.
+    """Return sentences on the images that a reader should know, such as overlap with training.
 
     Raises:
-        InputError: the model was trained on some of them, and nobody forces it.
+        InputError: The model was trained on some of them, and `force` is False.
     """
     from bigkingxxl.errors import InputError
 
@@ -267,7 +268,7 @@ def make_tuner(
     path: Path, card: ModelCard, annotated: Dataset, ids: Sequence[str], folder: Path,
     device: str, quiet: bool, views: tuple[str, ...],
 ) -> Tuner:  # fmt: skip
-    """Run the network over the images, augmented so, and get ready to try parameters."""
+    """Run the network over the augmented images, ready to try parameters."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
     from bigkingxxl.evaluation.partial import counted
@@ -291,7 +292,7 @@ def make_tuner(
 
 
 def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningResult) -> None:
-    """One PNG per parameter."""
+    """Write one PNG per parameter."""
     from bigkingxxl.evaluation.tuning_plots import parameter_plots
     from bigkingxxl.files import make_folder, write_bytes
 
@@ -301,7 +302,7 @@ def write_plots(folder: Path, tuner: Tuner, ids: Sequence[str], result: TuningRe
 
 
 def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Sequence[str]) -> None:
-    """Everything, for programs."""
+    """Print all results, for programs."""
     from bigkingxxl.provenance import provenance
 
     about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
@@ -311,7 +312,7 @@ def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Seque
 def print_result(
     target: Path, result: TuningResult, notes: Sequence[str], trial: AugmentationTrial | None = None
 ) -> None:
-    """A line per cell type, what tuning is worth, and where it went."""
+    """Print one line per cell type, the gain of tuning, and the file written."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -337,7 +338,7 @@ def print_result(
 
 
 def parameters_text(result: TypeResult) -> str:
-    """What was moved, and whether it stays."""
+    """Describe which parameters changed, and whether the change is kept."""
     moved = ", ".join(
         f"{parameter} {_short(before)} to {_short(after)}"
         for parameter, (before, after) in result.moved.items()
@@ -352,7 +353,7 @@ def _short(value: Any) -> str:
 
 
 def gain_text(result: TuningResult) -> str:
-    """What the set scores with parameters tuned on the other half of it, beside the start."""
+    """Describe the cross-fitted score of the set beside its starting score."""
     before, after = result.start, result.crossfitted
     if after is None:
         return f"Before tuning: mAP {before.mean:.4f}."

@@ -1,4 +1,4 @@
-"""`bigkingxxl view` and `bigkingxxl annotate`: look, correct and learn in the browser."""
+"""`bigkingxxl view` and `bigkingxxl annotate`: view, correct and learn in the browser."""
 
 from __future__ import annotations
 

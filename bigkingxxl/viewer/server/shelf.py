@@ -1,4 +1,4 @@
-"""The documents of a folder: opened when asked for, kept in memory, written to disk."""
+"""The documents of a folder: opened on request, cached in memory, written to disk."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
 
 log = logging.getLogger(__name__)
 
-LARGEST_IMAGE = 2**28  # pixels of an image whose cells are held in memory
+LARGEST_IMAGE = 2**28  # pixels; cells of larger images are not held in memory
 KEPT_BYTES = 2**29  # of documents in memory that are on disk too
-SECONDS_TO_FLUSH = 0.3  # after an edit, until its label image is written
-PATIENCE = 4  # times as long as writing took, until it is written again
+SECONDS_TO_FLUSH = 0.3  # from an edit until its label image is written
+PATIENCE = 4  # pause between two writes, as a multiple of the time a write takes
 LOCK = ".lock"
 ELSEWHERE = (
     "another `bigkingxxl view` has this folder open: correct there, or end it and load this page "
@@ -44,7 +44,7 @@ ELSEWHERE = (
 
 
 class TooLargeImageError(InputError):
-    """An image that can be looked at, but whose cells are too much for the memory."""
+    """An image that can be shown, but whose cells need too much memory."""
 
 
 class ReadOnlyError(Exception):
@@ -56,8 +56,8 @@ class Held:
     """A document in memory.
 
     Attributes:
-        dirty: since when its label image is older than the document, None where it is not.
-        cost: seconds that writing it took.
+        dirty: Since when its label image has been older than the document; None if it is not.
+        cost: Seconds that writing it took.
     """
 
     image: KnownImage
@@ -72,13 +72,13 @@ class Held:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, now: float) -> bool:
-        """Whether its label image is to be written."""
+        """Whether its label image must be written."""
         wait = max(SECONDS_TO_FLUSH, PATIENCE * self.cost)
         return self.dirty is not None and now - self.dirty >= wait
 
     @property
     def weight(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.document.labels.nbytes + self.document.reviewed.nbytes
 
 
@@ -86,7 +86,8 @@ class Shelf:
     """The documents of a workspace.
 
     Args:
-        on_trouble: called when label images cannot be written, and when they can be again.
+        workspace: The workspace.
+        on_trouble: Called when label images cannot be written, and when they can again.
     """
 
     def __init__(self, workspace: Workspace, on_trouble: Callable[[], None]) -> None:
@@ -94,7 +95,7 @@ class Shelf:
         self.folder = workspace.corrections_folder
         self.read_only = workspace.why_read_only()
         self.trouble = ""  # why label images cannot be written at present
-        self.elsewhere = ""  # that another viewer has the folder, as it was last found
+        self.elsewhere = ""  # the last check's sentence on another viewer that has the folder
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -119,11 +120,11 @@ class Shelf:
         """Make this process the only one that writes corrections here.
 
         Returns:
-            Whether documents in memory were let go of, as what is on disk may be newer.
+            Whether documents in memory were dropped, because those on disk may be newer.
 
         Raises:
-            ReadOnlyError: the folder cannot be written, or another viewer has it open.
-            OutputError: it cannot be made.
+            ReadOnlyError: The folder cannot be written, or another viewer has it open.
+            OutputError: The folder cannot be created.
         """
         if self.read_only:
             raise ReadOnlyError(self.read_only)
@@ -140,22 +141,22 @@ class Shelf:
             clear_temporaries(self.folder, recursive=True)
             if not is_corrections(self.folder):
                 begin_corrections(self.folder, self.workspace.reading)
-            # Another process may have written before; what nobody corrected is as it was.
+            # Another process may have written before; uncorrected documents are unchanged.
             stale = [key for key, held in self._held.items() if held.journal.exists()]
             for key in stale:
                 del self._held[key]
             return bool(stale)
 
     def _found_elsewhere(self) -> None:
-        """Another viewer writes here: told to the pages once, which then only look."""
+        """Tell the pages once that another viewer writes here, so that they become read-only."""
         is_news, self.elsewhere = not self.elsewhere, ELSEWHERE
         if is_news:
             self._on_trouble()
 
     def why_read_only(self) -> str:
-        """Why nothing can be corrected now, one sentence, or "".
+        """Return why nothing can be corrected now, in one sentence, or "".
 
-        A folder that another viewer had is taken as soon as that viewer has ended.
+        A folder that another viewer had is claimed as soon as that viewer has ended.
         """
         if self.elsewhere:
             with suppress(ReadOnlyError, OutputError):
@@ -168,14 +169,14 @@ class Shelf:
         return self._is_claimed
 
     def journal(self, image: KnownImage) -> Journal:
-        """The journal of an image."""
+        """Return the journal of an image."""
         return Journal(self.folder, place_of(image.name).as_posix())
 
     def corrected(self, image: KnownImage) -> CorrectedImage | None:
-        """What is on disk of an image's corrections, None where there are none.
+        """Return what is on disk of an image's corrections, or None if there are none.
 
         Raises:
-            FormatError: it is damaged.
+            FormatError: It is damaged.
         """
         found = corrected_image(self.folder, place_of(image.name).as_posix())
         return found if found is not None and found.image == image.name else None
@@ -184,17 +185,17 @@ class Shelf:
 
     @contextmanager
     def document(self, image: KnownImage) -> Iterator[Held]:
-        """A document, for the length of a block nobody else's.
+        """Lend a document exclusively for the length of a block.
 
         Raises:
-            InputError: the cells of the image are not there, or damaged.
+            InputError: The cells of the image are missing or damaged.
         """
         held = self._get(image)
         with held.lock:
             yield held
 
     def peek(self, key: str) -> Held | None:
-        """A document that is in memory."""
+        """Return a document if it is in memory."""
         return self._held.get(key)
 
     def _get(self, image: KnownImage) -> Held:
@@ -252,7 +253,7 @@ class Shelf:
                     held.lock.release()
 
     def forget(self, image: KnownImage) -> None:
-        """Let go of an image whose prediction changed; what was corrected is on disk."""
+        """Drop an image whose prediction changed; its corrections are on disk."""
         held = self._held.get(image.key)
         if held is None:
             return
@@ -264,23 +265,23 @@ class Shelf:
     # ---- edits ----------------------------------------------------------------------------------
 
     def edit(self, image: KnownImage, edit: Edit) -> tuple[Held, bool, int]:
-        """Make an edit and put it on disk: the document, whether it is new, the revision after it.
+        """Make an edit and write it: return the document, whether it is new, and its revision.
 
         Raises:
-            StaleError, UnfitError: it does not fit.
-            ReadOnlyError, OutputError: it cannot be written.
+            StaleError, UnfitError: The edit does not fit the cells.
+            ReadOnlyError, OutputError: It cannot be written.
         """
         while True:
             with self.document(image) as held:
                 if self._held.get(image.key) is not held:
-                    continue  # it was let go of between
+                    continue  # it was dropped in between
                 document = held.document
                 revision = document.answered(edit)
                 if revision is not None:
                     return held, False, revision
                 document.check(edit)
                 if self.claim():
-                    continue  # what another process wrote before is to be read first
+                    continue  # another process wrote before, so it must be read first
                 if document.revision == 0 and not held.journal.exists():
                     held.seen = Stamp.of(image.path).sha256
                     head = {"image": image.name, "before": held.before, "seen": held.seen}
@@ -288,7 +289,7 @@ class Shelf:
                 held.journal.append(edit)
                 try:
                     document.apply(edit)
-                except BaseException:  # it is on disk: the next one to look reads it from there
+                except BaseException:  # it is on disk: the next reader loads it from there
                     with self._lock:
                         self._held.pop(image.key, None)
                     raise
@@ -301,10 +302,10 @@ class Shelf:
         """Write the label images that are older than their documents.
 
         Args:
-            key: of one image (default: all).
+            key: Of one image (default: all).
 
         Raises:
-            OutputError: one cannot be written.
+            OutputError: One cannot be written.
         """
         with self._lock:
             chosen = [held for each, held in self._held.items() if key in (None, each)]
@@ -351,7 +352,7 @@ class Shelf:
             self._on_trouble()
 
     def unfinished(self) -> list[str]:
-        """Places of journals whose label image a crash left behind."""
+        """Return the paths of journals whose label image a crash left behind."""
         top = self.folder / JOURNAL
         found = []
         for path in sorted(top.rglob("*.jsonl")) if top.is_dir() else ():
@@ -366,7 +367,7 @@ class Shelf:
         return found
 
     def close(self) -> None:
-        """Write what is left, and let others write here."""
+        """Write what is left and let other processes write here."""
         self._stop.set()
         self._flusher.join()
         try:
@@ -376,7 +377,7 @@ class Shelf:
 
 
 def corrected_of(folder: Path, held: Held) -> CorrectedImage:
-    """What is to be written of a document."""
+    """Return the part of a document that is to be written."""
     document, image = held.document, held.image
     return CorrectedImage(
         folder, held.journal.place, image.name, image.path.absolute(), image.frame, document.size,
@@ -386,7 +387,7 @@ def corrected_of(folder: Path, held: Held) -> CorrectedImage:
 
 
 def _check_same(image: KnownImage, held: Held) -> None:
-    """Refuse corrections of what was another image then."""
+    """Refuse corrections of an image that has been replaced since."""
     if held.seen and Stamp.of(image.path).sha256 != held.seen:
         raise FormatError(
             f"{image.path} changed since its cells were corrected: bring it back, or move "
