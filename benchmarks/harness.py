@@ -108,7 +108,9 @@ def evenly_by_type(data: Dataset, ids: Sequence[str], count: int) -> tuple[str, 
         by_type.setdefault(data.cell_type(image_id) or "", []).append(image_id)
     share = dict.fromkeys(sorted(by_type), 0)
     while sum(share.values()) < min(count, len(ids)):
-        kind = min((kind for kind in share if share[kind] < len(by_type[kind])), key=share.__getitem__)
+        kind = min(
+            (kind for kind in share if share[kind] < len(by_type[kind])), key=share.__getitem__
+        )
         share[kind] += 1
     chosen = {each for kind, own in by_type.items() for each in evenly(own, share[kind])}
     return tuple(image_id for image_id in ids if image_id in chosen)
