@@ -1,4 +1,4 @@
-"""What all tests share: reproducible property tests, and real data where it is at hand."""
+"""What all tests share: reproducible property tests, and real data where available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell that starts tests in the background lets them, and the programs they start, ignore Ctrl-C.
+# If a shell starts the tests in the background, they and the programs they start ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
@@ -17,8 +17,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # Test networks are tiny: two threads that wait for each other on a busy machine only lose time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shared machine is slow now and then: that is no failure. `make test` draws the same examples
-# every time; `make fuzz` searches freely, and what it finds becomes an `@example` of the test.
+# A shared machine is slow at times, which is no failure. `make test` draws the same examples every
+# time; `make fuzz` searches freely, and each failure it finds becomes an `@example` of the test.
 settings.register_profile(
     "same", deadline=None, suppress_health_check=[HealthCheck.too_slow],
     derandomize=True, database=None,
@@ -29,7 +29,7 @@ settings.load_profile(os.environ.get("BIGKINGXXL_EXAMPLES", "same"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what starts a cluster, unless it is asked for."""
+    """Leave out tests that start a cluster, unless they are asked for."""
     if "cluster" in config.getoption("-m"):
         return
     for item in items:
@@ -39,7 +39,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def sartorius() -> Path:
-    """The challenge's data in Kaggle's layout; tests that need it are skipped without."""
+    """The challenge's data in Kaggle's layout; tests that need them are skipped if they are
+    missing.
+    """
     folder = Path(os.environ.get("BIGKINGXXL_DATA", ROOT.parent / "shared" / "sartorius"))
     if not (folder / "train.csv").is_file():
         pytest.skip(f"no real data: {folder} has no train.csv (BIGKINGXXL_DATA names the folder)")

@@ -1,4 +1,4 @@
-"""A method that makes no maps: bright spots are cells. As small as a detector can be."""
+"""A method without maps in which bright spots are cells, the smallest possible detector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SpotsSettings(Settings):
 
 
 class Spots(Method):
-    """What hangs together above the network's only weight, half of the brightest, is a cell."""
+    """Every connected region above the network's only weight, half the brightest, is a cell."""
 
     name: ClassVar[str] = "spots"
     Settings: ClassVar[type[Settings]] = SpotsSettings

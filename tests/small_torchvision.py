@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN with random weights: what stands in for its published files."""
+"""torchvision's Mask R-CNN with random weights, in place of its published files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEVELS = {f"layer{k}": str(k - 1) for k in range(1, 5)}
 
 
 def small_assignments(**settings: Any) -> list[str]:
-    """What `--set` needs for the recipe torchvision_v1 to have the small network."""
+    """The `--set` options that give the recipe torchvision_v1 the small network."""
     return [f"settings.{key}={value}" for key, value in (SMALL | settings).items()]
 
 
@@ -34,9 +34,9 @@ def small_assignments(**settings: Any) -> list[str]:
 def small_mask_rcnn(
     types: int, *, body: str = "resnet18", frozen: bool = True, **options: Any
 ) -> MaskRCNN:
-    """Of few channels, calibrated; its norms frozen as in the published file, or not.
+    """A calibrated network of few channels, whose norms are frozen as in the published file or not.
 
-    One model for the same arguments: it is not to be changed.
+    Returns the same model for the same arguments, which must not be changed.
     """
     torch.manual_seed(0)
     model = calibrated(_small(types, body, nn.BatchNorm2d, options))
@@ -71,13 +71,13 @@ def images(count: int = 2) -> Tensor:
 
 
 def calibrated(model: MaskRCNN) -> MaskRCNN:
-    """Random weights that behave: statistics as measured, sure proposals and types."""
+    """Set random weights with measured statistics, and with confident proposals and types."""
     norms = {n: each for n, each in model.named_modules() if isinstance(each, nn.BatchNorm2d)}
     seen = images()
     boxes = [torch.tensor([[8.0, 8.0, 60.0, 70.0], [30.0, 20.0, 120.0, 90.0]])] * len(seen)
     heads = model.roi_heads
     with torch.no_grad():
-        # Some channels hardly vary: there an epsilon too many would show.
+        # Some channels hardly vary: there a wrong epsilon would show.
         model.backbone.body.conv1.weight[::4] *= 1e-3
         for name, norm in norms.items():
             norm.momentum = 1.0
@@ -99,7 +99,7 @@ def calibrated(model: MaskRCNN) -> MaskRCNN:
 
 
 def older_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As torchvision named the same tensors when it published its first file."""
+    """The names of the same tensors in torchvision's first published file."""
     return {_older(name): tensor for name, tensor in weights.items()}
 
 

@@ -1,4 +1,4 @@
-"""The house's own rules: import arrows, a light start, nothing of one machine in the files."""
+"""Rules of the repository: import directions, a fast start, nothing specific to one machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMANDS = ("data", "train", "predict", "tables", "measure", "evaluate", "compar
 
 
 def python(code: str) -> str:
-    """What a fresh interpreter prints."""
+    """Return what a fresh interpreter prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
     )
@@ -75,7 +75,7 @@ def test_imports_run_downward_only() -> None:
 def test_an_import_against_the_arrows_is_found(
     tmp_path: Path, module: str, line: str, words: str
 ) -> None:
-    """The rules above are not empty words."""
+    """The rules above can fail."""
     shutil.copytree(ROOT / "bigkingxxl", tmp_path / "bigkingxxl",
                     ignore=shutil.ignore_patterns("__pycache__", "node_modules"))  # fmt: skip
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -111,7 +111,7 @@ print(*sys.modules)
 
 
 def test_what_the_base_install_runs_on_imports_nothing_heavy() -> None:
-    """Every module but those that are about networks and training."""
+    """Every module except those about networks and training."""
     code = """
 import importlib, pkgutil, sys
 import bigkingxxl

@@ -1,4 +1,4 @@
-"""Images by window, their statistics, and what a network sees of them."""
+"""Images by window, their statistics, and the input of a network."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_blank_image_is_known_and_read_without_nan(
 
 
 class Counting(ImageSource):
-    """A huge smooth image made on demand, which counts how many pixels were asked for."""
+    """A huge smooth image made on demand, which counts the pixels requested."""
 
     name, channels, pixel_size_um = "huge", 1, None
 

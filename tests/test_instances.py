@@ -1,4 +1,4 @@
-"""Cells as row runs against the same operations on dense stacks of masks."""
+"""Cells as row runs, compared with the same operations on dense stacks of masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import Stack, instances_of, naive_runs, stack_of, stacks
 
 
 def typed(stack: Stack) -> Instances:
-    """Cells with everything that must travel with them."""
+    """Cells with every attribute that must be kept."""
     count = len(stack)
     return instances_of(
         stack,
@@ -112,7 +112,7 @@ def test_labels_of_any_integer_dtype(labels: list[int], dtype: type) -> None:
 
 
 def test_more_than_65535_cells_keep_their_labels() -> None:
-    """Lesson 4: no count of cells wraps round."""
+    """Lesson 4: no number of cells wraps around."""
     label_map = np.arange(1, 70_001, dtype=np.int32).reshape(250, 280)
     cells = Instances.from_label_map(label_map)
     assert len(cells) == 70_000
@@ -227,7 +227,7 @@ def test_planes_hold_every_cell_whole(stack: Stack) -> None:
         found = planes == cell + 1
         assert np.array_equal(found.any(axis=0), mask)
         assert found.any(axis=(1, 2)).sum() <= 1
-    # No more planes than the cell with the most overlapping neighbours asks for.
+    # No more planes than the cell with the most overlapping neighbours requires.
     overlapping = [sum(bool((a & b).any()) for b in stack) for a in stack]
     assert len(planes) <= max(overlapping, default=1) or len(planes) == 1
 

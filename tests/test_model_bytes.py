@@ -1,4 +1,4 @@
-"""Metadata rewritten byte by byte, held against the libraries' own readers and writers."""
+"""Metadata rewritten byte by byte, compared with the libraries' own readers and writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlaps of two sets of cells against dense masks and pycocotools."""
+"""Overlaps of two sets of cells, compared with dense masks and pycocotools."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_only_pairs_that_overlap_are_told() -> None:
 
 
 def test_large_cells_are_counted_exactly() -> None:
-    """Beyond 2 ** 24 pixels float32 knows no odd numbers."""
+    """Beyond 2 ** 24 pixels, float32 cannot represent odd numbers."""
     rows = np.stack((np.arange(4097), np.zeros(4097), np.full(4097, 4097)), axis=1).astype(int)
     cell = Instances.from_runs(rows, np.zeros(4097, np.int64), 1, (4097, 4097))
     assert overlaps(cell, cell).pixels.tolist() == [4097 * 4097]

@@ -1,4 +1,4 @@
-"""The papers of the project hold their formats, and what they name is there."""
+"""The project's documents keep their formats, and everything that they name exists."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_all_systems_and_versions_are_tested() -> None:
 
 
 def quick_files() -> set[Path]:
-    """The files of tests that `make check` runs."""
+    """The test files that `make check` runs."""
     program = "include Makefile\nshown:\n\t@echo $(QUICK)\n"
     done = subprocess.run(
         ["make", "--no-print-directory", "-f", "-", "shown"], input=program, cwd=ROOT,
@@ -149,5 +149,5 @@ def test_extras_that_contradict_each_other_say_so() -> None:
         name, _, floor = each.partition(";")[0].partition(">=")
         floors.setdefault(name.strip(), set()).add(floor.strip())
     several = {name: found for name, found in floors.items() if len(found) > 1}
-    # Of Cellpose there are two by intention: installers refuse to install both.
+    # There are two of Cellpose by intention: installers refuse to install both.
     assert set(several) == {"cellpose"}

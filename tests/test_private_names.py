@@ -1,4 +1,4 @@
-"""Private names of other packages: few, each with a reason, and there in what is installed."""
+"""Private names of other packages: few, each with a reason, and present in what is installed."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import tifffile
 
 PACKAGE = Path(__file__).parents[1] / "bigkingxxl"
 
-# By file: what has no public counterpart. Whatever is new here needs a test below.
+# By file: names without a public counterpart. A new entry needs a test below.
 ALLOWED = {
-    # The reader and the writer in Python: those in C trust sizes, and do not let names be chosen.
+    # The reader and the writer in Python: those in C trust sizes, and names cannot be chosen there.
     "io/annotations/plain_pickle.py": {"pickle._Unpickler"},
     "io/annotations/cellpose.py": {"pickle._Pickler"},
-    # How many pages a file has, where ImageJ wrote one page for many planes.
+    # The number of pages of a file in which ImageJ wrote one page for many planes.
     "io/images/tiff_files.py": {"series._pages"},
-    # The library's own, which has no other name; the second is put back after the library's change.
+    # The library's own, which has no other name; the second is restored after the library's change.
     "networks/cellpose_files.py": {"models._MODEL_URL", "ssl._create_default_https_context"},
 }
 DOCUMENTED = {"_exit", "_replace", "_asdict", "_fields", "_make"}  # of os and of named tuples
 
 
 def private_names(path: Path, own: set[str]) -> set[str]:
-    """What a file uses of others: attributes and imports that begin with an underscore."""
+    """Attributes and imports of other packages in a file that begin with an underscore."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own:
@@ -96,7 +96,7 @@ def test_pickles_reader_and_writer_in_python_are_there() -> None:
 def test_tifffile_tells_how_many_pages_a_series_has(
     tmp_path: Path, options: dict[str, Any], pages: int
 ) -> None:
-    """Where one page is described and others follow it, only the private list says so."""
+    """If one page is described and others follow it, only the private list says so."""
     path = tmp_path / "a.tif"
     planes = np.zeros((3, 8, 8), np.uint8)
     tifffile.imwrite(path, planes, photometric="minisblack", **options)

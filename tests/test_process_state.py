@@ -1,4 +1,4 @@
-"""The main commands leave the process as they found it: no setting that others share is changed."""
+"""The main commands leave the process as they found it and change no shared setting."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bigkingxxl.io.tables.csv_table import stream_table
 
 ROOT = Path(__file__).parents[1]
 
-# In a fresh process: what is imported here may change it, what the commands do may not.
+# In a fresh process: imports here may change the state, the commands may not.
 STATE = """
 import csv, gc, locale, logging, mimetypes, multiprocessing, os, random, signal, socket, ssl, sys
 import tempfile, threading, warnings

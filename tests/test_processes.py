@@ -1,4 +1,4 @@
-"""Workers die with the process that started them, and signals end processes in words."""
+"""Workers die with the process that started them, and errors name the signal in words."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 
 def gone(pid: int) -> bool:
-    """Not there any more, or a zombie that nobody has buried yet."""
+    """Whether the process is gone, or a zombie that nobody has reaped yet."""
     if not is_alive(pid):
         return True
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -1,4 +1,4 @@
-"""What made a result is told."""
+"""The provenance of a result is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The linear model of an image's expected quality: by hand, and what its settings refuse."""
+"""The linear model of an image's expected quality: values by hand, and refused settings."""
 
 from __future__ import annotations
 

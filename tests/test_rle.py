@@ -1,4 +1,4 @@
-"""Run-length codes against naive implementations and pycocotools."""
+"""Run-length codes compared with naive implementations and pycocotools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support import Stack, instances_of, naive_kaggle, naive_runs, stack_o
 
 
 def decode_kaggle(texts: list[str], size: tuple[int, int]) -> Instances:
-    """Instances of Kaggle annotations, by the module's own functions."""
+    """Instances from Kaggle annotations, by the module's own functions."""
     pairs = [rle.kaggle_pairs(text) for text in texts]
     flat = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
     runs, source = rle.rows_from_flat(flat[:, 0] - 1, flat[:, 1], size[1])
@@ -43,7 +43,7 @@ def decode_kaggle(texts: list[str], size: tuple[int, int]) -> Instances:
 def test_a_kaggle_pair_is_those_pixels_and_nothing_else(
     text: str, size: tuple[int, int], pixels: list[int]
 ) -> None:
-    """Lesson 2: the last pixel is not lost on the way in, none is added on the way out."""
+    """Lesson 2: the last pixel is not lost on reading, and none is added on writing."""
     instances = decode_kaggle([text], size)
     assert (np.flatnonzero(stack_of(instances)[0]) + 1).tolist() == pixels
     assert instances.areas().tolist() == [len(pixels)]
@@ -138,7 +138,7 @@ def test_column_counts_are_what_a_pixel_loop_counts(stack: Stack) -> None:
 
 
 def test_big_masks_equal_pycocotools() -> None:
-    """Counts of more than three letters, of both signs once they are differences."""
+    """Counts of more than three letters, with both signs once they are differences."""
     mask = np.zeros((1500, 1400), bool)
     mask[3:1400, 700] = True
     mask[:, 900:1100] = True
@@ -174,7 +174,7 @@ def test_label_runs_paint_the_label_map_again(label_map: np.ndarray) -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
-    """How many nodes, and the ends of links."""
+    """The number of nodes, and the ends of links."""
     count = draw(st.integers(1, 12))
     node = st.integers(0, count - 1)
     return count, draw(st.lists(st.tuples(node, node), max_size=20))

@@ -1,4 +1,4 @@
-"""Settings: unknown keys name the nearest, and impossible values say what was expected."""
+"""Settings: unknown keys name the nearest one, and impossible values say what was expected."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_file_of_that_name_is_no_shipped_model(
 def test_without_its_weights_a_model_is_named_and_no_other_takes_its_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As in distributions of free works, which leave the weights with other terms out."""
+    """As in distributions of free software, which leave out weights under other terms."""
     kept = shipped._place(SHIPPED["open"].weights)
     monkeypatch.setattr(
         shipped, "_place", lambda file: kept if file == kept.name else tmp_path / file

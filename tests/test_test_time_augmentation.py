@@ -1,4 +1,4 @@
-"""Which views of an image are looked at, and how they are named."""
+"""The views of test-time augmentation, and their names."""
 
 from __future__ import annotations
 

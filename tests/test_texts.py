@@ -1,4 +1,4 @@
-"""Names where they are shown: a terminal obeys none, a spreadsheet program computes none."""
+"""Displayed names: no terminal obeys them, and no spreadsheet program computes them."""
 
 from __future__ import annotations
 

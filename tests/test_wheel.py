@@ -1,4 +1,4 @@
-"""The wheel alone, in an empty environment: small, and every promise of the base install kept."""
+"""The wheel alone, in an empty environment: small, and with every promise of the base install."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """A command far from the checkout, whose package must not be found by accident."""
+    """Run a command far from the checkout, whose package must not be found by accident."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True,
@@ -51,7 +51,7 @@ def uv() -> str | None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the checkout."""
+    """The wheel, built from the checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     if tool := uv():
         succeeded(tool, "build", "--wheel", "--out-dir", folder, ROOT, cwd=folder)
@@ -63,7 +63,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the executables of an environment that holds the wheel and its base only."""
+    """The folder of executables of an environment that holds only the wheel and its base."""
     folder = tmp_path_factory.mktemp("empty")
     environment = folder / "venv"
     binaries = environment / "bin"
@@ -106,7 +106,7 @@ def test_the_wheel_holds_what_the_package_needs(wheel: Path) -> None:
         for path in (ROOT / "bigkingxxl").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    # Of the viewer's page what is built is shipped; what it is built from is not.
+    # Of the viewer's page, the built files are shipped, and its sources are not.
     page = {each for each in sources if each.startswith("bigkingxxl/viewer/page/")}
     built = {each for each in page if each.startswith("bigkingxxl/viewer/page/dist/")}
     assert {
@@ -122,7 +122,7 @@ def test_the_wheel_holds_what_the_package_needs(wheel: Path) -> None:
 
 
 def test_the_base_install_is_small(installed: Path) -> None:
-    """Below 480 MB as it is unpacked, without the bytecode that Python makes of it later."""
+    """Below 480 MB unpacked, without the bytecode that Python adds later."""
     files = [path for path in installed.parent.rglob("*") if path.is_file()]
     size = sum(path.lstat().st_size for path in files if path.suffix != ".pyc")
     assert size < LIMIT_BYTES, f"{size / 1e6:.0f} MB"
@@ -162,7 +162,7 @@ def test_predictions_are_scored_there(installed: Path, data: Path, tmp_path: Pat
 
 
 def test_real_sized_cells_are_outlined_there(installed: Path, tmp_path: Path) -> None:
-    """The first minute of a biologist: no training, no download, cells in files."""
+    """A biologist's first minute: no training, no download, cells in files."""
     program = installed / "bigkingxxl"
     succeeded(
         program, "data", "synthesize", "field", "--images", "1", "--cell-type", "cort",
@@ -196,7 +196,7 @@ def test_training_names_the_extra_it_needs(installed: Path, data: Path, tmp_path
 
 
 def test_types_are_shipped(installed: Path, tmp_path: Path) -> None:
-    """`py.typed` makes a type checker believe the package's hints."""
+    """`py.typed` makes a type checker use the package's hints."""
     where = succeeded(installed / "python", "-c",
                       "import bigkingxxl; print(bigkingxxl.__path__[0])", cwd=tmp_path)  # fmt: skip
     assert (Path(where.strip()) / "py.typed").is_file()

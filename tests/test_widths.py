@@ -1,4 +1,4 @@
-"""The width of cells, against shapes whose mean distance to the border is known."""
+"""The width of cells, for shapes whose mean distance to the border is known."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A predictor that sees bright squares, and runs with it, also as a process of its own.
+"""A predictor that detects bright squares, and runs with it, also in a process of its own.
 
-python -m tests.threshold IMAGES OUT [--formats a,b] [--key K] [--die MOMENT] [--slow SECONDS]
-    [--shard I/N]
+python -m tests.threshold IMAGES OUT [--formats a,b] [--key K] [--die MOMENT]
+    [--slow SECONDS] [--shard I/N]
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BASE = tuple(name for name in FORMATS if name not in OF_AN_EXTRA)  # what 'all' 
 
 
 class Threshold:
-    """Sees every bright square as a cort cell."""
+    """Detects every bright square as a cort cell."""
 
     def __init__(self, slow: float = 0.0, score: float = 0.75) -> None:
         self.asked, self.slow, self.score = list[str](), slow, score
@@ -67,14 +67,14 @@ def squares(count: int) -> np.ndarray:
 
 
 def pixels(count: int) -> np.ndarray:
-    """An image of so many squares."""
+    """An image with the given number of squares."""
     image = np.where(squares(count) > 0, BRIGHT, DARK).astype(np.uint8)
     image[-1, -1] = DARK + 5  # none is constant
     return image
 
 
 def save_images(folder: Path, counts: Sequence[int]) -> list[Path]:
-    """Images of so many squares each, `i00.png` and so on."""
+    """Images with the given numbers of squares, `i00.png` and so on."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"i{index:02d}.png" for index in range(len(counts))]
     for path, count in zip(paths, counts, strict=True):
@@ -87,7 +87,7 @@ def run(
     key: str = "k", model: str = "abc123", selection: Selection | None = None,
     frames: str | None = None, names: Mapping[Path, str] | None = None, **options: Any,
 ) -> FolderResult:  # fmt: skip
-    """A run with every format, unless some are named; images are called by `names`."""
+    """A run with every format unless some are given; images are named by `names`."""
     reading = Reading(frames=frames)
     selection = selection or Selection(OperatingPoints())
     settings = run_settings(key, selection, formats or BASE, model=model, reading=reading.as_json())
@@ -103,7 +103,7 @@ def run(
 
 
 def results(out: Path) -> dict[str, bytes]:
-    """The bytes of all files of a run but its records, which know when files were written."""
+    """The bytes of all files of a run except its records, which contain times."""
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in sorted(out.rglob("*"))
@@ -116,11 +116,11 @@ def _die() -> None:
 
 
 def _after(calls: int, function: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
-    """The function, which kills the process at its nth call, before or after its work."""
+    """Wrap a function so that its nth call kills the process, before or after its work."""
     numbers = itertools.count(1)
 
     def counted(*arguments: Any, **options: Any) -> Any:
-        number = next(numbers)  # in one step: images are worked on in several threads
+        number = next(numbers)  # in one step: images are processed in several threads
         if number == calls and before:
             _die()
         result = function(*arguments, **options)

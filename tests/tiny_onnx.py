@@ -27,7 +27,7 @@ def blobs(count: int = len(PLACES), seed: int = 0) -> NDArray[np.uint8]:
 
 
 def tiny_card(**values: Any) -> ModelCard:
-    """A compact network over flows of one cell type; flows need not be unit vectors."""
+    """A compact network with flows of one cell type; flows need not be unit vectors."""
     points = {"default": {"decode": {"flow_error": 4.0}, "select": {"score_threshold": 0.02}}}
     return ModelCard(
         method="compact", settings={}, type_names=("cell",),
@@ -37,7 +37,7 @@ def tiny_card(**values: Any) -> ModelCard:
 
 
 def tiny_graph() -> onnx.GraphProto:
-    """Foreground where it is bright, flows up the brightness."""
+    """Foreground where it is bright, flows along the brightness gradient."""
     kernels = np.zeros((3, 1, 3, 3), np.float32)
     kernels[0, 0, 1, 1] = 10
     kernels[1, 0, [0, 2], 1] = kernels[2, 0, 1, [0, 2]] = [-2, 2]

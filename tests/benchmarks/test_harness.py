@@ -1,4 +1,4 @@
-"""The command line of the benchmarks, and the one form of their results."""
+"""The command line of the benchmarks, and the common format of their results."""
 
 from __future__ import annotations
 

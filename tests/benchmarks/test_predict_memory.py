@@ -1,4 +1,4 @@
-"""The memory an image of 800 cells takes from its maps to its scores (see the benchmark)."""
+"""Memory of an image of 800 cells, from its maps to its scores (see the benchmark)."""
 
 from __future__ import annotations
 

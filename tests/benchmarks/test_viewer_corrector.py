@@ -1,4 +1,4 @@
-"""What the scripted person takes for wrong, and where it cuts and draws."""
+"""What the scripted annotator considers wrong, and where it cuts and draws."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_cut_parts_two_cells_and_crosses_all_of_the_one_that_they_are_in() -> 
 def test_an_outline_is_that_of_the_cell() -> None:
     rows, cols = np.ogrid[:60, :60]
     disc = (rows - 30) ** 2 + (cols - 25) ** 2 < 18**2
-    points = np.array(corrector.outline(disc)) - 0.5  # middles of pixels are whole numbers here
+    points = np.array(corrector.outline(disc)) - 0.5  # pixel centres have integer coordinates here
     drawn = np.zeros_like(disc)
     drawn[polygon(points[:, 0], points[:, 1], disc.shape)] = True
     assert (drawn & disc).sum() / (drawn | disc).sum() > 0.93

@@ -18,7 +18,7 @@ from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.models import read_card
 
 PAGE = Path(__file__).parents[2] / "docs" / "correct.md"
-# What keeps a training of minutes at seconds.
+# Options that shorten a training of minutes to seconds.
 SMALL = (
     "training.epochs=1", "training.crops_per_epoch=4", "training.batch_size=2",
     "training.workers=0", "augment.size=64", "training.validation_images=1",
@@ -26,7 +26,7 @@ SMALL = (
 
 
 def commands() -> list[list[str]]:
-    """The lines of the page's blocks of `sh`, as words, without the program's name."""
+    """Return the commands in the page's `sh` blocks as words, without the program's name."""
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     lines = [line for block in blocks for line in block.splitlines() if line.strip()]
     words = [shlex.split(line, comments=True) for line in lines]
@@ -40,7 +40,7 @@ def test_the_page_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     synthesize(tmp_path / "set", Recipe(2, 0, ("cort",), (128, 160)), workers=1)
     shutil.copytree(tmp_path / "set" / "train", tmp_path / "my_images")
     names = sorted(path.stem for path in (tmp_path / "my_images").iterdir())
-    # The page is a server that waits for its user: tests/viewer has it.
+    # This command starts a server and waits for its user: tests/viewer covers it.
     found = [each for each in commands() if each[0] != "view"]
     assert {each[0] for each in found} == {"predict", "data", "evaluate", "train"}
     for command in found:
@@ -50,7 +50,7 @@ def test_the_page_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if command[:2] == ["data", "convert"]:
             for name in names:
                 correct(tmp_path / "corrected" / f"{name}_seg.npy")
-    # The start, or what was made of it: the page says that one of them is there.
+    # The starting model or the new one: the page says that one of them exists.
     models = list((tmp_path / "runs" / "mine").glob("model.*"))
     assert all(read_card(each).trained_on for each in models)
     assert models
@@ -61,7 +61,7 @@ def test_the_page_works_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def correct(path: Path) -> None:
-    """What Cellpose's program does when a user draws cells and saves."""
+    """Do what Cellpose's program does when a user draws cells and saves."""
     content = np.load(path, allow_pickle=True).item()
     for left in range(2, 150, 20):
         content["masks"][2:9, left : left + 7] = content["masks"].max() + 1

@@ -1,4 +1,4 @@
-"""Progress: all items come through, the rate and what is left are true, quiet is quiet."""
+"""Progress: all items come through, the rate and the time left are correct, quiet is quiet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bigkingxxl.cli import progress
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second passes each time that somebody looks."""
+    """A clock that advances by one second with each reading."""
     ticks = count()
     monkeypatch.setattr("time.monotonic", lambda: float(next(ticks)))
 

@@ -1,4 +1,4 @@
-"""The list of recipes is read from their files, and every recipe shipped is a valid one."""
+"""The list of recipes is read from their files, and every shipped recipe is valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs whose predictor sees bright squares, and may have its process killed."""
+"""Jobs whose predictor detects bright squares and whose process may be killed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.threshold import NAMES, Threshold
 
 
 class Deadly(Threshold):
-    """A predictor whose process is killed at work on some images, so many times each."""
+    """A predictor whose process is killed on some images, a given number of times each."""
 
     def __init__(self, deadly: dict[str, int], notes: Path, slow: float, full: bool) -> None:
         super().__init__(slow)
@@ -47,8 +47,9 @@ class SquaresLoading(Loading):
     """Loads no model.
 
     Attributes:
-        deadly: image ids, and how many processes each of them kills; notes: where that is noted,
-            and every start of a model; full: the disk is.
+        deadly: Image ids, and how many processes each of them kills.
+        notes: Folder in which kills and every start of a model are noted.
+        full: Whether the disk is full.
     """
 
     deadly: tuple[tuple[str, int], ...] = ()

@@ -1,4 +1,4 @@
-"""A SLURM of one node: started for a test, and stopped again."""
+"""A SLURM cluster of one node, started for a test and stopped afterwards."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def program(name: str) -> str | None:
-    """Where a program is; the daemons are in /usr/sbin."""
+    """Return the path of a program; the daemons are in /usr/sbin."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def is_there() -> bool:
-    """Whether a SLURM can be started here."""
+    """Whether SLURM can be started here."""
     return os.geteuid() == 0 and all(program(name) for name in PROGRAMS)
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of programs that use a SLURM whose files are in a folder."""
+    """Return the environment of programs that use the SLURM whose files are in a folder."""
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     key = folder / "munge.key"
@@ -99,13 +99,13 @@ def end(pid: int) -> None:
 
 
 def told(command: list[str], environment: dict[str, str]) -> str:
-    """What a command prints; "" where it fails."""
+    """Return what a command prints, or "" if it fails."""
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.stdout
 
 
 def wait_for(condition: Callable[[], object], seconds: float = SECONDS) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it does not come to be"
@@ -113,7 +113,7 @@ def wait_for(condition: Callable[[], object], seconds: float = SECONDS) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as each:
         each.bind(("127.0.0.1", 0))
         return int(each.getsockname()[1])

@@ -108,7 +108,7 @@ def test_a_file_of_a_folder_inside_may_be_named(tmp_path: Path) -> None:
 
 
 def extends(folder: Path, value: Any) -> SettingsError:
-    """What is said of a config whose second line extends something."""
+    """Return the error for a config whose second line extends something."""
     path = saved(folder, "own.py", f"a = 1\nextends = {value!r}")
     error = refused(path)
     assert (error.file, error.line, error.key) == (path, 2, "extends")

@@ -1,4 +1,4 @@
-"""`--set key=value`: dots go deeper, values are YAML, and nothing that is given is changed."""
+"""`--set key=value`: dots go deeper, values are YAML, and the original stays unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Config files are read and not run; four syntaxes say the same; traps are refused by a line."""
+"""Config files are read, not run; four syntaxes mean the same; traps are refused by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as Kaggle does, and misbehaves when told to."""
+"""A local server that answers like Kaggle, and misbehaves on request."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ COCO = "/v1/datasets.DatasetApiService/DownloadDataset"
 
 @dataclass
 class StandIn:
-    """What is served, how it goes wrong, and what was asked.
+    """What is served, how it fails, and which requests came.
 
     Attributes:
-        files: the archives by API path.
-        status: answer every API call with this status.
-        authorisations: accepted Authorization headers; None accepts any.
-        breaks: after how many bytes each of the next transfers is cut off.
-        md5: the checksum sent, the true one by default.
-        ranges: the Range header of every transfer ('' without).
+        files: The archives by API path.
+        status: If set, every API call is answered with this status.
+        authorisations: Accepted Authorization headers; None accepts any.
+        breaks: The number of bytes after which each of the next transfers is cut off.
+        md5: The checksum sent; the true one by default.
+        ranges: The Range header of every transfer ('' if it had none).
     """
 
     files: dict[str, bytes]
@@ -43,7 +43,7 @@ class StandIn:
 
 @contextmanager
 def serving(stand_in: StandIn) -> Iterator[StandIn]:
-    """Serve until the block ends; `url` then says where."""
+    """Serve until the block ends; `url` is the server's address."""
 
     class Handler(_Handler):
         plan = stand_in
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     plan: StandIn
 
     def do_POST(self) -> None:
-        """An API call: refuse, or send to where the file lies."""
+        """Answer an API call: refuse it, or redirect to the file."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         plan = self.plan
         plan.calls += 1
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        """A file, from where it is asked for, maybe cut off on the way."""
+        """Send a file from the requested offset, possibly cut off on the way."""
         plan = self.plan
         content = plan.files[self.path.removeprefix("/file").partition("?")[0]]
         asked = self.headers.get("Range", "")
@@ -101,11 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", plan.etag(content))
         self.send_header("x-goog-hash", f"crc32c=AAAAAA==,md5={plan.md5 or md5}")
         self.end_headers()
-        # The request that is sent on with a range leaves the first answer unread.
+        # A redirected request with a range leaves the first answer unread.
         cut = plan.breaks.pop(0) if plan.breaks else len(body)
         with suppress(BrokenPipeError, ConnectionResetError):
             self.wfile.write(body[:cut])
         self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""

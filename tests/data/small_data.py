@@ -1,4 +1,4 @@
-"""Small data sets in Kaggle's layout, with the cells known."""
+"""Small data sets in Kaggle's layout with known cells."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kaggle_folder(
     pixels: Mapping[str, NDArray[Any]] | None = None,
     **columns: Mapping[str, str],
 ) -> Path:
-    """Write `train.csv` and `train/*.png`, pixels random where none are given."""
+    """Write `train.csv` and `train/*.png`, with random pixels where none are given."""
     (folder / "train").mkdir(parents=True)
     rng = np.random.default_rng(0)
     names = ["id", "annotation", "width", "height", "cell_type", *columns]
@@ -60,7 +60,7 @@ def dataset_of(
     cells: Mapping[str, Instances],
     columns: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Dataset:
-    """A data set without files: for what looks at annotations alone."""
+    """A data set without files, for code that reads only annotations."""
     return Dataset(
         layout="kaggle",
         root=root,

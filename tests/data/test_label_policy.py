@@ -1,4 +1,4 @@
-"""What training makes of broken annotations: holes filled, stray pieces and specks left out."""
+"""How training treats broken annotations: holes are filled, stray pieces and specks left out."""
 
 from __future__ import annotations
 

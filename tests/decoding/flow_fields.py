@@ -1,4 +1,4 @@
-"""Label maps, flows as a network makes them, and cellpose's answers to both, kept for the tests.
+"""Label maps, network-like flows, and cellpose's answers to both, stored for the tests.
 
     PYTHONPATH=FOLDER_WITH_CELLPOSE_3 python -m tests.decoding.flow_fields
 
@@ -34,7 +34,7 @@ Float32 = NDArray[np.float32]
 
 
 def cell_field(seed: int, size: tuple[int, int] = (128, 160), cells: int = 45) -> NDArray[np.int32]:
-    """int32[h, w]: ellipses over each other, labels with gaps, two single pixels."""
+    """int32[h, w]: overlapping ellipses, labels with gaps, two single pixels."""
     rng = np.random.default_rng(seed)
     row, col = np.indices(size)
     labels = np.zeros(size, np.int32)
@@ -72,8 +72,8 @@ def network_like(
 ) -> tuple[Float32, Float32]:
     """Flows float32[2, h, w] and foreground logits float32[h, w], as uncertain as a network's.
 
-    Flows are blurred by a pixel, weakened by a tenth and wander smoothly by `noise`; logits are of
-    a blurred foreground and wander too.
+    Flows are blurred by a pixel, weakened by a tenth, and vary smoothly by `noise`. Logits are
+    those of a blurred foreground and vary too.
     """
     rng = np.random.default_rng(seed)
 

@@ -1,7 +1,7 @@
-"""Flows: targets and masks against cellpose's, the loss by gradients, parameters by their cells.
+"""Flows: targets and masks compared with cellpose's, the loss by gradients, the parameters.
 
-`data/flow_reference.npz` is what cellpose 3 made of the fields in `tests/decoding/flow_fields.py`;
-there stands how to make it anew. Where cellpose is importable, it is asked live as well.
+`data/flow_reference.npz` is what cellpose 3 made of the fields in `tests/decoding/flow_fields.py`,
+which says how to make it anew. If cellpose is importable, it is also called live.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from tests.decoding.flow_fields import (
 
 Float32 = NDArray[np.float32]
 TYPES = ("astro", "cort", "shsy5y")
-# The mean of its pixels lies equally near to two of them.
+# The mean of its pixels is equally near to two of them.
 TWO_CENTRES = [[0, 1], [0, 1], [1, 1], [1, 1], [1, 0], [1, 1], [1, 1], [1, 1], [1, 1]]
 
 
@@ -63,7 +63,7 @@ def naive_heat(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Cellpose's heat of one cell bool[h, w], by its definition."""
     places: list[list[int]] = np.argwhere(mask).tolist()
     middle = [Fraction(sum(side), len(places)) for side in zip(*places, strict=True)]
-    # Fractions know no rounding: of pixels that lie equally near, the first.
+    # Fractions avoid rounding: of pixels that are equally near, take the first.
     centre = min(
         [(row, col) for row, col in places],
         key=lambda place: (place[0] - middle[0]) ** 2 + (place[1] - middle[1]) ** 2,
@@ -139,7 +139,7 @@ def test_targets_turn_with_the_cells(symmetry: Symmetry) -> None:
     planes, cell_type, maps = disc_maps()
     turned = Flows(TYPES).targets(np.ascontiguousarray(symmetry.apply(planes)), cell_type)
     moved = turn_vectors(np.array(symmetry.apply(maps)), symmetry, Flows(TYPES).channels)
-    # The middle pixel of a symmetric cell has no direction, but for rounding.
+    # Apart from rounding, the middle pixel of a symmetric cell has no direction.
     np.testing.assert_allclose(np.percentile(np.abs(turned - moved), 99.5), 0, atol=1e-3)
 
 
@@ -331,7 +331,7 @@ def test_decoding_needs_no_torch() -> None:
 
 
 def losses(settings: FlowsSettings | None = None, logits: Any = None) -> tuple[Any, Any, Any]:
-    """The losses of logits (default: all 0) against the discs, with the logits and targets."""
+    """Return the losses of logits (default: all 0) on the discs, with the logits and targets."""
     torch = pytest.importorskip("torch", reason="torch comes with the extra 'train'")
     flows = Flows(TYPES, settings)
     planes, cell_type, _ = disc_maps()

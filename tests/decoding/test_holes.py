@@ -1,4 +1,4 @@
-"""Holes of all cells at once, against scipy's filling label by label."""
+"""Holes of all cells at once, compared with scipy's filling label by label."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_what_a_cell_encloses_is_its_own() -> None:
     labels = np.zeros((9, 12), np.int32)
     labels[1:8, 1:8] = 2
     labels[2:7, 2:7] = 0
-    labels[4, 4] = 1  # a cell in the hole of another goes with it
+    labels[4, 4] = 1  # a cell in the hole of another is filled with it
     labels[2:5, 9:12] = 3
     labels[3, 11] = 0  # a bay at the image's border is no hole
     expected = labels.copy()
@@ -35,7 +35,7 @@ def test_holes_are_filled_label_by_label(labels: NDArray[np.int32]) -> None:
 
 
 def test_rings_that_cross_are_filled_in_order() -> None:
-    """Each encloses a pixel of the other; what the first has taken opens the second."""
+    """Each encloses a pixel of the other; filling the first opens the second."""
     labels = np.array([[0, 1, 2, 0], [1, 2, 1, 2], [0, 1, 2, 0]], np.int32)
     expected = labels.copy()
     expected[1, 1] = 1

@@ -1,4 +1,4 @@
-"""Losses: the right way round, by name, finite, and without channels that get lost."""
+"""Losses: correct sign, found by name, finite, and no channel ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DENSE = pytest.mark.parametrize("name", ["components", "watershed"])
 
 
 def some_planes() -> tuple[NDArray[np.int32], NDArray[np.int16]]:
-    """Two cells of different types, which overlap, on two planes."""
+    """Two overlapping cells of different types, on two planes."""
     planes = np.zeros((2, 12, 16), np.int32)
     planes[0, 2:9, 2:9], planes[1, 5:11, 6:14] = 1, 2
     return planes, np.array([0, 1], np.int16)

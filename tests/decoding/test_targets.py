@@ -1,4 +1,4 @@
-"""Targets from hand-made label planes, and how they move with flips and turns."""
+"""Targets of hand-made label planes, and their behaviour under flips and rotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deltas of boxes: the numbers of torchvision's own coder, and the way back."""
+"""Box deltas: the same numbers as torchvision's own coder, and the inverse."""
 
 from __future__ import annotations
 

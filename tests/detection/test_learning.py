@@ -33,7 +33,7 @@ def test_anchors_are_matched_as_torchvision_matches_them(
     low = torch.rand(400, 2, generator=generator) * 80
     anchors = torch.cat((low, low + 4 + torch.rand(400, 2, generator=generator) * 30), dim=1)
     truth = anchors[:60] + torch.rand(60, 4, generator=generator) * 4
-    truth = torch.cat((truth, torch.tensor([[500.0, 500.0, 510.0, 510.0]])))  # no anchor meets it
+    truth = torch.cat((truth, torch.tensor([[500.0, 500.0, 510.0, 510.0]])))  # no anchor matches it
     labels, index = match_anchors(anchors, truth, 0.7, 0.3)
     anchor_maker = AnchorGenerator(((8,),), ((1.0,),))
     reference = RegionProposalNetwork(

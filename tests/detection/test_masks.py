@@ -1,4 +1,4 @@
-"""RoI masks as candidates, held against torchvision's full-frame paste."""
+"""RoI masks as candidates, compared with torchvision's full-frame paste."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_loss_falls_where_logits_follow_the_cell() -> None:
     right[..., :14] = 8.0
     assert float(mask_loss(right, [region], [target])) < 0.01
     assert float(mask_loss(-right, [region], [target])) > 5
-    # One mask a type: the others do not count.
+    # One mask per type: the others do not count.
     by_type = torch.stack((-right[:, 0], -right[:, 0], right[:, 0]), dim=1)
     assert float(mask_loss(by_type, [region], [target])) < 0.01
 

@@ -1,4 +1,4 @@
-"""What a detector learns from a crop."""
+"""Targets of a detector for a crop."""
 
 from __future__ import annotations
 

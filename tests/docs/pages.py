@@ -1,4 +1,4 @@
-"""What the README and the pages of `docs` tell readers to type."""
+"""The commands that the README and the pages of `docs` tell readers to type."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class Line(NamedTuple):
     """A command: the words of one line of a page, without `VAR=value` before and `> file` after.
 
     Attributes:
-        page: the file, relative to the repository; number: of the line.
-        is_inline: it stands in a sentence, where it may be cut short.
+        page: The file, relative to the repository.
+        number: Number of the line.
+        is_inline: Whether it stands in a sentence, where it may be cut short.
     """
 
     page: str
@@ -29,7 +30,7 @@ class Line(NamedTuple):
 
 
 def pages() -> list[Path]:
-    """The README, the papers, the model cards and the pages of the site."""
+    """Return the README, the papers, the model cards and the pages of the site."""
     papers = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
     return [
         *(ROOT / name for name in papers),
@@ -39,14 +40,14 @@ def pages() -> list[Path]:
 
 
 def blocks(page: Path, language: str) -> list[tuple[int, str]]:
-    """The number of the first line and the text of each block of code in a language."""
+    """Yield the first line's number and the text of each code block in a language."""
     text = page.read_text(encoding="utf-8")
     found = re.finditer(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
     return [(text.count("\n", 0, match.start(1)) + 1, match[1]) for match in found]
 
 
 def commands(page: Path) -> list[Line]:
-    """The commands of a page's blocks of `sh`, and those of the program within its sentences."""
+    """Yield the commands in a page's `sh` blocks, and the program's own in its sentences."""
     name = page.relative_to(ROOT).as_posix()
     found = []
     for first, block in blocks(page, "sh"):

@@ -1,4 +1,4 @@
-"""The worked examples of docs/architecture.md do what the page says of them."""
+"""The worked examples of docs/architecture.md do what the page says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LABELS = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2], [0, 0, 0, 2, 2]], np.int32)
 
 
 def example(name: str) -> ModuleType:
-    """The module that a block of the page is."""
+    """Return the module in a code block of the page."""
     text = PAGE.read_text(encoding="utf-8")
     found = re.search(rf"<!-- example: {name} -->\n```python\n(.*?)^```", text, re.M | re.S)
     assert found, f"the page has no example '{name}'"
@@ -124,7 +124,7 @@ def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_tool_of_the_page() -> None:
-    """The page's own tests, which need Node.js, build and use the file that is shown."""
+    """Build the file that is shown, and run the page's own tests on it, which need Node.js."""
     shown = re.search(
         r"<!-- example: tool -->\n```ts\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
     )
@@ -135,7 +135,7 @@ def test_a_tool_of_the_page() -> None:
 
 
 def test_a_package_of_your_own(tmp_path: Path) -> None:
-    """The examples as an installed package, used by the commands in processes of their own."""
+    """Install the examples as a package, used by commands in processes of their own."""
     text = PAGE.read_text(encoding="utf-8")
     declared = re.search(r"<!-- example: package -->\n```toml\n(.*?)^```", text, re.M | re.S)
     assert declared

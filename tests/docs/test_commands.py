@@ -1,4 +1,4 @@
-"""Every command that a page names exists, with the options and values that the page gives it."""
+"""Every command on a page exists, with the options and values that the page gives it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), 
 
 
 def check_own(line: Line) -> None:
-    """Parse a command of ours as the program would, and do not run it."""
+    """Parse a command of the program without running it."""
     name, *rest = line.words[1:]
     if name in ("--version", "--help", "--debug") or name.isupper():
         return
@@ -47,10 +47,10 @@ def check_own(line: Line) -> None:
 def parsed(
     command: TyperCommand | TyperGroup, arguments: list[str], line: Line
 ) -> dict[str, Any] | None:
-    """What the program understands; None where a sentence gives a part of the command alone."""
+    """Return the parsed options, or None where a sentence gives only a part of the command."""
     try:
         values: dict[str, Any] = command.make_context(line.words[1], list(arguments)).params
-    except Exception as error:  # of click, or of the copy that typer has of it
+    except Exception as error:  # of click, or of typer's copy of it
         kind = type(error).__name__
         if kind == "Exit" or (kind == "MissingParameter" and line.is_inline):  # Exit: --help
             return None
@@ -70,11 +70,11 @@ def check_values(words: list[str], values: dict[str, Any]) -> None:
 
 
 def check_other(line: Line) -> None:
-    """Programs of others, in the few ways in which pages call them."""
+    """Accept other programs in the few forms in which the pages call them."""
     words = line.words
     if words[0] == "make":
         assert {each for each in words[1:] if "=" not in each} <= TARGETS
-    elif words[0] == "git":  # a file as it was
+    elif words[0] == "git":  # an earlier version of a file
         assert words[1] == "show"
     elif "pip" in words[:3]:
         for extra in re.findall(r"\[([a-z0-9,-]+)\]", " ".join(words)):

@@ -1,4 +1,4 @@
-"""The parts of the documentation fit each other, without building the site (`make docs` does)."""
+"""The parts of the documentation fit together, without building the site (`make docs` does)."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from bigkingxxl.cli.main import app
 from bigkingxxl.models import read_card
 from tests.docs.pages import ROOT, commands
 
-# What keeps minutes at seconds.
+# Options that shorten minutes to seconds.
 SMALL_TRAINING = (
     "training.epochs=1", "training.crops_per_epoch=4", "training.batch_size=2",
     "training.workers=0", "augment.size=64", "training.validation_images=1",
 )  # fmt: skip
 SMALL_IMAGES = ("--size", "128x160")
-# They need an account, another machine, or other packages than the tests do.
+# These need an account, another machine, or packages that the tests do not have.
 LEFT_OUT = (["pip"], ["bigkingxxl", "data", "download"])
 
 
@@ -37,7 +37,7 @@ def run_page(name: str, size: tuple[str, str] = SMALL_IMAGES) -> None:
 
 
 def smaller(words: list[str], size: tuple[str, str]) -> list[str]:
-    """Options that make a command quick."""
+    """Return options that make a command quick."""
     if words[1] == "train":
         return [word for value in SMALL_TRAINING for word in ("--set", value)]
     return [*size, "--workers", "1"] if words[1:3] == ["data", "synthesize"] else []

@@ -1,4 +1,4 @@
-"""Annotated cells and what a model might make of them, and slow references to hold against."""
+"""Annotated cells, plausible predictions of them, and slow reference implementations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZE = (90, 120)
 
 
 def truth_and_found(seed: int, cells: int = 25) -> tuple[Labels, Labels]:
-    """Two label maps: discs, and the same moved, grown, joined, cut, left out and invented."""
+    """Two label maps: discs, and the same moved, grown, merged, cut, left out and added."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     truth, found = np.zeros(SIZE, np.int32), np.zeros(SIZE, np.int32)

@@ -1,4 +1,4 @@
-"""When test-time augmentation is turned on, and what it is said to be worth."""
+"""When test-time augmentation is turned on, and how its gain is reported."""
 
 from __future__ import annotations
 

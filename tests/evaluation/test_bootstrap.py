@@ -35,7 +35,7 @@ def test_a_single_value_or_group_proves_nothing() -> None:
 
 
 def test_groups_that_err_together_make_the_interval_wider() -> None:
-    """Ten copies of forty values tell no more than the forty."""
+    """Ten copies of forty values carry no more information than the forty."""
     some = VALUES[:40]
     low, high = bootstrap_interval(some)
     copies, member = np.repeat(some, 10), np.repeat(np.arange(40), 10)

@@ -1,4 +1,4 @@
-"""Distances between boundaries beside distance transforms of the same pixels."""
+"""Distances between boundaries, compared with distance transforms of the same pixels."""
 
 from __future__ import annotations
 

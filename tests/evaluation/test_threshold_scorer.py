@@ -1,4 +1,4 @@
-"""Scores from counted atoms are those of painting and matching, whatever overlaps."""
+"""Scores from counted atoms equal those of painting and matching, whatever overlaps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZE = (24, 30)
 def random_image(
     rng: np.random.Generator, cells: int, copies: int, size: float = 1.0
 ) -> tuple[Candidates, Instances]:
-    """True rectangles that may overlap, and noisy soft copies of them, several of each."""
+    """True rectangles that may overlap, and several noisy soft copies of each."""
     boxes = []
     for _ in range(cells):
         row, col = rng.integers(0, SIZE[0] - 4), rng.integers(0, SIZE[1] - 4)

@@ -24,7 +24,7 @@ START = OperatingPoints(
 
 
 class Shown:
-    """A true cell of score 0.9 and what else there is to see.
+    """A true cell of score 0.9, and what else is detected.
 
     Type a also shows a false cell of score 0.35. Type b shows nothing else. In one image of type c
     there is a false cell, and the same score elsewhere is a true one's. Type d shows a false cell

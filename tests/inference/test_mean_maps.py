@@ -22,7 +22,7 @@ from bigkingxxl.operating_points import OperatingPoints
 
 
 def disc(tiles: Float32, radius: float) -> Float32:
-    """A maps function that sees one cell in the middle of every tile, whatever lies there."""
+    """A maps function that puts one cell in the middle of every tile, whatever the pixels."""
     height, width = tiles.shape[2:]
     rows, cols = np.mgrid[:height, :width]
     away = np.hypot(rows - (height - 1) / 2, cols - (width - 1) / 2)

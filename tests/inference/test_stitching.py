@@ -1,4 +1,4 @@
-"""Stitching against an oracle: a predictor that sees the truth of each window, cut at its edges."""
+"""Stitching compared with an oracle that predicts each window's truth, cut at its edges."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def candidates_of(label_map: LabelMap, score: float = 0.9) -> Candidates:
 
 
 def whole_cells(label_map: LabelMap, window: Window) -> Candidates:
-    """One candidate a cell, however many parts of it the window shows."""
+    """One candidate per cell, however many parts of it the window contains."""
     return candidates_of(label_map[window.slices])
 
 
 def parts_apart(label_map: LabelMap, window: Window) -> Candidates:
-    """One candidate a connected part, as a decoder of connected cells has it."""
+    """One candidate per connected part, like a decoder of connected cells."""
     seen = label_map[window.slices]
     apart, count = np.zeros_like(seen), 0
     for label in np.unique(seen[seen > 0]):
@@ -51,7 +51,7 @@ def stitched(
 
 
 def assert_same_cells(found: Candidates, label_map: LabelMap) -> None:
-    """Every true cell is there once, to the pixel, and nothing else."""
+    """Every true cell is present once, to the pixel, and nothing else."""
     truth = {(label_map == label).tobytes() for label in np.unique(label_map[label_map > 0])}
     masks = [(mask > 127).tobytes() for mask in soft_stack(found)]
     assert len(masks) == len(truth)
@@ -177,7 +177,7 @@ def test_a_sliver_seen_wrongly_at_an_edge_gives_way_to_the_whole_cell(sliver: in
     truth[4:16, 18:30] = 1
     windows = [Window(0, 0, 20, 24), Window(0, 10, 20, 40)]
     poor = np.zeros((20, 24), np.int32)
-    poor[6:10, 24 - sliver :] = 1  # the left window has seen a corner of it
+    poor[6:10, 24 - sliver :] = 1  # the left window contains a corner of it
     parts = [candidates_of(poor, 0.95), candidates_of(truth[:, 10:], 0.7)]
     assert_same_cells(stitch(parts, windows, (20, 40)), truth)
 

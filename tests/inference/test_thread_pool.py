@@ -1,4 +1,4 @@
-"""Work of several threads in the order of its items."""
+"""Work of several threads, in the order of its items."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bigkingxxl.inference.thread_pool import Task, in_order
 
 
 class Watch:
-    """Counts how many pieces of work run at once."""
+    """Counts how many tasks run at once."""
 
     def __init__(self) -> None:
         self.lock, self.running, self.most, self.begun = threading.Lock(), 0, 0, 0

@@ -1,4 +1,4 @@
-"""A run of which cells were corrected, here or there, means the same cells to whatever reads it."""
+"""A run with corrected cells gives the same cells to everything that reads it."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ EDITS: dict[str, Edit] = {
 
 
 def left() -> NDArray[np.bool_]:
-    """What is cell in the first image after the edit."""
+    """The foreground of the first image after the edit."""
     labels = squares(COUNTS[0])
     return np.asarray((labels > 0) & (labels != GONE))
 
@@ -169,7 +169,7 @@ def test_what_was_corrected_keeps_the_model_that_made_it(
     assert [row["model"] for row in rows] == ["abc123", "other", "other"]
     assert [row["corrected"] for row in rows] == [place, "", ""]
     assert [row["cells_cort"] for row in rows] == ["2", "12", "5"]
-    # It is one run: everything is in its tables, also what is made of candidates.
+    # It is one run: its tables contain everything, including results made from candidates.
     assert result.tables.others == []
     assert result.tables.incomplete == {}
     scores = [each["score"] for each in json.loads((out / "results.json").read_text())]
@@ -177,7 +177,7 @@ def test_what_was_corrected_keeps_the_model_that_made_it(
     assert np.array_equal(open_run(out)["i00"].cells.label_map() > 0, left())
     assert len(open_run(out)["i00"].found_cells) == COUNTS[0]
     assert run(images, out, predictor=other, key="other", model="other").skipped == 3
-    # Other thresholds for the rest change nothing of it either.
+    # Other thresholds for the rest do not change it either.
     strict = Selection(OperatingPoints(), min_score=0.7)
     again = run(images, out, predictor=other, key="other", model="other", selection=strict)
     assert list(again.cells.values()) == [2, 0, 0]
@@ -224,7 +224,7 @@ def test_cells_that_are_gone_are_not_selected_by_other_thresholds(out: Path) -> 
 def test_corrected_in_two_files_that_differ_is_told_by_all(out: Path, images: list[Path]) -> None:
     in_rois(out)
     in_labels(out)
-    assert remeasure(out).failed == {}  # they say the same
+    assert remeasure(out).failed == {}  # they agree
     Image.fromarray(np.zeros(SIZE, np.uint16)).save(out / "labels" / "i00.tif")
     for result in (remeasure(out), run(images, out), finish_run(out)):
         assert "differ" in result.failed["i00"]
@@ -285,7 +285,7 @@ def test_columns_of_corrected_images_mean_what_they_mean_of_others(
     images[2].write_bytes(b"no image")
     run(images, out)
     first, second, failed = rows_of(out / "summary.csv")
-    # Of a type nobody has a cell of there are none; a cell without type is in no column.
+    # A type without cells counts 0; a cell without a type is in no column.
     assert [first[name] for name in ("cells", "cells_astro", "cells_cort")] == ["4", "3", "0"]
     assert [second[name] for name in ("cells", "cells_astro", "cells_cort")] == ["12", "0", "12"]
     assert [failed[name] for name in ("cells", "cells_astro", "cells_cort")] == ["", "", ""]

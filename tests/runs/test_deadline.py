@@ -1,4 +1,4 @@
-"""A run ends in time, says so, and goes on later to the same bytes."""
+"""A run stops in time, says so, and later continues to the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of images as places: inside the folder, apart from each other, and never too long."""
+"""Names of images as paths: inside the folder, distinct, and never too long."""
 
 from __future__ import annotations
 

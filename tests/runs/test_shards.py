@@ -1,4 +1,4 @@
-"""Shards are disjoint, and together they are the whole."""
+"""Shards are disjoint and together are the whole."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_shards_that_have_not_ended_are_known(tmp_path: Path) -> None:
     assert unfinished(store, "another") == Unfinished()
     for number in (1, 2):
         end_shard(store, "r", Shard(number, 2))
-    assert unfinished(store, "r").numbers == ()  # one way of sharing it out is enough
+    assert unfinished(store, "r").numbers == ()  # one way of sharding is enough
     end_shard(store, "r", Shard())
     assert unfinished(store, "r") == Unfinished()
 

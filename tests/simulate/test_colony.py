@@ -1,4 +1,4 @@
-"""Colonies and looks: rods have the width that was asked for, and lie apart; light is bright."""
+"""Colonies and appearances: rods have the requested width and do not touch; light is bright."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def packed() -> Layout:
 
 
 def inner_regions(layout: Layout) -> list[Any]:
-    """Cells that no border of the image cuts."""
+    """Cells that the image border does not cut."""
     found = []
     for region in regionprops(layout.owner):
         top, left, bottom, right = region.bbox
@@ -72,7 +72,7 @@ def test_alike_patches_lie_along_one_line() -> None:
     regions = inner_regions(place_colony(np.random.default_rng(1), straight, SIZE))
     turn = np.array([2 * each.orientation for each in regions if each.eccentricity > 0.9])
     assert len(turn) > 20
-    # The mean resultant of doubled angles is 1 where all are the same.
+    # The mean resultant of doubled angles is 1 if all are the same.
     assert abs(np.exp(1j * turn).mean()) > 0.95
 
 

@@ -1,4 +1,4 @@
-"""The phase-contrast optics against what the theory of a weak phase object says."""
+"""The phase-contrast optics, compared with the theory of a weak phase object."""
 
 from __future__ import annotations
 

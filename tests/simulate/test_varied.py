@@ -1,4 +1,4 @@
-"""Cells of any kind: what varies, and what must hold all the same."""
+"""Cells of any kind: what varies, and what must always hold."""
 
 from __future__ import annotations
 

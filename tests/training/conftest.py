@@ -22,7 +22,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def recipe() -> Recipe:
-    """A tiny plain UNETR, two short epochs."""
+    """A recipe of a tiny plain UNETR for two short epochs."""
     return Recipe.model_validate({
         "method": "unetr",
         "settings": {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32,

@@ -1,4 +1,4 @@
-"""The losses of the game, against cases whose answer is known."""
+"""The adversarial losses, in cases whose answer is known."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_critic_learns_to_tell_masks_apart_and_pulls_towards_real_ones(game: G
     steps = [teacher.learn(images, real, fake, step) for step in range(60)]
     assert steps[-1].distance > steps[0].distance + 0.1
     _, slope = teacher.pull(images, fake)
-    # To follow the pull is to go down its slope: up, towards the real masks.
+    # Following the gradient downwards moves the output up, towards the real masks.
     assert float(slope.sum()) < 0
 
 

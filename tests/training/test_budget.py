@@ -1,4 +1,4 @@
-"""The limits of a training hold for all of it, by the clock or by the processors' work."""
+"""The limits of a training hold for all of it, by wall time or by CPU time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bigkingxxl.training.recipe import Recipe, TrainingSettings
 from bigkingxxl.training.run import train
 from tests.training.processes import burn
 
-STEP, IMAGE = 5.0, 7.0  # seconds of the false clock
+STEP, IMAGE = 5.0, 7.0  # seconds of the simulated clock
 
 
 class Clock:
-    """Time that passes where the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0

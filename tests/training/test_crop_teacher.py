@@ -1,4 +1,4 @@
-"""A teacher of crops, against the maps that its model makes of the same pixels."""
+"""A teacher of crops, compared with the maps that its model predicts for the same pixels."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_annotated_crops_are_taught_in_the_light_of_the_camera(
 
 
 def test_views_of_a_crop_turn_with_it(labelled: Dataset, model: Path) -> None:
-    """The mean over the mirror images is mirrored with the crop, vectors included."""
+    """The mean over the mirrored views is mirrored with the crop, vectors included."""
     recipe = by_crops(model, flips=4)
     assert recipe.teacher is not None
     method = make_method("compact", NETWORK, labelled.type_names)

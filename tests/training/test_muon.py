@@ -18,7 +18,7 @@ def test_directions_become_equally_long() -> None:
         found = torch.linalg.svdvals(orthogonal(matrix).float())
         assert float(found.min()) > 0.5
         assert float(found.max()) < 1.35
-        # The singular vectors are the matrix's own: it points where the matrix points.
+        # It has the singular vectors of the matrix: it points where the matrix points.
         u, _, v = torch.linalg.svd(matrix, full_matrices=False)
         assert float((orthogonal(matrix).float() * (u @ v)).sum() / min(shape)) > 0.8
 

@@ -1,4 +1,4 @@
-"""What follows a training: the mean with its start, export; and a model of several data sets."""
+"""What follows a training: averaging with its start, export, and a model of several data sets."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_maps_that_the_start_lacks_are_not_mixed_with_noise() -> None:
 
 @pytest.fixture(scope="session")
 def compact_of_sets(tmp_path_factory: pytest.TempPathFactory, data: Dataset) -> tuple[Path, Path]:
-    """The run folder of a tiny network that learnt from two sets, and the set without types."""
+    """The run folder of a tiny network trained on two sets, and the set without types."""
     folder = tmp_path_factory.mktemp("sets")
     write_pairs(folder / "squares", 3)
     recipe = Recipe.model_validate({
@@ -110,7 +110,7 @@ def test_the_exported_model_sees_the_same(compact_of_sets: tuple[Path, Path]) ->
         assert predictor.measures_size
         assert read_card(run / name) == card
         maps.append(predictor.maps(source, ratio=1.0))
-    # Training computes in bfloat16 where it pays, and the exported file in 8-bit integers.
+    # Training computes in bfloat16 where it is faster, and the exported file in 8-bit integers.
     assert np.abs(maps[0] - maps[1]).mean() < 0.02
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(str(exported)).graph.node}
 
@@ -130,7 +130,7 @@ def test_a_set_that_is_left_out_is_watched_and_not_trained_on(
 def test_a_finished_run_may_be_resumed_and_stays(
     compact_of_sets: tuple[Path, Path], data: Dataset
 ) -> None:
-    """A break in a phase costs that phase alone."""
+    """A failure in a phase costs that phase alone."""
     run, squares = compact_of_sets
     source = open_datasets([squares]).source("x0")
 
@@ -148,7 +148,7 @@ def test_a_finished_run_may_be_resumed_and_stays(
 
 
 class Surer(Threshold):
-    """The surer, the later in the alphabet."""
+    """Scores that increase in alphabetical order."""
 
     def candidates(self, source: ImageSource) -> Candidates:
         self.score = 0.5 + 0.02 * int(source.name[1:])

@@ -1,4 +1,4 @@
-"""Weights that are drawn back to where a training starts."""
+"""Weights that are pulled back towards the start of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published schema of recipes says what the program itself says of a config file."""
+"""The published schema of recipes agrees with the program on config files."""
 
 from __future__ import annotations
 

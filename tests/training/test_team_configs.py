@@ -1,4 +1,4 @@
-"""The configs of the team's original roads: complete, and trainable when shrunk."""
+"""The configs of the team's original pipelines: complete, and trainable when shrunk."""
 
 from __future__ import annotations
 

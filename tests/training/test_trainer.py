@@ -1,4 +1,4 @@
-"""What a running training shows: how far it is, and how long it still takes."""
+"""The progress shown by a training: how far it is, and the time left."""
 
 from __future__ import annotations
 

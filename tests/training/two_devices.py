@@ -1,6 +1,8 @@
 """The gradients of a batch on one device, and on two processes that share it.
 
-python -m tests.training.two_devices RANK FOLDER: writes FOLDER/RANK.json.
+    python -m tests.training.two_devices RANK FOLDER
+
+This writes FOLDER/RANK.json.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from bigkingxxl.networks.shared_norms import share_norms
 
 
 def batch() -> Batch:
-    """Four crops with targets of flows; of one half is not annotated."""
+    """Four crops with targets of flows; half of one crop is not annotated."""
     torch.manual_seed(1)
     images = torch.randn(4, 1, 64, 64)
     targets = torch.zeros(4, 3, 64, 64)
-    for index in range(4):  # of different sizes: halves of the batch weigh unlike
+    # of different sizes, so that the halves of the batch have different weights
+    for index in range(4):
         targets[index, 0, : 8 + 12 * index, :40] = 1
         targets[index, 1, : 8 + 12 * index, :40] = 1
     targets[3, :, :, 32:] = float("nan")
@@ -31,7 +34,7 @@ def batch() -> Batch:
 
 
 def gradients(network: nn.Module, method: Any, own: Batch) -> dict[str, Tensor]:
-    """Of all parameters, and what the norms remember."""
+    """The gradients of all parameters, and the statistics of the norms."""
     network.zero_grad()
     network.train()
     losses = method.loss(network, own)
@@ -42,7 +45,7 @@ def gradients(network: nn.Module, method: Any, own: Batch) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    """Compare one with two."""
+    """Compare one device with two."""
     rank, folder = int(sys.argv[1]), Path(sys.argv[2])
     method = make_method("compact", {"widths": (8, 8, 8, 8), "imagenet": False}, ("cort",))
     torch.manual_seed(0)
@@ -71,13 +74,13 @@ def main() -> None:
 
 
 def half(whole: Batch, rank: int) -> Batch:
-    """A process's part of the batch."""
+    """The part of the batch for one process."""
     own = slice(2 * rank, 2 * rank + 2)
     return Batch(whole.images[own], whole.targets[own])
 
 
 def worst(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
-    """The largest difference, as a share of the largest value of all."""
+    """The largest difference relative to the largest value."""
     scale = max(float(each.abs().max()) for each in one.values())
     return max(float((each - other[name]).abs().max()) for name, each in one.items()) / scale
 

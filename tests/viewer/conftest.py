@@ -1,4 +1,4 @@
-"""A small run to be looked at."""
+"""A small run to be viewed."""
 
 from __future__ import annotations
 

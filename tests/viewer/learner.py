@@ -1,6 +1,6 @@
-"""Stands for `bigkingxxl train finetune`: says what that says, and leaves a model.
+"""Replaces `bigkingxxl train finetune`: prints the same lines, and writes a model.
 
-Takes its options; the file `slow` beside --init makes it wait to be stopped.
+It takes the same options; the file `slow` beside --init makes it wait to be stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whoever is not the page gets nothing and changes nothing, on every route."""
+"""Requests from anything but the page get nothing and change nothing, on every route."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_body_that_makes_no_sense_is_refused(
 
 
 def test_another_content_type_is_refused(server: Server) -> None:
-    """A form of a foreign page can send text, but no JSON, without asking first."""
+    """A foreign page's form can send text, but no JSON without asking first."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         answer = server.client.post("/api/presence", content=b'{"window": "window-x", "key": null}',
                                     headers={"Content-Type": kind})  # fmt: skip

@@ -1,4 +1,4 @@
-"""Edits: taken where they fit, on disk before they are answered, and never lost."""
+"""Edits: accepted where they fit, on disk before they are answered, and never lost."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_random_walk_replays_to_the_same_cells(run_folder: Path) -> None:
             start.apply(past.edit)
         np.testing.assert_array_equal(start.labels, window.labels)
         assert (start.revision, start.done) == (window.revision, window.done)
-    with Server(run_folder) as server:  # another process, another day
+    with Server(run_folder) as server:  # another process, later
         again = Window(server, window.key)
     np.testing.assert_array_equal(again.labels, window.labels)
     np.testing.assert_array_equal(again.reviewed, window.reviewed)
@@ -156,8 +156,9 @@ def test_windows_are_counted(server: Server) -> None:
 @pytest.mark.parametrize("change", [
     {"runs": [0, 3, 0, 4]},                                             # attributes are missing
     {"cells": [{"id": 9, "after": {"origin": "drawn"}}]},               # pixels are missing
-    {"runs": [58, 4, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},   # leaves its row
-    {"runs": [2400, 1, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},  # leaves it all
+    {"runs": [58, 4, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},  # leaves its row
+    # leaves the image
+    {"runs": [2400, 1, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},
     {"runs": [9, 2, 0, 4, 10, 2, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},
     {"runs": [10, 2, 0, 4, 2, 2, 0, 4], "cells": [{"id": 4, "after": {"origin": "drawn"}}]},
     {"runs": [10, 2, 0]}, {"runs": [10, 0, 0, 4]}, {"runs": [10, 2, 4, 4]}, {},
@@ -258,12 +259,12 @@ def test_a_second_viewer_of_the_folder_only_looks(server: Server, run_folder: Pa
         assert server.get("/api/folder")["read_only"] == ""
         window.paint((30, 10, 34, 30), 4)
         server.session.close()
-        # Once the first has ended, the second corrects, and what the first wrote is there.
+        # Once the first has ended, the second may correct, and what the first wrote is there.
         assert second.communicate("\n")[0].split() == ["''", "2"]
 
 
 def test_nothing_that_was_answered_is_lost_by_a_kill(run_folder: Path) -> None:
-    """A process of its own makes edits and prints what is answered, until it is killed."""
+    """A separate process makes edits and prints the answers until it is killed."""
     program = (
         "import sys; from pathlib import Path; from tests.viewer.window import *\n"
         "server = Server(Path(sys.argv[1])); window = Window(server, server.keys['i01'])\n"
@@ -285,7 +286,7 @@ def test_nothing_that_was_answered_is_lost_by_a_kill(run_folder: Path) -> None:
     with Server(run_folder) as server:
         server.session.mend()
         window = Window(server, server.keys["i01"])
-        # An edit may be on disk whose answer was cut off; none that was answered is missing.
+        # An edit whose answer was cut off may be on disk; none that was answered is missing.
         assert answered <= window.revision <= answered + 2
         np.testing.assert_array_equal(labels_of(run_folder, "i01"), window.labels)
 

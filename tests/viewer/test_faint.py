@@ -1,4 +1,4 @@
-"""A cell too faint to be stored is offered by a second look."""
+"""A cell too faint to be stored is offered after a second prediction."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def test_a_faint_cell_is_offered_and_nothing_is_added_to_the_run(tmp_path: Path)
         assert col0 <= 105 < col1
         model.unlink()
         assert server.get(place)["candidates"] == [found]  # kept
-    with Server(run) as server:  # without the model it is as before
+    with Server(run) as server:  # without the model nothing changes
         assert server.get(place)["candidates"] == []
     assert len(open_run(run)["a"].candidates) == 8

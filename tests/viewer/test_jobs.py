@@ -1,4 +1,4 @@
-"""Work in the background: predicting, applying other thresholds, exporting."""
+"""Background work: predicting, applying other thresholds, exporting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.viewer.window import Server, Window
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of images, one of them a time-lapse, and one that is none."""
+    """A folder of images, one of them a time-lapse, and a file that is none."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(3):
@@ -68,8 +68,8 @@ def test_a_folder_of_images_is_predicted_what_is_looked_at_first(
     assert len(seen) == 5
     command = ["predict", str(photos), "--out", str(photos / "cells"), "--model", str(model)]
     CliRunner().invoke(app, [*command, "--quiet"])
-    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it goes on with that run
-    with Server(photos, model=str(model)) as server:  # what is done is done
+    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it continues that run
+    with Server(photos, model=str(model)) as server:  # what is done stays done
         server.jobs.begin()
         assert Window(server, window.key).revision == 1
         kinds = {each["state"] for each in server.get("/api/images")["images"]}
@@ -96,7 +96,7 @@ def test_an_ensemble_predicts_as_one_model_but_learns_nothing(tmp_path: Path) ->
     assert seen
     command = ["predict", str(tmp_path / "photos"), "--out", str(tmp_path / "photos" / "cells")]
     assert CliRunner().invoke(app, [*command, "--model", str(both), "--quiet"]).exit_code == 0
-    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it goes on with that run
+    assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it continues that run
 
 
 def test_other_thresholds_spare_what_was_corrected(run_folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_other_thresholds_spare_what_was_corrected(run_folder: Path) -> None:
         assert Window(server, window.key).revision == 1
         server.wait(server.client.put("/api/settings", json={}).json())
         assert Window(server, other).cells.keys() == set(range(1, 13))
-    # The same bytes as of a run that had these thresholds from the start.
+    # The same bytes as a run that had these thresholds from the start.
     paths = sorted((run_folder.parent / "images").iterdir())
     run(paths, run_folder.parent / "alone")
     ours = results(run_folder)

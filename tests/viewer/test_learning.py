@@ -1,4 +1,4 @@
-"""Learning in the background: progress, an end, before and after, and nothing without a yes."""
+"""Learning in the background: progress, an end, a comparison, and no change without consent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.viewer.window import Server, Window
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Two predicted images, the first of them corrected and done; a quick learner."""
+    """Two predicted images, the first corrected and done, and a quick learner."""
     monkeypatch.setattr(learning, "TRAIN", (str(Path(__file__).parent / "learner.py"),))
     (tmp_path / "photos").mkdir()
     for index in range(2):
@@ -62,7 +62,7 @@ def test_what_was_learnt_is_taken_after_a_yes(server: Server, tmp_path: Path) ->
     server.post(f"{place}/accept")
     server.wait(server.get("/api/jobs")["jobs"][0])
     counts = {each["name"]: each["cells"] for each in server.get("/api/images")["images"]}
-    assert counts == {"p0": 3, "p1": 0}  # of the corrected image nothing changed
+    assert counts == {"p0": 3, "p1": 0}  # nothing changed in the corrected image
     np.testing.assert_array_equal(Window(server, window.key).labels, window.labels)
     start, model = server.get("/api/folder")["models"]
     assert (start["is_current"], model["is_current"], model["after"]) == (False, True, 0.6)

@@ -1,4 +1,4 @@
-"""Images as a page shows them: levels and tiles against plain means of all pixels."""
+"""Images as the page shows them: levels and tiles compared with plain means of all pixels."""
 
 from __future__ import annotations
 

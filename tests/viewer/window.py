@@ -1,4 +1,4 @@
-"""A window as the page has one: it keeps raster and cells by itself, and sends what it changed."""
+"""A window like the page's: it keeps raster and cells by itself and sends its changes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Server:
         return {each["name"]: each["key"] for each in self.get("/api/images")["images"]}
 
     def wait(self, job: dict[str, Any], states: tuple[str, ...] = ("done",)) -> dict[str, Any]:
-        """The job when it has ended."""
+        """Wait for a job to end and return it."""
         after = 0
         for _ in range(600):
             found: dict[str, Any] = self.get(f"/api/jobs/{job['id']}")
@@ -89,7 +89,7 @@ class Window:
         self.load()
 
     def load(self) -> None:
-        """As a page that is loaded anew."""
+        """Load everything anew, like a reloaded page."""
         place = f"/api/images/{self.key}"
         self.labels = self.server.raster(f"{place}/labels").astype(np.int64)
         self.reviewed = self.server.raster(f"{place}/reviewed").astype(np.int64)
@@ -101,7 +101,7 @@ class Window:
         self.next_cell = self.server.get(place)["next_cell"]
 
     def edit(self, tool: str, change: Callable[[NDArray[Any], dict[int, Any]], None]) -> Any:
-        """Make a change of raster and cells and send what differs."""
+        """Change raster and cells, and send the differences."""
         labels, cells = self.labels.copy(), dict(self.cells)
         change(labels, cells)
         for number in set(cells) - set(np.unique(labels).tolist()):
@@ -109,7 +109,7 @@ class Window:
         return self.send(tool, labels, cells)
 
     def send(self, tool: str, labels: NDArray[Any], cells: dict[int, Any]) -> Any:
-        """Send what differs from what the window has; it has that afterwards."""
+        """Send the differences from the window's state, which then includes them."""
         changes = [
             {"id": number, "before": self.cells.get(number), "after": cells.get(number)}
             for number in sorted({*cells, *self.cells})
@@ -120,7 +120,7 @@ class Window:
         return answer
 
     def mark(self, region: NDArray[Any]) -> Any:
-        """Mark a region bool[H, W] as all that is reviewed."""
+        """Mark a region bool[H, W] as the entire reviewed region."""
         answer = self.post("reviewed", reviewed=runs_between(self.reviewed, region))
         self.reviewed = region.astype(np.int64)
         return answer

@@ -1,4 +1,4 @@
-"""Fields of view found by pixels: pictures cut up, shifted, and with nothing in common."""
+"""Fields of view matched by pixels: images cut up, shifted, or with nothing in common."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def texture(seed: int, size: tuple[int, int]) -> Pixels:
 
 
 def seen(picture: Pixels, seed: int, noise: float = 0.2) -> NDArray[np.uint8]:
-    """Through a camera, with noise of its own."""
+    """The image of a camera with its own noise."""
     rng = np.random.default_rng(1000 + seed)
     noisy = picture + noise * rng.standard_normal(picture.shape)
     return np.clip(128 + 20 * noisy, 0, 255).astype(np.uint8)
@@ -69,7 +69,7 @@ def test_the_crops_of_one_picture_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("move", [(0, 0), (3, -7), (-30, 21), (0, 40)])
 def test_the_same_place_is_found_at_another_hour(tmp_path: Path, move: tuple[int, int]) -> None:
-    # What stays is the plate; the cells (another texture) have changed.
+    # The plate stays; the cells (another texture) have changed.
     plate = texture(88, SIZE)
     first = seen(plate + texture(90, SIZE), 50)
     later = seen(shift(plate, move, order=0, mode="wrap") + texture(91, SIZE), 51)
@@ -106,7 +106,7 @@ def test_pixels_decide_where_nothing_is_written_down(tmp_path: Path) -> None:
 def test_real_fields_are_found_again(sartorius: Path) -> None:
     dataset = open_dataset(sartorius)
     pairs = matching_images(dataset)
-    # The cell types are written down by hand and know nothing of pixels.
+    # The cell types are given by hand, independent of the pixels.
     assert all(dataset.cell_type(first) == dataset.cell_type(second) for first, second in pairs)
     assert len(pairs) > 200
     group = connected(dataset.ids, pairs)

@@ -1,4 +1,4 @@
-"""Shapes measured from runs, against scipy on dense masks."""
+"""Shapes measured from runs, compared with scipy on dense masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each metric beside the implementation that defined it, or one written here from its paper."""
+"""Each metric compared with the implementation that defined it, or one written from its paper."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_f1_precision_recall_and_ap_are_those_of_stardist(threshold: float) -> N
 def test_panoptic_quality_is_stardists() -> None:
     matching = pytest.importorskip("stardist.matching")
     for truth, found in scenes()[:6]:
-        # Kirillov's hits have more than a half, StarDist's a half or more.
+        # Kirillov's matches need an IoU above a half, StarDist's of a half or more.
         theirs = matching.matching(truth, found, 0.5 + 1e-6)
         ours = bk.score(truth, found, "pq")
         assert ours["pq"] == pytest.approx(theirs.panoptic_quality, abs=1e-6)
@@ -202,7 +202,7 @@ def test_boundary_distances_are_those_of_distance_transforms() -> None:
 
 
 def test_boundaries_far_apart_and_at_the_border_of_the_image() -> None:
-    """Farther than any neighbourhood that is looked through pixel by pixel."""
+    """Farther than any neighbourhood that is searched pixel by pixel."""
     truth = np.zeros((80, 100), np.int32)
     truth[:, :60] = 1
     found = np.zeros_like(truth)
@@ -297,7 +297,7 @@ def test_a_threshold_that_an_iou_just_reaches_is_a_hit() -> None:
     truth[0, :10], found[0, :6] = 1, 1
     assert of_one("f1@0.6", truth, found) == 1.0
     assert of_one("f1@0.61", truth, found) == 0.0
-    # PQ asks for more than a half.
+    # PQ requires more than a half.
     found[0, 5] = 0
     assert bk.score(truth, found, "pq,f1@0.5") == {
         "pq": 0.0, "pq.sq": None, "pq.dq": 0.0, "f1@0.5": 1.0,

@@ -1,4 +1,4 @@
-"""What a page says, the pictures in it, and every address it points to."""
+"""The text of a page, its pictures, and every address it points to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PICTURES = ("data:image/png;base64", "data:image/webp;base64")
 
 
 class Page(HTMLParser):
-    """A page, read."""
+    """A parsed page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -26,12 +26,12 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All of it, spaces and line breaks as one space."""
+        """The whole text, with each run of white space as one space."""
         return " ".join(" ".join(self.texts).split())
 
     @property
     def needs_nothing_else(self) -> bool:
-        """Whether every address is in the page itself, and nothing runs."""
+        """Whether every address is in the page itself, and no script runs."""
         inside = all(
             each.startswith(PICTURES) or each.removeprefix("#") in self.places
             for each in self.addresses

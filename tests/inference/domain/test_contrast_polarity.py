@@ -1,4 +1,4 @@
-"""Images with bright and dark exchanged are turned back, where training says which way is up."""
+"""Images of inverted contrast are turned back if the training data define the polarity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def picture(cells: float = 200.0) -> ArrayImage:
 
 
 class Network:
-    """Sees what is brighter (or, where `sign` is -1, darker) than the rest; counts its passes."""
+    """Detects what is brighter (or, if `sign` is -1, darker) than the rest; counts its passes."""
 
     def __init__(self, sign: int = 1) -> None:
         self.sign, self.passes = sign, 0
@@ -69,7 +69,7 @@ def test_an_image_like_those_of_training_costs_nothing_more() -> None:
 
 
 def test_the_network_has_the_last_word() -> None:
-    # Skewed like a negative, but the dark cells are what this network knows.
+    # Skewed like a negative, but this network is trained on dark cells.
     network = Network(-1)
     assert len(predictor(network, BRIGHT_CELLS).candidates(picture(0.0))) == 12
     assert network.passes == 3

@@ -1,4 +1,4 @@
-"""What is read of an image's quality, against images and cells made by hand."""
+"""Features of an image's quality, checked on images and cells made by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIDE = 16
 
 
 def cells(count: int, score: float = 0.725) -> Instances:
-    """Squares in the left third of the image, row by row, and on to the right."""
+    """Squares in the left third of the image, row by row, and then further right."""
     labels = np.zeros(SIZE, np.int32)
     for index in range(count):
         col, row = divmod(index, 10)
@@ -28,7 +28,7 @@ def cells(count: int, score: float = 0.725) -> Instances:
 
 
 def candidates(found: Instances, unsure: int = 0, score: float = 0.2) -> Candidates:
-    """Those cells, and so many too unsure to be one."""
+    """The same cells, plus candidates too uncertain to be cells."""
     assert found.score is not None
     boxes = np.concatenate((found.boxes(), np.tile([180, 280, 184, 284], (unsure, 1))))
     crops = [np.full((r1 - r0, c1 - c0), 255, np.uint8) for r0, c0, r1, c1 in boxes.tolist()]
@@ -53,7 +53,7 @@ def test_every_value_has_a_direction_and_is_finite() -> None:
 def test_hits_are_the_share_of_thresholds_that_are_expected_to_be_passed() -> None:
     found = cells(20)  # 0.725 is halfway between the thresholds
     assert quality_values(candidates(found), found)["hits"] == pytest.approx(0.5)
-    # 100 candidates of 0.2 stand for 20 cells more, of which none is found.
+    # 100 candidates of 0.2 stand for 20 more cells, none of which is found.
     doubtful = quality_values(candidates(found, 100), found)
     assert doubtful["hits"] == pytest.approx(0.25, abs=0.001)
     assert doubtful["rejected"] == pytest.approx(20 / (20 + 20 * 0.725), abs=0.001)

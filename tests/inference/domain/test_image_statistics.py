@@ -1,4 +1,4 @@
-"""Statistics of images: numbers that know no unit, held against hand-made images."""
+"""Dimensionless statistics of images, checked on hand-made images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_blocks_are_coarse_and_noise_is_fine() -> None:
     noise = image_statistics(ArrayImage(rng.normal(0, 1, (256, 256))), NORMALISATION)
     blocks = np.kron(rng.normal(0, 1, (8, 8)), np.ones((32, 32)))
     coarse = image_statistics(ArrayImage(blocks), NORMALISATION)
-    # The mean over n values of white noise keeps 1 / sqrt(n) of its spread.
+    # The mean of n values of white noise has 1 / sqrt(n) of its spread.
     assert noise["coarse"] == pytest.approx(1 / 16, rel=0.2)
     assert noise["fine"] == pytest.approx(np.sqrt(1 - 1 / 16), rel=0.02)
     assert noise["grain"] == pytest.approx(2 / np.sqrt(np.pi), rel=0.02)

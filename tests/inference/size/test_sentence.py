@@ -1,4 +1,4 @@
-"""How large cells were taken to be, in a sentence."""
+"""The sentence on the cell size that was assumed."""
 
 from __future__ import annotations
 

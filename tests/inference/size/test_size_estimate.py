@@ -1,4 +1,4 @@
-"""The size estimate with a network that only knows discs of one size."""
+"""The size estimate with a network that only detects discs of one size."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
-KNOWN = 16.0  # diameter of the discs it knows, in its pixels
+KNOWN = 16.0  # diameter of the discs it detects, in its pixels
 TRAINING = TrainingImages(median_diameter=KNOWN, diameters={"cell": (14.0, 18.0)})
 
 
 class DiscNetwork:
-    """Sees bright things that are between 10 and 24 pixels wide, and counts its passes."""
+    """Detects bright objects that are between 10 and 24 pixels wide, and counts its passes."""
 
     def __init__(self) -> None:
         self.pixels = 0
@@ -74,7 +74,7 @@ def test_an_image_of_the_training_size_costs_nothing_more(diameter: float) -> No
 def test_other_sizes_are_found(diameter: float) -> None:
     image = discs(diameter)
     found = predictor(DiscNetwork()).candidates(image)
-    assert 10 <= diameter * found.scale_ratio <= 24  # what the network can see
+    assert 10 <= diameter * found.scale_ratio <= 24  # what the network can detect
     expected = ndimage.label(image.pixels[0] > 50)[1]
     assert 0.6 * expected <= len(found) <= expected
     assert median_diameter(found)[0] == pytest.approx(diameter * found.scale_ratio, rel=0.25)

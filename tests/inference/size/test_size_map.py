@@ -1,4 +1,4 @@
-"""The size of cells read from a map of sizes, of a network that knows what it sees."""
+"""The cell size read from a network's map of sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def discs(diameter: float, size: tuple[int, int] = (520, 704)) -> NDArray[np.uin
 
 
 def maps_of_discs(source: ImageSource, window: Window, scale: float) -> Float32:
-    """What a network that tells every disc's size by its area would say of a window."""
+    """The maps of a network that reads every disc's size from its area in a window."""
     pixels = resize(source.read(window), scaled_size(window.size, scale))[0]
     inside = pixels > 100
     labels, count = ndimage.label(inside)
@@ -46,7 +46,7 @@ def diameter_of(source: ImageSource) -> float | None:
 
 
 def predictor(median_diameter: float = 20.0) -> DensePredictor:
-    """One that tells foreground, and of every cell the diameter, and half of it as its width."""
+    """A network with foreground, and with each cell's diameter and half of it as its width."""
 
     def maps(tiles: Float32) -> Float32:
         made = []
@@ -73,7 +73,7 @@ def test_the_diameter_is_that_of_the_cells(diameter: float) -> None:
 
 
 def test_every_cell_counts_alike() -> None:
-    """One huge cell beside many small ones does not speak for them."""
+    """One huge cell does not outweigh many small ones."""
     image = discs(16.0)
     rows, cols = np.mgrid[:520, :704]
     image[(rows - 150) ** 2 + (cols - 150) ** 2 < 110**2] = 200
@@ -109,7 +109,7 @@ def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
     assert measured.width == pytest.approx(measured.diameter / 2, rel=0.05)
     found = seen.candidates(ArrayImage(discs(30.0)))
     assert found.scale_ratio == pytest.approx(20 / measured.width, rel=0.01)
-    # What is told is the diameter in its usual meaning.
+    # The reported diameter has its usual meaning.
     assert found.cell_diameter == pytest.approx(measured.diameter)
 
 

@@ -1,4 +1,4 @@
-"""Grey pictures that are named where label images are expected are told of."""
+"""Grey pictures passed as label images are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def picture(blur: float) -> NDArray[np.uint8]:
 
 
 def touching(width: int) -> NDArray[np.uint16]:
-    """Cells of a width without any background between them."""
+    """Cells of a given width without any background between them."""
     rows, cols = np.indices(SIZE) // width
     return np.asarray(1 + rows * (1 + cols.max()) + cols, np.uint16)
 

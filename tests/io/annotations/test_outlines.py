@@ -1,4 +1,4 @@
-"""Outlines along pixel edges: valid polygons that fill to the same pixels, however odd the cell."""
+"""Outlines along pixel edges: valid polygons that fill to the same pixels for any cell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def area(ring: Ring) -> float:
 
 
 def inside(rings: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """bool[H, W]: pixel centres within an odd number of rings, as matplotlib sees it."""
+    """bool[H, W]: pixel centres within an odd number of rings, according to matplotlib."""
     row, col = np.mgrid[: size[0], : size[1]] + 0.5
     centres = np.stack((col.ravel(), row.ravel()), axis=1)
     result = np.zeros(row.size, bool)
@@ -94,7 +94,7 @@ def test_outlines_are_valid_and_fill_to_the_same_pixels(stack: Stack) -> None:
 
 @given(stack=stacks())
 def test_geos_finds_the_polygons_valid(stack: Stack) -> None:
-    """GEOS is the port of the library that QuPath is built on."""
+    """GEOS is a port of the library on which QuPath is built."""
     shapely = pytest.importorskip("shapely", reason="shapely is not installed (extra dev)")
     for mask, polygons in zip(stack, outlines(instances_of(stack)), strict=True):
         shapes = [shapely.Polygon(rings[0], rings[1:]) for rings in polygons]
@@ -129,7 +129,7 @@ def test_no_cells_and_a_cell_without_pixels() -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_any_polygon_is_filled_where_pixel_centres_are_inside(seed: int) -> None:
-    """Outlines that cross themselves, too; what lies outside the image is cut."""
+    """Also outlines that cross themselves; what lies outside the image is cut."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(-3, 12, (rng.integers(3, 8), 2))
     expected = inside([points], (9, 8))

@@ -1,4 +1,4 @@
-"""Polygons as pixels: COCO's own tools agree, and memory follows the area that is drawn."""
+"""Polygons as pixels: COCO's own tools agree, and memory follows the drawn area."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_pixels_are_cocos(
 
 @pytest.mark.parametrize("reach", [300, 1e8])
 def test_memory_does_not_follow_the_length_of_the_outline(reach: float) -> None:
-    """An outline of 8,000 points, some of it very far away."""
+    """An outline of 8,000 points, some of them very far away."""
     points = np.stack((np.tile([-reach, reach], 4000), np.linspace(0, 300, 8000)), axis=1)
     tracemalloc.start()
     runs, _ = fill_polygons([points], (20_000, 300))

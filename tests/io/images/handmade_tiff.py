@@ -1,4 +1,4 @@
-"""TIFFs of one page made tag by tag, for what tifffile does not write or writes wrongly."""
+"""TIFFs of one page written tag by tag, for what tifffile does not write or writes wrongly."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def write_tiff(
 
 
 def packed_12(part: np.ndarray) -> bytes:
-    """12 bits a sample, every row filled up to whole bytes."""
+    """12 bits per sample; every row is padded to whole bytes."""
     rows = part.reshape(len(part), -1).astype(np.uint16)
     bits = (rows[..., None] >> np.arange(11, -1, -1)) & 1
     return np.packbits(bits.reshape(len(rows), -1).astype(np.uint8), axis=1).tobytes()

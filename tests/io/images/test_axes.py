@@ -1,4 +1,4 @@
-"""Arrays of two and three axes: which axis is that of the channels."""
+"""Arrays of two and three axes: which axis is the channel axis."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_colour_is_seen_by_its_luminance(channels: int) -> None:
 
 
 def test_a_channel_last_array_gives_the_cells_of_its_plane() -> None:
-    """[H, W, 1] was taken for H channels of W x 1."""
+    """[H, W, 1] used to be taken for H channels of W x 1."""
     picture = np.zeros((64, 64), np.uint8)
     picture[20:40, 20:40] = 200
     model = bk.load("open")

@@ -37,7 +37,7 @@ def entry(place: int, dimensions: list[tuple[str, int, int]]) -> bytes:
 
 
 def write_czi(path: Path, pixels: np.ndarray, first: tuple[int, int, int]) -> None:
-    """uint16[T, Z, C, H, W]; `first` is the (time, row, column) that the file counts from."""
+    """uint16[T, Z, C, H, W]; `first` is the (time, row, column) from which the file counts."""
     frames, depth, channels, height, width = pixels.shape
 
     def header(metadata: int, directory: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Micrometres per pixel, as every kind of TIFF says it."""
+"""Micrometres per pixel, in every form that TIFFs give it."""
 
 from __future__ import annotations
 

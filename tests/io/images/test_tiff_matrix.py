@@ -29,7 +29,7 @@ COLOURS = ("gray", "rgb", "planar", "two planes")
 
 
 def cases() -> Iterator[tuple[str, str, str, str, bool, bool]]:
-    """What there is of the product: no predictor of packed bits or beside a lossy compression."""
+    """The combinations that exist: no predictor for packed bits or with lossy compression."""
     for compression, depth, order, colour, predictor, tiled in itertools.product(
         COMPRESSIONS, DEPTHS, "<>", COLOURS, (False, True), (False, True)
     ):
@@ -50,7 +50,7 @@ def name(case: tuple[Any, ...]) -> str:
 
 
 def pixels_of(depth: str, colour: str) -> np.ndarray:
-    """Smooth, so that JPEG comes near it; every channel is another."""
+    """Smooth pixels, so that JPEG comes near them; every channel is different."""
     rows, cols = np.mgrid[: SIZE[0], : SIZE[1]] / max(SIZE)
     top = {"8": 255, "12": 4095, "16": 65_535, "float32": 1.0}[depth]
     count = {"gray": 1, "two planes": 2}.get(colour, 3)

@@ -1,4 +1,4 @@
-"""Contact sheets as Pillow opens them: what is where."""
+"""Contact sheets as Pillow opens them: the place of each thumbnail."""
 
 from __future__ import annotations
 

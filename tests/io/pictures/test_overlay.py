@@ -1,4 +1,4 @@
-"""Overlays: which pixels are coloured, with what, over what."""
+"""Overlays: which pixels are coloured, with which colour, over which image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes of cells against scikit-image's `regionprops`, cell by cell."""
+"""Shapes of cells compared with scikit-image's `regionprops`, cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`summary.csv`: one row per image, values by hand, read by the csv module."""
+"""`summary.csv`: one row per image, values computed by hand, read by the csv module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = (20, 50)
 
 
 def three_cells(**fields: Any) -> Instances:
-    """Of 10, 20 and 60 pixels, in an image of 1000."""
+    """Cells of 10, 20 and 60 pixels, in an image of 1000."""
     stack = np.zeros((3, *SIZE), bool)
     stack[0, 0, :10] = stack[1, 5:7, :10] = stack[2, 10:16, :10] = True
     return instances_of(stack, **fields)

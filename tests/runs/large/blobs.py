@@ -1,4 +1,4 @@
-"""Large images of bright ellipses, a predictor that sees them by window, and runs with it.
+"""Large images of bright ellipses, a predictor that detects them by window, and runs with it.
 
 python -m tests.runs.large.blobs IMAGE OUT [--formats a,b] [--core N] [--die N] [--slow SECONDS]
 """
@@ -36,15 +36,16 @@ FORMATS = ("labels", "zarr", "zarr-0.5", "measurements", "qupath", "imagej", "su
 
 
 class Blobs:
-    """Sees every connected bright part of what it is shown; the larger, the surer.
+    """Detects every connected bright region; a larger region has a higher score.
 
     Args:
-        slow: seconds that a look takes; die: the look at which the process kills itself.
+        slow: Seconds that a prediction takes.
+        die: Number of the prediction during which the process kills itself.
     """
 
     def __init__(self, slow: float = 0.0, die: int = 0) -> None:
         self.looks, self.slow, self.die = 0, slow, die
-        self.counting = threading.Lock()  # blocks are seen by several threads
+        self.counting = threading.Lock()  # several threads predict blocks
         self.windows = list[tuple[int, int]]()
 
     def scale_of(self, candidates: Candidates) -> float:
@@ -89,13 +90,13 @@ def field(size: tuple[int, int], count: int, seed: int = 0, largest: int = 9) ->
 
 
 def image_of(labels: NDArray[Any], seed: int = 1) -> NDArray[np.uint8]:
-    """uint8[H, W]: the cells bright on a noisy ground."""
+    """uint8[H, W]: the cells bright on a noisy background."""
     noise = np.random.default_rng(seed).integers(0, 20, labels.shape)
     return (noise + 150 * (labels > 0)).astype(np.uint8)
 
 
 def small_blocks(patch: pytest.MonkeyPatch, core: int = 64, margin: int = 16) -> None:
-    """Let images of any size be large, and their blocks small."""
+    """Make images of any size large, and their blocks small."""
     patch.setattr(grid, "ABOVE", 100)
     patch.setattr(grid, "CORE", core)
     patch.setattr(plan, "MARGIN", margin)
@@ -104,7 +105,7 @@ def small_blocks(patch: pytest.MonkeyPatch, core: int = 64, margin: int = 16) ->
 
 
 def points() -> OperatingPoints:
-    """Those that keep nearly everything."""
+    """Thresholds that keep nearly everything."""
     return OperatingPoints.model_validate({"default": {"select": {"minimum_area": 5}}})
 
 
@@ -123,7 +124,7 @@ def predict(
 
 
 def contents(folder: Path) -> Mapping[str, bytes]:
-    """Every file of a run but its records (which tell times) and locks."""
+    """Every file of a run except its records (which contain times) and locks."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -24,7 +24,7 @@ from tests.runs.large.blobs import Blobs, field, image_of, predict, small_blocks
 from tests.viewer.window import Server, Window
 
 SIZE = (200, 260)
-DRAWN = 70_000  # a number that 16 bits do not hold
+DRAWN = 70_000  # a number that does not fit into 16 bits
 BAR = np.s_[90:94, 5:255]  # from one side of the image to the other, through all blocks
 
 
@@ -37,7 +37,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def changed(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Two cells fewer, and one that reaches over all blocks."""
+    """Two cells fewer, and one that extends over all blocks."""
     labels = np.where(np.isin(labels, (3, 8)), 0, labels)
     labels[BAR] = DRAWN
     return labels
@@ -99,7 +99,7 @@ def test_all_files_follow_the_corrected_cells(
 
 
 def lost(labels: NDArray[np.int64]) -> int:
-    """How many found cells lie wholly under the one that was drawn."""
+    """The number of predicted cells that lie entirely under the drawn one."""
     found = field(SIZE, 200)
     under = [number for number in np.unique(found[BAR]) if number]
     return sum(not ((found == number) & (labels != DRAWN)).any() for number in under)
@@ -130,7 +130,7 @@ def test_corrected_cells_stay_with_the_model_that_made_them(tmp_path: Path, imag
 def test_corrected_again_while_files_were_being_made(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parts that a broken run left of other corrections are not mixed in."""
+    """Parts that an interrupted run left for other corrections are not mixed in."""
     from bigkingxxl.runs.large import formats
 
     out = tmp_path / "out"

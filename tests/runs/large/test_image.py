@@ -1,4 +1,4 @@
-"""A large image comes out whole: nothing is cut at seams, lost, doubled or numbered twice."""
+"""A large image is predicted completely: no cell is cut at seams, lost, doubled or renumbered."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def same_cells(found: Instances, true: Instances) -> int:
-    """How many of the cells are pixel for pixel the same."""
+    """The number of cells that are identical pixel for pixel."""
     _, _, overlap = iou_pairs(found, true)
     return int((overlap == 1).sum())
 
@@ -95,7 +95,7 @@ def test_all_formats_hold_the_cells_of_the_unsplit_image(
 
 
 class Sized(Blobs):
-    """Tells for which size of cells it looks."""
+    """Records the cell size with which it is called."""
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:
         return replace(super().candidates_in(source, context), cell_diameter=11.5)
@@ -123,7 +123,7 @@ def test_a_large_image_is_judged_by_its_sample(
     assert result.warnings == {"large": ("odd",)}
     (row,) = rows_of(tmp_path / "out" / "summary.csv")
     assert (row["diameter"], row["expected_quality"], row["warnings"]) == ("11.5", "0.4", "odd")
-    # From what is stored.
+    # From stored results.
     again = predict(image, tmp_path / "out", **options)
     assert (again.diameters, again.expected_quality) == ({"large": 11.5}, {"large": 0.4})
 

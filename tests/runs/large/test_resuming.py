@@ -1,4 +1,4 @@
-"""A kill costs the block at work; what comes out is what an unbroken run makes."""
+"""A kill costs only the block in progress; the results equal those of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_kill_costs_the_block_at_work(
     again = Blobs()
     result = predict(image, tmp_path / "broken", formats=SOME, predictor=again)
     assert not result.failed
-    assert again.looks <= 12 - done + 2  # a block may have been looked at twice
+    assert again.looks <= 12 - done + 2  # a block may have been predicted twice
     assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
 
 
@@ -66,7 +66,7 @@ def test_a_kill_costs_the_block_at_work(
 def test_files_broken_off_are_written_to_the_end(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Ended while seams are settled, parts written, or parts joined; no block is seen again."""
+    """Killed while settling seams, or writing or joining parts; no block is predicted again."""
     small_blocks(monkeypatch)
     predict(image, tmp_path / "unbroken", formats=SOME)
 
@@ -128,7 +128,7 @@ def test_another_selection_looks_at_nothing_again(
 def test_a_zarr_whose_chunks_were_moved_away_is_made_again(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ended between the joining of a Zarr and its being in its place."""
+    """Killed after a Zarr was joined and before it was moved into place."""
     small_blocks(monkeypatch)
     predict(image, tmp_path / "one", formats=("zarr",))
 

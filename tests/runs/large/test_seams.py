@@ -1,4 +1,4 @@
-"""Neighbouring blocks decide alike over the cells between them, whoever asks."""
+"""Neighbouring blocks decide alike on the cells between them, whichever is asked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def block(number: int, *cells: tuple[int, int, int, int, float, bool, bool]) -> 
 
 
 def both(first: BlockCells, second: BlockCells) -> tuple[Instances, Instances]:
-    """What each of two neighbours keeps."""
+    """The cells that each of two neighbours keeps."""
     return settled(first, [second]).cells, settled(second, [first]).cells
 
 
@@ -77,7 +77,7 @@ def test_a_remnant_below_the_minimum_is_no_cell() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_blocks_end_up_disjoint_and_lose_no_cell(seed: int) -> None:
-    """Two blocks see the same cells, each a little differently; each cell comes out once."""
+    """Two blocks predict the same cells slightly differently; each cell is kept once."""
     rng = np.random.default_rng(seed)
     cells = [(r, c) for r in range(2, 34, 9) for c in range(2, 70, 9)]
     blocks = []

@@ -1,4 +1,4 @@
-"""Annotated images of bright squares, and a model of one multiplication that sees them."""
+"""Annotated images of bright squares, and a model of one multiplication that detects them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CELL, FLECK = 12, 5
 def field(
     seed: int, cells: int = 9, flecks: int = 9
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Bright squares that are cells, and smaller ones that are none, on a noisy ground."""
+    """Bright squares that are cells, and smaller ones that are not, on a noisy background."""
     rng = np.random.default_rng(seed)
     image, labels = rng.normal(120, 2, (SIDE, SIDE)), np.zeros((SIDE, SIDE), np.int32)
     for place in range(9):
@@ -34,7 +34,7 @@ def field(
 
 
 def save(folder: Path, fields: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> Path:
-    """`images/` beside `labels/`."""
+    """Write `images/` beside `labels/`."""
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
     for name, (image, labels) in fields.items():
@@ -44,12 +44,12 @@ def save(folder: Path, fields: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> 
 
 
 def fields(count: int, **options: int) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int32]]]:
-    """So many different fields by name."""
+    """Different fields by name."""
     return {f"f{seed}": field(seed, **options) for seed in range(count)}
 
 
 def bright_model(path: Path, gain: float = 8.0, **card: Any) -> Path:
-    """What is bright is a cell; a negative gain sees what is dark."""
+    """Bright regions are cells; with a negative gain, dark ones are."""
     helper = onnx.helper
     sides = ["B", 1, "h", "w"]
     image, maps = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sides)

@@ -1,4 +1,4 @@
-"""Fragments among annotations are neither learnt nor scored."""
+"""Fragments among annotations are neither learned nor scored."""
 
 from __future__ import annotations
 

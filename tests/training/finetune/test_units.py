@@ -1,4 +1,4 @@
-"""What is kept back: images, or regions of few or large ones."""
+"""The units held out: images, or regions of few or large ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_cell_that_is_cut_counts_where_enough_of_it_shows(tmp_path: Path) -> N
     places = [(r, c) for r in (4, 26, 52, 78) for c in (4, 30, 58, 78)]
     for number, (row, col) in enumerate(places):
         labels[row : row + 12, col : col + 12] = number + 1
-    labels[4:16, 36:52] = 50  # 12 of its 16 columns on the left of the middle
+    labels[4:16, 36:52] = 50  # 12 of its 16 columns are left of the middle
     labels[4:16, 30:36] = 0
     image = np.where(labels > 0, 200, 100).astype(np.uint8)
     data = open_dataset(save(tmp_path / "d", {"only": (image, labels)}))

@@ -1,4 +1,4 @@
-"""What is kept: only what is surely better on what was kept back."""
+"""A new model is kept only if it is significantly better on held-out images."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ Trained = list[int | None]
 def write_spots(
     folder: Path, count: int = IMAGES, fields: int | None = None, empty: Collection[int] = ()
 ) -> Path:
-    """Images of five bright cells and five specks each, that are none; two images a field.
+    """Images of five bright cells and five specks that are no cells; two images per field.
 
     Args:
-        empty: numbers of images in which nobody annotated a cell.
+        empty: Numbers of images in which nobody annotated a cell.
     """
     (folder / "train").mkdir(parents=True)
     cells = {}
@@ -72,7 +72,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """The folds that were trained, in order; each model has as large a limit as its fold says."""
+    """The folds that were trained, in order; the limit of each model grows with its fold."""
     monkeypatch.setitem(METHODS, "spots", PLACE)
     folds: Trained = []
 
@@ -94,5 +94,5 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 @pytest.fixture
 def limit_of() -> Callable[[Path], int]:
-    """Which fold's model a file is."""
+    """The fold whose model a file is."""
     return lambda path: int(read_card(path).settings["detections"]) - 100

@@ -1,4 +1,4 @@
-"""A real Chromium before a real server: what a person does, and what is on disk afterwards."""
+"""A real Chromium and a real server: the actions of a user, and the files on disk afterwards."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 CHROMIUM = next((found for name in NAMES if (found := shutil.which(name))), None)
-# Chromium asks the internet for nothing; the rest is for containers without a sandbox or a GPU.
+# No requests of Chromium to the internet; the rest is for containers without a sandbox or a GPU.
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
-SECONDS = 60  # patience: machines that test have other things to do as well
+SECONDS = 60  # generous, because test machines are busy with other work as well
 DTYPES = {"uint8": "<u1", "uint16": "<u2", "uint32": "<u4"}
 
 
@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class Viewer:
-    """`bigkingxxl view` as a process of its own."""
+    """`bigkingxxl view` in a process of its own."""
 
     def __init__(self, folder: Path, *, port: int | None = None, command: str = "view") -> None:
         self.folder, self.command = folder, command
@@ -68,7 +68,7 @@ class Viewer:
         self._close()
 
     def kill(self) -> None:
-        """As a power cut."""
+        """Kill the process, like a power cut."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(SECONDS)
         self._close()
@@ -104,12 +104,12 @@ class Viewer:
         return dict(zip(found["ids"], found["cells"], strict=True))
 
     def images(self) -> list[str]:
-        """Their keys."""
+        """The keys of the images."""
         return [str(each["key"]) for each in self.json("/api/images")["images"]]
 
 
 class Window:
-    """A window of the browser with the page in it."""
+    """A browser window with the page in it."""
 
     def __init__(self, context: BrowserContext, viewer: Viewer) -> None:
         self.viewer = viewer
@@ -136,7 +136,7 @@ class Window:
         self.page.wait_for_selector(f"canvas.image{wanted}", timeout=1000 * SECONDS)
 
     def show(self, key: str) -> None:
-        """Open an image by its place in the strip."""
+        """Open an image by its position in the strip."""
         self.page.click(f"#image-{key}")
         self.wait_for_image(key)
 
@@ -151,8 +151,8 @@ class Window:
     # ---- mouse ----------------------------------------------------------------------------------
 
     def place(self, row: float, col: float) -> tuple[float, float]:
-        """Where a place of the image is in the window; the middle of a pixel is at .5."""
-        # What was just done may still be drawn.
+        """Return where a point of the image is in the window; the middle of a pixel is at .5."""
+        # The last action may still be being drawn.
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => done()))")
         box = self._canvas.bounding_box()
         data = self._canvas.evaluate("canvas => ({...canvas.dataset})")
@@ -163,7 +163,7 @@ class Window:
         )
 
     def drag(self, *points: tuple[float, float], keys: Sequence[str] = ()) -> None:
-        """Press at the first place, move along the others, let go at the last."""
+        """Press at the first point, move along the others, release at the last."""
         mouse, keyboard = self.page.mouse, self.page.keyboard
         for key in keys:
             keyboard.down(key)
@@ -188,7 +188,7 @@ class Window:
         self._canvas.focus()
 
     def trace(self, *points: tuple[int, int], keys: Sequence[str] = ()) -> None:
-        """Draw with the keyboard's crosshair: Space presses and lets go, arrows move."""
+        """Draw with the keyboard's crosshair: Space presses and releases, arrows move."""
         self.focus()
         self.press("k")
         here = self._crosshair()
@@ -227,7 +227,7 @@ class Window:
     # ---- what the page says ---------------------------------------------------------------------
 
     def wait_saved(self) -> None:
-        """Until the page says that everything is on the disk."""
+        """Wait until the page says that everything is on disk."""
         self.page.wait_for_function(
             "() => document.querySelector('.saving')?.textContent.endsWith('Saved')",
             timeout=1000 * SECONDS,
@@ -239,12 +239,12 @@ class Window:
 
     @property
     def selected(self) -> str:
-        """'Cell 3', '2 cells', or ''."""
+        """Return 'Cell 3', '2 cells', or ''."""
         count = self.page.locator(".chosen .count")
         return str(count.inner_text()) if count.count() else ""
 
     def labels(self) -> NDArray[Any]:
-        """What is on the server when all is saved."""
+        """Return the state of the server once everything is saved."""
         self.wait_saved()
         return self.viewer.raster(self.key)
 

@@ -1,4 +1,4 @@
-"""One Chromium for all tests of the page; without it they are skipped, and say so."""
+"""One Chromium for all tests of the page; without it they are skipped with that reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def viewer(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def window(browser: Browser, viewer: Viewer) -> Iterator[Window]:
-    """A window of its own, 1,280 pixels wide; the page must not have failed in it."""
+    """A new window, 1,280 pixels wide, in which the page must not have failed."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     found = Window(context, viewer)
     yield found
@@ -54,5 +54,5 @@ def window(browser: Browser, viewer: Viewer) -> Iterator[Window]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run of one's own, for tests that leave traces."""
+    """A run of its own, for tests that leave traces."""
     return simulated_run(tmp_path)

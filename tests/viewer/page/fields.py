@@ -17,7 +17,7 @@ SIZE = (200, 280)
 
 
 class Seen:
-    """A predictor that knows the truth, and is sure of some cells only."""
+    """A predictor that returns the truth, with high scores for some cells only."""
 
     def __init__(self, truth: dict[str, Instances]) -> None:
         self.truth = truth

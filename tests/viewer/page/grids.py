@@ -1,4 +1,4 @@
-"""Data sets of any number of cells: every cell a disc on a jittered grid."""
+"""Data sets of any number of cells: every cell is a disc on a jittered grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RADIUS = 8
 def grid_labels(
     cells: int, size: tuple[int, int] | None = None, seed: int = 0
 ) -> NDArray[np.uint16]:
-    """Labels uint16[H, W] of so many discs; without a size, as large as they need."""
+    """Labels uint16[H, W] of `count` discs; the default size is as large as they need."""
     across = math.ceil(math.sqrt(cells * 4 / 3))
     size = size or (math.ceil(cells / across) * PITCH, across * PITCH)
     labels = np.zeros(size, np.uint16)
@@ -34,7 +34,7 @@ def grid_labels(
 
 
 def grid_image(labels: NDArray[np.uint16], seed: int = 0) -> NDArray[np.uint8]:
-    """A noisy picture of them."""
+    """A noisy picture of the labels."""
     random = np.random.default_rng(seed)
     noise = random.integers(0, 40, labels.shape, np.uint8)
     return np.where(labels > 0, 140 + noise, 90 + noise).astype(np.uint8)
@@ -43,7 +43,7 @@ def grid_image(labels: NDArray[np.uint16], seed: int = 0) -> NDArray[np.uint8]:
 def grid_dataset(
     folder: Path, cells: int, size: tuple[int, int] | None = None, name: str = "grid"
 ) -> NDArray[np.uint16]:
-    """`folder/images/NAME.tif` and `folder/labels/NAME.tif`; returns the labels."""
+    """Write `folder/images/NAME.tif` and `folder/labels/NAME.tif`; return the labels."""
     labels = grid_labels(cells, size)
     for kind, pixels in (("images", grid_image(labels)), ("labels", labels)):
         (folder / kind).mkdir(parents=True, exist_ok=True)

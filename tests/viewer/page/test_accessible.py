@@ -31,7 +31,7 @@ def seen(request: pytest.FixtureRequest, browser: Browser, viewer: Viewer) -> It
 
 
 def violations(window: Window) -> list[tuple[str, str]]:
-    """Of the rules that a program can check, each with the element."""
+    """Violations of the rules that a program can check, each with the element."""
     window.page.evaluate(AXE.read_text("utf-8"))
     found: dict[str, Any] = window.page.evaluate("rules => axe.run(document, rules)", RULES)
     return [(each["id"], node["html"][:160]) for each in found["violations"]
@@ -63,7 +63,7 @@ def test_a_new_type_is_named_by_keyboard(window: Window, viewer: Viewer) -> None
     before = window.cells()[number]["type"]
     window.page.select_option(".chosen select", "+")
     window.page.wait_for_selector("dialog.naming[open]")
-    # Keys of the page do nothing meanwhile.
+    # The page's keys do nothing meanwhile.
     window.press("Delete", "Control+z")
     window.page.keyboard.type("  purple cell ")
     window.press("Enter")
@@ -78,7 +78,7 @@ def test_a_new_type_is_named_by_keyboard(window: Window, viewer: Viewer) -> None
 
 
 def test_every_control_is_reached_and_seen(seen: Window) -> None:
-    """Tab goes through all that can be pressed, and what has the focus is marked."""
+    """Tab reaches every control, and the focused one is marked."""
     controls = seen.page.locator(
         "button:visible:not([disabled]):not([tabindex='-1']), select:visible, input:visible"
     ).count()

@@ -1,4 +1,4 @@
-"""The page that is shipped is the one that its sources give, and speaks the contract's types."""
+"""The shipped page is the one built from its sources, and uses the contract's types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_unknown_kind_of_type_is_refused() -> None:
 
 
 def test_the_page_is_built_of_these_sources() -> None:
-    """The fingerprint in the script: found without Node.js."""
+    """The fingerprint in the script is found without Node.js."""
     names = [each.relative_to(PAGE).as_posix() for each in (PAGE / "src").rglob("*")
              if each.is_file()]  # fmt: skip
     digest = hashlib.sha256()
@@ -72,5 +72,5 @@ def test_the_page_is_small_and_asks_for_nothing_elsewhere() -> None:
     for each in files:
         addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s\"'`)]*",
                                    each.read_text(encoding="utf-8")))  # fmt: skip
-        # Names of XML vocabularies look like addresses and are never asked for.
+        # Names of XML vocabularies look like addresses and are never requested.
         assert {found for found in addresses if "www.w3.org" not in found} == set(), each.name

@@ -48,7 +48,7 @@ def test_cells_are_shown_selected_and_removed(
     window = Window(context, viewer)
     window.page.click("#tab-cells")
     until(lambda: f"{cells:,} cells" in window.page.locator(".facts").inner_text())
-    # From the table to the cell: it is selected, and in sight.
+    # From the table to the cell: it is selected and visible.
     window.page.locator(".table-row[aria-rowindex='7']").click()
     assert window.selected == "Cell 7"
     row, col = middle(truth, 7)
@@ -80,7 +80,7 @@ def test_a_cell_is_drawn_in_a_corner_of_a_huge_image(
     grid_dataset(tmp_path / "set", 50, (10_000, 10_000))
     viewer = Viewer(tmp_path / "set")
     window = Window(context, viewer)
-    # To one pixel of the image a pixel of the screen, and to the lower right corner.
+    # To one screen pixel per image pixel, and to the lower right corner.
     window.press("End")
     canvas = window.page.locator("canvas.image").bounding_box()
     assert canvas is not None
@@ -97,7 +97,7 @@ def test_a_cell_is_drawn_in_a_corner_of_a_huge_image(
     new = max(viewer.table(window.key))
     assert new == 51
     tile = viewer.raster(window.key, "labels?level=0&row=19&col=19")
-    assert (tile == new).sum() > 60  # beside the cell that lies in this corner already
+    assert (tile == new).sum() > 60  # beside the cell that is already in this corner
     assert viewer.json(f"/api/images/{window.key}")["entry"]["reviewed"] == 1
     assert window.problems == []
     viewer.stop()
@@ -112,7 +112,7 @@ def test_a_strip_of_many_images(context: BrowserContext, tmp_path: Path, images:
     viewer = Viewer(tmp_path / "images", command="annotate")
     window = Window(context, viewer)
     rows = window.page.locator("[role=option]")
-    assert rows.count() < 40  # only those in sight exist
+    assert rows.count() < 40  # only visible rows exist
     assert int(str(rows.first.get_attribute("aria-setsize"))) == images
     window.page.select_option(".strip-head select", "name")
     last = f"image_{images - 1:04d}"

@@ -1,4 +1,4 @@
-"""One image in a notebook: the page without a server, from a file that was saved."""
+"""One image in a notebook: the page without a server, from a saved file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_saved_notebook_shows_the_cells(browser: Browser, tmp_path: Path, dtyp
     until(lambda: "5 cells" in frame.locator(".facts").inner_text())
     frame.locator(".table-row[aria-rowindex='3']").click()
     until(lambda: frame.locator(".table-row[aria-selected=true]").count() == 1)
-    # It is looked at only.
+    # It is read-only.
     frame.locator("canvas.image").press("Delete")
     until(lambda: "bigkingxxl view" in frame.locator(".messages").inner_text())
     assert "5 cells" in frame.locator(".facts").inner_text()

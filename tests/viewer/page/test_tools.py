@@ -25,7 +25,7 @@ def shared(browser: Any, viewer: Viewer) -> Iterator[Window]:
 
 
 class Field:
-    """The image before, and places in it."""
+    """The image before the test, and points in it."""
 
     def __init__(self, window: Window) -> None:
         self.window = window
@@ -54,7 +54,7 @@ class Field:
         raise AssertionError("no background")
 
     def neighbour(self, number: int) -> int:
-        """The cell that is nearest to another one."""
+        """The cell nearest to another one."""
         row, col = self.inside(number)
         others = [each for each in self.cells if each != number]
         return min(others, key=lambda each: abs(self.inside(each)[0] - row)

@@ -30,7 +30,7 @@ pytestmark = [
 
 @pytest.fixture
 def predicted(tmp_path: Path) -> Path:
-    """Four small fields, and what the bundled model finds in them."""
+    """Four small fields, and the cells that the bundled model finds in them."""
     (tmp_path / "images").mkdir()
     for index in range(4):
         field = simulate_field("shsy5y", size=(160, 200), seed=index)
@@ -42,7 +42,7 @@ def predicted(tmp_path: Path) -> Path:
 
 
 def job(viewer: Viewer) -> dict[str, Any]:
-    """The newest; {} where there is none."""
+    """The newest job; {} if there is none."""
     found: list[dict[str, Any]] = viewer.json("/api/jobs")["jobs"]
     return found[0] if found else {}
 
@@ -55,8 +55,8 @@ def trains(viewer: Viewer) -> bool:
 
 
 def learners(folder: Path) -> list[str]:
-    """Processes that learn from a folder, whoever started them."""
-    # Without -ww, ps cuts each line at 80 characters where nothing of it is a terminal.
+    """Training processes of a folder, whoever started them."""
+    # Without -ww, ps cuts each line at 80 characters if none of its streams is a terminal.
     listed = subprocess.run(["ps", "-A", "-ww", "-o", "args="],
                             capture_output=True, text=True, check=True)  # fmt: skip
     return [each for each in listed.stdout.splitlines()
@@ -65,7 +65,7 @@ def learners(folder: Path) -> list[str]:
 
 @pytest.fixture
 def viewer(predicted: Path) -> Iterator[Viewer]:
-    """Of a folder of one's own; nothing of it outlives the test, also where that fails."""
+    """A server of its own folder, none of whose processes outlives even a failed test."""
     found = Viewer(predicted)
     yield found
     if found.process.poll() is None:
@@ -95,7 +95,7 @@ def test_a_training_is_stopped_killed_and_taken_up(
     until(lambda: trains(viewer), SECONDS)
     assert learners(predicted)
     viewer.kill()
-    until(lambda: learners(predicted) == [], 90)  # nothing trains on unseen
+    until(lambda: learners(predicted) == [], 90)  # nothing trains unnoticed
     viewer.start()
     window.open()
     window.page.click("#tab-learn")
