@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -74,12 +74,15 @@ class Part(NamedTuple):
         size: (H, W) of the image.
         core: (rows, columns) that a block owns.
         margin: The number of pixels around the core that the block reads as well.
+        image: What is the same for all parts of an image that are predicted alike, and for no other
+            image. If None, nothing that is predicted for one part is kept for another.
     """
 
     window: Window
     size: tuple[int, int]
     core: tuple[int, int]
     margin: int
+    image: Hashable = None
 
 
 class ImageSource(ABC):
@@ -242,14 +245,15 @@ class PartOfImage(ImageSource):
         blocks: The core and margin of the image's blocks, if the part consists of one or several
             blocks that are predicted on the lattice of the whole image. By default the part is
             predicted by itself.
+        image: See `Part.image`.
     """
 
     def __init__(
         self, source: ImageSource, window: Window,
-        blocks: tuple[tuple[int, int], int] | None = None,
+        blocks: tuple[tuple[int, int], int] | None = None, image: Hashable = None,
     ) -> None:  # fmt: skip
         self.source, self.window = source, window
-        self.part = None if blocks is None else Part(window, source.shape, *blocks)
+        self.part = None if blocks is None else Part(window, source.shape, *blocks, image)
         self.name, self.channels, self.shape = source.name, source.channels, window.size
         self.pixel_size_um, self.cell_diameter = source.pixel_size_um, source.cell_diameter
         self.statistics = source.statistics

@@ -19,14 +19,16 @@ def field(cell_type: str = "cort", side: int = FIELD, seed: int = 3) -> NDArray[
     return np.asarray(simulate_field(cell_type, size=(side, side), seed=seed).image, np.uint8)
 
 
-def write_mosaic(path: Path, side: int, pixels: NDArray[np.uint8]) -> None:
-    """Write side x side pixels as a tiled, compressed BigTIFF; a row of tiles is held."""
+def write_mosaic(
+    path: Path, side: int, pixels: NDArray[np.uint8], compression: str | None = "deflate"
+) -> None:
+    """Write side x side pixels as a tiled BigTIFF; a tile is held."""
     import tifffile
 
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(
         path, _tiles(side, pixels), shape=(side, side), dtype=np.uint8, tile=(TILE, TILE),
-        compression="deflate", photometric="minisblack", bigtiff=True, metadata=None,
+        compression=compression, photometric="minisblack", bigtiff=True, metadata=None,
     )  # fmt: skip
 
 

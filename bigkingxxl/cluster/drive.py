@@ -222,7 +222,7 @@ class _Drive:
             self.found.add(part.name)
             own = [
                 replace(task, image=image, block=block) for block in range(part.units)
-                if self.shard.has_unit(task.file, len(self.files), image, block)
+                if self.shard.has_unit(task.file, len(self.files), image, block, part.units)
             ]  # fmt: skip
             if part.pixels > ALONE_ABOVE:
                 self.large.add(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,9 +27,10 @@ from bigkingxxl.geometry import (
     whole,
 )
 from bigkingxxl.images import ImageSource, PartOfImage
-from bigkingxxl.inference.lattice import Lattice, TileSize
+from bigkingxxl.inference.lattice import Lattice, Tile, TileSize
 from bigkingxxl.inference.network import MeasuredSize, NetworkPredictor
 from bigkingxxl.inference.pieces import MapsFunction, in_pieces
+from bigkingxxl.inference.seam_maps import SeamMaps
 from bigkingxxl.inference.size.size_map import sizes_of_cells
 from bigkingxxl.inference.stitching import stitch
 from bigkingxxl.inference.view import View
@@ -85,6 +87,7 @@ class DensePredictor(NetworkPredictor):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.type_names = self.representation.type_names
+        self.seam_maps = SeamMaps()
 
     def predict_window(
         self, source: ImageSource, window: Window, ratio: float, cell_type: str | None = None
@@ -150,7 +153,9 @@ class DensePredictor(NetworkPredictor):
             return self.predict_window(source, blocks.windows[0], ratio, cell_type)
         parameters = self._parameters(lambda: self._spread_type_weights(source, ratio), cell_type)
         if source.part is None:
-            source = PartOfImage(source, whole(source.shape), (blocks.core, blocks.margin))
+            source = PartOfImage(
+                source, whole(source.shape), (blocks.core, blocks.margin), object()
+            )
         parts = [
             self._predict_view(View.of(source, window), ratio, parameters=parameters)
             for window in blocks.windows
@@ -315,15 +320,33 @@ class DensePredictor(NetworkPredictor):
         )  # fmt: skip
         lattice = Lattice.of(scaled.new, self._tile_size, view.part, reach)
         pixels, read = self._pixels_of(view, scaled, lattice.around(place))
+
+        def seen(tiles: Sequence[Tile]) -> Float32:
+            windows = [_from(tile.window, read) for tile in tiles]
+            return self._augmented(np.stack([padded(pixels, each) for each in windows]), names)
+
         maps = np.zeros((len(self.representation.channels), *place.size), np.float32)
         for alike in lattice.touching(place):
-            for start in range(0, len(alike), self.settings.batch_size):
-                batch = alike[start : start + self.settings.batch_size]
-                windows = [_from(tile.window, read) for tile in batch]
-                seen = self._augmented(np.stack([padded(pixels, each) for each in windows]), names)
-                for tile, own in zip(batch, seen, strict=True):
-                    tile.add(own, maps, place)
+            own = [tile for tile in alike if tile.blocks == 1]
+            for start in range(0, len(own), self.settings.batch_size):
+                batch = own[start : start + self.settings.batch_size]
+                for tile, its_maps in zip(batch, seen(batch), strict=True):
+                    tile.add(its_maps, maps, place)
+            for tile in (tile for tile in alike if tile.blocks > 1):
+                # By itself, as a batch may change the last bits: the same for all its blocks.
+                make = partial(_copied_first, seen, tile)
+                tile.add(self._shared(make, view, scaled, tile, names), maps, place)
         return maps
+
+    def _shared(
+        self, make: Callable[[], Float32], view: View, scaled: Resizing, tile: Tile,
+        names: Iterable[str],
+    ) -> Float32:  # fmt: skip
+        """Return float32[K, h, w], the maps of a tile across a seam, computed once."""
+        if view.part is None or view.part.image is None:
+            return make()
+        key = (view.part.image, scaled.new, tuple(names), tile.window)
+        return self.seam_maps.get(key, tile.blocks, make)
 
     def _pixels_of(self, view: View, scaled: Resizing, window: Window) -> tuple[Float32, Window]:
         """Return the network's input for a window, float32[C, h, w], and the window read."""
@@ -355,6 +378,11 @@ class DensePredictor(NetworkPredictor):
         if self.piece is None or max(tiles.shape[2:]) <= self.piece:
             return self.maps_function(tiles)
         return in_pieces(self.maps_function, tiles, self.piece, self.context, self.stride)
+
+
+def _copied_first(seen: Callable[[Sequence[Tile]], Float32], tile: Tile) -> Float32:
+    """Return float32[K, h, w], the maps of a tile, in memory of their own."""
+    return np.array(seen([tile])[0])
 
 
 def _from(window: Window, corner: Window) -> Window:

@@ -50,11 +50,13 @@ class Span(NamedTuple):
         stop: The end in network pixels.
         weight: float32[stop - start], the blending weights; over all tiles they add up to 1 at each
             pixel.
+        blocks: The number of blocks it belongs to: two if it lies across a seam, otherwise one.
     """
 
     start: int
     stop: int
     weight: Float32
+    blocks: int = 1
 
 
 class Tile(NamedTuple):
@@ -67,6 +69,11 @@ class Tile(NamedTuple):
     def window(self) -> Window:
         """The window in network pixels; it may extend beyond the image."""
         return Window(self.rows.start, self.cols.start, self.rows.stop, self.cols.stop)
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks it belongs to: one, two, or four where seams meet."""
+        return self.rows.blocks * self.cols.blocks
 
     def add(self, maps: Float32, total: Float32, place: Window) -> None:
         """Add the weighted maps of the tile, float32[K, h, w], to the total of a window."""
@@ -143,40 +150,48 @@ class Lattice:
         )
 
 
-def _places(length: int, tile: TileSize, seams: Sequence[int], reach: int) -> list[tuple[int, int]]:
-    """Return the start and stop of each tile along an axis: across the seams and between them."""
+class _Place(NamedTuple):
+    """Start and stop of a tile along an axis, and the number of blocks it belongs to."""
+
+    start: int
+    stop: int
+    blocks: int
+
+
+def _places(length: int, tile: TileSize, seams: Sequence[int], reach: int) -> list[_Place]:
+    """Return the tiles along an axis: across the seams and between them."""
     over = multiple(2 * (reach + tile.overlap), tile.stride)
     before = over // 2
-    stretches = [(seam - before, seam - before + over) for seam in seams]
+    stretches = [_Place(seam - before, seam - before + over, 2) for seam in seams]
     edges = [-before, *seams, length + before]
     for left, right in pairwise(edges):
         # A tile across a seam and the next one share the overlap.
         first = left + before - (tile.overlap if left >= 0 else 0)
         last = right - before + (tile.overlap if right <= length else 0)
         if last > first:
-            stretches.append((first, last))
+            stretches.append(_Place(first, last, 1))
     found = []
-    for first, last in stretches:
+    for first, last, blocks in stretches:
         side = tile.side(last - first)
         starts = tile_starts(last - first, side, tile.overlap)
-        found += [(first + start, first + start + side) for start in starts]
+        found += [_Place(first + start, first + start + side, blocks) for start in starts]
     return sorted(found)
 
 
-def _weighted(places: Sequence[tuple[int, int]], length: int, tile: TileSize) -> list[Span]:
+def _weighted(places: Sequence[_Place], length: int, tile: TileSize) -> list[Span]:
     """Return spans with weights that fall linearly over the overlap, but never to 0."""
     total = np.zeros(length)
     weights = []
-    for start, stop in places:
+    for start, stop, _ in places:
         inside = np.arange(stop - start)
         distance = np.minimum(inside, inside[::-1]) + 1.0
         weights.append(np.minimum(1, distance / (tile.overlap + 1)))
         low, high = max(start, 0), min(stop, length)
         total[low:high] += weights[-1][low - start : high - start]
     spans = []
-    for (start, stop), weight in zip(places, weights, strict=True):
+    for (start, stop, blocks), weight in zip(places, weights, strict=True):
         low, high = max(start, 0), min(stop, length)
         share = np.zeros(stop - start, np.float32)
         share[low - start : high - start] = weight[low - start : high - start] / total[low:high]
-        spans.append(Span(start, stop, share))
+        spans.append(Span(start, stop, share, blocks))
     return spans

@@ -204,8 +204,8 @@ class _Run:
         """The units of an image that are of this shard."""
         units = units_of(image.name, image.source.shape)
         count = len(self.paths)
-        return [unit for block, unit in enumerate(units)
-                if self.shard.has_unit(file, count, index, block)]  # fmt: skip
+        return [unit for place, unit in enumerate(units)
+                if self.shard.has_unit(file, count, index, place, len(units))]  # fmt: skip
 
     def _tasks_in(
         self, image: RunImage, units: Sequence[Unit]

@@ -75,9 +75,16 @@ class Shard:
         """Whether anything of a file may be of it; `has_unit` then says what."""
         return files <= FEW_FILES or self.has(file)
 
-    def has_unit(self, file: int, files: int, image: int, block: int = 0) -> bool:
-        """Whether it holds a block of an image of a file, all counted from 0."""
-        return self.has(file + image + block if files <= FEW_FILES else file)
+    def has_unit(
+        self, file: int, files: int, image: int, unit: int = 0, units: int = 1
+    ) -> bool:  # fmt: skip
+        """Whether it holds one of the units of an image of a file, all counted from 0.
+
+        Of many units a shard has some that follow each other: neighbours share what they see.
+        """
+        if files > FEW_FILES:
+            return self.has(file)
+        return self.has(file + image + (unit * self.count // units if units > self.count else unit))
 
 
 WHOLE = Shard()

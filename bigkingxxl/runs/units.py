@@ -49,10 +49,10 @@ class Unit:
 
 
 def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:
-    """The units of an image of (H, W) pixels."""
+    """The units of an image of (H, W) pixels, in the order in which they are best done."""
     if not is_large(shape):
         return [Unit(image_id)]
-    return [Unit(image_id, block) for block in range(len(Grid.of(shape)))]
+    return [Unit(image_id, block) for block in Grid.of(shape).walk()]
 
 
 def do_unit(

@@ -417,6 +417,32 @@ def test_a_block_is_seen_as_in_the_whole_image(scale: float, tta: str) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_what_lies_over_a_seam_is_seen_once_for_both_blocks(scale: float) -> None:
+    looks = list[tuple[int, ...]]()
+
+    def counted(tiles: Float32) -> Float32:
+        looks.extend([tile.shape for tile in tiles])
+        return np.asarray(tiles[:, :1] * tiles.shape[3], np.float32)
+
+    image, blocks = noise((300, 330)), ((128, 128), 16)
+    model = predictor(counted, settings={"tile": 64, "overlap": 8}, scale=scale, stride=4)
+    left, right = Window(0, 0, 144, 144), Window(0, 112, 144, 272)
+
+    def seen(window: Window, name: str | None) -> tuple[Float32, int]:
+        looks.clear()
+        return model.maps(PartOfImage(image, window, blocks, name)), len(looks)
+
+    alone = [seen(window, None) for window in (left, right)]
+    together = [seen(window, "image") for window in (left, right)]
+    other, times = seen(right, "other image")
+    assert together[0][1] == alone[0][1]
+    assert together[1][1] < alone[1][1] == times
+    for (one, _), (two, _) in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(other, together[1][0])
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
 def test_blocks_find_cells_where_the_whole_image_has_them(scale: float) -> None:
     image, blocks = discs((300, 330)), ((128, 128), 24)
     model = predictor(scale=scale, settings={"tile": 64, "overlap": 8})

@@ -39,7 +39,8 @@ def predict_block(
     """
     source.taken_missing()
     core = plan.grid.core
-    part = PartOfImage(source, plan.grid.around(block, margin), ((core, core), plan.margin))
+    window = plan.grid.around(block, margin)
+    part = PartOfImage(source, window, ((core, core), plan.margin), plan.looked_at(source.name))
     return predict_in(predictor, part, plan.context), source.taken_missing()
 
 

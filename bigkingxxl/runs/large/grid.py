@@ -10,6 +10,7 @@ ABOVE = 2**24  # pixels: larger images are worked on block by block
 CORE = 2048  # side of what a block owns, in pixels of the image
 # Of the labels as they are written; a core holds whole ones.
 CHUNKS, TILES = 2, 4  # each way
+STRIP = 4  # rows of blocks that are walked through together
 
 
 def is_large(shape: tuple[int, int]) -> bool:
@@ -43,6 +44,18 @@ class Grid:
 
     def __len__(self) -> int:
         return self.counts[0] * self.counts[1]
+
+    def walk(self) -> list[int]:
+        """All blocks, in strips of a few rows, so that most come soon after their neighbours.
+
+        What was seen over the seam between two blocks is kept for a while, see `SeamMaps`.
+        """
+        down, across = self.counts
+        return [
+            row * across + col
+            for top in range(0, down, STRIP) for col in range(across)
+            for row in range(top, min(top + STRIP, down))
+        ]  # fmt: skip
 
     def place(self, block: int) -> tuple[int, int]:
         """Row and column of a block among the others."""

@@ -105,9 +105,9 @@ class LargeImage:
     # ---- blocks -------------------------------------------------------------------------------
 
     def missing(self) -> list[int]:
-        """The blocks whose cells were not found yet, in order."""
+        """The blocks whose cells were not found yet, in the order in which they are best done."""
         _ = self.plan
-        return [block for block in range(len(self.grid)) if not self._found(block).is_file()]
+        return [block for block in self.grid.walk() if not self._found(block).is_file()]
 
     def _found(self, block: int) -> Path:
         return part_of(self.run / "found", block).with_suffix(".npz")

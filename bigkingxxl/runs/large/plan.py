@@ -20,7 +20,9 @@ from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.records import Stamp
 
 SAMPLE_SIDE = 768  # of the windows that tell the type of the cells, in pixels
-MARGIN = 96  # around a core, in pixels of training: a few cells, and what the network sees of them
+MARGIN = 64  # around a core, in pixels of training, at least: a few cells
+LONGEST = 0.995  # of the cells of the sample a margin is as wide as all but the longest few
+SURE = 0.5  # of the highest score: what is less sure may be two cells in one
 SLACK = 16  # pixels of training by which two blocks may differ over the centre of a cell
 WIDEST = 2  # a margin is at most the core by this
 STEP = 32  # margins are multiples of it, so that networks see every block on one grid
@@ -35,6 +37,7 @@ class Plan:
         grid: the blocks; statistics: of the whole image; context: how each part of it is looked at.
         scale_ratio: pixels of training that a pixel of it is long; scale: network pixels, or
             None where that is unknown.
+        extent: pixels that all but the longest few cells are long.
         cell_type: which all of its cells have, or None where each has its own or none is known.
     """
 
@@ -45,12 +48,18 @@ class Plan:
     context: ImageContext
     scale_ratio: float
     scale: float | None
+    extent: float
     cell_type: str | None
 
     @property
     def margin(self) -> int:
-        """Pixels around its core that a block sees at first."""
-        wanted = math.ceil(MARGIN / self.scale_ratio / STEP) * STEP
+        """Pixels around its core that a block sees at first.
+
+        A block that cuts a cell is seen once more, several times as wide. Where many cells are
+        long, wide margins for all blocks cost less, as neighbours share what they see over seams.
+        """
+        least = max(MARGIN / self.scale_ratio, self.extent)
+        wanted = math.ceil(least / STEP) * STEP
         return max(min(wanted, self.widest), 1)
 
     @property
@@ -63,13 +72,17 @@ class Plan:
         """Pixels outside its core in which a block keeps the centres of cells."""
         return min(SLACK / self.scale_ratio, self.margin / 4)
 
+    def looked_at(self, name: str) -> tuple[str, ...]:
+        """What is the same wherever an image of a name is looked at by this plan."""
+        return name, self.key, self.seen.sha256, json.dumps(self.context, sort_keys=True)
+
     def save(self, path: Path) -> None:
         """Write it whole or not at all."""
         write_json(path, {
             "key": self.key, "seen": vars(self.seen), "shape": list(self.grid.shape),
             "core": self.grid.core, "statistics": self.statistics.as_json(),
             "context": self.context, "scale_ratio": self.scale_ratio, "scale": self.scale,
-            "cell_type": self.cell_type,
+            "extent": self.extent, "cell_type": self.cell_type,
         })  # fmt: skip
 
     @classmethod
@@ -82,7 +95,8 @@ class Plan:
                 values["key"], Stamp(**values["seen"]),
                 Grid((int(height), int(width)), int(values["core"])),
                 ImageStatistics.of_json(values["statistics"]), values["context"],
-                float(values["scale_ratio"]), values["scale"], values["cell_type"],
+                float(values["scale_ratio"]), values["scale"],
+                float(values["extent"]), values["cell_type"],
             )  # fmt: skip
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return None
@@ -105,9 +119,18 @@ def make_plan(
     scale_of = getattr(predictor, "scale_of", None)
     plan = Plan(
         key, seen, Grid.of(source.shape), source.statistics, context, sample.scale_ratio,
-        None if scale_of is None else float(scale_of(sample)), _type_of(sample),
+        None if scale_of is None else float(scale_of(sample)), _extent_of(sample),
+        _type_of(sample),
     )  # fmt: skip
     return plan, sample
+
+
+def _extent_of(sample: Candidates) -> float:
+    """Pixels that all but the longest few cells of a sample are long; 0 where it has none."""
+    if not len(sample):
+        return 0.0
+    sides = (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1)
+    return float(np.quantile(sides[sample.score >= SURE * sample.score.max()], LONGEST))
 
 
 def _type_of(sample: Candidates) -> str | None:

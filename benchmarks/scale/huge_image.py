@@ -1,0 +1,148 @@
+"""An image of thousands of megapixels with millions of cells, through everything but a network.
+
+    python -m benchmarks run huge_image --folder DIR [--side 50000] [--out FILE.json]
+
+The image is a mosaic of bright ellipses, about 800 per megapixel, and the predictor calls what is
+bright a cell: what is measured is what blocks, seams, files and tables take. What a network takes
+per megapixel is the same in every block, and `large_images` measures it. The same command goes on
+where it was broken off: DIR keeps the image, the results and the figures of every attempt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import time
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import ellipse
+from skimage.measure import label
+
+from benchmarks.harness import record
+from benchmarks.scale.mosaic import write_mosaic
+from bigkingxxl.candidates import Candidates
+from bigkingxxl.data.tracking import Total
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.predictor import ImageContext
+from bigkingxxl.io.images import open_images
+from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.selection import Selection
+
+FORMATS = ("labels", "measurements", "qupath", "summary")
+PITCH, ACROSS = 35, 42  # pixels from cell to cell, cells along a side of the repeated field
+BRIGHT = 60
+
+
+class BrightCells:
+    """Sees a cell in every connected bright part of what it is shown."""
+
+    def image_context(self, source: ImageSource) -> ImageContext:  # noqa: ARG002
+        """Nothing has to be known of an image."""
+        return {}
+
+    def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:  # noqa: ARG002
+        """The cells of a part."""
+        labels = label(source.read()[0] > BRIGHT, connectivity=1).astype(np.int32)
+        count = int(labels.max())
+        areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        score = np.clip(0.5 + areas / 2000, 0, 1).astype(np.float32)
+        solid = np.ones(labels.shape, np.float32)
+        return Candidates.from_label_map(labels, solid, score)
+
+    def candidates(self, source: ImageSource) -> Candidates:
+        """The cells of an image."""
+        return self.candidates_in(source, {})
+
+
+def bright_field(seed: int = 0) -> NDArray[np.uint8]:
+    """uint8[1470, 1470]: ellipses that do not touch, also where the field is repeated."""
+    rng = np.random.default_rng(seed)
+    side = PITCH * ACROSS
+    pixels = np.full((side, side), 20, np.uint8)
+    for row in range(ACROSS):
+        for col in range(ACROSS):
+            tall, wide = rng.integers(7, 14, 2)
+            top, left = ((np.array([row, col]) + 0.5) * PITCH).astype(int) + rng.integers(-3, 4, 2)
+            place = ellipse(top, left, tall, wide, shape=pixels.shape,
+                            rotation=float(rng.uniform(0, 3)))  # fmt: skip
+            pixels[place] = rng.integers(100, 250)
+    return pixels
+
+
+def used() -> dict[str, float]:
+    """CPU seconds of this process so far, and its peak memory."""
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    return {"cpu_s": round(mine.ru_utime + mine.ru_stime, 1), "peak_mb": mine.ru_maxrss // 1024}
+
+
+def attempt(image: Path, folder: Path) -> dict[str, Any]:
+    """Go on with the image to its end; what this process took is kept block by block."""
+    began, load = time.monotonic(), os.getloadavg()[0]
+    note = folder / f"attempt-{int(time.time())}.json"
+    steps: dict[str, dict[str, Any]] = {}
+
+    def track(items: Iterable[Any], total: Total, what: str) -> Iterator[Any]:
+        step: dict[str, Any] = {"done": 0}
+        before = used()["cpu_s"]
+        for item in items:
+            yield item
+            step["done"] += 1
+            step["of"] = total() if callable(total) else total
+            step["cpu_s"] = round(used()["cpu_s"] - before, 1)
+            steps[what] = step
+            note.write_text(json.dumps(
+                {**used(), "wall_s": round(time.monotonic() - began, 1), "load": load,
+                 "steps": steps}
+            ))  # fmt: skip
+
+    selection = Selection(OperatingPoints())
+    result = predict_folder(
+        BrightCells(), [image], partial(open_images, pixel_limit=None), folder / "out",
+        run_settings("bright", selection, FORMATS), selection, track=track,
+    )  # fmt: skip
+    if result.failed:
+        raise SystemExit(str(result.failed))
+    return {"cells": sum(result.cells.values())}
+
+
+def main() -> None:
+    """Make the image unless it is there, go on with it, and print what all attempts took."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--side", type=int, default=50000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    image = options.folder / "bright.tif"
+    if not image.is_file():
+        made = image.with_suffix(".part.tif")
+        write_mosaic(made, options.side, bright_field(), compression=None)
+        made.rename(image)
+    found = attempt(image, options.folder)
+    attempts = [json.loads(each.read_text()) for each in sorted(options.folder.glob("attempt-*"))]
+    megapixels = options.side**2 / 1e6
+    cpu_s = round(sum(each["cpu_s"] for each in attempts), 1)
+    figures = {
+        "megapixels": megapixels, **found, "formats": FORMATS, "attempts": attempts,
+        "cpu_seconds": cpu_s, "cpu_seconds_per_megapixel": round(cpu_s / megapixels, 4),
+        "peak_mb": max(each["peak_mb"] for each in attempts),
+        "bytes": {each.suffix or each.name: each.stat().st_size
+                  for each in sorted((options.folder / "out").rglob("bright*")) if each.is_file()},
+    }  # fmt: skip
+    print(json.dumps(figures, indent=2))
+    if options.out is not None:
+        record(options.out, figures)
+
+
+if __name__ == "__main__":
+    main()
