@@ -57,6 +57,9 @@ COMMANDS: dict[str, Target] = {
     "tables": Target(
         "bigkingxxl.cli.tables:tables", "Make the tables of a run that was split into shards."
     ),
+    "attach": Target(
+        "bigkingxxl.cli.attach:attach", "Put label images inside their OME-Zarr images."
+    ),
     "template": Target(
         "bigkingxxl.cli.template:template", "Print scripts for SLURM, Nextflow and Snakemake."
     ),

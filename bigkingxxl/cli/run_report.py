@@ -160,7 +160,7 @@ def advice_on(
 
 
 def _is_blank(warnings: Sequence[str]) -> bool:
-    from bigkingxxl.runs.unit import BLANK
+    from bigkingxxl.runs.work import BLANK
 
     return BLANK in warnings
 

@@ -18,7 +18,7 @@ from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import Outcome, fail
+from bigkingxxl.runs.work import Outcome, fail
 
 
 class Engine(Protocol):

@@ -20,8 +20,8 @@ from bigkingxxl.runs.folder import ALONE_ABOVE
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
-from bigkingxxl.runs.unit import Outcome, RunImage, Work, fail, is_for_all
 from bigkingxxl.runs.units import do_unit, finish_image, is_ready, units_of
+from bigkingxxl.runs.work import Outcome, RunImage, Work, fail, is_for_all
 
 FINISH = -1  # the block that stands for the end of a large image
 

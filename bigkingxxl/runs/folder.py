@@ -29,8 +29,8 @@ from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import Judge, Outcome, RunImage, Work, fail, is_for_all
 from bigkingxxl.runs.units import Unit, do_unit, finish_image, is_ready, units_of
+from bigkingxxl.runs.work import Judge, Outcome, RunImage, Work, fail, is_for_all
 
 log = logging.getLogger(__name__)
 

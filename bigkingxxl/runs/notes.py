@@ -9,7 +9,7 @@ from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import FAILURE, KINDS, SUMMARY, RunSettings, RunStore
 from bigkingxxl.runs.tables import TablesResult
-from bigkingxxl.runs.unit import Outcome
+from bigkingxxl.runs.work import Outcome
 
 
 @dataclass

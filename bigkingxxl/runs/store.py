@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from bigkingxxl.errors import InputError, OutputError
@@ -37,6 +38,7 @@ CANDIDATES, CELLS, SUMMARY, FAILURE, TABLES = "candidates", "cells", "summary", 
 KINDS = (CANDIDATES, CELLS, SUMMARY, *IMAGE_FORMATS)
 STORED = {CANDIDATES: "candidates", CELLS: "cells"}
 RECORDS, LOCKS, RUN_FILE, BLOCKS = "records", ".locks", "run.json", "blocks"
+WALK_SHARE = 50  # times as long as it took, a folder is not looked through again
 
 
 class State(Enum):
@@ -46,6 +48,19 @@ class State(Enum):
     OURS = "written by a run, and not changed since"
     CHANGED = "changed since it was written"
     FOREIGN = "not written by a run"
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A look through all files of a folder.
+
+    Attributes:
+        stamp: What was found.
+        next_at: When the next one may be made, by the monotonic clock.
+    """
+
+    stamp: Stamp
+    next_at: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,7 @@ class RunStore:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._stamps: dict[Path, Stamp] = {}
+        self._walks: dict[Path, _Walk] = {}
 
     # ---- places ---------------------------------------------------------------------------------
 
@@ -213,6 +229,27 @@ class RunStore:
             return before
         found = Stamp.of(path, before or known)
         self._stamps[path] = found
+        return found
+
+    def stamp_now(self, path: Path, known: Stamp, *, fully: bool = True) -> Stamp:
+        """Return the stamp of an image's file as it is at this moment.
+
+        Args:
+            known: An earlier stamp of it.
+            fully: If False, a folder of many files is looked through again only so often that it
+                takes a small part of the time; between that its last stamp is returned.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        if not path.is_dir():
+            return self.stamp(path, known)
+        before = self._walks.get(path)
+        if before is not None and not fully and monotonic() < before.next_at:
+            return before.stamp
+        began = monotonic()
+        found = Stamp.of(path)
+        self._walks[path] = _Walk(found, monotonic() + WALK_SHARE * (monotonic() - began))
         return found
 
     # ---- the run --------------------------------------------------------------------------------

@@ -19,14 +19,8 @@ from bigkingxxl.runs.large.finish import finish_large
 from bigkingxxl.runs.large.grid import Grid, is_large
 from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.unit import (
-    Outcome,
-    RunImage,
-    Work,
-    failed_or_for_all,
-    is_for_all,
-    predict_one,
-)
+from bigkingxxl.runs.unit import predict_one
+from bigkingxxl.runs.work import Outcome, RunImage, Work, failed_or_for_all, is_for_all
 
 
 @dataclass(frozen=True)

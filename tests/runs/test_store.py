@@ -28,7 +28,8 @@ from bigkingxxl.runs.remeasure import remeasure
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import RunImage, Work, predict_one
+from bigkingxxl.runs.unit import predict_one
+from bigkingxxl.runs.work import RunImage, Work
 from tests.threshold import (
     SIZE,
     Threshold,

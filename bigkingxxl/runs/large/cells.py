@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.geometry import Window
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.tables.shape_descriptors import centroids
@@ -90,7 +91,23 @@ class CellsByBlock:
             inside &= (boxes[:, 1] < core.col1) & (boxes[:, 3] > core.col0)
             index = np.flatnonzero(inside)
             if len(index):
-                here = cells.instances.take(index).crop(core).label_map()
-                number = np.concatenate(([0], cells.numbers[index]))
-                labels = np.where(here > 0, number[here], labels)
+                self._paint(labels, core, cells.instances.take(index), cells.numbers[index])
         return labels
+
+    @staticmethod
+    def _paint(
+        labels: NDArray[np.int64], core: Window, cells: Instances, numbers: NDArray[np.int64]
+    ) -> None:
+        """Write numbers where cells lie in a core; a neighbour's reach a little into it only."""
+        boxes = cells.boxes()
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        place = Window(*low.tolist(), *high.tolist())
+        place = Window(
+            max(place.row0, core.row0), max(place.col0, core.col0),
+            min(place.row1, core.row1), min(place.col1, core.col1),
+        )  # fmt: skip
+        here = cells.crop(place).label_map()
+        rows = slice(place.row0 - core.row0, place.row1 - core.row0)
+        cols = slice(place.col0 - core.col0, place.col1 - core.col0)
+        shown = here > 0
+        labels[rows, cols][shown] = numbers[here[shown] - 1]

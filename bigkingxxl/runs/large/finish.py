@@ -32,7 +32,7 @@ from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, format_key
-from bigkingxxl.runs.unit import BLANK, Outcome
+from bigkingxxl.runs.work import BLANK, Outcome
 
 MOST_NAMED = 3
 PARTS = "parts"
@@ -52,6 +52,8 @@ def finish_large(large: LargeImage, *, wait: bool = True) -> Outcome | None:
             return None
         for block in large.tracked(large.missing(), "blocks"):
             large.do_block(block)
+        if large.work.predictor is not None:
+            large.check_unchanged(fully=True)
         return _Finish(large).outcome()
 
 

@@ -44,7 +44,7 @@ from bigkingxxl.runs.large.seams import BlockCells, settled
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.selection import inside_border
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.unit import RunImage, Work, work_on
+from bigkingxxl.runs.work import RunImage, Work, work_on
 
 CACHED_BLOCKS = 128  # whose cells are held: those of a few rows
 
@@ -145,7 +145,7 @@ class LargeImage:
         candidates, missing = predict_block(
             self.work.predictor, self.source, self.plan, block, margin
         )
-        self._check_unchanged()
+        self.check_unchanged()
         place = self._candidates(block)
         candidates.save(place)
         # The last: candidates without it are not taken for seen.
@@ -167,8 +167,12 @@ class LargeImage:
         is_this = candidates.size == self.grid.around(block, margin).size
         return (candidates, missing, margin) if is_this else None
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self, *, fully: bool = False) -> None:
         """Refuse to go on with an image that is being written.
+
+        Args:
+            fully: Also look through the folder of an image in thousands of files, which after each
+                block is done now and then only.
 
         Raises:
             ImageError: its file is another than it was.
@@ -176,8 +180,7 @@ class LargeImage:
         path, seen = self.image.path, self.plan.seen
         try:
             # A file is read again only where its time or length is another than last time.
-            now = Stamp.of(path) if path.is_dir() else self.store.stamp(path, seen)
-            is_same = now.sha256 == seen.sha256
+            is_same = self.store.stamp_now(path, seen, fully=fully).sha256 == seen.sha256
         except OSError as error:
             raise ImageError(
                 f"{path} cannot be read any more: {os.strerror(error.errno or 0)}", file=path

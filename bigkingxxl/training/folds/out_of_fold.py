@@ -18,8 +18,8 @@ from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import Outcome, RunImage, Work
 from bigkingxxl.runs.units import do_unit, finish_image, units_of
+from bigkingxxl.runs.work import Outcome, RunImage, Work
 from bigkingxxl.training.folds.plan import Plan
 
 FORMATS = ("labels", "measurements", "summary")

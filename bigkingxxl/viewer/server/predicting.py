@@ -97,7 +97,7 @@ class Predicting:
         from bigkingxxl.runs.selection import Selection
         from bigkingxxl.runs.store import RunStore
         from bigkingxxl.runs.tables import make_tables
-        from bigkingxxl.runs.unit import Work
+        from bigkingxxl.runs.work import Work
         from bigkingxxl.viewer.plain_run import plain_predictor, plain_settings
 
         predictor, card = plain_predictor(self.model)
@@ -116,7 +116,7 @@ class Predicting:
 
     def _note_failed(self, workspace: ImagesWorkspace, store: Any, settings: Any) -> None:
         """Have the run's summary tell of files that cannot be opened, as that of `predict`."""
-        from bigkingxxl.runs.unit import fail
+        from bigkingxxl.runs.work import fail
 
         for image in workspace.images().values():
             if image.state == "failed" and (workspace.done is None or image.name not in
@@ -132,8 +132,8 @@ class Predicting:
     def _predict(
         self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage
     ) -> None:
-        from bigkingxxl.runs.unit import RunImage, fail
         from bigkingxxl.runs.units import finish_image
+        from bigkingxxl.runs.work import RunImage, fail
 
         try:
             sources = workspace.chosen.reopen(image.path, [image.name])
