@@ -20,6 +20,7 @@ from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
+from bigkingxxl.io.images.zarr_chunks import cut_off_chunk
 
 _one_at_a_time = Lock()
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
@@ -69,7 +70,7 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
         except ValueError as error:
             raise ImageError(
                 f"{path} breaks the rules of OME-Zarr {'0.5' if is_newer else '0.4'} "
-                f"({one_line(error)})",
+                f"({_first_rule(error)})",
                 file=path,
             ) from error
         yield group, image.multiscales[0]
@@ -88,6 +89,16 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
             file=path,
             key="multiscales",
         )
+
+
+def _first_rule(error: ValueError) -> str:
+    """Return where metadata break a rule first, and which rule."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return one_line(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageSeries:
@@ -198,6 +209,9 @@ class ZarrPlane:
             ImageError: A chunk cannot be decoded.
         """
         index = tuple(slice(None) if place is None else place for place in self.places)
+        cut = cut_off_chunk(self.array, self.places, window)
+        if cut is not None:
+            raise ImageError(f"{self.path} is damaged: its chunk {cut} is cut off", file=cut)
         try:
             pixels = np.asarray(self.array[(*index, *window.slices)])
         except Exception as error:  # codecs raise any exception for damaged chunks
