@@ -39,9 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def sartorius() -> Path:
-    """The challenge's data in Kaggle's layout; tests that need them are skipped if they are
-    missing.
-    """
+    """The challenge's data in Kaggle's layout; without it, tests that need it are skipped."""
     folder = Path(os.environ.get("BIGKINGXXL_DATA", ROOT.parent / "shared" / "sartorius"))
     if not (folder / "train.csv").is_file():
         pytest.skip(f"no real data: {folder} has no train.csv (BIGKINGXXL_DATA names the folder)")

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.score_fold import MAPS, Fold, look, score_fold
+from benchmarks.accuracy.score_fold import MAPS, Fold, predict_fold, score_fold
 from benchmarks.harness import RESULTS
 from benchmarks.harness import markdown as markdown_table
 from bigkingxxl.data.dataset import open_dataset
@@ -86,7 +86,7 @@ def result_of(model: str, options: argparse.Namespace) -> dict[str, Any]:
     if options.data is None:
         raise InputError("--data is missing: the models named have to be scored on something")
     fold = Fold.of(open_dataset(options.data), options.fold)
-    return score_fold(look(resolve_model(model), fold, options.maps))
+    return score_fold(predict_fold(resolve_model(model), fold, options.maps))
 
 
 def named(text: str) -> tuple[str, str]:

@@ -90,7 +90,7 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class PredictedFold:
     """A model with its predictions for the images of a fold.
 
     Attributes:
@@ -137,9 +137,9 @@ def score(
     return competition_map({image_id: tuner.truth[image_id] for image_id in ids}, found, types)
 
 
-def look(
+def predict_fold(
     model: Path, fold: Fold, maps: Path = MAPS, settings: PredictionSettings | None = None
-) -> Looked:
+) -> PredictedFold:
     """Run a model on the images of a fold, or read its cached maps.
 
     Args:
@@ -163,46 +163,48 @@ def look(
         seen.predict(image_id)
     truth = {image_id: fold.data.instances(image_id) for image_id in fold.ids}
     tuner = Tuner(seen, truth, fold.types, find_groups(fold.data).of)
-    return Looked(model, card, predictor, fold, tuner)
+    return PredictedFold(model, card, predictor, fold, tuner)
 
 
-def score_fold(looked: Looked) -> dict[str, Any]:
+def score_fold(predicted: PredictedFold) -> dict[str, Any]:
     """Compute all scores of a fold, for JSON, and print a summary."""
-    ids, tuner, card = looked.fold.ids, looked.tuner, looked.card
-    honest = crossfitted_points(tuner, ids, looked.start)
-    default = dict.fromkeys(ids, looked.start)
+    ids, tuner, card = predicted.fold.ids, predicted.tuner, predicted.card
+    honest = crossfitted_points(tuner, ids, predicted.start)
+    default = dict.fromkeys(ids, predicted.start)
     apart = [image_id for image_id in ids if image_id not in card.selected_on]
     scores = {
-        "default": looked.score(ids, default),
-        "crossfitted": looked.score(ids, honest),
-        "tuned, in-sample": looked.score(ids, dict.fromkeys(ids, tuner.tune(ids, looked.start))),
-        "crossfitted, images without a twin in training": looked.score(
-            looked.fold.without_twins, honest
+        "default": predicted.score(ids, default),
+        "crossfitted": predicted.score(ids, honest),
+        "tuned, in-sample": predicted.score(
+            ids, dict.fromkeys(ids, tuner.tune(ids, predicted.start))
         ),
-        "crossfitted, without the images that chose the checkpoint": looked.score(apart, honest),
+        "crossfitted, images without a twin in training": predicted.score(
+            predicted.fold.without_twins, honest
+        ),
+        "crossfitted, without the images that chose the checkpoint": predicted.score(apart, honest),
     }
     for name, result in scores.items():
         print(name, "challenge mix", result.challenge_mix, "plain", result.mean, result.by_type)
     return {
-        "model": describe(looked),
-        "fold": looked.fold.number,
+        "model": describe(predicted),
+        "fold": predicted.fold.number,
         "images": len(ids),
         "images_that_chose_the_checkpoint": len(set(ids) & set(card.selected_on)),
-        "seconds_an_image": seconds_an_image(looked),
+        "seconds_an_image": seconds_an_image(predicted),
         "scores": {name: result.as_dict() for name, result in scores.items()},
-        "coco_default_knobs": looked.coco(default).as_dict(),
-        "coco_crossfitted_knobs": looked.coco(honest).as_dict(),
+        "coco_default_knobs": predicted.coco(default).as_dict(),
+        "coco_crossfitted_knobs": predicted.coco(honest).as_dict(),
     }
 
 
-def describe(looked: Looked) -> dict[str, Any]:
+def describe(predicted: PredictedFold) -> dict[str, Any]:
     """Describe the model and its training."""
-    card, inside = looked.card, set(looked.fold.data.ids)
+    card, inside = predicted.card, set(predicted.fold.data.ids)
     return {
-        "hash": model_hash(looked.path),
+        "hash": model_hash(predicted.path),
         "method": card.method,
         "settings": card.settings,
-        "prediction": looked.predictor.settings.model_dump(),
+        "prediction": predicted.predictor.settings.model_dump(),
         "minutes": card.scores.get("minutes"),
         "trained_with": card.provenance.get("device"),
         "trained_on_images": len(card.trained_on),
@@ -210,18 +212,18 @@ def describe(looked: Looked) -> dict[str, Any]:
     }
 
 
-def seconds_an_image(looked: Looked) -> dict[str, Any]:
+def seconds_an_image(predicted: PredictedFold) -> dict[str, Any]:
     """Measure the time from an opened image to its cells (the median of a few images).
 
     It is in seconds of processor time, which other jobs on the machine do not affect.
     """
-    data = looked.fold.data
-    ids = evenly_by_type(data, looked.fold.ids, TIMED_IMAGES + 1)
+    data = predicted.fold.data
+    ids = evenly_by_type(data, predicted.fold.ids, TIMED_IMAGES + 1)
     seconds = []
     for image_id in ids:
         source = data.source(image_id)
         began = time.process_time()
-        select(looked.predictor.candidates(source), looked.start)
+        select(predicted.predictor.candidates(source), predicted.start)
         seconds.append(time.process_time() - began)
     # The first image includes one-time initialisation.
     return {
@@ -248,7 +250,9 @@ def main() -> None:
     add_fold_options(parser)
     options = parser.parse_args()
     fold = Fold.of(open_dataset(options.data), options.fold)
-    record(options.out, score_fold(look(resolve_model(options.model), fold, options.maps)), 0)
+    record(
+        options.out, score_fold(predict_fold(resolve_model(options.model), fold, options.maps)), 0
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What a plate and a day of a slide scanner would take on 1, 10 and 100 nodes: a calculation.
+"""Estimated time for a plate and for a day of a slide scanner on 1, 10 and 100 nodes.
 
     python -m benchmarks run cluster_cost [--cores 32] [--cpu-per-megapixel SECONDS]
 
-It reads benchmarks/results/scale_cluster.json and writes the table of docs/how-to/cluster.md. CPU
-time is pixels times the CPU seconds per megapixel, plus what the store takes per image, plus the
-start of each process; the clock is that over all cores, plus the tables, which one process makes.
-Cores that wait for the disk or for each other are not in it.
+This reads benchmarks/results/scale_cluster.json and writes the table of docs/how-to/cluster.md. CPU
+time is the number of pixels times the CPU seconds per megapixel, plus the time of the store per
+image, plus the start of each process. The wall time is the CPU time divided by the cores, plus the
+tables, which one process makes. Cores that wait for the disk or for each other are not counted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Load(NamedTuple):
 
     Attributes:
         name: What they are.
-        images: How many.
-        megapixels: Of each.
+        images: Number of images.
+        megapixels: Size of each image.
         units: Pieces that different processes can do.
     """
 
@@ -36,7 +36,7 @@ class Load(NamedTuple):
 
     @property
     def gigapixels(self) -> float:
-        """Of all images."""
+        """The size of all images together."""
         return self.images * self.megapixels / 1000
 
 
@@ -50,7 +50,7 @@ LOADS = (
 
 
 def estimated(load: Load, per_megapixel: float, figures: dict[str, Any], cores: int) -> list[str]:
-    """One row of the table."""
+    """Return one row of the table."""
     store = figures["store"][max(figures["store"], key=int)]
     per_image = store["first"]["cpu_ms_per_unit"] / 1000
     tables = load.images * store["tables"]["cpu_ms_per_unit"] / 1000
@@ -64,7 +64,7 @@ def estimated(load: Load, per_megapixel: float, figures: dict[str, Any], cores: 
 
 
 def span(seconds: float) -> str:
-    """Hours or minutes, in two digits."""
+    """Format a duration in hours or minutes with two digits."""
     if seconds >= 3600:
         return f"{float(f'{seconds / 3600:.2g}'):g} h"
     return f"{float(f'{seconds / 60:.2g}'):g} min"

@@ -2,10 +2,11 @@
 
     python -m benchmarks run huge_image --folder DIR [--side 50000] [--out FILE.json]
 
-The image is a mosaic of bright ellipses, about 800 per megapixel, and the predictor calls what is
-bright a cell: what is measured is what blocks, seams, files and tables take. What a network takes
-per megapixel is the same in every block, and `large_images` measures it. The same command goes on
-where it was broken off: DIR keeps the image, the results and the figures of every attempt.
+The image is a mosaic of bright ellipses, about 800 per megapixel, and the predictor takes every
+bright region for a cell, so that the benchmark measures blocks, seams, files and tables. The
+network's time per megapixel is the same in every block; `large_images` measures it. The same
+command resumes an interrupted run: DIR keeps the image, the results and the figures of every
+attempt.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ BRIGHT = 60
 
 
 class BrightCells:
-    """Sees a cell in every connected bright part of what it is shown."""
+    """Predicts a cell for every connected bright region."""
 
     def image_context(self, source: ImageSource) -> ImageContext:  # noqa: ARG002
-        """Nothing has to be known of an image."""
+        """Return an empty context; nothing needs to be known of an image."""
         return {}
 
     def candidates_in(self, source: ImageSource, context: ImageContext) -> Candidates:  # noqa: ARG002
-        """The cells of a part."""
+        """Return the cells of a part of an image."""
         labels = label(source.read()[0] > BRIGHT, connectivity=1).astype(np.int32)
         count = int(labels.max())
         areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
@@ -58,12 +59,12 @@ class BrightCells:
         return Candidates.from_label_map(labels, solid, score)
 
     def candidates(self, source: ImageSource) -> Candidates:
-        """The cells of an image."""
+        """Return the cells of an image."""
         return self.candidates_in(source, {})
 
 
 def bright_field(seed: int = 0) -> NDArray[np.uint8]:
-    """uint8[1470, 1470]: ellipses that do not touch, also where the field is repeated."""
+    """uint8[1470, 1470]: ellipses that do not touch, not even where the field is repeated."""
     rng = np.random.default_rng(seed)
     side = PITCH * ACROSS
     pixels = np.full((side, side), 20, np.uint8)
@@ -78,13 +79,13 @@ def bright_field(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def used() -> dict[str, float]:
-    """CPU seconds of this process so far, and its peak memory."""
+    """Return the CPU seconds of this process so far, and its peak memory."""
     mine = resource.getrusage(resource.RUSAGE_SELF)
     return {"cpu_s": round(mine.ru_utime + mine.ru_stime, 1), "peak_mb": mine.ru_maxrss // 1024}
 
 
 def attempt(image: Path, folder: Path) -> dict[str, Any]:
-    """Go on with the image to its end; what this process took is kept block by block."""
+    """Continue with the image to its end, and store this process's figures after each block."""
     began, load = time.monotonic(), os.getloadavg()[0]
     note = folder / f"attempt-{int(time.time())}.json"
     steps: dict[str, dict[str, Any]] = {}
@@ -114,7 +115,7 @@ def attempt(image: Path, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Make the image unless it is there, go on with it, and print what all attempts took."""
+    """Make the image if needed, process it to its end, and print the figures of all attempts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

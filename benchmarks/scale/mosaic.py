@@ -1,4 +1,4 @@
-"""Simulated images of any size: one field, repeated; made and written in strips."""
+"""Simulated images of any size: one repeated field, made and written in strips."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.simulate import simulate_field
 
-FIELD = 1500  # pixels; seams of blocks fall in another place of every copy
+FIELD = 1500  # pixels; the seams between blocks lie at another place in every copy
 TILE = 512
 
 
@@ -22,7 +22,7 @@ def field(cell_type: str = "cort", side: int = FIELD, seed: int = 3) -> NDArray[
 def write_mosaic(
     path: Path, side: int, pixels: NDArray[np.uint8], compression: str | None = "deflate"
 ) -> None:
-    """Write side x side pixels as a tiled BigTIFF; a tile is held."""
+    """Write side x side pixels as a tiled BigTIFF, with one tile in memory at a time."""
     import tifffile
 
     path.parent.mkdir(parents=True, exist_ok=True)

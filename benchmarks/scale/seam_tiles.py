@@ -1,10 +1,10 @@
-"""What it saves to keep the maps of tiles over the seams for the neighbouring block.
+"""Time saved by keeping the maps of tiles at the seams for the neighbouring block.
 
     python -m benchmarks run seam_tiles [--side 6144] [--scales 0.5,1,1.5] [--model bundled]
         [--cell-type shsy5y] [--out FILE.json]
 
 A simulated mosaic is predicted twice at each scale, with maps kept and with none kept, one block
-after the other in one process; all results are held against each other byte by byte.
+after the other in one process; all results are compared byte by byte.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from bigkingxxl.runs.selection import Selection
 
 
 def blocks_of(folder: Path) -> dict[str, bytes]:
-    """What was seen and found in all blocks, and the files made of it."""
+    """Return the candidates and cells of all blocks, and the files made of them."""
     places = [*folder.glob("blocks/*/candidates/*"), *folder.glob("blocks/*/*/*/*.npz"),
               *folder.glob("labels/*"), *folder.glob("measurements/*.csv")]  # fmt: skip
     return {str(place.relative_to(folder)): place.read_bytes() for place in places}
 
 
 def measured(image: Path, model: str, scale: float, folder: Path) -> dict[str, Any]:
-    """CPU seconds with and without, and whether the results are the same bytes."""
+    """Measure the CPU seconds with and without kept maps, and compare the results' bytes."""
     predictor, card = load_ensemble([resolve_model(model)], "cpu", scale=scale)
     if not isinstance(predictor, DensePredictor):
         raise SystemExit("only dense methods blend maps")

@@ -1,10 +1,10 @@
-"""Network pixels of all blocks of an image beside those of the image itself, by counting tiles.
+"""Network pixels of all blocks of an image, relative to those of the image, by counting tiles.
 
     python -m benchmarks run tile_counts [--side 50000] [--scales 0.5,1,1.5,2,3] [--out FILE.json]
 
-Tiles over the seams belong to two blocks or four. `nothing_kept` counts them for every block, as
-where each block is seen by another process; `one_process` as one process does, which walks through
-the blocks in strips and keeps the maps of such tiles until the neighbours had them.
+Tiles at the seams belong to two or four blocks. `nothing_kept` counts them for every block, as when
+another process predicts each block. `one_process` counts as one process does, which goes through
+the blocks in strips and keeps the maps of such tiles until the neighbours have used them.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from bigkingxxl.inference.seam_maps import MOST_BYTES
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.large.plan import MARGIN, STEP
 
-TILE = TileSize(1088, 64, 32)  # of the model `bundled`, which looks at 1.5 times the size
+TILE = TileSize(1088, 64, 32)  # of the model `bundled`, which predicts at 1.5 times the size
 USUAL_SCALE, MAPS = 1.5, 9
 
 
 def counted(side: int, scale: float, margin: int = MARGIN) -> dict[str, Any]:
-    """The ratios at a scale, in network pixels per image pixel.
+    """Return the ratios at a scale, in network pixels per image pixel.
 
     Args:
-        margin: around a core, in pixels of training.
+        side: Side of the image, in pixels.
+        scale: Network pixels per pixel of training.
+        margin: Around a core, in pixels of training.
     """
     grid = Grid.of((side, side))
     around = math.ceil(margin / (scale / USUAL_SCALE) / STEP) * STEP
@@ -56,7 +58,7 @@ def counted(side: int, scale: float, margin: int = MARGIN) -> dict[str, Any]:
             walked += pixels
             if tile.blocks > 1:
                 left[tile.window], held = tile.blocks - 1, held + pixels
-        while held * MAPS * 4 > MOST_BYTES:  # the oldest go
+        while held * MAPS * 4 > MOST_BYTES:  # drop the oldest
             held -= _pixels(oldest := next(iter(left)))
             del left[oldest]
     return {

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy.score_fold import MAPS, Fold, Looked, look
+from benchmarks.accuracy.score_fold import MAPS, Fold, PredictedFold, predict_fold
 from benchmarks.harness import RESULTS, evenly_by_type
 from benchmarks.harness import markdown as markdown_table
 from bigkingxxl.data.dataset import open_dataset
@@ -134,29 +134,29 @@ def prediction_run(
         row = stored.get(name)
         if row is None or (options.crossfit and row["crossfitted"] is None):
             own = stored[OWN]["by_image"] if OWN in stored else None
-            looked = look(path, fold, options.maps, settings)
-            stored[name] = variant_row(name, looked, own, options.crossfit)
+            predicted = predict_fold(path, fold, options.maps, settings)
+            stored[name] = variant_row(name, predicted, own, options.crossfit)
         print(line(stored[name]), flush=True)
         yield {**run, "rows": [stored[each] for each in tried if each in stored]}
 
 
 def variant_row(
-    name: str, looked: Looked, own: Mapping[str, float] | None, crossfit: bool
+    name: str, predicted: PredictedFold, own: Mapping[str, float] | None, crossfit: bool
 ) -> dict[str, Any]:
     """Score a variant, compared with the model's own settings (None: these are they)."""
-    ids = looked.fold.ids
-    score = looked.score(ids, dict.fromkeys(ids, looked.start))
+    ids = predicted.fold.ids
+    score = predicted.score(ids, dict.fromkeys(ids, predicted.start))
     own = score.scores if own is None else own
     honest = None
     if name == OWN or crossfit:
-        points = crossfitted_points(looked.tuner, ids, looked.start)
-        honest = scores(looked.score(ids, points), own)
+        points = crossfitted_points(predicted.tuner, ids, predicted.start)
+        honest = scores(predicted.score(ids, points), own)
     return {
         "variant": name,
         **scores(score, own),
         "by_image": score.scores,
         "crossfitted": honest,
-        "seconds_an_image_network": seconds_an_image(looked),
+        "seconds_an_image_network": seconds_an_image(predicted),
     }
 
 
@@ -185,12 +185,12 @@ def scores(score: CompetitionScore, own: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def seconds_an_image(looked: Looked) -> float:
+def seconds_an_image(predicted: PredictedFold) -> float:
     """Return the mean processor seconds of the network for a few images, with flips and tiles."""
-    seconds, predictor = [], looked.predictor
+    seconds, predictor = [], predicted.predictor
     see = predictor.maps if isinstance(predictor, DensePredictor) else predictor.candidates
-    for image_id in evenly_by_type(looked.fold.data, looked.fold.ids, TIMED):
-        source = looked.fold.data.source(image_id)
+    for image_id in evenly_by_type(predicted.fold.data, predicted.fold.ids, TIMED):
+        source = predicted.fold.data.source(image_id)
         began = time.process_time()
         see(source)
         seconds.append(time.process_time() - began)

@@ -1,4 +1,4 @@
-"""The one loop that hands the tasks of a run to an engine, whichever that is."""
+"""The one loop that hands the tasks of a run to any engine."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from bigkingxxl.runs.work import Outcome, fail
 
 
 class Engine(Protocol):
-    """Does tasks somewhere else, several at once."""
+    """Executes tasks elsewhere, several at once."""
 
     @property
     def slots(self) -> int:
-        """How many tasks it takes at once."""
+        """Number of tasks that it takes at once."""
 
     @property
     def large_slots(self) -> int:
-        """How many large units may be among them."""
+        """Number of large units that may be among them."""
 
     def begin(self, job: Job) -> None:
-        """Be told of the run, whose folder is ready.
+        """Prepare for a run, whose folder is ready.
 
         Raises:
-            InputError: the workers cannot do it.
+            InputError: The workers cannot do the run.
         """
 
     def submit(self, task: Task) -> None:
-        """Take a task; at most `slots` are taken and not given back."""
+        """Take a task; at most `slots` tasks are in progress at once."""
 
     def next(self) -> Done | Lost:
-        """Whichever task ends first."""
+        """Wait for a task to end and return it."""
 
     def drop(self) -> list[Task]:
         """Give back the tasks that were not begun."""
@@ -54,7 +54,9 @@ class Lost:
     """A task whose worker died.
 
     Attributes:
-        is_final: it is not tried again; reason: why it is thought to have died.
+        task: The task.
+        is_final: Whether it is not tried again.
+        reason: Why the worker probably died.
     """
 
     task: Task
@@ -72,15 +74,21 @@ def run_job(
     track: Track = untracked,
     label: str = "predicting",
 ) -> FolderResult:
-    """Predict images in other processes; see `predict_folder`, whose results these are.
+    """Predict images in other processes; see `predict_folder`, which gives the same results.
 
     Args:
-        files: the images' files, in order, and their ids.
+        job: The settings of the run.
+        files: The image files in order, with their ids.
+        engine: Executes the tasks.
+        shard: The part of the images to do.
+        deadline: Once it is due, no further task is submitted.
+        track: Shows the progress.
+        label: What the progress bar says is being done.
 
     Raises:
-        InputError: a run of other settings is at work in the folder, images lie among results, or
-            workers cannot do the job.
-        OutputError: the folder cannot be written.
+        InputError: A run of other settings is working in the folder, images lie among the results,
+            or workers cannot do the job.
+        OutputError: The folder cannot be written.
     """
     check_apart(files, job.out)
     store, deadline = RunStore(job.out), deadline or Deadline()
@@ -98,7 +106,7 @@ def run_job(
 
 @dataclass
 class _Drive:
-    """A run that others do."""
+    """A run that an engine executes, and its progress."""
 
     job: Job
     store: RunStore
@@ -127,11 +135,11 @@ class _Drive:
     # ---- the loop -------------------------------------------------------------------------------
 
     def total(self) -> int:
-        """Tasks that are done or left, as far as is known."""
+        """Return the number of tasks, done or left, as far as is known."""
         return self.ended_tasks + sum(self.tasks_left.values())
 
     def finished(self) -> Iterator[Task]:
-        """Each task that is done."""
+        """Yield each task that is done."""
         flying: list[Task] = []
         while True:
             self._fill(flying)
@@ -151,19 +159,19 @@ class _Drive:
 
     @staticmethod
     def _is_end(done: Done | Lost) -> bool:
-        """Whether a task is done for good, and no other stands in its place."""
+        """Whether a task is done for good and no other task replaces it."""
         if isinstance(done, Lost):
             return done.is_final
         return not done.is_busy and not done.parts
 
     def _fill(self, flying: list[Task]) -> None:
-        """Hand out as many tasks as the engine takes."""
+        """Submit as many tasks as the engine takes."""
         if self.deadline.is_due and not self.result.stopped:
             self.result.stopped = self.deadline.reason
             for task in self.engine.drop():
                 flying.remove(task)
         if not self.waiting and not flying and self.busy:
-            # Done by others by now, or left behind by them.
+            # Another process has done these by now, or left them undone.
             self.waiting.extend(replace(each, wait=True) for each in self.busy)
             self.busy.clear()
         while self.waiting and len(flying) < self.engine.slots and not self.result.stopped:
@@ -178,7 +186,7 @@ class _Drive:
     def _is_large(self, task: Task) -> bool:
         return task.image is not None and (task.file, task.image) in self.large
 
-    # ---- what comes back ------------------------------------------------------------------------
+    # ---- results ------------------------------------------------------------------------
 
     def _note(self, done: Done) -> None:
         task = done.task
@@ -196,7 +204,7 @@ class _Drive:
                 self._block_ended(task, (task.file, task.image))
 
     def _block_ended(self, task: Task, key: tuple[int, int]) -> None:
-        """After the last block of a large image comes what finishes it."""
+        """Queue the task that finishes a large image after its last block."""
         if self.units_left[key] > 0:
             self.units_left[key] -= 1
             if self.units_left[key] == 0:
@@ -209,7 +217,7 @@ class _Drive:
         self.found.add(outcome.image)
 
     def _share(self, task: Task, parts: tuple[Part, ...]) -> None:
-        """Make tasks of the images and blocks of a file that are of this shard."""
+        """Queue tasks for the images and blocks of a file that belong to this shard."""
         tasks = []
         if task.name not in {part.name for part in parts} and not self.shard.is_whole:
             self.result.removed += forget_alone(self.store, task.name, task.path)
@@ -231,7 +239,7 @@ class _Drive:
         self._later(tasks)
 
     def _later(self, tasks: list[Task]) -> None:
-        """Do these first of what waits: their file is open."""
+        """Queue these tasks before all others, because their file is open."""
         for task in tasks:
             self.tasks_left[task.file] += 1
         self.waiting.extendleft(reversed(tasks))
@@ -252,7 +260,7 @@ class _Drive:
     # ---- the end --------------------------------------------------------------------------------
 
     def ended(self) -> FolderResult:
-        """What the run did; the tables are made where this is all of it."""
+        """Return the result of the run, and make the tables if this is the whole run."""
         result = self.result
         for _, outcome in sorted(self.outcomes.items()):
             result.note(outcome)

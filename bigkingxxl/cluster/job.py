@@ -1,4 +1,4 @@
-"""A run as it is sent to other processes, and a process that does tasks of it."""
+"""A run as it is sent to other processes, and a process that does its tasks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.units import do_unit, finish_image, is_ready, units_of
 from bigkingxxl.runs.work import Outcome, RunImage, Work, fail, is_for_all
 
-FINISH = -1  # the block that stands for the end of a large image
+FINISH = -1  # the block number that stands for finishing a large image
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Loading:
     """Which models predict, and how they are loaded; see `load_ensemble`.
 
     Attributes:
-        models: names of shipped models, or absolute paths.
-        hashes: of each model file.
+        models: Names of shipped models, or absolute paths.
+        hashes: Hash of each model file.
     """
 
     models: tuple[str, ...]
@@ -48,10 +48,10 @@ class Loading:
 
     @classmethod
     def of(cls, models: Sequence[str], **options: Any) -> Loading:
-        """Of models as a user names them.
+        """Find the models that a user named.
 
         Raises:
-            ModelError: there is no such model.
+            ModelError: There is no such model.
         """
         paths = [resolve_model(each) for each in models]
         names = [str(path.absolute()) if Path(each).exists() else each
@@ -59,11 +59,11 @@ class Loading:
         return cls(tuple(names), tuple(model_hash(each) for each in paths), **options)
 
     def load(self) -> tuple[Predictor, ModelCard]:
-        """The predictor and its card.
+        """Load the predictor and its card.
 
         Raises:
-            ModelError: a model is missing or damaged.
-            InputError: it is another one here.
+            ModelError: A model is missing or damaged.
+            InputError: The model on this machine is another one.
         """
         from bigkingxxl.inference.load_ensemble import load_ensemble
 
@@ -86,11 +86,11 @@ class Loading:
 
 @dataclass(frozen=True)
 class Job:
-    """What decides a run, as it is sent to other processes.
+    """Everything that determines a run, as it is sent to other processes.
 
     Attributes:
-        out: the run's folder, the same on all machines.
-        version: of this software.
+        out: The run's folder, the same on all machines.
+        version: Version of this software.
     """
 
     out: Path
@@ -102,10 +102,10 @@ class Job:
     version: str = field(default_factory=own_version)
 
     def work(self, settings: RunSettings | None = None) -> Work:
-        """What is done with every image; loads the models.
+        """Load the models and return what is done with every image.
 
         Raises:
-            ModelError, InputError: see `Loading.load`.
+            ModelError, InputError: See `Loading.load`.
         """
         from bigkingxxl.inference.domain.judgement import judge
 
@@ -124,11 +124,13 @@ class Task:
     """A piece of a run for one process.
 
     Attributes:
-        file: place of the file among the run's; path, name: where it is, and its id.
-        image: which image of the file; None for whatever it holds.
-        block: which unit of the image, `FINISH` for what follows them all.
-        wait: for another process that is at work on it.
-        if_ready: end a large image only where all its blocks are done, by whichever shard.
+        file: Position of the file among the run's files.
+        path: The file.
+        name: Its id.
+        image: Which image of the file; None for all that it holds.
+        block: Which unit of the image; `FINISH` for what follows them all.
+        wait: Wait for another process that is working on it.
+        if_ready: Finish a large image only if all its blocks are done, by whichever shard.
     """
 
     file: int
@@ -142,10 +144,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Part:
-    """An image that is done in tasks of its own.
+    """An image that is done in several tasks.
 
     Attributes:
-        name: its id; units: how many; pixels: of its largest unit.
+        name: Id of the image.
+        units: Number of units.
+        pixels: Number of pixels of its largest unit.
     """
 
     name: str
@@ -155,14 +159,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a task.
+    """The result of a task.
 
     Attributes:
-        outcome: of the image, where it is done or failed.
-        parts: the images of a file that is done in several tasks.
-        opened: whether the file could be opened.
-        is_busy: another process is at work on it.
-        seconds: how long it took.
+        task: The task.
+        outcome: Outcome of the image, if it is done or failed.
+        parts: The images of a file that is done in several tasks.
+        opened: Whether the file could be opened.
+        is_busy: Whether another process is working on it.
+        seconds: How long the task took.
     """
 
     task: Task
@@ -174,7 +179,7 @@ class Done:
 
 
 class Station:
-    """A process at work on a run: the models are loaded once, by the first task.
+    """A process that works on a run; the first task loads the models, once.
 
     Any number of threads may do tasks at once.
     """
@@ -198,10 +203,10 @@ class Station:
         return self.job.work(self.check())
 
     def check(self) -> RunSettings:
-        """The settings of the run as the folder has them.
+        """Return the settings of the run as its folder has them.
 
         Raises:
-            InputError: they are of another run, or the folder is not to be seen from here.
+            InputError: The folder holds another run, or cannot be reached from here.
         """
         settings = self.store.settings()
         if settings is None or settings.run != self.job.settings.run:
@@ -215,11 +220,11 @@ class Station:
         return settings
 
     def do(self, task: Task) -> Done:
-        """Do a task; what goes wrong with its image is in the outcome.
+        """Do a task; an error with its image becomes the outcome.
 
         Raises:
-            OutputError: nothing can be written any more.
-            ModelError, InputError: the models, or the run, are not those of the job here.
+            OutputError: Nothing can be written any more.
+            ModelError, InputError: The models or the run here are not those of the job.
         """
         began = time.monotonic()
         with self._lock:
@@ -251,7 +256,7 @@ class Station:
         return Done(task, outcome, is_busy=outcome is None and len(units) == 1)
 
     def _sources(self, task: Task) -> Sequence[ImageSource]:
-        """The images of the task's file, which stays open for the tasks after it."""
+        """Return the images of the task's file, which stays open for the tasks after it."""
         with self._lock:
             known = self._open
         if known is not None and known[0] == task.path and task.image is not None:

@@ -1,8 +1,8 @@
-"""Prediction over many images in one process: each is done once and never lost.
+"""Prediction of many images in one process: each is done once, and none is lost.
 
-A broken run goes on where it stopped, several processes share one folder, and other formats are
-made from what is stored. While the network looks at one image, the cells of the one before are
-decoded and written.
+An interrupted run continues where it stopped, several processes may share one folder, and other
+formats are written from stored results. While the network runs on one image, the cells of the
+previous one are decoded and written.
 """
 
 from __future__ import annotations
@@ -35,23 +35,26 @@ from bigkingxxl.runs.work import Judge, Outcome, RunImage, Work, fail, is_for_al
 log = logging.getLogger(__name__)
 
 OpenImages = Callable[[Path], Sequence[ImageSource]]
-AHEAD = 2  # images worked on at once
-ALONE_ABOVE = 2**22  # pixels of an image that nothing else is worked on beside
+AHEAD = 2  # images in progress at once
+ALONE_ABOVE = 2**22  # pixels; a larger image is processed alone
 
 
 def run_settings(
     key: str, selection: Selection, formats: Sequence[str], *, model: str = "",
     reading: dict[str, object] | None = None, models: Sequence[str] = (),
 ) -> RunSettings:  # fmt: skip
-    """The settings of a run.
+    """Return the settings of a run.
 
     Args:
-        key: fingerprint of the model and of all settings that decide candidates.
-        formats: names of formats, or 'all'; model: hash of the model, for tables to name.
-        reading: how images are opened; models: their names or files, for people and the viewer.
+        key: Fingerprint of the model and of all settings that decide the candidates.
+        selection: How cells are selected from the candidates.
+        formats: Names of formats, or 'all'.
+        model: Hash of the model, which the tables name.
+        reading: How images are opened.
+        models: The model's names or files, for people and for the viewer.
 
     Raises:
-        InputError: an unknown format.
+        InputError: A format is unknown.
     """
     return RunSettings(
         key, fingerprint([key, repr(selection)]), model, chosen_formats(formats), reading or {},
@@ -65,7 +68,7 @@ def run_settings(
 
 
 def _lasting(model: str) -> str:
-    """A model's name, of a file its path from anywhere."""
+    """Return a model's name; for a file, its absolute path."""
     return str(Path(model).absolute()) if Path(model).is_file() else model
 
 
@@ -88,22 +91,27 @@ def predict_folder(
 ) -> FolderResult:
     """Predict images and write the chosen formats into `out`.
 
-    An image that fails is listed, and the others are finished.
+    If an image fails, it is listed in the result and the others are still finished.
 
     Args:
-        predictor: None measures again what is stored.
-        open_images: the images of a file (several for a time-lapse).
-        settings: see `run_settings`; what other settings made is made anew.
-        judge: says how good the cells found in an image may be.
-        name_of: the id of a file that cannot be opened.
-        overwrite: also files that a person changed or made.
-        track: shows the progress, file by file; label: what is being done.
-        ahead: images worked on at once, each in a thread; what is written does not depend on it.
-        shard: the part of the images to do; a part leaves the tables to `make_tables`.
-        deadline: where it is due no other image is begun, and no table made.
+        predictor: The model; None measures stored results again.
+        paths: The image files.
+        open_images: Opens the images of a file (a time-lapse has several).
+        out: The folder of the run.
+        settings: See `run_settings`; results of other settings are replaced.
+        selection: How cells are selected from the candidates.
+        judge: Predicts the quality of the cells found in an image.
+        name_of: Returns the id to use for a file that cannot be opened.
+        overwrite: Also replace files that a person changed or made.
+        track: Shows the progress, file by file.
+        label: What the progress bar says is being done.
+        ahead: Images in progress at once, each in a thread; the results do not depend on it.
+        shard: The part of the images to do; a part leaves the tables to `make_tables`.
+        deadline: Once it is due, no further image is begun and no table is made.
 
     Raises:
-        InputError: a run of other settings is at work in the folder, or images lie among results.
+        InputError: A run of other settings is working in the folder, or images lie among the
+            results.
         OutputError: `out` cannot be written.
     """
     paths = list(paths)
@@ -125,7 +133,7 @@ def predict_folder(
 
 @dataclass(frozen=True)
 class _Run:
-    """A run over many images: what it uses, and what it has done so far."""
+    """A run over many images: what it uses, and its progress."""
 
     store: RunStore
     work: Work
@@ -141,17 +149,17 @@ class _Run:
 
     @cached_property
     def own(self) -> list[tuple[int, Path]]:
-        """The files that may hold something of this run's shard, and their places."""
+        """Return the files that may hold something of this run's shard, with their positions."""
         count = len(self.paths)
         return [(file, path) for file, path in enumerate(self.paths)
                 if self.shard.may_open(file, count)]  # fmt: skip
 
     def total(self) -> int:
-        """Units that are done or left, as far as is known: of a file not opened yet, one."""
+        """Return the number of units, done or left; an unopened file counts as one."""
         return len(self.own) + sum(self.extra)
 
     def finished(self, open_images: OpenImages, ahead: int) -> Iterator[Path]:
-        """The file of each unit that is done."""
+        """Yield the file of each unit that is done."""
         with closing(in_order(self._tasks(open_images), ahead)) as outcomes:
             for path, outcome in outcomes:
                 if (done := outcome.result()) is not None:
@@ -159,7 +167,7 @@ class _Run:
                 yield path
 
     def _tasks(self, open_images: OpenImages) -> Iterator[Task[Path, Outcome | None]]:
-        """The units of all files, until there is no time for another."""
+        """Yield the units of all files until the deadline is due."""
         for begun, (file, path) in enumerate(self.own):
             for task in self._tasks_of(file, path, open_images):
                 if self.deadline.is_due:
@@ -171,7 +179,7 @@ class _Run:
     def _tasks_of(
         self, file: int, path: Path, open_images: OpenImages
     ) -> Iterator[Task[Path, Outcome | None]]:
-        """The units of a file; an error of opening comes in its turn."""
+        """Yield the units of a file; an error on opening is raised when its turn comes."""
         is_ours = self.shard.has_unit(file, len(self.paths), 0)
         try:
             sources = open_images(path)
@@ -201,7 +209,7 @@ class _Run:
             yield from self._tasks_in(image, units)
 
     def _own_units(self, file: int, index: int, image: RunImage) -> list[Unit]:
-        """The units of an image that are of this shard."""
+        """Return the units of an image that belong to this shard."""
         units = units_of(image.name, image.source.shape)
         count = len(self.paths)
         return [unit for place, unit in enumerate(units)
@@ -210,10 +218,11 @@ class _Run:
     def _tasks_in(
         self, image: RunImage, units: Sequence[Unit]
     ) -> Iterator[Task[Path, Outcome | None]]:
-        """Units of an image, and what finishes a large one."""
+        """Yield the units of an image, and the task that finishes a large one."""
         is_large = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
         for unit in units:
-            alone = is_large and unit.block is None  # blocks are small whatever their image
+            # blocks are small whatever the size of their image
+            alone = is_large and unit.block is None
             yield Task(image.path, partial(self._timed, partial(self._unit, image, unit)), alone)
         if any(unit.block is not None for unit in units):
             yield Task(image.path, partial(self._finish, image), alone=True)
@@ -230,15 +239,15 @@ class _Run:
         return fail(self.store, self.work.settings, image_id, path, error)
 
     def _unit(self, image: RunImage, unit: Unit) -> Outcome | None:
-        if image.name in self.result.failed:  # with another of its blocks
+        if image.name in self.result.failed:  # along with another of its blocks
             return None
         outcome = do_unit(self.store, self.work, image, unit, wait=False)
-        if outcome is None and unit.block is None:  # another process is at work on it
+        if outcome is None and unit.block is None:  # another process is working on it
             self.busy.append(partial(do_unit, self.store, self.work, image, unit))
         return outcome
 
     def _finish(self, image: RunImage) -> Outcome | None:
-        """What follows the blocks of a large image; of several shards the last one does it."""
+        """Finish a large image once its blocks are done; of several shards, the last does it."""
         if image.name in self.result.failed:
             return None
         if not self.shard.is_whole and not is_ready(self.store, self.work, image):
@@ -251,7 +260,7 @@ class _Run:
         return outcome
 
     def finish_busy(self) -> None:
-        """What other processes were at work on: done by them, or left behind."""
+        """Do the units that other processes were working on, if they left them undone."""
         for begun, work in enumerate(self.busy):
             if self.result.stopped or self.deadline.is_due:
                 self.result.stopped = self.result.stopped or self.deadline.reason
@@ -261,7 +270,7 @@ class _Run:
                 self.result.note(done)
 
     def end(self) -> None:
-        """Remove what is obsolete and make the tables, where this is all of a run."""
+        """Remove obsolete results and make the tables if this is the whole run."""
         self.result.is_part = not self.shard.is_whole
         if self.result.stopped:
             return

@@ -1,4 +1,4 @@
-"""What a run over many images did: noted image by image, from wherever each was done."""
+"""The result of a run over many images, collected image by image wherever each was done."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from bigkingxxl.runs.work import Outcome
 
 @dataclass
 class FolderResult:
-    """What a run over many images did.
+    """The result of a run over many images.
 
     Attributes:
-        cells: number of cells by image id, in order; skipped: how many images were done before.
-        failed: by image id, one sentence for each image that failed.
-        warnings: by image id, sentences on what the user should know of it.
-        diameters: by image id, the diameter that its cells were taken to have, in pixels.
-        expected_quality: by image id, where it is known; see `bigkingxxl.quality`.
-        kept: files that a person changed or made, and which were left alone.
-        corrected: by id of each image whose cells a person corrected, the folder in the run from
-            which they are taken; kept_models: of such images the model that made them, where the
-            run has another model or other settings.
-        replaced: by image id, another file whose results were under that id, and are replaced.
-        removed: files of images that the run no longer has.
-        tables: what became of the tables.
-        stopped: why the run ended before it was done, or ""; left: how many files were left then.
-        is_part: the run is a shard, which leaves the tables to whoever comes last.
-        remarks: by image id, sentences on what is not as a user may think; damaged: by image id,
-            a sentence on what of it could not be read, while the rest is done.
+        cells: Number of cells by image id, in order.
+        skipped: Number of images that were already done.
+        failed: For each image that failed, one sentence by image id.
+        warnings: Sentences that the user should read, by image id.
+        diameters: Cell diameter assumed for each image, in pixels, by image id.
+        expected_quality: By image id, where it is known; see `bigkingxxl.quality`.
+        kept: Files that a person changed or made, which were not touched.
+        corrected: For each image whose cells a person corrected, the folder in the run that holds
+            the corrected cells, by image id.
+        kept_models: For corrected images whose cells another model or other settings made, that
+            model, by image id.
+        replaced: For images whose id had held the results of another file, that file, by image id.
+        removed: Files of images that the run no longer has.
+        tables: What became of the tables.
+        stopped: Why the run ended before it was done, or "".
+        left: Number of files that were left when it stopped.
+        is_part: Whether the run is a shard, which leaves the tables to the last one.
+        remarks: Sentences on what may differ from a user's expectation, by image id.
+        damaged: A sentence on the part of an image that could not be read although the rest was
+            done, by image id.
     """
 
     cells: dict[str, int] = field(default_factory=dict)
@@ -54,12 +58,12 @@ class FolderResult:
     damaged: dict[str, str] = field(default_factory=dict)
 
     def note(self, outcome: Outcome) -> None:
-        """Take in what became of an image."""
+        """Add the outcome of an image."""
         self.kept += outcome.kept
         if outcome.failure:
             self.failed[outcome.image] = outcome.failure
             return
-        self.failed.pop(outcome.image, None)  # a block may have failed that was done later
+        self.failed.pop(outcome.image, None)  # a block that failed before may have been done since
         self.cells[outcome.image] = outcome.cells or 0
         if outcome.remarks:
             self.remarks[outcome.image] = outcome.remarks
@@ -83,17 +87,20 @@ class FolderResult:
 def remove_obsolete(
     store: RunStore, settings: RunSettings, opened: set[str], names: set[str]
 ) -> int:
-    """Remove what earlier runs made of this run's files under names that are no longer used.
+    """Remove the results of this run's files that lie under names no longer in use.
 
-    A time-lapse that was predicted as one image before, a file that could not be opened. Of one
-    that cannot be opened now everything stays; so do other frames and positions of the same file,
-    where this run was asked for some.
+    Examples are a time-lapse that was predicted as one image before, and a file that could not be
+    opened then. All results of a file that cannot be opened now stay; so do other frames and
+    positions of a file of which this run processes only some.
 
     Args:
-        opened: absolute paths of files that could be opened; names: ids of all images of the run.
+        store: The folder of the run.
+        settings: The settings of the run.
+        opened: Absolute paths of the files that could be opened.
+        names: Ids of all images of the run.
 
     Returns:
-        How many files went.
+        The number of files removed.
     """
     is_partial = Reading.is_partial(settings.reading)
     removed = 0
@@ -109,9 +116,9 @@ def remove_obsolete(
 
 
 def forget_alone(store: RunStore, image_id: str, path: Path) -> int:
-    """Remove what is left of a file that was one image once, or none, and holds several now.
+    """Remove the results of a file as one image, now that it holds several.
 
-    Of all that may be obsolete only this is cheap to know; shards remove no more.
+    Of everything that may be obsolete, only this is cheap to find; shards remove nothing else.
     """
     records = (store.record(kind, image_id) for kind in (SUMMARY, FAILURE))
     if any(each is not None and each.path == str(path.absolute()) for each in records):
@@ -120,7 +127,7 @@ def forget_alone(store: RunStore, image_id: str, path: Path) -> int:
 
 
 def remove_image(store: RunStore, image_id: str) -> int:
-    """Remove all results of an image that nobody changed; how many files went."""
+    """Remove all results of an image except files that a person changed, and count them."""
     removed = [store.remove(each, image_id) for each in KINDS]
     store.forget(FAILURE, image_id)
     return sum(removed)

@@ -11,18 +11,20 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_text
 from bigkingxxl.runs.store import RECORDS, RunStore
 
-# Fewer files are shared out by their images and blocks, for which every shard opens every file.
+# Fewer files than this are divided by their images and blocks, for which every shard must open
+# every file.
 FEW_FILES = 1000
-MOST_SHARDS = 100_000  # each has a note of its own in the run's folder
+MOST_SHARDS = 100_000  # each writes a note of its own into the run's folder
 PATTERN = re.compile(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` of `count` of a run; parts are disjoint, and all of them are the whole.
+    """Part `number` of `count` of a run; the parts are disjoint and together make up the whole.
 
     Attributes:
-        number: from 1 to `count`.
+        number: From 1 to `count`.
+        count: Number of parts.
     """
 
     number: int = 1
@@ -30,10 +32,10 @@ class Shard:
 
     @classmethod
     def of(cls, text: str) -> Shard:
-        """What a user calls it, such as '3/16'.
+        """Parse a shard as a user writes it, such as '3/16'.
 
         Raises:
-            InputError: it is nothing of that kind, or there is no such shard.
+            InputError: The text has another form, or there is no such shard.
         """
         match = PATTERN.fullmatch(text)
         if match is None:
@@ -64,23 +66,23 @@ class Shard:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all there is."""
+        """Whether this is the only shard."""
         return self.count == 1
 
     def has(self, place: int) -> bool:
-        """Whether it holds the item at a place, counted from 0."""
+        """Whether the item at a position, counted from 0, belongs to this shard."""
         return place % self.count == self.number - 1
 
     def may_open(self, file: int, files: int) -> bool:
-        """Whether anything of a file may be of it; `has_unit` then says what."""
+        """Whether anything of a file may belong to this shard; `has_unit` then says what."""
         return files <= FEW_FILES or self.has(file)
 
     def has_unit(
         self, file: int, files: int, image: int, unit: int = 0, units: int = 1
     ) -> bool:  # fmt: skip
-        """Whether it holds one of the units of an image of a file, all counted from 0.
+        """Whether a unit of an image of a file belongs to this shard, all counted from 0.
 
-        Of many units a shard has some that follow each other: neighbours share what they see.
+        If there are many units, a shard has consecutive ones, because neighbours share pixels.
         """
         if files > FEW_FILES:
             return self.has(file)
@@ -90,28 +92,30 @@ class Shard:
 WHOLE = Shard()
 
 
-# What each shard tells of itself, so that the tables of a run whose shard was lost say so.
+# Each shard notes its state, so that the tables of a run that lost a shard say so.
 BEGUN, DONE = "begun\n", "done\n"
 
 
 def begin_shard(store: RunStore, run: str, shard: Shard) -> None:
-    """Note that a shard of a run is at work.
+    """Note that a shard of a run has begun.
 
     Args:
-        run: fingerprint of the run's settings.
+        store: The folder of the run.
+        run: Fingerprint of the run's settings.
+        shard: The shard.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     if not shard.is_whole:
         write_text(_note_of(store, run, shard), BEGUN)
 
 
 def end_shard(store: RunStore, run: str, shard: Shard) -> None:
-    """Note that a shard is done; a run that did everything needs no notes of shards any more.
+    """Note that a shard is done; a run that did everything removes the notes of all shards.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     if shard.is_whole:
         shutil.rmtree(_notes(store, run), ignore_errors=True)
@@ -124,7 +128,8 @@ class Unfinished:
     """Shards of a run that have not ended.
 
     Attributes:
-        numbers: which; count: of all shards.
+        numbers: Numbers of these shards.
+        count: Number of all shards.
     """
 
     numbers: tuple[int, ...] = ()
@@ -132,9 +137,10 @@ class Unfinished:
 
 
 def unfinished(store: RunStore, run: str) -> Unfinished:
-    """The shards that a run still lacks; none where it was not shared out, or all are done.
+    """Return the shards that a run still lacks; none if it was not sharded or all are done.
 
-    Where a run was shared out in several ways, one of them is enough; else the latest counts.
+    If a run was sharded in several ways, it is complete once one of them is; otherwise the latest
+    one counts.
     """
     ways = [each for each in _notes(store, run).glob("*")
             if each.name.isdecimal() and int(each.name) <= MOST_SHARDS]  # fmt: skip

@@ -1,16 +1,16 @@
-"""A run's folder: what is in it, whose it is, and what is done.
+"""The folder of a run: its files, who made each of them, and what is done.
 
     run.json                    model, settings and formats of the latest run
     records/<kind>/<image>.json     one record per image and kind of result; see `records`
-    candidates/<image>.npz      everything the model saw in an image
-    cells/<image>.npz           the cells selected from it
+    candidates/<image>.npz      all candidates that the model found in an image
+    cells/<image>.npz           the cells selected from them
     blocks/<image>.blocks/      both of a large image, block by block; see `large.image`
     labels/<image>.tif ...      the formats asked for; see `outputs`
     measurements.csv ...        tables of the whole run, made from the records alone
 
-Any number of processes may work in one folder. Each result is done or not by itself, under a key:
-the fingerprint of all that decides it. Files that a person changed are told by their content and
-never overwritten, unless that is asked for.
+Any number of processes may work in one folder. Whether a result is done is decided for each one by
+itself, by its key: the fingerprint of everything that determines it. Files that a person changed
+are recognised by their content and never overwritten unless the user asks for it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ CANDIDATES, CELLS, SUMMARY, FAILURE, TABLES = "candidates", "cells", "summary", 
 KINDS = (CANDIDATES, CELLS, SUMMARY, *IMAGE_FORMATS)
 STORED = {CANDIDATES: "candidates", CELLS: "cells"}
 RECORDS, LOCKS, RUN_FILE, BLOCKS = "records", ".locks", "run.json", "blocks"
-WALK_SHARE = 50  # times as long as it took, a folder is not looked through again
+WALK_SHARE = 50  # a folder is not walked again for this many times as long as the walk took
 
 
 class State(Enum):
-    """Whose the file of a result is."""
+    """Who made the file of a result."""
 
     MISSING = "missing"
     OURS = "written by a run, and not changed since"
@@ -52,11 +52,11 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class _Walk:
-    """A look through all files of a folder.
+    """A walk over all files of a folder.
 
     Attributes:
-        stamp: What was found.
-        next_at: When the next one may be made, by the monotonic clock.
+        stamp: The stamp of the files found.
+        next_at: When the next walk may start, by the monotonic clock.
     """
 
     stamp: Stamp
@@ -65,14 +65,14 @@ class _Walk:
 
 @dataclass(frozen=True)
 class Found:
-    """A result as it is now: its record, its file, and whose that is."""
+    """A result as it is now: its record, its file, and who made it."""
 
     record: Record | None
     stamp: Stamp | None
     state: State
 
     def is_done(self, key: str, seen: Stamp | None) -> bool:
-        """Whether the file is there, made under a key of the image as it is."""
+        """Whether the file exists and was made under a key from the image as it is now."""
         return (
             self.state is State.OURS
             and self.record is not None
@@ -88,7 +88,7 @@ class Found:
 
 
 def belongs(record: Record | None, key: str, seen: Stamp | None) -> bool:
-    """Whether a record is of a key, and of the image as it is."""
+    """Whether a record was made under a key from the image as it is now."""
     if record is None or record.key != key or seen is None or record.seen is None:
         return False
     return record.seen.sha256 == seen.sha256
@@ -96,14 +96,15 @@ def belongs(record: Record | None, key: str, seen: Stamp | None) -> bool:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What decides the results of a run, as `run.json` keeps it.
+    """The settings that determine the results of a run, as `run.json` keeps them.
 
     Attributes:
-        key: fingerprint of the model and all settings that decide candidates.
-        run: fingerprint of these and of what decides cells.
-        model: hash of the model; formats: asked for, by this run or an earlier one.
-        reading: how images are opened, see `bigkingxxl.runs.reading`.
-        selection: how cells were selected, for people to read.
+        key: Fingerprint of the model and all settings that decide the candidates.
+        run: Fingerprint of `key` and of everything that decides the cells.
+        model: Hash of the model.
+        formats: Formats asked for by this run or an earlier one.
+        reading: How images are opened; see `bigkingxxl.runs.reading`.
+        selection: How cells were selected, for people to read.
     """
 
     key: str
@@ -119,7 +120,7 @@ class RunStore:
     """The folder of a run.
 
     Args:
-        folder: made when something is written.
+        folder: Path of the folder, which is created when something is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -130,31 +131,31 @@ class RunStore:
     # ---- places ---------------------------------------------------------------------------------
 
     def place(self, kind: str, image_id: str) -> Path:
-        """The file of a result."""
+        """Return the path of a result's file."""
         if kind in STORED:
             place = place_of(image_id)
             return self.folder / STORED[kind] / place.with_name(f"{place.name}.npz")
         return IMAGE_FORMATS[kind].place(self.folder, image_id)
 
     def blocks(self, image_id: str) -> Path:
-        """The folder of the blocks of a large image."""
+        """Return the path of the folder with the blocks of a large image."""
         place = place_of(image_id)
         return self.folder / BLOCKS / place.with_name(f"{place.name}.{BLOCKS}")
 
     def record_place(self, kind: str, image_id: str) -> Path:
-        """The file of a record."""
+        """Return the path of a record's file."""
         place = place_of(image_id)
         return self.folder / RECORDS / kind / place.with_name(f"{place.name}.json")
 
     # ---- records --------------------------------------------------------------------------------
 
     def record(self, kind: str, image_id: str) -> Record | None:
-        """What is known of a result, None where nothing is."""
+        """Return the record of a result, or None if there is none."""
         record = Record.load(self.record_place(kind, image_id))
         return record if record is not None and record.image == image_id else None
 
     def records(self, kind: str) -> Iterator[Record]:
-        """The records of a kind, of all images, in the order of their places."""
+        """Yield the records of a kind for all images, sorted by path."""
         for place in sorted((self.folder / RECORDS / kind).rglob("*.json")):
             record = Record.load(place)
             if record is not None:
@@ -164,7 +165,7 @@ class RunStore:
         """Write a record.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: It cannot be written.
         """
         record.save(self.record_place(record.kind, record.image))
 
@@ -175,24 +176,26 @@ class RunStore:
     # ---- files ----------------------------------------------------------------------------------
 
     def find(self, kind: str, image_id: str) -> Found:
-        """A result as it is now."""
+        """Return a result as it is now."""
         return _found(self.record(kind, image_id), self.place(kind, image_id))
 
     def write(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
-        """Write a result's file, and its record.
+        """Write the file of a result, then its record.
 
         Args:
-            record: of the file to be; found: what is there; write: writes to a temporary name.
+            record: Record of the new file.
+            found: The result as it is now.
+            write: Writes the file to the temporary path that it is given.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: The file or its record cannot be written.
         """
         place = self.place(record.kind, record.image)
         record_place = self.record_place(record.kind, record.image)
         return _written(place, record_place, record, found, write)
 
     def remove(self, kind: str, image_id: str) -> bool:
-        """Remove a result and its record, unless a person changed it; whether a file went."""
+        """Remove a result and its record unless a person changed it; return whether a file went."""
         found = self.find(kind, image_id) if kind != SUMMARY else Found(None, None, State.MISSING)
         if found.is_somebodys:
             return False
@@ -204,7 +207,7 @@ class RunStore:
         return found.state is State.OURS
 
     def find_table(self, name: str) -> Found:
-        """A table of the whole run as it is now."""
+        """Return a table of the whole run as it is now."""
         return _found(Record.load(self._table_record(name)), self.folder / name)
 
     def write_table(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
@@ -216,13 +219,14 @@ class RunStore:
         return self.folder / RECORDS / TABLES / f"{name}.json"
 
     def stamp(self, path: Path, known: Stamp | None = None) -> Stamp:
-        """An image's file as it is now; it is read once a run.
+        """Return the stamp of an image's file, which is read once per run.
 
         Args:
-            known: an earlier stamp of it.
+            path: The image file.
+            known: An earlier stamp of it.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: The file cannot be read.
         """
         before = self._stamps.get(path)
         if before is not None and path.is_dir():
@@ -235,9 +239,10 @@ class RunStore:
         """Return the stamp of an image's file as it is at this moment.
 
         Args:
+            path: The image file.
             known: An earlier stamp of it.
-            fully: If False, a folder of many files is looked through again only so often that it
-                takes a small part of the time; between that its last stamp is returned.
+            fully: If False, a folder of many files is walked again only so often that it takes a
+                small part of the time; in between, its last stamp is returned.
 
         Raises:
             OSError: The file cannot be read.
@@ -255,9 +260,9 @@ class RunStore:
     # ---- the run --------------------------------------------------------------------------------
 
     def settings(self) -> RunSettings | None:
-        """Those of the latest run, None where there was none."""
+        """Return the settings of the latest run, or None if there was none."""
         place = self.folder / RUN_FILE
-        if not place.is_file():  # a pipe would be waited for
+        if not place.is_file():  # opening a pipe would block
             return None
         try:
             values = json.loads(place.read_bytes())
@@ -267,13 +272,14 @@ class RunStore:
             return None
 
     def begin(self, settings: RunSettings, *, clear: bool = True) -> RunSettings:
-        """Note a run's settings, with the formats of earlier ones that are still in the folder.
+        """Write the settings of a run, with the formats of earlier ones still in the folder.
 
         Args:
-            clear: remove what dead processes left half written, which looks at every file.
+            settings: The settings of the run.
+            clear: Remove what killed processes left half written, which walks over every file.
 
         Raises:
-            OutputError: the folder cannot be written, or `run.json` in it is something else.
+            OutputError: The folder cannot be written, or its `run.json` is something else.
         """
         make_folder(self.folder)
         if clear:
@@ -303,7 +309,7 @@ class RunStore:
         return any((self.folder / file).is_file() for file in files)
 
     def clear(self) -> int:
-        """Remove the temporary files of runs that died; how many there were."""
+        """Remove the temporary files of runs that were killed, and count them."""
         ours = {each.folder.split("/")[0] for each in IMAGE_FORMATS.values()}
         folders = (RECORDS, BLOCKS, *STORED.values(), *sorted(ours))
         cleared = sum(clear_temporaries(self.folder / each, recursive=True) for each in folders)
@@ -312,18 +318,18 @@ class RunStore:
     # ---- other processes ------------------------------------------------------------------------
 
     def locked(self, name: str, *, wait: bool = True) -> Any:
-        """A lock of the folder, see `locks.locked`."""
+        """Return a lock of the folder; see `locks.locked`."""
         return locked(self._lock(name), wait=wait)
 
     def at_work(self, run: str) -> Any:
-        """For the length of a block: a run is at work in the folder; see `check_alone`."""
+        """Mark the folder as in use by a run for the length of a block; see `check_alone`."""
         return locked(self._lock(f"run {run}", f"run-{run}"), shared=True)
 
     def check_alone(self, run: str) -> None:
         """Refuse to work beside a run of another model or other settings.
 
         Raises:
-            InputError: such a run is at work in the folder.
+            InputError: Such a run is working in the folder.
         """
         for path in sorted((self.folder / LOCKS).glob("run-*")):
             if path.name == f"run-{run}":
@@ -342,7 +348,7 @@ class RunStore:
 
 
 def format_key(identity: str, kind: str) -> str:
-    """The key of a result: what its cells are (or its candidates), and its kind."""
+    """Return the key of a result from the identity of its cells or candidates and its kind."""
     return fingerprint([identity, kind])
 
 
@@ -374,6 +380,7 @@ def _written(
         ours = found.stamp is not None and found.state is State.OURS
         before = (found.stamp.sha256,) if ours and found.stamp is not None else ()
         record = replace(record, output=Stamp.of_result(temporary), replaced=before)
-        # Before the file is moved into place: killed in between, both hashes are known.
+        # Written before the file is moved into place, so that after a kill in between both hashes
+        # are known.
         record.save(record_place)
     return record

@@ -1,7 +1,7 @@
 """The unit of work: one image, from its pixels to its files and records.
 
-It needs nothing but the run's folder and the image, is done once however often it is asked for,
-and stands beside any number of others in other threads, processes and machines.
+A unit needs nothing but the run's folder and the image. It is done once however often it is
+requested, and runs beside any number of others in other threads, processes and machines.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ from bigkingxxl.runs.work import BLANK, Outcome, RunImage, Work, failed_or_for_a
 def predict_one(
     store: RunStore, work: Work, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
-    """Do one image, or what is left to do of it; whatever goes wrong with it is in the outcome.
+    """Do one image, or the part of it that is not done; any error with it becomes its outcome.
 
     Args:
-        wait: for another process that is at work on it; else that gives None.
+        store: The folder of the run.
+        work: What is done with every image.
+        image: The image.
+        wait: Wait for another process that is working on the image; otherwise return None then.
 
     Raises:
-        OutputError: nothing can be written into the folder any more.
+        OutputError: Nothing can be written into the folder any more.
     """
     with store.locked(f"image {image.name}", wait=wait) as is_mine:
         if not is_mine:
@@ -56,7 +59,7 @@ def predict_one(
 
 
 class _Unit:
-    """One image of a run, and what is known of it so far."""
+    """One image of a run, and its state so far."""
 
     def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
         self.store, self.image = store, image
@@ -64,7 +67,7 @@ class _Unit:
         self.maker = self.work.maker
 
     def done(self) -> Outcome:
-        """Make what is missing."""
+        """Make the missing results and return the outcome."""
         found = {
             kind: self._find(kind) for kind in self.work.settings.formats if kind in IMAGE_FORMATS
         }
@@ -77,7 +80,7 @@ class _Unit:
             summary is not None
             and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
             and summary.details.get("run") == self.work.settings.run
-            and summary.path == str(self.image.path.absolute())  # else it was moved
+            and summary.path == str(self.image.path.absolute())  # otherwise it was moved
         )
         if summary is None or not is_summed or to_write:
             self._write(to_write, found)
@@ -92,7 +95,7 @@ class _Unit:
         )  # fmt: skip
 
     def _replaced(self, before: Record | None) -> Path | None:
-        """Another image's file, whose results were under this name before."""
+        """Return the other image's file whose results lay under this name before."""
         if before is None or before.seen is None or before.seen.sha256 == self.seen.sha256:
             return None
         is_other = before.path != str(self.image.path.absolute()) and not before.is_gone()
@@ -100,7 +103,7 @@ class _Unit:
 
     @cached_property
     def seen(self) -> Stamp:
-        """The image's file as it is."""
+        """Return the stamp of the image's file as it is now."""
         known = self.store.record(SUMMARY, self.image.name)
         return self.store.stamp(self.image.path, None if known is None else known.seen)
 
@@ -109,7 +112,7 @@ class _Unit:
 
     @cached_property
     def identity(self) -> str:
-        """The fingerprint of what the cells are."""
+        """Return the fingerprint of everything that determines the cells."""
         run = self.maker.run
         return run if self.correction is None else self.correction.identity(run)
 
@@ -119,7 +122,7 @@ class _Unit:
         return format_key(self.maker.run if self._is_predicted(kind) else self.identity, kind)
 
     def _is_predicted(self, kind: str) -> bool:
-        """Whether a file shows the cells as predicted: the viewer keeps its label images apart."""
+        """Whether a file shows the cells as predicted, apart from the viewer's label images."""
         return kind == LABELS and self.correction is not None and self.correction.viewed is not None
 
     def _find(self, kind: str) -> Found:
@@ -134,7 +137,7 @@ class _Unit:
 
     @cached_property
     def candidates(self) -> Candidates:
-        """Everything seen in the image: stored, or seen now."""
+        """Return all candidates in the image, loaded or predicted."""
         found, key = self._find(CANDIDATES), self.maker.key
         place = self.store.place(CANDIDATES, self.image.name)
         if found.is_done(key, self.seen):
@@ -155,7 +158,7 @@ class _Unit:
 
     @cached_property
     def selected(self) -> Instances:
-        """The cells selected from the candidates: stored, or selected now; once a run."""
+        """Return the cells selected from the candidates, loaded or selected once per run."""
         found, key = self._find(CELLS), self.maker.run
         has_candidates = self.work.predictor is None or self._find(CANDIDATES).is_done(
             self.maker.key, self.seen
@@ -179,7 +182,7 @@ class _Unit:
 
     @cached_property
     def cells(self) -> NumberedCells:
-        """The cells of the image: those selected, or those that a person corrected."""
+        """Return the cells of the image: as selected, or as a person corrected them."""
         if self.correction is None:
             return NumberedCells.of(self.selected)
         self.correction.check_image(self.seen)
@@ -211,7 +214,7 @@ class _Unit:
             self.image.name, self.cells.instances, model=self.maker.model,
             scale=None if stored is None else stored.details.get("scale"),
             diameter=known.get("diameter"),
-            # What is expected of the model's cells says nothing of those of a person.
+            # The expected quality is that of the model's cells, not of a person's.
             expected_quality=None if self.correction else known.get("expected_quality"),
             warnings=warnings, corrected=place_of_correction(self.correction),
         )  # fmt: skip
@@ -237,5 +240,5 @@ def _write_format(kind: str, image: PredictedImage, path: Path) -> None:
 
 
 def _ours(found: Found) -> Found:
-    """What is kept between runs is nobody's to change: it is written again where it differs."""
+    """Treat an intermediate result as the program's own: it is rewritten if it was changed."""
     return replace(found, state=State.OURS) if found.stamp is not None else found

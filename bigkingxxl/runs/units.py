@@ -1,9 +1,9 @@
-"""The units of work of a run: what different threads, processes, shards and machines may share.
+"""The units of work of a run, which threads, processes, shards and machines share out.
 
-An image is one unit; a large one has a unit for each of its blocks. Which units an image has
-follows from its name and shape alone, so that every worker of a run lists the same ones. Units need
-nothing of each other: any worker may do any of them, at any time, once or twice, and what is stored
-is the same. When all units of an image are done, whoever comes by finishes it.
+An image is one unit; a large image has one unit for each of its blocks. The units of an image
+follow from its name and shape alone, so every worker of a run lists the same ones. Units are
+independent of each other: any worker may do any of them, at any time, once or twice, and the stored
+result is the same. Once all units of an image are done, any worker finishes it.
 
     for unit in units_of(image.name, image.source.shape):
         do_unit(store, work, image, unit)
@@ -28,8 +28,8 @@ class Unit:
     """A piece of work.
 
     Attributes:
-        image: the image's id in the run.
-        block: number of the block of a large image, row by row from 0; None where the image is one
+        image: Id of the image in the run.
+        block: Number of the block of a large image, row by row from 0; None if the image is one
             unit.
     """
 
@@ -38,12 +38,12 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """Unique in the run; the same in every process: to lock, to log, to share out."""
+        """A name unique in the run and the same in every process, for locks and logs."""
         return self.image if self.block is None else f"{self.image}#{self.block}"
 
 
 def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:
-    """The units of an image of (H, W) pixels, in the order in which they are best done."""
+    """Return the units of an image of (H, W) pixels, in the order in which to do them."""
     if not is_large(shape):
         return [Unit(image_id)]
     return [Unit(image_id, block) for block in Grid.of(shape).walk()]
@@ -52,17 +52,21 @@ def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:
 def do_unit(
     store: RunStore, work: Work, image: RunImage, unit: Unit, *, wait: bool = True
 ) -> Outcome | None:
-    """Do one unit of an image, unless it is done.
+    """Do one unit of an image unless it is done.
 
     Args:
-        wait: for another process that is at work on it; else that gives None.
+        store: The folder of the run.
+        work: What is done with every image.
+        image: The image.
+        unit: One of its units.
+        wait: Wait for another process that is working on the unit; otherwise return None then.
 
     Returns:
-        The image's outcome where the unit is the whole of it or failed, and so the image; None
-        where other units are to follow.
+        The outcome of the image if the unit is all of it or if the unit failed; None if other units
+        are to follow.
 
     Raises:
-        OutputError: nothing can be written into the folder any more.
+        OutputError: Nothing can be written into the folder any more.
     """
     if unit.image != image.name:
         raise ValueError(f"a unit of '{unit.image}' is not one of '{image.name}'")
@@ -76,7 +80,7 @@ def do_unit(
 
 
 def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
-    """Whether all units of a large image are done, so that it can be finished, or it failed."""
+    """Whether a large image can be finished: all its units are done, or one failed."""
     try:
         return not LargeImage(store, work, image).missing()
     except BigKingXXLError as error:
@@ -88,13 +92,16 @@ def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
 def finish_image(
     store: RunStore, work: Work, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
-    """Make the files and records of an image; units that are not done are done first.
+    """Make the files and records of an image, after any units that are not done yet.
 
     Args:
-        wait: for another process that is at work on it; else that gives None.
+        store: The folder of the run.
+        work: What is done with every image.
+        image: The image.
+        wait: Wait for another process that is working on the image; otherwise return None then.
 
     Raises:
-        OutputError: nothing can be written into the folder any more.
+        OutputError: Nothing can be written into the folder any more.
     """
     if not is_large(image.source.shape):
         return predict_one(store, work, image, wait=wait)

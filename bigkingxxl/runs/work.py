@@ -1,7 +1,7 @@
-"""What is done with each image of a run, and what became of it: said alike by all who do it.
+"""The work of a run and its outcome for an image, shared by every module that does it.
 
 What belongs here: a run's image and work, the outcome of an image, failures and their records. What
-does not: doing it (`unit` for an image that is held whole, `large` for one in blocks).
+does not: doing it (`unit` for an image held in memory, `large` for one in blocks).
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class RunImage:
     """An image of a run.
 
     Attributes:
-        source: the opened image, whose `name` is its id in the run; path: its file.
-        frame: which plane of the file it is, counted from 0; None where it is the only one.
+        source: The opened image, whose `name` is its id in the run.
+        path: The image file.
+        frame: Which plane of the file it is, counted from 0; None if it is the only one.
     """
 
     source: ImageSource
@@ -55,7 +56,7 @@ class RunImage:
 
     @property
     def name(self) -> str:
-        """Its id."""
+        """The id of the image."""
         return self.source.name
 
 
@@ -64,12 +65,11 @@ class Work:
     """What is done with every image of a run.
 
     Attributes:
-        predictor: None where only label images are measured again.
-        judge: says how good the cells found in an image may be.
-        overwrite: also files that a person changed or made.
-        track: shows how far a large image is done.
-        made_by: settings that the image's cells were made with, where they are not the run's; see
-            `work_on`.
+        predictor: None if only label images are measured again.
+        judge: Predicts the quality of the cells found in an image.
+        overwrite: Also replace files that a person changed or made.
+        track: Shows the progress of a large image.
+        made_by: The settings that made the image's cells if they are not the run's; see `work_on`.
     """
 
     settings: RunSettings
@@ -82,26 +82,26 @@ class Work:
 
     @property
     def maker(self) -> RunSettings:
-        """The settings that the image's cells are made with."""
+        """The settings that make the image's cells."""
         return self.made_by or self.settings
 
     def replaces(self, kind: str, correction: Correction | None) -> bool:
         """Whether a file that a person changed is replaced.
 
-        Measuring never replaces label images, nor what the cells are taken from.
+        Measuring never replaces label images or the other sources of the cells.
         """
         is_source = correction is not None and kind in correction.changed
         return self.overwrite and (self.predictor is not None or not (kind == LABELS or is_source))
 
 
 def work_on(store: RunStore, work: Work, image_id: str) -> tuple[Work, Correction | None]:
-    """What is done with an image, and what a person made of its cells.
+    """Return the work for an image, and the correction of its cells by a person.
 
-    What somebody corrected is kept: with the model and the settings that made it, whichever the run
-    has now. Nothing of it is predicted again.
+    Corrected cells are kept with the model and the settings that made them, whichever the run has
+    now; none of them is predicted again.
 
     Raises:
-        FormatError: what was corrected is damaged, or was corrected in two places.
+        FormatError: The corrected cells are damaged, or were corrected in two places.
     """
     correction = correction_of(store, image_id)
     if correction is None:
@@ -116,7 +116,7 @@ def work_on(store: RunStore, work: Work, image_id: str) -> tuple[Work, Correctio
 
 
 def _maker(store: RunStore, settings: RunSettings, image_id: str) -> RunSettings | None:
-    """The settings that stored cells were made with; None where they are those of the run."""
+    """Return the settings that made the stored cells, or None if they are the run's."""
     cells, candidates = (store.record(kind, image_id) for kind in (CELLS, CANDIDATES))
     if cells is None:
         return None
@@ -128,19 +128,24 @@ def _maker(store: RunStore, settings: RunSettings, image_id: str) -> RunSettings
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an image.
+    """The outcome of an image.
 
     Attributes:
-        image: its id; cells: how many, None where it failed; failure: why, or "".
-        diameter: that the cells were taken to have, in pixels; expected_quality: of the cells.
-        is_new: whether anything was made; warnings: sentences on the image.
-        kept: files that a person changed or made, and which were left alone.
-        corrected: the folder of the corrected cells of which all is made, or ""; see `Correction`.
-        made_by: hash of the model that made what was corrected, where the run has another model or
-            other settings; or "".
-        replaced: another image's file, still there, whose results were under this id.
-        remarks: sentences on what is not as a user may think; damage: on what of it could not be
-            read, while the rest is done, or "".
+        image: Id of the image.
+        cells: Number of cells; None if the image failed.
+        failure: Why it failed, or "".
+        diameter: The cell diameter assumed, in pixels.
+        expected_quality: Of the cells.
+        is_new: Whether anything was made.
+        warnings: Sentences on the image.
+        kept: Files that a person changed or made, which were not touched.
+        corrected: Folder of the corrected cells from which everything is made, or ""; see
+            `Correction`.
+        made_by: Hash of the model that made the corrected cells if the run has another model or
+            other settings, or "".
+        replaced: Another image's file, still there, whose results lay under this id.
+        remarks: Sentences on what may differ from a user's expectation.
+        damage: What could not be read of the image although the rest was done, or "".
     """
 
     image: str
@@ -159,7 +164,7 @@ class Outcome:
 
 
 def failed_or_for_all(store: RunStore, work: Work, image: RunImage, error: Exception) -> Outcome:
-    """The outcome of an image that failed; an error that would meet every other one goes on."""
+    """Return the outcome of an image that failed; re-raise errors that every image would meet."""
     if is_for_all(error):
         raise error
     log.debug("%s failed", image.name, exc_info=error)
@@ -167,7 +172,7 @@ def failed_or_for_all(store: RunStore, work: Work, image: RunImage, error: Excep
 
 
 def is_for_all(error: Exception) -> bool:
-    """Whether an error would meet every other image as well: a full or forbidden disk."""
+    """Whether every other image would meet the error too, such as a full or read-only disk."""
     cause = error.__cause__
     is_output = isinstance(error, OutputError) and isinstance(cause, OSError)
     return is_output and isinstance(cause, OSError) and cause.errno in NOBODY_CAN_WRITE
@@ -177,10 +182,10 @@ def fail(
     store: RunStore, settings: RunSettings, image_id: str, path: Path, error: Exception,
     frame: int | None = None,
 ) -> Outcome:  # fmt: skip
-    """Note that an image failed; what an earlier run of other settings made of it goes.
+    """Note that an image failed, and remove what an earlier run of other settings made of it.
 
     Raises:
-        OutputError: the record cannot be written.
+        OutputError: The record cannot be written.
     """
     reason = reason_of(error, path)
     try:
@@ -200,7 +205,7 @@ def fail(
 
 
 def _is_corrected(store: RunStore, image_id: str) -> bool:
-    """Whether a person corrected the cells, as far as can be told: then nothing of them goes."""
+    """Whether a person corrected the cells as far as is known, so that none of them is removed."""
     try:
         return correction_of(store, image_id) is not None
     except BigKingXXLError:

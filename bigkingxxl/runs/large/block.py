@@ -1,4 +1,4 @@
-"""One block of a large image: what the model sees in it, and the cells selected from that."""
+"""One block of a large image: the candidates in it, and the cells selected from them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from bigkingxxl.runs.large.plan import Plan
 from bigkingxxl.runs.large.seams import BlockCells
 from bigkingxxl.runs.selection import Selection
 
-EDGE = 2  # pixels by which a detector may miss the edge that cuts a cell
-WIDER = 4  # times the margin, where a cell is cut
+EDGE = 2  # pixels by which a detector may miss the border that cuts a cell
+WIDER = 4  # factor by which the margin grows if a cell is cut
 Windows = NDArray[np.int64]
 
 
 def predict_block(
     predictor: Predictor, source: MendedImage, plan: Plan, block: int, margin: int
 ) -> tuple[Candidates, list[Window]]:
-    """What a predictor sees in a block, in the frame of what it sees of it.
+    """Predict the candidates of a block, in the frame of the block and its margin.
 
     Args:
-        margin: pixels around the core.
+        predictor: The model.
+        source: The image.
+        plan: How the image is processed.
+        block: Number of the block.
+        margin: Pixels around the core.
 
     Returns:
         The candidates, and the windows of the image that could not be read.
@@ -40,7 +44,7 @@ def predict_block(
     source.taken_missing()
     core = plan.grid.core
     window = plan.grid.around(block, margin)
-    part = PartOfImage(source, window, ((core, core), plan.margin), plan.looked_at(source.name))
+    part = PartOfImage(source, window, ((core, core), plan.margin), plan.identity(source.name))
     return predict_in(predictor, part, plan.context), source.taken_missing()
 
 
@@ -48,11 +52,12 @@ def cells_of(
     candidates: Candidates, selection: Selection, plan: Plan, block: int, margin: int,
     pixel_size: tuple[float, float] | None,
 ) -> BlockCells:  # fmt: skip
-    """The cells of a block, in the image's frame.
+    """Select the cells of a block and return them in the image's frame.
 
-    They are selected as those of a small image are. Those are kept whose centre lies in the core or
-    by the slack outside; and of those that reach into the core those that are cut by the end of
-    what is seen, and those that the block with their centre does not see whole.
+    They are selected as in a small image. A cell is kept if its centre lies in the core, or outside
+    it by no more than the slack. Of the other cells that reach into the core, those are kept that
+    the border of the predicted window cuts, and those that the block with their centre does not
+    contain whole.
     """
     grid = plan.grid
     frame, core = grid.around(block, margin), grid.core_of(block)
@@ -69,18 +74,19 @@ def cells_of(
         block, cells, outside <= 0, is_cut, selection.minimum_areas(cells, plan.scale_ratio),
         margin,
     )  # fmt: skip
-    # What is cut and does not reach into the core is another block's cell.
+    # A cell that is cut and does not reach into the core belongs to another block.
     away = _is_cut(cells.boxes(), frame, grid.shape) & ~is_cut
     near = (outside <= plan.slack) & ~away
-    # The centre of a bent cell may lie in a block that it does not reach, and that sees none of it.
-    orphaned = reaches & ~_is_seen_by_owner(cells.boxes(), centres, plan)
+    # The centre of a bent cell may lie in a block that the cell does not reach, so that this block
+    # does not find it.
+    orphaned = reaches & ~_is_whole_in_owner(cells.boxes(), centres, plan)
     return found.take(np.flatnonzero(near | is_cut | orphaned))
 
 
-def _is_seen_by_owner(
+def _is_whole_in_owner(
     boxes: NDArray[np.int32], centres: NDArray[np.float64], plan: Plan
 ) -> NDArray[np.bool_]:
-    """bool[N]: the block whose core holds a cell's centre sees all of the cell at first."""
+    """bool[N]: whether the block whose core holds a cell's centre contains all of the cell."""
     grid = plan.grid
     corner = np.rint(centres).astype(np.int64) // grid.core * grid.core
     low, high = corner - plan.margin, corner + grid.core + plan.margin
@@ -90,7 +96,7 @@ def _is_seen_by_owner(
 
 
 def _is_cut(boxes: NDArray[np.int32], frame: Window, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """bool[N]: the cell ends at a side of what was seen that is not a side of the image."""
+    """bool[N]: whether a cell ends at a side of the predicted window inside the image."""
     low = [edge + EDGE if edge > 0 else -1 for edge in (frame.row0, frame.col0)]
     high = [
         edge - EDGE if edge < length else length + 1
@@ -100,9 +106,10 @@ def _is_cut(boxes: NDArray[np.int32], frame: Window, size: tuple[int, int]) -> N
 
 
 def _distance(points: NDArray[np.float64], core: Window) -> NDArray[np.float64]:
-    """float64[N]: pixels that points (row, column) lie outside a core; 0 or less within it.
+    """float64[N]: distance in pixels of points (row, column) outside a core; ≤ 0 inside it.
 
-    A core reaches from half a pixel before its first pixel's centre; the end belongs to the next.
+    A core begins half a pixel before the centre of its first pixel; its end belongs to the next
+    core.
     """
     low = np.array([core.row0, core.col0]) - 0.5
     high = np.array([core.row1, core.col1]) - 0.5
@@ -113,20 +120,25 @@ def _distance(points: NDArray[np.float64], core: Window) -> NDArray[np.float64]:
 
 
 def found_in_block(
-    look: Callable[[int], tuple[Candidates, list[Window]]],
+    predict: Callable[[int], tuple[Candidates, list[Window]]],
     select: Callable[[Candidates, int], BlockCells],
     plan: Plan,
     known: tuple[Candidates, list[Window], int] | None = None,
 ) -> tuple[BlockCells, list[Window]]:
-    """The cells of a block: looked at again with a wider margin as long as one of them is cut.
+    """Find the cells of a block, with a wider margin as long as one of them is cut.
 
     Args:
-        look: at a block with a margin; select: cells from what was seen with one.
-        known: what was seen before, and its margin.
+        predict: Predicts a block with a margin.
+        select: Selects cells from the candidates of a block with a margin.
+        plan: How the image is processed.
+        known: Earlier candidates, the windows that could not be read, and their margin.
+
+    Returns:
+        The cells, and the windows of the image that could not be read.
     """
     margin = plan.margin if known is None else known[2]
     while True:
-        candidates, missing = look(margin) if known is None else known[:2]
+        candidates, missing = predict(margin) if known is None else known[:2]
         cells = select(candidates, margin)
         if not cells.is_cut.any() or margin >= plan.widest:
             return cells, missing
@@ -134,7 +146,7 @@ def found_in_block(
 
 
 def save_block(path: Path, found: BlockCells, missing: list[Window]) -> None:
-    """Write the cells of a block, whole or not at all; same cells, same bytes."""
+    """Write the cells of a block atomically; the same cells give the same bytes."""
     save_cells(path, found.cells, {
         "block": np.array([found.block, found.margin], np.int64), "is_owned": found.is_owned,
         "is_cut": found.is_cut, "minimum": found.minimum,
@@ -143,7 +155,7 @@ def save_block(path: Path, found: BlockCells, missing: list[Window]) -> None:
 
 
 def load_block(path: Path) -> tuple[BlockCells, list[Window]] | None:
-    """What `save_block` wrote; None where it is gone or damaged."""
+    """Load what `save_block` wrote; None if it is missing or damaged."""
     try:
         cells, extra = load_cells_and(path)
         number, margin = extra["block"].tolist()

@@ -39,13 +39,16 @@ PARTS = "parts"
 
 
 def finish_large(large: LargeImage, *, wait: bool = True) -> Outcome | None:
-    """Settle the seams, number the cells, write what is missing; blocks are done where need be.
+    """Settle the cells at the seams, number the cells and write what is missing.
+
+    Blocks that are not done yet are done first.
 
     Returns:
-        None where another process is at it and nobody waits.
+        The outcome; None if another process is working on it and `wait` is False.
 
     Raises:
-        ImageError: the image cannot be read; OutputError: nothing can be written.
+        ImageError: The image cannot be read.
+        OutputError: Nothing can be written.
     """
     with large.store.locked(f"image {large.image.name}", wait=wait) as is_mine:
         if not is_mine:
@@ -60,8 +63,8 @@ def finish_large(large: LargeImage, *, wait: bool = True) -> Outcome | None:
 class _Finish:
     """The files and records of a large image whose blocks are all done.
 
-    Cells that a person corrected are shared out to the same blocks, so that files are made of them
-    in the same way; only their label image is held as a whole while it is read.
+    Cells that a person corrected are divided among the same blocks, so that their files are made in
+    the same way; only their label image is held in memory as a whole while it is read.
     """
 
     def __init__(self, large: LargeImage) -> None:
@@ -73,14 +76,14 @@ class _Finish:
 
     @cached_property
     def predicted(self) -> CellsByBlock:
-        """The cells that were found."""
+        """The predicted cells."""
         return CellsByBlock.settled(
             self.plan.grid, lambda block: self.large.settled_block(block)[0].cells
         )
 
     @cached_property
     def cells(self) -> CellsByBlock:
-        """The cells as they are now."""
+        """The cells as they are now, predicted or corrected."""
         if self.correction is None:
             return self.predicted
         self.correction.check_image(self.plan.seen)
@@ -91,11 +94,11 @@ class _Finish:
         return self.predicted if self._is_predicted(kind) else self.cells
 
     def _is_predicted(self, kind: str) -> bool:
-        """Whether a file shows the cells as predicted: the viewer keeps its label images apart."""
+        """Whether a file shows the cells as predicted, apart from the viewer's label images."""
         return kind == LABELS and self.correction is not None and self.correction.viewed is not None
 
     def outcome(self) -> Outcome:
-        """Make what is missing."""
+        """Make the missing results and return the outcome."""
         wanted = [kind for kind in self.work.settings.formats if kind in IMAGE_FORMATS]
         found = {kind: self.store.find(kind, self.image.name) for kind in wanted}
         left = [
@@ -117,7 +120,7 @@ class _Finish:
         if missing:
             self._write(missing, found)
         summary = before
-        # Who only measures again knows nothing new of how the image looks.
+        # A run that only measures again has no new judgement of the image.
         if summary is None or not is_summed or (missing and self.work.predictor is not None):
             summary = self._summarise([kind for kind in wanted if kind not in LARGE_FORMATS])
         self._clear()
@@ -135,7 +138,7 @@ class _Finish:
         )  # fmt: skip
 
     def _replaced(self, before: Record | None) -> Path | None:
-        """Another image's file, whose results were under this name before."""
+        """Return the other image's file whose results lay under this name before."""
         if before is None or before.seen is None or before.seen.sha256 == self.plan.seen.sha256:
             return None
         is_other = before.path != str(self.image.path.absolute()) and not before.is_gone()
@@ -147,7 +150,7 @@ class _Finish:
     # ---- files --------------------------------------------------------------------------------
 
     def _parts(self, kind: str) -> Path:
-        """The folder of a format's parts: of these cells alone, which may be corrected between."""
+        """Return the folder of a format's parts, which hold these cells only."""
         mark = "" if self.identity == self.run else f"-{self.identity[:16]}"
         return self.large.run / f"{PARTS}{mark}" / kind
 
@@ -193,7 +196,7 @@ class _Finish:
         )  # fmt: skip
 
     def _clear(self) -> None:
-        """Remove what is of no use any more: what other selections found, and parts."""
+        """Remove what is no longer needed: parts, and the cells of other selections."""
         for path in self.large.folder.iterdir():
             if path.is_dir() and path.name not in ("candidates", self.run):
                 shutil.rmtree(path, ignore_errors=True)
@@ -203,7 +206,7 @@ class _Finish:
         for stored in (self.store.place(kind, self.image.name) for kind in ("candidates", CELLS)):
             stored.unlink(missing_ok=True)
 
-    # ---- what is told of it ---------------------------------------------------------------------
+    # ---- the summary ----------------------------------------------------------------------------
 
     def _summarise(self, left_out: list[str]) -> Record:
         judged, diameter = self._judged()
@@ -246,18 +249,18 @@ class _Finish:
         return record
 
     def _judged(self) -> tuple[Judgement, float | None]:
-        """How good its cells may be, and the diameter they were taken to have, by a sample."""
+        """Judge the quality of the cells and their diameter from the sample."""
         if self.plan.statistics.is_blank:
             return Judgement(), None
         sample = Candidates.load(self.large.folder / "sample.npz")
         if self.work.judge is None:
             return self._judged_before(), sample.cell_diameter
-        # Painted in the frame of what was sampled, which is all that is held.
+        # Painted in the frame of the sample, the only part held in memory.
         cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
         return self.work.judge(self.large.source, sample, cells), sample.cell_diameter
 
     def _judged_before(self) -> Judgement:
-        """What a run that asked the model said of the same cells and image."""
+        """Return the judgement of an earlier run with the model on the same cells and image."""
         before = self.store.record(SUMMARY, self.image.name)
         if before is None or before.seen is None or before.details.get("cells_of") != self.run \
                 or before.seen.sha256 != self.plan.seen.sha256:  # fmt: skip
@@ -265,7 +268,7 @@ class _Finish:
         return Judgement(before.details["expected_quality"], tuple(before.details["warnings"]))
 
     def _cut_cells(self) -> list[str]:
-        """A sentence on cells that were not seen whole."""
+        """Return a sentence on the cells that no block contains whole, if any."""
         blocks = (self.large.settled_block(block)[0] for block in range(len(self.plan.grid)))
         boxes = (box for each in blocks for box in each.cells.take(each.is_cut).boxes().tolist())
         places = [
@@ -281,7 +284,7 @@ class _Finish:
         return [f"{count} larger than {seen} and may be cut there: near {shown}"]
 
     def _damage(self) -> str:
-        """A sentence on what could not be read, or ""."""
+        """Return a sentence on what could not be read, or ""."""
         windows = [
             window for block in range(len(self.plan.grid))
             for window in self.large.settled_block(block)[1]
@@ -298,7 +301,7 @@ class _Finish:
         )
 
     def _reason(self, window: Window) -> str:
-        """Why a window cannot be read, as the file says it now."""
+        """Return why a window cannot be read, by reading it again."""
         source: ImageSource = self.image.source
         try:
             source.read_raw(window)
@@ -308,7 +311,7 @@ class _Finish:
 
 
 def _left_out(kinds: list[str]) -> list[str]:
-    """Sentences on what is not made of large images."""
+    """Return sentences on the formats that are not made of large images."""
     if not kinds:
         return []
     named = " and ".join(f"'{kind}'" for kind in kinds)

@@ -1,4 +1,4 @@
-"""How a large image is cut into blocks: by its shape alone, so that every worker cuts it alike."""
+"""How a large image is divided into blocks: by its shape alone, the same for every worker."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from bigkingxxl.geometry import Window
 
-ABOVE = 2**24  # pixels: larger images are worked on block by block
-CORE = 2048  # side of what a block owns, in pixels of the image
-# Of the labels as they are written; a core holds whole ones.
-CHUNKS, TILES = 2, 4  # each way
-STRIP = 4  # rows of blocks that are walked through together
+ABOVE = 2**24  # pixels; larger images are processed block by block
+CORE = 2048  # side of the core of a block, in pixels of the image
+# Chunks and tiles of the labels as written; a core holds whole ones.
+CHUNKS, TILES = 2, 4  # per core, each way
+STRIP = 4  # rows of blocks that are traversed together
 
 
 def is_large(shape: tuple[int, int]) -> bool:
-    """Whether an image of (H, W) pixels is worked on block by block."""
+    """Whether an image of (H, W) pixels is processed block by block."""
     return shape[0] * shape[1] > ABOVE
 
 
@@ -22,11 +22,12 @@ def is_large(shape: tuple[int, int]) -> bool:
 class Grid:
     """The blocks of an image, numbered row by row from 0.
 
-    The cores of the blocks cover the image without overlap. A cell belongs to the block in whose
-    core its centre lies.
+    The cores of the blocks cover the image without overlap. A cell belongs to the block whose core
+    holds its centre.
 
     Attributes:
-        shape: (H, W) of the image; core: the side of a core, in its pixels.
+        shape: (H, W) of the image.
+        core: Side of a core, in pixels.
     """
 
     shape: tuple[int, int]
@@ -34,21 +35,21 @@ class Grid:
 
     @classmethod
     def of(cls, shape: tuple[int, int]) -> Grid:
-        """That of an image of (H, W) pixels."""
+        """Return the grid of an image of (H, W) pixels."""
         return cls(shape, CORE)
 
     @property
     def counts(self) -> tuple[int, int]:
-        """Blocks down and across."""
+        """Number of blocks down and across."""
         return -(-self.shape[0] // self.core), -(-self.shape[1] // self.core)
 
     def __len__(self) -> int:
         return self.counts[0] * self.counts[1]
 
     def walk(self) -> list[int]:
-        """All blocks, in strips of a few rows, so that most come soon after their neighbours.
+        """Return all blocks in strips of a few rows, so that most come soon after their neighbours.
 
-        What was seen over the seam between two blocks is kept for a while, see `SeamMaps`.
+        The network's maps at the seam between two blocks are kept for a while; see `SeamMaps`.
         """
         down, across = self.counts
         return [
@@ -58,29 +59,29 @@ class Grid:
         ]  # fmt: skip
 
     def place(self, block: int) -> tuple[int, int]:
-        """Row and column of a block among the others."""
+        """Return the row and the column of a block among the others."""
         return divmod(block, self.counts[1])
 
     def core_of(self, block: int) -> Window:
-        """What a block owns."""
+        """Return the core of a block."""
         row, col = self.place(block)
         first = Window(row * self.core, col * self.core, (row + 1) * self.core,
                        (col + 1) * self.core)  # fmt: skip
         return first.clipped(self.shape)
 
     def around(self, block: int, margin: int) -> Window:
-        """The core of a block and `margin` pixels around it, inside the image."""
+        """Return the core of a block with `margin` pixels around it, clipped to the image."""
         core = self.core_of(block)
         wide = Window(core.row0 - margin, core.col0 - margin, core.row1 + margin,
                       core.col1 + margin)  # fmt: skip
         return wide.clipped(self.shape)
 
     def neighbours(self, block: int) -> list[int]:
-        """The up to eight blocks around one, in order."""
+        """Return the up to eight blocks around a block, in order."""
         return [other for other in self.within(block, 1) if other != block]
 
     def within(self, block: int, reach: int) -> list[int]:
-        """The blocks up to so many rows and columns away, and the block itself, in order."""
+        """Return the block and all blocks up to `reach` rows and columns away, in order."""
         down, across = self.counts
         row, col = self.place(block)
         return [

@@ -1,14 +1,14 @@
-"""A large image of a run and the cells of its blocks: each block is done once, by anybody.
+"""A large image of a run and the cells of its blocks: each block is done once, by any worker.
 
-    blocks/<image>.blocks/plan.json         what is fixed of the image, see `plan`
-                          sample.npz        what was seen in a sample of it
-                          candidates/N.npz  everything that the model saw in block N
-                          <run>/found/N.npz     the cells of block N, its neighbours not asked yet
-                          <run>/settled/N.npz   the cells that are block N's own
+    blocks/<image>.blocks/plan.json         what is fixed for the image; see `plan`
+                          sample.npz        candidates in a sample of the image
+                          candidates/N.npz  all candidates in block N
+                          <run>/found/N.npz     the cells of block N, before its seams are settled
+                          <run>/settled/N.npz   the cells that belong to block N
                           <run>/parts/<format>/N    its part of a format, until all are joined
 
-Blocks need nothing of each other until all cells are found. What follows (`finish`) needs no
-network, goes block by block too, and begins again where it was broken off.
+Blocks are independent of each other until all cells are found. The rest (`finish`) needs no
+network, also goes block by block, and resumes where it was interrupted.
 """
 
 from __future__ import annotations
@@ -46,14 +46,16 @@ from bigkingxxl.runs.selection import inside_border
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.work import RunImage, Work, work_on
 
-CACHED_BLOCKS = 128  # whose cells are held: those of a few rows
+CACHED_BLOCKS = 128  # blocks whose cells are held in memory: those of a few rows
 
 
 class LargeImage:
-    """An image of a run that is worked on block by block.
+    """An image of a run that is processed block by block.
 
     Args:
-        store: the run's folder; work: what is done with every image; image: this one.
+        store: The run's folder.
+        work: What is done with every image.
+        image: The image.
     """
 
     def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
@@ -69,10 +71,11 @@ class LargeImage:
 
     @cached_property
     def plan(self) -> Plan:
-        """What is fixed of the image: as it is stored, or judged now.
+        """What is fixed for the image, as stored or determined now.
 
         Raises:
-            ImageError: it cannot be read, or its cells were never sought and nobody seeks them.
+            ImageError: The image cannot be read, or its cells were never predicted and the run has
+                no model.
         """
         key, place = self.work.maker.key, self.folder / "plan.json"
         with self.store.locked(f"plan of {self.image.name}"):
@@ -99,13 +102,13 @@ class LargeImage:
         self.source.taken_missing()
         make_folder(self.folder)
         sample.save(self.folder / "sample.npz")
-        plan.save(place)  # the last: what has a plan has all of it
+        plan.save(place)  # last, so that a plan implies everything else
         return plan
 
     # ---- blocks -------------------------------------------------------------------------------
 
     def missing(self) -> list[int]:
-        """The blocks whose cells were not found yet, in the order in which they are best done."""
+        """Return the blocks whose cells were not found yet, in the order in which to do them."""
         _ = self.plan
         return [block for block in self.grid.walk() if not self._found(block).is_file()]
 
@@ -113,10 +116,11 @@ class LargeImage:
         return part_of(self.run / "found", block).with_suffix(".npz")
 
     def do_block(self, block: int, *, wait: bool = True) -> bool:
-        """Find the cells of a block, unless that is done; False where another is at it.
+        """Find the cells of a block unless that is done; False if another process is working on it.
 
         Raises:
-            ImageError: the image cannot be read, or changed; OutputError: nothing can be written.
+            ImageError: The image cannot be read, or it changed.
+            OutputError: Nothing can be written.
         """
         plan, place = self.plan, self._found(block)
         if place.is_file():
@@ -127,7 +131,7 @@ class LargeImage:
             if not place.is_file():
                 select = partial(self._select, block)
                 found, missing = found_in_block(
-                    partial(self._look, block), select, plan, self._seen_before(block)
+                    partial(self._predict, block), select, plan, self._earlier_candidates(block)
                 )
                 save_block(place, found, missing)
         return True
@@ -136,7 +140,7 @@ class LargeImage:
         size = self.image.source.pixel_size_um
         return cells_of(candidates, self.work.selection, self.plan, block, margin, size)
 
-    def _look(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
+    def _predict(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
         if self.work.predictor is None:
             raise ImageError(
                 f"{self.image.path} was not predicted to the end: predict it again",
@@ -148,15 +152,15 @@ class LargeImage:
         self.check_unchanged()
         place = self._candidates(block)
         candidates.save(place)
-        # The last: candidates without it are not taken for seen.
+        # Written last: candidates without it do not count as complete.
         write_text(place.with_suffix(".json"), json.dumps({"margin": margin, "missing": missing}))
         return candidates, missing
 
     def _candidates(self, block: int) -> Path:
         return part_of(self.folder / "candidates", block).with_suffix(".npz")
 
-    def _seen_before(self, block: int) -> tuple[Candidates, list[Window], int] | None:
-        """What another selection of the same model saw in a block."""
+    def _earlier_candidates(self, block: int) -> tuple[Candidates, list[Window], int] | None:
+        """Load the candidates of a block that a run with another selection predicted."""
         place = self._candidates(block)
         try:
             known = json.loads(place.with_suffix(".json").read_bytes())
@@ -171,15 +175,15 @@ class LargeImage:
         """Refuse to go on with an image that is being written.
 
         Args:
-            fully: Also look through the folder of an image in thousands of files, which after each
-                block is done now and then only.
+            fully: Also walk through the folder of an image in thousands of files; after each block,
+                that is done only now and then.
 
         Raises:
-            ImageError: its file is another than it was.
+            ImageError: The image's file changed.
         """
         path, seen = self.image.path, self.plan.seen
         try:
-            # A file is read again only where its time or length is another than last time.
+            # The file is read again only if its modification time or its size changed.
             is_same = self.store.stamp_now(path, seen, fully=fully).sha256 == seen.sha256
         except OSError as error:
             raise ImageError(
@@ -193,7 +197,7 @@ class LargeImage:
     # ---- settled cells ------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Decide over the cells at the seams, block by block."""
+        """Decide on the cells at the seams, block by block."""
         blocks = range(len(self.grid))
         left = [block for block in blocks if not self._settled_place(block).is_file()]
         for block in self.tracked(left, "seams"):
@@ -205,7 +209,7 @@ class LargeImage:
         self._found_cells_cached.cache_clear()
 
     def tracked(self, blocks: list[int], what: str) -> Iterable[int]:
-        """Some blocks, one by one, while the run shows how far they are."""
+        """Yield blocks one by one while showing the progress."""
         return self.work.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
 
     def _settled_place(self, block: int) -> Path:
@@ -216,7 +220,7 @@ class LargeImage:
         return found
 
     def _missing_in(self, block: int) -> list[Window]:
-        """Windows of a block's core that could not be read."""
+        """Return the windows of a block's core that could not be read."""
         core = self.grid.core_of(block)
         inside = [_common(window, core) for window in self._found_cells_cached(block)[1]]
         return [window for window in inside if window is not None]
@@ -236,7 +240,7 @@ class LargeImage:
         return found
 
     def settled_block(self, block: int) -> tuple[BlockCells, list[Window]]:
-        """The cells that are a block's own, and what of its core could not be read."""
+        """Return a block's own cells, and the windows of its core that could not be read."""
         found: tuple[BlockCells, list[Window]] = self._load_settled(block)
         return found
 
@@ -251,7 +255,7 @@ class LargeImage:
         return found
 
     def all_cells(self) -> Iterator[Instances]:
-        """The cells of each block in order: those of the image, in the order of their numbers."""
+        """Yield the cells of each block in order, which is the order of their numbers."""
         for block in range(len(self.grid)):
             yield self.settled_block(block)[0].cells
 

@@ -1,4 +1,4 @@
-"""What is fixed of a large image before any of its blocks is looked at, from a sample of it."""
+"""What is fixed for a large image before any block is predicted, determined from a sample."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ from bigkingxxl.inference.selection import soft_areas, type_votes
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.records import Stamp
 
-SAMPLE_SIDE = 768  # of the windows that tell the type of the cells, in pixels
-MARGIN = 64  # around a core, in pixels of training, at least: a few cells
-LONGEST = 0.995  # of the cells of the sample a margin is as wide as all but the longest few
-SURE = 0.5  # of the highest score: what is less sure may be two cells in one
-SLACK = 16  # pixels of training by which two blocks may differ over the centre of a cell
-WIDEST = 2  # a margin is at most the core by this
-STEP = 32  # margins are multiples of it, so that networks see every block on one grid
+SAMPLE_SIDE = 768  # side of the windows that decide the cell type, in pixels
+MARGIN = 64  # pixels of training around a core, at least: a few cells
+LONGEST = 0.995  # quantile of the length of the sample's cells that a margin covers
+SURE = 0.5  # share of the highest score; a less certain candidate may merge two cells
+SLACK = 16  # pixels of training by which two blocks may differ on the centre of a cell
+WIDEST = 2  # largest margin, in cores
+STEP = 32  # pixels; margins are multiples of it, so that networks see every block on one grid
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the blocks of an image are looked at, and cut.
+    """How the blocks of an image are divided and predicted.
 
     Attributes:
-        key: fingerprint of the model and the settings; seen: the image's file.
-        grid: the blocks; statistics: of the whole image; context: how each part of it is looked at.
-        scale_ratio: pixels of training that a pixel of it is long; scale: network pixels, or
-            None where that is unknown.
-        extent: pixels that all but the longest few cells are long.
-        cell_type: which all of its cells have, or None where each has its own or none is known.
+        key: Fingerprint of the model and the settings.
+        seen: Stamp of the image's file.
+        grid: The blocks.
+        statistics: Of the whole image.
+        context: How each part of the image is predicted.
+        scale_ratio: Pixels of training per pixel of the image.
+        scale: Network pixels per pixel of the image, or None if unknown.
+        extent: Length in pixels that all but the longest few cells stay below.
+        cell_type: The type of all cells, or None if each has its own or none is known.
     """
 
     key: str
@@ -53,10 +56,11 @@ class Plan:
 
     @property
     def margin(self) -> int:
-        """Pixels around its core that a block sees at first.
+        """Pixels around its core that a block includes at first.
 
-        A block that cuts a cell is seen once more, several times as wide. Where many cells are
-        long, wide margins for all blocks cost less, as neighbours share what they see over seams.
+        A block that cuts a cell is predicted again with a margin several times as wide. If many
+        cells are long, wide margins for all blocks cost less, because neighbours share the
+        network's maps at their seams.
         """
         least = max(MARGIN / self.scale_ratio, self.extent)
         wanted = math.ceil(least / STEP) * STEP
@@ -64,20 +68,20 @@ class Plan:
 
     @property
     def widest(self) -> int:
-        """Pixels around its core that a block sees where a cell is cut by less."""
+        """Pixels around its core that a block includes at most, while a cell is still cut."""
         return max(self.grid.core // WIDEST, 1)
 
     @property
     def slack(self) -> float:
-        """Pixels outside its core in which a block keeps the centres of cells."""
+        """Distance in pixels outside its core within which a block keeps the centres of cells."""
         return min(SLACK / self.scale_ratio, self.margin / 4)
 
-    def looked_at(self, name: str) -> tuple[str, ...]:
-        """What is the same wherever an image of a name is looked at by this plan."""
+    def identity(self, name: str) -> tuple[str, ...]:
+        """Return what every prediction of an image of this name by this plan has in common."""
         return name, self.key, self.seen.sha256, json.dumps(self.context, sort_keys=True)
 
     def save(self, path: Path) -> None:
-        """Write it whole or not at all."""
+        """Write the plan atomically."""
         write_json(path, {
             "key": self.key, "seen": vars(self.seen), "shape": list(self.grid.shape),
             "core": self.grid.core, "statistics": self.statistics.as_json(),
@@ -87,7 +91,7 @@ class Plan:
 
     @classmethod
     def load(cls, path: Path) -> Plan | None:
-        """What `save` wrote; None where it is gone or damaged."""
+        """Load what `save` wrote; None if it is missing or damaged."""
         try:
             values: Mapping[str, Any] = json.loads(path.read_bytes())
             height, width = values["shape"]
@@ -105,10 +109,10 @@ class Plan:
 def make_plan(
     predictor: Predictor, source: ImageSource, key: str, seen: Stamp
 ) -> tuple[Plan, Candidates]:
-    """The plan of an image, and what was seen in a sample of it, in its frame.
+    """Make the plan of an image, and return it with the candidates of a sample, in its frame.
 
     Raises:
-        ImageError: see `candidates` of the predictor.
+        ImageError: See `candidates` of the predictor.
     """
     context = image_context_of(predictor, source)
     found = []
@@ -126,7 +130,7 @@ def make_plan(
 
 
 def _extent_of(sample: Candidates) -> float:
-    """Pixels that all but the longest few cells of a sample are long; 0 where it has none."""
+    """Return the length in pixels that all but the longest few cells stay below, or 0."""
     if not len(sample):
         return 0.0
     sides = (sample.boxes[:, 2:] - sample.boxes[:, :2]).max(axis=1)
@@ -134,7 +138,7 @@ def _extent_of(sample: Candidates) -> float:
 
 
 def _type_of(sample: Candidates) -> str | None:
-    """The type that a sample votes for, as `selection.image_type` counts; None without types."""
+    """Return the type that a sample votes for, as `selection.image_type` counts, or None."""
     shares = sample.type_probability
     if shares is None or not sample.type_names:
         return None
