@@ -40,7 +40,7 @@ def test_a_checkout_names_its_own_folder() -> None:
          "bigkingxxl[train] @ git+https://host/cells.git@abc"),
     ],
 )  # fmt: skip
-def test_an_installed_package_comes_again_from_where_it_came(
+def test_an_extra_is_installed_from_the_original_source(
     url: dict[str, Any] | None, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extras, "__file__", str(tmp_path / "site-packages/bigkingxxl/extras.py"))

@@ -107,7 +107,7 @@ def test_a_part_is_resized_as_the_whole_is(
 
 
 @given(SIDES, SIDES, st.data())
-def test_what_lies_over_a_window_covers_it(old: int, new: int, data: st.DataObject) -> None:
+def test_covering_windows_contain_the_window(old: int, new: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, old - 1))
     stop = data.draw(st.integers(start + 1, old))
     found = Resizing((old, 1), (new, 1)).covering(Window(start, 0, stop, 1))
@@ -140,7 +140,7 @@ def test_the_inverse_undoes_a_symmetry(symmetry: Symmetry, size: tuple[int, int]
 
 
 @given(symmetries, sizes)
-def test_points_go_where_their_pixels_go(symmetry: Symmetry, size: tuple[int, int]) -> None:
+def test_points_move_with_their_pixels(symmetry: Symmetry, size: tuple[int, int]) -> None:
     image = picture(size)
     row, col = np.indices(size)
     new_row, new_col = symmetry.points(row, col, size)
@@ -255,7 +255,7 @@ def test_zoom_makes_things_larger() -> None:
 
 
 @given(st.integers(0, 1000))
-def test_the_footprint_holds_all_that_a_view_needs(seed: int) -> None:
+def test_the_footprint_contains_all_needed_pixels(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image = picture((90, 80), seed)
     view = Affine.around(

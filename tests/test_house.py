@@ -49,7 +49,7 @@ ROOMS = sorted(
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_says_what_belongs_there_and_what_does_not(room: str) -> None:
+def test_a_package_documents_its_scope(room: str) -> None:
     text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text("utf-8"))) or ""
     sentences = re.findall(r"\w.{20,}?[.](?= |$)", " ".join(text.split()))
     assert len(sentences) >= 2, "one of what belongs there, and one of what does not"
@@ -110,7 +110,7 @@ print(*sys.modules)
     assert not loaded & {*HEAVY, *slow}
 
 
-def test_what_the_base_install_runs_on_imports_nothing_heavy() -> None:
+def test_prediction_with_the_base_install_imports_nothing_heavy() -> None:
     """Every module except those about networks and training."""
     code = """
 import importlib, pkgutil, sys

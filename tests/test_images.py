@@ -43,7 +43,7 @@ def test_a_window_of_channels_is_read() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (4,), (1, 2, 3, 4), (0, 5, 5)])
-def test_what_is_no_image_is_refused(shape: tuple[int, ...]) -> None:
+def test_other_objects_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="H, W"):
         ArrayImage(np.zeros(shape))
 
@@ -164,7 +164,7 @@ def test_normalisation_puts_the_median_at_zero_and_the_percentiles_two_apart() -
     assert seen.dtype == np.float32
 
 
-def test_normalisation_clips_what_lies_far_out() -> None:
+def test_normalisation_clips_outliers() -> None:
     pixels = noise((1, 50, 50))
     pixels[0, 0, :2] = 1e6, -1e6
     seen = Normalisation(limit=3).apply(pixels, measure(pixels))

@@ -240,7 +240,7 @@ def test_cells_that_do_not_overlap_share_one_plane() -> None:
 
 
 @given(stacks(max_cells=6), st.randoms(use_true_random=False))
-def test_disjoint_cells_are_what_painting_leaves(stack: Stack, random: object) -> None:
+def test_disjoint_cells_equal_painted_labels(stack: Stack, random: object) -> None:
     order = list(range(len(stack)))
     random.shuffle(order)  # type: ignore[attr-defined]
     cells = typed(stack)

@@ -64,7 +64,7 @@ def test_onnx_as_the_library_reads_it(value: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 30, b"hello, this is text", b"\x07" * 9])
-def test_what_is_no_model_is_refused(content: bytes) -> None:
+def test_another_file_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         safetensors_with(content, "key", "value")
     if content:
@@ -73,7 +73,7 @@ def test_what_is_no_model_is_refused(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("metadata", [{}, {"key": 'an "ä" \n {}', "other": ""}])
-def test_onnx_metadata_is_what_the_library_wrote(metadata: dict[str, str]) -> None:
+def test_onnx_metadata_equals_that_of_the_library(metadata: dict[str, str]) -> None:
     content = small_onnx(metadata).SerializeToString()
     assert onnx_metadata(content) == metadata
     for stop in (len(content) - 1, len(content) // 2):

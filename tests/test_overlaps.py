@@ -59,7 +59,7 @@ def test_a_set_with_itself(pair: tuple[Stack, Stack]) -> None:
     assert all(np.array_equal(a[below], b) for a, b in zip(twice, once, strict=True))
 
 
-def test_what_lies_under_a_long_run_is_not_compared_with_itself() -> None:
+def test_runs_below_a_long_run_are_not_compared_with_each_other() -> None:
     """A cell as wide as the image, over 50,000 small ones of one row."""
     count = 50_000
     col = 2 * np.arange(count)
@@ -75,7 +75,7 @@ def test_what_lies_under_a_long_run_is_not_compared_with_itself() -> None:
     assert set(found.pixels.tolist()) == {1}
 
 
-def test_only_pairs_that_overlap_are_told() -> None:
+def test_only_overlapping_pairs_are_returned() -> None:
     stack = np.eye(9, dtype=bool).reshape(9, 3, 3)
     one, two, value = iou_pairs(instances_of(stack), instances_of(stack))
     assert one.tolist() == two.tolist() == list(range(9))

@@ -82,7 +82,7 @@ def test_the_quick_tests_are_a_part_that_needs_no_torch() -> None:
     assert {"io", "evaluation", "runs", "docs", "cli"} <= rooms
 
 
-def test_what_the_workflow_and_the_papers_call_exists() -> None:
+def test_commands_of_the_workflow_and_documents_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
     runs = [step.get("run", "") for job in jobs().values() for step in job["steps"]]
@@ -126,7 +126,7 @@ def test_the_archive_of_sources_holds_tests_and_documentation() -> None:
     assert not [name for name in included if not (ROOT / name.lstrip("/")).exists()]
 
 
-def test_the_recipe_for_conda_asks_for_what_the_package_asks_for() -> None:
+def test_the_conda_recipe_has_the_package_dependencies() -> None:
     recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     python, *others = recipe["requirements"]["run"]
@@ -140,7 +140,7 @@ def test_the_recipe_for_conda_asks_for_what_the_package_asks_for() -> None:
     assert recipe["about"]["homepage"] == project["urls"]["Homepage"]
 
 
-def test_extras_that_contradict_each_other_say_so() -> None:
+def test_conflicting_extras_are_reported() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
     ]

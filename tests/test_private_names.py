@@ -93,7 +93,7 @@ def test_pickles_reader_and_writer_in_python_are_there() -> None:
 @pytest.mark.parametrize(
     ("options", "pages"), [({"metadata": None}, 3), ({"imagej": True}, 1), ({}, 1)]
 )
-def test_tifffile_tells_how_many_pages_a_series_has(
+def test_tifffile_provides_the_number_of_pages(
     tmp_path: Path, options: dict[str, Any], pages: int
 ) -> None:
     """If one page is described and others follow it, only the private list says so."""
@@ -106,7 +106,7 @@ def test_tifffile_tells_how_many_pages_a_series_has(
 
 
 @pytest.mark.skipif(find_spec("cellpose") is None, reason="cellpose is not installed")
-def test_cellpose_says_where_its_models_lie() -> None:
+def test_cellpose_provides_its_model_folder() -> None:
     from cellpose import models
 
     assert models._MODEL_URL.startswith("https://")

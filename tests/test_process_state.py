@@ -161,7 +161,7 @@ else:
     ran(code, tmp_path)
 
 
-def test_tables_that_are_read_in_turn_leave_the_limit_of_fields_alone(tmp_path: Path) -> None:
+def test_interleaved_tables_restore_the_field_limit(tmp_path: Path) -> None:
     long = "1 2 " * 100_000  # beyond what the csv module allows by itself
     path = tmp_path / "a.csv"
     path.write_text(f"id,annotation\na,{long}\nb,{long}\n")

@@ -23,7 +23,7 @@ def test_provenance_names_versions_seed_and_command() -> None:
     assert versions().get("bigkingxxl", __version__) == __version__
 
 
-def test_the_machine_names_its_gpu_where_torch_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machine_includes_the_gpu_if_torch_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = SimpleNamespace(is_available=lambda: True, get_device_name=lambda: "A Card")
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     assert device().endswith(f"{os.cpu_count()} cores, A Card")
@@ -33,7 +33,7 @@ def test_the_machine_names_its_gpu_where_torch_is_at_work(monkeypatch: pytest.Mo
 
 
 @given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
-def test_a_fingerprint_tells_any_two_lists_apart(first: list[str], second: list[str]) -> None:
+def test_different_lists_have_different_fingerprints(first: list[str], second: list[str]) -> None:
     """Also ('ab', 'c') from ('a', 'bc')."""
     same = fingerprint(first) == fingerprint(second)
     assert same == (first == second)

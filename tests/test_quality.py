@@ -37,7 +37,7 @@ def test_it_lives_in_json() -> None:
     "terms",
     [{"hits": -0.1}, {"rejected": 0.1}, {"brightness": 0.1}, {}, {"hits": float("nan")}],
 )
-def test_what_counts_the_wrong_way_or_is_unknown_is_refused(terms: dict[str, Any]) -> None:
+def test_unknown_inputs_and_wrong_signs_are_refused(terms: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         model(**terms)
     with pytest.raises(ValidationError):

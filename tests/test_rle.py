@@ -94,7 +94,7 @@ def test_the_order_of_pairs_and_cuts_through_them_change_nothing(
         ("-99999999999999999999 1", "'-99999999999999999999'"),
     ],
 )
-def test_bad_annotations_say_what_is_wrong(text: str, message: str) -> None:
+def test_bad_annotations_are_explained(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         rle.kaggle_pairs(text)
 
@@ -181,7 +181,7 @@ def graphs(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
 
 
 @given(graphs())
-def test_what_hangs_together_is_what_links_lead_to(
+def test_connected_components_match_the_links(
     graph: tuple[int, list[tuple[int, int]]],
 ) -> None:
     count, links = graph

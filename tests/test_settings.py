@@ -89,7 +89,7 @@ def test_a_key_like_no_other_lists_the_known_ones() -> None:
         ({"epochs": list(range(1000))}, "epochs", list(range(1000))),
     ],
 )
-def test_an_impossible_value_is_named_with_what_was_expected(
+def test_an_invalid_value_is_reported_with_the_expected_ones(
     values: dict[str, Any], key: str, found: Any
 ) -> None:
     error = refused(values)
@@ -103,7 +103,7 @@ def test_a_missing_key_is_called_missing() -> None:
     assert (caught.value.key, caught.value.expected) == ("data", "missing")
 
 
-def test_where_a_value_was_set_is_told_if_it_is_known() -> None:
+def test_the_origin_of_a_value_is_reported_if_known() -> None:
     places: dict[tuple[str | int, ...], Place] = {("optimiser", "name"): Place("mine.toml", 7)}
     with pytest.raises(SettingsError) as caught:
         checked(
@@ -141,7 +141,7 @@ def test_no_setting_is_infinite_or_nan(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [10**20, -(10**20)])
-def test_numbers_that_nothing_counts_to_are_refused(value: int) -> None:
+def test_excessive_numbers_are_refused(value: int) -> None:
     class Counts(Settings):
         epochs: int = 1
 

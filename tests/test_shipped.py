@@ -38,7 +38,7 @@ def test_each_has_weights_a_card_and_a_licence(model: shipped.ShippedModel) -> N
 
 
 @pytest.mark.parametrize("model", SHIPPED.values(), ids=SHIPPED)
-def test_what_a_card_points_to_is_there(model: shipped.ShippedModel) -> None:
+def test_files_referenced_by_a_card_exist(model: shipped.ShippedModel) -> None:
     links = re.findall(r"\]\(([^)]+)\)", model.card.read_text(encoding="utf-8"))
     assert links
     for link in links:
@@ -55,7 +55,7 @@ def test_all_files_of_weights_have_a_name_and_are_small() -> None:
     assert cards == {model.card for model in SHIPPED.values()}
 
 
-def test_models_of_the_code_licence_learnt_from_no_restricted_images() -> None:
+def test_models_under_the_code_licence_used_no_restricted_images() -> None:
     for model in SHIPPED.values():
         assert (shipped.SARTORIUS_IMAGES in model.data) == (model.licence != FREE)
 
@@ -80,7 +80,7 @@ def test_a_file_of_that_name_is_no_shipped_model(
     assert resolve_model(Path("./open").absolute()) == tmp_path / "open"
 
 
-def test_without_its_weights_a_model_is_named_and_no_other_takes_its_place(
+def test_a_model_without_weights_is_reported_and_not_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As in distributions of free software, which leave out weights under other terms."""

@@ -49,7 +49,7 @@ def test_flips_keep_the_frame_and_turns_do_not() -> None:
 
 
 @pytest.mark.parametrize("value", ["spin", "none,flips", 4, [1], None, "flips;turns"])
-def test_what_is_no_augmentation(value: object) -> None:
+def test_unknown_augmentations_are_refused(value: object) -> None:
     with pytest.raises(InputError):
         asked_augmentations(value)
     with pytest.raises(SettingsError):
@@ -66,14 +66,16 @@ def test_settings_take_texts_and_lists_and_keep_one_form() -> None:
 
 
 @pytest.mark.parametrize(("flips", "names"), [(1, ()), (2, ("mirror",)), (4, ("flips",))])
-def test_models_of_earlier_versions_say_how_many_flips(flips: int, names: tuple[str, ...]) -> None:
+def test_models_of_earlier_versions_give_a_number_of_flips(
+    flips: int, names: tuple[str, ...]
+) -> None:
     assert checked(PredictionSettings, {"flips": flips}).tta == names
 
 
 @pytest.mark.parametrize(
     "values", [{"flips": 3}, {"flips": "4"}, {"flips": 2, "tta": "turns"}, {"flips": True + 2}]
 )
-def test_flips_that_mean_nothing(values: dict[str, object]) -> None:
+def test_invalid_flips_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         checked(PredictionSettings, values)
 

@@ -21,7 +21,7 @@ from bigkingxxl.texts import counted, from_table_text, printable, table_text
         ("\udcff", "\udcff"), ("\u202egpj", "\\u202egpj"), ("\x7f", "\\x7f"),
     ],
 )  # fmt: skip
-def test_what_a_terminal_would_obey_is_shown(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -38,7 +38,7 @@ def test_no_name_is_a_formula(text: str, written: str) -> None:
 
 
 @given(st.text(max_size=6) | st.text(st.sampled_from("'=+-@a1"), max_size=5))
-def test_what_is_read_back_is_what_was_written(text: str) -> None:
+def test_reading_restores_the_written_text(text: str) -> None:
     assert from_table_text(table_text(text)) == text
 
 

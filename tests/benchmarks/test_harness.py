@@ -14,7 +14,7 @@ from benchmarks.harness import RESULTS, Goal, by_turns, keep, results_table
 from bigkingxxl.errors import InputError
 
 
-def test_every_benchmark_is_listed_with_what_it_measures() -> None:
+def test_each_benchmark_is_listed_with_its_summary() -> None:
     lines = harness.listing().splitlines()
     assert len(lines) == len(harness.names()) > 15
     assert all(len(line.split(maxsplit=2)) == 3 for line in lines)
@@ -26,7 +26,7 @@ def test_results_of_any_age_are_shown(path: Path) -> None:
     assert "| what | measured |" in shown
 
 
-def test_results_say_how_they_were_made(
+def test_results_record_their_provenance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["python -m benchmarks run it", "--data", "a b"])
@@ -58,7 +58,7 @@ def test_works_take_turns() -> None:
     assert times["a"].wall >= 0
 
 
-def test_unknown_names_are_told() -> None:
+def test_unknown_names_raise_an_error() -> None:
     with pytest.raises(InputError, match="metric_speed"):
         harness.run("metric_spead", [])
     with pytest.raises(InputError, match="metric_speed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.speed.predict_memory import measure
 
 
-def test_an_image_of_800_cells_stays_small() -> None:
+def test_memory_for_an_image_of_800_cells_is_bounded() -> None:
     (peak, _), details = measure(800, 1.0)
     assert peak.reached, f"{peak.value:.0f} MB"
     assert details["found"] == 800

@@ -17,7 +17,7 @@ def kinds(labels: np.ndarray) -> list[tuple[str, tuple[int, ...]]]:
     return [(each.kind, each.cells) for each in corrector.faults(labels, TRUTH, 0.8)]
 
 
-def test_each_fault_has_its_own_mend() -> None:
+def test_each_fault_has_its_own_correction() -> None:
     assert kinds(TRUTH * 7) == []
     assert kinds(np.where(TRUTH == 3, 0, TRUTH)) == [("draw", ())]
     merged = np.where(TRUTH == 2, 1, TRUTH)

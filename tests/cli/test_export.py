@@ -42,7 +42,7 @@ def test_integers_are_fitted_to_images_of_several_folders(model: Path, tmp_path:
 
 
 @pytest.mark.parametrize("to", ["onnx", "cellpose"])
-def test_nothing_is_written_where_int8_cannot_be(model: Path, tmp_path: Path, to: str) -> None:
+def test_nothing_is_written_if_int8_is_impossible(model: Path, tmp_path: Path, to: str) -> None:
     (tmp_path / "empty").mkdir()
     out = tmp_path / "model.onnx"
     result = CliRunner().invoke(

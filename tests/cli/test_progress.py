@@ -18,7 +18,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.monotonic", lambda: float(next(ticks)))
 
 
-def test_items_come_through_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_items_are_yielded_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(progress.track(iter("abc"), label="letters")) == ["a", "b", "c"]
     out, err = capsys.readouterr()
     assert out == ""

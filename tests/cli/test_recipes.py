@@ -60,13 +60,13 @@ def test_a_recipe_is_printed_in_full(name: str, tmp_path: Path) -> None:
     assert whole["method"] == load_recipe(name).method
 
 
-def test_what_is_printed_in_full_has_to_be_named() -> None:
+def test_full_output_needs_a_recipe_name() -> None:
     assert CliRunner().invoke(app, ["recipes", "--full"]).exit_code == 2
     assert CliRunner().invoke(app, ["recipes", "unter", "--full"]).exit_code == 2
 
 
 @pytest.mark.parametrize("entry", shipped_recipes(), ids=lambda entry: entry.name)
-def test_a_printed_recipe_is_a_config_file_that_says_the_same(
+def test_a_printed_recipe_is_an_equivalent_config_file(
     entry: tuple[str, ...], tmp_path: Path
 ) -> None:
     from bigkingxxl.training.recipe import load_recipe

@@ -56,7 +56,7 @@ settings: {b: {c: 4}}
 
 
 @pytest.mark.parametrize(("name", "text"), OWN.items(), ids=OWN)
-def test_a_config_says_only_in_what_it_differs(tmp_path: Path, name: str, text: str) -> None:
+def test_a_config_contains_only_its_differences(tmp_path: Path, name: str, text: str) -> None:
     saved(tmp_path, "base.py", BASE)
     assert read_config(saved(tmp_path, name, text)).values == JOINED
 
@@ -71,7 +71,7 @@ def test_every_value_knows_the_file_that_it_came_from(tmp_path: Path) -> None:
     assert ("extends",) not in places
 
 
-def test_a_value_in_the_place_of_a_mapping_takes_its_place(tmp_path: Path) -> None:
+def test_a_value_replaces_a_mapping(tmp_path: Path) -> None:
     saved(tmp_path, "base.py", BASE)
     own = saved(tmp_path, "own.py", 'extends = "base"\nteacher = None\nmethod = {"a": 1}')
     values = read_config(own).values
@@ -79,7 +79,7 @@ def test_a_value_in_the_place_of_a_mapping_takes_its_place(tmp_path: Path) -> No
     assert values["method"] == {"a": 1}
 
 
-def test_aliases_of_the_base_stay_apart(tmp_path: Path) -> None:
+def test_aliases_of_the_base_are_independent(tmp_path: Path) -> None:
     saved(tmp_path, "base.yaml", "a: &x {b: 1}\nc: *x")
     own = saved(tmp_path, "own.yaml", "extends: base\na: {b: 2}")
     assert read_config(own).values == {"a": {"b": 2}, "c": {"b": 1}}
@@ -101,7 +101,7 @@ def test_a_file_may_extend_the_shipped_one_of_its_own_name(tmp_path: Path) -> No
     assert read_config(own, shipped).values == {"epochs": 2, "method": "compact"}
 
 
-def test_a_file_of_a_folder_inside_may_be_named(tmp_path: Path) -> None:
+def test_a_file_in_a_subfolder_may_be_extended(tmp_path: Path) -> None:
     saved(tmp_path / "inner", "base.toml", "a = 1")
     own = saved(tmp_path, "own.toml", "extends = 'inner/base.toml'")
     assert read_config(own).values == {"a": 1}
@@ -128,7 +128,7 @@ def test_a_missing_base_names_the_nearest(tmp_path: Path) -> None:
     ["../outside.py", "/etc/passwd", "inner/../../outside.py", "..\\outside.py", "", " ", 3, None,
      ["base"], "x" * 5000, "a\0b", "own", "own.py", "inner/own.py/../../own.py", "link.py"],
 )  # fmt: skip
-def test_a_base_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
+def test_an_invalid_base_is_refused(tmp_path: Path, value: Any) -> None:
     saved(tmp_path, "outside.py", "a = 1")
     folder = tmp_path / "own"
     (folder / "inner").mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_a_base_that_cannot_be_is_refused(tmp_path: Path, value: Any) -> None:
     extends(folder, value)
 
 
-def test_two_files_of_a_name_have_to_be_told_apart(tmp_path: Path) -> None:
+def test_an_ambiguous_base_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, "base.py", "a = 1")
     saved(tmp_path, "base.toml", "a = 2")
     assert extends(tmp_path, "base").expected == ("base.py", "base.toml")
@@ -144,7 +144,7 @@ def test_two_files_of_a_name_have_to_be_told_apart(tmp_path: Path) -> None:
     assert read_config(own).values == {"a": 2}
 
 
-def test_a_circle_is_refused(tmp_path: Path) -> None:
+def test_a_cycle_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, "one.py", "extends = 'two'")
     saved(tmp_path, "two.toml", "extends = 'three'")
     last = saved(tmp_path, "three.yaml", "# a comment\nextends: one")
@@ -164,20 +164,20 @@ def test_a_long_chain_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "value", ["'gone'", "'settings.gone'", "'method.gone'", "'settings.b.d.e'", "3", "[3]", "''"]
 )
-def test_what_is_left_out_has_to_be_there(tmp_path: Path, value: str) -> None:
+def test_a_key_to_leave_out_must_exist(tmp_path: Path, value: str) -> None:
     saved(tmp_path, "base.py", BASE)
     path = saved(tmp_path, "own.py", f"extends = 'base'\nwithout = {value}")
     error = refused(path)
     assert (error.file, error.line, error.key) == (path, 2, "without")
 
 
-def test_what_is_left_out_names_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_key_to_leave_out_suggests_the_nearest(tmp_path: Path) -> None:
     saved(tmp_path, "base.py", BASE)
     error = refused(saved(tmp_path, "own.py", "extends = 'base'\nwithout = ['taecher']"))
     assert (error.found, error.did_you_mean) == ("taecher", "teacher")
 
 
-def test_leaving_out_is_of_what_is_extended(tmp_path: Path) -> None:
+def test_only_extended_keys_can_be_left_out(tmp_path: Path) -> None:
     error = refused(saved(tmp_path, "own.py", "without = ['a']\na = 1"))
     assert (error.line, error.key) == (1, "without")
 

@@ -51,14 +51,14 @@ def test_values_that_share_a_part_are_set_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("assignment", ["epochs", "=3", "", "epochs.more=3", " =1"])
-def test_an_assignment_that_makes_no_sense_is_refused(assignment: str) -> None:
+def test_an_invalid_assignment_is_refused(assignment: str) -> None:
     with pytest.raises(SettingsError) as caught:
         override({"epochs": 1}, [assignment])
     assert caught.value.found == assignment
 
 
 @given(st.text(max_size=20))
-def test_any_value_is_taken_or_refused(text: str) -> None:
+def test_any_value_is_accepted_or_refused(text: str) -> None:
     try:
         assert list(override({}, [f"key={text}"])) == ["key"]
     except SettingsError as error:
@@ -70,14 +70,14 @@ def test_any_value_is_taken_or_refused(text: str) -> None:
     [*ALIASES, "[" * 20_000, "{a: " * 20_000, "0x" + "f" * 6000, "[" * 30 + "]" * 30,
      "{a: 1, a: 2}", "{1: 2}"],
 )  # fmt: skip
-def test_values_that_are_traps_are_refused(text: str) -> None:
+def test_malicious_values_are_refused(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         override({}, [f"key={text}"])
     assert caught.value.key == "key"
     assert len(str(caught.value)) < 300
 
 
-def test_what_is_set_has_a_place_of_its_own() -> None:
+def test_an_assigned_value_has_its_own_origin() -> None:
     places: dict[Keys, Place] = {("a",): Place("mine.py", 1), ("a", "b"): Place("mine.py", 2)}
     override({"a": {"b": 1}}, ["a.b=2"], places)
     assert places == {("a",): Place("mine.py", 1), ("a", "b"): Place("--set a.b")}

@@ -81,7 +81,7 @@ def refused(path: Path, **options: Any) -> SettingsError:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_all_syntaxes_say_the_same(tmp_path: Path, name: str) -> None:
+def test_all_syntaxes_are_equivalent(tmp_path: Path, name: str) -> None:
     assert read_config(saved(tmp_path, name, TEXTS[name])).values == SAME
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_needs_code_is_refused_with_the_line(
     assert "--allow-code" in str(error), "what to type"
 
 
-def test_nothing_of_a_file_is_run_unless_that_is_allowed(tmp_path: Path) -> None:
+def test_code_is_run_only_if_allowed(tmp_path: Path) -> None:
     made = tmp_path / "made"
     path = saved(tmp_path, "a.py", f"a = 1\nopen({str(made)!r}, 'w').close()\nb = sum((2, 3))")
     refused(path)
@@ -149,7 +149,7 @@ def test_nothing_of_a_file_is_run_unless_that_is_allowed(tmp_path: Path) -> None
     assert made.exists()
 
 
-def test_a_program_gives_plain_values(tmp_path: Path) -> None:
+def test_a_program_returns_plain_values(tmp_path: Path) -> None:
     text = """
 from pathlib import Path
 from bigkingxxl.operating_points import SelectionParameters
@@ -183,7 +183,7 @@ def test_a_program_that_fails_is_a_sentence(tmp_path: Path, text: str) -> None:
         ("a.toml", "[a]\nb = 1\n[a]\nc = 2", 3, None),
     ],
 )
-def test_a_key_that_stands_twice_is_refused(
+def test_a_duplicate_key_is_refused(
     tmp_path: Path, name: str, text: str, line: int, key: str | None
 ) -> None:
     path = saved(tmp_path, name, text)
@@ -215,7 +215,7 @@ def test_a_key_that_stands_twice_is_refused(
         ("a.py", b"a = 1\nb = '\xff'", 2),
     ],
 )
-def test_what_is_no_config_is_refused(
+def test_a_file_that_is_not_a_config_is_refused(
     tmp_path: Path, name: str, text: str | bytes, line: int | None
 ) -> None:
     path = saved(tmp_path, name, text)
@@ -242,7 +242,7 @@ TRAPS = [
 
 
 @pytest.mark.parametrize(("name", "text"), TRAPS, ids=lambda part: part[:20])
-def test_traps_are_refused(tmp_path: Path, name: str, text: str) -> None:
+def test_malicious_files_are_refused(tmp_path: Path, name: str, text: str) -> None:
     path = saved(tmp_path, name, text)
     assert refused(path).file == path
 
@@ -258,7 +258,7 @@ def test_a_few_aliases_are_fine(tmp_path: Path) -> None:
     assert read_config(path).values == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
 
 
-def test_other_endings_and_missing_files_are_named(tmp_path: Path) -> None:
+def test_other_endings_and_missing_files_are_refused(tmp_path: Path) -> None:
     error = refused(saved(tmp_path, "a.ini", "a = 1"))
     assert error.found == ".ini"
     assert error.expected == (".py", ".toml", ".yaml", ".yml", ".json")

@@ -20,7 +20,7 @@ from tests.support import Stack, instances_of, stack_of, stacks
 
 
 @given(stacks(max_cells=5, max_side=10))
-def test_holes_are_filled_and_nothing_else(stack: Stack) -> None:
+def test_only_holes_are_filled(stack: Stack) -> None:
     expected = [ndimage.binary_fill_holes(mask) for mask in stack]
     found = stack_of(fill_holes(instances_of(stack)))
     assert found.shape == stack.shape
@@ -28,7 +28,7 @@ def test_holes_are_filled_and_nothing_else(stack: Stack) -> None:
 
 
 @given(stacks(max_cells=5, max_side=10))
-def test_of_each_cell_the_largest_piece_stays(stack: Stack) -> None:
+def test_the_largest_part_of_each_cell_is_kept(stack: Stack) -> None:
     found = stack_of(largest_parts(instances_of(stack)))
     assert found.shape == stack.shape
     for mask, kept in zip(stack, found, strict=True):
@@ -68,7 +68,9 @@ def broken() -> Instances:
         ("mended", [36, 48], [1, 0]),
     ],
 )
-def test_a_policy_mends_what_it_names(policy: str, areas: list[int], types: list[int]) -> None:
+def test_a_policy_makes_its_own_corrections(
+    policy: str, areas: list[int], types: list[int]
+) -> None:
     cells = apply_policy(broken(), policy)  # type: ignore[arg-type]
     assert cells.areas().tolist() == areas
     assert cells.cell_type.tolist() == types
@@ -81,7 +83,7 @@ def test_flaws_are_counted() -> None:
     assert (found.fragmented, found.specks) == (1, 1)
 
 
-def test_no_cells_stay_no_cells() -> None:
+def test_an_image_without_cells_is_unchanged() -> None:
     empty = Instances.empty((5, 6))
     assert len(apply_policy(empty, "mended")) == 0
     assert (flaws(empty).fragmented, flaws(empty).specks) == (0, 0)

@@ -267,7 +267,7 @@ def test_a_score_is_foreground_times_one_minus_the_flow_error() -> None:
     np.testing.assert_allclose(Flows(TYPES).decode(short).score, 0.75, atol=0.01)
 
 
-def test_flow_error_drops_what_contradicts_itself() -> None:
+def test_flow_error_drops_inconsistent_masks() -> None:
     planes, _, maps = disc_maps()
     worse = planes[0] == 2
     maps[1:3, worse] *= 0.3  # an error of 0.49, above the default of 0.4
@@ -364,7 +364,7 @@ def test_losses_at_zero_are_those_of_ignorance() -> None:
     assert found["loss"].item() == pytest.approx(sum(found[part].item() for part in parts))
 
 
-def test_the_loss_is_nothing_at_the_target() -> None:
+def test_the_loss_is_zero_at_the_target() -> None:
     torch = pytest.importorskip("torch", reason="torch comes with the extra 'train'")
     target = losses(FlowsSettings(boundary=True))[2]
     logits = np.where(target > 0, 30, -30).astype(np.float32)
@@ -373,7 +373,7 @@ def test_the_loss_is_nothing_at_the_target() -> None:
     assert found["loss"].item() < 0.001
 
 
-def test_types_cost_nothing_where_there_is_no_cell() -> None:
+def test_types_have_no_loss_in_the_background() -> None:
     torch = pytest.importorskip("torch", reason="torch comes with the extra 'train'")
     flows = Flows(TYPES)
     found = flows.loss(logits=torch.zeros(2, 6, 8, 8), targets=torch.zeros(2, 6, 8, 8))

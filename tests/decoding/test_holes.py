@@ -12,7 +12,7 @@ from scipy import ndimage
 from bigkingxxl.decoding.holes import fill_holes
 
 
-def test_what_a_cell_encloses_is_its_own() -> None:
+def test_enclosed_pixels_belong_to_the_cell() -> None:
     labels = np.zeros((9, 12), np.int32)
     labels[1:8, 1:8] = 2
     labels[2:7, 2:7] = 0
@@ -42,7 +42,7 @@ def test_rings_that_cross_are_filled_in_order() -> None:
     np.testing.assert_array_equal(fill_holes(labels), expected)
 
 
-def test_a_maze_is_no_hole_while_it_has_a_way_out() -> None:
+def test_an_open_maze_is_not_a_hole() -> None:
     maze = np.ones((41, 41), np.int32)
     maze[1::2, 1:-1] = 0
     maze[2:-1:4, -2] = maze[4:-1:4, 1] = 0

@@ -80,7 +80,7 @@ def test_touching_cells_are_parted_by_the_distance() -> None:
     assert distance[6, 11] == distance[6, 12] == pytest.approx(1 / 6)
 
 
-def test_a_cell_goes_on_beyond_the_image() -> None:
+def test_a_cell_continues_beyond_the_image() -> None:
     field = np.zeros((1, 5, 9), np.int32)
     field[0, :, :4] = 1
     np.testing.assert_allclose(cell_distance(field)[2], [1, 0.75, 0.5, 0.25, 0, 0, 0, 0, 0])
@@ -97,7 +97,7 @@ def test_each_cell_reaches_one_and_its_border_is_lowest() -> None:
     np.testing.assert_allclose(distance[3, 1:6], [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3], atol=1e-6)
 
 
-def test_where_cells_overlap_the_smaller_distance_stands() -> None:
+def test_overlapping_cells_keep_the_smaller_distance() -> None:
     planes = np.zeros((2, 9, 20), np.int32)
     planes[0, :, :11], planes[1, :, 8:] = 1, 2
     alone = [cell_distance(plane[None]) for plane in planes]

@@ -30,7 +30,7 @@ def test_it_writes_and_reads_as_torchvision_does(
     torch.testing.assert_close(found, expected)
 
 
-def test_what_is_written_is_read_back() -> None:
+def test_encoding_and_decoding_are_inverse() -> None:
     one, two = boxes(50, 0), boxes(50, 1)
     coder = BoxCoder(WEIGHTS)
     torch.testing.assert_close(coder.decode(coder.encode(one, two), two), one, rtol=1e-4, atol=1e-3)

@@ -51,7 +51,7 @@ def test_without_cells_all_anchors_are_background() -> None:
     assert labels.tolist() == [0.0] * 9
 
 
-def test_sampling_takes_no_more_positives_than_their_share() -> None:
+def test_sampling_limits_the_fraction_of_positives() -> None:
     torch.manual_seed(0)
     positive = torch.arange(100) < 60
     chosen = sample(positive, 40, 0.25)
@@ -82,7 +82,7 @@ def test_later_stages_ask_for_more_overlap() -> None:
     ]
 
 
-def test_perfect_deltas_cost_nothing_and_lead_to_the_cell() -> None:
+def test_perfect_deltas_have_no_loss_and_give_the_cell() -> None:
     target = target_of((8, 10, 30, 40), types=(1,))
     start = torch.tensor([[12.0, 6.0, 44.0, 28.0], [50.0, 50.0, 60.0, 60.0]])
     regions = labelled(start, target, 0.5)

@@ -90,7 +90,7 @@ def test_mean_inside_is_the_mean_above_a_half() -> None:
     np.testing.assert_allclose(mean_inside(probability), (0.8, 0.0), rtol=1e-6)
 
 
-def test_the_loss_falls_where_logits_follow_the_cell() -> None:
+def test_the_loss_decreases_towards_the_cell() -> None:
     planes = np.zeros((1, 32, 32), np.int32)
     planes[0, 4:20, 8:24] = 1
     target = crop_target(planes, np.array([1], np.int16))
@@ -104,7 +104,7 @@ def test_the_loss_falls_where_logits_follow_the_cell() -> None:
     assert float(mask_loss(by_type, [region], [target])) < 0.01
 
 
-def test_no_positive_region_costs_nothing_and_keeps_the_graph() -> None:
+def test_without_positive_regions_the_loss_is_zero_and_differentiable() -> None:
     logits = torch.zeros(0, 1, 28, 28, requires_grad=True)
     loss = mask_loss(logits, [], [])
     loss.backward()

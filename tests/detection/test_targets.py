@@ -18,7 +18,7 @@ def planes_of(*boxes: tuple[int, int, int, int], size: int = 64) -> NDArray[np.i
     return planes
 
 
-def test_boxes_types_and_places_come_from_the_pixels() -> None:
+def test_boxes_types_and_planes_follow_from_the_pixels() -> None:
     planes = planes_of((2, 3, 10, 20), (5, 5, 40, 9))
     target = crop_target(planes, np.array([2, 0], np.int16))
     assert target["boxes"].tolist() == [[3, 2, 20, 10], [5, 5, 9, 40]]

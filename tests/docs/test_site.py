@@ -39,7 +39,7 @@ def test_the_table_of_contents_names_pages_that_there_are() -> None:
     assert len(named) == len(set(named))
 
 
-def test_pages_that_nobody_placed_are_listed(tmp_path: Path) -> None:
+def test_unplaced_pages_are_listed(tmp_path: Path) -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
 
     class Config:

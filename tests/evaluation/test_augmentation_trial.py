@@ -39,7 +39,7 @@ def test_the_mean_gain_and_its_interval() -> None:
     [(0.02, 0.01, False, True), (0.02, 0.2, False, False), (-0.02, 0.01, False, False),
      (-0.02, 0.01, True, True), (0.0005, 0.0, False, False)],
 )  # fmt: skip
-def test_it_is_on_where_it_is_asked_for_or_surely_worth_it(
+def test_it_is_on_if_requested_or_clearly_better(
     gain: float, noise: float, is_asked: bool, is_on: bool
 ) -> None:
     found = PairedGain.of(*scores(gain, noise), IDS, ALONE)
@@ -50,7 +50,7 @@ def test_it_is_on_where_it_is_asked_for_or_surely_worth_it(
     assert "4.0 times" in str(trial)
 
 
-def test_of_images_of_one_field_nothing_is_known() -> None:
+def test_a_single_field_gives_no_gain() -> None:
     before, after = scores(0.02, 0.01)
     found = PairedGain.of(before, after, IDS, dict.fromkeys(IDS, "one"))
     assert found.interval is None
@@ -58,7 +58,7 @@ def test_of_images_of_one_field_nothing_is_known() -> None:
     assert not AugmentationTrial(("flips",), False, None, 4.0).is_on
 
 
-def test_what_is_tried() -> None:
+def test_augmentations_to_try() -> None:
     assert what_to_try(None, ()) == ((), ("flips",))
     assert what_to_try(None, ("turns",)) == (("turns",), ())
     assert what_to_try((), ("turns",)) == ((), ())

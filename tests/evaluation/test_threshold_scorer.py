@@ -78,7 +78,7 @@ def test_scores_are_those_of_painting(
             assert table.scores(parameters)[0] == pytest.approx(expected, abs=1e-12)
 
 
-def test_nothing_to_find_and_nothing_found_scores_one() -> None:
+def test_an_empty_image_without_cells_scores_one() -> None:
     nothing = (Candidates.empty(SIZE), Instances.empty(SIZE))
     assert ThresholdScorer.of_image(*nothing, 0.5).scores(SelectionParameters()).tolist() == [1.0]
     _, truth = random_image(np.random.default_rng(0), 3, 1)

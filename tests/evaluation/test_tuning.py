@@ -69,7 +69,7 @@ def tuner() -> Tuner:
     return Tuner(Shown(), cells, TYPES)
 
 
-def test_a_parameter_moves_only_where_it_gains_for_sure(tuner: Tuner) -> None:
+def test_a_parameter_changes_only_for_a_clear_gain(tuner: Tuner) -> None:
     points = tuner.tune(IDS, START)
     assert points.of("a").select.score_threshold > 0.35
     assert points.of("b") == points.of("c") == START.default
@@ -93,7 +93,7 @@ def test_minimum_areas_start_from_small_annotated_cells(tuner: Tuner) -> None:
     assert tuner.minimum_areas(IDS) == (0.0, 36.0)
 
 
-def test_crossfitted_cells_come_from_points_of_the_other_half(tuner: Tuner) -> None:
+def test_crossfitted_cells_use_points_of_the_other_half(tuner: Tuner) -> None:
     points = crossfitted_points(tuner, IDS, START)
     cells = crossfitted(tuner, IDS, START)
     first, second = halves(IDS, TYPES, {})
@@ -103,7 +103,7 @@ def test_crossfitted_cells_come_from_points_of_the_other_half(tuner: Tuner) -> N
     assert all(len(cells[image_id]) == 1 for image_id in IDS if image_id != "c0")
 
 
-def test_a_run_tells_what_moved_and_what_it_is_worth(tuner: Tuner) -> None:
+def test_a_run_reports_changes_and_gains(tuner: Tuner) -> None:
     result = run_tuning(tuner, IDS, START)
     assert {kind for kind, each in result.by_type.items() if each.kept} == {"a", "d"}
     assert result.by_type["d"].moved == {"quiet": (0, 1)}
@@ -116,7 +116,7 @@ def test_a_run_tells_what_moved_and_what_it_is_worth(tuner: Tuner) -> None:
     assert result.points.tuned_on == IDS
 
 
-def test_what_does_not_help_the_other_half_is_not_kept(tuner: Tuner) -> None:
+def test_parameters_that_do_not_generalise_are_not_kept(tuner: Tuner) -> None:
     """Only all images of a single field suffice to move the parameter: no half has two."""
     tuner.groups = {image_id: f"{image_id[0]} {int(image_id[1]) % 2}" for image_id in IDS}
     result = run_tuning(tuner, [each for each in IDS if each[0] == "a"], START)
@@ -141,14 +141,14 @@ def test_images_of_types_the_model_does_not_know() -> None:
         ([0.1, 0.1, -0.2, -0.2], {}, False),
     ],
 )
-def test_a_gain_is_sure_where_many_groups_share_it(
+def test_a_gain_in_many_groups_is_clear(
     gains: list[float], groups: dict[str, str], sure: bool
 ) -> None:
     ids = [str(number) for number in range(len(gains))]
     assert (lower_confidence_bound(np.array(gains), ids, groups) > 0) == sure
 
 
-def test_a_sure_gain_is_the_end_of_a_student_interval() -> None:
+def test_the_lower_bound_is_that_of_a_student_interval() -> None:
     from scipy import stats
 
     gains = np.array([0.02, 0.05, -0.01, 0.04, 0.03])

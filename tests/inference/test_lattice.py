@@ -34,7 +34,7 @@ def test_weights_add_to_one_everywhere(
 
 
 @pytest.mark.parametrize("core", [700, 2048])
-def test_what_a_block_sees_is_blended_as_in_the_whole(core: int) -> None:
+def test_a_block_is_blended_like_the_whole_image(core: int) -> None:
     size, reach = (5000, 4300), 100
     part = Part(whole((1, 1)), size, (core, core), reach)
     lattice = Lattice.of(size, TileSize(1088, 64, 32), part, reach)
@@ -74,7 +74,7 @@ def test_blocks_have_only_the_tiles_over_their_seams_in_common() -> None:
     assert pixels(whole(size)) < seen < 1.3 * pixels(whole(size))
 
 
-def test_by_itself_an_image_has_as_few_tiles_as_cover_it() -> None:
+def test_an_image_has_as_few_tiles_as_possible() -> None:
     lattice = Lattice.of((1088, 1089), TileSize(1088, 64, 32))
     assert [(each.start, each.stop) for each in lattice.rows] == [(0, 1088)]
     assert [(each.start, each.stop) for each in lattice.cols] == [(0, 608), (481, 1089)]

@@ -52,7 +52,7 @@ def test_its_maps_are_the_weighted_mean(image: ArrayImage, weights: tuple[float,
     assert mean.type_names == ("cell",)
 
 
-def test_the_border_lies_between_those_of_its_models(image: ArrayImage) -> None:
+def test_the_boundary_lies_between_those_of_its_models(image: ArrayImage) -> None:
     models = (model(12), MeanMaps.of([model(12), model(14)], (1, 1)), model(14))
     found = [select(each.candidates(image), OperatingPoints()) for each in models]
     sizes = [int(each.areas()[0]) for each in found]
@@ -61,7 +61,7 @@ def test_the_border_lies_between_those_of_its_models(image: ArrayImage) -> None:
     assert sizes[0] < sizes[1] < sizes[2]
 
 
-def test_maps_of_other_sizes_come_in_the_frame_of_the_first(image: ArrayImage) -> None:
+def test_maps_of_other_sizes_are_resized_to_the_first(image: ArrayImage) -> None:
     coarse, fine = model(10, scale=0.5), model(10)
     assert MeanMaps.of([coarse, fine], (1, 1)).maps(image).shape == (1, 32, 32)
     assert MeanMaps.of([fine, coarse], (1, 1)).maps(image).shape == (1, 64, 64)

@@ -84,7 +84,7 @@ ORACLES = pytest.mark.parametrize("oracle", [whole_cells, parts_apart])
 @ORACLES
 @pytest.mark.parametrize("overlap", [2, 5, 11])
 @pytest.mark.parametrize("seed", range(4))
-def test_random_fields_come_back_whole(
+def test_random_fields_are_recovered(
     seed: int, overlap: int, oracle: Callable[..., Candidates]
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def test_scores_and_types_of_a_union_are_means_by_area() -> None:
 
 
 @pytest.mark.parametrize("sliver", [1, 2, 4])
-def test_a_sliver_seen_wrongly_at_an_edge_gives_way_to_the_whole_cell(sliver: int) -> None:
+def test_a_wrong_sliver_at_an_edge_is_replaced_by_the_whole_cell(sliver: int) -> None:
     truth = np.zeros((20, 40), np.int32)
     truth[4:16, 18:30] = 1
     windows = [Window(0, 0, 20, 24), Window(0, 10, 20, 40)]
@@ -182,7 +182,7 @@ def test_a_sliver_seen_wrongly_at_an_edge_gives_way_to_the_whole_cell(sliver: in
     assert_same_cells(stitch(parts, windows, (20, 40)), truth)
 
 
-def test_a_doubtful_candidate_takes_no_sure_piece_away() -> None:
+def test_an_uncertain_candidate_removes_no_confident_piece() -> None:
     windows = [Window(0, 0, 20, 24), Window(0, 10, 20, 40)]
     sure, doubtful = np.zeros((20, 24), np.int32), np.zeros((20, 30), np.int32)
     sure[4:16, 14:24] = 1

@@ -38,7 +38,7 @@ def tasks(watch: Watch, count: int, alone: tuple[int, ...] = ()) -> Iterator[Tas
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3])
-def test_results_come_in_order_and_no_more_run_at_once(ahead: int) -> None:
+def test_results_are_ordered_and_concurrency_is_limited(ahead: int) -> None:
     watch = Watch()
     with closing(in_order(tasks(watch, 12), ahead)) as outcomes:
         found = [(label, outcome.result()) for label, outcome in outcomes]
@@ -46,21 +46,21 @@ def test_results_come_in_order_and_no_more_run_at_once(ahead: int) -> None:
     assert watch.most <= ahead
 
 
-def test_two_really_run_at_once() -> None:
+def test_two_tasks_run_concurrently() -> None:
     both = threading.Barrier(2, timeout=30)
     work = [Task(number, both.wait) for number in range(2)]
     with closing(in_order(work, 2)) as outcomes:
         assert {outcome.result() for _, outcome in outcomes} == {0, 1}
 
 
-def test_nothing_runs_beside_what_has_to_be_alone() -> None:
+def test_an_exclusive_task_runs_alone() -> None:
     watch = Watch()
     with closing(in_order(tasks(watch, 9, alone=(0, 4, 5)), 3)) as outcomes:
         assert [outcome.result() for _, outcome in outcomes] == list(range(9))
     assert watch.beside_lone == 1
 
 
-def test_an_error_comes_in_its_turn_and_what_has_not_begun_is_dropped() -> None:
+def test_an_error_is_raised_in_order_and_pending_tasks_are_dropped() -> None:
     watch = Watch()
 
     def fail() -> int:

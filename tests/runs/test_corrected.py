@@ -157,9 +157,7 @@ def save_truth(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("place", EDITS)
-def test_what_was_corrected_keeps_the_model_that_made_it(
-    out: Path, images: list[Path], place: str
-) -> None:
+def test_corrected_cells_keep_their_model(out: Path, images: list[Path], place: str) -> None:
     EDITS[place](out)
     other = Threshold(score=0.6)
     result = run(images, out, predictor=other, key="other", model="other")
@@ -185,9 +183,7 @@ def test_what_was_corrected_keeps_the_model_that_made_it(
     assert remeasure(out).cells == again.cells
 
 
-def test_a_correction_taken_back_is_predicted_by_the_new_model(
-    out: Path, images: list[Path]
-) -> None:
+def test_a_removed_correction_is_predicted_by_the_new_model(out: Path, images: list[Path]) -> None:
     before = (out / "labels" / "i00.tif").read_bytes()
     in_labels(out)
     run(images, out, key="other", model="other")
@@ -221,7 +217,9 @@ def test_cells_that_are_gone_are_not_selected_by_other_thresholds(out: Path) -> 
     assert "predict it again" in result.failed["i01"]
 
 
-def test_corrected_in_two_files_that_differ_is_told_by_all(out: Path, images: list[Path]) -> None:
+def test_contradictory_corrections_are_reported_by_all_commands(
+    out: Path, images: list[Path]
+) -> None:
     in_rois(out)
     in_labels(out)
     assert remeasure(out).failed == {}  # they agree
@@ -230,7 +228,7 @@ def test_corrected_in_two_files_that_differ_is_told_by_all(out: Path, images: li
         assert "differ" in result.failed["i00"]
 
 
-def test_what_a_viewer_began_with_is_not_corrected_twice(out: Path) -> None:
+def test_a_file_that_the_viewer_started_from_is_not_a_second_correction(out: Path) -> None:
     in_rois(out)
     with Server(out) as server:
         Window(server, server.keys["i00"]).delete(1)
@@ -244,7 +242,7 @@ def test_what_a_viewer_began_with_is_not_corrected_twice(out: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["corrections/labels", "labels"])
-def test_each_command_says_which_cells_it_took(out: Path, place: str) -> None:
+def test_each_command_reports_which_cells_it_used(out: Path, place: str) -> None:
     EDITS[place](out)
     truth = out.parent / "truth"
     save_truth(truth)
@@ -275,9 +273,7 @@ def all_astro(_: NDArray[Any], cells: dict[int, Any]) -> None:
         cells[number] = {**cell, "type": "astro"}
 
 
-def test_columns_of_corrected_images_mean_what_they_mean_of_others(
-    out: Path, images: list[Path]
-) -> None:
+def test_columns_mean_the_same_for_corrected_images(out: Path, images: list[Path]) -> None:
     with Server(out) as server:
         window = Window(server, server.keys["i00"])
         window.edit("type", all_astro)

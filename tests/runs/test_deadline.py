@@ -27,12 +27,12 @@ def test_durations_are_read_as_slurm_reads_them(text: str, seconds: float) -> No
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5", "soon", "1:2:3:4", "5 weeks", "nan", "inf"])
-def test_durations_that_are_none_are_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         seconds_of(text)
 
 
-def test_nothing_is_begun_that_would_not_end_in_time() -> None:
+def test_no_unit_starts_that_would_not_finish_in_time() -> None:
     assert not Deadline(100).is_due
     deadline = Deadline(100)
     deadline.note(99)

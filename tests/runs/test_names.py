@@ -31,7 +31,7 @@ def test_by_hand(name: str, place: str) -> None:
 
 
 @given(LETTERS, LETTERS)
-def test_no_two_names_share_a_place_and_none_is_outside(one: str, two: str) -> None:
+def test_names_map_to_unique_paths_inside_the_folder(one: str, two: str) -> None:
     places = place_of(one), place_of(two)
     assert (one == two) == (places[0] == places[1])
     for place in places:
@@ -59,7 +59,7 @@ def test_images_of_the_longest_names_are_predicted(tmp_path: Path) -> None:
     assert list(result.cells.values()) == [3]
 
 
-def test_folders_that_are_called_like_files_are_in_nobodys_way(tmp_path: Path) -> None:
+def test_folders_named_like_files_do_not_conflict(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     names = ["a", *(f"a.{ending}/b" for ending in ("tif", "PNG", "csv", "json", "npz", "zip"))]
     paths = {}

@@ -50,7 +50,7 @@ def test_images_of_few_files_are_spread_evenly() -> None:
 @pytest.mark.parametrize(
     "text", ["0/4", "5/4", "1/0", "3", "a/b", "", "-1/4", "1/4/2", "1.5/4", "1/999999999"]
 )
-def test_shards_that_are_none_are_refused(text: str) -> None:
+def test_invalid_shards_are_refused(text: str) -> None:
     with pytest.raises(InputError):
         Shard.of(text)
 
@@ -76,7 +76,7 @@ def test_shards_one_by_one_are_the_whole_run(tmp_path: Path) -> None:
     assert results(tmp_path / "out") == results(tmp_path / "alone")
 
 
-def test_a_file_of_another_kind_now_leaves_nothing_of_before(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_replaces_the_old_results(tmp_path: Path) -> None:
     image = tmp_path / "images" / "i00.tif"
     image.parent.mkdir()
     image.write_bytes(b"no image")

@@ -35,7 +35,7 @@ def inner_regions(layout: Layout) -> list[Any]:
     return found
 
 
-def test_rods_are_as_wide_as_asked_and_round_at_their_ends(packed: Layout) -> None:
+def test_rods_have_the_given_width_and_round_ends(packed: Layout) -> None:
     regions = inner_regions(packed)
     assert len(regions) > 25
     widths = [2 * ndimage.distance_transform_edt(np.pad(each.image, 1)).max() for each in regions]
@@ -67,7 +67,7 @@ def test_neighbours_are_parted_and_depth_is_highest_on_their_axes(packed: Layout
     assert np.median(highest) == pytest.approx(COLONY.width / 2, abs=1.0)
 
 
-def test_alike_patches_lie_along_one_line() -> None:
+def test_ordered_patches_have_one_direction() -> None:
     straight = replace(COLONY, disorder=0.0, bend=0.0)
     regions = inner_regions(place_colony(np.random.default_rng(1), straight, SIZE))
     turn = np.array([2 * each.orientation for each in regions if each.eccentricity > 0.9])

@@ -56,7 +56,7 @@ def test_softened_masks_are_those_of_a_gaussian_blur() -> None:
 
 
 @pytest.mark.parametrize("game", ["wasserstein", "hinge", "least_squares"])
-def test_a_critic_learns_to_tell_masks_apart_and_pulls_towards_real_ones(game: Game) -> None:
+def test_a_critic_distinguishes_masks_and_pulls_towards_true_ones(game: Game) -> None:
     torch.manual_seed(0)
     settings = AdversarialSettings(game=game, critic_width=4, critic_learning_rate=3e-3)
     critic = Critic(1, 1, settings.critic_width)

@@ -68,7 +68,7 @@ def test_a_limit_includes_every_validation_and_the_rate_follows(
     assert rates[-1] < 0.1 * max(rates)
 
 
-def test_what_parts_before_have_spent_counts() -> None:
+def test_time_of_earlier_parts_counts() -> None:
     settings = TrainingSettings.model_validate({"max_minutes": 1.0})
     first = Budget(settings)
     first.load({"wall": 45.0, "cpu": 10.0, "reserved_wall": 0.0})

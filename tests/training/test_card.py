@@ -49,6 +49,6 @@ def test_appearance_spans_the_images(data: Dataset) -> None:
     assert low < rest["coarse"][0] <= rest["coarse"][1] == high
 
 
-def test_few_images_tell_no_range(data: Dataset) -> None:
+def test_few_images_give_no_range(data: Dataset) -> None:
     few = data.ids[:10]
     assert image_diameters(data, few) == statistic_ranges(data, few, Normalisation()) == {}

@@ -60,7 +60,7 @@ def maps_of(model: Path, images: torch.Tensor) -> torch.Tensor:
         return loaded.method.maps(loaded.network, images)  # type: ignore[attr-defined, no-any-return]
 
 
-def test_annotated_crops_are_taught_in_the_light_of_the_camera(
+def test_the_teacher_receives_crops_with_original_intensities(
     labelled: Dataset, model: Path
 ) -> None:
     recipe = by_crops(model, weight=0.25)
@@ -97,7 +97,7 @@ def test_views_of_a_crop_turn_with_it(labelled: Dataset, model: Path) -> None:
     assert (mirrored - plain.flip(-1)).abs().max() > 0.01
 
 
-def test_what_nobody_annotated_is_the_teachers_alone(
+def test_unannotated_pixels_have_the_teachers_targets(
     labelled: Dataset, others: list[Path], model: Path
 ) -> None:
     recipe = by_crops(model, share=0.99, weight=0.0)
@@ -115,7 +115,7 @@ def test_what_nobody_annotated_is_the_teachers_alone(
     )["loss"].isfinite()  # fmt: skip
 
 
-def test_maps_that_the_teacher_lacks_stay_as_annotated(labelled: Dataset, model: Path) -> None:
+def test_maps_that_the_teacher_lacks_keep_their_targets(labelled: Dataset, model: Path) -> None:
     recipe = by_crops(model, weight=0.5).changed(settings=SIZED)
     crops = taught(labelled, recipe, [])
     batch = batch_of(crops)
@@ -139,7 +139,7 @@ def test_crops_of_far_other_sizes_and_of_other_sets_are_not_taught(
         assert (crops[index].clean is not None) == image_id.startswith("squares/")
 
 
-def test_the_sizes_of_images_without_annotation_are_seen_once(
+def test_cell_sizes_of_unlabelled_images_are_measured_once(
     others: list[Path], model: Path, tmp_path: Path
 ) -> None:
     plain = by_crops(model)
@@ -153,7 +153,7 @@ def test_the_sizes_of_images_without_annotation_are_seen_once(
     assert all(again[path] == (7.5 if found[path] is None else found[path]) for path in others)
 
 
-def test_a_run_learns_from_crops_that_a_teacher_sees(
+def test_a_run_is_trained_on_taught_crops(
     labelled: Dataset, others: list[Path], model: Path, tmp_path: Path
 ) -> None:
     recipe = by_crops(model, share=0.5).changed(settings=SIZED)
@@ -164,7 +164,7 @@ def test_a_run_learns_from_crops_that_a_teacher_sees(
     assert [each["name"] for each in card.provenance["teacher"]] == [str(model)]
 
 
-def test_what_no_teacher_can_teach_is_refused(labelled: Dataset, model: Path) -> None:
+def test_methods_that_cannot_be_taught_are_refused(labelled: Dataset, model: Path) -> None:
     boxes = make_method("mask_rcnn", {}, labelled.type_names)
     recipe = by_crops(model)
     assert recipe.teacher is not None

@@ -59,7 +59,7 @@ def maps(path: Path, tile: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"image": tile})[0])
 
 
-def test_integer_convolutions_see_almost_the_same(model: Path) -> None:
+def test_integer_convolutions_give_almost_the_same_maps(model: Path) -> None:
     tile = np.random.default_rng(1).standard_normal((1, 1, 96, 64)).astype(np.float32)
     before, size = maps(model, tile), model.stat().st_size
     count, difference = use_int8(model, images())

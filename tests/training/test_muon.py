@@ -40,7 +40,7 @@ def test_groups_without_muon_are_adamw() -> None:
     assert torch.equal(ours.bias, theirs.bias)
 
 
-def test_it_learns_a_convolution_and_goes_on_from_its_state() -> None:
+def test_muon_learns_a_convolution_and_resumes() -> None:
     torch.manual_seed(0)
     wanted = nn.Conv2d(4, 6, 3, padding=1)
     image = torch.randn(8, 4, 12, 12)

@@ -35,7 +35,7 @@ def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Path:
     return train(recipe, data, out, device="cpu", quiet=True, **options).model
 
 
-def test_the_mean_with_the_start_lies_between_both(
+def test_the_average_with_the_start_lies_between_both(
     recipe: Recipe, data: Dataset, tmp_path: Path
 ) -> None:
     start = trained(recipe, data, tmp_path / "start")
@@ -99,7 +99,7 @@ def test_a_model_of_several_sets_knows_their_types_and_one_size(
     assert card.selected_on == ()
 
 
-def test_the_exported_model_sees_the_same(compact_of_sets: tuple[Path, Path]) -> None:
+def test_the_exported_model_predicts_the_same(compact_of_sets: tuple[Path, Path]) -> None:
     run, squares = compact_of_sets
     exported = run / "model.onnx"
     source = open_datasets([squares]).source("x0")
@@ -127,7 +127,7 @@ def test_a_set_that_is_left_out_is_watched_and_not_trained_on(
     assert {joined.set_of(each) for each in images.training} == {data.root.name}
 
 
-def test_a_finished_run_may_be_resumed_and_stays(
+def test_a_finished_run_may_be_resumed_without_changes(
     compact_of_sets: tuple[Path, Path], data: Dataset
 ) -> None:
     """A failure in a phase costs that phase alone."""

@@ -10,7 +10,7 @@ import torch
 from bigkingxxl.training.pull import Pull
 
 
-def test_a_step_takes_a_share_of_the_distance_away() -> None:
+def test_a_step_reduces_the_distance_by_a_fraction() -> None:
     network = torch.nn.Linear(2, 1, bias=False)
     with torch.no_grad():
         network.weight.fill_(1.0)

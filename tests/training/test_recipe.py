@@ -38,7 +38,7 @@ def test_assignments_and_seed_override_the_file(tmp_path: Path) -> None:
         ("seed = 3", None, "method", None),
     ],
 )
-def test_a_wrong_config_is_named(
+def test_a_wrong_config_is_refused(
     tmp_path: Path, text: str, line: int | None, key: str | None, nearest: str | None
 ) -> None:
     config = tmp_path / "mine.py"
@@ -76,7 +76,7 @@ def test_a_config_may_extend_a_recipe_and_need_code_only_where_allowed(tmp_path:
     assert load_recipe(str(config), allow_code=True).seed == 4
 
 
-def test_the_model_to_start_from_may_be_given_beside_the_file() -> None:
+def test_the_starting_model_may_be_given_separately() -> None:
     assert load_recipe("compact").init is None
     assert load_recipe("finetune").init == "bundled"
     assert load_recipe("finetune", init="mine.safetensors").init == "mine.safetensors"

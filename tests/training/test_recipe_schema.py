@@ -68,7 +68,7 @@ def test_configs_are_valid_as_they_stand_and_in_full(path: Path) -> None:
         ({"method": "compact", "without": ["training"]}, False),
     ],
 )  # fmt: skip
-def test_what_extends_another_may_leave_out_what_that_says(
+def test_an_extending_file_may_omit_inherited_settings(
     values: dict[str, Any], expected: bool, tmp_path: Path
 ) -> None:
     assert VALIDATOR.is_valid(values) == expected

@@ -26,7 +26,7 @@ def test_a_log_gets_a_line_an_epoch_with_the_time_left(
     assert lines[-1].endswith("at most 0.0 left")
 
 
-def test_the_bar_says_how_long_the_whole_training_takes() -> None:
+def test_the_bar_shows_the_remaining_time_of_the_training() -> None:
     trainer: Any = SimpleNamespace(loggers=[], progress_bar_metrics={"val/map": 0.25})
     module: Any = SimpleNamespace(minutes_left=lambda: 12.34)
     shown = TimeLeftBar().get_metrics(trainer, module)

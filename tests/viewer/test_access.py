@@ -106,9 +106,7 @@ def test_no_link_leads_out(server: Server, run_folder: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", BAD_BODIES, ids=lambda body: str(body[:20]))
-def test_a_body_that_makes_no_sense_is_refused(
-    server: Server, run_folder: Path, content: bytes
-) -> None:
+def test_an_invalid_body_is_refused(server: Server, run_folder: Path, content: bytes) -> None:
     before, key = snapshot(run_folder), server.keys["i00"]
     for route in ROUTES:
         if route.request is not None:
@@ -155,7 +153,7 @@ def test_a_huge_body_is_refused_before_it_is_read(server: Server, run_folder: Pa
     "level=" + "9" * 400, "channel=7", "channel=-1", "channel=rgb", "channel=../x", "low=nan",
     "measurements=x", "after=x", "wait=x", "wait=inf",
 ])  # fmt: skip
-def test_a_query_that_makes_no_sense_is_refused(server: Server, query: str) -> None:
+def test_an_invalid_query_is_refused(server: Server, query: str) -> None:
     key = server.keys["i00"]
     names = {part.partition("=")[0] for part in query.split("&")}
     for route in ROUTES:
@@ -174,7 +172,7 @@ def test_every_answer_forbids_the_rest_of_the_internet(server: Server) -> None:
         assert "access-control-allow-origin" not in headers
 
 
-def test_the_server_starts_without_what_is_heavy() -> None:
+def test_the_server_starts_without_heavy_imports() -> None:
     program = (
         "import sys, bigkingxxl.viewer.server.serve\n"
         "heavy = {'torch', 'onnxruntime', 'skimage', 'scipy', 'matplotlib', 'tifffile'}\n"

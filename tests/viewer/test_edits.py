@@ -67,7 +67,7 @@ def test_a_random_walk_replays_to_the_same_cells(run_folder: Path) -> None:
     np.testing.assert_array_equal(labels_of(run_folder, "i01"), window.labels)
 
 
-def test_a_state_on_the_way_changes_nothing(
+def test_an_intermediate_state_changes_nothing(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bigkingxxl.viewer.server.shelf.STATE_EVERY", 3)
@@ -83,7 +83,7 @@ def test_a_state_on_the_way_changes_nothing(
     np.testing.assert_array_equal(journal.load(repair=False).labels, window.labels)
 
 
-def test_what_a_crash_cut_short_was_never_made(run_folder: Path) -> None:
+def test_an_edit_cut_short_by_a_crash_is_ignored(run_folder: Path) -> None:
     with Server(run_folder) as server:
         window = Window(server, server.keys["i00"])
         window.paint((30, 10, 34, 20), 4)
@@ -100,7 +100,7 @@ def test_what_a_crash_cut_short_was_never_made(run_folder: Path) -> None:
         np.testing.assert_array_equal(Window(server, window.key).labels, edited)
 
 
-def test_a_damaged_journal_is_named_and_left_as_it_is(run_folder: Path) -> None:
+def test_a_damaged_journal_is_reported_and_not_changed(run_folder: Path) -> None:
     with Server(run_folder) as server:
         window = Window(server, server.keys["i00"])
         window.paint((30, 10, 34, 20), 4)
@@ -118,7 +118,7 @@ def test_a_damaged_journal_is_named_and_left_as_it_is(run_folder: Path) -> None:
 # ---- windows -------------------------------------------------------------------------------------
 
 
-def test_an_edit_that_is_sent_again_is_made_once(server: Server) -> None:
+def test_an_edit_that_is_sent_again_is_applied_once(server: Server) -> None:
     window = Window(server, server.keys["i00"])
     first = window.paint((30, 10, 34, 20), 4)
     window.seq, window.revision = 0, 0
@@ -128,7 +128,7 @@ def test_an_edit_that_is_sent_again_is_made_once(server: Server) -> None:
     assert Window(server, window.key).revision == 1
 
 
-def test_another_window_is_told_of_the_edit_it_does_not_know(server: Server) -> None:
+def test_another_window_gets_a_conflict_for_an_unknown_edit(server: Server) -> None:
     one, two = (Window(server, server.keys["i00"]) for _ in range(2))
     one.paint((30, 10, 34, 20), 4)
     answer = server.client.post(f"/api/images/{one.key}/edits", json={
@@ -192,7 +192,7 @@ def test_an_edit_of_something_else_is_a_conflict(
     assert not (run_folder / "corrections").exists()
 
 
-def test_numbers_above_16_bits_are_kept(server: Server, run_folder: Path) -> None:
+def test_numbers_above_16_bits_are_preserved(server: Server, run_folder: Path) -> None:
     window = Window(server, server.keys["i00"])
     window.paint((30, 10, 34, 20), 70_000)
     np.testing.assert_array_equal(Window(server, window.key).labels, window.labels)
@@ -203,7 +203,7 @@ def test_numbers_above_16_bits_are_kept(server: Server, run_folder: Path) -> Non
 # ---- trouble -------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_is_told_and_the_edit_can_be_sent_again(
+def test_a_full_disk_is_reported_and_the_edit_can_be_sent_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = Window(server, server.keys["i00"])
@@ -223,7 +223,7 @@ def test_a_full_disk_is_told_and_the_edit_can_be_sent_again(
     assert Window(server, window.key).revision == 2
 
 
-def test_a_folder_that_cannot_be_written_is_looked_at(
+def test_a_read_only_folder_can_be_viewed(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_written_is_looked_at(
     assert not (run_folder / "corrections").exists()
 
 
-def test_a_second_viewer_of_the_folder_only_looks(server: Server, run_folder: Path) -> None:
+def test_a_second_viewer_of_a_folder_is_read_only(server: Server, run_folder: Path) -> None:
     window = Window(server, server.keys["i00"])
     window.paint((30, 10, 34, 20), 4)
     program = (
@@ -263,7 +263,7 @@ def test_a_second_viewer_of_the_folder_only_looks(server: Server, run_folder: Pa
         assert second.communicate("\n")[0].split() == ["''", "2"]
 
 
-def test_nothing_that_was_answered_is_lost_by_a_kill(run_folder: Path) -> None:
+def test_no_answered_edit_is_lost_by_a_kill(run_folder: Path) -> None:
     """A separate process makes edits and prints the answers until it is killed."""
     program = (
         "import sys; from pathlib import Path; from tests.viewer.window import *\n"

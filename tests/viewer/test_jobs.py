@@ -36,9 +36,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_of_images_is_predicted_what_is_looked_at_first(
-    photos: Path, tmp_path: Path
-) -> None:
+def test_the_viewed_image_of_a_folder_is_predicted_first(photos: Path, tmp_path: Path) -> None:
     model = save_tiny_onnx(tmp_path / "tiny.onnx")
     with Server(photos, model=str(model)) as server:
         states = {each["name"]: each["state"] for each in server.get("/api/images")["images"]}
@@ -99,7 +97,7 @@ def test_an_ensemble_predicts_as_one_model_but_learns_nothing(tmp_path: Path) ->
     assert {path: path.stat().st_mtime_ns for path in seen} == seen  # it continues that run
 
 
-def test_other_thresholds_spare_what_was_corrected(run_folder: Path) -> None:
+def test_other_thresholds_keep_corrected_images(run_folder: Path) -> None:
     with Server(run_folder) as server:
         window = Window(server, server.keys["i00"])
         window.paint((30, 10, 34, 20), 4)
@@ -178,7 +176,7 @@ def test_every_format_is_exported_of_the_cells_as_they_are(
     assert {*FORMATS} == {each["name"] for each in server.get("/api/folder")["export_formats"]}
 
 
-def test_a_data_set_is_corrected_beside_its_annotations(tmp_path: Path) -> None:
+def test_corrections_of_a_data_set_are_stored_separately(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     save_images(tmp_path / "images", [3, 5])
     for index, count in enumerate([3, 5]):

@@ -45,7 +45,7 @@ def learn(server: Server, stage: int = 1) -> dict[str, Any]:
     return job
 
 
-def test_what_was_learnt_is_taken_after_a_yes(server: Server, tmp_path: Path) -> None:
+def test_a_learned_model_is_used_after_acceptance(server: Server, tmp_path: Path) -> None:
     window = review(server)
     job = server.wait(learn(server), ("asking",))
     result = job["result"]
@@ -80,7 +80,7 @@ def test_after_a_no_all_is_as_it_was(server: Server, tmp_path: Path) -> None:
     assert server.client.post(f"/api/jobs/{job['id']}/accept").status_code == 422
 
 
-def test_it_is_stopped_and_goes_on(server: Server, tmp_path: Path) -> None:
+def test_learning_can_be_stopped_and_resumed(server: Server, tmp_path: Path) -> None:
     review(server)
     (tmp_path / "slow").touch()
     job = learn(server)
@@ -116,7 +116,7 @@ def test_without_anything_reviewed_or_a_model_it_does_not_begin(
     assert "--model" in answer.json()["error"]
 
 
-def test_without_torch_the_second_stage_says_what_to_install(
+def test_without_torch_the_second_stage_explains_what_to_install(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning, "find_spec", lambda name: None)

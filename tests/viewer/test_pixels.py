@@ -90,7 +90,7 @@ def test_a_name_of_any_bytes_is_shown(tmp_path: Path) -> None:
     assert len(list(folder.rglob("labels/*.tif"))) == 1
 
 
-def test_what_is_known_of_a_channel_is_that_of_all_pixels(server: Server) -> None:
+def test_channel_statistics_cover_all_pixels(server: Server) -> None:
     info = server.get(f"/api/images/{server.keys['i01']}")
     channel = info["channels"][0]
     assert (channel["minimum"], channel["maximum"]) == (20, 200)

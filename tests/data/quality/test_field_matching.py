@@ -77,7 +77,7 @@ def test_the_same_place_is_found_at_another_hour(tmp_path: Path, move: tuple[int
     assert matching_images(dataset_with(tmp_path / "data", images)) == [("hour0", "hour9")]
 
 
-def test_what_the_camera_adds_to_all_images_is_no_place(tmp_path: Path) -> None:
+def test_a_camera_pattern_is_not_a_place(tmp_path: Path) -> None:
     dust = texture(99, SIZE)
     images = {f"z{seed:02}": seen(texture(seed, SIZE) + dust, seed) for seed in range(14)}
     assert matching_images(dataset_with(tmp_path / "data", images)) == []
@@ -90,7 +90,7 @@ def test_blank_and_tiny_images_match_nothing(tmp_path: Path) -> None:
     assert matching_images(dataset_with(tmp_path / "data", images)) == []
 
 
-def test_pixels_decide_where_nothing_is_written_down(tmp_path: Path) -> None:
+def test_pixels_decide_without_metadata(tmp_path: Path) -> None:
     plate = texture(88, SIZE)
     images = {**strangers(4), "hour0": seen(plate, 50), "hour9": seen(plate, 51)}
     dataset = dataset_with(tmp_path / "data", images)

@@ -24,7 +24,7 @@ def scores() -> tuple[CompetitionScore, dict[str, Instances]]:
     return competition_map(truth, found, {"a": "cort", "b": "astro", "c": None}), truth
 
 
-def test_the_page_holds_scores_plots_and_overlays_and_needs_nothing_else(tmp_path: Path) -> None:
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
     score, truth = scores()
     overlay = np.zeros((900, 1300, 3), np.uint8)
     overlay[..., 1] = 255
@@ -52,7 +52,7 @@ def test_the_page_holds_scores_plots_and_overlays_and_needs_nothing_else(tmp_pat
     assert page.pictures["gray"].mode == "L"
 
 
-def test_what_users_call_things_is_text_not_markup(tmp_path: Path) -> None:
+def test_names_given_by_users_are_escaped(tmp_path: Path) -> None:
     name = '<script>alert("x")</script> & more'
     write_report(
         tmp_path / "r.html",
@@ -72,7 +72,7 @@ def test_the_same_scores_make_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
 
 
-def test_the_mix_is_shown_where_all_its_types_are(tmp_path: Path) -> None:
+def test_the_mix_is_shown_if_all_types_are_present(tmp_path: Path) -> None:
     truth = {kind: cells(1, 1, 0, 2) for kind in ("astro", "cort", "shsy5y")}
     score = competition_map(truth, truth, {kind: kind for kind in truth})
     write_report(tmp_path / "r.html", title="t", competition=score)

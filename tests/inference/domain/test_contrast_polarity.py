@@ -62,7 +62,7 @@ def test_a_negative_shows_the_cells_of_the_original(
     assert len(predictor(Network(sign), training, estimate=False).candidates(inverted)) == 0
 
 
-def test_an_image_like_those_of_training_costs_nothing_more() -> None:
+def test_an_image_like_the_training_images_costs_nothing_extra() -> None:
     network = Network()
     assert len(predictor(network, BRIGHT_CELLS).candidates(picture())) == 12
     assert network.passes == 1
@@ -75,7 +75,7 @@ def test_the_network_has_the_last_word() -> None:
     assert network.passes == 3
 
 
-def test_a_negative_is_read_by_window_and_keeps_what_is_known() -> None:
+def test_a_negative_is_read_by_window_with_its_metadata() -> None:
     image = picture()
     image.cell_diameter = 14.0
     negative = Negative(image)
@@ -92,7 +92,7 @@ def test_a_negative_is_read_by_window_and_keeps_what_is_known() -> None:
         (-9.0, (-4.0, 0.1), False), (2.0, (-1.0, 1.0), False), (0.5, None, False),
     ],
 )  # fmt: skip
-def test_skewness_tells_which_images_are_doubtful(
+def test_skewness_selects_doubtful_images(
     skewness: float, known: tuple[float, float] | None, doubtful: bool
 ) -> None:
     ranges = {} if known is None else {"skewness": known}

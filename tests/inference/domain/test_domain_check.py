@@ -35,11 +35,11 @@ def told(model: ModelCard, cells: Instances, pixels: Any = PIXELS, ratio: float 
     return warnings_for(model, ArrayImage(pixels), seen, cells)
 
 
-def test_a_model_that_knows_nothing_warns_of_nothing() -> None:
+def test_a_model_without_statistics_gives_no_warning() -> None:
     assert told(card(), squares(9, 6)) == []
 
 
-def test_looks() -> None:
+def test_unusual_statistics_are_warned_of() -> None:
     model = card()
     own = image_statistics(ArrayImage(PIXELS), model.normalisation)
     known = {name: (value - 0.1, value + 0.1) for name, value in own.items()}
@@ -52,7 +52,7 @@ def test_looks() -> None:
     assert "varies more over long distances" in sentence
 
 
-def test_blank_images_look_like_nothing() -> None:
+def test_blank_images_give_no_warning() -> None:
     model = card(image_statistics={"coarse": (0.5, 0.9)})
     assert told(model, squares(9, 0), np.zeros((120, 160))) == []
 

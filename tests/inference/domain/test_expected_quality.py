@@ -67,7 +67,7 @@ def test_sureness_is_the_mean_probability() -> None:
     assert quality_values(faint, found)["sureness"] == pytest.approx(0.6)
 
 
-def test_only_models_that_foretell_it_do_so_and_only_of_cells() -> None:
+def test_quality_is_predicted_only_by_such_models_and_with_cells() -> None:
     card = small_card(("cell",))
     own = card.changed(
         quality=ExpectedQuality(

@@ -23,7 +23,7 @@ def texture(size: tuple[int, int] = (256, 320)) -> np.ndarray[tuple[int, int], n
 
 
 @pytest.mark.parametrize(("factor", "offset"), [(257.0, 0.0), (1 / 255, 0.0), (0.013, 40.0)])
-def test_units_change_nothing(factor: float, offset: float) -> None:
+def test_statistics_do_not_depend_on_units(factor: float, offset: float) -> None:
     pixels = texture()
     expected = image_statistics(ArrayImage(pixels), NORMALISATION)
     found = image_statistics(ArrayImage(pixels * factor + offset), NORMALISATION)
@@ -52,7 +52,7 @@ def test_blocks_are_coarse_and_noise_is_fine() -> None:
     assert coarse["fine"] < 0.05
 
 
-def test_an_enlarged_image_looks_as_before_at_its_size() -> None:
+def test_an_enlarged_image_has_the_same_statistics_at_its_scale() -> None:
     pixels = texture()
     enlarged = ArrayImage(np.kron(pixels, np.ones((2, 2), np.uint8)))
     expected = image_statistics(ArrayImage(pixels), NORMALISATION)
@@ -89,6 +89,6 @@ def test_strange_is_outside_the_widened_range(value: float, odd: list[str]) -> N
     assert outside_ranges({"a": value}, known, 0.25) == odd
 
 
-def test_nothing_known_is_nothing_strange() -> None:
+def test_without_known_ranges_nothing_is_outside() -> None:
     assert ranges([]) == {}
     assert outside_ranges({"a": 1.0}, {}) == []

@@ -21,5 +21,5 @@ def test_in_words(diameters: list[float], size: str) -> None:
     assert size_sentence(diameters, "ask") == f"assumed cell diameter: {size}; ask"
 
 
-def test_nothing_is_said_of_nothing() -> None:
+def test_no_diameters_give_no_sentence() -> None:
     assert size_sentence([]) == ""

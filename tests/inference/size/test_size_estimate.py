@@ -59,7 +59,7 @@ def predictor(network: Any, training: TrainingImages = TRAINING, **options: Any)
 
 
 @pytest.mark.parametrize("diameter", [15.0, 17.0])
-def test_an_image_of_the_training_size_costs_nothing_more(diameter: float) -> None:
+def test_an_image_of_the_training_size_costs_nothing_extra(diameter: float) -> None:
     network, other = DiscNetwork(), DiscNetwork()
     found = predictor(network).candidates(discs(diameter))
     plain = predictor(other)
@@ -93,13 +93,13 @@ def test_the_estimate_does_not_depend_on_tiles_and_blocks(diameter: float) -> No
     assert sizes != {1.0}
 
 
-def test_an_empty_image_stays_as_it_is() -> None:
+def test_an_empty_image_keeps_its_scale() -> None:
     noise = np.random.default_rng(0).normal(100, 1, (200, 240)).astype(np.float32)
     found = predictor(DiscNetwork()).candidates(ArrayImage(noise))
     assert (len(found), found.scale_ratio) == (0, 1)
 
 
-def test_what_is_known_is_not_estimated() -> None:
+def test_a_known_size_is_not_estimated() -> None:
     image = discs(32.0)
     image.cell_diameter = 32.0
     network = DiscNetwork()

@@ -72,7 +72,7 @@ def test_the_diameter_is_that_of_the_cells(diameter: float) -> None:
     assert found == pytest.approx(diameter, rel=0.15)
 
 
-def test_every_cell_counts_alike() -> None:
+def test_every_cell_has_the_same_weight() -> None:
     """One huge cell does not outweigh many small ones."""
     image = discs(16.0)
     rows, cols = np.mgrid[:520, :704]
@@ -81,7 +81,7 @@ def test_every_cell_counts_alike() -> None:
     assert found == pytest.approx(16.0, rel=0.2)
 
 
-def test_an_image_without_cells_says_nothing() -> None:
+def test_an_image_without_cells_has_no_size() -> None:
     image = np.zeros((100, 100), np.uint8)
     image[0, 0] = 1
     found = diameter_of(ArrayImage(image))
@@ -89,7 +89,7 @@ def test_an_image_without_cells_says_nothing() -> None:
 
 
 @pytest.mark.parametrize("size", [(520, 704), (3000, 200), (64, 64), (5000, 5000)])
-def test_looks_stay_small_whatever_the_image(size: tuple[int, int]) -> None:
+def test_the_network_input_is_small_for_any_image(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     source = ArrayImage(rng.integers(0, 255, size, np.uint8))
     seen = list(sampled_windows(source, Normalisation()))
@@ -101,7 +101,7 @@ def test_looks_stay_small_whatever_the_image(size: tuple[int, int]) -> None:
     assert len(seen) == len(set(seen))
 
 
-def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
+def test_the_width_determines_the_scale() -> None:
     seen = predictor()
     measured = seen.measured_size(ArrayImage(discs(30.0)))
     assert measured is not None
@@ -113,7 +113,7 @@ def test_the_width_decides_how_closely_an_image_is_looked_at() -> None:
     assert found.cell_diameter == pytest.approx(measured.diameter)
 
 
-def test_a_given_diameter_that_was_told_changes_nothing_and_half_of_it_doubles() -> None:
+def test_a_correct_diameter_keeps_the_scale_and_half_of_it_doubles() -> None:
     seen, source = predictor(), ArrayImage(discs(30.0))
     measured = seen.measured_size(source)
     assert measured is not None

@@ -38,13 +38,13 @@ def told(values: NDArray[np.uint8] | NDArray[np.uint16], path: Path,
 
 
 @pytest.mark.parametrize("blur", [0.5, 1, 2, 4])
-def test_a_grey_picture_is_told_of(
+def test_a_grey_picture_is_reported(
     blur: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert told(picture(blur), tmp_path / "x.png", caplog)
 
 
-def test_a_picture_with_a_black_background_is_told_of(
+def test_a_picture_with_a_black_background_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     values = picture(1)

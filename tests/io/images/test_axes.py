@@ -45,7 +45,7 @@ def test_the_axis_of_channels(
 @pytest.mark.parametrize(
     "shape", [(3, 40, 3), (3, 4, 4), (40, 60, 60), (60, 40, 60), (100, 100, 100), (2, 5, 3)]
 )
-def test_two_readings_are_both_named(shape: tuple[int, int, int]) -> None:
+def test_ambiguous_axes_are_reported(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ImageError) as error:
         channels_first(np.zeros(shape))
     first, second, third = shape
@@ -60,7 +60,7 @@ def test_no_image(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_colour_is_seen_by_its_luminance(channels: int) -> None:
+def test_colour_becomes_luminance(channels: int) -> None:
     pixels = RANDOM.integers(0, 256, (20, 30, channels), np.uint8)
     source = array_source(pixels)
     expected = pixels[..., :3].astype(float) @ [0.299, 0.587, 0.114]
@@ -68,7 +68,7 @@ def test_colour_is_seen_by_its_luminance(channels: int) -> None:
     np.testing.assert_allclose(source.read()[0], expected, atol=1e-3)
 
 
-def test_a_channel_last_array_gives_the_cells_of_its_plane() -> None:
+def test_a_channels_last_array_predicts_like_its_plane() -> None:
     """[H, W, 1] used to be taken for H channels of W x 1."""
     picture = np.zeros((64, 64), np.uint8)
     picture[20:40, 20:40] = 200

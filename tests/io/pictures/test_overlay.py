@@ -33,7 +33,7 @@ def ramp(size: tuple[int, int]) -> ArrayImage:
     return ArrayImage(np.linspace(500, 900, size[0] * size[1]).reshape(size))
 
 
-def test_outlines_lie_on_the_rim_of_a_cell_and_nowhere_else() -> None:
+def test_outlines_are_the_boundary_pixels_of_cells() -> None:
     cells = blocks([0, 1])
     picture = draw_overlay(ramp(cells.size), cells)
     rim = np.zeros((6, 6), bool)
@@ -104,7 +104,7 @@ def test_bands_of_a_large_image_join_without_a_seam(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("size", "written"), [((12, 30), (24, 60)), ((4, 1300), (4, 1300))])
-def test_a_small_image_is_written_twice_as_large(
+def test_a_small_image_is_enlarged_twice(
     tmp_path: Path, size: tuple[int, int], written: tuple[int, int]
 ) -> None:
     labels = np.zeros(size, int)
@@ -121,7 +121,7 @@ def test_a_small_image_is_written_twice_as_large(
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_a_written_overlay_shows_what_is_drawn(tmp_path: Path, ending: str) -> None:
+def test_a_written_overlay_equals_the_drawn_one(tmp_path: Path, ending: str) -> None:
     size = (1210, 40)
     labels = np.zeros(size, int)
     labels[100:160, 5:30] = 1

@@ -61,7 +61,7 @@ def test_a_row_by_hand(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_not_known_or_not_defined_is_blank(tmp_path: Path) -> None:
+def test_unknown_and_undefined_values_are_blank(tmp_path: Path) -> None:
     annotated = summarise("a", three_cells())
     none = summarise("b", Instances.empty(SIZE))
     sized = Instances.from_label_map(np.zeros(SIZE, int), pixel_size_um=(1.0, 1.0))

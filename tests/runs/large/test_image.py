@@ -128,7 +128,7 @@ def test_a_large_image_is_judged_by_its_sample(
     assert (again.diameters, again.expected_quality) == ({"large": 11.5}, {"large": 0.4})
 
 
-def test_the_same_bytes_in_smaller_looks_again(
+def test_repeated_reading_in_smaller_windows_gives_the_same_bytes(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_blocks(monkeypatch)
@@ -140,7 +140,7 @@ def test_the_same_bytes_in_smaller_looks_again(
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_windows_of_labels_are_read_alone(
+def test_label_windows_are_read_separately(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_blocks(monkeypatch)

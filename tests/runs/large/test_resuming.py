@@ -109,7 +109,7 @@ def test_two_processes_share_the_blocks_of_an_image(
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_another_selection_looks_at_nothing_again(
+def test_another_selection_predicts_nothing_again(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_blocks(monkeypatch)

@@ -30,35 +30,35 @@ def both(first: BlockCells, second: BlockCells) -> tuple[Instances, Instances]:
     return settled(first, [second]).cells, settled(second, [first]).cells
 
 
-def test_a_cell_that_both_own_is_kept_once() -> None:
+def test_a_cell_owned_by_both_blocks_is_kept_once() -> None:
     one, two = both(
         block(0, (10, 35, 20, 45, 0.6, True, False)), block(1, (10, 36, 20, 45, 0.9, True, False))
     )
     assert (len(one), len(two)) == (1, 0)
 
 
-def test_a_cell_that_neither_owns_is_kept_once() -> None:
+def test_a_cell_owned_by_no_block_is_kept_once() -> None:
     one, two = both(
         block(0, (10, 35, 20, 45, 0.6, False, False)), block(1, (10, 36, 20, 45, 0.9, False, False))
     )
     assert (len(one), len(two)) == (1, 0)
 
 
-def test_the_owner_comes_before_who_merely_saw_it() -> None:
+def test_the_owner_takes_precedence() -> None:
     one, two = both(
         block(0, (10, 35, 20, 45, 0.9, False, False)), block(1, (10, 36, 20, 45, 0.6, True, False))
     )
     assert (len(one), len(two)) == (0, 1)
 
 
-def test_a_cut_piece_gives_way_to_the_whole_cell() -> None:
+def test_a_complete_cell_replaces_a_cut_piece() -> None:
     one, two = both(
         block(0, (10, 35, 20, 42, 0.9, True, True)), block(1, (10, 35, 20, 60, 0.6, True, False))
     )
     assert (len(one), len(two)) == (0, 1)
 
 
-def test_what_two_cells_claim_goes_to_the_surer_one() -> None:
+def test_shared_pixels_go_to_the_better_cell() -> None:
     one, two = both(
         block(0, (10, 30, 20, 42, 0.6, True, False)), block(1, (10, 38, 20, 50, 0.9, True, False))
     )

@@ -35,7 +35,7 @@ def test_cells_that_are_all_small_are_cells(tmp_path: Path) -> None:
     assert (specks.count, specks.note) == (0, None)
 
 
-def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
+def test_ignored_pixels_stay_ignored(tmp_path: Path) -> None:
     image, labels = field(0)
     labels[0, 0] = 60
     folder = save(tmp_path / "d", {"x": (image, labels)})

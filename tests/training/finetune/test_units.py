@@ -13,7 +13,7 @@ from bigkingxxl.training.finetune.units import fold_units, regions_of, units_of
 from tests.training.finetune.data import field, fields, save
 
 
-def test_several_images_are_kept_back_as_they_are(tmp_path: Path) -> None:
+def test_several_images_are_held_out_unchanged(tmp_path: Path) -> None:
     data = open_dataset(save(tmp_path / "d", fields(5)))
     found = units_of(data)
     assert (found.kind, found.data.ids, found.count) == ("images", data.ids, 5)
@@ -48,7 +48,7 @@ def test_a_small_image_of_few_cells_cannot_be_parted(tmp_path: Path) -> None:
     assert (found.kind, found.count) == ("images", 1)
 
 
-def test_a_cell_that_is_cut_counts_where_enough_of_it_shows(tmp_path: Path) -> None:
+def test_a_cut_cell_counts_if_enough_of_it_is_inside(tmp_path: Path) -> None:
     labels = np.zeros((96, 96), np.int32)
     places = [(r, c) for r in (4, 26, 52, 78) for c in (4, 30, 58, 78)]
     for number, (row, col) in enumerate(places):
@@ -67,7 +67,7 @@ def test_a_cell_that_is_cut_counts_where_enough_of_it_shows(tmp_path: Path) -> N
     assert 144 in regions.instances(left).areas()
 
 
-def test_large_images_are_looked_at_in_regions_of_their_image(
+def test_large_images_are_divided_into_regions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(units, "LARGEST_SIDE", 60)
@@ -82,7 +82,7 @@ def test_large_images_are_looked_at_in_regions_of_their_image(
         assert not inside & outside
 
 
-def test_of_many_images_some_are_looked_at_and_the_others_are_learnt(
+def test_a_sample_of_many_images_is_checked_and_the_others_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(units, "MOST_SAMPLED", 4)

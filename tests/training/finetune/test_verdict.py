@@ -31,7 +31,7 @@ def half() -> dict[str, Instances]:
     return {name: cells(*CORNERS[:2]) for name in TRUTH}
 
 
-def test_what_is_better_everywhere_is_kept() -> None:
+def test_a_consistent_improvement_is_kept() -> None:
     trial = Trial(TRUTH, GROUPS, 0.9)
     trial.add(START, half())
     outcome = trial.add(SETTINGS, TRUTH)
@@ -43,7 +43,7 @@ def test_what_is_better_everywhere_is_kept() -> None:
     assert "is kept" in trial.sentence("images")
 
 
-def test_what_is_better_by_luck_is_not() -> None:
+def test_a_chance_improvement_is_not_kept() -> None:
     trial = Trial(TRUTH, GROUPS, 0.9)
     trial.add(START, half())
     mixed = {**half(), "u0": TRUTH["u0"], "u1": cells(CORNERS[0])}

@@ -77,7 +77,7 @@ def test_a_new_type_is_named_by_keyboard(window: Window, viewer: Viewer) -> None
     assert window.cells()[number]["type"] == before
 
 
-def test_every_control_is_reached_and_seen(seen: Window) -> None:
+def test_every_control_is_reachable_and_visible(seen: Window) -> None:
     """Tab reaches every control, and the focused one is marked."""
     controls = seen.page.locator(
         "button:visible:not([disabled]):not([tabindex='-1']), select:visible, input:visible"

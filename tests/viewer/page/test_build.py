@@ -65,7 +65,7 @@ def test_tools_and_model_of_the_page() -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-def test_the_page_is_small_and_asks_for_nothing_elsewhere() -> None:
+def test_the_page_is_small_and_requests_nothing_external() -> None:
     files = [each for each in BUILT.iterdir() if each.is_file()]
     assert {each.name for each in files} == {"index.html", "page.js", "page.css", "icon.svg"}
     assert sum(each.stat().st_size for each in files) < LIMIT_BYTES

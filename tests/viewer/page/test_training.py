@@ -72,7 +72,7 @@ def viewer(predicted: Path) -> Iterator[Viewer]:
         found.stop()
 
 
-def test_a_training_is_stopped_killed_and_taken_up(
+def test_a_stopped_and_killed_training_is_resumed(
     browser: Browser, viewer: Viewer, predicted: Path
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
