@@ -78,9 +78,11 @@ class LoadedModel:
             min_area: Discard cells with a smaller area, in pixels of the image. It replaces the
                 model's own thresholds.
             exclude_border: Discard cells that touch the border of the image.
+
         Returns:
             The `Cells` of the image, or a list of `Cells` for a list, a folder, a pattern or a file
             that holds several images.
+
         Raises:
             ImageError: An image cannot be read, or the file is not an image.
             InputError: The given size is impossible or would enlarge the image too much.
@@ -152,6 +154,7 @@ def load(
             gives the same cells.
         tta: Test-time augmentation such as "flips,scales"; by default the models' own. See
             `bigkingxxl.test_time_augmentation`.
+
     Raises:
         ModelError: A model file is missing, damaged or not one of this package.
         MissingExtraError: The model needs torch, which is not installed.
@@ -199,8 +202,10 @@ def score(
         metrics: Names such as 'f1@0.5,pq', or a list of them; see docs/metrics.md.
         ignored: bool[H, W], True where the image is not annotated. Predicted cells that lie mostly
             there are not counted.
+
     Returns:
         Each value by its name, such as 'pq.sq'; None where the metric is undefined.
+
     Raises:
         InputError: A metric is unknown, the sizes differ, an argument is not a label map, or
             predicted cells overlap although a metric forbids it.

@@ -373,6 +373,7 @@ def _along(
         old: int32[N] twice, the start and stop of each crop along the axis before resizing.
         new: int32[N] twice, the start and stop after resizing.
         length: The old and new length of the image along the axis.
+
     Returns:
         float64[Q], the crops one after the other, transposed: for each new pixel along the axis,
         the values of all lines.

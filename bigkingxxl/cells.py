@@ -96,8 +96,10 @@ class Cells:
 
         Args:
             height: The height of the viewer in screen pixels.
+
         Returns:
             An object that notebooks display.
+
         Raises:
             InputError: The image is longer than 4096 pixels on a side.
         """
@@ -126,8 +128,10 @@ class Cells:
 
         Args:
             image: The image in which intensities are measured (default: the segmented image).
+
         Returns:
             A column of N values per measurement, by its name.
+
         Raises:
             InputError: `image` is not an image, or its size differs.
         """
@@ -176,8 +180,10 @@ class Cells:
             format: labels, overlay, measurements, contact_sheet (a thumbnail), imagej, qupath,
                 cellpose, coco (all candidates) or submission. By default it follows from the
                 ending: .tif, .png, .csv, .parquet, .zip, .geojson, _seg.npy or .json.
+
         Returns:
             The file.
+
         Raises:
             OutputError: The format or ending is unknown, or the file cannot be written.
         """

@@ -209,12 +209,12 @@ class Instances:
         return np.repeat(np.arange(len(self)), np.diff(self.splits))
 
     def areas(self) -> Int64:
-        """The area of each cell in pixels, int64[N]."""
+        """Return the area of each cell in pixels, int64[N]."""
         total = rle.split_points((self.runs[:, 2] - self.runs[:, 1]).astype(np.int64))
         return np.diff(total[self.splits])
 
     def boxes(self) -> NDArray[np.int32]:
-        """The bounding boxes, int32[N, 4], half-open (row0, col0, row1, col1); 0 if empty."""
+        """Return the boxes, int32[N, 4], half-open (row0, col0, row1, col1); 0 if empty."""
         result = np.zeros((len(self), 4), np.int32)
         some = np.flatnonzero(np.diff(self.splits) > 0)
         if len(some):

@@ -20,6 +20,7 @@ def plugins(group: str, kind: type[T]) -> dict[str, T]:
     Args:
         group: The group, such as `bigkingxxl.image_readers`.
         kind: The class that the objects must have.
+
     Returns:
         The objects by name.
     """

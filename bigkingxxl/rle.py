@@ -25,6 +25,7 @@ def expand(starts: Int64, lengths: Int64) -> Int64:
     Args:
         starts: int64[R].
         lengths: int64[R], none of them negative.
+
     Returns:
         int64[sum(lengths)].
     """
@@ -55,6 +56,7 @@ def blocks(lengths: Int64) -> Iterator[tuple[slice, slice]]:
 
     Args:
         lengths: int64[N], the number of members of each group.
+
     Yields:
         The slices of the block's groups and of their members.
     """
@@ -81,6 +83,7 @@ def encode_sorted(owner: Int64, position: Int64, breaks: Int64 | None = None) ->
         owner: int64[P], sorted.
         position: int64[P], sorted within each owner and without duplicates.
         breaks: int64[P] or None; a run also ends where this value (a row or column) changes.
+
     Returns:
         The owner, first position and length of each run, int64[R] each.
     """
@@ -102,6 +105,7 @@ def crop_runs(inside: NDArray[np.bool_], boxes: Int32, offsets: Int64) -> tuple[
         inside: bool[P], the crops in row-major order.
         boxes: int32[N, 4], half-open (row0, col0, row1, col1).
         offsets: int64[N + 1], the start of each crop in `inside`.
+
     Returns:
         The runs, int32[R, 3], sorted within each cell, and the splits, int64[N + 1].
     """

@@ -1,9 +1,10 @@
 """Pictures for the model card: where a model fails, on simulated look-alikes of real fields.
 
-python docs/make_failures.py MODEL bigkingxxl/weights/failures-sartorius.png
+    python docs/make_failures.py MODEL bigkingxxl/weights/failures-sartorius.png
 
-Of each cell type the worst of some simulated fields, and in it the window with the fewest cells
-found: left the image, in the middle the true outlines, right those that the model draws.
+For each cell type, the picture shows the worst of some simulated fields, and in it the window in
+which the fewest cells are found: the image on the left, the true outlines in the middle, and the
+predicted ones on the right.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ ENLARGED = 2
 
 
 def main() -> None:
-    """Simulate, predict, look for the worst, draw."""
+    """Simulate, predict, find the worst window, and draw it."""
     model = bk.load(sys.argv[1])
     rows = [worst_window(model, cell_type) for cell_type in CELL_TYPES]
     with whole_file(Path(sys.argv[2])) as temporary:
@@ -62,13 +63,13 @@ def shrunk(overlay: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def truth_of(field: SimulatedField) -> Instances:
-    """The true cells of a simulated field."""
+    """Return the true cells of a simulated field."""
     corners = [(cell.row0, cell.col0) for cell in field.cells]
     return Instances.from_crops(corners, [cell.mask for cell in field.cells], field.image.shape)
 
 
 def windows(size: tuple[int, int]) -> list[Window]:
-    """Squares all over an image."""
+    """Return squares all over an image."""
     return [
         Window(row, col, row + SIDE, col + SIDE)
         for row in range(0, size[0] - SIDE, STEP)
@@ -77,13 +78,13 @@ def windows(size: tuple[int, int]) -> list[Window]:
 
 
 def agreement(truth: Instances, cells: Instances, window: Window) -> float:
-    """Average precision inside a window; windows with hardly a cell do not count."""
+    """Return the average precision inside a window; windows with hardly a cell do not count."""
     expected = inside(truth, window)
     return match_counts(expected, inside(cells, window)).score if len(expected) >= 4 else 1.0
 
 
 def inside(cells: Instances, window: Window) -> Instances:
-    """What a window shows of the cells."""
+    """Return the part of the cells inside a window."""
     cut = cells.crop(window)
     return cut.take(np.flatnonzero(cut.areas()))
 

@@ -23,7 +23,7 @@ HEADER = (
 
 
 def table() -> str:
-    """All metrics as a table of Markdown."""
+    """Return all metrics as a Markdown table."""
     rows = [HEADER, ("---",) * len(HEADER)]
     for name in METRICS:
         each = find_class(name)
@@ -35,7 +35,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """The page with a fresh table."""
+    """Return the page with a new table."""
     before, _, rest = text.partition(BEGIN)
     return before + BEGIN + table() + END + rest.partition(END)[2]
 

@@ -25,7 +25,7 @@ SHOWN = (300, 360)
 
 
 def main() -> None:
-    """Simulate, predict, draw: the fullest part of each image above, with its cells below."""
+    """Simulate, predict, and draw the fullest part of each image above its cells."""
     model = bk.load(sys.argv[1])
     above, below = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def fullest(covered: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The part of the size `SHOWN` that cells cover most of."""
+    """Return the part of the size `SHOWN` that cells cover most."""
     share = ndimage.uniform_filter(covered.astype(np.float32), SHOWN)
     (rows, cols), (height, width) = covered.shape, SHOWN
     inside = share[height // 2 : rows - height // 2, width // 2 : cols - width // 2]

@@ -32,12 +32,12 @@ def main(picture: Path, model: str) -> None:
 
 
 def command(*words: object) -> None:
-    """One command of the program."""
+    """Run a command of the program."""
     subprocess.run([sys.executable, "-m", "bigkingxxl", *map(str, words)], check=True)
 
 
 def take(address: str, picture: Path) -> None:
-    """Open the page as a person would, and show what it can do."""
+    """Open the page as a user would, and show what it can do."""
     browser = next(found for name in BROWSERS if (found := shutil.which(name)))
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
@@ -50,7 +50,7 @@ def take(address: str, picture: Path) -> None:
 
 
 def show(page: Page) -> None:
-    """The image with most cells, filled, one of them selected, beside its measurements."""
+    """Show the image with most cells, filled, with one of them selected beside its measurements."""
     page.select_option(".strip-head select", "count")
     page.locator("[role=option]").first.click()
     page.wait_for_timeout(2000)

@@ -1,6 +1,6 @@
-"""Examples in docstrings as blocks of code: an extension of griffe, which reads the docstrings.
+"""Examples in docstrings as code blocks: an extension of griffe, which reads the docstrings.
 
-Without it `>>>` would be a quotation and `a[0][1]` a link.
+Without it, `>>>` would be a quotation and `a[0][1]` a link.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.M)
 
 
 def fenced(text: str) -> str:
-    """A docstring with each example, up to the next empty line, between fences."""
+    """Put fences around each example of a docstring, up to the next empty line."""
     return EXAMPLE.sub(lambda found: f"{found[1]}```pycon\n{found[0]}\n{found[1]}```", text)
 
 
 class Examples(Extension):
-    """Fences the examples of all docstrings."""
+    """Puts fences around the examples in all docstrings."""
 
     def on_package(self, *, pkg: Any, **_: Any) -> None:
-        """Called for the package itself, for which `on_object` is not."""
+        """Convert the docstring of the package itself, for which `on_object` is not called."""
         self.on_object(obj=pkg)
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
-        """Called for every module, class, function and attribute that is read."""
+        """Convert the docstring of a module, class, function or attribute."""
         if obj.docstring is not None:
             obj.docstring.value = fenced(obj.docstring.value)

@@ -1,9 +1,9 @@
-"""Pages of the documentation that are made from the project itself, when the site is built.
+"""Pages of the documentation that are generated from the project when the site is built.
 
-A hook of mkdocs (see `mkdocs.yml`). What belongs here: pages whose text lies elsewhere (model
+This is a hook of mkdocs (see `mkdocs.yml`). What belongs here: pages whose text is elsewhere (model
 cards, CONTRIBUTING.md, ...) or follows from the code (the API, the commands, the settings), and
-links from pages to files of the repository that are no pages. What does not: anything that could
-be a page of Markdown.
+links from pages to files of the repository that are no pages. What does not: anything that could be
+a Markdown page.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ PACKAGE = ROOT / "bigkingxxl"
 WEIGHTS = PACKAGE / "weights"
 FILES = "https://github.com/BigKingXXL/Sartorius/blob/main"
 PAPERS = ("CONTRIBUTING", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT")
-# Not for import: the command line, files that are data, and what `python -m` runs.
+# Modules that are not imported by users: the command line, data files, and modules for `python -m`.
 NO_API = ("cli", "recipes", "weights", "viewer", "__main__")
 
-Page = tuple[str, str, Path]  # place in docs, text, the folder that its links start from
+Page = tuple[str, str, Path]  # path in docs, text, the folder to which its links are relative
 
 
 # ---- hooks -------------------------------------------------------------------------------------
 
 
 def on_config(config: Any) -> Any:
-    """The API's pages in the table of contents, and the pages that `mkdocs.yml` does not place."""
+    """Add the API's pages, and those that `mkdocs.yml` does not list, to the table of contents."""
     for part in config.nav:
         if "Reference" in part:
             pages = [{title: f"reference/api/{place}.md"} for place, title, _ in rooms()]
@@ -44,7 +44,7 @@ def on_config(config: Any) -> Any:
 
 
 def places(nav: Any) -> Iterator[str]:
-    """The pages of a table of contents."""
+    """Yield the pages of a table of contents."""
     if isinstance(nav, str):
         yield nav
     else:
@@ -53,7 +53,7 @@ def places(nav: Any) -> Iterator[str]:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """The pages that are made here, and the pictures of the model cards."""
+    """Add the generated pages and the pictures of the model cards."""
     from mkdocs.structure.files import File
 
     for place, text, _ in made_pages():
@@ -65,19 +65,22 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001
-    """Links to files outside `docs` lead to the page made of them, or to the repository."""
+    """Point links to files outside `docs` to the page made of them, or to the repository."""
     place = page.file.src_uri
     origins = {made: folder for made, _, folder in made_pages(texts=False)}
     return with_links(markdown, place, origins.get(place, (DOCS / place).parent))
 
 
 def with_links(markdown: str, place: str, folder: Path) -> str:
-    """A page's text with its links to files of the repository as links of the site.
+    """Return a page's text, with links to files of the repository replaced by links of the site.
 
     Args:
-        place: of the page in the site; folder: what its links are relative to.
+        markdown: The text.
+        place: Path of the page in the site.
+        folder: The folder to which its links are relative.
+
     Raises:
-        FileNotFoundError: a link leads nowhere.
+        FileNotFoundError: A link leads nowhere.
     """
     made = {source: target for target, source in page_sources()}
 
@@ -91,7 +94,7 @@ def with_links(markdown: str, place: str, folder: Path) -> str:
         if target in made or target.is_relative_to(DOCS):
             known = made.get(target) or target.relative_to(DOCS).as_posix()
             if target not in made and not target.exists() and known not in made.values():
-                return match[0]  # mkdocs says that it is missing
+                return match[0]  # mkdocs reports that it is missing
             found = os.path.relpath(known, Path(place).parent)
         elif target in picture_sources():
             found = os.path.relpath(f"models/{target.name}", Path(place).parent)
@@ -105,12 +108,12 @@ def with_links(markdown: str, place: str, folder: Path) -> str:
 
 
 def picture_sources() -> set[Path]:
-    """The pictures of the model cards."""
+    """Return the pictures of the model cards."""
     return set(WEIGHTS.glob("*.png"))
 
 
 def page_sources() -> Iterator[tuple[str, Path]]:
-    """Pages whose text is a file elsewhere: the place in the site, and the file."""
+    """Yield pages whose text is a file elsewhere: the path in the site, and the file."""
     for card in sorted(WEIGHTS.glob("CARD-*.md")):
         yield f"models/{card.stem.removeprefix('CARD-')}.md", card
     for name in PAPERS:
@@ -118,7 +121,7 @@ def page_sources() -> Iterator[tuple[str, Path]]:
 
 
 def made_pages(*, texts: bool = True) -> Iterator[Page]:
-    """All pages that are no files of `docs`; without `texts` only where they are."""
+    """Yield all pages that are not files of `docs`; without `texts`, only their paths."""
     for place, source in page_sources():
         yield place, source.read_text(encoding="utf-8") if texts else "", source.parent
     for room, title, modules in rooms():
@@ -131,7 +134,7 @@ def made_pages(*, texts: bool = True) -> Iterator[Page]:
 
 
 def rooms() -> list[tuple[str, str, list[str]]]:
-    """The pages of the API: a name, a title and the modules with public names of each."""
+    """Return the pages of the API: name, title and the modules with public names of each."""
     grouped: dict[str, list[str]] = {"bigkingxxl": []}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -149,7 +152,7 @@ def rooms() -> list[tuple[str, str, list[str]]]:
 
 
 def public_names(path: Path) -> list[str]:
-    """Functions and classes of a module without an underscore, in order."""
+    """Return the public functions and classes of a module, in order."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return [
@@ -158,7 +161,7 @@ def public_names(path: Path) -> list[str]:
 
 
 def api_page(title: str, modules: Iterable[str]) -> str:
-    """A page with the documentation of some modules."""
+    """Return a page with the documentation of some modules."""
     parts = [f"# {title}", ""]
     for module in modules:
         parts += [f"## {module.removeprefix('bigkingxxl.')}", "", f"::: {module}"]
@@ -170,7 +173,7 @@ def api_page(title: str, modules: Iterable[str]) -> str:
 
 
 def commands_page() -> str:
-    """The help of every command."""
+    """Return a page with the help of every command."""
     parts = ["# Commands", "", "What `bigkingxxl COMMAND --help` says.", ""]
     for words, command in commands():
         context = command.make_context(words[-1], [], resilient_parsing=True)
@@ -181,7 +184,7 @@ def commands_page() -> str:
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
-    """Every command with its words, those of groups one by one."""
+    """Yield every command with its words, including each command of a group."""
     from bigkingxxl.cli.main import COMMANDS, load
 
     for name in COMMANDS:
@@ -192,7 +195,7 @@ def commands() -> Iterator[tuple[list[str], Any]]:
 
 
 def settings_page() -> str:
-    """Every setting of a recipe, with its kind and default, from the published schema."""
+    """Return a page of all recipe settings with kind and default, from the published schema."""
     from bigkingxxl.training.recipe_schema import recipe_schema
 
     schema = recipe_schema()
@@ -210,7 +213,7 @@ def settings_page() -> str:
 
 
 def section(name: str, schema: dict[str, Any]) -> list[str]:
-    """A heading, the text and a table of the settings of one group."""
+    """Return a heading, the text and a table of the settings of one group."""
     text, _, attributes = str(schema.get("description", "")).partition("Attributes:")
     needed = schema.get("required", [])
     lines = [f"## {name}", "", text.strip(), ""]
@@ -224,13 +227,13 @@ def section(name: str, schema: dict[str, Any]) -> list[str]:
 
 
 def default_of(value: dict[str, Any]) -> str:
-    """A default in few words; settings in settings have their own table."""
+    """Format a default; groups of settings have their own table."""
     default = value.get("default", "")
     return "see below" if isinstance(default, dict) and default else str(default)
 
 
 def kind_of(value: dict[str, Any]) -> str:
-    """What a setting may be, in a few words."""
+    """Describe the values that a setting accepts, in a few words."""
     if "$ref" in value:
         name = value["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower().replace(' ', '-')})"

@@ -226,7 +226,7 @@ def _root(
 
 
 def _stub() -> None:
-    """A placeholder in the list of commands; `LazyGroup` loads the real command."""
+    """Stand for a command in the list; `LazyGroup` loads the real one."""
 
 
 for _name, _target in COMMANDS.items():

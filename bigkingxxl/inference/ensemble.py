@@ -1,14 +1,12 @@
-"""Ensembles of models. How the models are combined depends on the cell types that each knows:
+"""Ensembles of models, combined according to the cell types that each model knows.
 
 - Models with the same types are fused, whatever their methods: see `fusion.fuse`. A model whose
-  only
-  type is 'cell' knows no types; it takes part everywhere and does not vote on the type.
+  only type is 'cell' knows no types; it takes part everywhere and does not vote on the type.
 - Models of one type each form an ensemble by type. All of them predict the image, its type is
-  voted,
-  and only the candidates of the models of that type (and of models of all types or none) are fused.
-  A model of one type is certain of that type whatever it finds. Its vote is therefore the sum of
-  score x area over the cells that it would select alone with its own operating point, times its
-  weight. Several models of one type are fused before they vote, with their mean weight. If the
+  voted, and only the candidates of the models of that type (and of models of all types or none) are
+  fused. A model of one type is certain of that type whatever it finds. Its vote is therefore the
+  sum of score x area over the cells that it would select alone with its own operating point, times
+  its weight. Several models of one type are fused before they vote, with their mean weight. If the
   ensemble contains a model of all types, only its candidates vote, as in `selection.image_type`.
 - If each cell has a type of its own (`type_vote` 'cell'), there is no vote: the models of one type
   count together as one model of all types, and the mask NMS of the selection decides between them.

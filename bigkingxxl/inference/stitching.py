@@ -86,7 +86,7 @@ def half_height_masks(candidates: Candidates) -> Instances:
 def _same_cells(
     candidates: Candidates, window_of: Int64, windows: Sequence[Window], piece: NDArray[np.bool_]
 ) -> Int64:
-    """Number the candidates, int64[N], so that the pieces of one cell have the same number."""
+    """Give the pieces of one cell the same number: int64[N], one number per candidate."""
     pieces = np.flatnonzero(piece)
     masks, score = half_height_masks(candidates.take(pieces)), candidates.score[pieces]
     bounds = np.searchsorted(window_of[pieces], np.arange(len(windows) + 1))

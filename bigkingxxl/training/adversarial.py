@@ -59,7 +59,7 @@ class AdversarialModule(TrainingModule):
         return [own["optimizer"], critic], [own["lr_scheduler"]]
 
     def weight(self) -> float:
-        """The weight of the adversarial loss: it rises linearly and is scaled by the trust."""
+        """Return the weight of the adversarial loss, which rises linearly, times the trust."""
         own, done = self.adversarial, self.progress(self.trainer.global_step)
         share = 1.0 if done >= own.full else max(done - own.begin, 0) / (own.full - own.begin)
         return own.weight * self.trust * share
@@ -119,7 +119,7 @@ class AdversarialModule(TrainingModule):
         self.lr_schedulers().step()
 
     def critic_trainer(self) -> CriticTrainer:
-        """The critic with its optimizer; its steps do not count as training steps."""
+        """Return the critic with its optimizer, whose steps do not count as training steps."""
         optimizer = self.optimizers()[1].optimizer
         return CriticTrainer(self.critic, optimizer, self.adversarial, self.recipe.seed)
 

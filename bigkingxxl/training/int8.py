@@ -1,9 +1,9 @@
 """Eight-bit integer arithmetic for the widest convolutions of an exported model.
 
-Most of the time of a network is spent in its dense convolutions of 3 x 3 and more. ONNX Runtime
-computes them up to three times faster in integers than in floating point. The stored weights stay
-what they are: the graph tells the runtime how to round weights and activations when it loads the
-file, so that training can still start from it.
+A network spends most of its time in its dense convolutions of 3 x 3 and more. ONNX Runtime computes
+them up to three times faster in integers than in floating point. The stored weights do not change:
+the graph tells the runtime how to round weights and activations when it loads the file, so that
+training can still start from it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from bigkingxxl.models import runtime
 log = logging.getLogger(__name__)
 
 Float32 = NDArray[np.float32]
-FEWEST_CHANNELS = 16  # below, the conversion costs what the arithmetic wins
-# Older x86 processors add two products of 8 by 8 bits in 16, which overflows where weights have all
-# 8 bits; with 7 every processor computes the same.
+FEWEST_CHANNELS = 16  # with fewer, the conversion takes as much time as it saves
+# Older x86 processors add two products of 8 by 8 bits in 16 bits, which overflows if weights use
+# all 8 bits. With 7 bits every processor computes the same.
 LARGEST_WEIGHT = 63
 LARGEST_ACTIVATION = 255
 COMPARED_TILES = 8
-# The mean difference of the maps that is accepted. `bundled` differs by 0.006 and scores as before
-# on 42 images that it has not seen (docs/measured.md); maps that are three times as far off are
-# those of a network that does not bear the rounding.
+# The largest accepted mean difference of the maps. `bundled` differs by 0.006 and scores as before
+# on 42 images that it was not trained on (docs/measured.md). Maps with a difference three times as
+# large belong to a network that does not tolerate the rounding.
 LARGEST_DIFFERENCE = 0.02
 
 
@@ -65,19 +65,21 @@ class Range(NamedTuple):
 def use_int8(path: Path, sources: Iterable[ImageSource]) -> tuple[int, float]:
     """Let an exported model compute its dense convolutions in 8-bit integers.
 
-    Convolutions that are followed by a batch norm and a ReLU are changed, in place; activations are
-    rounded to 256 levels between the extremes that they reach on the images.
+    Convolutions followed by a batch norm and a ReLU are changed in place. Activations are rounded
+    to 256 levels between the extremes that they reach on the images.
 
     Args:
-        path: an .onnx file from `bigkingxxl.training.export.export`.
-        sources: images of the kind that the model is for; no annotation is needed.
+        path: An .onnx file written by `bigkingxxl.training.export.export`.
+        sources: Images like those that the model will predict; no annotations are needed.
+
     Returns:
-        The number of convolutions that compute in integers, and the mean absolute difference of
+        The number of convolutions that now compute in integers, and the mean absolute difference of
         the maps before and after on some of the images.
+
     Raises:
-        InputError: the network has no such convolution, or has them in integers already; or there
-            is no image.
-        ModelError: the maps differ by more than 0.02; the file is left as it was.
+        InputError: The network has no such convolution, or all are in integers already, or there is
+            no image.
+        ModelError: The maps differ by more than 0.02; the file is left unchanged.
 
     Source: Jacob et al. 2018, "Quantization and training of neural networks for efficient
     integer-arithmetic-only inference".
@@ -106,7 +108,7 @@ def use_int8(path: Path, sources: Iterable[ImageSource]) -> tuple[int, float]:
 
 
 def try_int8(path: Path, sources: Iterable[ImageSource]) -> None:
-    """As `use_int8`, but a model that cannot be changed stays as it is, and the log says why."""
+    """Call `use_int8`; a model that cannot be changed stays unchanged, and the log says why."""
     try:
         use_int8(path, sources)
     except (InputError, ModelError) as reason:
@@ -114,7 +116,7 @@ def try_int8(path: Path, sources: Iterable[ImageSource]) -> None:
 
 
 def network_inputs(path: Path, sources: Iterable[ImageSource]) -> Iterator[Float32]:
-    """The inputs of an exported network when it predicts images: float32[1, C, h, w] each."""
+    """Yield the inputs of an exported network on images: float32[1, C, h, w] each."""
     predictor, _ = onnx_predictor(path)
     predictor.estimate = True
     compute = predictor.maps_function
@@ -139,7 +141,7 @@ def _first_kept(tiles: Iterable[Float32], kept: list[Float32]) -> Iterator[Float
 
 
 def _difference(before: bytes, after: bytes, tiles: list[Float32]) -> float:
-    """The mean absolute difference of the maps of two graphs."""
+    """Return the mean absolute difference of the maps of two graphs."""
     sessions = [_session(graph) for graph in (before, after)]
     differences = []
     for tile in tiles:
@@ -151,12 +153,12 @@ def _difference(before: bytes, after: bytes, tiles: list[Float32]) -> float:
 def _session(graph: bytes) -> Any:
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # constants that are not used any more stay for training
+    options.log_severity_level = 4  # constants that are no longer used are kept for training
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def dense_convolutions(graph: Any) -> list[Convolution]:
-    """Convolutions of at least 2 x 2 between many channels with their batch norm and ReLU."""
+    """Return convolutions of at least 2 x 2 between many channels, with batch norm and ReLU."""
     readers: dict[str, list[Any]] = {}
     for node in graph.node:
         for name in node.input:
@@ -184,10 +186,10 @@ def dense_convolutions(graph: Any) -> list[Convolution]:
 def activation_ranges(
     model: Any, found: list[Convolution], tiles: Iterable[Float32]
 ) -> dict[str, Range]:
-    """The range of what enters and leaves each convolution, by name, over all tiles.
+    """Return the range of the input and output of each convolution, by name, over all tiles.
 
     Raises:
-        InputError: there is no tile.
+        InputError: There is no tile.
     """
     import onnx
 
@@ -211,7 +213,7 @@ def activation_ranges(
 
 
 class _Graph:
-    """A graph whose convolutions become integer ones."""
+    """A graph whose convolutions are converted to integers."""
 
     def __init__(self, graph: Any, ranges: Mapping[str, Range]) -> None:
         from onnx import numpy_helper
@@ -227,7 +229,7 @@ class _Graph:
             self._round_activation(name, values)
 
     def _round_weights(self, each: Convolution) -> None:
-        """Join a batch norm with its convolution, whose weights and bias become integers.
+        """Fold a batch norm into its convolution, whose weights and bias become integers.
 
         The float weights stay in the file; the runtime rounds them once, when it loads it.
         """
@@ -239,7 +241,7 @@ class _Graph:
         largest = np.abs(self.weights[weight].astype(np.float32)).max((1, 2, 3)) * np.abs(factor)
         step = np.maximum(largest / LARGEST_WEIGHT, 1e-8).astype(np.float32)
         bias_step = step * self.ranges[each.node.input[0]].step
-        own = f"int8/{weight}"  # no name of a weight, which training would look for
+        own = f"int8/{weight}"  # no weight has this name, so training does not find it
         constant = self._constant
         factors = constant(f"{own}/factor", factor[:, None, None, None])
         steps = constant(f"{own}/step", step)
@@ -261,7 +263,7 @@ class _Graph:
         self.graph.node.remove(each.norm)
 
     def _round_activation(self, name: str, values: Range) -> None:
-        """Round a tensor to 8 bits where it is made; all its readers see it rounded."""
+        """Round a tensor to 8 bits where it is made, for all its readers."""
         rounded = f"{name}/rounded"
         for node in self.graph.node:
             node.input[:] = [rounded if each == name else each for each in node.input]
@@ -290,7 +292,7 @@ class _Graph:
 
 
 def _stored(name: str) -> str:
-    """The initializer behind a weight: in a file of half the size it is cast where it is read."""
+    """Return the initializer of a weight, which a half-precision file casts on reading."""
     return name.removesuffix("/float32")
 
 

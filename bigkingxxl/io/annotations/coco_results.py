@@ -270,7 +270,7 @@ class _ResultReader:
 
 
 def _all_types(expected: tuple[str, ...], results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """The types of a results file: the expected ones, and what it names besides."""
+    """Return the types of a results file: the expected ones, then any others in it."""
     names = [result.get("category_name") for result in results]
     named = tuple(dict.fromkeys(name for name in names if isinstance(name, str) and name))
     others = tuple(name for name in named if name not in expected)

@@ -38,7 +38,7 @@ class NumberedCells:
 
     @classmethod
     def of(cls, instances: Instances) -> NumberedCells:
-        """Number cells as they are written: cell i has the number i + 1."""
+        """Assign the numbers that are written to files: cell i has the number i + 1."""
         return cls(instances, np.arange(1, len(instances) + 1))
 
 

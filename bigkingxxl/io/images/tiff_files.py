@@ -364,7 +364,7 @@ class _TiffSeries:
             )
 
     def _kept_samples(self) -> int:
-        """The samples of a pixel without alpha, which is the last one."""
+        """Return the number of samples per pixel without alpha, which is the last one."""
         samples = self.stored[0] * self.stored[3]
         extra = self.keyframe.extrasamples or ()
         alphas = sum(int(kind) in ALPHA for kind in extra)

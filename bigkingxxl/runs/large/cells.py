@@ -36,7 +36,7 @@ class CellsByBlock:
 
     @classmethod
     def settled(cls, grid: Grid, load: Callable[[int], Instances]) -> CellsByBlock:
-        """Number the predicted cells from 1, block by block."""
+        """Assign numbers from 1 to the predicted cells, block by block."""
         counts = np.array([len(load(block)) for block in range(len(grid))], np.int64)
         first = np.cumsum(counts) - counts
 
