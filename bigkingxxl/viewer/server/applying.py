@@ -1,4 +1,4 @@
-"""Other thresholds for all images that nobody corrected: cells selected anew, no network asked."""
+"""Applying other thresholds to all uncorrected images, without running a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Applying:
     """Selects the cells of a run anew.
 
     Args:
-        settings: the sliders' values; None is the model's own.
+        session: The session.
+        settings: The sliders' values; None takes the model's own.
     """
 
     kind: wire.JobKind = "apply"
@@ -70,7 +71,7 @@ class Applying:
 
 
 def applied_sentence(images: int, corrected: int) -> str:
-    """What became of the images of a run: those whose cells a person corrected were spared.
+    """Describe the result for a run, whose corrected images are left unchanged.
 
     >>> applied_sentence(3, 1)
     'applied to 2 images; 1 corrected image stays as it is'
@@ -84,10 +85,10 @@ def applied_sentence(images: int, corrected: int) -> str:
 
 
 def run_of(session: Session) -> RunWorkspace:
-    """The run that is looked at.
+    """Return the run that is open.
 
     Raises:
-        InputError: there is none.
+        InputError: There is none.
     """
     workspace = session.workspace
     found = workspace.done if isinstance(workspace, ImagesWorkspace) else workspace
@@ -97,7 +98,7 @@ def run_of(session: Session) -> RunWorkspace:
 
 
 def reload_all(session: Session) -> None:
-    """Look at the run again; cells that nobody corrected are those that it has now."""
+    """Read the run again, so that uncorrected cells are those that it has now."""
     workspace = session.workspace
     if isinstance(workspace, ImagesWorkspace | RunWorkspace):
         workspace.reload()

@@ -1,4 +1,4 @@
-"""A program as a process of its own: what it says, line by line, and its end when that is asked."""
+"""A Python program in a process of its own: its output line by line, and stopping it on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from bigkingxxl.errors import InputError
 from bigkingxxl.viewer.server.jobs import CancelledError
 
-NICE = 5  # what the user looks at comes first
+NICE = 5  # what the user sees has priority
 SECONDS_TO_END = 30.0
 Line = dict[str, Any]
 
@@ -25,15 +25,18 @@ def run_child(
     arguments: Sequence[str], told: Callable[[Line], None], stop: threading.Event,
     given: Any = None,
 ) -> None:  # fmt: skip
-    """Run `python -m ...` and hand on each line of JSON that it prints.
+    """Run `python -m ...` and pass on each line of JSON that it prints.
 
     Args:
-        arguments: of Python; told: gets each line; given: put on its stdin as a line of JSON. Its
-            stdin stays open as long as it is to run, see `bigkingxxl.viewer.attended`.
+        arguments: Arguments of Python.
+        told: Receives each line.
+        stop: Set to stop the process.
+        given: Written to its stdin as a line of JSON. The stdin stays open as long as the process
+            is to run; see `bigkingxxl.viewer.attended`.
 
     Raises:
-        InputError: it failed; the sentence is its own.
-        CancelledError: it was told to stop, which it did in good order.
+        InputError: It failed; the sentence is its own.
+        CancelledError: It was stopped and ended in an orderly way.
     """
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with tempfile.TemporaryFile() as errors:

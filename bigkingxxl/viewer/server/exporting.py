@@ -1,4 +1,4 @@
-"""Every format of `predict` and `measure`, made of the cells as they are now."""
+"""Exporting the cells as they are now in every format of `predict` and `measure`."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 EXPORTS = "exports"  # within the folder of corrections
 
 
-NEEDED = {"zarr": "zarr", "zarr-0.5": "zarr"}  # by format, the package that writes it
+NEEDED = {"zarr": "zarr", "zarr-0.5": "zarr"}  # the package that writes a format
 
 
 def export_formats() -> tuple[wire.ExportFormat, ...]:
-    """All formats, and what to install for those that cannot be written yet."""
+    """Return all formats, and what to install for those that cannot be written yet."""
     from bigkingxxl.runs.outputs import FORMATS
 
     return tuple(wire.ExportFormat(name=name, install=what_is_missing(name)) for name in FORMATS)
 
 
 def what_is_missing(name: str) -> str:
-    """What to install for a format, one sentence; "" where it is there."""
+    """Return a sentence on what to install for a format, or "" if nothing is missing."""
     package = NEEDED.get(name)
     if package is None or find_spec(package) is not None:
         return ""
@@ -121,10 +121,10 @@ class Exporting:
         return image, document
 
     def archive(self) -> bytes:
-        """All files as a zip archive.
+        """Return all files as a zip archive.
 
         Raises:
-            InputError: they are gone.
+            InputError: The files are gone.
         """
         if self.folder is None or not self.folder.is_dir():
             raise InputError("the exported files are no longer there")
@@ -152,7 +152,7 @@ def _new_folder(top: Path) -> Path:
 def _write(name: str, place: Path, image: PredictedImage, document: Document) -> None:
     from bigkingxxl.runs.outputs import IMAGE_FORMATS
 
-    if name == "labels":  # the numbers stay what they are in the page and in all tables
+    if name == "labels":  # keep the numbers that the page and all tables show
         size_um = image.source.pixel_size_um
         write_labels(place, compact(document.labels), size_um)
         return
@@ -167,7 +167,7 @@ def _row(known: KnownImage, image: PredictedImage) -> Any:
 
 
 def sure_candidates(cells: Instances) -> Candidates:
-    """Cells as candidates: certain where they are; a score that is not known is 1."""
+    """Return cells as certain candidates; an unknown score becomes 1."""
     owner, flat = cells.pixels()
     boxes = cells.boxes()
     row, col = np.divmod(flat, max(cells.size[1], 1))

@@ -1,7 +1,7 @@
-"""Work in the background, one job at a time: predicting, applying, exporting, learning.
+"""Background work, one job at a time: predicting, applying, exporting, learning.
 
-A job is a file of its own here: something with a kind that runs and reports. Predicting a folder of
-images gives way to any other job and goes on after it.
+Each kind of job is a module of its own in this package: an object with a kind that runs and
+reports. Predicting a folder of images gives way to any other job and resumes after it.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ class Jobs:
     """All jobs of a session.
 
     Args:
-        model: name or file of the model that predicts a folder of images, and that learning begins
-            with; None takes the run's own, else 'bundled'.
+        session: The session.
+        model: Name or file of the model that predicts a folder of images and from which learning
+            begins; None takes the run's own model, or else 'bundled'.
     """
 
     def __init__(self, session: Session, model: str | None = None) -> None:
@@ -159,25 +160,25 @@ class Jobs:
         self._thread: threading.Thread | None = None
         self.predicting = Predicting(session, self.history.model)
 
-    # ---- asking ---------------------------------------------------------------------------------
+    # ---- queries --------------------------------------------------------------------------------
 
     def told(self, folder: wire.Folder) -> wire.Folder:
-        """The folder with what jobs know of it."""
+        """Return the folder, completed with the state of the jobs."""
         from bigkingxxl.viewer.server.learning import what_is_missing
 
         extra = wire.Extra(install=what_is_missing())
         return folder.model_copy(update={"models": self.history.infos(), "learn": extra})
 
     def all(self) -> wire.JobList:
-        """All jobs, the newest first."""
+        """Return all jobs, newest first."""
         with self._changed:
             return wire.JobList(jobs=tuple(t.shown() for t in reversed(self._tasks.values())))
 
     def get(self, job: str) -> wire.Job:
-        """A job.
+        """Return a job.
 
         Raises:
-            UnknownJobError: there is none.
+            UnknownJobError: There is none.
         """
         return self._task(job).shown()
 
@@ -187,17 +188,17 @@ class Jobs:
         except KeyError as error:
             raise UnknownJobError("there is no such job") from error
 
-    # ---- beginning ------------------------------------------------------------------------------
+    # ---- starting -------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Predict what waits, where this is a folder of images; take up what was not finished."""
+        """Predict waiting images of a folder of images, and resume unfinished learning."""
         if self.predicting.is_needed:
             self._add(self.predicting)
         if self.session.shelf.is_claimed:
             self._take_up()
 
     def _take_up(self) -> None:
-        """A learning that did not come to its end before the program did."""
+        """Resume a learning job that the end of the program interrupted."""
         from bigkingxxl.viewer.server.learning import Learning
         from bigkingxxl.viewer.server.unfinished import Unfinished
 
@@ -232,7 +233,7 @@ class Jobs:
         """Export the cells as they are now.
 
         Raises:
-            InputError: an unknown format, or one that needs a package that is not installed.
+            InputError: A format is unknown, or needs a package that is not installed.
         """
         from bigkingxxl.runs.outputs import chosen_formats
         from bigkingxxl.viewer.server.exporting import Exporting, what_is_missing
@@ -245,10 +246,10 @@ class Jobs:
         return self._add(Exporting(self.session, formats)).shown()
 
     def learn(self, request: wire.LearnRequest) -> wire.Job:
-        """Learn from what was reviewed.
+        """Learn from the reviewed images.
 
         Raises:
-            InputError: nothing was reviewed, the model is gone, or what it needs is missing.
+            InputError: Nothing was reviewed, the model is gone, or a required package is missing.
         """
         from bigkingxxl.viewer.server.learning import Learning
 
@@ -283,7 +284,7 @@ class Jobs:
         self._tell(task)
         return task
 
-    # ---- ending ---------------------------------------------------------------------------------
+    # ---- stopping -------------------------------------------------------------------------------
 
     def cancel(self, job: str) -> wire.Job:
         """Stop a job."""
@@ -296,14 +297,14 @@ class Jobs:
         return task.shown()
 
     def resume(self, job: str) -> wire.Job:
-        """Go on with a job that was stopped."""
+        """Resume a job that was stopped."""
         task = self._task(job)
         if not task.shown().can_resume:
             raise InputError("this job cannot go on: begin a new one")
         return self._add(task.work).shown()
 
     def accept(self, job: str) -> wire.Job:
-        """Take the model that a job made, and predict with it what nobody corrected."""
+        """Use the model that a job made, and predict all uncorrected cells with it."""
         from bigkingxxl.viewer.server.learning import Renewing
 
         task = self._asking(job)
@@ -326,7 +327,7 @@ class Jobs:
         return task.work
 
     def reject(self, job: str) -> wire.Job:
-        """Leave what a job made."""
+        """Discard the model that a job made."""
         task = self._asking(job)
         self._learning(task).end()
         task.state = "done"
@@ -342,20 +343,21 @@ class Jobs:
     def compared(
         self, job: str, which: str, key: str, level: int, row: int | None, col: int | None
     ) -> Raster:
-        """Cells before or after learning.
+        """Return the cells before or after learning.
 
         Raises:
-            InputError: the job compared no such image; BadTileError: there is no such tile.
+            InputError: The job did not compare this image.
+            BadTileError: There is no such tile.
         """
         learning = self._learning(self._task(job))
         labels = compact(learning.labels(which, self.session.image(key)))
         return Raster(strided(labels, level, row, col), 0)
 
     def archive(self, job: str) -> bytes:
-        """All files that an export made, as a zip archive.
+        """Return all files of an export as a zip archive.
 
         Raises:
-            InputError: the job made none.
+            InputError: The job exported nothing.
         """
         from bigkingxxl.viewer.server.exporting import Exporting
 
@@ -399,12 +401,12 @@ class Jobs:
             self._tell(task)
 
     def _waiting(self) -> list[Task]:
-        """The jobs that wait, predicting last."""
+        """Return the waiting jobs, predicting last."""
         found = [task for task in self._tasks.values() if task.state == "waiting"]
         return sorted(found, key=lambda task: task.work.kind == "predict")
 
     def _do(self, task: Task) -> wire.JobState:
-        """Do a job; the state in which that leaves it."""
+        """Do a job and return its state afterwards."""
         self._tell(task)
         try:
             finished = task.work.run(Report(task, self._tell))

@@ -1,7 +1,7 @@
-"""Learning from what was reviewed: fine-tuning in a process of its own, before and after, a choice.
+"""Learning from reviewed images: fine-tuning in a child process, a comparison, and a decision.
 
-The process is `bigkingxxl train finetune`, which keeps its state when it is stopped and goes on
-from there. Nothing is taken before the user says so.
+The process is `bigkingxxl train finetune`, which keeps its state when it is stopped and resumes
+from it. The new model is not used before the user accepts it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bigkingxxl.viewer.server.workspace import KnownImage, numbered_map
 
 TRAIN = ("-m", "bigkingxxl.viewer.attended", "train", "finetune")
 AGAIN = ("-m", "bigkingxxl.viewer.again")
-COMPARED = 6  # images that are shown before and after
+COMPARED = 6  # images that are compared before and after
 SHOWN = "compared"  # the folder of their cells
 KNOBS = {
     "score_threshold": "least score of a cell",
@@ -41,21 +41,23 @@ KNOBS = {
     "flow_error": "how far a cell's shape may be in doubt",
     "seed_threshold": "certainty from which on a cell begins",
 }
-LEARNT = 0.95  # the share of progress that learning itself is
+LEARNT = 0.95  # share of the progress bar that fine-tuning itself takes
 
 
 def what_is_missing() -> str:
-    """What to install for the second stage, one sentence; "" where it is there."""
+    """Return a sentence on what to install for the second stage, or "" if nothing is missing."""
     if all(find_spec(name) is not None for name in ("torch", "lightning")):
         return ""
     return f"training needs the extra 'train': {install('train')}"
 
 
 class Learning:
-    """Learns, and shows what would change.
+    """Fine-tunes the model and shows what would change.
 
     Args:
-        models: the folder of models; about: what is to be learnt, and where that stands.
+        session: The session.
+        models: The folder of models.
+        about: What is to be learned, and its progress.
     """
 
     kind: wire.JobKind = "learn"
@@ -67,13 +69,13 @@ class Learning:
 
     @classmethod
     def new(cls, session: Session, request: wire.LearnRequest, history: History) -> Learning:
-        """One that begins with the model that is in use."""
+        """Create a job that begins with the model in use."""
         about = Unfinished(history.new_folder().name, request, history.model)
         return cls(session, history.folder, about)
 
     @property
     def result(self) -> wire.LearnResult | None:
-        """What came of it."""
+        """The result of learning, once there is one."""
         return self.about.result
 
     @property
@@ -82,10 +84,10 @@ class Learning:
         return None if self.about.model is None else self.models / self.about.model
 
     def check(self) -> None:
-        """Refuse what cannot succeed.
+        """Refuse to start a job that cannot succeed.
 
         Raises:
-            InputError: nothing was reviewed, the model is gone, or what it needs is missing.
+            InputError: Nothing was reviewed, the model is gone, or a required package is missing.
         """
         if self.about.request.stage == 2 and (sentence := what_is_missing()):
             raise InputError(sentence)
@@ -134,7 +136,7 @@ class Learning:
         return Finished(result.advice, result=result)
 
     def end(self) -> None:
-        """Nothing of it is to be kept in mind: the user chose, or there is nothing to choose."""
+        """Forget the job: the user decided, or there is nothing to decide."""
         forget(self.models)
 
     def _command(self) -> list[str]:
@@ -153,7 +155,7 @@ class Learning:
     def _compare(
         self, report: Report, found: Mapping[str, Any], model: Path
     ) -> tuple[wire.ComparedImage, ...]:
-        """Images that nobody reviewed, with the cells that the new model finds in them."""
+        """Compare the cells that the new model finds in images that nobody reviewed."""
         images = self._unseen()
         if not images:
             return ()
@@ -173,7 +175,7 @@ class Learning:
         )  # fmt: skip
 
     def _unseen(self) -> list[KnownImage]:
-        """Those of which nothing was reviewed, the worst first."""
+        """Return the images of which nothing was reviewed, the worst first."""
         if self.session.workspace.run_folder is None:
             return []
         entries = [entry for entry in self.session.strip().images
@@ -182,10 +184,10 @@ class Learning:
         return [self.session.image(entry.key) for entry in entries[:COMPARED]]
 
     def labels(self, which: str, image: KnownImage) -> NDArray[Any]:
-        """Cells of a compared image, 'before' or 'after'.
+        """Return the cells of a compared image, 'before' or 'after'.
 
         Raises:
-            InputError: there are none.
+            InputError: There are none.
         """
         from bigkingxxl.runs.reader import open_run
 
@@ -201,7 +203,7 @@ class Learning:
 
 
 class Renewing:
-    """Predicts all images of a run with another model; what was corrected stays."""
+    """Predicts all images of a run with another model, except corrected ones."""
 
     kind: wire.JobKind = "apply"
     can_resume = True
@@ -239,7 +241,7 @@ class Renewing:
 def result_of(
     found: Mapping[str, Any], stage: int, compared: tuple[wire.ComparedImage, ...]
 ) -> wire.LearnResult:
-    """What fine-tuning found, for the page."""
+    """Return the result of fine-tuning for the page."""
     kept = str(found.get("kept", "start"))
     is_better = kept != "start"
     better = found.get(kept) if is_better else None
@@ -269,7 +271,7 @@ def _advice(kept: str, found: Mapping[str, Any]) -> str:
 
 
 def _changed(found: Mapping[str, Any]) -> list[str]:
-    """What was changed, in plain words."""
+    """Describe in plain words what was changed."""
     changed = []
     size = found.get("size") or {}
     if size.get("diameter") is not None and size.get("diameter") != size.get("before"):

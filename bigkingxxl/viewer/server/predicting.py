@@ -1,4 +1,4 @@
-"""A folder of images, predicted while somebody looks: what is looked at comes first."""
+"""Predicting a folder of images in the background while it is open; the image shown comes first."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ FORMATS = ("labels", "measurements", "summary")
 
 
 class Predicting:
-    """Opens the files of a folder, and finds the cells of their images.
+    """Opens the files of a folder and predicts the cells of their images.
 
     Args:
-        model: name or file of the model.
+        session: The session.
+        model: Name or file of the model.
     """
 
     kind: wire.JobKind = "predict"
@@ -38,7 +39,7 @@ class Predicting:
 
     @property
     def is_needed(self) -> bool:
-        """Whether there are files that nobody opened, or images that wait."""
+        """Whether there are files that were not opened yet, or images that wait."""
         workspace = self.session.workspace
         return isinstance(workspace, FilesWorkspace) and bool(
             workspace.unopened
@@ -92,7 +93,7 @@ class Predicting:
 
     @contextmanager
     def _predictor(self, workspace: ImagesWorkspace) -> Iterator[Any]:
-        """What predicts an image into the run, as `bigkingxxl predict` does."""
+        """Yield the function that predicts an image into the run, as `bigkingxxl predict` does."""
         from bigkingxxl.inference.domain.judgement import judge
         from bigkingxxl.runs.selection import Selection
         from bigkingxxl.runs.store import RunStore
@@ -115,7 +116,7 @@ class Predicting:
             make_tables(store, settings)
 
     def _note_failed(self, workspace: ImagesWorkspace, store: Any, settings: Any) -> None:
-        """Have the run's summary tell of files that cannot be opened, as that of `predict`."""
+        """List files that cannot be opened in the run's summary, as `predict` does."""
         from bigkingxxl.runs.work import fail
 
         for image in workspace.images().values():
