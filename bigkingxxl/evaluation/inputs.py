@@ -243,10 +243,15 @@ def _folder_predictions(
     if not found.files:
         if layout is not None:
             return _dataset_predictions(folder, truth, skip_bad)
+        own = min((each.name for each in folder.iterdir() if each.is_file()), default=None)
+        there = "" if own is None else f"; there is '{own}'"
         raise InputError(
             f"{folder} holds no file of cells of an image in {truth.path} (looked for label "
-            "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names)",
+            "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names, such "
+            f"as '{next(iter(truth.ids), '')}'{there})",
             file=folder,
+            found=own,
+            expected=truth.ids[:1],
         )
     masks: dict[str, Instances] = {}
     skipped: list[str] = []

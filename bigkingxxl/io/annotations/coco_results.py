@@ -261,7 +261,7 @@ class _ResultReader:
             or not math.isfinite(score)
         ):
             raise FormatError(
-                f"{self.path}: result {place} has the score {score}, expected a number",
+                f"{self.path}: result {place} has the score {score!r}, expected a number",
                 file=self.path,
                 key="score",
                 found=score,

@@ -190,7 +190,9 @@ def _sizes(table: CsvTable) -> tuple[list[Size], dict[int, str]]:
             problems[row] = "a blank id"
         elif min(size) < 1:
             name, text = ("height", texts[0]) if size[0] < 1 else ("width", texts[1])
-            problems[row] = f"the {name} '{text}', expected a positive whole number"
+            problems[row] = (
+                f"the {name} '{text}', expected a whole number from 1 to {LONGEST_SIDE:,}"
+            )
         elif (problem := check_claimed_size(size)) is not None:
             sizes[-1] = (0, 0)
             problems[row] = f"image {image_id} is {texts[1]} x {texts[0]}, {problem}"
