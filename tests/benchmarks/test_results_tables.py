@@ -129,3 +129,10 @@ def test_the_readme_shows_what_is_stored() -> None:
     shown = rest.partition(leaderboard.END)[0]
     assert shown == leaderboard.brief(rows), "run leaderboard --readme README.md"
     assert (RESULTS / "leaderboard.md").read_text("utf-8") == leaderboard.whole(rows)
+
+
+def test_the_readme_shows_what_compare_wrote() -> None:
+    _, _, rest = (ROOT / "README.md").read_text("utf-8").partition("<!-- compare -->\n")
+    shown = rest.partition("<!-- /compare -->")[0]
+    assert shown == (RESULTS / "compare_shipped.md").read_text("utf-8")
+    assert "in-sample" in shown
