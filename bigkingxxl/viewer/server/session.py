@@ -1,4 +1,4 @@
-"""What the routes do: the folder, its images, their cells, edits, and who looks at what."""
+"""The work behind the routes: the folder, its images, their cells, edits and open windows."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class UnknownImageError(LookupError):
 
 @dataclass(frozen=True)
 class Raster:
-    """A raster to be sent: its values and the revision that they are of."""
+    """A raster to be sent: its values and the revision of the cells it shows."""
 
     values: NDArray[Any]
     revision: int
 
 
 class Session:
-    """A folder that is looked at, for all windows."""
+    """An open folder, shared by all windows."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -79,7 +79,7 @@ class Session:
         self.reload()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is not on disk yet."""
         self._is_closed = True
         self.events.close()
         self.shelf.close()
@@ -87,7 +87,7 @@ class Session:
     # ---- the folder -----------------------------------------------------------------------------
 
     def reload(self) -> None:
-        """Look again which images there are, and what is known of them."""
+        """Read again which images there are, and their state."""
         images = {image.key: image for image in self.workspace.images().values()}
         known = {}
         for key, image in images.items():
@@ -106,26 +106,26 @@ class Session:
             self._on_disk = known
 
     def mend(self) -> None:
-        """Write the label images that a crash left behind their journals."""
+        """Write label images that a crash left older than their journals."""
         unfinished = set(self.shelf.unfinished())
         if not unfinished:
             return
         try:
             self.shelf.claim()
         except (ReadOnlyError, BigKingXXLError):
-            return  # who writes here mends it
+            return  # whoever writes here repairs it
         for image in list(self._images.values()):
             if self.shelf.journal(image).place in unfinished:
                 try:
                     with self.shelf.document(image):
-                        pass  # opened, it is known to be older
+                        pass  # when opened, it is recognised as older
                     self.shelf.flush(image.key)
                 except BigKingXXLError as error:
                     log.warning("%s", error)
                 self.tell(image)
 
     def survey(self) -> None:
-        """Count the cells of images that are annotated, so that the strip can say how many."""
+        """Count the cells of annotated images, so that the strip can show the numbers."""
         told = time.monotonic()
         for image in self.images():
             if self._is_closed:
@@ -173,28 +173,28 @@ class Session:
         )  # fmt: skip
 
     def images(self) -> list[KnownImage]:
-        """All images, in the order of their names."""
+        """Return all images, sorted by name."""
         return list(self._images.values())
 
     def learned(self, image: KnownImage) -> None:
-        """More is known of an image than before."""
+        """Store new knowledge about an image."""
         with self._lock:
             self._images[image.key] = image
         self.shelf.forget(image)
         self.tell(image)
 
     def forget_predictions(self) -> None:
-        """Let go of all cells that nobody corrected: the run has others now."""
+        """Drop all cells that nobody corrected, because the run has others now."""
         for image in self.images():
             self.shelf.forget(image)
         with self._lock:
             self._previews.clear()
 
     def image(self, key: str) -> KnownImage:
-        """An image by its key.
+        """Return an image by its key.
 
         Raises:
-            UnknownImageError: there is none.
+            UnknownImageError: There is none.
         """
         try:
             return self._images[key]
@@ -218,7 +218,7 @@ class Session:
         return wire.ImageList(keys=tuple(entry.key for entry in entries))
 
     def entry(self, image: KnownImage) -> wire.ImageEntry:
-        """An image as the strip shows it."""
+        """Return an image as the strip shows it."""
         held = self.shelf.peek(image.key)
         size = image.size
         values: dict[str, Any] = {"cells": image.cells, "confluence": image.confluence}
@@ -251,16 +251,16 @@ class Session:
         return printable(inner)
 
     def tell(self, image: KnownImage, window: str = "") -> None:
-        """Tell all windows that an image is new."""
+        """Tell all windows that an image changed."""
         self.events.add("image", image=self.entry(image), window=window)
 
     # ---- one image ------------------------------------------------------------------------------
 
     def shown(self, image: KnownImage) -> ShownImage:
-        """An image, opened.
+        """Return an image, opened.
 
         Raises:
-            ImageError: it is gone or cannot be read.
+            ImageError: Its file is gone or cannot be read.
         """
         with self._lock:
             if image.key in self._shown:
@@ -294,7 +294,7 @@ class Session:
 
         corrected = place_in(self.shelf.folder, LABELS, self.shelf.journal(image).place)
         run = self.workspace.run_folder
-        # Of what was just corrected it is written within a second.
+        # The file of a cell corrected just now is written within a second.
         if corrected.is_file() or run is None or self.entry(image).corrected:
             return corrected
         from bigkingxxl.runs.store import RunStore
@@ -303,13 +303,13 @@ class Session:
         return predicted if predicted.is_file() else corrected
 
     def thumbnail(self, key: str) -> bytes:
-        """PNG."""
+        """Return the thumbnail as PNG."""
         with self._lock:
             if key in self._thumbnails:
                 self._thumbnails.move_to_end(key)
                 return self._thumbnails[key]
         image = self.image(key)
-        # Not by `shown`: scrolling through the strip is not to push out what is looked at.
+        # Not through `shown`: scrolling the strip must not push open images out of memory.
         found = (self._shown.get(key) or self.workspace.open(image)).thumbnail()
         with self._lock:
             self._thumbnails[key] = found
@@ -321,10 +321,10 @@ class Session:
         self, key: str, settings: wire.Settings | None, level: int, row: int | None,
         col: int | None,
     ) -> Raster:  # fmt: skip
-        """Cell numbers; with settings those of a preview.
+        """Return the cell numbers; with settings, those of a preview.
 
         Raises:
-            BadTileError: no such level or tile.
+            BadTileError: There is no such level or tile.
         """
         image = self.image(key)
         if settings is not None:
@@ -335,7 +335,7 @@ class Session:
             return Raster(part, held.document.revision)
 
     def reviewed(self, key: str, level: int, row: int | None, col: int | None) -> Raster:
-        """uint8: 1 where reviewed."""
+        """Return uint8: 1 in reviewed regions."""
         with self.shelf.document(self.image(key)) as held:
             part = strided(held.document.reviewed, level, row, col)
             return Raster(part.astype(np.uint8), held.document.revision)
@@ -380,7 +380,7 @@ class Session:
         return candidates is not None and len(candidates) > 0
 
     def _all_candidates(self, image: KnownImage) -> Candidates | None:
-        """Those that are stored, and what a second look shows."""
+        """Return the stored candidates and those of a second prediction."""
         stored = self.workspace.candidates(image)
         run = getattr(self.workspace, "done", self.workspace)
         if stored is None or not isinstance(run, RunWorkspace):
@@ -414,8 +414,8 @@ class Session:
         """Make an edit.
 
         Raises:
-            StaleError, UnfitError: it does not fit.
-            ReadOnlyError, OutputError: it cannot be written.
+            StaleError, UnfitError: The edit does not fit the cells.
+            ReadOnlyError, OutputError: It cannot be written.
         """
         image = self.image(key)
         if image.state == "waiting":
@@ -430,7 +430,7 @@ class Session:
         return wire.EditAccepted(revision=revision, next_cell=held.document.next_cell)
 
     def conflict(self, key: str, error: str) -> wire.Conflict:
-        """Why an edit was not made."""
+        """Return why an edit was not made."""
         with self.shelf.document(self.image(key)) as held:
             return wire.Conflict(
                 error=error, revision=held.document.revision, window=held.document.last_window
@@ -442,10 +442,10 @@ class Session:
             found = held.journal.edits(after)
             return wire.EditList(revision=held.document.revision, edits=tuple(found))
 
-    # ---- who looks ------------------------------------------------------------------------------
+    # ---- open windows ---------------------------------------------------------------------------
 
     def present(self, said: wire.Presence) -> wire.PresenceAnswer:
-        """A window has an image open."""
+        """Note that a window has an image open."""
         if said.key is not None:
             self.image(said.key)
         with self._lock:
@@ -484,7 +484,7 @@ class _Corrected:
 
 
 def _version(image: KnownImage) -> str:
-    """What changes when the image's file does."""
+    """Return a text that changes when the image's file does."""
     try:
         found = image.path.stat()
     except OSError:
