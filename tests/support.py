@@ -1,4 +1,4 @@
-"""Random cells, and slow but obvious implementations to hold the package against."""
+"""Random cells, and slow but obvious reference implementations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stack_of(instances: Instances) -> Stack:
 def candidate_sets(
     draw: st.DrawFn, max_count: int = 4, max_side: int = 9, empty_boxes: bool = False
 ) -> Candidates:
-    """Candidates with random boxes, soft masks, scores and, now and then, types."""
+    """Candidates with random boxes, soft masks, scores and, sometimes, types."""
     size = (draw(st.integers(1, max_side)), draw(st.integers(1, max_side)))
     least = 0 if empty_boxes else 1
     boxes, crops = [], []
@@ -95,7 +95,7 @@ def naive_kaggle(mask: NDArray[np.bool_]) -> str:
 
 
 def sentence_of(result: Result) -> str:
-    """The one line on stderr of a command that a user can mend."""
+    """Return the one line on stderr of a command whose error the user can fix."""
     assert result.exit_code == 2, result.output
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr

@@ -25,7 +25,7 @@ from bigkingxxl.runs.selection import Selection
 
 
 class Squares:
-    """Sees a bright square wherever there is one."""
+    """Detects a bright square wherever there is one."""
 
     def candidates(self, source: ImageSource) -> Candidates:
         from scipy import ndimage
@@ -100,7 +100,7 @@ def test_an_impossible_pixel_size_is_refused(model: LoadedModel, pixel_size: Any
 
 
 class Sized(Squares):
-    """Notes what is known of the image."""
+    """Records what is known of the image."""
 
     scale: float | None = None
 

@@ -1,4 +1,4 @@
-"""Expected IoU of candidates: what is read of them, what is learned, how it is used."""
+"""The expected IoU of candidates: its features, its fit, and its use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TYPES = ("astro", "cort")
 
 
 def two_cells() -> Candidates:
-    """A sure square of 4 pixels with a faint rim, and an unsure row of 3."""
+    """A square of 4 pixels with a high score and a faint rim, and a row of 3 with a low score."""
     square = np.array([[255, 255, 60], [255, 255, 60]], np.uint8)
     row = np.array([[102, 102, 102]], np.uint8)
     types = np.array([[1.0, 0.0], [0.25, 0.75]])

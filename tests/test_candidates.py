@@ -1,4 +1,4 @@
-"""Soft, scored masks against the same operations on dense stacks."""
+"""Soft, scored masks compared with the same operations on dense stacks."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_shift_cuts_at_the_border_and_drops_what_left(
 
 
 def smooth_candidate(size: tuple[int, int]) -> Candidates:
-    """One blurred disc, as a network would see a cell."""
+    """One blurred disc, as a network would predict a cell."""
     row, col = np.indices((41, 37))
     distance = np.hypot(row - 20, col - 18)
     soft = 255 / (1 + np.exp((distance - 12) / 1.5))

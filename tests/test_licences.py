@@ -52,7 +52,7 @@ def test_an_account_that_cannot_remember_is_told_each_time(
 def test_shipped_models_are_found_by_name(name: str) -> None:
     card = read_card(resolve_model(name))
     assert (card.method, card.settings["representation"]) == ("compact", "flows")
-    # Only what was learnt from the challenge's images is bound by its terms.
+    # Only models trained on the challenge's images are bound by its terms.
     assert ("non-commercial" in card.licence) == (SHIPPED[name].licence != FREE)
 
 

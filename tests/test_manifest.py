@@ -50,7 +50,7 @@ def test_a_damaged_manifest_starts_afresh(tmp_path: Path, content: str) -> None:
 
 
 def test_a_line_is_appended_for_each_item(tmp_path: Path) -> None:
-    """What is there is not written again: a hundred thousand images stay as cheap as ten."""
+    """Existing lines are not written again: a hundred thousand images stay as cheap as ten."""
     path = tmp_path / "manifest.jsonl"
     manifest = Manifest(path, "key")
     manifest.record("a", {"cells": 1})
@@ -78,7 +78,7 @@ def test_wherever_a_crash_cuts_the_manifest_whole_lines_hold(tmp_path: Path) -> 
     for stop in range(len(content)):
         path.write_bytes(content[:stop])
         kept = content[:stop].count(b"\n") - 1
-        # A line that lacks its end alone is whole as well.
+        # A line that lacks only its line end is complete as well.
         kept += content[stop : stop + 1] == b"\n" and stop > content.index(b"\n")
         found = Manifest(path, "key")
         assert list(found.done) == ["a", "ü", "c"][: max(kept, 0)]

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back, whatever else is refused in one sentence and never run."""
+"""Model files: what is saved is restored; anything else is refused in one sentence, never run."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_no_file(tmp_path: Path, place: str) -> None:
 
 
 class Boom:
-    """Runs something when it is unpickled."""
+    """Runs code when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -330,7 +330,7 @@ def test_the_runtime_reports_nothing_unless_the_user_wants_it(
 
     from bigkingxxl.models import runtime
 
-    # Set and taken away again, so that the variable is as before after the test.
+    # Set and removed, so that the variable is as before after the test.
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", chosen or "")
     if chosen is None:
         monkeypatch.delenv("ORT_DISABLE_TELEMETRY")

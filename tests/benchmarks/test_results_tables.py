@@ -1,4 +1,4 @@
-"""The results table and the ablation's tables, from figures made up here."""
+"""The results table and the ablation's tables, made from invented figures."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ TRUTH: dict[str, Instances] = {}
 FOUND: dict[str, Instances] = {}
 for place, name in enumerate(IDS):
     annotated, predicted = map(cells_of, truth_and_found(place))
-    # Of scored masks, those below 20 pixels are not taken for cells.
+    # Scored masks below 20 pixels do not count as cells.
     TRUTH[name] = replace(typed(annotated.take(annotated.areas() >= 20), place % 2), score=None)
     FOUND[name] = typed(predicted.take(predicted.areas() >= 20), place % 2)
 BETTER = {name: typed(replace(cells, score=None), k % 2) for k, (name, cells) in
@@ -54,7 +54,7 @@ Compare = Callable[..., Result]
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
-    """A Kaggle data set whose images have names of digits."""
+    """A Kaggle data set whose image names are digits."""
     data = tmp_path / "data"
     (data / "train").mkdir(parents=True)
     for name in IDS:
@@ -93,7 +93,7 @@ def pooled(found: dict[str, Instances]) -> float:
 
 
 def results_of(tool: str, folder: Path) -> list[str]:
-    """What a tool writes for FOUND, and the options that it takes to understand it."""
+    """What a tool writes for FOUND, and the options needed to read it."""
     folder.mkdir(parents=True, exist_ok=True)
     if tool == "submission":
         write_submission(folder / "results.csv", FOUND)
@@ -130,7 +130,7 @@ def results_of(tool: str, folder: Path) -> list[str]:
 def coco_results(
     image: Callable[[str], int | str], category: Callable[[int], int]
 ) -> list[dict[str, Any]]:
-    """A results file without names of categories, as other tools write it."""
+    """A results file without category names, as other tools write it."""
     return [
         {
             "image_id": image(name), "category_id": category(int(cells.cell_type[k])),
@@ -333,7 +333,7 @@ def test_models_are_run_timed_and_kept(tmp_path: Path) -> None:
                "--truth", str(data), "--json", "--metrics", "f1,counts", "--out",
                str(tmp_path / "kept")]  # fmt: skip
     found = answer(CliRunner().invoke(main.app, command))
-    # What `predict` wrote, and what is predicted here, are the same cells.
+    # The cells that `predict` wrote and those predicted here are the same.
     assert value(found, "alone", "f1@0.5") == value(found, "run", "f1@0.5")
     assert (value(found, "alone", "f1@0.5") or 0) > 0.2
     assert value(found, "twice", "counts.bias") == value(found, "alone", "counts.bias")
@@ -346,7 +346,7 @@ def test_models_are_run_timed_and_kept(tmp_path: Path) -> None:
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert again["methods"]["alone"]["memory_bytes"] == found["methods"]["alone"]["memory_bytes"]
     assert set(read_card(model).trained_on).isdisjoint(fields)
-    # An image that has changed is predicted again, and no other.
+    # Only an image that has changed is predicted again.
     Image.fromarray(np.zeros_like(fields["f1"].image)).save(data / "train" / "f1.png")
     changed = answer(CliRunner().invoke(main.app, command))
     assert value(changed, "alone", "f1@0.5") != value(found, "alone", "f1@0.5")

@@ -1,4 +1,4 @@
-"""Cells are found, one is corrected in another program's library, and that cell comes back."""
+"""Cells are predicted, one is corrected with another library, and that cell is read back."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(*arguments: object, code: int = 0) -> Result:
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `images/` and what was found in them, `cells/`."""
+    """A folder with `images/`, and the cells predicted in them, `cells/`."""
     root = tmp_path_factory.mktemp("predicted")
     synthesize(root / "set", Recipe(2, 0, ("cort",), SIZE), workers=1)
     (root / "images").mkdir()
@@ -51,7 +51,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def work(predicted: Path, tmp_path: Path) -> Path:
-    """A copy to work in, its images where the run knows them."""
+    """A working copy whose images are where the run expects them."""
     shutil.copytree(predicted / "cells", tmp_path / "cells")
     return tmp_path
 
@@ -67,7 +67,7 @@ def square() -> NDArray[np.bool_]:
 
 
 def corrected(cells: Instances) -> NDArray[np.int32]:
-    """int32[H, W]: the cells with the first one drawn anew, over all others."""
+    """int32[H, W]: the cells with the first one redrawn over all others."""
     labels = cells.label_map()
     labels[labels == 1] = 0
     labels[square()] = 1
@@ -78,7 +78,7 @@ def corrected(cells: Instances) -> NDArray[np.int32]:
 
 
 def by_numpy(path: Path, cells: Instances) -> None:
-    """As Cellpose's program does it: a pickled dictionary read, masks changed, written again."""
+    """Edit as Cellpose's program does: read a pickled dictionary, change masks, write it again."""
     content: dict[str, Any] = np.load(path, allow_pickle=True).item()
     assert np.array_equal(content["masks"], cells.label_map())
     content["masks"] = corrected(cells).astype(np.uint16)
@@ -154,7 +154,7 @@ IN_PLACE: dict[str, tuple[str, Edit]] = {
 
 
 def holds(cells: Instances, mask: NDArray[np.bool_]) -> bool:
-    """Whether one of the cells is just this mask."""
+    """Whether one of the cells is exactly this mask."""
     return any(np.array_equal(cells.mask(index), mask) for index in range(len(cells)))
 
 
@@ -172,7 +172,7 @@ def test_a_cell_corrected_beside_its_image_is_learnt_and_scored(work: Path, name
     assert not holds(before, square())
     untouched = found_in(work, NAMES[1])
     assert np.array_equal(data.instances(NAMES[1]).label_map(), untouched.label_map())
-    # The cells as they were found miss the corrected one.
+    # The predicted cells miss the corrected one.
     scores = evaluated(work / "cells", work / "corrected")
     assert scores["competition_map"] < 1
     assert evaluated(work / "corrected", work / "corrected")["competition_map"] == 1
@@ -188,7 +188,8 @@ def test_a_cell_corrected_in_the_runs_own_folder(work: Path, name: str) -> None:
     after = data.instances(NAMES[0])
     assert holds(after, square())
     assert "1 of 2 images" in data.notes[0]
-    if name in ("labels", "cellpose"):  # no format of types: those of the cells that were found
+    # a format without types: those of the predicted cells are used
+    if name in ("labels", "cellpose"):
         kept = {after.type_names[kind] for kind in after.cell_type}
         assert kept <= {*types, ""}
     scores = evaluated(work / "cells", work / "cells")
@@ -229,7 +230,7 @@ def test_what_nobody_annotated_is_neither_hit_nor_miss(work: Path) -> None:
         labels = np.array(image)
     left = np.zeros(SIZE, bool)
     left[:, :80] = True
-    # The annotator looked at the right half alone.
+    # The annotator reviewed only the right half.
     mostly = np.bincount(labels[left], minlength=labels.max() + 1) * 2 > np.bincount(labels.ravel())
     Image.fromarray(np.where(mostly[labels], 0, labels).astype(np.uint16)).save(path)
     assert mostly[1:].any()
@@ -263,7 +264,7 @@ def test_a_run_over_channels_and_planes_comes_back_as_the_model_saw_it(tmp_path:
 
 
 def test_images_in_folders_are_known_again_in_formats_without_folders(tmp_path: Path) -> None:
-    """A plain image stays its own file, each plane of a time-lapse beside it becomes one."""
+    """A plain image keeps its file; each plane of a time-lapse beside it becomes a file."""
     import tifffile
 
     synthesize(tmp_path / "set", Recipe(2, 0, ("cort",), SIZE), workers=1)

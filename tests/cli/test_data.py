@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def spoil(folder: Path) -> None:
-    """An odd count of numbers on line 3, and an image that is not there on line 4."""
+    """An odd number of values on line 3, and a missing image on line 4."""
     table = folder / "train.csv"
     lines = table.read_text().splitlines()
     lines[2] = lines[2].replace(",103 7 ", ",103 7 9 ")

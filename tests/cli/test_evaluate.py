@@ -1,4 +1,4 @@
-"""`bigkingxxl evaluate`: every format of predictions and truth, narrowing, and bad input."""
+"""`bigkingxxl evaluate`: every format of predictions and truth, selections, and bad input."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TRUTH = {
     "c2": cells(1, 5),
     "s1": cells(2, 0, 1, 2, 3, 4),
 }
-# 3 of 4 found and one false; all found; IoU 0.6, a hit at 0.50 and 0.55 alone; s1 is not named.
+# 3 of 4 found and one false; all found; IoU 0.6, a match only at 0.50 and 0.55; s1 is missing.
 FOUND = {"a1": cells(0, 0, 1, 2, 6), "c1": cells(1, 0, 1), "c2": cells(1, 5, shorter=20)}
 SCORES = {"a1": 0.6, "c1": 1.0, "c2": 0.2, "s1": 0.0}
 PLAIN = 1.8 / 4
@@ -198,7 +198,7 @@ def test_tables_say_what_was_scored_and_missing(
 def test_masks_that_overlap_are_painted_surest_first(
     truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
 ) -> None:
-    """A double of lower score goes, and so does what is hardly seen; nothing else is lost."""
+    """A duplicate of lower score is dropped, and so are barely visible cells; all others stay."""
     truth = TRUTH["c1"]
     double = cells(1, 0, shorter=4)
     unsure = cells(1, 4)
@@ -295,7 +295,7 @@ def test_bad_input_is_one_sentence_and_nothing_written(
 
 
 def test_what_no_prediction_at_all_would_score_is_said(tmp_path: Path, evaluate: Evaluate) -> None:
-    """Where most images hold no cells, seeing nothing looks good: a reader must know."""
+    """If most images hold no cells, predicting nothing scores high, so a reader is told."""
     truth = {"a1": cells(0, 0, 1), "e1": cells(0), "e2": cells(0)}
     write_coco_annotations(tmp_path / "truth.json", truth, {name: f"{name}.png" for name in truth})
     write_submission(tmp_path / "nothing.csv", dict.fromkeys(truth, cells(0)))
@@ -400,7 +400,7 @@ def test_tables_of_cells_and_matches_hold_what_scores_are_made_of(
                      ("predicted", "spurious")}  # fmt: skip
     assert sum(row["set"] == "truth" for row in cells) == 12
     assert {row["type"] for row in cells if row["image"] == "s1"} == {"shsy5y"}
-    # Twenty columns of fifty are gone on one side: no boundary is farther away.
+    # Twenty of fifty columns are missing on one side: no boundary is farther away.
     of_c2 = [row for row in cells if row["image"] == "c2" and row["set"] == "truth"]
     assert 0 < float(of_c2[0]["boundary_mean"]) < float(of_c2[0]["boundary_p95"]) <= 20
     images = {row["id"]: row for row in tables["images"]}
@@ -411,7 +411,7 @@ def test_tables_of_cells_and_matches_hold_what_scores_are_made_of(
 def test_partial_annotations_hold_for_every_metric(
     truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
 ) -> None:
-    """A crowd in COCO is an area nobody annotated: cells found there are neither hit nor miss."""
+    """A crowd in COCO is a region nobody annotated: cells in it are neither matches nor errors."""
     content = json.loads(truths["coco"].read_text())
     number = next(i["id"] for i in content["images"] if "c1" in i["file_name"])
     crowd = {"size": list(SIZE), "counts": crowd_counts(cells(1, 5, 6))}
@@ -446,7 +446,7 @@ def crowd_counts(area: Instances) -> list[int]:
 def test_overlapping_predictions_have_the_metrics_that_accept_them(
     truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
 ) -> None:
-    # Two masks over the first cell, as no submission may have them.
+    # Two overlapping masks on the first cell, which no submission may contain.
     (tmp_path / "overlap.csv").write_text("id,predicted\na1,1 50 61 50 121 50\na1,1 50 61 50\n")
     asked = (tmp_path / "overlap.csv", truths["train.csv"], "--metrics", "precision,coco")
     found = answer(evaluate(*asked, "--json"))

@@ -16,7 +16,7 @@ from tests.support import sentence_of
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of torchvision's, of three types."""
+    """A file from torchvision, with three types."""
     state = small_mask_rcnn(3, frozen=False).state_dict()
     return saved(dict(state), tmp_path_factory.mktemp("weights") / "coco.pth")
 

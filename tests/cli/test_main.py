@@ -23,7 +23,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `bigkingxxl boom`, a command whose body the test gives."""
+    """Run `bigkingxxl boom`, a command whose body the test provides."""
 
     def run(body: Callable[..., Any] | typer.Typer, *arguments: str) -> Result:
         module = types.ModuleType("boom_module")
@@ -156,7 +156,7 @@ def test_every_command_of_a_group_explains_itself() -> None:
 
 
 def commands() -> list[tuple[str, Any]]:
-    """All commands, those of groups too."""
+    """Return all commands, including those of groups."""
     found = []
     for name in main.COMMANDS:
         command = main.load(name)

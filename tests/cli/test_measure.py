@@ -1,4 +1,4 @@
-"""`bigkingxxl predict` with its limits on cells, and `bigkingxxl measure` on what was corrected."""
+"""`bigkingxxl predict` with its limits on cells, and `bigkingxxl measure` on corrected cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bigkingxxl models`: what is shipped, as text and as JSON, and each card."""
+"""`bigkingxxl models`: the shipped models, as text and as JSON, and each card."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_unknown_model_names_the_nearest() -> None:
 
 
 def test_the_list_is_made_without_the_network() -> None:
-    """Nothing heavy is imported for the text."""
+    """The text is printed without heavy imports."""
     code = (
         "import sys; from typer.testing import CliRunner; from bigkingxxl.cli.main import app; "
         "assert CliRunner().invoke(app, ['models']).exit_code == 0; "

@@ -1,4 +1,4 @@
-"""`bigkingxxl predict` with a tiny untrained network: what is written, resumed and refused."""
+"""`bigkingxxl predict` with a tiny untrained network: written, resumed and refused runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Run = Callable[..., Result]
 
 
 def save_tiny(path: Path, type_names: tuple[str, ...] = NAMES, **card: Any) -> Path:
-    """A network that sees cells of the first type nearly everywhere."""
+    """A network that predicts cells of the first type nearly everywhere."""
     weights = dict(small_weights(type_names))
     bias = torch.full((len(type_names) + 1,), -3.0)
     bias[0], bias[-1] = 3.0, 0.5
@@ -54,7 +54,7 @@ def pixels(seed: int, dtype: Any = np.uint8, size: tuple[int, ...] = SIZE) -> An
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """An 8-bit PNG, a 16-bit TIFF that knows its pixel size, and a constant image."""
+    """An 8-bit PNG, a 16-bit TIFF with a pixel size, and a constant image."""
     folder = tmp_path / "images"
     folder.mkdir()
     Image.fromarray(pixels(1)).save(folder / "gray.png")
@@ -68,7 +68,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def predict(model: Path, tmp_path: Path) -> Run:
-    """Runs the command; the results go to `out`."""
+    """Run the command; the results go to `out`."""
 
     def run(*arguments: object, models: tuple[Path, ...] = (model,)) -> Result:
         options = [part for path in models for part in ("--model", str(path))]
@@ -447,7 +447,7 @@ def test_a_full_disk(
 
 
 def test_the_card_decides_how_images_are_seen(predict: Run, images: Path, tmp_path: Path) -> None:
-    """A model of another training pixel size sees the image at another scale."""
+    """A model with another training pixel size predicts the image at another scale."""
     own = save_tiny(tmp_path / "own.safetensors", pixel_size_um=(0.25, 0.5))
     fine = save_tiny(tmp_path / "fine.safetensors", pixel_size_um=(0.125, 0.25))
     found = []
@@ -466,7 +466,7 @@ def scores_of(out: Path, name: str = "deep") -> Any:
 def test_pixel_size_and_diameter_decide_the_scale(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
-    """All that is said of the file's 0.25 x 0.5 um comes out as the same scale."""
+    """All statements about the file's 0.25 x 0.5 um give the same scale."""
     own = save_tiny(tmp_path / "own.safetensors", pixel_size_um=(0.25, 0.5), median_diameter=16.0)
     found = {}
     for name, options in {
@@ -526,7 +526,7 @@ def test_images_unlike_those_of_training_are_counted_in_a_line(
     told = {row.split(",")[0]: "looks unlike the training images" in row for row in rows[1:]}
     assert "(deep, gray)" in line
     assert told == {"deep": True, "empty": False, "gray": True}
-    # Once more, from what is stored; and not where nobody wants to hear of it.
+    # Repeated from stored results, and omitted with --quiet.
     assert line in predict(images, "--format", "summary", models=(own,)).stderr
     assert "look unlike" not in predict(images, "--quiet", models=(own,)).output
 
@@ -552,7 +552,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
         assert float(rows["gray"]["diameter"]) == diameter
         assert rows["empty"]["diameter"] == ""
         assert open_run(out)["gray"].summary.diameter == diameter
-        # From what is stored, nothing is seen again.
+        # With stored results, nothing is predicted again.
         again = predict(*options, *more, "--out", out, models=(own,))
         assert json.loads(again.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
     assert "cell diameter" not in predict(images, "--quiet", models=(own,)).stderr
@@ -574,7 +574,7 @@ def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
     rows = rows_of(out)
     assert (rows["deep"]["expected_quality"], rows["empty"]["expected_quality"]) == ("0.25", "")
     assert open_run(out)["deep"].summary.expected_quality == 0.25
-    # Of cells that a person drew nothing is expected.
+    # Cells that a person drew have no expected quality.
     labels = out / "labels" / "deep.tif"
     tifffile.imwrite(labels, np.pad(np.ones((9, 9), np.uint16), ((3, 28), (4, 43))))
     assert CliRunner().invoke(main.app, ["measure", str(out)]).exit_code == 0

@@ -1,4 +1,4 @@
-"""A detector from its model file to the cells: the command line, Python, and training's road."""
+"""A detector from its model file to the cells: the command line, Python, and training."""
 
 from __future__ import annotations
 

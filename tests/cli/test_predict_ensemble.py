@@ -1,4 +1,4 @@
-"""`bigkingxxl predict` with several models: fused, weighted, and one model a cell type."""
+"""`bigkingxxl predict` with several models: fused, weighted, and one model per cell type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GAINS = {"bright": 8.0, "dark": -8.0}
 
 
 def model_of(path: Path, names: tuple[str, ...], minimum_area: float = 20, **card: Any) -> Path:
-    """A model of one multiplication: what is bright or dark is a cell of that type."""
+    """A model of one multiplication: bright or dark regions are cells of that type."""
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     gains = [GAINS.get(name, 8.0) for name in names]
     sides = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["B", count, "h", "w"])
@@ -122,7 +122,8 @@ def test_one_model_a_type_and_the_type_vote(
         result = predict(models, "--format", "measurements", out=out)
         assert result.exit_code == 0, result.output
         types = types_of(tmp_path / out)
-        # Each type by its own model's thresholds: the small bright cell is none, the dark one is.
+        # Each type is selected by its own model's thresholds: the small bright cell is dropped, the
+        # dark one kept.
         assert types["light"] == ["bright"] * 2
         assert types["night"] == ["dark"] * 3
         assert len(set(types["twilight"])) == 1
@@ -164,7 +165,7 @@ def test_a_model_of_all_types_votes_for_the_others(
 def test_weights_decide_and_are_part_of_the_key(predict: Run, tmp_path: Path) -> None:
     names = ("dark", "bright")
     models = [model_of(tmp_path / f"{k}.onnx", names, scores={"k": k}) for k in range(2)]
-    # It decodes its maps at another size, so that cells are fused and not maps.
+    # It decodes its maps at another size, so that cells are fused rather than maps.
     statistics = {"scale": 0.05, "tile": 32, "decode_scale": 1.25}
     blind = model_of(tmp_path / "blind.onnx", names, prediction=statistics)
     assert predict(models[:1]).exit_code == 0
@@ -267,7 +268,8 @@ def test_the_joint_card_tells_of_all_models(tmp_path: Path) -> None:
     assert (card.trained_on, card.selected_on) == (("p", "q"), ("r",))
     assert card.image_diameters == {"bright": (8, 12), "dark": (18, 30)}
     assert card.image_statistics == {"fine": (0.2, 0.5)}
-    # A model of one type would take other cells for its own at another size: it estimates none.
+    # A model of one type would mistake other cells for its own at another size, so it estimates
+    # none.
     assert not any(each.predictor.estimate for each in predictor.members)  # type: ignore[attr-defined]
     unknown = model_of(tmp_path / "4.onnx", ("dark",))
     assert load_ensemble([models[0], unknown], type_vote="image")[1].image_diameters == {}

@@ -1,4 +1,4 @@
-"""`bigkingxxl predict` with an exported model: what it imports, refuses, and does beside itself."""
+"""`bigkingxxl predict` with an exported model: its imports, refusals and other effects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def refused(image: Path, model: Path) -> str:
-    """The one sentence on stderr of a command that a user can mend."""
+    """Return the one sentence on stderr of a command whose error the user can fix."""
     out = image.parent / "out"
     arguments = ["predict", str(image), "--model", str(model), "--out", str(out), "--quiet"]
     result = CliRunner().invoke(main.app, arguments)
@@ -55,7 +55,7 @@ def refused(image: Path, model: Path) -> str:
 
 
 def test_nothing_heavy_is_imported(image: Path, model: Path, tmp_path: Path) -> None:
-    """No torch and its kin in a base install; and what only slows the start stays out as well."""
+    """A base install loads neither torch nor anything else that only slows the start."""
     script = (
         "import sys\n"
         "from bigkingxxl.cli.main import app\n"
@@ -130,7 +130,7 @@ def test_two_images_of_one_stem(image: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> list[Path]:
-    """Images of many, few and no cells, one that is cut off, and a time-lapse."""
+    """Images of many, few and no cells, a truncated one, and a time-lapse."""
     place = tmp_path / "images"
     place.mkdir()
     for number, count in enumerate((12, 3, 0, 7, 1)):

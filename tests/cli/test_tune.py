@@ -33,10 +33,10 @@ Run = Callable[..., Result]
 def bright_or_dark(
     path: Path, names: tuple[str, ...] = NAMES, tta: Sequence[str] = (), **card: Any
 ) -> Path:
-    """A model of one multiplication: what is bright is a cell of one type, what is dark another.
+    """A model of one multiplication: bright regions are cells of one type, dark ones of another.
 
     Args:
-        names: the first of its types, or both.
+        names: The first of its types, or both.
     """
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     sides = ["B", 1, "h", "w"]
@@ -69,7 +69,7 @@ def bright_or_dark(
 
 
 def field(kind: int, seed: int) -> tuple[NDArray[np.uint8], Instances]:
-    """Four cells of 10 x 10 pixels, and eight flecks of 5 x 5 that are no cells."""
+    """Four cells of 10 x 10 pixels, and eight specks of 5 x 5 that are no cells."""
     rng = np.random.default_rng(seed)
     image = np.full(SIZE, 128.0) + rng.normal(0, 2, SIZE)
     corners = [(6 + 28 * row, 6 + 28 * col) for row in (0, 1) for col in (0, 1)]
@@ -87,7 +87,7 @@ def field(kind: int, seed: int) -> tuple[NDArray[np.uint8], Instances]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six fields of each type, each a place of its own."""
+    """Six fields of each type, each from a place of its own."""
     folder = tmp_path_factory.mktemp("tune") / "data"
     (folder / "train").mkdir(parents=True)
     cells = {}
@@ -220,7 +220,7 @@ def test_a_model_of_one_type_is_tuned_on_images_of_it_alone(
 
 
 def test_augmentation_stays_off_where_it_is_worth_nothing(tune: Run, model: Path) -> None:
-    """A model of one multiplication sees the same in every view."""
+    """A model of one multiplication predicts the same in every view."""
     result = tune("--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

@@ -1,4 +1,4 @@
-"""`bigkingxxl tune X.ensemble`: weights that decide something, and members that may not."""
+"""`bigkingxxl tune X.ensemble`: weights that matter, and members that may not be used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = Callable[..., Result]
 
 
 def one_channel(path: Path, channel: int, names: Sequence[str], **card: Any) -> Path:
-    """An instance of a model for one cell type: what is bright in one channel is a cell."""
+    """One instance of a model, for one cell type: what is bright in one channel is a cell."""
     helper = onnx.helper
     image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["B", 3, "h", "w"])
     maps = helper.make_tensor_value_info("maps", onnx.TensorProto.FLOAT, ["B", 1, "h", "w"])
@@ -84,7 +84,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Path:
-    """Three instances, one per cell type, as the team's."""
+    """Three instances, one per cell type, like the team's."""
     files = [one_channel(tmp_path / f"{name}.onnx", place, [name])
              for place, name in enumerate(NAMES)]  # fmt: skip
     write_ensemble(tmp_path / "three.ensemble", files)
@@ -108,7 +108,7 @@ def types_found(model: Path, image: Path) -> set[str]:
 def test_weights_of_the_three_instance_ensemble_are_tuned_and_used(
     tune: Run, ensemble: Path, data: Path, tmp_path: Path
 ) -> None:
-    """The instance of type c claims every image until it counts less."""
+    """The instance of type c claims every image until its weight is reduced."""
     image, path = data / "train" / "image00.tif", tmp_path / "tuned.ensemble"
     assert types_found(ensemble, image) == {"c"}
     before = ensemble.read_bytes()
@@ -160,7 +160,7 @@ def test_it_is_told_in_words(tune: Run, ensemble: Path) -> None:
 
 
 def test_images_that_a_member_learnt_from_count_without_it(tune: Run, tmp_path: Path) -> None:
-    """Two folds of one model: each image is judged by the other one alone."""
+    """Two folds of one model: each image is scored by the other one alone."""
     ids = [f"image{number:02}" for number in range(IMAGES)]
     halves = [ids[: IMAGES // 2], ids[IMAGES // 2 :]]
     files = [one_channel(tmp_path / f"fold{place}.onnx", 0, ["cell"], trained_on=tuple(own))

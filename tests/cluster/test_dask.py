@@ -1,4 +1,4 @@
-"""A Dask cluster: real workers, one of which dies at work, and what cannot be."""
+"""A Dask cluster: real workers, one of which dies during its work, and refused options."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def answers(port: int) -> bool:
 
 
 class Cluster:
-    """A scheduler and workers, as a user starts them."""
+    """A scheduler and workers, started as a user does."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -164,7 +164,7 @@ def test_workers_of_another_version_are_refused(
 
 
 class FutureOfADeadWorker:
-    """Its task is done, but the worker that held the result is not there any more."""
+    """The task is done, but the worker that held the result has gone."""
 
     status = "finished"
 
@@ -173,7 +173,7 @@ class FutureOfADeadWorker:
 
 
 class Alone:
-    """A client whose scheduler lives, and has no worker left."""
+    """A client whose scheduler lives but has no worker left."""
 
     status = "running"
 

@@ -1,4 +1,4 @@
-"""Processes of this machine: the results of one, whatever becomes of some of them."""
+"""Local processes: the same results as one, whatever happens to some of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COUNTS = (3, 12, 0, 7, 1, 5, 2)
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[Path, str]:
-    """Seven images, a file that is none, and a time-lapse."""
+    """Seven images, a file that is no image, and a time-lapse."""
     paths = save_images(tmp_path / "images", COUNTS)
     broken, movie = tmp_path / "images" / "broken.png", tmp_path / "images" / "movie.tif"
     broken.write_bytes(b"no image")
@@ -65,7 +65,7 @@ def test_an_image_that_kills_every_process_fails_and_the_others_are_done(
     assert list(result.failed) == ["broken", "i03"]
     assert "SIGKILL" in result.failed["i03"]
     assert len(result.cells) == 10
-    # The folder knows it too, and the next run tries it again.
+    # The folder records it too, and the next run tries it again.
     assert "i03" in make_tables(RunStore(tmp_path / "out")).failed
     job = squares_job(tmp_path / "out", tmp_path / "n")
     assert list(predict_job(job, files, Sharing()).failed) == ["broken"]
@@ -75,7 +75,7 @@ def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[P
     job = squares_job(tmp_path / "out", tmp_path / "n", full=True)
     with pytest.raises(OutputError, match="space"):
         predict_job(job, files, Sharing(workers=2))
-    # Nobody went on: a unit each was tried.
+    # No process continued: each tried one unit.
     asked = [path.read_text().count("\n") for path in (tmp_path / "n").glob("asked-*")]
     assert sum(asked) <= 2
 

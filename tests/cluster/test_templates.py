@@ -1,4 +1,4 @@
-"""The templates: in a real SLURM of one node, in Snakemake, and what of Nextflow's can be run."""
+"""The templates: a real SLURM of one node, Snakemake, and the runnable parts of Nextflow's."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COUNT = 40
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:
-    """In which `bigkingxxl` is this checkout's."""
+    """An environment in which `bigkingxxl` is this checkout's."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**os.environ, **(more or {}), "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder of images whose name has a space in it, beside a model."""
+    """A folder of images whose name contains a space, beside a model."""
     folder = tmp_path / "my images"
     folder.mkdir()
     for index in range(COUNT):
@@ -43,7 +43,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def alone(images: Path, *options: str) -> dict[str, bytes]:
-    """What one process makes of them."""
+    """The results of one process."""
     out = images.parent / "alone"
     command = ["predict", str(images), "--out", str(out), "--quiet", *options]
     done = CliRunner().invoke(main.app, command)
@@ -52,7 +52,7 @@ def alone(images: Path, *options: str) -> dict[str, bytes]:
 
 
 def written(out: Path) -> dict[str, bytes]:
-    """The results, without the logs of jobs."""
+    """Return the results without the logs of jobs."""
     return {name: content for name, content in results(out).items()
             if not name.endswith(".log") and not name.startswith(".")}  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_an_array_of_which_one_job_is_queued_again(images: Path, tmp_path: Path)
             capture_output=True, check=True, cwd=tmp_path,
         ).stdout  # fmt: skip
         array, tables = (part.split()[-1] for part in told.strip().split(","))
-        # As SLURM does when the time of a job is nearly over.
+        # As SLURM does when a job's time is nearly over.
         records = out / "records" / "summary"
         slurm.wait_for(lambda: records.is_dir() and any(records.iterdir()))
         slurm.told(["scancel", "--signal=USR1", f"{array}_1"], own)
@@ -105,7 +105,7 @@ def test_a_snakemake_workflow(images: Path, tmp_path: Path) -> None:
 
 
 def java_home() -> str:
-    """Where Java is: Debian's groovy looks for another one than may be installed."""
+    """The path of Java: Debian's groovy looks for a version that may not be installed."""
     return str(Path(str(shutil.which("java"))).resolve().parents[1])
 
 
@@ -113,7 +113,7 @@ def java_home() -> str:
 @pytest.mark.cluster
 @pytest.mark.skipif(shutil.which("groovy") is None, reason="needs groovy")
 def test_the_nextflow_workflow_in_a_stand_in_for_nextflow(images: Path, tmp_path: Path) -> None:
-    """All of its own Groovy and shell is run; what Nextflow itself makes of it is not."""
+    """All of the template's own Groovy and shell code runs; Nextflow itself does not."""
     (images / "broken.png").write_bytes(b"no image")
     out = tmp_path / "my cells"
     given = [f"images={images}", f"out={out}", "shards=2",
@@ -125,7 +125,7 @@ def test_the_nextflow_workflow_in_a_stand_in_for_nextflow(images: Path, tmp_path
         env=environment({"JAVA_HOME": java_home()}), cwd=tmp_path, text=True, capture_output=True,
         check=False,
     )  # fmt: skip
-    # An image that fails ends no workflow.
+    # A failed image does not end the workflow.
     assert done.returncode == 0, done.stderr
     with (out / "summary.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -138,7 +138,7 @@ PLACEHOLDER = re.compile(r"(?<!\\)\$\{(.*?)\}")
 
 
 def nextflow_scripts(values: dict[str, str]) -> dict[str, str]:
-    """The shell scripts of the workflow by process, as Groovy makes them of its strings."""
+    """The workflow's shell scripts by process, as Groovy expands its strings."""
     found = dict(SCRIPT.findall(read_template("nextflow")))
     filled = {name: PLACEHOLDER.sub(lambda match: values[match[1]], text)
               for name, text in found.items()}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Data sets written in every format that is read: read again they are the same."""
+"""Data sets written in every format that is read, and read back unchanged."""
 
 from __future__ import annotations
 

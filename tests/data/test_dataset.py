@@ -1,4 +1,4 @@
-"""Data sets of every layout: found, opened, read, and refused with one sentence."""
+"""Data sets of every layout: found, opened, read, or refused with one sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several data sets as one: names, types, folds, what is left out."""
+"""Several data sets as one: names, types, folds, and what is left out."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_folder_of_something_else_is_no_data_set(tmp_path: Path) -> None:
 
 
 def test_images_of_one_id_in_two_sets_are_told_apart(typed: Path, pool: Path) -> None:
-    """What a model learnt from one set is no image of another."""
+    """An image that a model learned from in one set is not an image of another."""
     data = joined(typed, pool, left_out=("two",))
     names = own_ids(data, data.fold_ids(-1)[0])
     own, one, two = (data.parts[name] for name in ("typed", "one", "two"))

@@ -1,4 +1,4 @@
-"""Every way in which annotated images lie on disk: found, read alike, refused with reason."""
+"""Every layout of annotated images on disk: found, read alike, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def labels(path: Path, values: np.ndarray = LABELS, dtype: type = np.uint16) -> 
 
 
 def beside(name: str) -> Make:
-    """A label image called so, beside `x.png`."""
+    """A label image of this name, beside `x.png`."""
 
     def make(root: Path) -> None:
         image(root / "x.png")
@@ -63,7 +63,7 @@ def in_folder(images: str, folder: str, name: str) -> Make:
 
 
 def written(name: str, file: str) -> Make:
-    """A file as one of our own writers makes it, called so."""
+    """A file of this name, as one of our own writers makes it."""
 
     def make(root: Path) -> None:
         image(root / "x.png")

@@ -1,4 +1,4 @@
-"""What preprocessing writes, read back by other libraries and by the package's own readers."""
+"""The output of preprocessing, read back by other libraries and by the package's own readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds: every image once, groups whole, types balanced, and what is read and written of them."""
+"""Folds: every image once, groups kept together, types balanced, and the files of folds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cells_of(kind: int, count: int) -> Instances:
 
 
 def with_fields(images: list[tuple[int, int, int]]) -> Dataset:
-    """Images of (type, cells, field), named by their place."""
+    """Images of (type, cells, field), named by their position."""
     cells = {f"i{place}": cells_of(kind, count) for place, (kind, count, _) in enumerate(images)}
     field = {f"i{place}": str(own) for place, (_, _, own) in enumerate(images)}
     return dataset_of(Path("nowhere"), cells, {"field": field})
@@ -61,7 +61,7 @@ def test_every_image_has_one_fold_and_no_group_is_split(
 
 
 def test_types_and_cells_are_balanced() -> None:
-    # 40 and 20 single images: 8 and 4 a fold; cells from 1 to 30.
+    # 40 and 20 single images: 8 and 4 per fold; 1 to 30 cells.
     sizes = [1 + (7 * place) % 30 for place in range(60)]
     dataset = with_fields([(int(p >= 40), n, p) for p, n in enumerate(sizes)])
     table = fold_table(dataset, assign_folds(dataset).fold)

@@ -49,7 +49,7 @@ def test_what_is_written_is_what_was_simulated(tmp_path: Path) -> None:
         assert dataset.cell_type(name) == "shsy5y"
         pixels = np.asarray(Image.open(dataset.image_path(name)))
         np.testing.assert_array_equal(dataset.source(name).read()[0], pixels)
-    # The simulator is asked for the seeds that the first draw of the recipe's seed gives.
+    # The simulator receives the seeds that the recipe's seed gives in its first draw.
     seed = int(np.random.SeedSequence(1).generate_state(2, np.uint32)[0])
     field = simulate_field("shsy5y", size=SIZE, seed=seed)
     first = dataset.instances(dataset.ids[0])

@@ -1,4 +1,4 @@
-"""Decoding: true maps give the cells back, scores are honest, parameters do what they say."""
+"""Decoding: true maps give the cells back, scores are correct, parameters do what they say."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_scores_are_mean_probability_times_agreement(name: str) -> None:
     np.testing.assert_allclose(np.sort(unsure.score), [0.7, 1], atol=1e-4)
     if name == "watershed":
         contradicted = maps.copy()
-        contradicted[1] = np.clip(contradicted[1], 0.55, 1)  # no border is seen anywhere
+        contradicted[1] = np.clip(contradicted[1], 0.55, 1)  # no border is visible anywhere
         assert (np.sort(representation.decode(contradicted).score) < [0.6, 0.85]).all()
 
 

@@ -1,4 +1,4 @@
-"""Soft pasting: where hard pasting puts masks, with gradients, in bounded memory."""
+"""Soft pasting: the same place as hard pasting, with gradients, in bounded memory."""
 
 from __future__ import annotations
 

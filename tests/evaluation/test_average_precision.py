@@ -23,13 +23,13 @@ SIZE = (150, 260)
 
 
 def boxes_as_cells(boxes: NDArray[Any], size: tuple[int, int] = SIZE, **fields: Any) -> Instances:
-    """Cells that fill their boxes (row0, col0, row1, col1), overlaps and all."""
+    """Cells that fill their boxes (row0, col0, row1, col1), including overlaps."""
     masks = [np.ones((row1 - row0, col1 - col0), bool) for row0, col0, row1, col1 in boxes]
     return Instances.from_crops([(box[0], box[1]) for box in boxes.tolist()], masks, size, **fields)
 
 
 def scene(seed: int, cells: int, sides: tuple[int, int]) -> tuple[Instances, Instances]:
-    """Annotated cells of three types and what a model makes of them, overlapping, ties in score."""
+    """Annotated cells of three types and a model's cells, with overlaps and tied scores."""
     rng = np.random.default_rng(seed)
     side = rng.integers(*sides, (cells, 2))
     corner = rng.integers(0, np.array(SIZE) - side + 1)
@@ -60,7 +60,7 @@ FOUND = {name: found for name, (_, found) in SCENES.items()}
 
 
 def coco_set(cells: Sequence[Instances], typed: bool) -> COCO:
-    """COCO's own data set by its own encoder: dense masks in, areas and boxes measured there."""
+    """COCO's own data set from its own encoder: dense masks in, areas and boxes measured there."""
     annotations: list[dict[str, Any]] = []
     for image, one in enumerate(cells, start=1):
         for cell in range(len(one)):
@@ -84,7 +84,7 @@ def coco_set(cells: Sequence[Instances], typed: bool) -> COCO:
 def reference(
     truth: Mapping[str, Instances], found: Mapping[str, Instances], typed: bool
 ) -> COCOeval:
-    """What pycocotools finds, to be summed up by `at_most`."""
+    """The matches of pycocotools, to be summarised by `at_most`."""
     blank = Instances.empty(SIZE)
     evaluation = COCOeval(
         coco_set(list(truth.values()), typed),
@@ -97,7 +97,7 @@ def reference(
 
 
 def at_most(evaluation: COCOeval, most: int) -> tuple[list[float], NDArray[np.float64]]:
-    """COCO's summary and precision [T, R, K] with so many detections per image."""
+    """COCO's summary and precision [T, R, K] with a given number of detections per image."""
     others = [limit for limit in (100, 300, 1000) if limit != most]
     evaluation.params.maxDets = [*others[:2], most]
     evaluation.accumulate()
@@ -167,12 +167,12 @@ def dense_field(cells: int) -> Instances:
 
 
 def test_more_than_100_detections_count() -> None:
-    """Lesson 1: 400 perfect detections, of which COCO's own limit sees a quarter."""
+    """Lesson 1: 400 perfect detections, of which COCO's own limit keeps a quarter."""
     truth = dense_field(400)
     found = replace(truth, score=np.linspace(0.9, 0.1, 400).astype(np.float32))
     table = coco_table({"a": truth}, {"a": found})
     assert table.value(max_detections=2000) == table.value(max_detections=1000) == 1.0
-    # Recall reaches 0.25: 26 of the 101 recalls that precision is read at.
+    # Recall reaches 0.25: 26 of the 101 recalls at which precision is read.
     assert table.value(max_detections=100) == pytest.approx(26 / 101)
     assert table.value("AR", max_detections=100) == pytest.approx(0.25)
     assert table.value("AR", max_detections=300) == pytest.approx(0.75)
@@ -195,7 +195,7 @@ def test_types_are_compared_by_name() -> None:
 
 
 def test_a_type_that_no_image_shows_has_no_ap() -> None:
-    """Lesson 9: it neither scores 1 nor draws the mean down."""
+    """Lesson 9: it neither scores 1 nor lowers the mean."""
     truth = boxes_as_cells(np.array([[0, 0, 9, 9]]), cell_type=np.array([0]), type_names=TYPES)
     table = coco_table({"a": truth, "b": Instances.empty(SIZE, TYPES)}, {})
     assert table.by_type == {"astro": 0.0, "cort": None, "shsy5y": None}
@@ -225,7 +225,7 @@ def test_masks_of_another_size_and_no_images_are_refused() -> None:
 
 
 def soft_cells() -> Candidates:
-    """A mask of three pixels where it is cut at a half, one that is empty then, and one of four."""
+    """A mask of three pixels above one half, one without any, and one of four."""
     crops = [
         np.array([[127, 128, 255], [0, 200, 127]], np.uint8),
         np.full((2, 2), 127, np.uint8),

@@ -29,7 +29,7 @@ Strip = tuple[int, int, int]  # row, start, stop
 
 
 def strips(*cells: Strip | None, size: tuple[int, int] = SIZE) -> Instances:
-    """One cell a strip; None is a cell without pixels."""
+    """One cell per strip; None is a cell without pixels."""
     runs = [cell for cell in cells if cell is not None]
     owner = [place for place, cell in enumerate(cells) if cell is not None]
     return Instances.from_runs(
@@ -48,12 +48,12 @@ CASES = {
     "one found, one false": ([A], [A, B], 1, 1, 0, 0.5),
     "cells without pixels do not exist": ([A, None], [None, A], 1, 0, 0, 1.0),
     "only cells without pixels": ([None], [None], 0, 0, 0, 1.0),
-    # 60 of 100 pixels: a hit at 0.50 and 0.55, at 0.60 no more.
+    # 60 of 100 pixels: a match at 0.50 and 0.55, but not at 0.60.
     "a hit at two thresholds": ([A], [(0, 0, 60)], 1, 0, 0, 0.2),
     # 2 of 4 pixels.
     "an IoU of one half": ([(0, 0, 3)], [(0, 1, 4)], 0, 1, 1, 0.0),
     "a cell found as its two halves": ([A], [(0, 0, 50), (0, 50, 100)], 0, 2, 1, 0.0),
-    # One predicted cell hits both, the second with an IoU of 0.9: not at 0.90 and 0.95.
+    # One predicted cell matches both, the second with an IoU of 0.9: not at 0.90 and 0.95.
     "two truths over one spot": ([A, (0, 0, 90)], [A], 2, 0, 0, (8 * 1 + 2 * 0.5) / 10),
     "a truth given twice": ([A, A], [A], 2, 0, 0, 1.0),
     # 0..60 is hit by 0..50 (5/6), 40..100 by 50..100 (5/6): at 0.50 ... 0.80.
@@ -92,7 +92,7 @@ def test_an_iou_of_exactly_a_threshold_is_no_hit(percent: int, pixels: int) -> N
 
 
 def naive(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
-    """Kaggle's counts, as its notebooks have them, of dense masks [N, H, W]; exact fractions."""
+    """Kaggle's counts, as in its notebooks, for dense masks [N, H, W]; exact fractions."""
     truth = truth[truth.any((1, 2))]
     predicted = predicted[predicted.any((1, 2))]
     iou = [
@@ -113,7 +113,7 @@ def naive(truth: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> list[tuple[
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Truths that may overlap, and predictions that are like them but disjoint."""
+    """Truths that may overlap, and similar but disjoint predictions."""
     height, width = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     count = draw(st.integers(0, 4))
     truth = draw(hnp.arrays(bool, (count, height, width)))
@@ -151,7 +151,7 @@ def test_more_than_255_cells_in_shuffled_order() -> None:
     counts = match_counts(Instances.from_label_map(labels), shuffled)
     assert counts.tp.tolist() == [400] * 10
     assert counts.score == 1.0
-    # With eight bits 144 cells share a number with another, and one is background.
+    # With eight bits, 144 cells share a number with another, and one becomes background.
     wrapped = match_counts(Instances.from_label_map(labels), Instances.from_label_map(labels % 256))
     assert wrapped.tp[0] == 400 - 2 * 144 - 1
 
@@ -226,7 +226,7 @@ def test_means_by_type_by_threshold_and_in_the_challenge_mix() -> None:
 
 
 def test_a_type_that_no_image_shows_has_no_score() -> None:
-    """Lesson 9: finding nothing where there is nothing of a type is no achievement."""
+    """Lesson 9: predicting nothing where a type has no cells is no achievement."""
     truth = {"a": strips(A), "b": strips(B)}
     types = {"a": "cort", "b": "cort"}
     score = competition_map(truth, {"a": strips(), "b": strips()}, types)
@@ -261,7 +261,7 @@ def test_intervals_hold_the_mean_and_repeat_with_the_seed() -> None:
     assert score.challenge_mix is not None
     assert score.challenge_mix_interval is not None
     low, high = score.challenge_mix_interval
-    # Only cort has two images, at 1 and 0.2: the mix lies between the ends of that type.
+    # Only cort has two images, at 1 and 0.2: the mix lies between the extremes of that type.
     ends = [(131 * 0.5 + 320 * cort) / 606 for cort in (0.2, 1.0)]
     assert [low, high] == pytest.approx(ends)
 

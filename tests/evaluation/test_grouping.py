@@ -1,4 +1,4 @@
-"""Which images are drawn together, and what is said where they look as if they should be."""
+"""Which images are drawn together, and the warning if ungrouped images look related."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learnt of images' quality: a known relation is found again, and wrong ones are not."""
+"""Fitting the quality of images: a known relation is recovered, and wrong ones are not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Values = dict[str, float]
 
 
 def examples(true_of: Callable[[Values], float], count: int = 200) -> list[Example]:
-    """Images of four sets, whose values are drawn and whose accuracy follows from them."""
+    """Images of four sets with random values, from which their accuracy follows."""
     draws = np.random.default_rng(0)
     found = []
     for index in range(count):
@@ -54,7 +54,7 @@ def test_what_counts_the_wrong_way_is_left_out() -> None:
 
 
 def test_what_a_set_is_foretold_is_not_learnt_from_it() -> None:
-    """One set is worse than anything seen of it says."""
+    """One set is worse than its features suggest."""
     known = examples(lambda v: 0.3 + 0.4 * v["hits"])
     odd = [Example("odd", str(k), each.values, 0.0) for k, each in enumerate(known[:20])]
     expected = cross_fitted([*known, *odd])

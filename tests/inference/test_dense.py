@@ -26,7 +26,7 @@ SIZES = [(7, 5), (32, 32), (37, 53), (97, 101), (20, 130)]
 
 
 class Slopes(Representation):
-    """A foreground and a vector field; cells are what hangs together in the foreground."""
+    """A foreground and a vector field; cells are connected regions of the foreground."""
 
     name: ClassVar[str] = "slopes"
     Settings: ClassVar[type[Settings]] = Settings
@@ -58,12 +58,12 @@ class Slopes(Representation):
 
 
 def foreground(tiles: Float32) -> Float32:
-    """A pointwise maps function for one cell type: bright is cell."""
+    """A pointwise maps function for one cell type: bright pixels are cells."""
     return (1 / (1 + np.exp(4 - 4 * tiles[:, :1]))).astype(np.float32)
 
 
 def slopes(tiles: Float32) -> Float32:
-    """The foreground and the slopes of the image: what turns with the image turns with it."""
+    """The foreground and the gradient of the image, which rotate with it."""
     padded = np.pad(tiles[:, 0], ((0, 0), (1, 1), (1, 1)), mode="edge")
     down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
     across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
@@ -134,7 +134,7 @@ def test_tiles_fit_the_stride_and_no_larger_than_need_be(
     assert len(shapes) == np.prod([1 if side <= largest else 2 for side in size])
     for side, length in zip(shapes[0], size, strict=True):
         parts = 1 if length <= largest else 2
-        # Less context than a network was trained with would do it no good.
+        # Less context than a network was trained with would harm it.
         assert side < max(256, (length + 64 * (parts - 1)) / parts) + stride
 
 
@@ -165,7 +165,7 @@ def test_flips_are_averaged() -> None:
 
 @pytest.mark.parametrize("size", [(90, 130), (1, 64), (64, 1)])
 def test_scales_are_averaged_in_the_frame_of_the_image(size: tuple[int, int]) -> None:
-    """A map of lengths is as of one scale; what tells the scale is the mean of the three."""
+    """A map of lengths belongs to one scale; the scale is decided by the mean of the three."""
 
     class Lengths(Slopes):
         @property
@@ -176,7 +176,7 @@ def test_scales_are_averaged_in_the_frame_of_the_image(size: tuple[int, int]) ->
     steps: list[float] = []
 
     def as_large(tiles: Float32) -> Float32:
-        """How many pixels the ramp takes for what it takes one of in the image."""
+        """The number of pixels that the ramp counts as one pixel of the image."""
         axis = 1 if size[0] > size[1] else 2
         inner = tiles[0, 0, : max(size[0] // 2, 1), : max(size[1] // 2, 1)]
         step = float(np.median(np.abs(np.diff(inner, axis=axis - 1))))
@@ -215,7 +215,8 @@ def test_blocks_find_the_same_cells_as_the_whole(block_pixels: int) -> None:
 
 def test_intensities_are_those_of_the_whole_image_in_every_block() -> None:
     image = discs((110, 150))
-    image.pixels[:, :, 75:] = 10 + (image.pixels[:, :, 75:] - 10) / 20  # hardly seen on the right
+    # barely visible on the right
+    image.pixels[:, :, 75:] = 10 + (image.pixels[:, :, 75:] - 10) / 20
     whole = predictor().candidates(image)
     assert 10 < len(whole) < 25
     assert masks_of(predictor(block_pixels=60**2).candidates(image)) == masks_of(whole)
@@ -262,7 +263,7 @@ def test_results_are_in_the_frame_of_the_image(scale: float) -> None:
     ("own", "training", "chosen", "expected"),
     [
         (None, None, None, 1.5), ((2.0, 2.0), None, None, 1.5), (None, (1.0, 1.0), None, 1.5),
-        # A pixel twice as long is shown to the network twice as large.
+        # A pixel twice as long appears twice as large to the network.
         ((2.0, 2.0), (1.0, 1.0), None, 3.0), ((0.5, 0.5), (1.0, 1.0), None, 0.75),
         ((4.0, 1.0), (1.0, 1.0), None, 3.0), ((2.0, 2.0), (1.0, 1.0), 0.9, 0.9),
     ],
@@ -276,7 +277,7 @@ def test_scale_follows_the_pixel_size(
 
 
 def seen_by_decode(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int], Any]]:
-    """Collects the size of the maps that are decoded and the least area asked for."""
+    """Collects the size of the maps that are decoded and the least area requested."""
     real, seen = Components.decode, list[tuple[tuple[int, int], Any]]()
 
     def decode(self: Components, maps: Float32, parameters: Any = None) -> Candidates:

@@ -1,7 +1,7 @@
-"""Detectors against an oracle: every pixel it sees says where it lies, so it knows each cell.
+"""Detectors compared with an oracle: every pixel tells its position, so that each cell is known.
 
 The image has two channels, a pixel's row and its column. Both are linear, so that enlarging keeps
-them, and flips and mirrored margins turn with them: from a tile alone the oracle reads the truth.
+them, and they follow flips and mirrored margins: the oracle reads the truth from a tile alone.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def places(size: tuple[int, int]) -> ArrayImage:
 
 
 class Oracle:
-    """Detects what is true, as a tile shows it.
+    """Detects the truth, as far as a tile contains it.
 
     Args:
-        apart: each connected part of a cell is a candidate of its own, as far as the tile shows.
+        apart: Each connected part of a cell in the tile is a candidate of its own.
     """
 
     def __init__(self, label_map: LabelMap, apart: bool = False) -> None:
@@ -99,7 +99,7 @@ def predictor(
     settings: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> DetectorPredictor:
-    """With tiles of `TILE` and an overlap of `OVERLAP` image pixels."""
+    """A predictor with tiles of `TILE` and an overlap of `OVERLAP` image pixels."""
     tile, overlap = round(TILE * enlargement), round(OVERLAP * enlargement)
     own = {"scale": enlargement, "tile": tile, "overlap": overlap, **(settings or {})}
     return DetectorPredictor(
@@ -109,7 +109,7 @@ def predictor(
 
 
 def likeness(found: Candidates, label_map: LabelMap) -> list[tuple[int, float]]:
-    """Of each candidate, the true cell it shows most of, and the IoU with it."""
+    """For each candidate, the true cell that it covers most, and their IoU."""
     areas = np.bincount(label_map.ravel())
     result = []
     for index, (row0, col0, row1, col1) in enumerate(found.boxes.tolist()):
@@ -122,7 +122,7 @@ def likeness(found: Candidates, label_map: LabelMap) -> list[tuple[int, float]]:
 
 
 def assert_each_once(found: Candidates, label_map: LabelMap, iou: float = 0.95) -> None:
-    """Every true cell is there once, well outlined, and nothing else."""
+    """Every true cell is present once, well outlined, and nothing else."""
     alike = likeness(found, label_map)
     assert min((each for _, each in alike), default=1.0) >= iou
     assert sorted(cell for cell, _ in alike) == np.unique(label_map[label_map > 0]).tolist()
@@ -132,7 +132,7 @@ def assert_each_once(found: Candidates, label_map: LabelMap, iou: float = 0.95) 
 
 
 def blobs(size: tuple[int, int], count: int, radius: float, seed: int = 0) -> LabelMap:
-    """Discs where they are free, straight borders where they touch: a dense field."""
+    """Discs that are round where free and straight where they touch: a dense field."""
     rng = np.random.default_rng(seed)
     spacing = (size[0] * size[1] / count) ** 0.5
     rows, cols = np.mgrid[spacing / 2 : size[0] : spacing, spacing / 2 : size[1] : spacing]
@@ -156,7 +156,7 @@ def rods(size: tuple[int, int]) -> LabelMap:
 
 
 def corners(size: tuple[int, int]) -> LabelMap:
-    """A cell on each place where four windows meet, and one that all nine share."""
+    """A cell at each point where four windows meet, and one that all nine share."""
     field = np.zeros(size, np.int32)
     row, col = np.mgrid[: size[0], : size[1]]
     windows = predictor(Oracle(field)).layout(size, 1.0).windows
@@ -215,9 +215,10 @@ def test_a_cell_of_several_parts_in_a_window_comes_back_once(name: str, scale: f
 
 
 class Cluttered(Oracle):
-    """Sees what is true, and besides what detectors see and hardly believe.
+    """Detects the truth, and the false candidates of low score that detectors also give.
 
-    Cells moved by a few pixels, parts of cells, and neighbours as one, each with its own score.
+    These are cells moved by a few pixels, parts of cells, and neighbours as one, each with its own
+    score.
     """
 
     def candidates(self, labels: LabelMap) -> Candidates:
@@ -243,7 +244,7 @@ def test_what_is_hardly_believed_spoils_no_sure_cell(name: str) -> None:
 
 
 class Shy(Oracle):
-    """Does not see what lies within two pixels of a tile's edge, as boxes may end too early."""
+    """Misses what lies within two pixels of a tile's edge, as boxes may end too early."""
 
     def candidates(self, labels: LabelMap) -> Candidates:
         return super().candidates(np.pad(labels[2:-2, 2:-2], 2))
@@ -275,7 +276,7 @@ def test_images_of_any_size(size: tuple[int, int], scale: float, stride: int) ->
     oracle = Oracle(field)
     found = predictor(oracle, scale, stride=stride).candidates(places(size))
     assert found.size == size
-    if scale < 1:  # of what is seen coarsely, slivers of a network pixel may stay at a seam
+    if scale < 1:  # coarse predictions may leave slivers of a network pixel at a seam
         found = found.take(soft_areas(found) > 20)
     assert_each_once(found, field, 0.95 if scale >= 1 else 0.85)
     assert len({shape[2:] for shape in oracle.shapes}) == 1
@@ -285,7 +286,7 @@ def test_images_of_any_size(size: tuple[int, int], scale: float, stride: int) ->
 
 
 class Watched(ArrayImage):
-    """Keeps how many pixels were asked for at once; its statistics are known beforehand."""
+    """Records how many pixels are requested at once; its statistics are known beforehand."""
 
     largest = 0
 

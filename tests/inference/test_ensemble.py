@@ -1,4 +1,4 @@
-"""Ensembles of stand-in models: fused, or by type, and what their joint card says."""
+"""Ensembles of stand-in models: fused, or by type, and their joint card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ A, B, AB, CELL = ("a",), ("b",), ("a", "b"), ("cell",)
 
 
 class Fixed:
-    """Sees squares, whatever the image; each is (row, side, score) and of the given types."""
+    """Detects given squares in any image; each is (row, side, score) and of the given types."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ def member(model: Fixed, weight: float = 1.0, threshold: float = 0.3) -> Member:
 
 
 def kinds(found: Candidates) -> set[str]:
-    """The types of the cells that are selected."""
+    """The types of the selected cells."""
     points = OperatingPoints.model_validate({"default": {"select": {"score_threshold": 0.01}}})
     cells = select(found, points)
     return {cells.type_names[kind] for kind in cells.cell_type}
@@ -101,7 +101,7 @@ def test_the_type_with_the_most_to_show_is_voted_and_the_others_go() -> None:
     both = Ensemble([member(few), member(more)])
     assert both.is_by_type
     found = both.candidates(IMAGE)
-    # Not halved: the model of the other type has no say in what it does not know.
+    # Not halved: the model of the other type has no vote on a type it does not know.
     assert found.score.tolist() == pytest.approx([0.8, 0.8])
     assert found.type_names == AB
     assert kinds(found) == {"b"}
@@ -116,7 +116,7 @@ def test_area_counts_as_well_as_number() -> None:
 
 
 def test_what_a_model_would_not_select_itself_has_no_vote() -> None:
-    """A model is as sure as its own threshold says, and what it sees twice counts once."""
+    """A score is relative to its model's threshold, and what a model detects twice counts once."""
     unsure = Fixed([(0, 12, 0.5), (20, 12, 0.5)], A)
     twice = Fixed([(0, 8, 0.5)] * 9, A)
     sure = Fixed([(0, 8, 0.6)], B)
@@ -137,7 +137,8 @@ def test_several_models_of_a_type_are_fused_and_vote_as_one() -> None:
     loud = [Fixed([(0, 8, 0.5)], A), Fixed([(0, 8, 0.5), (20, 8, 0.5)], A)]
     quiet = Fixed([(0, 8, 0.6)], B)
     found = Ensemble([*map(member, loud), member(quiet)]).candidates(IMAGE)
-    # What one of the two sees has a score of 0.25, below the threshold of 0.3: no vote for it.
+    # A cell that one of the two detects has a score of 0.25, below the threshold of 0.3: no vote
+    # for it.
     assert kinds(found) == {"b"}
     assert found.score.tolist() == pytest.approx([0.6])
 
@@ -151,7 +152,7 @@ def test_a_model_of_all_types_votes_alone() -> None:
     assert found.type_names == ("b", "a")
     assert found.score.tolist() == pytest.approx([0.3, 0.4])
     assert kinds(found) == {"b"}
-    assert loud.asked == 0  # not of the voted type: it need not look
+    assert loud.asked == 0  # not of the voted type, so it need not be predicted
 
 
 def test_a_known_type_asks_only_the_models_of_it() -> None:
@@ -221,7 +222,7 @@ def test_other_sets_of_types_are_refused(sets: list[tuple[str, ...]]) -> None:
 
 
 def test_a_model_may_lack_only_cells_without_a_type() -> None:
-    """As those of the challenge do, beside one that knows cells of other laboratories."""
+    """Models like those of the challenge, beside one for cells of other laboratories."""
     general = Fixed([(5, 10, 0.8)], (*AB, ""), (0.1, 0.1, 0.8))
     special = Fixed([(5, 10, 0.6)], ("b", "a"), (0.5, 0.5))
     for members in ([member(general), member(special)], [member(special), member(general)]):

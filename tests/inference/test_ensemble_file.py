@@ -1,4 +1,4 @@
-"""Several models as one file: read back as written, wherever a model is named."""
+"""Several models as one file: read back as written, wherever a model can be named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fusion against a slow reference, hand-computed cases and properties."""
+"""Fusion compared with a slow reference, hand-computed cases and properties."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one(
     names: tuple[str, ...] = NAMES,
     size: tuple[int, int] = (20, 30),
 ) -> Candidates:
-    """A single candidate; a number as its crop fills the box."""
+    """A single candidate; a scalar crop fills the box."""
     shape = (box[2] - box[0], box[3] - box[1])
     soft = np.broadcast_to(np.asarray(crop, np.uint8), shape)
     shares = None if types is None else np.array([types])
@@ -106,7 +106,8 @@ def test_fusion_is_that_of_the_slow_reference(seed: int, models: int, weighted: 
     for index, (score, soft, types) in enumerate(expected):
         assert fused.score[index] == pytest.approx(score, abs=1e-6)
         difference = soft_stack(fused)[index].astype(int) - soft
-        assert np.abs(difference).max() <= (1 if weighted else 0)  # a half may go either way
+        # a half may be rounded either way
+        assert np.abs(difference).max() <= (1 if weighted else 0)
         if fused.type_probability is None:
             assert types is None
         else:
@@ -118,7 +119,7 @@ def test_fusion_is_that_of_the_slow_reference(seed: int, models: int, weighted: 
 def test_the_order_of_models_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [random_candidates(rng, (8, 8), NAMES) for _ in range(3)]
-    parts.append(parts[0])  # candidates that are equal in everything
+    parts.append(parts[0])  # candidates that are equal in every respect
     fused, turned = fuse(parts), fuse([parts[index] for index in rng.permutation(4)])
     np.testing.assert_array_equal(fused.boxes, turned.boxes)
     np.testing.assert_array_equal(fused.probability, turned.probability)
@@ -151,7 +152,7 @@ def test_masks_are_averaged_in_the_union_of_their_boxes() -> None:
     second = one((2, 5, 4, 9), [[201, 200, 140, 60], [255, 255, 140, 60]], 0.4, (0.3, 0.7))
     fused = fuse([first, second])
     assert fused.boxes.tolist() == [[2, 4, 4, 9]]
-    # Means of 127.5 and 227.5 go to their even neighbours.
+    # Means of 127.5 and 227.5 are rounded to even.
     assert fused.crop(0).tolist() == [[128, 228, 200, 135, 30], [128, 255, 228, 135, 30]]
     assert fused.score.tolist() == pytest.approx([0.6])
     np.testing.assert_allclose(np.asarray(fused.type_probability), [[0.6, 0.4]], atol=1e-6)

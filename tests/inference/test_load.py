@@ -46,7 +46,7 @@ def test_maps_are_the_networks_own(model: Path) -> None:
         maps = loaded.method.representation.activate(  # type: ignore[attr-defined]
             loaded.network(torch.from_numpy(seen)[None])
         )
-    # The predictor computes in bfloat16: three digits.
+    # The predictor computes in bfloat16, which has three digits.
     np.testing.assert_allclose(found, maps[0].numpy(), atol=0.03)
 
 

@@ -1,4 +1,4 @@
-"""A tile seen piece by piece gives the same maps, and too small pieces are refused."""
+"""A tile predicted piece by piece gives the same maps, and too small pieces are refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STRIDE = 4
 
 
 def blurred(tiles: Float32) -> Float32:
-    """A network that sees 7 pixels around each, knows its own grid, and pads with 0."""
+    """A network with a receptive field of 7 pixels around each pixel, a grid, and zero padding."""
     middle = [ndimage.uniform_filter(tile[0], 15, mode="constant") for tile in tiles]
     coarse = [np.kron(tile[0, ::STRIDE, ::STRIDE], np.ones((STRIDE, STRIDE))) for tile in tiles]
     return np.stack([middle, coarse], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Selection held against dense arithmetic, one mask at a time."""
+"""Selection compared with dense arithmetic, one mask at a time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def squares(
     [
         # The mask threshold is exclusive: 0.6 of 255 is 153.
         ("mask_threshold", 0.599, 1), ("mask_threshold", 0.6, 0),
-        # The score threshold is inclusive, also for numbers float32 cannot hold.
+        # The score threshold is inclusive, even for numbers that float32 cannot represent.
         ("score_threshold", 0.7, 1), ("score_threshold", 0.7001, 0),
         # The minimum area is inclusive: 4 x 5 pixels.
         ("minimum_area", 20, 1), ("minimum_area", 21, 0),
@@ -65,7 +65,7 @@ def test_nms_limit_is_inclusive(limit: float, kept: int) -> None:
 
 @pytest.mark.parametrize(("relative", "kept"), [(1.0, 1), (0.99, 0), (2.0, 1)])
 def test_minimum_areas_count_pixels_of_training(relative: float, kept: int) -> None:
-    # 4 x 5 pixels are 20 of training where sizes agree, and 80 where its pixels are half as long.
+    # 4 x 5 pixels are 20 of training at equal pixel sizes, and 80 if its pixels are half as long.
     one = replace(squares((2, 3, 6, 8)), scale_ratio=relative)
     assert len(select(one, points(minimum_area=20))) == kept
 
@@ -227,7 +227,7 @@ def test_heaps_of_candidates_are_not_compared_pair_by_pair(step: int) -> None:
 
 
 def naive_choice(step: int, count: int, side: int, limit: float) -> list[int]:
-    """Columns of the squares that are kept, the surest first."""
+    """Columns of the squares that are kept, highest score first."""
     kept: list[int] = []
     for col in range(0, step * count + 1 - step, max(step, 1)):
         shared = [max(side - abs(col - other), 0) for other in kept]
@@ -264,7 +264,7 @@ def test_masks_are_what_lies_above_the_threshold_in_blocks_of_any_size(
 
 
 def test_the_vote_does_not_depend_on_the_order_of_the_candidates() -> None:
-    """Both types get the same; sums of floats would tell them apart by their rounding."""
+    """Both types get the same; sums of floats would differ by their rounding."""
     shares = [[0.1, 0.9], [0.2, 0.8], [0.7, 0.3], [0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]
     boxes = [(0, 4 * each, 3, 4 * each + 3) for each in range(6)]
     alike = squares(*boxes, types=shares)

@@ -1,4 +1,4 @@
-"""Types that are seen larger or smaller: the second look, and when there is none."""
+"""Types predicted at another zoom: the second prediction, and when there is none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINTS = OperatingPoints.model_validate({"by_type": {"large": {"decode": {"zoom"
 
 
 class Network:
-    """Sees foreground everywhere, of one type, and notes how large its tiles are."""
+    """Predicts foreground of one type everywhere, and records the sizes of its tiles."""
 
     def __init__(self, kind: str) -> None:
         self.kind = TYPES.index(kind)

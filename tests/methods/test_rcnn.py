@@ -1,4 +1,4 @@
-"""Mask R-CNN and Cascade: every head learns, and what is learnt is found again."""
+"""Mask R-CNN and Cascade: every head learns, and what is learned is detected again."""
 
 from __future__ import annotations
 

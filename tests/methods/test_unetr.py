@@ -103,7 +103,7 @@ def test_gradients_reach_every_parameter(pyramid: str, representation: str) -> N
     method.loss(network, some_batch(method))["loss"].backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
-        # Norms over a batch take away what a bias before them adds.
+        # Norms over a batch remove what a bias before them adds.
         assert name.endswith("bias") or parameter.grad.abs().sum() > 0, name
 
 

@@ -1,4 +1,4 @@
-"""Cellpose's networks against the real library: same outputs, same loss, files both ways."""
+"""Cellpose's networks compared with the library: the same outputs and loss, files both ways."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def unet(seed: int = 0) -> Any:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file as the library writes them; its name has no ending."""
+    """A file as the library writes it; its name has no suffix."""
     path: Path = tmp_path_factory.mktemp("cellpose") / "mine"
     unet().save_model(str(path))
     return path
 
 
 def in_library_order(logits: Tensor) -> Tensor:
-    """Our maps as the library has them."""
+    """Our maps in the library's form."""
     return torch.cat((5 * logits[:, 1:3], logits[:, :1]), dim=1)
 
 
 class Says(torch.nn.Module):
-    """A network that gives the same logits whatever it sees."""
+    """A network that gives the same logits for any input."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()

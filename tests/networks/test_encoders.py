@@ -128,7 +128,7 @@ def test_imagenet_weights_of_one_channel_are_the_sum_over_colours() -> None:
     gray = torch.randn(1, 1, 32, 32)
     whole = encoder(NAME, 3)
     load_imagenet(whole, NAME, 3)
-    # The same grey in three colours is what the one-channel network was made to see.
+    # The same grey in three colours is the input for which the one-channel network was made.
     with torch.inference_mode():
         found = network.eval()(gray)[0]
         expected = whole.eval()(gray.expand(-1, 3, -1, -1))[0]

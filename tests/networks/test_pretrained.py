@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a package, a file, timm's hub; and what is refused."""
+"""Sources of a backbone's weights: a package, a file, timm's hub; and what is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LITE = "tf_efficientnet_lite0"
 
 @cache
 def classifier(name: str) -> Any:
-    """timm's own network of the name, random: what somebody published. Not to be changed."""
+    """timm's own network of the name with random weights; not to be changed."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"strict_img_size": False} if name.startswith("swin") else {}
     network: nn.Module = timm.create_model(name, **options)
@@ -77,7 +77,7 @@ def last_map(maps: list[Tensor]) -> Tensor:
 def test_a_file_of_timms_gives_its_features(
     name: str, suffix: str, channels: int, tmp_path: Path
 ) -> None:
-    """Grey images are seen as their three equal channels are by the network of the file."""
+    """A grey image gives the same as three equal channels in the network of the file."""
     body = loaded(name, channels, str(published(name, tmp_path, suffix)))
     grey = torch.randn(1, 1, 64, 96, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
@@ -146,7 +146,7 @@ def test_none_leaves_the_network_as_it_is() -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """A stand-in for the hub on this machine: files by the end of their address."""
+    """A local stand-in for the hub: files by the end of their address."""
     files: dict[str, bytes] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -222,7 +222,7 @@ def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def silent_hub(
     hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, bytes]]:
-    """A hub that takes connections and never says a word, as behind a bad firewall."""
+    """A hub that accepts connections and never answers, as behind a bad firewall."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         here = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", here)
@@ -310,18 +310,18 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_file_that_lacks_one_tensor_names_it(name: str, missing: str, tmp_path: Path) -> None:
-    """Also one whose values might be those that a new network starts with."""
+    """Also one whose values could be the initial ones of a new network."""
     weights = dict(classifier(name).state_dict())
     del weights[missing]
     torch.save(weights, tmp_path / "fewer.pth")
-    # timm's features call stages.0 and the like stages_0.
+    # timm's features name stages.0 and the like stages_0.
     named = missing.replace("stages.0", "stages_0").replace("stem.0", "stem_0")
     with pytest.raises(InputError, match=rf"fewer\.pth' do not fit '{name}': '{named}' is missing"):
         loaded(name, 1, str(tmp_path / "fewer.pth"))
 
 
 def test_norms_that_never_moved_are_there(tmp_path: Path) -> None:
-    """A file may hold exactly what a new network starts with."""
+    """A file may hold exactly the initial values of a new network."""
     torch.manual_seed(3)
     untrained = timm.create_model("resnet18").state_dict()
     torch.save(untrained, tmp_path / "untrained.pth")

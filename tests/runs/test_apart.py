@@ -1,4 +1,4 @@
-"""Results are not written among images, however the two folders lie to each other."""
+"""Results are not written among images, wherever the two folders lie."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_results_below_the_images_stay_apart(tmp_path: Path, my: Path, pattern: 
     again = find_images(places)
     assert [file.path for file in again.files] == first
     assert "results of earlier runs" in str(again.sentence())
-    # Who names the results means them.
+    # A user who names the results means them.
     assert len(find_images([str(my / "cells" / "overlays" / "*.png")]).files) == 2
     shutil.rmtree(my / "cells")
 

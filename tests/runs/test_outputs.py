@@ -1,4 +1,4 @@
-"""What a run writes in each format: every file, read back by the reader of its format."""
+"""The files of a run in each format, read back by the reader of the format."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.threshold import SIZE, Threshold, pixels, run, squares
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
-    """Of 3 cells with a pixel size, of 12 without, and a constant one."""
+    """Images of 3 cells with a pixel size, of 12 without, and a constant one."""
     folder = tmp_path / "images"
     folder.mkdir()
     tifffile.imwrite(folder / "a.tif", pixels(3), imagej=True, resolution=(2, 4),
@@ -128,7 +128,7 @@ def test_the_same_run_is_the_same_bytes(tmp_path: Path, images: list[Path]) -> N
     for name in ("one", "two"):
         run(images, tmp_path / name)
     first = sorted(path for path in (tmp_path / "one").rglob("*") if path.is_file())
-    # Records know when a file was written, and by that tell whether somebody changed it since.
+    # Records hold the time of writing, by which a later change of a file is recognised.
     first = [path for path in first if "records" not in path.parts]
     assert len(first) > 3 * 7
     for path in first:

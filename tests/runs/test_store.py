@@ -1,4 +1,4 @@
-"""A run's folder holds one truth: whoever writes it, whenever they are killed, whatever changed."""
+"""A run's folder stays consistent, whoever writes it and whenever they are killed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def start(images: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    """A run as a process of its own."""
+    """A run in a process of its own."""
     command = [sys.executable, "-m", "tests.threshold", str(images), str(out), *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
@@ -73,7 +73,7 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 def finished(folder: Path) -> set[Path]:
-    """The files that were written whole."""
+    """The files that were written completely."""
     return {path for path in folder.rglob("*.json") if not path.name.startswith(".")}
 
 
@@ -83,7 +83,7 @@ def test_two_processes_of_which_one_is_killed_end_as_one(
 ) -> None:
     run(images, tmp_path / "alone")
     folder, out = images[0].parent, tmp_path / "out"
-    # Of one that dies alone nothing but the unit at work is lost.
+    # If one dies alone, only the unit in progress is lost.
     assert ended(start(folder, out, "--die", moment)) == -9
     before = finished(out / "records")
     both = [start(folder, out, "--die", moment, "--slow", "0.05"), start(folder, out)]
@@ -109,7 +109,7 @@ def test_two_processes_with_half_of_the_images_each(tmp_path: Path, images: list
     assert [ended(each) for each in processes] == [0, 0]
     together, alone = results(tmp_path / "out"), results(tmp_path / "alone")
     assert together.keys() == alone.keys()
-    # Cellpose's files hold the path of the image.
+    # Cellpose's files contain the path of the image.
     different = {name for name in alone if alone[name] != together[name]}
     assert {name.split("/")[0] for name in different} <= {"cellpose"}
 
@@ -225,7 +225,7 @@ def test_names_that_a_file_no_longer_has_are_removed(tmp_path: Path) -> None:
         "movie_t000.tif", "movie_t001.tif",
     ]  # fmt: skip
     assert len(rows_of(out / "summary.csv")) == 2
-    # A file that cannot be read today, on a share that is away, loses nothing.
+    # A file that cannot be read today, such as on a share that is offline, loses nothing.
     path.write_bytes(b"")
     assert list(run([path], out).failed) == ["movie"]
     assert len(remeasure(out).failed) == 1
@@ -248,7 +248,7 @@ def test_frames_asked_for_one_after_the_other_end_as_all_at_once(
     assert run([movie], out).skipped == len(COUNTS)
     run([movie], tmp_path / "alone")
     assert results(out) == results(tmp_path / "alone")
-    # What was seen in the file as it was before goes, whichever frames are asked for.
+    # Candidates of the file's earlier content are removed, whichever frames are asked for.
     tifffile.imwrite(
         movie, np.stack([pixels(count) for count in (1, 2, 3)]), photometric="minisblack"
     )
@@ -308,7 +308,7 @@ def test_whatever_goes_wrong_with_an_image_costs_that_image(
     assert table["i00"]["cells"] == "3"
     assert len(rows_of(out / "measurements.csv")) == sum(COUNTS) - COUNTS[1]
     assert open_run(out).failed == result.failed
-    # It is tried again, and then nothing of the failure is left.
+    # It is tried again, and then no trace of the failure is left.
     assert run(images, out).failed == {}
     run(images, tmp_path / "alone")
     assert results(out) == results(tmp_path / "alone")
@@ -404,7 +404,7 @@ def test_measuring_takes_corrections_over(tmp_path: Path, images: list[Path]) ->
     image = open_run(out)["i01"]
     assert np.array_equal(image.label_map(), labels)
     assert image.measurements()["id"].tolist() == [1, 2, *range(4, 13), 99]
-    # A prediction afterwards finds all of it done.
+    # A later prediction finds everything done.
     assert run(images, out).skipped == len(images)
     assert results(out) == after
 
@@ -439,7 +439,7 @@ def test_a_corrected_label_image_is_not_taken_for_another_image(
     assert str(place) in result.failed["i01"]
     assert place.read_bytes() == kept
     assert "i01" not in {row["image"] for row in rows_of(out / "measurements.csv")}
-    # Put back after another prediction it is a correction of the new image.
+    # Restored after another prediction, it is a correction of the new image.
     place.unlink()
     assert run(images, out).cells["i01"] == 4
     place.write_bytes(kept)
@@ -469,7 +469,7 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     mine.write_bytes(b"mine")
     result = run(images, tmp_path / "out")
     assert result.kept == [mine]
-    assert result.corrected == {}  # nobody knows what it is: nothing is made of it
+    assert result.corrected == {}  # its origin is unknown: nothing is made of it
     assert result.cells["i01"] == COUNTS[1]
     assert mine.read_bytes() == b"mine"
 
@@ -505,7 +505,7 @@ def test_a_damaged_record_is_none(tmp_path: Path, images: list[Path], content: s
 
 
 def test_units_and_tables_one_by_one(tmp_path: Path, images: list[Path]) -> None:
-    """As a cluster does it: units anywhere, in any order, then the tables from the records."""
+    """As on a cluster: units anywhere, in any order, then the tables from the records."""
     run(images, tmp_path / "alone")
     selection = Selection(OperatingPoints())
     store = RunStore(tmp_path / "out")
@@ -567,7 +567,7 @@ def test_nothing_to_predict_is_told(tmp_path: Path) -> None:
 
 
 def test_the_images_of_a_series_in_a_folder_are_found_again(tmp_path: Path) -> None:
-    """Under names that hold their folder, and of their own plane."""
+    """Under names that contain their folder, each with its own plane."""
     path = tmp_path / "A1" / "movie.tif"
     path.parent.mkdir()
     tifffile.imwrite(path, np.stack([pixels(2), pixels(5)]), photometric="minisblack")

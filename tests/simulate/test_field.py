@@ -1,4 +1,4 @@
-"""The simulator's public face: what a field of simulated cells holds."""
+"""The simulator's public API: the contents of a field of simulated cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fields() -> Fields:
 
 
 def cover(field: SimulatedField) -> NDArray[np.int64]:
-    """How many cells hold each pixel, int64[H, W]."""
+    """int64[H, W]: the number of cells that contain each pixel."""
     depth = np.zeros(field.image.shape, np.int64)
     for cell in field.cells:
         rows = slice(cell.row0, cell.row0 + cell.mask.shape[0])

@@ -1,4 +1,4 @@
-"""The command in processes of their own that share one import of torch, to be killed."""
+"""The command in processes that share one import of torch, to be killed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def running(
 
 
 def command(arguments: list[str], log: Path, step_seconds: float, largest_file: int | None) -> None:
-    """What runs in the process, which leads a group of its own."""
+    """Run the command in the process, which leads a process group."""
     from bigkingxxl.cli.main import main
     from bigkingxxl.training.module import TrainingModule
 
@@ -62,7 +62,7 @@ def command(arguments: list[str], log: Path, step_seconds: float, largest_file: 
 
 
 def burn(seconds: float, pipe: Connection) -> None:
-    """Work for some CPU time, say so, and stay until told otherwise."""
+    """Work for some CPU time, say so, and wait until told otherwise."""
     while time.process_time() < seconds:
         pass
     pipe.send("worked")
@@ -78,12 +78,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def children(pid: int | None) -> list[int]:
-    """Processes that a process started and that live."""
+    """Return the live child processes of a process."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_running(pid: int) -> bool:
-    """Whether it is there, and no zombie."""
+    """Whether the process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

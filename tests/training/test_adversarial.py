@@ -1,4 +1,4 @@
-"""Training with a critic: what it changes, what it leaves alone, and what happens when it fails."""
+"""Training with a critic: what it changes, what it leaves alone, and how it fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BLUR = {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32, "
 
 @pytest.fixture
 def others(tmp_path: Path) -> Path:
-    """Images without annotation of several sizes and bit depths."""
+    """Images without annotation, of several sizes and bit depths."""
     folder = tmp_path / "others"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def others(tmp_path: Path) -> Path:
 
 
 def changed(recipe: Recipe, others: Path | None = None, **adversarial: Any) -> Recipe:
-    """The recipe with a critic; with images without annotation where there are some."""
+    """The recipe with a critic, and with images without annotation if there are any."""
     where = {"semi_supervised": False} if others is None else {"unlabelled": (str(others),)}
     early = {"begin": 0.0, "full": 0.0, "critic_width": 2}
     values = recipe.model_dump(exclude_unset=True)
@@ -56,7 +56,7 @@ def trained(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> Weights
 
 
 def last_state(run: Path) -> Weights:
-    """The network's weights and statistics where training stood in the end, not averaged."""
+    """The network's final weights and statistics of training, not averaged."""
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=False)
     own = state.get("current_model_state", state["state_dict"])
     return {name: tensor for name, tensor in own.items() if name.startswith("network.")}

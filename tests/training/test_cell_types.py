@@ -43,7 +43,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         tmp_path_factory.mktemp("typed") / "data", cells,
         {name: each.astype(np.uint8) for name, each in pixels.items()},
     )  # fmt: skip
-    # In the first fold an image of each kind; in the last none of the large cells.
+    # The first fold has an image of each kind, the last none of the large cells.
     first = {"astro0": 0, "cort0": 0, "empty0": 0, "cort1": 2, "empty1": 2}
     write_folds(folder / "folds.csv", {name: first.get(name, 1) for name in cells})
     return open_dataset(folder)
@@ -70,7 +70,7 @@ def test_each_type_is_learnt_and_validated_on_its_own_images(
         assert card.selected_on == (f"{name}0",)
         record = json.loads((tmp_path / name / "run.json").read_text())
         assert record["validated_on"] == [f"{name}0"]
-        # Of the mixed image only the cells of the type count.
+        # In the mixed image, only cells of the type count.
         area = {"astro": np.median([24 * 24] * 3 + [26 * 28] * 3), "cort": 64.0}[name]
         assert card.median_diameter == pytest.approx(2 * np.sqrt(area / np.pi))
         paths.append(result.model)
@@ -83,7 +83,7 @@ def test_each_type_is_learnt_and_validated_on_its_own_images(
 def test_a_model_that_predicts_nothing_scores_nothing(
     recipe: Recipe, typed: Dataset, tmp_path: Path
 ) -> None:
-    """Lesson 9: with the empty image and those of the other type it would look like 2 of 3."""
+    """Lesson 9: with the empty image and those of the other type, it would look like 2 of 3."""
     blind = {"default": {"select": {"score_threshold": 1.0}}}
     result = run(short(recipe, "astro", operating_points=blind), typed, tmp_path / "run", fold=0)
     assert result.chosen
@@ -92,7 +92,7 @@ def test_a_model_that_predicts_nothing_scores_nothing(
 
 
 def test_the_folds_are_those_of_all_images(recipe: Recipe, typed: Dataset) -> None:
-    """So that no model of an ensemble has learnt from what the others are scored on."""
+    """So that no model of an ensemble has learned from images on which others are scored."""
     training, validation = fold_ids(typed, 1)
     for name in ("astro", "cort"):
         images = choose_images(short(recipe, name), typed, 1)

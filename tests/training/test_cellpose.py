@@ -1,4 +1,4 @@
-"""Cellpose trained by the house: sizes by type, determinism, resuming, errors, the command line."""
+"""Training Cellpose here: sizes by type, determinism, resuming, errors, the command line."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_it_starts_from_a_file_of_cellposes(
 
 
 def test_a_model_of_one_type_learns_others(model: Path, two_types: Dataset, tmp_path: Path) -> None:
-    """What tells types apart is ours: it starts even where the model had none."""
+    """The part that distinguishes types is ours: it is trained even if the model had none."""
     network = load_model(model).network
     card = ModelCard(method="cellpose", settings={}, type_names=("cell",))
     weights = {name: each for name, each in network.state_dict().items() if "types" not in name}

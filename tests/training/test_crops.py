@@ -84,7 +84,7 @@ def test_no_images_is_an_error(data: Dataset, recipe: Recipe) -> None:
 
 
 def disc_image() -> AnnotatedPixels:
-    """An image that shows its own label map: two discs of which one covers part of the other."""
+    """An image that shows its own label map: two discs, one of which partly covers the other."""
     rows, cols = np.mgrid[:120, :150]
     first = (rows - 40) ** 2 + (cols - 60) ** 2 < 15**2
     second = (rows - 55) ** 2 + (cols - 70) ** 2 < 12**2
@@ -104,7 +104,7 @@ def test_image_and_labels_stay_registered_under_every_view() -> None:
         for plane in planes:
             for cell in (1, 2):
                 labels[cell - 1] |= plane == cell
-        # The picture of a mask, warped bilinearly and cut at a half, is the warped mask.
+        # A mask's picture, warped bilinearly and thresholded at a half, is the warped mask.
         assert (labels != (image > 0.5)).mean() < 0.002
         found += bool(labels.any())
     assert found > 15
@@ -131,7 +131,7 @@ def test_shrunk_pixels_are_averages_and_labels_follow() -> None:
     blocks = source.image.reshape(2, 60, 2, 75, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(small.image, blocks, atol=1e-6)
     labels = np.stack([(small.planes == cell).any(axis=0) for cell in (1, 2)])
-    # A pixel of a mask's shrunk picture is at least half covered where the shrunk mask lies.
+    # A pixel of a mask's shrunk picture is at least half covered where the shrunk mask is.
     assert (labels != (small.image > 0.5)).mean() < 0.01
     assert np.abs(small.boxes - source.boxes / 2).max() <= 1
 
@@ -201,7 +201,7 @@ def test_a_share_of_the_crops_is_of_cells_without_a_type(tmp_path: Path) -> None
 
 
 def test_a_wide_zoom_shrinks_without_aliasing() -> None:
-    """Stripes a pixel wide, shrunk four times, are their mean: no stripes of another width."""
+    """Stripes a pixel wide, shrunk four times, become their mean, not stripes of another width."""
     stripes = np.tile(np.array([-1.0, 1.0], np.float32), (256, 128))[None]
     source = AnnotatedPixels(stripes, np.zeros((1, 256, 256), np.int32),
                              np.zeros((0, 4), np.int32), np.zeros(0, np.int16))  # fmt: skip
@@ -244,7 +244,7 @@ def test_what_is_not_annotated_is_hidden_from_methods_that_look_everywhere() -> 
 
 
 def test_each_image_is_brought_to_one_size_of_cells(tmp_path: Path) -> None:
-    """Whatever the size of its cells, their mean over crops is that asked for."""
+    """Whatever the size of its cells, their mean over crops is the requested one."""
     for name, size in (("small", 10), ("large", 50)):
         folder = tmp_path / name
         (folder / "images").mkdir(parents=True)

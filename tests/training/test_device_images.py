@@ -1,4 +1,4 @@
-"""Crops made on the device against those that processes make."""
+"""Crops made on the device, compared with those made by worker processes."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_they_are_the_crops_that_processes_make(
         own = batch.targets[index].numpy()
         differ.append((own[[0, 3, 4]] != targets[[0, 3, 4]]).mean())
         cells = (own[0] > 0) & (targets[0] > 0)
-        # Cells that the crop cuts have another centre there: those inside count.
+        # The centre of a cell cut by the crop differs; cells inside count.
         for label in _whole_cells(cells):
             alike.append((own[1:3, label] * targets[1:3, label]).sum(axis=0))
             inner += 1
     assert inner > 5
-    # Planes are warped one by one there, and cells that cover each other as one image here.
+    # Planes are warped one by one there; here, cells that cover each other are one image.
     assert np.mean(differ) < 0.004
     assert np.max(differ) < 0.02
     cosine = np.concatenate(alike)

@@ -1,4 +1,4 @@
-"""Two processes learn what one learns from the same batches, and go on after one was lost."""
+"""Two processes learn what one learns from the same batches, and resume after one was lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RECIPE = {
 
 
 def command(data: Dataset, folder: Path, *options: str, **training: Any) -> list[str]:
-    """`bigkingxxl train` of the small recipe into a folder."""
+    """Run `bigkingxxl train` of the small recipe into a folder."""
     folder.mkdir(exist_ok=True)
     config = folder / "recipe.json"
     own = {**RECIPE["training"], **training}  # type: ignore[dict-item]
@@ -86,9 +86,9 @@ def test_two_processes_learn_what_one_learns(
     data: Dataset, tmp_path: Path, alone: list[float]
 ) -> None:
     told = ended(command(data, tmp_path / "two", "--devices", "2"))
-    assert told.count("epochs") == 1  # one process speaks
+    assert told.count("epochs") == 1  # only one process prints
     assert losses(tmp_path / "two") == pytest.approx(alone, rel=1e-4)
-    # Other batches lead elsewhere: the comparison can fail.
+    # Other batches give other losses: the comparison can fail.
     ended(command(data, tmp_path / "other", batch_size=2))
     assert losses(tmp_path / "other") != pytest.approx(alone, rel=1e-3)
 
@@ -161,7 +161,7 @@ def test_gradients_of_a_shared_batch_are_those_of_the_whole(tmp_path: Path) -> N
         assert found["norms"] > 0
         assert found["off"] < 1e-4
         assert found["memory"] < 1e-4
-        assert found["off_unshared"] > 1e-2  # without sharing sums they are others
+        assert found["off_unshared"] > 1e-2  # without sharing, the sums differ
 
 
 def child_of(pid: int) -> int:
@@ -194,7 +194,7 @@ def test_batches_are_the_same_together(crops: int, batch: int, devices: int) -> 
     own = [batches(each, batch // devices) for each in parts]
     together = [[*itertools.chain(*each)] for each in zip(*own, strict=True)]
     assert together == batches(whole, batch)
-    # A run that goes on after a batch has the rest.
+    # A run resumed after a batch gets the remaining ones.
     whole.begin_at(3, batch)
     for each in parts:
         each.begin_at(3, batch // devices)
@@ -231,7 +231,7 @@ def test_what_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.delenv(name, raising=False)
     recipe = Recipe.model_validate(RECIPE)
     Devices(2).check(recipe)
-    for devices in (Devices(3), Devices(2, 2)):  # 4 crops of a batch, but 10 of an epoch
+    for devices in (Devices(3), Devices(2, 2)):  # 4 crops per batch, but 10 per epoch
         with pytest.raises(InputError):
             devices.check(recipe)
     with pytest.raises(InputError):

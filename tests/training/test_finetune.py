@@ -1,4 +1,4 @@
-"""Training and fine-tuning on what users bring: any layout, odd annotations, few images."""
+"""Training and fine-tuning on users' data: any layout, odd annotations, few images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def discs(size: tuple[int, int], radius: int, step: int) -> NDArray[np.int32]:
 def pairs(
     folder: Path, labels: dict[str, NDArray[np.int32]], depths: tuple[Any, ...] = (np.uint8,)
 ) -> Path:
-    """`images/` beside `labels/`; the bit depths take turns."""
+    """Write `images/` beside `labels/`, with alternating bit depths."""
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def pairs(
 
 
 def recipe(base: Path | None, **values: Any) -> Recipe:
-    """A few steps of a tiny network, as the recipe `finetune` where there is a base."""
+    """A few steps of a tiny network, with the recipe `finetune` if there is a base."""
     adapt = {} if base is None else {"init": str(base), "adapt": True, "augment": {
         "size": 32, "zoom": (0.8, 1.25)}}  # fmt: skip
     return Recipe.model_validate({
@@ -70,7 +70,7 @@ def recipe(base: Path | None, **values: Any) -> Recipe:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of three types that knows cells of 12 pixels."""
+    """An untrained model of three types for cells of 12 pixels."""
     from bigkingxxl.methods.registry import make_method
 
     types = ("a", "b", "c")

@@ -1,4 +1,4 @@
-"""torchvision's Mask R-CNN in our model file says what it says in torchvision, piece by piece."""
+"""torchvision's Mask R-CNN in our model file agrees with torchvision, piece by piece."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.small_torchvision import (
     small_mask_rcnn,
 )
 
-# Of torchvision's own model, so that final detections can be compared.
+# From torchvision's own model, so that final detections can be compared.
 KEPT = {"rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 100}
 AS_TORCHVISION = (
     "settings.proposals=[2000, 100]", "settings.nms_by_type=true", "settings.box_nms=0.5",
@@ -50,7 +50,7 @@ def imported(
     folder: Path, weights: dict[str, Tensor], *assignments: str, recipe: str = "torchvision_v1",
     name: str = "weights.pth", **options: Any,
 ) -> tuple[Model, Imported]:  # fmt: skip
-    """What a file of weights becomes."""
+    """The result of importing a file of weights."""
     out = folder / f"{name}.safetensors"
     settings = (*AS_TORCHVISION, *assignments)
     done = import_weights(
@@ -170,7 +170,7 @@ def test_older_names_mean_the_same(name: str, tmp_path: Path) -> None:
     theirs = small_mask_rcnn(90)
     older = older_names(theirs.state_dict())
     assert "roi_heads.mask_head.mask_fcn2.bias" in older
-    # torchvision itself reads them, and so they are the names that it once wrote.
+    # torchvision itself reads them, so these are the names that it once wrote.
     copy.deepcopy(theirs).load_state_dict(older)
     ours, done = small(tmp_path, older, name=name)
     expected, _ = small(tmp_path, theirs.state_dict())
@@ -325,7 +325,7 @@ def test_another_architecture_names_the_first_mismatches(tmp_path: Path) -> None
         small(tmp_path, weights, settings={"box_head": "conv"})
     with pytest.raises(ModelError, match=r"'backbone\.body\.layer1\.0\.conv3\.weight' is missing"):
         small(tmp_path, weights, settings={"backbone": "resnet50"})
-    # All that the smaller network asks for is in the larger one's file.
+    # All tensors of the smaller network are in the larger one's file.
     deeper = small_mask_rcnn(3, body="resnet34").state_dict()
     with pytest.raises(ModelError, match=r"'backbone\.body\.layer1\.2.*' has no place in it; and"):
         small(tmp_path, deeper)

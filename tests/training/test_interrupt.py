@@ -1,4 +1,4 @@
-"""Trainings that are really killed, refused a disk, or asked to share a folder."""
+"""Trainings that are killed, run out of disk space, or share a folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def arguments(data: Dataset, tmp_path: Path) -> list[str]:
 
 
 def steps(run: Path) -> int:
-    """How many steps the last checkpoint holds."""
+    """The number of steps in the last checkpoint."""
     path = last_checkpoint(run)
     return int(load_checkpoint(path)["global_step"]) if path.is_file() else 0
 
@@ -73,7 +73,7 @@ def test_a_run_killed_again_and_again_makes_the_model_of_the_unbroken_run(
         assert not list(run.glob(".*"))
         done = steps(run)
 
-        # A death without a word: workers die too; lock and temporary files are no hindrance.
+        # A sudden death: workers die too; the lock and temporary files are no obstacle.
         with running(resume, log, step_seconds=SLOW) as training:
             wait_until(lambda: steps(run) > done)
             workers = children(training.pid)
@@ -96,7 +96,7 @@ def test_a_run_killed_again_and_again_makes_the_model_of_the_unbroken_run(
         assert log.read_text().splitlines()[-1] == ADVICE
         done = steps(run)
 
-        # A full disk ends it with a sentence, and costs nothing.
+        # A full disk ends it with a sentence, and nothing is lost.
         room = last_checkpoint(run).stat().st_size // 2
         with running([*resume, "--quiet"], log, largest_file=room) as training:
             training.join()

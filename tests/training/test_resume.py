@@ -1,4 +1,4 @@
-"""A run that is broken off anywhere goes on to the model that the unbroken run makes."""
+"""A run interrupted anywhere resumes to the same model as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def assert_alike(first: dict[str, Any], second: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def whole(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The unbroken run."""
+    """The uninterrupted run."""
     run = tmp_path_factory.mktemp("whole") / "run"
     train(small(base()), data, run, device="cpu", quiet=True)
     return run

@@ -63,7 +63,7 @@ def test_a_broken_run_resumes_to_the_same_weights(
         trained(recipe, data, tmp_path / "broken")
     monkeypatch.undo()
     resumed = trained(recipe, data, tmp_path / "broken", resume=True)
-    # The learnt state at the end, not only the best checkpoint, is what must agree.
+    # The final state, not only the best checkpoint, must agree.
     states = [
         torch.load(run / "checkpoints" / "last.ckpt", weights_only=False)
         for run in (whole.parent, resumed.parent)
@@ -120,7 +120,8 @@ def test_training_starts_from_another_models_weights(
     moved = [n for n in before if "running" not in n and not n.endswith("tracked")]
     assert all(torch.allclose(before[n], after[n], atol=1e-5) for n in moved)
     old, new = read_card(first), read_card(second)
-    assert set(new.trained_on) == set(data.ids)  # what the first one saw is no test of the second
+    # what the first one was trained on cannot test the second
+    assert set(new.trained_on) == set(data.ids)
     assert set(new.selected_on) >= set(old.selected_on)
     assert new.provenance["init"]["hash"] == model_hash(first)
 
@@ -208,7 +209,7 @@ def test_simulated_cells_of_any_kind_are_mixed_in(
     card = read_card(trained(mixed, data, tmp_path / "run"))
     assert len(list((tmp_path / "run" / "varied" / "train").glob("*.png"))) == 1
     assert card.provenance["varied_images"] == 1
-    # They are no images of the data set: nobody can score this model on them by mistake.
+    # They are not images of the data set: nobody can score this model on them by mistake.
     assert set(card.trained_on) <= set(data.ids)
     assert card.type_names == data.type_names
 

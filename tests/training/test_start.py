@@ -1,4 +1,4 @@
-"""What a run takes from the model it starts from: weights by the maps' names, and the scale."""
+"""What a run takes from its starting model: weights by the maps' names, and the scale."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def start_of(method: str, settings: dict[str, Any], types: tuple[str, ...], seed
 def maps_after(
     method: str, settings: dict[str, Any], start: Start, types: tuple[str, ...], image: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Logits by the maps' names of a fresh network that took the start's weights."""
+    """Logits, by the maps' names, of a new network that took the start's weights."""
     torch.manual_seed(99)
     made: Any = make_method(method, settings, types)
     network = made.build().eval()
@@ -103,7 +103,7 @@ def test_a_model_of_another_method_is_refused(tmp_path: Path) -> None:
 
 
 def base_model(**values: Any) -> Model:
-    """A model of flows that knows cells of 16 pixels."""
+    """A model of flows for cells of 16 pixels."""
     card = small_card(("a", "b")).changed(**{
         "settings": FLOWS, "median_diameter": 16.0,
         "prediction": {"scale": 1.5, "tile": 512, "tta": "mirror"}, **values,
@@ -194,7 +194,7 @@ REGIONS: dict[str, Any] = {
 def test_a_detector_of_eight_types_becomes_one_of_three(
     method: str, settings: dict[str, Any], heads: list[str], rows: int
 ) -> None:
-    """Background and the type of the same name keep their rows, the new ones start afresh."""
+    """The background and the type of the same name keep their rows; new types start anew."""
     start = start_of(method, REGIONS | settings, EIGHT, seed=0)
     old = start.model.network.state_dict()
     torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""A trained model as a teacher, against the maps that it makes when it predicts."""
+"""A trained model as a teacher, compared with the maps that it predicts."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def pool_of(labelled: Dataset, recipe: Recipe, others: list[Path]) -> DeviceImag
 
 
 def targets_of(pool: DeviceImages, place: int) -> NDArray[np.float32]:
-    """Those of a whole image of the pool, seen as it is."""
+    """The maps of a whole image of the pool, unchanged."""
     as_it_is = Affine(((1.0, 0.0), (0.0, 1.0)), (0.0, 0.0))
     found = pool.batch(Views.of([View(place, as_it_is, PLAIN, 0)])).targets[0]
     return np.asarray(found.numpy(), np.float32)
 
 
 def maps_of(model: Path, path: Path) -> NDArray[np.float32]:
-    """What the model predicts of a file."""
+    """The model's prediction for a file."""
     from bigkingxxl.io.images.image_files import open_image
 
     predictor, _ = load_predictor(model, "cpu")
@@ -102,7 +102,7 @@ def test_of_an_image_without_annotation_its_maps_are_the_targets(
     found = targets_of(pool, len(labelled.ids) + 1)
     maps = maps_of(model, others[1])
     np.testing.assert_allclose(found[0], maps[0], atol=2e-3)
-    # Not of length 1: what is short says that the teacher is unsure.
+    # Not of length 1: a short vector means that the teacher is uncertain.
     np.testing.assert_allclose(found[1:3], maps[1:3], atol=5e-3)
     assert np.hypot(*found[1:3]).min() < 0.9
     np.testing.assert_allclose(found[3:5], maps[3:5] * maps[0], atol=2e-3)
@@ -148,7 +148,7 @@ def test_a_run_learns_from_it_and_its_card_says_so(
     recipe = recipe_of(model).with_unlabelled([str(path) for path in others], use=True)
     result = train(recipe, labelled, tmp_path / "run", device="cpu", quiet=True)
     card = read_card(result.model)
-    # What its teacher has seen, the pupil has heard of: neither may be tested there.
+    # The pupil has learned of its teacher's images: neither may be tested on them.
     assert "elsewhere" in card.trained_on
     assert "there" in card.selected_on
     assert card.licence == "its own"

@@ -1,4 +1,4 @@
-"""What is corrected in the viewer is read by everything else: training, scores, measurements."""
+"""Corrections made in the viewer are read by everything else: training, scores, measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Corrected = tuple[Path, np.ndarray]
 
 @pytest.fixture
 def corrected(run_folder: Path) -> Corrected:
-    """A run whose first image was corrected, its upper half reviewed, and the labels of that."""
+    """A run whose first image was corrected, with its upper half reviewed, and its labels."""
     region = np.zeros(SIZE, bool)
     region[:20] = True
     with Server(run_folder) as server:
@@ -96,7 +96,7 @@ def test_measure_follows_and_leaves_the_predicted_label_image(corrected: Correct
         Window(server, server.keys["i00"]).delete(1)
     remeasure(folder)
     assert numbers_of(folder / "measurements.csv", "i00") == [3, 9]
-    # What a run of the same settings finds again, it takes for corrected as well.
+    # Cells that a run of the same settings predicts again count as corrected as well.
     run(sorted((folder.parent / "images").iterdir()), folder)
     assert numbers_of(folder / "measurements.csv", "i00") == [3, 9]
 

@@ -1,4 +1,4 @@
-"""The server as a process: its address, its port, its end, and folders that cannot be looked at."""
+"""The server as a process: its address, its port, its end, and folders that cannot be viewed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Started = tuple["subprocess.Popen[str]", dict[str, Any]]
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Started]]:
-    """Starts `bigkingxxl view` and waits for its address."""
+    """Start `bigkingxxl view` and wait for its address."""
     running = []
 
     def started(*options: object) -> Started:
@@ -88,7 +88,7 @@ def test_it_answers_at_its_address_and_ends_at_once_with_all_on_disk(
 
 
 def test_it_starts_with_little_work(run_folder: Path) -> None:
-    """Seconds of the processor, which a busy machine does not change."""
+    """CPU seconds, which a busy machine does not change."""
     program = (
         "import time; from pathlib import Path; import sys\n"
         "from bigkingxxl.viewer.server import serve\n"

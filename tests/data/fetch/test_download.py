@@ -1,4 +1,4 @@
-"""Downloads against a stand-in for Kaggle on this machine, and archives that mean harm."""
+"""Downloads from a local stand-in for Kaggle, and malicious archives."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def noise(length: int) -> bytes:
 
 
 def with_member(name: str, mode: int = 0, content: bytes = b"x") -> bytes:
-    """An archive of the usual files and one more that means harm."""
+    """An archive of the usual files and one malicious file."""
     stream = io.BytesIO(zipped(FILES))
     member = zipfile.ZipInfo(name)
     member.external_attr = mode << 16
@@ -50,7 +50,7 @@ def with_member(name: str, mode: int = 0, content: bytes = b"x") -> bytes:
 
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """A stand-in that Kaggle's own client talks to, and a user whose token it knows."""
+    """A stand-in that Kaggle's own client talks to, and a user whose token it accepts."""
     environment = pytest.importorskip("kagglesdk.kaggle_env", reason="Kaggle's client is missing")
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR",
                  "XDG_CONFIG_HOME", "KAGGLE_API_ENVIRONMENT"):  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: StandIn, tmp_path: P
 
 @pytest.mark.usefixtures("token")
 def test_a_later_run_goes_on_where_the_last_one_stopped(kaggle: StandIn, tmp_path: Path) -> None:
-    # Each attempt breaks at once, so that the first run gives up with what came first.
+    # Each attempt is cut off at once, so that the first run gives up with what came first.
     kaggle.breaks = [1_500_000, *[0] * 20]
     with pytest.raises(InputError, match="run again") as caught:
         download(tmp_path, with_coco=False)

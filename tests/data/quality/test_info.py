@@ -1,4 +1,4 @@
-"""The description of a data set, against one whose every oddity is known."""
+"""The description of a data set, compared with one whose every oddity is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every metric, whatever it measures; and names, empty images, kinds of error."""
+"""Properties of every metric, and names, empty images and kinds of error."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def images(count: int = 5) -> dict[str, ImagePair]:
 
 @pytest.mark.parametrize("metric", every_metric(), ids=lambda metric: metric.key)
 def test_an_image_that_is_drawn_twice_counts_twice(metric: Metric) -> None:
-    """What the bootstrap rests on: weights mean copies."""
+    """The assumption of the bootstrap: weights mean copies."""
     pairs = list(images().values())
     counts = np.array([2, 0, 1, 3, 0, 1])
     groups = np.arange(len(pairs))
@@ -97,7 +97,7 @@ def test_cells_where_nobody_annotated_count_in_no_metric(metric: Metric) -> None
     further_a[10:30, 70:90], further_b[40:60, 80:110] = 900, 901
     values = []
     for truth, found in ((a, b), (further_a, further_b)):
-        # The types of what is there in both must be the same.
+        # The types of what is present in both must be the same.
         one = replace(cells_of(truth), type_names=TYPES)
         two = replace(cells_of(found), type_names=TYPES)
         cells, predicted, _ = without_ignored({"a": one}, {"a": two}, lambda _: ignored)
@@ -105,7 +105,7 @@ def test_cells_where_nobody_annotated_count_in_no_metric(metric: Metric) -> None
         values.append({k: e.value for k, e in score_pairs(pairs, [metric]).by_key.items()})
     assert values[0] == pytest.approx(values[1])
     direct = bk.score(further_a, further_b, metric.key, ignored=ignored)
-    if metric.name != "pq-type":  # label maps tell no types
+    if metric.name != "pq-type":  # label maps have no types
         assert direct == pytest.approx(values[0])
 
 

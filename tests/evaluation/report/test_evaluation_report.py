@@ -1,4 +1,4 @@
-"""The page on predictions and truth: what it says, shows and links to."""
+"""The page on predictions and truth: its text, pictures and links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of an image, and the one sentence on a whole run."""
+"""The judgement of an image, and the one sentence on a whole run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.small_models import small_card
 
 
 def foretelling(base: float) -> ModelCard:
-    """A model that expects the same of every image, and knows no other texture than its own."""
+    """A model that expects the same of every image, and was trained on one texture only."""
     quality = ExpectedQuality(
         terms={"hits": Term(centre=0.0, spread=1.0, weight=0.0)}, base=base, low=0.2
     )

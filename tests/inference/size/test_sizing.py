@@ -1,4 +1,4 @@
-"""How large an image is seen: what is said of it, in what order, and what is refused."""
+"""The scale of an image: its sources, their order, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`_seg.npy` as Cellpose loads it, and read without running anything that is in it."""
+"""`_seg.npy` as Cellpose loads it, read without running any code in it."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_files_of_older_versions_of_numpy(tmp_path: Path, protocol: int) -> None
 
 
 class Touches:
-    """Makes a file wherever it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -167,7 +167,7 @@ class Evaluates(Touches):
 
 
 class Calls(Touches):
-    """By way of something harmless that calls what it is given."""
+    """Does so through something harmless that calls its argument."""
 
     def __reduce__(self) -> Any:
         return np.apply_along_axis, (os.mkdir, 0, np.array([str(self.path)]))
@@ -195,7 +195,7 @@ def test_a_file_that_holds_objects_is_refused_and_not_run(
     with pytest.raises(FormatError, match=rf"x_seg\.npy holds the object {named}"):
         read_seg(path)
     assert not harm.exists()
-    if kind is not Calls:  # the file is as bad as it looks
+    if kind is not Calls:  # the file is as malicious as it looks
         loaded_by_others = np.load(path, allow_pickle=True)
         assert loaded_by_others is not None
         assert harm.exists()
@@ -223,7 +223,7 @@ def raw(path: Path, content: bytes) -> Path:
         b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O8'\nI0\nI1\ntRS'x'\ntR.",
         b"]q\x00h\x00a.",  # a list within itself
         b"\x8e\xff\xff\xff\xff\xff\xff\xff\x0f",  # a text longer than any memory
-        b"Nr\xff\xff\xff\xff0N.",  # a place beyond any memory
+        b"Nr\xff\xff\xff\xff0N.",  # an index beyond any memory
         b"",
         b".",
     ],
@@ -231,7 +231,7 @@ def raw(path: Path, content: bytes) -> Path:
 def test_pickles_made_by_hand(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FormatError, match=r"x_seg\.npy"):
         read_seg(raw(tmp_path / "x_seg.npy", content))
-    # The reader is as it was.
+    # The reader is unchanged.
     write_seg(tmp_path / "y_seg.npy", Instances.from_label_map(LABELS))
     assert np.array_equal(read_seg(tmp_path / "y_seg.npy").label_map(), LABELS)
 

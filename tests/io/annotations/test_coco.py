@@ -1,4 +1,4 @@
-"""COCO files both ways, against pycocotools."""
+"""COCO files, read and written, compared with pycocotools."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ def test_results_written_are_results_read(
 
 
 def scored(*names: str) -> Candidates:
-    """One certain candidate a name, of types 'cort' and 'shsy5y'."""
+    """One certain candidate per name, of types 'cort' and 'shsy5y'."""
     types = np.array([[name == "cort", name == "shsy5y"] for name in names], np.float32)
     boxes = np.array([[1, 2, 4, 6]] * len(names))
     crops = [np.full((3, 4), 255, np.uint8)] * len(names)

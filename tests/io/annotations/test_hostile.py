@@ -1,4 +1,4 @@
-"""Files of annotations made to do harm: refused in a sentence, and no memory taken for them."""
+"""Malicious annotation files: refused in one sentence, without using memory for them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEGABYTE = 1 << 20
 
 @contextmanager
 def memory_below(megabytes: int) -> Iterator[None]:
-    """Fails where more is taken at any time of the block."""
+    """Fail if the block uses more memory at any time."""
     tracemalloc.start()
     try:
         yield
@@ -49,7 +49,7 @@ def memory_below(megabytes: int) -> Iterator[None]:
 
 
 def zigzag(points: int, low: float, high: float) -> np.ndarray:
-    """A polygon that goes to and fro between two rows, again and again."""
+    """A polygon that goes back and forth between two rows, again and again."""
     x = np.sort(np.random.default_rng(points).uniform(0, SIZE[1], points))
     return np.stack((x, np.where(np.arange(points) % 2, low, high)), axis=1)
 
@@ -86,7 +86,7 @@ def test_an_outline_of_80_000_points_takes_the_memory_of_its_area(tmp_path: Path
 
 
 def test_many_crossings_are_filled_by_the_same_rule() -> None:
-    """The road for very long outlines against plain counting, in bands and out of the image."""
+    """The code path for very long outlines, compared with plain counting."""
     rng = np.random.default_rng(3)
     ring = rng.uniform(-20, 420, (9_000, 2))
     hole = rng.uniform(50, 250, (5, 2))
@@ -272,7 +272,7 @@ def seg(tmp_path: Path, content: bytes) -> Path:
 
 
 def doubled_tuple_as_key() -> bytes:
-    """A mapping whose key is a tuple of twice a tuple, 60 deep: its hash would take for ever."""
+    """A mapping whose key is a tuple of twice a tuple, 60 deep: hashing it would take forever."""
     pairs = (b"q" + bytes([depth]) + b"h" + bytes([depth]) + b"\x86" for depth in range(60))
     return b"".join([b"\x80\x04}K\x01", *pairs, b"K\x01s."])
 

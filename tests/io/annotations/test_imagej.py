@@ -253,7 +253,7 @@ def test_files_that_hold_no_rois(tmp_path: Path) -> None:
 
 
 def test_a_damaged_archive_is_one_sentence(tmp_path: Path) -> None:
-    """Whatever byte is broken: read, or refused in words of ours."""
+    """Whatever byte is broken, the file is read or refused in our own words."""
     write_rois(tmp_path / "x.zip", many(20))
     content = (tmp_path / "x.zip").read_bytes()
     refused = 0

@@ -1,4 +1,4 @@
-"""Kaggle's csv files, both ways, against a naive decoder and hand-written files."""
+"""Kaggle's csv files, read and written, compared with a naive decoder and hand-written files."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_a_submission_as_the_challenge_wants_it(tmp_path: Path) -> None:
     write_submission(
         path, {"one": Instances.from_label_map(labels), "none": Instances.empty((3, 4))}
     )
-    # Runs that go on over a row's end are one run: pixels 8, 9 and 10.
+    # A run that continues over the end of a row is one run: pixels 8, 9 and 10.
     assert path.read_bytes() == b"id,predicted\none,1 2 5 1\none,4 1 8 3\nnone,\n"
 
 

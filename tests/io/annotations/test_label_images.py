@@ -1,4 +1,4 @@
-"""Label images, both ways, and as Pillow and tifffile see them."""
+"""Label images, read and written, and as Pillow and tifffile read them."""
 
 from __future__ import annotations
 

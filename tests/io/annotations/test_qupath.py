@@ -22,7 +22,7 @@ SIZE = (12, 30)
 
 
 def features_of(path: Path) -> list[dict[str, Any]]:
-    """The features of a file that is strict JSON."""
+    """The features of a file, which must be strict JSON."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -42,7 +42,7 @@ def polygons_of(feature: dict[str, Any]) -> list[list[np.ndarray]]:
 
 
 def pixels_of(feature: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
-    """bool[H, W]: in some polygon's outer ring and in none of its holes, as the RFC has it."""
+    """bool[H, W]: inside some polygon's outer ring and none of its holes, by the RFC."""
     row, col = np.mgrid[: size[0], : size[1]] + 0.5
     centres = np.stack((col.ravel(), row.ravel()), axis=1)
     result = np.zeros(row.size, bool)
@@ -106,7 +106,7 @@ def test_measurements_are_numbers_by_name(tmp_path: Path) -> None:
     write_geojson(tmp_path / "x.geojson", cells, measurements=table)
     (feature,) = features_of(tmp_path / "x.geojson")
     found = feature["properties"]["measurements"]
-    # Text has its own places, and what is not known is left out.
+    # Text has keys of its own, and unknown values are left out.
     known = {name for name, column in table.items() if column.dtype.kind in "if"} - {"id"}
     assert set(found) == {name for name in known if table[name][0] == table[name][0]}
     assert found["intensity_mean"] == pytest.approx(1 / 3, rel=1e-6)
@@ -190,7 +190,7 @@ def test_an_outline_drawn_by_hand_with_fractions_and_heights(tmp_path: Path) -> 
     (tmp_path / "x.geojson").write_text(json.dumps([drawn]))
     mask = np.zeros((1, *SIZE), bool)
     mask[0, 1:, 1:3] = True
-    mask[0, 1:3, 1:4] ^= True  # parts that overlap break the rules, and cancel out
+    mask[0, 1:3, 1:4] ^= True  # overlapping parts break the rules, and cancel out
     assert np.array_equal(stack_of(read_geojson(tmp_path / "x.geojson", SIZE)), mask)
 
 

@@ -1,4 +1,4 @@
-"""Which files in folders are images, what they are called, and what is left out."""
+"""Which files in folders are images, their names, and what is left out."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_names_follow_the_folders(tmp_path: Path) -> None:
     assert found_names(tmp_path) == ["A1/img_1", "A2/img_1", "A2/more/x", "top.v2"]
     assert found_names(tmp_path / "*" / "img_1.png") == ["A1/img_1", "A2/img_1"]
     assert found_names(tmp_path, recursive=False) == ["top.v2"]
-    # As a shell writes the pattern out.
+    # As a shell expands the pattern.
     files = [tmp_path / "A1/img_1.png", tmp_path / "A2/img_1.png"]
     assert found_names(*files) == ["A1/img_1", "A2/img_1"]
     assert found_names(tmp_path / "A1", tmp_path / "A2") == ["A1/img_1", "A2/img_1", "A2/more/x"]

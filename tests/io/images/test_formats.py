@@ -1,4 +1,4 @@
-"""Formats beside TIFF, each against what its own library or plain arithmetic says."""
+"""Formats other than TIFF, each compared with its own library or plain arithmetic."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_plate_has_positions(tmp_path: Path) -> None:
 
 
 def test_no_code_of_a_zarr_is_run(tmp_path: Path) -> None:
-    """Zarr 2 knows a codec that unpickles."""
+    """Zarr 2 has a codec that unpickles."""
     path = write_zarr(tmp_path / "x.zarr", GRAY, "yx", "0.4")
     place = path / "0" / ".zarray"
     text = place.read_text()

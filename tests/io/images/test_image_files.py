@@ -1,4 +1,4 @@
-"""Images on disk: every kind of pixel, every kind of damage, and how places name files."""
+"""Images on disk: every kind of pixel and of damage, and how paths name files."""
 
 from __future__ import annotations
 

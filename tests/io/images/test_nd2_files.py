@@ -1,4 +1,4 @@
-"""Nikon's ND2: how its frames become images. The library is stood in for: it writes no files."""
+"""Nikon's ND2: how its frames become images. The library is replaced, as it writes no files."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def test_colour(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_damage(path: Path) -> None:
-    """By the library itself, where it is installed."""
+    """With the library itself, if it is installed."""
     pytest.importorskip("nd2")
     with pytest.raises(ImageError, match=r"x\.nd2"):
         open_images(path)
-    # Files of before 2010 begin as JPEG 2000 does, and are none.
+    # Files from before 2010 begin like JPEG 2000, but are none.
     path.write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n".ljust(600, b"\0"))
     with pytest.raises(ImageError, match="Nikon ND2"):
         open_images(path)

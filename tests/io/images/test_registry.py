@@ -1,4 +1,4 @@
-"""Which reader a file gets, and what is said of files that none reads."""
+"""Which reader a file gets, and the error for files that none reads."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_formats_that_nobody_reads_are_named(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 anything")
     with pytest.raises(ImageError, match="cannot be read: save it as OME-TIFF"):
         open_image(path)
-    assert [file.path for file in find_images([tmp_path]).files] == [path]  # said, not left out
+    assert [file.path for file in find_images([tmp_path]).files] == [path]  # reported, not left out
 
 
 def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ class Point:
 
 @pytest.fixture
 def plugged(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Have other packages bring readers."""
+    """Let other packages provide readers."""
 
     def plug(*points: Point) -> None:
         def entry_points(group: str) -> list[Point]:

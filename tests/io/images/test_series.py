@@ -1,4 +1,4 @@
-"""Which planes of a file become images, and what they are called."""
+"""Which planes of a file become images, and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TIFFs of every layout against the array that was written, window by window."""
+"""TIFFs of every layout, compared with the array that was written, window by window."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_a_huge_image_is_read_by_window(tmp_path: Path, options: dict[str, Any])
         rows = (np.full((512, 512), 7, np.uint8) for _ in range(40 * 40))
         tifffile.imwrite(path, rows, shape=(side, side), dtype=np.uint8, compression="zlib",
                          photometric="minisblack", **options)  # fmt: skip
-    else:  # a file with a hole: 400 MB that take no room
+    else:  # a sparse file: 400 MB that take no disk space
         mapped = tifffile.memmap(path, shape=(side, side), dtype=np.uint8, photometric="minisblack")
         mapped[10_000:10_100, 10_000:10_100] = 7
         mapped.flush()
@@ -270,7 +270,7 @@ def test_a_huge_image_is_read_by_window(tmp_path: Path, options: dict[str, Any])
     assert source.shape == (side, side)
     assert (part == 7).all()
     assert brightest == 7
-    assert peak < 350_000_000  # what the statistics' 64 windows take, not 400 MB and its copies
+    assert peak < 350_000_000  # the statistics' 64 windows, not 400 MB and their copies
 
 
 def test_a_window_of_a_huge_image_takes_no_more_than_itself(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What laboratories, scanners and damage make of TIFFs."""
+"""Unusual and damaged TIFFs from laboratories and scanners."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def raw(path: Path, **options: Any) -> np.ndarray:
 
 
 def bits_of(pixels: np.ndarray, bits: int) -> bytes:
-    """Rows of packed samples, each filled up to whole bytes."""
+    """Rows of packed samples, each padded to whole bytes."""
     planes = (pixels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     return np.packbits(planes.reshape(len(pixels), -1).astype(np.uint8), axis=1).tobytes()
 
@@ -47,7 +47,7 @@ def bits_of(pixels: np.ndarray, bits: int) -> bytes:
 def test_orientation_is_that_of_the_uncompressed_file(
     tmp_path: Path, orientation: int, compression: int
 ) -> None:
-    """Rows and columns lie as they are stored, as Fiji and QuPath show them."""
+    """Rows and columns lie as stored, as Fiji and QuPath show them."""
     coders: dict[int, Any] = {1: bytes, 5: imagecodecs.lzw_encode}
     path = write_tiff(
         tmp_path / "x.tif", GRAY, lambda part: bytes(coders[compression](part.tobytes())), bits=8,
@@ -155,7 +155,7 @@ def test_tiles_that_are_left_out_have_the_value_that_the_file_names(tmp_path: Pa
 def write_series(
     folder: Path, pixels: np.ndarray, compression: str | None = None, named: str = "f{}.ome.tif"
 ) -> list[Path]:
-    """An OME series in time over files of one plane each; `named` is how its XML calls them."""
+    """An OME series in time over files of one plane each; `named` are their names in its XML."""
     count = len(pixels)
     ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{k}" for k in range(count)]
     data = "".join(
@@ -241,7 +241,7 @@ LOOP = base64.b64decode(
 
 
 def looping(pages: int, target: int, order: str, *, big: bool) -> bytes:
-    """Pages without tags, of which the last leads back to one of them."""
+    """Pages without tags, the last of which leads back to one of them."""
     head, entry = (16, 16) if big else (8, 6)
     offset, count = ("Q", "Q") if big else ("I", "H")
     start = (b"II" if order == "<" else b"MM") + struct.pack(order + "H", 43 if big else 42)

@@ -1,4 +1,4 @@
-"""Measurements by hand, and their tables as the csv module and pyarrow read them."""
+"""Measurements computed by hand, and their tables as the csv module and pyarrow read them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_rectangle_by_hand() -> None:
     assert list(table) == COLUMNS
     assert {name: column[0] for name, column in table.items()} == pytest.approx({
         "id": 1, "type": "b", "score": 0.75, "area": 60,
-        "perimeter": 2 * 5 + 2 * 9,  # along the middles of the border's pixels
+        "perimeter": 2 * 5 + 2 * 9,  # through the centres of the border's pixels
         "eccentricity": np.sqrt(1 - (6**2 - 1) / (10**2 - 1)),
         "solidity": 1,
         "intensity_mean": 7524.5, "intensity_min": 5020, "intensity_max": 10029,

@@ -70,7 +70,7 @@ def test_a_bent_cell_whose_centre_lies_in_a_block_that_sees_none_of_it_is_found(
 
 
 def damaged_tiff(path: Path, labels: np.ndarray) -> tuple[int, int]:
-    """A tiled TIFF with a tile that cannot be decoded; the tile's corner."""
+    """A tiled TIFF with a tile that cannot be decoded, and the tile's corner."""
     tifffile.imwrite(path, image_of(labels), tile=(16, 16), compression="deflate")
     with tifffile.TiffFile(path) as tiff:
         page: Any = tiff.pages[0]
@@ -116,7 +116,7 @@ def test_a_damaged_chunk_of_a_zarr_is_named(
 
 
 class Grows(Blobs):
-    """Sees an image whose file is written to in the meantime."""
+    """Predicts an image whose file is written to in the meantime."""
 
     def __init__(self, path: Path, at: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Trainings that are checked on what was kept back, with a tiny network and with stand-ins."""
+"""Trainings checked on held-out images, with a tiny network and with stand-ins."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ NETWORK = {**SMALL_UNETR, "representation": "flows"}
 
 
 class StandIn:
-    """Trains nothing: each training leaves a model that sees what is bright, or what is dark.
+    """Trains nothing: each training leaves a model that detects bright, or dark, regions.
 
     Attributes:
-        trained: the ids of each training, in order; minutes: that each was given.
+        trained: The ids of each training, in order.
+        minutes: The time limit of each training.
     """
 
     def __init__(self, gain: float) -> None:
@@ -81,7 +82,7 @@ def test_a_training_that_helps_is_repeated_on_all_images_and_kept(
     assert stand_in.minutes[0] == stand_in.minutes[1]
     assert 0.4 * 9.5 < sum(stand_in.minutes[:2]) < 0.5 * 9.5
     assert stand_in.minutes[1] < stand_in.minutes[2] < 9.5
-    # What was left are a model, what was found, and how it went.
+    # The results are a model, what was found, and the log.
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "model.safetensors", "run.json", "recipe.json", "progress.jsonl"
     }  # fmt: skip
@@ -129,7 +130,7 @@ def test_a_last_training_that_spoils_what_the_checks_promised_is_not_kept(
             return super().train(*arguments)
 
     monkeypatch.setattr(second, "Trainer", Spoiling(8.0))
-    # The start sees dark cells, which one image of ten has.
+    # The starting model detects dark cells, which one image of ten has.
     start = bright_model(tmp_path / "start.onnx", gain=-8.0)
     given = fields(10, flecks=0)
     given["f9"] = (240 - given["f9"][0], given["f9"][1])
@@ -182,7 +183,7 @@ def test_a_run_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """An untrained network that knows cells of 12 pixels of one of two types."""
+    """An untrained network for cells of 12 pixels of one of two types."""
     import torch
 
     from bigkingxxl.methods.registry import make_method

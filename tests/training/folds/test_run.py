@@ -1,4 +1,4 @@
-"""Cross-validation: who predicts what, what is kept, and how it goes on."""
+"""Cross-validation: which model predicts which image, what is stored, and resuming."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_image_is_predicted_by_the_model_that_did_not_see_it(
     recipe: Recipe, spots: Dataset, trained: Trained, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Each image of a fold loses as many cells as the number of its fold, whoever predicts it."""
+    """Each image loses as many cells as the number of its fold, whichever model predicts it."""
     seen_by: dict[str, int | None] = {}
     look = DetectorPredictor.candidates
 
@@ -47,7 +47,7 @@ def test_every_image_is_predicted_by_the_model_that_did_not_see_it(
     for fold, path in result.models.items():
         known = set(read_card(path).trained_on)
         assert known == {image_id for image_id in spots.ids if fold_of[image_id] != fold}
-    # Two images are of one field: these are never apart.
+    # Two images are from one field, so they stay together.
     fields = spots.columns["field"]
     assert all(len({fold_of[i] for i in fields if fields[i] == name}) == 1
                for name in set(fields.values()))  # fmt: skip
@@ -61,7 +61,7 @@ def test_points_of_a_fold_were_tuned_on_the_images_of_the_others(
     for fold, path in result.models.items():
         points = read_card(path).operating_points
         assert set(points.tuned_on) == {i for i in spots.ids if fold_of[i] != fold}
-        # Specks of 16 pixels were found beside cells of 64: they are told apart by the area.
+        # Specks of 16 pixels were detected beside cells of 64: the area separates them.
         assert 16 < points.of("cell").select.minimum_area <= 64
     assert result.ensemble is not None
     joint = read_ensemble(result.ensemble)
@@ -115,7 +115,7 @@ def test_it_goes_on_where_it_was_broken_off_and_trains_no_fold_twice(
     resumed = train_folds(recipe, spots, out, device="cpu", resume=True)
     assert trained == [0, 1, 2]
     assert scores(resumed) == scores(whole)
-    # Broken off while images are tuned on, or predicted: nothing is trained again.
+    # Interrupted while tuning or predicting: nothing is trained again.
     for step in ("tune_folds", "predict_out_of_fold", "score_folds"):
         done = getattr(folds_run, step)
         monkeypatch.setattr(folds_run, step, _power_cut)

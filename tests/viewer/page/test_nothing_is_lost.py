@@ -1,4 +1,4 @@
-"""What was drawn outlives a reload, a killed server, a second window and a random walk."""
+"""Drawn cells survive a reload, a killed server, a second window and a random walk."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def own(folder: Path, browser: Browser) -> Iterator[Viewer]:
-    """A server of one's own; it may be killed and started anew on its port."""
+    """A separate server, which may be killed and restarted on its port."""
     found = Viewer(folder)
     yield found
     found.stop()
@@ -79,7 +79,7 @@ def test_a_reload_keeps_cells_image_and_undo(context: BrowserContext, own: Viewe
 def test_what_is_drawn_while_the_server_is_dead_is_saved_later(
     context: BrowserContext, own: Viewer
 ) -> None:
-    """SIGKILL in the middle; the page says that nothing is saved, and a reload loses nothing."""
+    """SIGKILL during work: the page says that nothing is saved, and a reload loses nothing."""
     window = Window(context, own)
     before = window.labels()
     row, col = empty_place(before)
@@ -91,7 +91,7 @@ def test_what_is_drawn_while_the_server_is_dead_is_saved_later(
     draw(window, row + 7, col)
     until(lambda: "not saved" in window.page.locator(".saving").inner_text())
     own.start()
-    # The new server has a new key: the old page is told so, and the new address brings all along.
+    # The new server has a new key: the old page is told so, and the new address keeps everything.
     window.page.once("dialog", lambda dialog: dialog.accept())
     window.open(window.key)
     window.wait_saved()
@@ -127,7 +127,7 @@ def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own:
 def test_edits_of_two_windows_at_once_are_joined(
     browser: Browser, context: BrowserContext, own: Viewer
 ) -> None:
-    """The second window does not hear of the first: what it drew is brought onto the new state."""
+    """The second window does not hear of the first: its edit is rebased onto the new state."""
     deaf = browser.new_context(viewport={"width": 1280, "height": 800})
     deaf.route(re.compile(r"/api/events\?after=\d"), lambda route: route.abort())
     deaf.route("**/api/presence", lambda route: route.abort())
@@ -149,7 +149,7 @@ def test_edits_of_two_windows_at_once_are_joined(
 
 
 def random_step(window: Window, random: np.random.Generator, size: tuple[int, int]) -> None:
-    """What a person might do next."""
+    """A random next action of a user."""
 
     def place() -> tuple[float, float]:
         return float(random.uniform(0, size[0])), float(random.uniform(0, size[1]))
