@@ -11,10 +11,10 @@ from bigkingxxl.data.tracking import Total
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.viewer import contract as wire
-from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.of_files import ImagesWorkspace
 from bigkingxxl.viewer.server.of_run import RunWorkspace
 from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.task import Finished, Report
 
 
 class Applying:

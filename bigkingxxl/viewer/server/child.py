@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.viewer.server.jobs import CancelledError
+from bigkingxxl.viewer.server.task import CancelledError
 
 NICE = 5  # what the user sees has priority
 SECONDS_TO_END = 30.0

@@ -22,8 +22,8 @@ from bigkingxxl.io.annotations.corrections import numbered
 from bigkingxxl.io.annotations.label_images import write_labels
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.document import Document, compact, notes_of
-from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.task import Finished, Report
 from bigkingxxl.viewer.server.workspace import KnownImage
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.applying import reload_all
 from bigkingxxl.viewer.server.child import run_child
 from bigkingxxl.viewer.server.history import History
-from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.task import Finished, Report
 from bigkingxxl.viewer.server.unfinished import Unfinished, forget
 from bigkingxxl.viewer.server.workspace import KnownImage, numbered_map
 

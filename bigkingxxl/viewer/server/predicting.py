@@ -12,9 +12,9 @@ from typing import Any
 
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.viewer import contract as wire
-from bigkingxxl.viewer.server.jobs import Finished, Report
 from bigkingxxl.viewer.server.of_files import FilesWorkspace, ImagesWorkspace
 from bigkingxxl.viewer.server.session import Session
+from bigkingxxl.viewer.server.task import Finished, Report
 from bigkingxxl.viewer.server.workspace import KnownImage
 
 log = logging.getLogger(__name__)

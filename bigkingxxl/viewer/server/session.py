@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import BigKingXXLError, InputError
-from bigkingxxl.instances import Instances
 from bigkingxxl.provenance import own_version
 from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
+from bigkingxxl.viewer.server.candidate_list import best_masks, listed, uncovered
 from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.document import compact
 from bigkingxxl.viewer.server.events import Events
@@ -32,6 +32,7 @@ from bigkingxxl.viewer.server.pixels import (
     levels_of,
     strided,
 )
+from bigkingxxl.viewer.server.presence import Presence
 from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of, type_name
 
@@ -40,11 +41,7 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 64 * 2**20
 SHOWN_KEPT = 6  # opened images in memory
 THUMBNAILS_KEPT = 600
-SECONDS_PRESENT = 45.0
 SECONDS_BETWEEN_COUNTS = 2.0
-CANDIDATES_SHOWN = 3000
-SMALLEST_CANDIDATE = 4  # pixels
-COVERED = 0.5  # the share of a candidate that a cell covers, above which it is that cell
 
 
 class UnknownImageError(LookupError):
@@ -71,7 +68,7 @@ class Session:
         self._shown: OrderedDict[str, ShownImage] = OrderedDict()
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
         self._previews: OrderedDict[tuple[str, wire.Settings], Start] = OrderedDict()
-        self._presence: dict[str, tuple[str | None, float]] = {}
+        self._presence = Presence()
         self._lock = threading.Lock()
         self._is_closed = False
         self._images: dict[str, KnownImage] = {}
@@ -392,21 +389,14 @@ class Session:
 
     def candidates(self, key: str) -> wire.CandidateList:
         """See `contract.CandidateList`."""
-        from bigkingxxl.inference.selection import mask_nms, masks_above
-
         image = self.image(key)
         found = self._all_candidates(image)
         if found is None or len(found) == 0:
             return wire.CandidateList(candidates=())
-        order = np.argsort(-found.score, kind="stable")[: 4 * CANDIDATES_SHOWN]
-        chosen = found.take(order)
-        masks = masks_above(chosen, np.full(len(chosen), 0.5))
+        masks, order = best_masks(found)
         with self.shelf.document(image) as held:
-            free = _free(masks, held.document.labels)
-        masks, order = masks.take(free), order[free]
-        kept = mask_nms(masks, np.full(len(masks), 0.5))[:CANDIDATES_SHOWN]
-        masks, order = masks.take(kept), order[kept]
-        return wire.CandidateList(candidates=_listed(found, masks, order))
+            free = uncovered(masks, held.document.labels)
+        return wire.CandidateList(candidates=listed(found, masks.take(free), order[free]))
 
     # ---- edits ----------------------------------------------------------------------------------
 
@@ -448,29 +438,14 @@ class Session:
         """Note that a window has an image open."""
         if said.key is not None:
             self.image(said.key)
-        with self._lock:
-            now = time.monotonic()
-            before = {window: key for window, (key, _) in self._presence.items()}
-            self._presence[said.window] = (said.key, now)
-            for window, (_, when) in list(self._presence.items()):
-                if now - when > SECONDS_PRESENT:
-                    del self._presence[window]
-            is_new = before != {window: key for window, (key, _) in self._presence.items()}
-        if is_new:
+        if self._presence.note(said.window, said.key):
             self.events.add("windows", window=said.window)
         if said.key is None:
             return wire.PresenceAnswer(windows=0, revision=0)
         with self.shelf.document(self.image(said.key)) as held:
             revision = held.document.revision
-        return wire.PresenceAnswer(windows=self._others(said.key, said.window), revision=revision)
-
-    def _others(self, key: str, window: str) -> int:
-        with self._lock:
-            now = time.monotonic()
-            return sum(
-                each == key and name != window and now - when <= SECONDS_PRESENT
-                for name, (each, when) in self._presence.items()
-            )
+        others = self._presence.others(said.window, said.key)
+        return wire.PresenceAnswer(windows=others, revision=revision)
 
 
 @dataclass(frozen=True)
@@ -490,31 +465,3 @@ def _version(image: KnownImage) -> str:
     except OSError:
         return "0"
     return f"{found.st_mtime_ns:x}"
-
-
-def _free(masks: Instances, labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Indices of masks that no cell covers by a half or more."""
-    owner, flat = masks.pixels()
-    areas = masks.areas()
-    covered = np.bincount(owner[labels.reshape(-1)[flat] > 0], minlength=len(masks))
-    return np.flatnonzero((areas >= SMALLEST_CANDIDATE) & (covered < COVERED * areas))
-
-
-def _listed(
-    found: Candidates, masks: Instances, order: NDArray[np.int64]
-) -> tuple[wire.Candidate, ...]:
-    width = masks.size[1]
-    runs = masks.runs.astype(np.int64)
-    pairs = np.stack((runs[:, 0] * width + runs[:, 1], runs[:, 2] - runs[:, 1]), axis=1)
-    names, shares = found.type_names, found.type_probability
-    boxes = masks.boxes().tolist()
-    listed = []
-    for place, index in enumerate(order.tolist()):
-        low, high = masks.splits[place : place + 2].tolist()
-        known = shares is not None and names
-        kind = names[int(shares[index].argmax())] if known and shares is not None else ""
-        listed.append(wire.Candidate(
-            index=index, score=min(max(float(found.score[index]), 0.0), 1.0), type=kind,
-            box=tuple(boxes[place]), runs=tuple(pairs[low:high].ravel().tolist()),
-        ))  # fmt: skip
-    return tuple(listed)
