@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 
 class BigKingXXLError(Exception):
@@ -36,6 +37,11 @@ class BigKingXXLError(Exception):
         self.file = None if file is None else Path(file)
         self.line, self.key = line, key
         self.found, self.expected, self.did_you_mean = found, expected, did_you_mean
+
+    def details(self) -> dict[str, Any]:
+        """The fields beside file and line, for an error that says the same of another place."""
+        names = ("key", "found", "expected", "did_you_mean")
+        return {name: getattr(self, name) for name in names}
 
 
 class InputError(BigKingXXLError):

@@ -283,7 +283,10 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
     except (ValueError, TypeError, RecursionError, BigKingXXLError) as error:
-        raise ModelError(f"{path} is damaged or of another version: {error}", file=path) from error
+        told = error.details() if isinstance(error, BigKingXXLError) else {}
+        raise ModelError(
+            f"{path} is damaged or of another version: {error}", file=path, **told
+        ) from error
 
 
 def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession]:
@@ -369,7 +372,7 @@ def load_model(path: Path, device: str = "cpu") -> Model:
     try:
         method = make_method(card.method, card.settings, card.type_names)
     except SettingsError as error:
-        raise ModelError(f"{path} cannot be used: {error}", file=path) from error
+        raise ModelError(f"{path} cannot be used: {error}", file=path, **error.details()) from error
     with torch.random.fork_rng(devices=()):  # the initial weights are replaced
         network = method.build()
     own = network.state_dict()

@@ -22,6 +22,7 @@ from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.outputs import IMAGE_FORMATS
 from bigkingxxl.runs.selection import Selection
+from tests.refusals import refused
 
 
 class Squares:
@@ -79,23 +80,23 @@ def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("image", "named"),
     [
-        (np.zeros((2, 3, 4, 5)), r"has the shape \(2, 3, 4, 5\), expected .* \[H, W\]"),
-        (np.zeros((0, 5)), r"has the shape \(0, 5\), expected .* \[H, W\]"),
-        (np.array(["a"]), "array of real numbers, not an array of <U1"),
-        (np.zeros((4, 5), complex), "array of real numbers, not an array of complex128"),
-        (None, "array of real numbers, not NoneType"),
+        (np.zeros((2, 3, 4, 5)), "(2, 3, 4, 5)"),
+        (np.zeros((0, 5)), "(0, 5)"),
+        (np.array(["a"]), "<U1"),
+        (np.zeros((4, 5), complex), "complex128"),
+        (None, "NoneType"),
     ],
 )
-def test_what_is_no_image_is_refused(image: object, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_what_is_no_image_is_refused(image: object, named: str) -> None:
+    with refused(InputError, named):
         as_source(image)
 
 
 @pytest.mark.parametrize("pixel_size", [0, -1.0, 1e-300, (1.0, 0.0), [1.0], (1, 2, 3), "a"])
 def test_an_impossible_pixel_size_is_refused(model: LoadedModel, pixel_size: Any) -> None:
-    with pytest.raises(InputError, match="pixel size"):
+    with refused(InputError):
         model.predict(picture(), pixel_size=pixel_size)
 
 
@@ -137,26 +138,26 @@ def test_pixel_size_and_diameter_are_of_the_image(sized: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "key", "found"),
     [
-        ({"diameter": 0}, "diameter is 0, expected pixels, above 0"),
-        ({"diameter": float("nan")}, "diameter is nan"),
-        ({"diameter": 0.01}, "0.01 pixels asks for 1.6e[+]03 network pixels"),
-        ({"pixel_size": float("inf")}, "the pixel size is inf"),
-        ({"pixel_size": 1000.0}, "asks for 2e[+]03 network pixels"),
+        ({"diameter": 0}, "diameter", 0),
+        ({"diameter": float("nan")}, "diameter", "nan"),
+        ({"diameter": 0.01}, "scale", 1600),
+        ({"pixel_size": float("inf")}, "pixel-size", "inf"),
+        ({"pixel_size": 1000.0}, "scale", 2000),
     ],
 )
 def test_impossible_sizes_are_refused_before_anything_is_done(
-    sized: LoadedModel, options: dict[str, Any], message: str
+    sized: LoadedModel, options: dict[str, Any], key: str, found: object
 ) -> None:
-    with pytest.raises(InputError, match=message):
+    with refused(InputError, key=key, found=found):
         sized.predict(picture(), **options)
     assert sized.predictor.seen == []  # type: ignore[attr-defined]
 
 
 def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
     sized.predictor.scale = 1.5  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="scale and diameter both set"):
+    with refused(InputError, key="scale", found="diameter"):
         sized.predict(picture(), diameter=9)
 
 
@@ -193,7 +194,7 @@ def test_the_size_that_was_taken_is_said_once_and_kept(
 
 
 def test_a_missing_model_is_named() -> None:
-    with pytest.raises(ModelError, match="no such model file"):
+    with refused(ModelError, file="nowhere.onnx"):
         bk.load("nowhere.onnx")
 
 
@@ -219,7 +220,7 @@ def test_a_channel_is_chosen(model: LoadedModel, tmp_path: Path) -> None:
     for image in (both, np.moveaxis(both, 0, 2), ArrayImage(both)):
         assert len(model.predict(image, channel=0)) == 2
         assert len(model.predict(image, channel=1)) == 0
-        with pytest.raises(ImageError, match="no channel 2"):
+        with refused(ImageError, key="channel", found=2, expected=2):
             model.predict(image, channel=2)
     tifffile.imwrite(tmp_path / "a.tif", both, photometric="minisblack", metadata={"axes": "CYX"})
     assert len(model.predict(tmp_path / "a.tif", channel=0)) == 2
@@ -251,9 +252,9 @@ def test_saved_labels_are_the_cells(model: LoadedModel, tmp_path: Path) -> None:
     cells = model.predict(picture())
     cells.save(tmp_path / "a.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), cells.label_map())
-    with pytest.raises(OutputError, match="says no format"):
+    with refused(OutputError, file="a.xyz", key="format"):
         cells.save(tmp_path / "a.xyz")
-    with pytest.raises(OutputError, match="no format 'lables', did you mean 'labels'"):
+    with refused(OutputError, "'labels'", key="format", found="lables", expected="labels"):
         cells.save(tmp_path / "a.tif", "lables")
 
 
@@ -278,11 +279,11 @@ def test_the_package_tells_its_names() -> None:
 
 
 def test_no_model_and_no_image_are_sentences(model: LoadedModel) -> None:
-    with pytest.raises(InputError, match="no model is named"):
+    with refused(InputError, key="model"):
         bk.load("")
-    with pytest.raises(InputError, match="no model is named"):
+    with refused(InputError, key="model"):
         bk.load([])
-    with pytest.raises(InputError, match="empty"):
+    with refused(InputError, found=""):
         model.predict("")
 
 
@@ -292,23 +293,23 @@ def test_tensors_of_any_kind_are_images_or_refused(model: LoadedModel) -> None:
     expected = model.predict(picture()).label_map()
     half = model.predict(tensor.to(torch.bfloat16).requires_grad_())
     assert np.array_equal(half.label_map(), expected)
-    for refused in (tensor.to_sparse(), torch.empty(5, 5, device="meta")):
-        with pytest.raises(InputError, match="tensor"):
-            model.predict(refused)
+    for other in (tensor.to_sparse(), torch.empty(5, 5, device="meta")):
+        with refused(InputError):
+            model.predict(other)
 
 
 @pytest.mark.parametrize("choice", [{"frames": 0}, {"z": "max"}, {"position": 1}])
 def test_planes_are_chosen_of_files_only(model: LoadedModel, choice: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=next(iter(choice))):
+    with refused(InputError, key=next(iter(choice))):
         model.predict(picture(), **choice)
 
 
 def test_cells_are_not_measured_in_an_image_of_another_size(model: LoadedModel) -> None:
-    with pytest.raises(InputError, match="but the cells were found in one of 40 x 60"):
+    with refused(InputError, key="image", found=(30, 60), expected=(40, 60)):
         model.predict(picture()).measurements(picture()[:30])
 
 
 @pytest.mark.parametrize("name", ["overlay", "contact_sheet"])
 def test_pictures_have_endings_of_pictures(model: LoadedModel, tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match="pictures are kept as"):
+    with refused(OutputError, ".png", file="x.bin", key="format"):
         model.predict(picture()).save(tmp_path / "x.bin", name)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -25,6 +24,8 @@ from bigkingxxl.files import (
     write_json,
     write_text,
 )
+from tests.refusals import refused
+from tests.support import disk_full_after
 
 
 def names(folder: Path) -> list[str]:
@@ -79,24 +80,19 @@ def test_a_full_disk_is_one_sentence(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    with pytest.raises(OutputError, match=os.strerror(number)) as caught, whole_file(path):
+    with refused(OutputError, file=path) as caught, whole_file(path):
         refuse()
     assert str(path) in str(caught.value)
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(OutputError, match=os.strerror(number)):
+    with refused(OutputError, file=path):
         write_text(path, "id,predicted\n")
     assert names(tmp_path) == []
 
 
 def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path: Path) -> None:
     """The operating system itself refuses to write on, in the middle of a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(OutputError, match="cannot be written"):
-            write_bytes(tmp_path / "big.bin", bytes(1_000_000))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with disk_full_after(10_000), refused(OutputError, file="big.bin"):
+        write_bytes(tmp_path / "big.bin", bytes(1_000_000))
     assert names(tmp_path) == []
 
 
@@ -104,15 +100,15 @@ def test_where_a_file_is_in_the_way_one_sentence_says_so(tmp_path: Path) -> None
     (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     for path in (tmp_path / "file" / "out.json", tmp_path / "folder", tmp_path / ("n" * 300)):
-        with pytest.raises(OutputError, match="cannot be written"):
+        with refused(OutputError, file=path):
             write_json(path, {})
     with (
-        pytest.raises(OutputError, match="cannot be written"),
+        refused(OutputError, file="folder"),
         whole_file(tmp_path / "folder") as temporary,
     ):
         temporary.write_text("x", encoding="utf-8")
     assert names(tmp_path) == ["file", "folder"]
-    with pytest.raises(OutputError, match="cannot be made a folder"):
+    with refused(OutputError, file="file"):
         make_folder(tmp_path / "file")
     assert make_folder(tmp_path / "a" / "b") == make_folder(tmp_path / "a" / "b")
 
@@ -182,5 +178,5 @@ def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("place", ["/", ".", ".."])
 def test_a_folder_that_has_no_name_is_no_place_for_a_file(place: str) -> None:
-    with pytest.raises(OutputError, match="is a folder"), whole_file(Path(place)):
+    with refused(OutputError, file=place), whole_file(Path(place)):
         pytest.fail("nothing may be written")

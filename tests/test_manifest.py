@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 
 from bigkingxxl.errors import OutputError
 from bigkingxxl.manifest import Manifest
+from tests.refusals import refused
+from tests.support import disk_full_after
 
 
 def test_a_manifest_resumes_under_the_same_key_only(tmp_path: Path) -> None:
@@ -92,13 +93,8 @@ def test_a_disk_that_fills_up_leaves_no_half_line(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     manifest = Manifest(path, "key")
     manifest.record("a", "x" * 8000)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
-    try:
-        with pytest.raises(OutputError, match="cannot be written"):
-            manifest.record("b", "x" * 8000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with disk_full_after(10_000), refused(OutputError, file=path):
+        manifest.record("b", "x" * 8000)
     assert list(Manifest(path, "key").done) == ["a"]
     manifest.record("c", 3)
     assert list(Manifest(path, "key").done)[-1] == "c"

@@ -27,6 +27,7 @@ from bigkingxxl.models import (
 )
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.training.export import export
+from tests.refusals import refused
 from tests.small_models import small_card, small_weights
 
 NAMES = ("astro", "cort")
@@ -156,13 +157,13 @@ def damaged(model: Path, how: str) -> Path:
 )  # fmt: skip
 @pytest.mark.parametrize("reader", [read_card, load_model])
 def test_damaged_files(model: Path, how: str, reader: Any) -> None:
-    with pytest.raises(ModelError, match=r"model.safetensors is not a model file, or it is damage"):
+    with refused(ModelError, file="model.safetensors"):
         reader(damaged(model, how))
 
 
 @pytest.mark.parametrize("place", ["nothing.safetensors", "."])
 def test_no_file(tmp_path: Path, place: str) -> None:
-    with pytest.raises(ModelError, match="no such model file"):
+    with refused(ModelError, file=tmp_path / place):
         read_card(tmp_path / place)
 
 
@@ -183,7 +184,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path, writer: str) -> None:
         path.write_bytes(pickle.dumps(Boom(mark)))
     else:
         torch.save({"weights": Boom(mark)}, path)
-    with pytest.raises(ModelError, match="is not a model file"):
+    with refused(ModelError, file=path):
         load_model(path)
     assert not mark.exists()
     pickle.loads(pickle.dumps(Boom(mark)))  # noqa: S301 (the trap works)
@@ -201,47 +202,50 @@ def card_with(**changes: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("metadata", "key"),
     [
-        (None, "not made by bigkingxxl"),
-        ({"format": "pt"}, "not made by bigkingxxl"),
-        ({METADATA_KEY: "{broken"}, "damaged or of another version"),
-        ({METADATA_KEY: "[1, 2]"}, "damaged or of another version"),
-        ({METADATA_KEY: "[" * 100_000}, "damaged or of another version"),
-        ({METADATA_KEY: '{"a": ' * 100_000}, "damaged or of another version"),
-        (card_with(median_diameter=float("inf")), "'median_diameter' is inf"),
-        (card_with(median_diameter=0), "'median_diameter' is 0"),
-        (card_with(pixel_size_um=[float("nan"), 1]), "'pixel_size_um.0' is nan"),
-        (card_with(image_diameters={"a": [5, 2]}), "lower value first"),
-        (card_with(image_statistics={"fine": [0, float("inf")]}), "inf"),
-        (card_with(normalisation={"limit": float("inf")}), "'normalisation.limit' is inf"),
-        (card_with(prediction={"tile": 10**12}), "'prediction.tile'"),
-        (card_with(prediction={"scale": 1e300}), "'prediction.scale'"),
-        ({METADATA_KEY: "null"}, "damaged or of another version"),
-        ({METADATA_KEY: "{}"}, "another version: its metadata: the key 'method' is missing"),
-        (card_with(format="bigkingxxl-model-9"), "another version: its metadata: 'format' is"),
-        (card_with(type_names=[]), "its metadata: 'type_names'"),
-        (card_with(colour=1), "there is no key 'colour'"),
+        (None, None),
+        ({"format": "pt"}, None),
+        ({METADATA_KEY: "{broken"}, None),
+        ({METADATA_KEY: "[1, 2]"}, None),
+        ({METADATA_KEY: "[" * 100_000}, None),
+        ({METADATA_KEY: '{"a": ' * 100_000}, None),
+        (card_with(median_diameter=float("inf")), "median_diameter"),
+        (card_with(median_diameter=0), "median_diameter"),
+        (card_with(pixel_size_um=[float("nan"), 1]), "pixel_size_um.0"),
+        (card_with(image_diameters={"a": [5, 2]}), "image_diameters"),
+        (card_with(image_statistics={"fine": [0, float("inf")]}), "image_statistics.fine.1"),
+        (card_with(normalisation={"limit": float("inf")}), "normalisation.limit"),
+        (card_with(prediction={"tile": 10**12}), "prediction.tile"),
+        (card_with(prediction={"scale": 1e300}), "prediction.scale"),
+        ({METADATA_KEY: "null"}, None),
+        ({METADATA_KEY: "{}"}, "method"),
+        (card_with(format="bigkingxxl-model-9"), "format"),
+        (card_with(type_names=[]), "type_names"),
+        (card_with(colour=1), "colour"),
     ],
 )
-def test_foreign_metadata(tmp_path: Path, metadata: dict[str, str] | None, message: str) -> None:
-    with pytest.raises(ModelError, match=f"it.safetensors (is|holds) .*{message}"):
+def test_foreign_metadata(tmp_path: Path, metadata: dict[str, str] | None, key: str | None) -> None:
+    with refused(ModelError, file="it.safetensors", key=key):
         read_card(with_metadata(tmp_path / "it.safetensors", metadata))
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "fields"),
     [
-        ({"method": "unter"}, "no method 'unter', did you mean 'unetr'"),
-        ({"settings": {"feature_sise": 4}}, "did you mean 'feature_size'"),
-        ({"settings": {"representation": "water"}}, "no representation 'water'"),
+        ({"method": "unter"}, {"found": "unter", "did_you_mean": "unetr"}),
+        (
+            {"settings": {"feature_sise": 4}},
+            {"key": "feature_sise", "did_you_mean": "feature_size"},
+        ),
+        ({"settings": {"representation": "water"}}, {"key": "representation", "found": "water"}),
     ],
 )
 def test_a_card_that_names_what_there_is_not(
-    tmp_path: Path, changes: dict[str, Any], message: str
+    tmp_path: Path, changes: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     path = with_metadata(tmp_path / "it.safetensors", card_with(**changes))
-    with pytest.raises(ModelError, match=f"it.safetensors cannot be used: .*{message}"):
+    with refused(ModelError, file=path, **fields):
         load_model(path)
 
 
@@ -253,8 +257,9 @@ def test_tensors_that_do_not_fit_are_named(model: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_model(model)
     sentence = str(caught.value)
-    assert "'out.conv.conv.weight' is missing" in sentence
-    assert "'out.conv.conv.bias' has shape (7,), expected (3,)" in sentence
+    assert isinstance(caught.value.found, tuple)
+    assert len(caught.value.found) == 2
+    assert "'out.conv.conv.weight'" in sentence
 
 
 def test_only_the_first_mismatches_are_named(model: Path) -> None:
@@ -268,7 +273,7 @@ def test_tensors_left_over_are_told(model: Path, caplog: pytest.LogCaptureFixtur
     save_model(model, small_card(NAMES), {**small_weights(NAMES), "old.layer": torch.zeros(1)})
     with caplog.at_level(logging.WARNING):
         load_model(model)
-    assert "does not use: 1, from 'old.layer' on" in caplog.text
+    assert "'old.layer'" in caplog.text
 
 
 def test_mismatches() -> None:
@@ -293,7 +298,7 @@ def test_the_card_is_read_without_torch(model: Path) -> None:
 
 def test_a_file_in_the_way_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with refused(OutputError, file="m.safetensors"):
         save_model(tmp_path / "taken" / "m.safetensors", small_card(NAMES), {})
 
 
@@ -304,19 +309,23 @@ def test_a_broken_save_leaves_the_old_file(model: Path, monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="No space left"):
+    with refused(OutputError, file=model):
         save_model(model, small_card(NAMES), small_weights(NAMES))
     assert model.read_bytes() == before
     assert [path.name for path in model.parent.iterdir()] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize(
-    ("prediction", "message"),
-    [({"tile": 8}, "'tile' is 8"), ({"flips": 3}, "'flips' is 3"), ({"scale": 0}, "'scale' is 0")],
+    ("prediction", "fields"),
+    [
+        ({"tile": 8}, {"key": "tile", "found": 8}),
+        ({"flips": 3}, {"key": "flips", "found": 3}),
+        ({"scale": 0}, {"key": "scale", "found": 0}),
+    ],
 )
-def test_prediction_settings(prediction: dict[str, Any], message: str) -> None:
+def test_prediction_settings(prediction: dict[str, Any], fields: dict[str, Any]) -> None:
     card = small_card(NAMES)
-    with pytest.raises(SettingsError, match=message):
+    with refused(SettingsError, **fields):
         card.prediction.changed(**prediction)
 
 

@@ -120,7 +120,9 @@ def compare(
         try:
             found = evaluate_predictions(truth, each.predictions, ids, groups, metrics, types=types)
         except InputError as error:
-            raise InputError(f"{name}: {error}", key=name) from error
+            raise InputError(
+                f"{name}: {error}", file=error.file, line=error.line, **error.details()
+            ) from error
         entries.append(Entry(name, found, each.cost, each.seen))
         known = (*truth.notes, UNTOLD)
         notes += [f"{name}: {note}" for note in found.notes if note not in known]

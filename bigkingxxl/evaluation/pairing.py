@@ -294,12 +294,8 @@ def pairs_of(
                 cell_type=(cell_types or {}).get(image_id), named=named,
             )  # fmt: skip
         except InputError as error:
-            raise InputError(
-                f"image {image_id}: {error}",
-                key=image_id,
-                found=error.found,
-                expected=error.expected,
-            ) from error
+            told = error.details() | {"key": image_id}
+            raise InputError(f"image {image_id}: {error}", **told) from error
     return result
 
 

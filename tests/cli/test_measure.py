@@ -127,7 +127,7 @@ def test_a_corrected_label_image_is_measured(images: Path, model: Path, tmp_path
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     assert str(tmp_path) in sentence_of(command("measure", tmp_path))
-    assert "nowhere" in sentence_of(command("measure", tmp_path / "nowhere"))
+    assert str(tmp_path / "nowhere") in sentence_of(command("measure", tmp_path / "nowhere"))
 
 
 # ---- names that are more than names --------------------------------------------------------------

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bigkingxxl.cli.main import app
 from bigkingxxl.models import model_hash, read_card
 from bigkingxxl.shipped import SHIPPED
-from tests.support import sentence_of
+from tests.refusals import refused_by
 
 
 def run(*arguments: str) -> str:
@@ -54,7 +54,7 @@ def test_a_card_is_printed(name: str) -> None:
 
 def test_an_unknown_model_names_the_nearest() -> None:
     result = CliRunner().invoke(app, ["models", "show", "sartorious"])
-    assert "did you mean 'sartorius'?" in sentence_of(result)
+    refused_by(result, "'sartorius'", key="model", found="sartorious", expected="sartorius")
 
 
 def test_the_list_is_made_without_the_network() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.models import PredictionSettings, save_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.reader import open_run
+from tests.refusals import numbers_of, refused_by
 from tests.small_models import small_card, small_weights
 from tests.support import sentence_of
 
@@ -102,7 +105,7 @@ def test_all_formats(predict: Run, images: Path, tmp_path: Path) -> None:
         "deep": True, "empty": False, "gray": True,
     }  # fmt: skip
     total = sum(map(len, cells.values()))
-    assert f"out: {total} cells in 3 images" in result.stdout
+    assert numbers_of(result.stdout.splitlines()[-1].rpartition("out:")[2])[:2] == [total, 3]
     submitted = read_submission(out / "submission.csv", dict.fromkeys(cells, SIZE))
     for name, each in cells.items():
         labels = tifffile.imread(out / "labels" / f"{name}.tif")
@@ -207,8 +210,8 @@ def test_blank_images_are_no_error(predict: Run, tmp_path: Path, value: float) -
     tifffile.imwrite(path, np.full(SIZE, value, np.float32))
     result = predict(path)
     assert result.exit_code == 0, result.output
-    assert "0 cells in 1 image\n" in result.stdout
-    assert "blank: constant or empty" in result.stderr
+    assert numbers_of(result.stdout.splitlines()[-1].rpartition(":")[2])[:2] == [0, 1]
+    assert "blank: " in result.stderr
 
 
 def test_two_models_that_see_the_same_are_as_one(
@@ -235,7 +238,7 @@ def test_a_second_run_does_nothing_again(predict: Run, images: Path, tmp_path: P
     assert predict(images).exit_code == 0
     before = stamps(tmp_path / "out")
     result = predict(images)
-    assert "3 of them done before" in result.stdout
+    assert numbers_of(result.stdout.splitlines()[-1])[-1] == 3
     assert stamps(tmp_path / "out") == before
 
 
@@ -247,7 +250,7 @@ def test_what_changed_is_done_again(
     Image.fromarray(pixels(20)).save(images / "gray.png")
     (tmp_path / "out" / "labels" / "deep.tif").unlink()
     result = predict(images)
-    assert "1 of them done before" in result.stdout
+    assert numbers_of(result.stdout.splitlines()[-1])[-1] == 1
     after = stamps(tmp_path / "out")
     assert {name for name in after if after[name] != before[name]} == {"gray.tif", "deep.tif"}
     now = contents(tmp_path / "out" / "candidates")
@@ -336,7 +339,7 @@ def test_an_image_of_other_channels_is_listed(predict: Run, tmp_path: Path) -> N
                      metadata={"axes": "CYX"})  # fmt: skip
     result = predict(path, "--quiet")
     assert result.exit_code == 1
-    assert "three has 3 channels" in result.stderr
+    assert "--channel 0" in result.stderr
 
 
 def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> None:
@@ -354,7 +357,10 @@ def test_folders_are_not_searched_further_where_that_is_said(
 ) -> None:
     (images / "more").mkdir()
     Image.fromarray(pixels(1)).save(images / "more" / "gray.png")
-    assert "in 3 images" in predict(images, "--no-recursive").stdout
+    assert (
+        numbers_of(predict(images, "--no-recursive").stdout.splitlines()[-1].rpartition(":")[2])[1]
+        == 3
+    )
 
 
 def test_what_is_left_out_is_counted(predict: Run, images: Path) -> None:
@@ -418,13 +424,13 @@ def test_models_of_other_types_cannot_be_joined(
 ) -> None:
     other = save_tiny(tmp_path / "other.safetensors", ("neuron",))
     sentence = sentence_of(predict(images / "gray.png", "--quiet", models=(model, other)))
-    assert "different cell types cannot be joined (astro, cort and neuron)" in sentence
+    assert "(astro, cort and neuron)" in sentence
 
 
 def test_a_damaged_model(predict: Run, model: Path, images: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(model.read_bytes()[:-10])
-    assert f"{broken} is not a model file" in sentence_of(predict(images, models=(broken,)))
+    refused_by(predict(images, models=(broken,)), file=broken)
 
 
 def test_an_output_that_cannot_be_written(predict: Run, images: Path, tmp_path: Path) -> None:
@@ -440,7 +446,7 @@ def test_a_full_disk(
 
     monkeypatch.setattr(Image.Image, "save", full)
     sentence = sentence_of(predict(images, "--quiet"))
-    assert "cannot be written: No space left on device" in sentence
+    assert os.strerror(errno.ENOSPC) in sentence
     assert not list((tmp_path / "out" / "labels").iterdir())
     manifest = tmp_path / "out" / "manifest.jsonl"
     assert not manifest.exists() or len(manifest.read_text().splitlines()) == 1
@@ -492,7 +498,7 @@ def test_a_size_beyond_the_limit_is_refused(predict: Run, images: Path, tmp_path
     own = save_tiny(tmp_path / "own.safetensors", median_diameter=16.0)
     gray = images / "gray.png"
     sentence = sentence_of(predict(gray, "--diameter", "0.01", models=(own,)))
-    assert "asks for 1.6e+03 network pixels per image pixel, expected 0.01 to 100" in sentence
+    assert numbers_of(sentence)[-2:] == [0.01, 100]
     assert not (tmp_path / "out").exists()
     Image.fromarray(np.zeros((900, 1200), np.uint8)).save(tmp_path / "wide.png")
     result = predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet", models=(own,))
@@ -545,7 +551,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
         out = tmp_path / "-".join(["out", *more])
         result = predict(*options, *more, "--out", out, models=(own,))
         assert result.exit_code == 0, result.output
-        said = "assumed cell diameter: 16 px; --diameter changes it" in result.stderr
+        said = [16.0] in [numbers_of(line) for line in result.stderr.splitlines()]
         assert said == (not more)
         assert json.loads(result.stdout)["diameters"] == {"deep": diameter, "gray": diameter}
         rows = rows_of(out)

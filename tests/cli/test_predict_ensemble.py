@@ -21,6 +21,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.inference.ensemble import Ensemble
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from tests.refusals import numbers_of, refused
 from tests.small_models import SMALL_UNETR
 from tests.support import sentence_of
 
@@ -145,7 +146,8 @@ def test_a_known_type_needs_no_vote(predict: Run, by_type: list[Path], tmp_path:
     assert types["twilight"] == ["dark"]
     assert "bright" not in types["light"]
     sentence = sentence_of(predict(by_type, "--cell-type", "drak", out="other"))
-    assert "knows no cell type 'drak', did you mean 'dark'?" in sentence
+    assert "'drak'" in sentence
+    assert "'dark'" in sentence
 
 
 def test_a_model_of_all_types_votes_for_the_others(
@@ -178,7 +180,7 @@ def test_weights_decide_and_are_part_of_the_key(predict: Run, tmp_path: Path) ->
         found = seen(tmp_path / "out", "light")
         highest = found.score.max() / one.score.max()
         assert highest == pytest.approx(share, abs=0.02)
-    assert "3 of them done before" in predict([models[0], blind], *options).stdout
+    assert numbers_of(predict([models[0], blind], *options).stdout.splitlines()[-1])[-1] == 3
     assert predict(models).exit_code == 0
     same = seen(tmp_path / "out", "light")
     np.testing.assert_allclose(np.sort(same.score), np.sort(one.score), rtol=1e-6)
@@ -204,7 +206,7 @@ def test_weights_that_make_no_sense(
 def test_types_that_cannot_be_joined(predict: Run, by_type: list[Path], tmp_path: Path) -> None:
     both = model_of(tmp_path / "both.onnx", ("dark", "neuron"))
     sentence = sentence_of(predict([by_type[0], both]))
-    assert "cannot be joined (bright and dark, neuron)" in sentence
+    assert "(bright and dark, neuron)" in sentence
     assert not (tmp_path / "out").exists()
 
 
@@ -232,7 +234,7 @@ def test_several_models_in_python(
     one = bk.load([by_type[0]]).predict(images / "light.png")
     np.testing.assert_array_equal(one.label_map(), bk.load(by_type[0]).predict(
         images / "light.png").label_map())  # fmt: skip
-    with pytest.raises(InputError, match="2 models and 3 weights"):
+    with refused(InputError, key="weights", found=3, expected=2):
         bk.load(by_type, weights=[1, 2, 3])
     with pytest.raises(InputError):
         bk.load([])
@@ -240,7 +242,7 @@ def test_several_models_in_python(
 
 def test_one_scale_for_all_models(by_type: list[Path], images: Path) -> None:
     model = bk.load(by_type, scale=1.0)
-    with pytest.raises(InputError, match="scale and diameter both set"):
+    with refused(InputError, key="scale", found="diameter"):
         model.predict(images / "light.png", diameter=9)
 
 

@@ -14,7 +14,7 @@ from bigkingxxl.cli import main
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.simulate import simulate_field
 from tests.evaluation.report.page_reader import Page
-from tests.support import sentence_of
+from tests.refusals import refused_by
 
 
 @pytest.fixture(scope="module")
@@ -65,4 +65,4 @@ def test_a_run_with_truth(run_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["nowhere"], ["RUN", "--truth", "nowhere"]])
 def test_bad_input_is_one_sentence(run_folder: Path, arguments: list[str]) -> None:
     places = {"RUN": run_folder / "run"}
-    assert "nowhere" in sentence_of(report(*(places.get(each, each) for each in arguments)))
+    refused_by(report(*(places.get(each, each) for each in arguments)), "nowhere")

@@ -19,6 +19,7 @@ from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from tests.refusals import refused_by
 from tests.small_models import SMALL_UNETR
 from tests.support import sentence_of
 
@@ -197,9 +198,9 @@ def test_members_that_are_lost_or_changed(tune: Run, ensemble: Path) -> None:
     member = ensemble.with_name("b.onnx")
     kept = member.read_bytes()
     one_channel(member, 1, ["b"], median_diameter=9.0)
-    assert "b.onnx is not the model" in sentence_of(tune(ensemble))
+    refused_by(tune(ensemble), file=ensemble, key=member)
     member.unlink()
-    assert "its member b.onnx is not there" in sentence_of(tune(ensemble))
+    refused_by(tune(ensemble), file=ensemble, key=member.name)
     member.write_bytes(kept[:100])
     assert "three.ensemble" in sentence_of(tune(ensemble))
 
@@ -207,5 +208,5 @@ def test_members_that_are_lost_or_changed(tune: Run, ensemble: Path) -> None:
 def test_bad_requests(tune: Run, ensemble: Path, tmp_path: Path) -> None:
     assert ".ensemble" in sentence_of(tune(ensemble, "--out", tmp_path / "x.onnx"))
     assert "--plots" in sentence_of(tune(ensemble, "--plots", tmp_path / "plots"))
-    assert "no such ensemble" in sentence_of(tune(tmp_path / "lost.ensemble"))
+    refused_by(tune(tmp_path / "lost.ensemble"), file="lost.ensemble")
     assert "--tta is 'spin'" in sentence_of(tune(ensemble, "--tta", "spin"))

@@ -17,6 +17,7 @@ from bigkingxxl.cluster.job import Done, Task
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError
 from tests.cluster.jobs import loaded, squares_job
+from tests.refusals import refused
 from tests.threshold import results, save_images
 
 distributed = pytest.importorskip("distributed")
@@ -196,6 +197,6 @@ def test_no_scheduler_there(
 ) -> None:
     monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_TO_CONNECT", 1.0)
     job = squares_job(tmp_path / "out", tmp_path / "n")
-    with pytest.raises(InputError, match="scheduler"):
+    with refused(InputError, key="--scheduler", found=address):
         predict_job(job, files, Sharing(scheduler=address))
     assert not (tmp_path / "out").exists()

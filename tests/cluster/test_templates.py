@@ -18,6 +18,7 @@ from bigkingxxl.cli import main
 from bigkingxxl.cluster.templates import TEMPLATES, read_template
 from bigkingxxl.errors import InputError
 from tests.cluster import slurm
+from tests.refusals import refused
 from tests.threshold import results
 from tests.tiny_onnx import blobs, save_tiny_onnx
 
@@ -167,7 +168,7 @@ def test_templates_are_printed() -> None:
         assert told.exit_code == 0
         assert told.stdout == read_template(name)
         assert "bigkingxxl" in told.stdout
-    with pytest.raises(InputError, match="snakemake"):
+    with refused(InputError, "'snakemake'", key="template", found="snakemak", expected="snakemake"):
         read_template("snakemak")
 
 

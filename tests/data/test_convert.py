@@ -14,6 +14,7 @@ from bigkingxxl.data.convert import LAYOUTS, convert
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.instances import Instances
+from tests.refusals import refused
 
 SIZE = (40, 50)
 TYPES = ("astro", "cort")
@@ -130,11 +131,11 @@ def test_the_pixel_size_is_kept_with_the_label_images(tmp_path: Path, data: Data
 
 
 def test_nothing_is_written_over(tmp_path: Path, data: Dataset) -> None:
-    with pytest.raises(InputError, match=r"no format 'coca' .*'coco'"):
+    with refused(InputError, "'coco'", key="format", found="coca", expected="coco"):
         convert(data, tmp_path / "out", "coca")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("")
-    with pytest.raises(OutputError, match="expected a new or an empty folder"):
+    with refused(OutputError, file="out"):
         convert(data, tmp_path / "out", "coco")
 
 

@@ -17,6 +17,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.io.annotations.label_images import write_label_image
+from tests.refusals import refused
 
 SIZE = (20, 30)
 TYPES = ("astro", "cort")
@@ -123,7 +124,7 @@ def test_an_image_without_cells_has_no_type(tmp_path: Path) -> None:
 def test_an_unknown_image_is_named(opened: tuple[Dataset, str, tuple[str, ...]]) -> None:
     dataset = opened[0]
     for read in (dataset.source, dataset.instances, dataset.image_path, dataset.cell_type):
-        with pytest.raises(InputError, match="no annotated image 'nobody'"):
+        with refused(InputError, found="nobody"):
             read("nobody")
 
 
@@ -133,7 +134,7 @@ def test_an_annotation_of_another_size_is_refused(
     dataset = opened[0]
     path = dataset.image_path("n2")
     Image.fromarray(IMAGES["n2"][:-1]).save(path)
-    with pytest.raises(FormatError, match=r"30 x 19 pixels, .* for 30 x 20"):
+    with refused(FormatError, key="size", found=(20, 30), expected=(19, 30)):
         dataset.instances("n2")
 
 
@@ -156,7 +157,7 @@ def test_columns_fields_and_unlabelled_images(tmp_path: Path) -> None:
 def test_an_image_named_but_absent(tmp_path: Path) -> None:
     kaggle(tmp_path)
     (tmp_path / "train" / "n2.png").unlink()
-    with pytest.raises(FormatError, match=r"train\.csv, line 5: image n2 is not in .*train"):
+    with refused(FormatError, "n2", file="train.csv", line=5):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, skip_bad=True)
     assert dataset.ids == ("n1", "n3")
@@ -167,7 +168,7 @@ def test_bad_rows_are_skipped_when_asked(tmp_path: Path) -> None:
     kaggle(tmp_path)
     with (tmp_path / "train.csv").open("a") as stream:
         stream.write("n1,1 2 3,30,20,cort\n")
-    with pytest.raises(FormatError, match="line 8: an odd count"):
+    with refused(FormatError, file="train.csv", line=8):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, skip_bad=True)
     assert len(dataset.instances("n1")) == 3
@@ -176,10 +177,10 @@ def test_bad_rows_are_skipped_when_asked(tmp_path: Path) -> None:
 
 def test_a_table_without_images(tmp_path: Path) -> None:
     write_annotations(tmp_path / "train.csv", CELLS)
-    with pytest.raises(FormatError, match="no folder train/"):
+    with refused(FormatError, expected="train"):
         open_dataset(tmp_path)
     (tmp_path / "train").mkdir()
-    with pytest.raises(FormatError, match="none of the images"):
+    with refused(FormatError, file="train"):
         open_dataset(tmp_path, skip_bad=True)
 
 
@@ -208,18 +209,18 @@ def test_a_file_name_with_its_folder(tmp_path: Path) -> None:
 def test_an_image_that_a_coco_file_names_but_lacks(tmp_path: Path) -> None:
     coco(tmp_path)
     (tmp_path / "images" / "n1.png").unlink()
-    with pytest.raises(FormatError, match=r"names the image n1\.png, which is neither beside it"):
+    with refused(FormatError, "n1.png"):
         open_dataset(tmp_path)
     assert open_dataset(tmp_path, skip_bad=True).ids == ("n2", "n3")
     shutil.rmtree(tmp_path / "images")
-    with pytest.raises(FormatError, match="names no image that is there"):
+    with refused(FormatError, file="annotations.json"):
         open_dataset(tmp_path, skip_bad=True)
 
 
 def test_a_folder_of_several_coco_files(tmp_path: Path) -> None:
     coco(tmp_path)
     shutil.copy(tmp_path / "annotations.json", tmp_path / "annotations_val.json")
-    with pytest.raises(InputError, match=r"annotations\.json, annotations_val\.json\): name one"):
+    with refused(InputError, "annotations.json", "annotations_val.json", file=tmp_path):
         open_dataset(tmp_path)
     assert open_dataset(tmp_path / "annotations_val.json").layout == "coco"
 
@@ -243,7 +244,7 @@ def test_types_of_pairs_given_in_a_file(tmp_path: Path) -> None:
     assert dataset.type_names == ("astro", "cort")
     assert [dataset.cell_type(name) for name in dataset.ids] == ["cort", "astro", "cort"]
     path.write_text("id,cell_type\nn1,cort\n")
-    with pytest.raises(FormatError, match="no cell type for image n2"):
+    with refused(FormatError, key="cell_type", found="n2"):
         open_dataset(tmp_path)
 
 
@@ -257,7 +258,7 @@ def test_an_image_without_labels_is_unlabelled_and_labels_without_image_are_bad(
     assert [path.name for path in dataset.unlabelled] == ["n1.png"]
     folder_pairs(tmp_path / "folders")
     (tmp_path / "folders" / "images" / "n1.tif").unlink()
-    with pytest.raises(FormatError, match=r"n1\.png is a label image of n1, of which"):
+    with refused(FormatError, "n1.png"):
         open_dataset(tmp_path / "folders")
     assert open_dataset(tmp_path / "folders", skip_bad=True).ids == ("n2", "n3")
 
@@ -283,12 +284,12 @@ def test_the_pixel_size_is_the_images(tmp_path: Path) -> None:
 
 
 def test_no_data_set(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no data set at"):
+    with refused(InputError, file="missing"):
         open_dataset(tmp_path / "missing")
-    with pytest.raises(InputError, match=r"looked for .*train\.csv beside train/.* x_masks"):
+    with refused(InputError, "train.csv", "train/", "x_masks", file=tmp_path):
         open_dataset(tmp_path)
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(InputError, match=r"x\.txt is a file, expected"):
+    with refused(InputError, file="x.txt"):
         open_dataset(tmp_path / "x.txt")
     (tmp_path / "annotations.json").write_text(json.dumps([]))
     with pytest.raises(BigKingXXLError, match=r"annotations\.json"):

@@ -13,6 +13,7 @@ from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.training.card import own_ids
+from tests.refusals import refused
 
 
 def write_pairs(folder: Path, count: int = 2) -> Path:
@@ -98,7 +99,7 @@ def test_what_cannot_be_left_out_is_refused(
 
 def test_two_sets_of_one_name_are_refused(pool: Path, tmp_path: Path) -> None:
     other = write_pairs(tmp_path / "elsewhere" / "one")
-    with pytest.raises(InputError, match="one"):
+    with refused(InputError, key="one"):
         open_datasets([pool, other])
 
 

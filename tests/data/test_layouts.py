@@ -23,6 +23,7 @@ from bigkingxxl.io.annotations.kaggle import write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.io.annotations.registry import FORMATS
 from bigkingxxl.io.images import find_images
+from tests.refusals import refused
 
 SIZE = (40, 50)
 LABELS = np.zeros(SIZE, np.int32)
@@ -181,7 +182,7 @@ def test_several_files_that_agree_are_read_and_others_are_refused(tmp_path: Path
     assert np.array_equal(dataset.instances("x").label_map(), LABELS)
     FORMATS["cellpose"].write(tmp_path / "y_seg.npy", CELLS.take([0, 2]), None)
     dataset = open_dataset(tmp_path)
-    with pytest.raises(FormatError, match=r"y has annotations that differ: .*3 cells.*2 cells"):
+    with refused(FormatError, key="y", found=2, expected=3):
         dataset.instances("y")
     assert len(dataset.instances("x")) == 3
     kept = open_dataset(tmp_path, skip_bad=True)
@@ -195,7 +196,7 @@ def test_two_images_of_one_name_are_not_chosen_between(tmp_path: Path) -> None:
     image(tmp_path / "y.png")
     labels(tmp_path / "x_masks.tif")
     labels(tmp_path / "y_masks.tif")
-    with pytest.raises(FormatError, match=r"x\.png and .*x\.tif are images of one name"):
+    with refused(FormatError, "x.png", "x.tif"):
         open_dataset(tmp_path)
     assert open_dataset(tmp_path, skip_bad=True).ids == ("y",)
 
@@ -419,7 +420,7 @@ def test_two_images_of_a_coco_file_are_never_one_file(tmp_path: Path) -> None:
     image(tmp_path / "images" / "x.png")
     images = [{"id": n, "file_name": f"{n}/x.png", "width": 50, "height": 40} for n in (0, 1)]
     (tmp_path / "annotations.json").write_text(json.dumps(coco_content(images=images)))
-    with pytest.raises(FormatError, match=r"0/x\.png and 1/x\.png"):
+    with refused(FormatError, "0/x.png", "1/x.png"):
         open_dataset(tmp_path)
 
 
@@ -473,7 +474,7 @@ def test_bad_annotations_of_a_coco_file_cost_their_image(tmp_path: Path) -> None
     content["images"].append({**content["images"][0], "id": 1, "file_name": "y.png"})
     content["annotations"].append({"id": 2, "image_id": 1, "category_id": 0, "bbox": [1, 2, 3, 4]})
     (tmp_path / "annotations.json").write_text(json.dumps(content))
-    with pytest.raises(FormatError, match="a box is not enough"):
+    with refused(FormatError, file="annotations.json"):
         open_dataset(tmp_path)
     dataset = open_dataset(tmp_path, skip_bad=True)
     assert dataset.ids == ("x",)
@@ -509,7 +510,7 @@ def test_tracking_masks_of_stacks_are_refused(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "01_ST")
     seg = tmp_path / "01_GT" / "SEG"
     (seg / "man_seg000.tif").rename(seg / "man_seg_000_003.tif")
-    with pytest.raises(FormatError, match="single planes of stacks"):
+    with refused(FormatError, "man_seg_T_Z"):
         open_dataset(tmp_path)
 
 
@@ -617,9 +618,9 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     image(tmp_path / "x.png")
     labels(tmp_path / "x_masks.tif")
     image(tmp_path / "x_ignore.png", np.zeros((40, 49), np.uint8))
-    with pytest.raises(FormatError, match=r"50 x 40 pixels, .* for 49 x 40"):
+    with refused(FormatError, key="size", found=(40, 49), expected=(40, 50)):
         open_dataset(tmp_path).ignored("x")
-    with pytest.raises(InputError, match="no annotated image"):
+    with refused(InputError, found="nobody"):
         open_dataset(tmp_path).ignored("nobody")
 
 
@@ -636,7 +637,7 @@ def test_types_and_scores_by_cell(tmp_path: Path) -> None:
     assert cells.score.tolist() == [1, 1, 0.25]
     for wrong in ("x,-1,astro,", "x,1,astro,2", "x,1,astro,nan"):
         path.write_text(f"id,cell,cell_type,score\n{wrong}\n")
-        with pytest.raises(BigKingXXLError, match="line 2"):
+        with refused(BigKingXXLError, line=2):
             open_dataset(tmp_path)
 
 

@@ -18,6 +18,7 @@ from bigkingxxl.decoding.registry import REPRESENTATIONS, make_representation
 from bigkingxxl.decoding.scores import label_means
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.settings import Settings
+from tests.refusals import refused
 from tests.support import soft_stack
 
 NAMES = ("astro", "cort")
@@ -107,9 +108,9 @@ def test_parameters(name: str) -> None:
     assert len(representation.decode(maps, {"foreground_threshold": 0.3})) == 2
     assert len(representation.decode(maps, {"minimum_area": 20})) == 1
     assert len(representation.decode(maps, {"minimum_area": 21})) == 0
-    with pytest.raises(SettingsError, match="did you mean 'foreground_threshold'"):
+    with refused(SettingsError, key="foreground_treshold", did_you_mean="foreground_threshold"):
         representation.decode(maps, {"foreground_treshold": 0.3})
-    with pytest.raises(SettingsError, match=f"decoding parameters of '{name}'"):
+    with refused(SettingsError, name, key="foreground_threshold", found=7):
         representation.decode(maps, {"foreground_threshold": 7})
 
 
@@ -146,15 +147,17 @@ def test_means_inside_labels() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "message"),
+    ("name", "settings", "key", "fields"),
     [
-        ("watershd", {}, "no representation 'watershd', did you mean 'watershed'"),
-        ("watershed", {"dice_wait": 1}, "did you mean 'dice_weight'"),
-        ("components", {"dice_weight": -1}, "settings of the representation 'components'"),
+        ("watershd", {}, "representation", {"found": "watershd", "expected": "watershed"}),
+        ("watershed", {"dice_wait": 1}, "dice_wait", {"did_you_mean": "dice_weight"}),
+        ("components", {"dice_weight": -1}, "dice_weight", {"found": -1}),
     ],
 )
-def test_bad_settings(name: str, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+def test_bad_settings(
+    name: str, settings: dict[str, Any], key: str, fields: dict[str, Any]
+) -> None:
+    with refused(SettingsError, key=key, **fields):
         make_representation(name, NAMES, settings)
 
 

@@ -16,6 +16,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import coco_table
 from bigkingxxl.evaluation.ranking import AREAS
 from bigkingxxl.instances import Instances
+from tests.refusals import refused
 from tests.support import instances_of
 
 TYPES = ("astro", "cort", "shsy5y")
@@ -218,9 +219,9 @@ def test_lines_read_as_cocos_own() -> None:
 
 
 def test_masks_of_another_size_and_no_images_are_refused() -> None:
-    with pytest.raises(InputError, match="image a: masks"):
+    with refused(InputError, key="a", found=(9, 9)):
         coco_table({"a": dense_field(2)}, {"a": Instances.empty((9, 9))})
-    with pytest.raises(InputError, match="no image to score"):
+    with refused(InputError):
         coco_table({}, {})
 
 

@@ -22,6 +22,7 @@ from bigkingxxl.evaluation.competition_map import (
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import read_annotations
+from tests.refusals import refused
 from tests.support import instances_of
 
 SIZE = (4, 200)
@@ -167,9 +168,9 @@ def test_counts_of_several_images_add_up() -> None:
 
 def test_overlapping_predictions_are_refused() -> None:
     overlapping = strips((2, 10, 20), (2, 19, 30))
-    with pytest.raises(InputError, match="predicted cells overlap at row 2, column 19"):
+    with refused(InputError, found=(2, 19)):
         match_counts(strips(A), overlapping)
-    with pytest.raises(InputError, match="image x: predicted cells overlap"):
+    with refused(InputError, key="x", found=(2, 19)):
         competition_map({"x": strips(A)}, {"x": overlapping}, {})
     touching = strips((2, 10, 20), (2, 20, 30), (3, 10, 30))
     assert match_counts(touching, touching).score == 1.0
@@ -196,7 +197,7 @@ def test_an_image_that_is_not_named_scores_0() -> None:
 
 
 def test_no_images_at_all_are_refused() -> None:
-    with pytest.raises(InputError, match="no image to score"):
+    with refused(InputError):
         competition_map({}, {"a": strips(A)}, {})
 
 

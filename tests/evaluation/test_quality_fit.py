@@ -22,6 +22,7 @@ from bigkingxxl.evaluation.quality_fit import (
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.quality import DIRECTIONS
+from tests.refusals import refused
 from tests.threshold import Threshold, save_images, squares
 
 Values = dict[str, float]
@@ -73,7 +74,7 @@ def test_one_in_twenty_good_images_is_warned_of() -> None:
 
 
 def test_too_little_to_learn_from_is_refused() -> None:
-    with pytest.raises(InputError, match="19 annotated images"):
+    with refused(InputError, found=19):
         fit_quality(examples(lambda v: v["hits"], 19))
     with pytest.raises(InputError):
         fit_quality(examples(lambda _: 0.5))

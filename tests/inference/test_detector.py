@@ -27,6 +27,7 @@ from bigkingxxl.inference.selection import soft_areas
 from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.inference.stitching import overlapping
 from bigkingxxl.models import PredictionSettings
+from tests.refusals import refused
 
 LabelMap = NDArray[np.int32]
 SIZE = (520, 704)
@@ -431,7 +432,7 @@ def test_blank_images_have_no_cells(value: float) -> None:
 def test_an_image_of_other_channels_is_refused() -> None:
     image = ArrayImage(np.random.default_rng(0).random((2, 20, 20)), "two.tif")
     detect = Oracle(np.zeros((20, 20), np.int32))
-    with pytest.raises(ImageError, match=r"two.tif has 2 channels.*--channel 0"):
+    with refused(ImageError, "two.tif", "--channel 0", key="channels", found=2, expected=1):
         predictor(detect, image_channels=1).candidates(image)
 
 

@@ -17,6 +17,7 @@ from bigkingxxl.inference.ensemble_file import (
 )
 from bigkingxxl.models import resolve_model
 from bigkingxxl.operating_points import OperatingPoints
+from tests.refusals import refused
 
 OPEN = resolve_model("open")
 
@@ -87,7 +88,7 @@ def test_it_takes_part_in_comparisons(own: Path, tmp_path: Path) -> None:
 def test_a_member_that_changed_is_refused(own: Path, tmp_path: Path) -> None:
     write_ensemble(tmp_path / "both.ensemble", ["open", own])
     own.write_bytes(own.read_bytes() + b" ")
-    with pytest.raises(ModelError, match=r"own\.onnx is not the model"):
+    with refused(ModelError, file="both.ensemble", key=own):
         read_ensemble(tmp_path / "both.ensemble")
 
 
@@ -99,7 +100,7 @@ def test_a_member_that_changed_is_refused(own: Path, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_ensemble_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "a.ensemble").write_text(content)
-    with pytest.raises(ModelError, match=r"a\.ensemble|no such model"):
+    with refused(ModelError):
         read_ensemble(tmp_path / "a.ensemble")
 
 
@@ -110,5 +111,5 @@ def test_bad_input_writes_nothing(tmp_path: Path) -> None:
         with pytest.raises(InputError):
             write_ensemble(tmp_path / name, names, weights)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ModelError, match="no such ensemble"):
+    with refused(ModelError, file="absent.ensemble"):
         read_ensemble(tmp_path / "absent.ensemble")

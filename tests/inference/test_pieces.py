@@ -16,6 +16,7 @@ from bigkingxxl.inference.pieces import checked_side, in_pieces, least_side
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import resolve_model
 from bigkingxxl.simulate import simulate_field
+from tests.refusals import refused
 
 Float32 = NDArray[np.float32]
 STRIDE = 4
@@ -58,7 +59,7 @@ def test_a_tile_as_large_as_the_models_own_changes_nothing(side: int | None) -> 
 def test_tiles_that_would_change_what_is_found_are_refused(
     side: int, context: int | None, message: str
 ) -> None:
-    with pytest.raises(InputError, match=message):
+    with refused(InputError, key="tile", found=side):
         checked_side(side, 1088, context, 32)
 
 
@@ -74,5 +75,5 @@ def test_the_bundled_model_finds_the_same_cells_in_smaller_tiles() -> None:
 
 
 def test_the_bundled_model_refuses_tiny_tiles() -> None:
-    with pytest.raises(InputError, match="a tile of 33 is asked for, expected 704 or more"):
+    with refused(InputError, key="tile", found=33, expected=704):
         load_ensemble([resolve_model("bundled")], tile=33)

@@ -17,6 +17,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.selection import mask_nms, masks_above, select, soft_areas, vote
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
+from tests.refusals import refused
 from tests.support import Stack, candidate_sets, instances_of, soft_stack, stack_of, stacks
 
 SIZE = (12, 30)
@@ -170,7 +171,7 @@ def test_a_large_faint_box_does_not_decide_the_vote() -> None:
 
 
 def test_an_unknown_type_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="no cell type 'astr' in this model, did you mean 'astro'"):
+    with refused(InputError, "'astro'", key="cell_type", found="astr", expected="astro"):
         select(squares((0, 0, 4, 6)), points(), cell_type="astr")
 
 

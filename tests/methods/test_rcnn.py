@@ -13,6 +13,7 @@ from bigkingxxl.errors import SettingsError
 from bigkingxxl.methods.base import Batch, Crop
 from bigkingxxl.methods.rcnn import Rcnn
 from bigkingxxl.methods.registry import make_method
+from tests.refusals import refused
 
 NAMES = ("astro", "cort", "shsy5y")
 SMALL: dict[str, Any] = {
@@ -164,15 +165,15 @@ def test_types_that_do_not_compete_are_candidates_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "found"),
     [
-        ({"backbone": "resnet999"}, "there is no backbone 'resnet999'"),
-        ({"backbone": "swin_tiny_patch4_window7_224", "stem_stride": 1}, "stem stride"),
-        ({"backbone": "vit_tiny_patch16_224"}, "expected 4, 8, 16, 32"),
+        ({"backbone": "resnet999"}, "resnet999"),
+        ({"backbone": "swin_tiny_patch4_window7_224", "stem_stride": 1}, 4),
+        ({"backbone": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224"),
     ],
 )
-def test_backbones_that_do_not_fit_are_named(settings: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(SettingsError, match=sentence):
+def test_backbones_that_do_not_fit_are_named(settings: dict[str, Any], found: object) -> None:
+    with refused(SettingsError, key="backbone", found=found):
         rcnn(**settings).build()
 
 

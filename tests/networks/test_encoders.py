@@ -21,6 +21,7 @@ from bigkingxxl.networks.encoders import (
     packaged_weights,
     with_constant_padding,
 )
+from tests.refusals import refused
 
 NAME = "tf_efficientnet_lite0"
 
@@ -116,7 +117,7 @@ def test_later_stages_are_left_out(image: torch.Tensor) -> None:
 
 
 def test_an_unknown_encoder_is_named() -> None:
-    with pytest.raises(SettingsError, match="no encoder 'efficientnet_lite99'"):
+    with refused(SettingsError, key="encoder", found="efficientnet_lite99"):
         encoder("efficientnet_lite99", 1)
 
 
@@ -136,5 +137,5 @@ def test_imagenet_weights_of_one_channel_are_the_sum_over_colours() -> None:
 
 
 def test_weights_that_no_package_has_are_said() -> None:
-    with pytest.raises(MissingExtraError, match="no ImageNet weights for 'resnet18'"):
+    with refused(MissingExtraError, key="pretrained", found="resnet18"):
         packaged_weights("resnet18")

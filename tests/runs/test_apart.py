@@ -12,6 +12,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.io.images import find_images
 from bigkingxxl.runs.apart import check_apart
 from tests.cluster.jobs import squares_job
+from tests.refusals import refused
 from tests.threshold import Threshold, run, save_images
 
 
@@ -32,7 +33,7 @@ def test_results_among_images_are_refused_and_nothing_is_written(
     paths = [file.path for file in find_images(["my"]).files]
     assert len(paths) == 3
     for images in (paths, [path.absolute() for path in paths]):
-        with pytest.raises(InputError, match="_cells"):
+        with refused(InputError, "_cells", key="--out"):
             run(images, Path(out))
         with pytest.raises(InputError):
             predict_job(
@@ -53,7 +54,7 @@ def test_images_given_by_a_link_are_seen_to_lie_there(tmp_path: Path, my: Path) 
 @pytest.mark.parametrize("folder", ["labels", "overlays", "records", "cells", "corrections"])
 def test_images_in_a_folder_that_results_are_written_into(tmp_path: Path, folder: str) -> None:
     paths = save_images(tmp_path / "my" / folder, (3,))
-    with pytest.raises(InputError, match=folder):
+    with refused(InputError, folder, file=tmp_path / "my", key="--out"):
         run(paths, tmp_path / "my")
     assert [path.name for path in (tmp_path / "my").iterdir()] == [folder]
 
@@ -61,7 +62,7 @@ def test_images_in_a_folder_that_results_are_written_into(tmp_path: Path, folder
 @pytest.mark.parametrize("out", ["my.zarr", "my.zarr/cells", "my.zarr/labels/cells"])
 def test_results_within_an_image_that_is_a_folder(tmp_path: Path, out: str) -> None:
     (tmp_path / "my.zarr").mkdir()
-    with pytest.raises(InputError, match="within"):
+    with refused(InputError, file=tmp_path / out, key="--out", found=tmp_path / "my.zarr"):
         check_apart([tmp_path / "my.zarr"], tmp_path / out)
     check_apart([tmp_path / "my.zarr"], tmp_path / "my.zarr_cells")
 

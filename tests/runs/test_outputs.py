@@ -20,6 +20,7 @@ from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.qupath import read_geojson
 from bigkingxxl.io.tables.measurements import read_measurements
+from tests.refusals import refused
 from tests.threshold import SIZE, Threshold, pixels, run, squares
 
 
@@ -137,7 +138,7 @@ def test_the_same_run_is_the_same_bytes(tmp_path: Path, images: list[Path]) -> N
 
 
 def test_a_format_that_does_not_exist(tmp_path: Path, images: list[Path]) -> None:
-    with pytest.raises(InputError, match="no format 'imagejj', did you mean 'imagej'"):
+    with refused(InputError, "'imagej'", key="--format", found="imagejj", expected="imagej"):
         run(images, tmp_path, "imagejj")
 
 

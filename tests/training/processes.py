@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -49,6 +48,8 @@ def command(arguments: list[str], log: Path, step_seconds: float, largest_file: 
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     if largest_file is not None:
+        import resource
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     check = TrainingModule.check
 

@@ -22,6 +22,7 @@ from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import TrainingResult, train
 from tests.data.small_data import kaggle_folder, rectangles
+from tests.refusals import refused
 
 SIZE = (64, 64)
 
@@ -110,13 +111,11 @@ def test_every_image_of_a_type(recipe: Recipe, typed: Dataset) -> None:
 
 
 def test_a_fold_without_the_type_is_named(recipe: Recipe, typed: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"fold 2 leaves 4 images of the cell type astro to train and 0 to valid"
-    ):
+    with refused(InputError, key="cell_types", found=(4, 0), expected=("astro",)):
         run(short(recipe, "astro"), typed, tmp_path / "run", fold=2)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_type_that_the_data_lack_is_named(recipe: Recipe, typed: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no cell type 'astros', did you mean 'astro'"):
+    with refused(InputError, key="cell_types", found="astros", expected="astro"):
         run(short(recipe, "astros"), typed, tmp_path / "run")

@@ -24,6 +24,7 @@ from bigkingxxl.models import (
     save_model,
 )
 from bigkingxxl.training.export import export
+from tests.refusals import refused
 
 METHODS: dict[str, dict[str, Any]] = {
     "unetr": {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32, "heads": 2},
@@ -131,13 +132,13 @@ def test_a_foreign_or_damaged_onnx_file_is_refused(exported: Path, tmp_path: Pat
     foreign = onnx.load(str(exported))
     del foreign.metadata_props[:]
     onnx.save(foreign, str(tmp_path / "foreign.onnx"))
-    with pytest.raises(ModelError, match="not made by bigkingxxl"):
+    with refused(ModelError, file="foreign.onnx"):
         open_onnx(tmp_path / "foreign.onnx")
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(exported.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"cut\.onnx is no ONNX model"):
+    with refused(ModelError, file=cut):
         open_onnx(cut)
-    with pytest.raises(ModelError, match="no such model file"):
+    with refused(ModelError, file="absent.onnx"):
         open_onnx(tmp_path / "absent.onnx")
 
 
@@ -147,10 +148,10 @@ def test_an_operator_the_runtime_lacks_is_refused(exported: Path, tmp_path: Path
     graph = onnx.load(str(exported))
     graph.graph.node[0].op_type = "Foretell"
     onnx.save(graph, str(tmp_path / "strange.onnx"))
-    with pytest.raises(ModelError, match="Foretell"):
+    with refused(ModelError, "Foretell", file="strange.onnx"):
         open_onnx(tmp_path / "strange.onnx")
 
 
 def test_an_exported_model_runs_on_the_cpu_only(exported: Path) -> None:
-    with pytest.raises(InputError, match="runs on the cpu"):
+    with refused(InputError, file=exported, key="device", found="cuda", expected="cpu"):
         load_predictor(exported, "cuda")

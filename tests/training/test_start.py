@@ -21,6 +21,7 @@ from bigkingxxl.training.start import (
     load_start,
     take_weights,
 )
+from tests.refusals import refused
 from tests.small_models import SMALL_UNETR, small_card, small_weights
 
 FLOWS = {**SMALL_UNETR, "representation": "flows"}
@@ -237,5 +238,5 @@ def test_a_detector_of_another_shape_is_refused() -> None:
     ]  # fmt: skip
     for settings, name in others:
         method = make_method("mask_rcnn", REGIONS | settings, THREE)
-        with pytest.raises(InputError, match=rf"base\.safetensors does not fit.*{name}"):
+        with refused(InputError, name, file=start):
             take_weights(method.build(), method, start)

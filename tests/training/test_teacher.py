@@ -24,6 +24,7 @@ from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
 from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.views import View, Views
+from tests.refusals import refused
 
 NETWORK = {"imagenet": False, "widths": (8, 8, 8, 8)}
 LOOKS = {"scale": 1.0, "tile": 320, "overlap": 16}
@@ -157,7 +158,7 @@ def test_a_run_learns_from_it_and_its_card_says_so(
 
 def test_it_may_do_without_such_images(labelled: Dataset, model: Path, tmp_path: Path) -> None:
     recipe = recipe_of(model)
-    with pytest.raises(InputError, match="no images without annotation"):
+    with refused(InputError, key="--unlabelled"):
         train(recipe, labelled, tmp_path / "with", device="cpu", quiet=True)
     without = recipe.with_unlabelled((), use=False)
     assert train(without, labelled, tmp_path / "run", device="cpu", quiet=True).model.is_file()
@@ -166,5 +167,5 @@ def test_it_may_do_without_such_images(labelled: Dataset, model: Path, tmp_path:
 def test_a_teacher_of_other_maps_is_refused(labelled: Dataset, model: Path, tmp_path: Path) -> None:
     recipe = recipe_of(model).with_unlabelled((), use=False)
     other = recipe.changed(settings={**NETWORK, "representation_settings": {"boundary": True}})
-    with pytest.raises(InputError, match=r"makes foreground, .*expected .*boundary"):
+    with refused(InputError, file=model, key="teacher", found="foreground", expected="boundary"):
         train(other, labelled, tmp_path / "run", device="cpu", quiet=True)

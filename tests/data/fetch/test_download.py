@@ -19,8 +19,9 @@ import pytest
 from bigkingxxl.data.fetch import transfer
 from bigkingxxl.data.fetch.download import download, unpack_archives
 from bigkingxxl.data.fetch.unpack import unpack
-from bigkingxxl.errors import FormatError, InputError, OutputError
+from bigkingxxl.errors import BigKingXXLError, FormatError, InputError, OutputError
 from tests.data.kaggle_stand_in import COCO, COMPETITION, StandIn, serving
+from tests.refusals import refused
 
 FILES = {"train.csv": b"id,annotation,width,height,cell_type\n", "train/a.png": b"\x89PNG" * 500}
 
@@ -112,7 +113,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: StandIn, tmp_path: P
 def test_a_later_run_goes_on_where_the_last_one_stopped(kaggle: StandIn, tmp_path: Path) -> None:
     # Each attempt is cut off at once, so that the first run gives up with what came first.
     kaggle.breaks = [1_500_000, *[0] * 20]
-    with pytest.raises(InputError, match="run again") as caught:
+    with refused(InputError, file="x.zip") as caught:
         download(tmp_path, with_coco=False)
     assert "\n" not in str(caught.value)
     part = tmp_path / "sartorius-cell-instance-segmentation.zip.part"
@@ -138,27 +139,27 @@ def test_a_part_of_another_version_is_not_continued(kaggle: StandIn, tmp_path: P
 @pytest.mark.usefixtures("token")
 def test_a_wrong_checksum_is_refused_and_removed(kaggle: StandIn, tmp_path: Path) -> None:
     kaggle.md5 = base64.b64encode(hashlib.md5(b"another file").digest()).decode()
-    with pytest.raises(InputError, match=r"MD5.*removed, run again"):
+    with refused(InputError, "MD5"):
         download(tmp_path / "data", with_coco=False)
     assert list((tmp_path / "data").iterdir()) == []
 
 
 @pytest.mark.usefixtures("token")
 @pytest.mark.parametrize(
-    ("status", "sentence"),
+    ("status", "named"),
     [
-        (401, "does not accept these credentials .*kaggle.com/settings/api"),
-        (403, "rules accepted first .*competitions/sartorius-cell-instance-segmentation/rules"),
-        (404, "has nothing at .*404"),
-        (429, "slow down .*wait"),
-        (418, "status 418"),
+        (401, "kaggle.com/settings/api"),
+        (403, "competitions/sartorius-cell-instance-segmentation/rules"),
+        (404, "404"),
+        (429, ""),
+        (418, "418"),
     ],
 )
 def test_a_refusal_says_what_to_do(
-    kaggle: StandIn, tmp_path: Path, status: int, sentence: str
+    kaggle: StandIn, tmp_path: Path, status: int, named: str
 ) -> None:
     kaggle.status = status
-    with pytest.raises(InputError, match=sentence) as caught:
+    with refused(InputError, named) as caught:
         download(tmp_path / "data")
     assert "\n" not in str(caught.value)
     assert kaggle.calls == 1, "a refusal is not asked for again"
@@ -167,14 +168,14 @@ def test_a_refusal_says_what_to_do(
 @pytest.mark.usefixtures("token")
 def test_a_server_out_of_order_is_tried_again(kaggle: StandIn, tmp_path: Path) -> None:
     kaggle.status = 503
-    with pytest.raises(InputError, match="run again"):
+    with refused(InputError):
         download(tmp_path / "data")
     assert kaggle.calls > 1
 
 
 @pytest.mark.usefixtures("kaggle")
 def test_missing_credentials_say_where_they_belong(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no Kaggle credentials.*KAGGLE_API_TOKEN"):
+    with refused(InputError, "KAGGLE_API_TOKEN", key="credentials"):
         download(tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
@@ -218,7 +219,7 @@ def test_a_spoilt_key_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "home/.kaggle/kaggle.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    with pytest.raises(InputError, match=r"kaggle\.json cannot be used"):
+    with refused(InputError, file=path):
         download(tmp_path / "data")
 
 
@@ -227,7 +228,7 @@ def test_a_disk_too_small_is_noticed_first(
     kaggle: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
-    with pytest.raises(OutputError, match=r"0\.00 GB free, downloading .* needs 0\.06 GB"):
+    with refused(OutputError, found=1_000_000):
         download(tmp_path / "data", with_coco=False)
 
 
@@ -259,44 +260,44 @@ def test_annotations_go_beside_the_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "error", "sentence"),
+    ("content", "error"),
     [
-        (zipped({"readme.txt": b"hello"}), FormatError, "holds neither train.csv nor COCO"),
-        (b"PK\x03\x04 not really", FormatError, "no zip archive"),
-        (zipped(FILES)[:-40], FormatError, "no zip archive, or it is cut off"),
-        (None, InputError, "there is no archive"),
+        (zipped({"readme.txt": b"hello"}), FormatError),
+        (b"PK\x03\x04 not really", FormatError),
+        (zipped(FILES)[:-40], FormatError),
+        (None, InputError),
     ],
 )
 def test_what_is_no_archive_of_the_data_is_refused(
-    tmp_path: Path, content: bytes | None, error: type[Exception], sentence: str
+    tmp_path: Path, content: bytes | None, error: type[BigKingXXLError]
 ) -> None:
     archive = tmp_path / "mine.zip"
     if content is not None:
         archive.write_bytes(content)
-    with pytest.raises(error, match=sentence):
+    with refused(error, file=archive):
         unpack_archives(tmp_path / "data", [archive])
 
 
-EVIL: list[tuple[str, Callable[[], bytes], str]] = [
-    ("upwards", lambda: with_member("../evil"), "outside the folder"),
-    ("upwards within", lambda: with_member("train/../../evil"), "outside the folder"),
-    ("absolute", lambda: with_member("/elsewhere/evil"), "outside the folder"),
-    ("drive", lambda: with_member("C:evil"), "outside the folder"),
-    ("backslashes", lambda: with_member("..\\evil"), "outside the folder"),
-    ("link", lambda: with_member("link", stat.S_IFLNK | 0o777, b"/etc"), "is a link"),
-    ("device", lambda: with_member("null", stat.S_IFCHR | 0o666), "no ordinary file"),
-    ("bomb", lambda: zipped({**FILES, "zeros": bytes(30_000_000)}), "made to fill disks"),
+EVIL: list[tuple[str, Callable[[], bytes], str | None]] = [
+    ("upwards", lambda: with_member("../evil"), "../evil"),
+    ("upwards within", lambda: with_member("train/../../evil"), "train/../../evil"),
+    ("absolute", lambda: with_member("/elsewhere/evil"), "/elsewhere/evil"),
+    ("drive", lambda: with_member("C:evil"), "C:evil"),
+    ("backslashes", lambda: with_member("..\\evil"), "..\\evil"),
+    ("link", lambda: with_member("link", stat.S_IFLNK | 0o777, b"/etc"), "link"),
+    ("device", lambda: with_member("null", stat.S_IFCHR | 0o666), "null"),
+    ("bomb", lambda: zipped({**FILES, "zeros": bytes(30_000_000)}), None),
 ]
 
 
 @pytest.mark.parametrize(
-    ("make", "sentence"), [case[1:] for case in EVIL], ids=[case[0] for case in EVIL]
+    ("make", "member"), [case[1:] for case in EVIL], ids=[case[0] for case in EVIL]
 )
 def test_an_evil_archive_leaves_nothing_behind(
-    tmp_path: Path, make: Callable[[], bytes], sentence: str
+    tmp_path: Path, make: Callable[[], bytes], member: str | None
 ) -> None:
     archive = archive_at(tmp_path / "evil.zip", make())
-    with pytest.raises(FormatError, match=sentence):
+    with refused(FormatError, file=archive, key=member):
         unpack_archives(tmp_path / "data" / "inner", [archive])
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path != archive]
     assert files == []
@@ -305,20 +306,20 @@ def test_an_evil_archive_leaves_nothing_behind(
 def test_a_file_that_comes_twice_is_refused(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         content = with_member("train.csv")
-    with pytest.raises(FormatError, match="comes twice"):
+    with refused(FormatError, key="train.csv"):
         unpack(archive_at(tmp_path / "evil.zip", content), tmp_path / "data")
 
 
 def test_an_encrypted_file_is_refused(tmp_path: Path) -> None:
     content = bytearray(zipped({"train.csv": b"abc"}, stored=True))
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the central directory
-    with pytest.raises(FormatError, match="is encrypted"):
+    with refused(FormatError, file="evil.zip", key="train.csv"):
         unpack(archive_at(tmp_path / "evil.zip", bytes(content)), tmp_path / "data")
 
 
 def test_a_damaged_file_is_named_and_not_left_behind(tmp_path: Path) -> None:
     content = zipped({"train.csv": b"abc" * 100}, stored=True).replace(b"abcabc", b"abcabd", 1)
-    with pytest.raises(FormatError, match=r"damaged: 'train\.csv'"):
+    with refused(FormatError, file="bad.zip", key="train.csv"):
         unpack(archive_at(tmp_path / "bad.zip", content), tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -327,7 +328,7 @@ def test_a_link_in_the_folder_is_not_followed_out_of_it(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "data").mkdir()
     (tmp_path / "data/train").symlink_to(tmp_path / "outside")
-    with pytest.raises(FormatError, match="would land outside"):
+    with refused(FormatError, file="mine.zip"):
         unpack(archive_at(tmp_path / "mine.zip", zipped(FILES)), tmp_path / "data")
     assert list((tmp_path / "outside").iterdir()) == []
 

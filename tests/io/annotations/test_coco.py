@@ -25,6 +25,7 @@ from bigkingxxl.io.annotations.coco import (
     write_results,
 )
 from bigkingxxl.io.annotations.polygons import fill_polygons
+from tests.refusals import refused
 from tests.support import Stack, candidate_sets, instances_of, soft_stack, stack_of, stacks
 
 # pycocotools' compiled arrays predate numpy 2's protocol.
@@ -168,7 +169,7 @@ def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     assert coco.ids == ("x/a", "y/a", "b")
     coco = opened(tmp_path, images=images("x/a.png", "x/a.tif", "x/b.ome.tif"))
     assert coco.ids == ("x/a.png", "x/a.tif", "b")
-    with pytest.raises(FormatError, match=r"two images 'x/a\.png'"):
+    with refused(FormatError, file="coco.json", key="images", found="x/a.png"):
         opened(tmp_path, images=images("x/a.png", "x/a.png"))
 
 
@@ -183,58 +184,61 @@ def test_whole_numbers_of_any_type_are_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotation", "says"),
+    ("annotation", "named"),
     [
-        ({"segmentation": [SQUARE], "image_id": 8}, "annotation 0 names the image id 8"),
-        ({"segmentation": [SQUARE], "image_id": [7]}, r"names the image id \[7\]"),
-        ({"segmentation": [SQUARE], "category_id": 3}, r"the category id 3, .* \[2, 4\]"),
-        ({"segmentation": [SQUARE], "category_id": "x"}, "names the category id x"),
-        ({"bbox": [1, 2, 3, 4]}, "has no segmentation"),
-        ({"segmentation": [SQUARE[:-1]]}, "a polygon of 7 numbers"),
-        ({"segmentation": [["x"] * 6]}, "no list of numbers"),
-        ({"segmentation": [[float("nan")] * 6]}, "not finite"),
-        ({"segmentation": [[1e9] * 6]}, "far outside"),
-        ({"segmentation": None}, "neither polygons nor a run-length code"),
-        ({"segmentation": {"counts": [192]}}, "neither polygons nor"),
-        ({"segmentation": {"size": [16, 12], "counts": [192]}}, r"\[16, 12\], expected \[12, 16\]"),
-        ({"segmentation": {"size": [12, 16], "counts": [191]}}, "add up to 191, expected 192"),
-        ({"segmentation": {"size": [12, 16], "counts": [200, -8]}}, "none below 0"),
-        ({"segmentation": {"size": [12, 16], "counts": [192.0]}}, "no code of whole numbers"),
-        ({"segmentation": {"size": [12, 16], "counts": "~~"}}, "no code of whole numbers"),
-        ({"segmentation": {"size": [12, 16], "counts": "\u00e9"}}, "no code of whole numbers"),
-        ({"segmentation": {"size": [12, 16], "counts": "oo"}}, "no code of whole numbers"),
-        ({"segmentation": {"size": [12, 16], "counts": "o" * 40 + "0"}}, "no code of whole"),
-        ({"segmentation": {"size": [12, 16], "counts": [2**70]}}, "no code of whole numbers"),
-        ({"segmentation": {"size": [12, 16], "counts": 5}}, "neither a string nor a list"),
-        ({"segmentation": {"size": [12, 16], "counts": ""}}, "add up to 0, expected 192"),
-        ({"segmentation": {"size": [12, 16], "counts": "5"}}, "add up to 5"),
+        ({"segmentation": [SQUARE], "image_id": 8}, "8"),
+        ({"segmentation": [SQUARE], "image_id": [7]}, "[7]"),
+        ({"segmentation": [SQUARE], "category_id": 3}, "[2, 4]"),
+        ({"segmentation": [SQUARE], "category_id": "x"}, " x"),
+        ({"bbox": [1, 2, 3, 4]}, ""),
+        ({"segmentation": [SQUARE[:-1]]}, "7"),
+        ({"segmentation": [["x"] * 6]}, ""),
+        ({"segmentation": [[float("nan")] * 6]}, ""),
+        ({"segmentation": [[1e9] * 6]}, ""),
+        ({"segmentation": None}, ""),
+        ({"segmentation": {"counts": [192]}}, ""),
+        ({"segmentation": {"size": [16, 12], "counts": [192]}}, "[12, 16]"),
+        ({"segmentation": {"size": [12, 16], "counts": [191]}}, "191"),
+        ({"segmentation": {"size": [12, 16], "counts": [200, -8]}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": [192.0]}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": "~~"}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": "\u00e9"}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": "oo"}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": "o" * 40 + "0"}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": [2**70]}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": 5}}, ""),
+        ({"segmentation": {"size": [12, 16], "counts": ""}}, "192"),
+        ({"segmentation": {"size": [12, 16], "counts": "5"}}, "5"),
     ],
 )
-def test_a_bad_annotation(tmp_path: Path, annotation: dict[str, Any], says: str) -> None:
-    with pytest.raises(FormatError, match=says) as error:
+def test_a_bad_annotation(tmp_path: Path, annotation: dict[str, Any], named: str) -> None:
+    with refused(FormatError, named, file="coco.json") as error:
         opened(tmp_path, annotation).instances("a")
     assert str(tmp_path / "coco.json") in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "fields"),
     [
-        ({"images": None}, "no list of images"),
-        ({"annotations": [1]}, "no list of annotations"),
-        ({"categories": []}, "names no categories"),
-        ({"categories": [{"id": 1}]}, "lacks a whole id or a name"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "category 1 .* twice"),
-        ({"images": [{"id": 7}]}, "lacks an id or a file_name"),
-        ({"images": [{"id": 7, "file_name": "a"}]}, "a is None x None"),
-        ({"images": [{"id": 7, "file_name": "a", "height": 0, "width": 3}]}, "a is 3 x 0"),
+        ({"images": None}, {"key": "images"}),
+        ({"annotations": [1]}, {"key": "annotations"}),
+        ({"categories": []}, {"key": "categories"}),
+        ({"categories": [{"id": 1}]}, {"key": "categories", "found": {"id": 1}}),
+        (
+            {"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+            {"key": "categories", "found": 1},
+        ),
+        ({"images": [{"id": 7}]}, {"key": "images", "found": {"id": 7}}),
+        ({"images": [{"id": 7, "file_name": "a"}]}, {}),
+        ({"images": [{"id": 7, "file_name": "a", "height": 0, "width": 3}]}, {}),
         (
             {"images": [{"id": 7, "file_name": name, "height": 1, "width": 1} for name in "ab"]},
-            "image id 7 twice",
+            {"key": "images", "found": 7},
         ),
     ],
 )
-def test_a_bad_file(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(FormatError, match=says):
+def test_a_bad_file(tmp_path: Path, changes: dict[str, Any], fields: dict[str, Any]) -> None:
+    with refused(FormatError, file="coco.json", **fields):
         opened(tmp_path, **changes)
 
 
@@ -244,7 +248,7 @@ def test_no_json_of_annotations(tmp_path: Path, raw: bytes) -> None:
     path.write_bytes(raw)
     with pytest.raises(FormatError, match=r"x\.json"):
         read_coco(path)
-    with pytest.raises(InputError, match="there is no file"):
+    with refused(InputError, file="y.json"):
         read_coco(tmp_path / "y.json")
 
 
@@ -374,19 +378,19 @@ def test_numbers_count_from_1_where_nothing_names_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "fields"),
     [
-        ({"image_id": 8}, "result 1 names the image 8"),
-        ({"image_id": None}, "result 1 names the image None"),
-        ({"category_id": 3}, "result 1 names the category id 3"),
-        ({"category_id": 0}, "result 1 names the category id 0"),
-        ({"score": None}, "result 1 has the score None"),
-        ({"score": float("nan")}, "result 1 has the score nan"),
-        ({"segmentation": None}, "result 1 has a segmentation that is neither"),
-        ({"segmentation": {"size": [12, 16], "counts": "5"}}, "result 1 has run lengths that add"),
+        ({"image_id": 8}, {"key": "image_id", "found": 8}),
+        ({"image_id": None}, {"key": "image_id", "found": None}),
+        ({"category_id": 3}, {"key": "category_id", "found": 3}),
+        ({"category_id": 0}, {"key": "category_id", "found": 0}),
+        ({"score": None}, {"key": "score", "found": None}),
+        ({"score": float("nan")}, {"key": "score", "found": "nan"}),
+        ({"segmentation": None}, {"key": "result 1"}),
+        ({"segmentation": {"size": [12, 16], "counts": "5"}}, {"key": "result 1"}),
     ],
 )
-def test_a_bad_result(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_a_bad_result(tmp_path: Path, change: dict[str, Any], fields: dict[str, Any]) -> None:
     coco = opened(tmp_path)
     good = {
         "image_id": 7,
@@ -395,13 +399,13 @@ def test_a_bad_result(tmp_path: Path, change: dict[str, Any], says: str) -> None
         "score": 0.5,
     }
     path = saved(tmp_path / "results.json", [good, {**good, **change}])
-    with pytest.raises(FormatError, match=says):
+    with refused(FormatError, **fields, file=path):
         read_results(path, coco)
 
 
 def test_annotations_are_no_results(tmp_path: Path) -> None:
     path = saved(tmp_path / "coco.json", content())
-    with pytest.raises(FormatError, match="not a list of COCO results"):
+    with refused(FormatError, file=path):
         read_results(path, {})
 
 

@@ -14,6 +14,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.io.images import find_images, open_image
 from bigkingxxl.io.images.folders import images_in
 from tests.io.images.test_tiff_oddities import STACK, write_series
+from tests.refusals import refused
 
 GRAY = np.arange(30, dtype=np.uint8).reshape(5, 6) * 8
 
@@ -59,21 +60,14 @@ def test_places_name_images(folder: Path, places: list[str], found: list[str]) -
     assert [file.path for file in find_images(named).files] == [folder / name for name in found]
 
 
-@pytest.mark.parametrize(
-    ("place", "says"),
-    [
-        ("missing.png", "there is no file or folder"),
-        ("empty", "the folder .*empty holds no images"),
-        ("*.gif", r"the pattern .*\*\.gif holds no images"),
-    ],
-)
-def test_a_place_that_names_nothing(folder: Path, place: str, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+@pytest.mark.parametrize("place", ["missing.png", "empty", "*.gif"])
+def test_a_place_that_names_nothing(folder: Path, place: str) -> None:
+    with refused(InputError, file=folder / place):
         find_images([folder / "b.png", folder / place])
 
 
 def test_an_empty_place() -> None:
-    with pytest.raises(InputError, match="is empty"):
+    with refused(InputError, found=""):
         find_images([""])
 
 

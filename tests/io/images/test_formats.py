@@ -14,6 +14,7 @@ from PIL import Image
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, tiles, whole
 from bigkingxxl.io.images import open_image, open_images
+from tests.refusals import refused
 
 RANDOM = np.random.default_rng(0)
 SIZE = (30, 44)
@@ -45,7 +46,7 @@ def test_16_bits_of_a_png_stay_16_bits(tmp_path: Path, samples: int) -> None:
     if samples > 2:
         check(open_image(path, channel=2), stored[None, ..., 2])
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ImageError, match=r"is cut off|damaged"):
+    with refused(ImageError, file=path):
         open_image(path)
 
 
@@ -75,7 +76,7 @@ def test_16_bits_of_a_pnm(tmp_path: Path) -> None:
     path.write_bytes(b"P5\n44 30\n65535\n" + DEEP[..., 0].astype(">u2").tobytes())
     check(open_image(path), DEEP[None, ..., 0])
     path.write_bytes(b"P6\n44 30\n65535\n" + DEEP.astype(">u2").tobytes())
-    with pytest.raises(ImageError, match="save it as PNG or TIFF"):
+    with refused(ImageError, file=path, key="format", found="PNM", expected="PNG"):
         open_image(path)
 
 
@@ -218,11 +219,11 @@ def test_zarr_that_is_no_image(tmp_path: Path) -> None:
     import zarr
 
     zarr.open_group(tmp_path / "x.zarr", mode="w")
-    with pytest.raises(ImageError, match="without an OME-Zarr image"):
+    with refused(ImageError, file="x.zarr", key="multiscales"):
         open_image(tmp_path / "x.zarr")
     path = write_zarr(tmp_path / "y.zarr", GRAY, "yx", "0.5")
     (path / "0" / "c" / "0" / "0").write_bytes(b"junk")
-    with pytest.raises(ImageError, match="damaged"):
+    with refused(ImageError):
         open_image(path).read()
     (path / "zarr.json").write_text("{")
     with pytest.raises(ImageError):
@@ -270,7 +271,7 @@ def test_dicom(tmp_path: Path) -> None:
     check(open_image(tmp_path / "z.dcm"), (COLOUR @ WEIGHTS)[None])
     content = (tmp_path / "x.dcm").read_bytes()
     (tmp_path / "x.dcm").write_bytes(content[:-100])
-    with pytest.raises(ImageError, match=r"cut off|decoded"):
+    with refused(ImageError, file="x.dcm"):
         open_image(tmp_path / "x.dcm", frames=1).read()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images import open_images
+from tests.refusals import refused
 
 RANDOM = np.random.default_rng(0)
 AXES = ("T", "P", "Z")
@@ -101,5 +102,5 @@ def test_damage(path: Path) -> None:
         open_images(path)
     # Files from before 2010 begin like JPEG 2000, but are none.
     path.write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n".ljust(600, b"\0"))
-    with pytest.raises(ImageError, match="Nikon ND2"):
+    with refused(ImageError, file=path):
         open_images(path)

@@ -17,39 +17,42 @@ from bigkingxxl.io.images import find_images, open_image, registry
 from bigkingxxl.io.images.file_image import ArraySamples
 from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
+from tests.refusals import refused
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
 
 @pytest.mark.parametrize("ending", ["tif", "png", "czi", "npy"])
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "fields"),
     [
-        (b"", "is empty"),
-        (LFS, "is a Git LFS pointer.*git lfs pull"),
-        (b"\n<!DOCTYPE html><html><body>404</body></html>", "is a web page"),
-        (b"\xef\xbb\xbf<HTML><HEAD>", "is a web page"),
-        (b"PK\x03\x04rest", "is a ZIP archive"),
-        (b"\x1f\x8b\x08rest", "is a gzip archive"),
-        (b"%PDF-1.7", "is a PDF document"),
+        (b"", {"key": "bytes", "found": 0}),
+        (LFS, {"key": "format", "found": "Git LFS"}),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", {"key": "format", "found": "HTML"}),
+        (b"\xef\xbb\xbf<HTML><HEAD>", {"key": "format", "found": "HTML"}),
+        (b"PK\x03\x04rest", {"key": "format"}),
+        (b"\x1f\x8b\x08rest", {"key": "format"}),
+        (b"%PDF-1.7", {"key": "format"}),
     ],
 )
-def test_what_a_file_is_instead(tmp_path: Path, ending: str, content: bytes, says: str) -> None:
+def test_what_a_file_is_instead(
+    tmp_path: Path, ending: str, content: bytes, fields: dict[str, Any]
+) -> None:
     path = tmp_path / f"x.{ending}"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=says) as error:
+    with refused(ImageError, file=path, **fields) as error:
         open_image(path)
     assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "package", "start", "says"),
+    ("name", "package", "start", "found", "extra"),
     [
-        ("x.czi", "czifile", b"ZISRAWFILE", r"Zeiss CZI.*bigkingxxl\[czi\].*OME-TIFF"),
-        ("x.nd2", "nd2", b"\xda\xce\xbe\x0a", r"Nikon ND2.*bigkingxxl\[nd2\].*OME-TIFF"),
-        ("x.lif", "liffile", b"\x70\0\0\0\0\0\0\0\x2a", r"Leica LIF.*bigkingxxl\[lif\]"),
-        ("x.dcm", "pydicom", bytes(128) + b"DICM", r"DICOM.*bigkingxxl\[dicom\]"),
-        ("renamed.tif", "czifile", b"ZISRAWFILE", r"Zeiss CZI"),
+        ("x.czi", "czifile", b"ZISRAWFILE", "Zeiss CZI", "bigkingxxl[czi]"),
+        ("x.nd2", "nd2", b"\xda\xce\xbe\x0a", "Nikon ND2", "bigkingxxl[nd2]"),
+        ("x.lif", "liffile", b"\x70\0\0\0\0\0\0\0\x2a", "Leica LIF", "bigkingxxl[lif]"),
+        ("x.dcm", "pydicom", bytes(128) + b"DICM", "DICOM", "bigkingxxl[dicom]"),
+        ("renamed.tif", "czifile", b"ZISRAWFILE", "Zeiss CZI", "bigkingxxl[czi]"),
     ],
 )
 def test_a_format_without_its_package(
@@ -58,13 +61,14 @@ def test_a_format_without_its_package(
     name: str,
     package: str,
     start: bytes,
-    says: str,
+    found: str,
+    extra: str,
 ) -> None:
     find = util.find_spec
     monkeypatch.setattr(util, "find_spec", lambda each: None if each == package else find(each))
     path = tmp_path / name
     path.write_bytes(start.ljust(600, b"\0"))
-    with pytest.raises(ImageError, match=says):
+    with refused(ImageError, extra, file=path, key="format", found=found):
         open_image(path)
 
 
@@ -72,7 +76,7 @@ def test_a_format_without_its_package(
 def test_formats_that_nobody_reads_are_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 anything")
-    with pytest.raises(ImageError, match="cannot be read: save it as OME-TIFF"):
+    with refused(ImageError, file=path, key="format", expected="OME-TIFF"):
         open_image(path)
     assert [file.path for file in find_images([tmp_path]).files] == [path]  # reported, not left out
 
@@ -81,7 +85,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.tif")
     started = time.monotonic()
     for path in (tmp_path / "x.tif", Path("/dev/zero")):
-        with pytest.raises(ImageError, match="is no file"):
+        with refused(ImageError, file=path, key="format"):
             open_image(path)
     assert time.monotonic() - started < 2
 
@@ -142,10 +146,10 @@ def test_a_faulty_package_stops_nothing(
             Point("bad", ImageReader("Bad", (".bad",), fails)))  # fmt: skip
     np.save(tmp_path / "x.npy", np.eye(5))
     assert open_image(tmp_path / "x.npy").shape == (5, 5)
-    assert "cannot be loaded: no module" in caplog.text
-    assert "'odd' is left out: it is no ImageReader" in caplog.text
+    assert "no module" in caplog.text
+    assert "'odd'" in caplog.text
     (tmp_path / "x.bad").write_bytes(b"anything")
-    with pytest.raises(ImageError, match=r"no Bad that can be read \(oh\)"):
+    with refused(ImageError, file="x.bad", key="format", expected="Bad"):
         open_image(tmp_path / "x.bad")
 
 

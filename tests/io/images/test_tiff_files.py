@@ -17,6 +17,7 @@ from PIL import Image
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, tiles
 from bigkingxxl.io.images import open_image, open_images, read_header
+from tests.refusals import refused
 
 RANDOM = np.random.default_rng(0)
 PLAIN = RANDOM.integers(0, 60_000, (45, 70)).astype(np.uint16)
@@ -110,7 +111,7 @@ def test_colour(tmp_path: Path, options: dict[str, Any], planar: bool, alpha: bo
     path = write(tmp_path / "x.tif", stored, **options)
     check_windows(open_image(path), (COLOUR @ WEIGHTS)[None])
     check_windows(open_image(path, channel=1), COLOUR[None, ..., 1].astype(np.float32))
-    with pytest.raises(ImageError, match="no channel 3: it has 3"):
+    with refused(ImageError, file=path, key="channel", found=3, expected=3):
         open_image(path, channel=3)
 
 
@@ -174,9 +175,9 @@ def test_pages(tmp_path: Path, options: dict[str, Any]) -> None:
         check_windows(frame, STACK[index : index + 1].astype(np.float32))
         check_windows(open_image(path, frames=index), STACK[index : index + 1].astype(np.float32))
     assert [frame.name for frame in open_images(path, frames="1:3")] == ["lapse_t001", "lapse_t002"]
-    with pytest.raises(ImageError, match="holds 4 images"):
+    with refused(ImageError, file=path, key="images", found=4, expected=1):
         open_image(path)
-    with pytest.raises(ImageError, match="no frame 4: it has 4"):
+    with refused(ImageError, file=path, key="frame", found=4, expected=4):
         open_image(path, frames=4)
 
 
@@ -288,7 +289,7 @@ def test_a_window_of_a_huge_image_takes_no_more_than_itself(tmp_path: Path) -> N
 def test_the_limit(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tif", PLAIN)
     assert open_image(path, pixel_limit=PLAIN.size).shape == PLAIN.shape
-    with pytest.raises(ImageError, match="70 x 45 pixels, more than the limit of 3,149"):
+    with refused(ImageError, file=path, key="pixels", found=(45, 70), expected=PLAIN.size - 1):
         open_image(path, pixel_limit=PLAIN.size - 1)
 
 
@@ -313,7 +314,7 @@ def test_compressed_bytes_that_are_damaged(tmp_path: Path) -> None:
         offset = tiff.pages[0].dataoffsets[0]
     content[offset : offset + 40] = b"\0" * 40
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=r"x\.tif is damaged or cut off"):
+    with refused(ImageError, file=path):
         open_image(path).read()
 
 
@@ -334,7 +335,7 @@ def test_a_header_with_any_byte_changed_is_an_image_or_an_error(
 
 def test_complex_numbers_are_no_image(tmp_path: Path) -> None:
     path = write(tmp_path / "x.tif", PLAIN.astype(np.complex64))
-    with pytest.raises(ImageError, match="samples of type complex64"):
+    with refused(ImageError, file=path, key="dtype", found="complex64"):
         open_image(path)
 
 
@@ -342,5 +343,5 @@ def test_no_pixels(tmp_path: Path) -> None:
     path = tmp_path / "x.tif"
     with pytest.warns(UserWarning, match="zero-size"):
         write(path, np.zeros((0, 7), np.uint8))
-    with pytest.raises(ImageError, match="has no pixels"):
+    with refused(ImageError, file=path, key="pixels"):
         open_image(path)

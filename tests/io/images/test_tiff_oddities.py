@@ -20,6 +20,7 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window, whole
 from bigkingxxl.io.images import open_image, open_images
 from tests.io.images.handmade_tiff import packed_12, tiff_bytes, write_tiff
+from tests.refusals import numbers_of, refused
 
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (24, 36)).astype(np.uint8)
@@ -115,7 +116,7 @@ def test_colours_that_are_not_read_are_named(
     tags = {530: (1, 1)} if photometric == 6 else {}
     path = write_tiff(tmp_path / "x.tif", pixels, bytes, bits=8, photometric=photometric,
                       tags=tags)  # fmt: skip
-    with pytest.raises(ImageError, match=f"{name}.* save it as gray or RGB"):
+    with refused(ImageError, file="x.tif", key="colours", found=name, expected="RGB"):
         open_image(path)
 
 
@@ -134,7 +135,7 @@ def test_channels_that_come_last(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "y.tif", pixels, metadata={"axes": "YXC"})
     assert np.array_equal(raw(tmp_path / "y.tif", channel=1), GRAY[::-1])
     tifffile.imwrite(tmp_path / "z.tif", pixels, compression="zlib")
-    with pytest.raises(ImageError, match="24 planes of 36 x 2, or 2 channels of 36 x 24"):
+    with refused(ImageError, file="z.tif", key="axes", found=(24, 36, 2)):
         open_image(tmp_path / "z.tif")
 
 
@@ -190,7 +191,7 @@ def test_a_missing_file_costs_its_own_planes(tmp_path: Path) -> None:
     paths = write_series(tmp_path, STACK)
     paths[2].unlink()
     images = open_images(paths[0])
-    with pytest.raises(ImageError, match="is incomplete"):
+    with refused(ImageError, file=paths[0], key="planes", found=2):
         images[2].read()
     for k in (0, 1, 3):
         assert np.array_equal(images[k].read()[0], STACK[k])
@@ -213,7 +214,7 @@ def test_no_plane_of_a_stack_that_is_cut_off_is_lost_in_silence(
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, STACK, metadata={"axes": "TYX"}, photometric="minisblack", **options)
     path.write_bytes(path.read_bytes()[: -GRAY.size])
-    with pytest.raises(ImageError, match="is cut off"):
+    with refused(ImageError, file=path):
         [image.read() for image in open_images(path)]
 
 
@@ -228,7 +229,7 @@ def test_a_list_of_pages_that_leads_beyond_the_file_is_told(
     images = open_images(path)
     assert len(images) == 3
     assert np.array_equal(images[1].read()[0], STACK[1])
-    assert "leads beyond its end: 3 pages" in caplog.text
+    assert numbers_of(caplog.text)[-1] == 3
 
 
 # ---- what a file claims ------------------------------------------------------------------------
@@ -266,7 +267,7 @@ def test_a_chain_of_pages_that_comes_back(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "loop.tif"
     path.write_bytes(content)
     started = time.monotonic()
-    with pytest.raises(ImageError, match="runs in a circle"):
+    with refused(ImageError, file=path, key="pages"):
         open_images(path)
     assert time.monotonic() - started < 1
 
@@ -321,7 +322,7 @@ def test_planes_that_ome_claims(tmp_path: Path) -> None:
     path = tmp_path / "x.ome.tif"
     tifffile.imwrite(path, GRAY, metadata=None, description=OME)
     tracemalloc.start()
-    with pytest.raises(ImageError, match="claims to hold"):
+    with refused(ImageError, file=path, key="planes"):
         open_images(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -22,6 +22,7 @@ from bigkingxxl.io.tables.measurements import (
     read_measurements,
     write_measurements,
 )
+from tests.refusals import refused
 from tests.support import Stack, instances_of, stacks
 
 SIZE = (40, 60)
@@ -263,16 +264,16 @@ def test_the_same_cells_are_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"kept as \.csv or \.parquet"):
+    with refused(OutputError, ".csv", ".parquet", file="x.xlsx", key="format"):
         write_measurements(tmp_path / "x.xlsx", seven_hundred())
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="there is no file"):
+    with refused(InputError, file="x.csv"):
         read_measurements(tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text("id,type\n1,a\n")
-    with pytest.raises(FormatError, match="no column 'area'"):
+    with refused(FormatError, file="x.csv", key="area"):
         read_measurements(tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text("id,type,area,score\n1,a,many,0.5\n")
-    with pytest.raises(FormatError, match=r"x\.csv, column 'area'.*'many'"):
+    with refused(FormatError, "'many'", file="x.csv", key="area"):
         read_measurements(tmp_path / "x.csv")
 
 

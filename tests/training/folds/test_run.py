@@ -20,6 +20,7 @@ from bigkingxxl.models import read_card, resolve_model
 from bigkingxxl.training.folds import run as folds_run
 from bigkingxxl.training.folds.run import FoldsResult, train_folds
 from bigkingxxl.training.recipe import Recipe
+from tests.refusals import refused
 from tests.training.folds.conftest import IMAGES, Trained, write_spots
 
 
@@ -110,7 +111,7 @@ def test_it_goes_on_where_it_was_broken_off_and_trains_no_fold_twice(
     with pytest.raises(Interrupted, match="--resume"):
         train_folds(recipe, spots, out, count=3, device="cpu")
     monkeypatch.setattr(folds_run, "train", train)
-    with pytest.raises(InputError, match="add --resume"):
+    with refused(InputError, file=out, key="--resume"):
         train_folds(recipe, spots, out, count=3, device="cpu")
     resumed = train_folds(recipe, spots, out, device="cpu", resume=True)
     assert trained == [0, 1, 2]
@@ -165,7 +166,7 @@ def test_all_folds_failing_and_a_full_disk_end_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(folds_run, "train", _power_cut)
-    with pytest.raises(InputError, match="all folds failed"):
+    with refused(InputError, file="run"):
         train_folds(recipe, spots, tmp_path / "run", count=3, device="cpu")
 
     def full(*_: Any, **__: Any) -> None:
@@ -181,9 +182,9 @@ def test_other_settings_or_folds_are_refused_where_a_run_goes_on(
 ) -> None:
     out = tmp_path / "run"
     train_folds(recipe, spots, out, count=3, device="cpu")
-    with pytest.raises(InputError, match="seed=0"):
+    with refused(InputError, file=out, key="seed", found=1, expected=0):
         train_folds(recipe.changed(seed=1), spots, out, device="cpu", resume=True)
-    with pytest.raises(InputError, match="other folds"):
+    with refused(InputError, file="folds.csv", key="--folds", found=2):
         train_folds(recipe, spots, out, count=2, device="cpu", resume=True)
     assert trained == [0, 1, 2]
 
@@ -216,7 +217,7 @@ def test_folds_that_cannot_be(
     recipe: Recipe, trained: Trained, tmp_path: Path, count: int, images: int, fields: int
 ) -> None:
     data = open_dataset(write_spots(tmp_path / "few", images, fields))
-    with pytest.raises(InputError, match="folds"):
+    with refused(InputError, key="--folds", found=count):
         train_folds(recipe, data, tmp_path / "run", count=count, device="cpu")
     assert not trained
     assert not (tmp_path / "run").exists()
@@ -228,6 +229,6 @@ def test_a_fold_without_cells_is_refused_before_anything_is_trained(
     data = open_dataset(write_spots(tmp_path / "data", empty=(0, 6)))
     without = {image_id: int(image_id in ("image00", "image06")) for image_id in data.ids}
     write_folds(tmp_path / "folds.csv", without)
-    with pytest.raises(InputError, match="fold 1 has no annotated cell"):
+    with refused(InputError, key="--fold", found=1):
         train_folds(recipe, data, tmp_path / "run", folds_file=tmp_path / "folds.csv", device="cpu")
     assert not trained
