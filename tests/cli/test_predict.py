@@ -384,38 +384,38 @@ def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "fields"),
     [
-        (["--format", "label"], "no format 'label', did you mean 'labels'?"),
-        (["--format", "labels,tiff"], "no format 'tiff'; known are labels, "),
+        (["--format", "label"], {"key": "--format", "found": "label", "expected": "labels"}),
+        (["--format", "labels,tiff"], {"key": "--format", "found": "tiff"}),
+        (["--tta", "spin"], {"key": "--tta", "found": "spin"}),
+        (["--scale", "0"], {"key": "--scale", "found": 0.0}),
+        (["--scale", "nan"], {"key": "--scale", "found": "nan"}),
+        (["--diameter", "0"], {"key": "--diameter", "found": 0.0}),
+        (["--diameter", "-4"], {"key": "--diameter", "found": -4.0}),
+        (["--diameter", "nan"], {"key": "--diameter", "found": "nan"}),
+        (["--diameter", "20"], {"key": "diameter", "found": 20}),
+        (["--pixel-size", "0"], {"key": "--pixel-size", "found": "0.0"}),
+        (["--pixel-size", "inf"], {"key": "--pixel-size", "found": "inf"}),
+        (["--scale", "1", "--diameter", "9"], {"key": "--scale", "found": "--diameter"}),
         (
-            ["--tta", "spin"],
-            "--tta is 'spin': 'spin' is unknown",
+            ["--type-vote", "all"],
+            {"key": "--type-vote", "found": "all", "expected": ("image", "cell")},
         ),
-        (["--scale", "0"], "--scale is 0.0, expected 0.01 to 100"),
-        (["--scale", "nan"], "--scale is nan"),
-        (["--diameter", "0"], "--diameter is 0.0, expected pixels, above 0"),
-        (["--diameter", "-4"], "--diameter is -4.0"),
-        (["--diameter", "nan"], "--diameter is nan"),
-        (["--diameter", "20"], "the model does not know the diameter"),
-        (["--pixel-size", "0"], "the pixel size is 0.0, expected 1e-06 to"),
-        (["--pixel-size", "inf"], "the pixel size is inf"),
-        (["--scale", "1", "--diameter", "9"], "--scale and --diameter both set"),
-        (["--type-vote", "all"], "--type-vote is 'all', expected 'image' or 'cell'"),
-        (["--frames", "some"], "--frames is 'some', expected 'all', a number or a range"),
-        (["--frames", "-1"], "--frames is '-1', expected 'all', a number or a range"),
-        (["--z", "top"], "--z is 'top', expected 'all', 'mid', 'max', a number or a range"),
-        (["--cell-type", "astr"], "knows no cell type 'astr', did you mean 'astro'?"),
-        (["--device", "tpu"], "no device 'tpu': choose auto, cpu, cuda or mps"),
-        (["nowhere/*.tif"], "nowhere/*.tif holds no images"),
-        (["nowhere.png"], "there is no file or folder nowhere.png"),
-        (["--model", "missing.safetensors"], "missing.safetensors: no such model file"),
+        (["--frames", "some"], {"key": "--frames", "found": "some"}),
+        (["--frames", "-1"], {"key": "--frames", "found": "-1"}),
+        (["--z", "top"], {"key": "--z", "found": "top"}),
+        (["--cell-type", "astr"], {"key": "cell_type", "found": "astr", "expected": "astro"}),
+        (["--device", "tpu"], {"key": "device", "found": "tpu"}),
+        (["nowhere/*.tif"], {"file": "*.tif"}),
+        (["nowhere.png"], {"file": "nowhere.png"}),
+        (["--model", "missing.safetensors"], {"file": "missing.safetensors"}),
     ],
 )
 def test_options_that_make_no_sense(
-    predict: Run, images: Path, tmp_path: Path, options: list[str], message: str
+    predict: Run, images: Path, tmp_path: Path, options: list[str], fields: dict[str, Any]
 ) -> None:
-    assert message in sentence_of(predict(images, *options))
+    refused_by(predict(images, *options), **fields)
     assert not (tmp_path / "out").exists()
 
 
@@ -435,7 +435,7 @@ def test_a_damaged_model(predict: Run, model: Path, images: Path, tmp_path: Path
 
 def test_an_output_that_cannot_be_written(predict: Run, images: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
-    assert "out" in sentence_of(predict(images, "--quiet"))
+    refused_by(predict(images, "--quiet"), file="out")
 
 
 def test_a_full_disk(
@@ -503,8 +503,8 @@ def test_a_size_beyond_the_limit_is_refused(predict: Run, images: Path, tmp_path
     Image.fromarray(np.zeros((900, 1200), np.uint8)).save(tmp_path / "wide.png")
     result = predict(tmp_path / "wide.png", "--diameter", "0.2", "--quiet", models=(own,))
     assert result.exit_code == 1
-    told = "wide: a cell diameter of 0.2 pixels asks for an image of 6,912,000,000"
-    assert told in result.stderr
+    assert "wide: " in result.stderr
+    assert 6_912_000_000 in numbers_of(result.stderr)
 
 
 def test_the_vote_is_by_image_or_by_cell(predict: Run, images: Path, tmp_path: Path) -> None:

@@ -209,4 +209,4 @@ def test_bad_requests(tune: Run, ensemble: Path, tmp_path: Path) -> None:
     assert ".ensemble" in sentence_of(tune(ensemble, "--out", tmp_path / "x.onnx"))
     assert "--plots" in sentence_of(tune(ensemble, "--plots", tmp_path / "plots"))
     refused_by(tune(tmp_path / "lost.ensemble"), file="lost.ensemble")
-    assert "--tta is 'spin'" in sentence_of(tune(ensemble, "--tta", "spin"))
+    refused_by(tune(ensemble, "--tta", "spin"), key="--tta", found="spin")
