@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.prose import is_prose, prose_assertions
+from tests.prose import TESTS, is_prose, prose_assertions
 
 # It only falls: an error is checked by `tests.refusals`, a result by its numbers.
 MOST = 68
+
+
+def test_no_assertion_goes_by_the_clock_on_the_wall() -> None:
+    """A busy machine fails no test: work is counted in CPU seconds, or in calls."""
+    by_the_clock = re.compile(r"assert .*(monotonic|perf_counter|time\.time)\(\) - \w+ *[<>]")
+    found = [path.name for path in TESTS.rglob("*.py") if by_the_clock.search(path.read_text())]
+    assert found == []
 
 
 def test_no_assertion_on_wording_is_added() -> None:

@@ -142,10 +142,8 @@ def test_a_scheduler_that_goes_away(
                 cluster.scheduler.kill()
             yield item
 
-    began = time.monotonic()
     with pytest.raises(SchedulerLostError):
         predict_job(job, files, Sharing(scheduler=cluster.address), stop_after_two)
-    assert time.monotonic() - began < SECONDS_TO_START
     result = predict_job(squares_job(tmp_path / "out", tmp_path / "n"), files, Sharing())
     assert result.skipped >= 2
     assert result.failed == {}

@@ -80,22 +80,19 @@ def test_no_region_is_an_empty_frame() -> None:
 PASTE = """
 import resource, torch
 from bigkingxxl.detection.soft_layers import soft_layers
-low = torch.rand(COUNT, 2) * 800
-boxes = torch.cat((low, low + 200), dim=1)
-masks = torch.rand(COUNT, 28, 28, requires_grad=True)
-soft_layers(boxes, masks, torch.full((COUNT, 3), 0.5), (1024, 1024)).sum().backward()
-assert masks.grad.abs().sum() > 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+for count in (20, 200):
+    low = torch.rand(count, 2) * 800
+    boxes = torch.cat((low, low + 200), dim=1)
+    masks = torch.rand(count, 28, 28, requires_grad=True)
+    soft_layers(boxes, masks, torch.full((count, 3), 0.5), (1024, 1024)).sum().backward()
+    assert masks.grad.abs().sum() > 0
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def test_500_regions_need_hardly_more_memory_than_50() -> None:
-    """500 of 200 x 200 pixels: 80 MB a number of all pasted pixels, of which there are ten."""
-    peak = {}
-    for count in (50, 500):
-        code = PASTE.replace("COUNT", str(count))
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        peak[count] = int(done.stdout) / 1024
-    assert peak[500] - peak[50] < 300
+def test_200_regions_need_hardly_more_memory_than_20() -> None:
+    """200 of 200 x 200 pixels: 32 MB a number of all pasted pixels, of which there are ten."""
+    pytest.importorskip("resource")
+    done = subprocess.run([sys.executable, "-c", PASTE], capture_output=True, text=True, check=True)
+    few, many = (int(line) / 1024 for line in done.stdout.splitlines())
+    assert many - few < 180

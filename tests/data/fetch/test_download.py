@@ -113,7 +113,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: StandIn, tmp_path: P
 def test_a_later_run_goes_on_where_the_last_one_stopped(kaggle: StandIn, tmp_path: Path) -> None:
     # Each attempt is cut off at once, so that the first run gives up with what came first.
     kaggle.breaks = [1_500_000, *[0] * 20]
-    with refused(InputError, file="x.zip") as caught:
+    with refused(InputError, file="sartorius-cell-instance-segmentation.zip") as caught:
         download(tmp_path, with_coco=False)
     assert "\n" not in str(caught.value)
     part = tmp_path / "sartorius-cell-instance-segmentation.zip.part"

@@ -241,9 +241,9 @@ def test_a_list_of_lists_of_lists_is_read_once(tmp_path: Path) -> None:
     deep: list[Any] = []
     for _ in range(60):
         deep = [deep, deep]
-    start = time.perf_counter()
+    start = time.process_time()
     read_seg(saved(tmp_path / "x_seg.npy", as_cellpose_writes(flows=deep)))
-    assert time.perf_counter() - start < 5  # and not 2 to the 60th times
+    assert time.process_time() - start < 5  # and not 2 to the 60th times
 
 
 def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ FILES: dict[str, bytes] = {
 
 def look(path: Path) -> None:
     """Open a file and look at every image, which may be refused."""
-    started = time.monotonic()
+    started = time.process_time()
     tracemalloc.start()
     try:
         read_header(path)
@@ -79,7 +79,7 @@ def look(path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 100_000_000
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.fixture(scope="module")

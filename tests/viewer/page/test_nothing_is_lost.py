@@ -17,7 +17,7 @@ from tests.viewer.page.browser import Viewer, Window, until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
-WALK = 60
+WALK = 30
 LONG_WALK = 2000
 
 
