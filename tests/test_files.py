@@ -178,5 +178,5 @@ def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("place", ["/", ".", ".."])
 def test_a_folder_that_has_no_name_is_no_place_for_a_file(place: str) -> None:
-    with refused(OutputError, file=place), whole_file(Path(place)):
+    with refused(OutputError, file=Path(place)), whole_file(Path(place)):
         pytest.fail("nothing may be written")

@@ -47,11 +47,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.images < 1 or self.seed < 0:
+            key = "images" if self.images < 1 else "seed"
             raise InputError(
                 f"{self.images} images from seed {self.seed} were asked for, expected 1 image or "
                 "more and a seed from 0",
-                key="images",
-                found=self.images,
+                key=key,
+                found=getattr(self, key),
             )
         height, width = self.size
         if min(self.size) < SMALLEST_SIDE or height * width > MOST_PIXELS:

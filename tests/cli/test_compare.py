@@ -381,7 +381,7 @@ BAD = {
         ["a.csv", "b=a.csv", "--groups", "groups.csv"], {"file": "groups.csv"},
     ),
     "other images' COCO file": (
-        ["a.csv", "b=kinds.json", "--coco-file", "other.json"], {"file": "kinds.json"},
+        ["a.csv", "b=kinds.json", "--coco-file", "other.json"], {"file": "other.json"},
     ),
 }  # fmt: skip
 

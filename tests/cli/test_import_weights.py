@@ -62,7 +62,7 @@ def test_programs_read_it_as_json(weights: Path, tmp_path: Path) -> None:
     ("arguments", "source", "fields"),
     [
         ([], "detectron2", {"key": "source", "found": "detectron2"}),
-        (["--set", "settings.rpn_depth=2"], "torchvision", {"file": "weights.pth"}),
+        (["--set", "settings.rpn_depth=2"], "torchvision", {"file": "coco.pth"}),
         (["--set", "method=compact"], "torchvision", {"key": "method", "found": "compact"}),
         (["--file-types", "a"], "torchvision", {"key": "cell_types", "found": 1, "expected": 3}),
     ],

@@ -103,7 +103,7 @@ def test_a_wrong_argument_is_explained_with_exit_2(run_command: Run) -> None:
 
     result = run_command(boom, "seven")
     assert result.exit_code == 2
-    assert "'seven'" in result.stderr
+    assert "'count'" in result.stderr
 
 
 def test_a_group_of_commands_is_loaded_like_a_command(run_command: Run) -> None:

@@ -170,7 +170,7 @@ def test_overlapping_predictions_are_refused() -> None:
     overlapping = strips((2, 10, 20), (2, 19, 30))
     with refused(InputError, found=(2, 19)):
         match_counts(strips(A), overlapping)
-    with refused(InputError, key="x", found=(2, 19)):
+    with refused(InputError, "x", found=(2, 19)):
         competition_map({"x": strips(A)}, {"x": overlapping}, {})
     touching = strips((2, 10, 20), (2, 20, 30), (3, 10, 30))
     assert match_counts(touching, touching).score == 1.0

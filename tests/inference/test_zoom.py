@@ -84,5 +84,5 @@ def test_tuning_keeps_the_maps_of_every_zoom(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zoom", [0, -1, "much"])
 def test_a_zoom_is_a_number_above_0(zoom: Any) -> None:
-    with refused(SettingsError, key="default.decode.zoom", found=zoom):
+    with refused(SettingsError, key="default.decode"):
         checked(OperatingPoints, {"default": {"decode": {"zoom": zoom}}}, where="points")

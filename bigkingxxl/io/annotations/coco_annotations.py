@@ -135,7 +135,7 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
     ids = _image_names(path, images)
     by_number = {image["id"]: name for name, image in zip(ids, images, strict=True)}
     by_name = dict(zip(ids, images, strict=True))
-    bad = _Bad(complain)
+    bad = _Bad(path, complain)
     sizes = {name: _size(path, image, name, bad) for name, image in by_name.items()}
     cells: dict[str, list[Annotation]] = {name: [] for name in ids}
     crowds: dict[str, list[Annotation]] = {name: [] for name in ids}
@@ -193,13 +193,14 @@ def _cells_and_crowds(
 class _Bad:
     """Handles errors: raises them, or reports them and leaves the image out."""
 
+    path: Path
     complain: Complain | None
     images: set[str] = field(default_factory=set)
 
     def add(self, sentence: str, image: str | None) -> None:
         """Report a bad annotation and its image, if known."""
         if self.complain is None:
-            raise FormatError(sentence)
+            raise FormatError(sentence, file=self.path, key=image)
         self.complain(sentence)
         if image is not None:
             self.images.add(image)

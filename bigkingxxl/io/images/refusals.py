@@ -60,7 +60,8 @@ def refuse(path: Path, start: bytes) -> ImageError:
         )
     for beginning, sentence in OTHERS:
         if text.startswith(beginning.lower()) or start.startswith(beginning):
-            return ImageError(f"{path} {sentence}", file=path)
+            found = beginning.decode("latin-1")
+            return ImageError(f"{path} {sentence}", file=path, key="format", found=found)
     if not start.strip(b"\0"):
         return ImageError(
             f"{path} is not an image: it begins with zeros (a broken copy?)",

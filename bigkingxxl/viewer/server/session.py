@@ -281,7 +281,7 @@ class Session:
             entry=self.entry(image), channels=shown.channels,
             pixel_size_um=shown.source.pixel_size_um, levels=levels_of(shown.size),
             is_rgb=bool(shown.colours), label_dtype=dtype, next_cell=next_cell,
-            has_candidates=self._has_candidates(image), windows=self._others(key, ""),
+            has_candidates=self._has_candidates(image), windows=self._presence.others("", key),
             label_file=printable(str(self._label_file(image))),
             image_file=printable(str(image.path)),
         )  # fmt: skip

@@ -144,7 +144,7 @@ def test_overlapping_predictions_are_refused_where_a_metric_forbids_them(metric:
     if not metric.disjoint:
         score_pairs({"x": pair}, [metric])
         return
-    with refused(InputError, "x", key="x", found=(5, 5)):
+    with refused(InputError, "x", key=metric.title, found=(5, 5)):
         score_pairs({"x": pair}, [metric])
 
 

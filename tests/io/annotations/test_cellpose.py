@@ -176,7 +176,7 @@ class Calls(Touches):
 
 @pytest.mark.parametrize(
     ("kind", "named"),
-    [(Touches, r"\w+\.system"), (Evaluates, r"builtins\.eval"), (Calls, r"numpy\S*\.apply_along")],
+    [(Touches, ".system"), (Evaluates, "builtins.eval"), (Calls, ".apply_along_axis")],
 )
 @pytest.mark.parametrize("where", ["value", "key", "list", "array", "instead"])
 def test_a_file_that_holds_objects_is_refused_and_not_run(
