@@ -85,7 +85,7 @@ def test_workers_that_see_another_run_refuse(tmp_path: Path, files: dict[Path, s
     job, other = (squares_job(tmp_path / "out", tmp_path / "n", key) for key in ("k", "other"))
     store = RunStore(tmp_path / "out")
     store.begin(other.settings)
-    with Pool(1) as pool, refused(InputError, file="out", key="--out"):
+    with Pool(1) as pool, refused(InputError, tmp_path / "out"):
         pool.begin(job)
         path = next(iter(files))
         pool.submit(Task(0, path, path.stem))

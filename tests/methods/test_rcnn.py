@@ -169,7 +169,7 @@ def test_types_that_do_not_compete_are_candidates_of_their_own() -> None:
     [
         ({"backbone": "resnet999"}, "resnet999"),
         ({"backbone": "swin_tiny_patch4_window7_224", "stem_stride": 1}, 4),
-        ({"backbone": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224"),
+        ({"backbone": "vit_tiny_patch16_224"}, [16, 16, 16, 16]),
     ],
 )
 def test_backbones_that_do_not_fit_are_named(settings: dict[str, Any], found: object) -> None:
