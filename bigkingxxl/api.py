@@ -47,7 +47,7 @@ class LoadedModel:
         self, image: Any, *, channel: int | None = None, diameter: float | None = None,
         pixel_size: float | PixelSize | None = None, frames: int | str | None = None,
         z: int | str | None = None, position: int | None = None, min_score: float | None = None,
-        min_area: float | None = None, exclude_border: bool = False,
+        min_area: float | None = None, exclude_border: bool = False, keep_blurred: bool = False,
     ) -> Any:  # fmt: skip
         """Segment the cells of one image, or of several.
 
@@ -92,8 +92,9 @@ class LoadedModel:
         given = ScaleHint(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
         given.check([self.card])
         selection = replace(
-            self.selection, min_score=min_score, min_area=min_area, exclude_border=exclude_border
-        )
+            self.selection, min_score=min_score, min_area=min_area,
+            exclude_border=exclude_border, keep_blurred=keep_blurred,
+        )  # fmt: skip
         selection.check()
         sources, are_several = sources_of(
             image, channel=channel, frames=frames, z=z, position=position
@@ -106,9 +107,10 @@ class LoadedModel:
         from bigkingxxl.inference.domain.judgement import judge
 
         candidates = self.predictor.candidates(source)
-        cells = selection.instances(candidates, source.pixel_size_um)
+        cells, blurred = selection.cells_of(source, candidates)
         found = judge(self.card, source, candidates, cells)
-        return Cells(cells, candidates, source, found.expected_quality, found.warnings)
+        warnings = (*blurred, *found.warnings)
+        return Cells(cells, candidates, source, found.expected_quality, warnings)
 
     def _tell(self, found: Sequence[Cells], size_given: bool) -> None:
         """Report the assumed cell size and a warning, once for all images."""

@@ -29,8 +29,8 @@ from bigkingxxl.geometry import Window, disc_diameter
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.load import load_predictor
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.inference.selection import select
-from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.models import model_hash, resolve_model
+from bigkingxxl.runs.selection import Selection
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 
 SMALLEST = 96  # pixels: the shorter side of a background window
@@ -44,10 +44,12 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data", type=Path, action="append", default=[])
     parser.add_argument("--each", type=int, default=12, help="images of each kind")
+    parser.add_argument("--keep-blurred", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     path = resolve_model(options.model)
     predictor, card = load_predictor(path, "cpu")
+    selection = Selection(card.operating_points, keep_blurred=options.keep_blurred)
     kinds: dict[str, Iterator[ImageSource]] = {"simulated": simulated(options.each)}
     if options.data:
         data = open_datasets(options.data)
@@ -57,7 +59,7 @@ def main() -> None:
             "defocused": (defocused(data, each) for each in ids),
             "as they are": (data.source(each) for each in ids),
         }
-    result = {kind: count_cells(predictor, card, sources) for kind, sources in kinds.items()}
+    result = {kind: count_cells(predictor, selection, sources) for kind, sources in kinds.items()}
     for kind, found in result.items():
         print(kind, {key: value for key, value in found.items() if key != "per_image"})
     if options.out:
@@ -106,18 +108,18 @@ def defocused(data: Dataset, image_id: str) -> ImageSource:
 
 
 def count_cells(
-    predictor: Predictor, card: ModelCard, sources: Iterator[ImageSource]
+    predictor: Predictor, selection: Selection, sources: Iterator[ImageSource]
 ) -> dict[str, Any]:
     """Count what is found in some images."""
     per_image: dict[str, dict[str, Any]] = {}
     for source in sources:
         candidates = predictor.candidates(source)
-        cells = select(candidates, card.operating_points)
+        cells, left_out = selection.cells_of(source, candidates)
         score = np.zeros(0) if cells.score is None else cells.score
         per_image[source.name] = {
             "cells": len(cells), "pixels": source.shape[0] * source.shape[1],
             "scores": sorted((round(float(each), 3) for each in score), reverse=True)[:20],
-            "diameter": candidates.cell_diameter,
+            "diameter": candidates.cell_diameter, "out_of_focus": bool(left_out),
             "covered": float(cells.areas().sum()) / (source.shape[0] * source.shape[1]),
         }  # fmt: skip
     counts = [each["cells"] for each in per_image.values()]

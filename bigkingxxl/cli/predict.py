@@ -96,6 +96,10 @@ def predict(
         bool,
         typer.Option("--exclude-border", help="Leave out cells that touch the edge of the image."),
     ] = False,
+    keep_blurred: Annotated[
+        bool,
+        typer.Option("--keep-blurred", help="Count cells in images that are out of focus, too."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that were changed by hand, too.")
     ] = False,
@@ -184,7 +188,9 @@ def predict(
         changes = changes or found.changes
         given.check([read_card(path) for path in found.files], "--")
         card = card_of(found, cell_type=cell_type, type_vote=type_vote)
-        selection = Selection(card.operating_points, cell_type, min_score, min_area, exclude_border)
+        selection = Selection(
+            card.operating_points, cell_type, min_score, min_area, exclude_border, keep_blurred
+        )
         selection.check("--")
         loading = Loading.of(
             model, device=device, weights=weight and tuple(weight), changes=changes, tile=tile,

@@ -61,6 +61,7 @@ def run_settings(
         {
             "cell_type": selection.cell_type, "min_score": selection.min_score,
             "min_area": selection.min_area, "exclude_border": selection.exclude_border,
+            "keep_blurred": selection.keep_blurred,
             "points": selection.points.model_dump(mode="json"),
             "models": [_lasting(name) for name in models],
         },

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.images import ImageSource
+from bigkingxxl.inference.domain.sharpness import is_out_of_focus
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -32,6 +34,7 @@ class Selection:
     min_score: float | None = None
     min_area: float | None = None
     exclude_border: bool = False
+    keep_blurred: bool = False
 
     def check(self, dashes: str = "") -> None:
         """Refuse invalid values.
@@ -60,6 +63,15 @@ class Selection:
             return cells
         return cells.take(inside_border(cells))
 
+    def cells_of(
+        self, source: ImageSource, candidates: Candidates
+    ) -> tuple[Instances, tuple[str, ...]]:
+        """The cells of one image, and a sentence where they were left out as it is out of focus."""
+        cells = self.instances(candidates, source.pixel_size_um)
+        if self.keep_blurred or not is_out_of_focus(source, cells):
+            return cells, ()
+        return cells.take(np.zeros(0, np.int64)), (blurred_sentence(len(cells)),)
+
     def minimum_areas(self, cells: Instances, ratio: float) -> NDArray[np.float64]:
         """Return the area in pixels of the image below which each cell is dropped, float64[N]."""
         points = self._points(ratio)
@@ -82,6 +94,15 @@ class Selection:
             least = max(math.ceil(self.min_area) - 0.5, 0.0)
             changes["minimum_area"] = least * ratio**2
         return point.changed(select=point.select.changed(**changes).model_dump())
+
+
+def blurred_sentence(shapes: int) -> str:
+    """Why an image has no cells although the model outlined some."""
+    outlined = "1 blurred shape was" if shapes == 1 else f"{shapes:,} blurred shapes were"
+    return (
+        f"the image is out of focus, so that {outlined} not counted as cells: look at it, and "
+        "predict with --keep-blurred (in Python keep_blurred=True) if they are"
+    )
 
 
 def inside_border(cells: Instances) -> NDArray[np.int64]:

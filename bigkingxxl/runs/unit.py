@@ -169,8 +169,8 @@ class _Unit:
             except FormatError:
                 pass
         source = self.image.source
-        cells = self.work.selection.instances(self.candidates, source.pixel_size_um)
-        warnings = (BLANK,) if source.statistics.is_blank else ()
+        cells, warnings = self.work.selection.cells_of(source, self.candidates)
+        warnings = (BLANK,) if source.statistics.is_blank else warnings
         judge = self.work.judge
         found_out = Judgement() if judge is None else judge(source, self.candidates, cells)
         record = self._record(

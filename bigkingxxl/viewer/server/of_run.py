@@ -154,7 +154,7 @@ class RunWorkspace(Workspace):
         chosen = self.run_settings.selection
         return Selection(
             self.points, chosen.get("cell_type"), settings.min_score, settings.min_area,
-            bool(chosen.get("exclude_border")),
+            bool(chosen.get("exclude_border")), bool(chosen.get("keep_blurred")),
         )  # fmt: skip
 
     def preview(self, image: KnownImage, settings: Settings) -> Instances | None:
@@ -162,7 +162,7 @@ class RunWorkspace(Workspace):
         candidates = self.candidates(image)
         if candidates is None or self.points is None:
             return None
-        return self.selection(settings).instances(candidates, None)
+        return self.selection(settings).cells_of(self.source(image), candidates)[0]
 
 
 def _known(image: ImageResult) -> KnownImage:
