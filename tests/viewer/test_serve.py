@@ -180,3 +180,14 @@ def test_an_image_that_is_gone_costs_that_image(run_folder: Path) -> None:
         answer = server.client.get(f"/api/images/{server.keys['i00']}/pixels")
         assert answer.status_code == 410
         assert Window(server, server.keys["i01"]).labels.max() == 12
+
+
+def test_images_where_the_results_would_lie_are_refused(tmp_path: Path) -> None:
+    cells = tmp_path / "my" / "cells"
+    cells.mkdir(parents=True)
+    save_images(cells, [3])
+    with pytest.raises(InputError) as caught:
+        open_workspace(tmp_path / "my")
+    assert caught.value.file == cells
+    assert open_workspace(cells).kind == "images"
+    assert open_workspace(tmp_path / "my", annotate=True).kind == "annotate"

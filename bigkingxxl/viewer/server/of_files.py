@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import BigKingXXLError, reason_of
+from bigkingxxl.errors import BigKingXXLError, InputError, reason_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.images import ImageFile, find_images
+from bigkingxxl.runs.apart import check_apart
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.viewer.contract import Settings
 from bigkingxxl.viewer.server.of_run import RunWorkspace, is_run_folder, open_shown
@@ -121,8 +122,26 @@ class ImagesWorkspace(FilesWorkspace):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kind = "images"
+        self._check_apart()
         if is_run_folder(self.cells_folder):
             self.reload()
+
+    def _check_apart(self) -> None:
+        """Refuse images in the folder of the run.
+
+        Raises:
+            InputError: An image lies there.
+        """
+        try:
+            check_apart([file.path for file in self._files.values()], self.cells_folder)
+        except InputError as error:
+            raise InputError(
+                f"the image {error.found} lies in {self.cells_folder}, where `bigkingxxl view` "
+                f"keeps its results: rename that folder, or open it by itself with "
+                f"`bigkingxxl view {self.cells_folder}`",
+                file=self.cells_folder,
+                found=error.found,
+            ) from error
 
     @property
     def cells_folder(self) -> Path:
