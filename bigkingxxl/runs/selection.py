@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.sharpness import is_out_of_focus
+from bigkingxxl.inference.domain.sharpness import OUT_OF_FOCUS, is_out_of_focus
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
@@ -100,7 +100,7 @@ def blurred_sentence(shapes: int) -> str:
     """Why an image has no cells although the model outlined some."""
     outlined = "1 blurred shape was" if shapes == 1 else f"{shapes:,} blurred shapes were"
     return (
-        f"the image is out of focus, so that {outlined} not counted as cells: look at it, and "
+        f"{OUT_OF_FOCUS}, so that {outlined} not counted as cells: look at it, and "
         "predict with --keep-blurred (in Python keep_blurred=True) if they are"
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.domain_check import warnings_for
 from bigkingxxl.inference.domain.expected_quality import expected_quality
+from bigkingxxl.inference.domain.sharpness import OUT_OF_FOCUS
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 
@@ -75,6 +76,37 @@ def advice(
         option: How the user gives the cell size.
     """
     known = list(found)
+    blurred = [name for name, each in known if _is_blurred(each)]
+    known = [(name, each) for name, each in known if not _is_blurred(each)]
+    sentences = (_on_blurred(images, blurred, option),
+                 _on_poor(card, images, known, size_given, option))  # fmt: skip
+    return "; ".join(filter(None, sentences))
+
+
+def _is_blurred(found: Judgement) -> bool:
+    return any(each.startswith(OUT_OF_FOCUS) for each in found.warnings)
+
+
+def _on_blurred(images: int, names: Sequence[str], option: str) -> str:
+    """Name the images that have no cells because they are out of focus."""
+    if not names:
+        return ""
+    keep = "--keep-blurred" if option.startswith("-") else "predict(keep_blurred=True)"
+    verb, have = ("is", "has") if len(names) == 1 else ("are", "have")
+    return (
+        f"{_of_all(names, images)} {verb} out of focus and {have} no cells ({_first(names)}): "
+        f"`{keep}` counts what is seen there"
+    )
+
+
+def _on_poor(
+    card: ModelCard,
+    images: int,
+    known: Sequence[tuple[str, Judgement]],
+    size_given: bool,
+    option: str,
+) -> str:
+    """Name the images that are probably outlined poorly, or unlike the training images."""
     limit = 0.0 if card.quality is None else card.quality.low
     low = [name for name, each in known if (each.expected_quality or 0.0) < limit
            and each.expected_quality is not None]  # fmt: skip
@@ -88,7 +120,13 @@ def advice(
     mend = FINE_TUNE
     if card.median_diameter is not None and not size_given:
         mend = f"try `{option}` with the diameter of a typical cell in pixels, or {FINE_TUNE}"
+    return f"{_of_all(names, images)} {what} ({_first(names)}): {mend}"
+
+
+def _first(names: Sequence[str]) -> str:
     more = len(names) - MOST_NAMES
-    shown = ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-    of_all = f"{len(names)} of {images} {'image' if images == 1 else 'images'}"
-    return f"{of_all} {what} ({shown}): {mend}"
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _of_all(names: Sequence[str], images: int) -> str:
+    return f"{len(names)} of {images} {'image' if images == 1 else 'images'}"

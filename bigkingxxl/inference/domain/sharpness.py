@@ -16,6 +16,7 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 
+OUT_OF_FOCUS = "the image is out of focus"  # how the warning of such an image begins
 DIAMETER = 16.0  # pixels to which the median cell is shrunk
 SMALLEST = 2 * DIAMETER  # smaller cells show too few pixels of a border to judge it
 LEAST_SHARP = 0.19  # chosen on half of the sets of docs/measured.md

@@ -9,6 +9,7 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.domain.judgement import Judgement, advice, judge
 from bigkingxxl.models import ModelCard
 from bigkingxxl.quality import ExpectedQuality, Term
+from bigkingxxl.runs.selection import blurred_sentence
 from tests.inference.domain.test_expected_quality import candidates, cells, textured
 from tests.small_models import small_card
 
@@ -74,3 +75,15 @@ def test_a_diameter_is_advised_where_it_may_help() -> None:
     assert "--diameter" not in advice(sized, 1, [("a", BAD)], size_given=True)
     assert "`d=`" in advice(sized, 1, [("a", BAD)], size_given=False, option="d=")
     assert "finetune" in advice(sized.changed(quality=None), 1, [("a", ODD)], size_given=True)
+
+
+def test_an_image_that_is_out_of_focus_is_told_apart_from_one_that_is_unlike() -> None:
+    blurred = Judgement(None, (blurred_sentence(3), "its texture is unlike the training images"))
+    alone = advice(foretelling(0.3), 2, [("a", blurred)], size_given=False)
+    assert "--keep-blurred" in alone
+    assert "unlike" not in alone
+    both = advice(foretelling(0.3), 2, [("a", blurred), ("b", BAD)], size_given=False)
+    assert "(a)" in both
+    assert "(b)" in both
+    in_python = advice(foretelling(0.3), 1, [("a", blurred)], False, "predict(diameter=...)")
+    assert "keep_blurred=True" in in_python
