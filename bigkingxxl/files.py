@@ -123,6 +123,32 @@ def check_replaceable(path: Path) -> None:
         )
 
 
+def check_same_kind(path: Path, start: str, what: str) -> None:
+    """Refuse to replace a file of another kind, such as data that was named by mistake.
+
+    Args:
+        path: The file to be written; missing and empty files are accepted.
+        start: How every file of this kind begins.
+        what: What the file is to hold, for the message, such as "a page".
+
+    Raises:
+        OutputError: The file begins otherwise.
+    """
+    try:
+        if not path.is_file():
+            return  # folders and devices are refused when the file is written
+        with path.open("rb") as stream:
+            found = stream.read(len(start.encode()))
+    except OSError:
+        return
+    if found and found != start.encode():
+        raise OutputError(
+            f"{path} exists and is not {what}: name another file, or move it away",
+            file=path,
+            expected=what,
+        )
+
+
 def _remove(path: Path) -> None:
     # If the removal fails as well, the original error is the one to report.
     with suppress(OSError):

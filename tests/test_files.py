@@ -15,6 +15,7 @@ import pytest
 
 from bigkingxxl.errors import OutputError
 from bigkingxxl.files import (
+    check_same_kind,
     clear_temporaries,
     file_hash,
     make_folder,
@@ -180,3 +181,26 @@ def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None
 def test_a_folder_that_has_no_name_is_no_place_for_a_file(place: str) -> None:
     with refused(OutputError, file=Path(place)), whole_file(Path(place)):
         pytest.fail("nothing may be written")
+
+
+# ---- files of another kind ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"id,score\n1,2\n", None])
+def test_earlier_results_and_empty_files_may_be_replaced(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "scores.csv"
+    if content is not None:
+        path.write_bytes(content)
+    check_same_kind(path, "id,score", "a table")
+    check_same_kind(tmp_path, "id,score", "a table")  # a folder is refused when it is written
+
+
+@pytest.mark.parametrize("content", [b"II*\x00", b"id,fold\n1,2\n", b"i"])
+def test_files_of_another_kind_are_not_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    with pytest.raises(OutputError) as caught:
+        check_same_kind(path, "id,score", "a table")
+    assert caught.value.file == path

@@ -96,11 +96,13 @@ def compare(
     from bigkingxxl.cli.compare_results import categories_of, numberings
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.comparison import STANDARD, compare
-    from bigkingxxl.evaluation.comparison_table import check_suffix, write_comparison
+    from bigkingxxl.evaluation.comparison_table import check_table_file, write_comparison
     from bigkingxxl.evaluation.contestants import find_contestants, take_results
     from bigkingxxl.evaluation.grouping import groups_of
     from bigkingxxl.evaluation.inputs import read_truth
     from bigkingxxl.evaluation.metrics.registry import find_metrics
+    from bigkingxxl.evaluation.report.page import START
+    from bigkingxxl.files import check_same_kind
 
     if len(methods) < 2:
         raise InputError(
@@ -109,7 +111,9 @@ def compare(
             found=len(methods),
         )
     for path in table or ():
-        check_suffix(path)
+        check_table_file(path)
+    if report is not None:
+        check_same_kind(report, START, "an earlier report")
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)
     contestants = find_contestants(methods)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bigkingxxl.evaluation.evaluation import Evaluation
     from bigkingxxl.evaluation.inputs import Predictions, Truth
 
+PER_IMAGE_COLUMNS = ("id", "cell_type", "named", "cells", "predicted", "map")
+
 
 def evaluate(
     predictions: Annotated[
@@ -114,6 +116,7 @@ def evaluate(
         )
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)  # before anything is read
+    refuse_other_files(per_image, per_cell, matches, report)
     annotated = read_truth(truth, skip_bad=skip_bad)
     found = read_predictions(predictions, annotated, skip_bad=skip_bad, as_predicted=as_predicted)
     chosen = chosen_ids(annotated, found, fold, folds, images, only_predicted)
@@ -129,6 +132,22 @@ def evaluate(
         write_evaluation_report(report, result, sources_of(annotated), title=predictions.name,
                                 facts=facts, notes=result.notes)  # fmt: skip
     show(result, predictions, truth, as_json=as_json, only_metrics=metrics is not None)
+
+
+def refuse_other_files(
+    per_image: Path | None, per_cell: Path | None, matches: Path | None, report: Path | None
+) -> None:
+    """Refuse to replace files that an earlier call did not write, such as the truth itself."""
+    from bigkingxxl.evaluation.cell_rows import CELL_COLUMNS, MATCH_COLUMNS
+    from bigkingxxl.evaluation.report.page import START
+    from bigkingxxl.files import check_same_kind
+
+    tables = ((per_image, PER_IMAGE_COLUMNS), (per_cell, CELL_COLUMNS), (matches, MATCH_COLUMNS))
+    for path, columns in tables:
+        if path is not None:
+            check_same_kind(path, ",".join(columns[:3]) + ",", "an earlier table of this kind")
+    if report is not None:
+        check_same_kind(report, START, "an earlier report")
 
 
 def show(
@@ -200,7 +219,7 @@ def write_per_image(path: Path, result: Evaluation) -> None:
     from bigkingxxl.io.tables.csv_table import write_table
 
     thresholds = [f"at_{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT]
-    first = ["id", "cell_type", "named", "cells", "predicted", "map", *thresholds, "group"]
+    first = [*PER_IMAGE_COLUMNS, *thresholds, "group"]
     others = {key: each for key, each in result.scores.per_image.items() if key not in first}
     write_table(
         path,

@@ -29,10 +29,13 @@ def report(
     picture of every image with outlines, the most doubtful images first. With --truth, it shows
     what `evaluate --report` writes, for the images of the run.
     """
+    from bigkingxxl.evaluation.report.page import START
+    from bigkingxxl.files import check_same_kind
     from bigkingxxl.runs.reader import open_run
 
     place = out or run / "report.html"
     found = open_run(run)
+    check_same_kind(place, START, "an earlier report")
     name = run.resolve().name
     if truth is None:
         from bigkingxxl.evaluation.report.without_truth import write_run_report

@@ -10,7 +10,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import Interval
 from bigkingxxl.evaluation.comparison import Comparison, Entry
 from bigkingxxl.evaluation.metrics.base import Value
-from bigkingxxl.files import write_text
+from bigkingxxl.files import check_same_kind, write_text
 from bigkingxxl.io.tables.csv_table import write_table
 from bigkingxxl.texts import counted
 
@@ -18,6 +18,7 @@ MEGABYTE = 1e6
 MANY = 6  # with more metrics a row would be too wide
 COSTS = ("s per image", "CPU s per image", "memory, MB")
 SUFFIXES = {".csv": "csv", ".md": "Markdown", ".tex": "LaTeX"}
+LATEX_START = r"\begin{table}"
 CSV_COLUMNS = (
     "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
     "difference_low_95", "difference_high_95",
@@ -159,6 +160,18 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
     write_text(path, markdown(cells) if suffix == ".md" else latex(cells))
 
 
+def check_table_file(path: Path) -> None:
+    """Check that the ending stands for a table format, and that no file of another kind is there.
+
+    Raises:
+        InputError: It does not; the message names those that do.
+        OutputError: The file exists and is not a table of a comparison.
+    """
+    check_suffix(path)
+    starts = {".csv": ",".join(CSV_COLUMNS[:3]) + ",", ".md": "| ", ".tex": LATEX_START}
+    check_same_kind(path, starts[path.suffix.lower()], "an earlier table of this kind")
+
+
 def check_suffix(path: Path) -> None:
     """Check that the ending stands for a table format.
 
@@ -215,7 +228,7 @@ def latex(cells: Cells) -> str:
     head = " & ".join(cell.translate(LATEX) for cell in cells.header) + r" \\"
     caption = " ".join([f"{cells.caption}.", *(f"Note: {note}." for note in cells.notes)])
     return "\n".join([
-        r"\begin{table}", rf"\caption{{{caption.translate(LATEX)}}}",
+        LATEX_START, rf"\caption{{{caption.translate(LATEX)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(cells.header) - 1)}}}", r"\toprule", head, r"\midrule",
         *lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
     ])  # fmt: skip

@@ -364,6 +364,10 @@ BAD = {
     "no kind of table": (["a.csv", "b=a.csv", "--table", "t.doc"], {"file": "t.doc"}),
     "categories": (["a.csv", "b=a.csv", "--categories", "astro"], {"key": "--categories"}),
     "a category twice": (["a.csv", "b=a.csv", "--categories", "0=a,0=b"], {"key": "--categories"}),
+    "a table that is no earlier one": (["a.csv", "b=a.csv", "--table", "a.csv"], {"file": "a.csv"}),
+    "a report that is none": (
+        ["a.csv", "b=a.csv", "--report", "groups.csv"], {"file": "groups.csv"},
+    ),
     "categories twice": (
         ["a.csv", "b=a.csv", "--categories", "b:0=a", "--categories", "b:0=c"],
         {"key": "--categories"},

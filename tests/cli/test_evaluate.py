@@ -266,6 +266,18 @@ def test_the_report_is_one_page_with_scores_and_plots(
     assert "http" not in text.replace("http-equiv", "")
 
 
+@pytest.mark.parametrize("option", ["--per-image", "--per-cell", "--matches", "--report"])
+def test_files_that_no_earlier_call_wrote_are_not_replaced(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate, option: str
+) -> None:
+    before = truths["train.csv"].read_bytes()
+    result = evaluate(predictions["submission"], truths["train.csv"], option, truths["train.csv"])
+    assert result.exit_code == 2
+    assert truths["train.csv"].read_bytes() == before
+    again = [predictions["submission"], truths["train.csv"], option, truths["labels"] / "new"]
+    assert [evaluate(*again).exit_code for _ in range(2)] == [0, 0]
+
+
 @pytest.mark.parametrize(("arguments", "named"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_sentence_and_nothing_written(
     truths: dict[str, Path],

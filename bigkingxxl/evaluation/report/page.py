@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bigkingxxl.files import write_text
 
 THUMBNAIL_SIDE = 640
+START = "<!doctype html>"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c1c1c; background: #fff }
@@ -44,7 +45,7 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
     body = "\n".join(part for part in parts if part)
     write_text(
         path,
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'{START}\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width"><title>{escape(title)}</title><style>{STYLE}</style></head>'
         f"\n<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n",
     )
