@@ -17,6 +17,7 @@ from bigkingxxl.data.layouts.coco import annotation_files
 from bigkingxxl.data.layouts.kaggle import ANNOTATIONS, is_kaggle, read_fields
 from bigkingxxl.data.layouts.registry import find_layout
 from bigkingxxl.data.layouts.run import certain
+from bigkingxxl.data.layouts.tree import files_below
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms
@@ -24,7 +25,11 @@ from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import CocoSet, read_coco, read_results
 from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.io.annotations.kaggle import read_annotations, read_submission
-from bigkingxxl.io.annotations.label_images import label_instances, read_label_folder
+from bigkingxxl.io.annotations.label_images import (
+    LABEL_SUFFIXES,
+    label_instances,
+    read_label_folder,
+)
 from bigkingxxl.io.annotations.registry import json_kind
 from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectionParameters
@@ -157,11 +162,23 @@ def _truth_folder(folder: Path, skip_bad: bool) -> Truth:
     if layout is None:
         cells = {name: label_instances(path) for name, path in read_label_folder(folder).items()}
         sizes = {image_id: found.size for image_id, found in cells.items()}
-        return Truth(folder, tuple(cells), (UNTYPED,), cells.__getitem__, sizes)
+        notes = _below_left_out(folder)
+        return Truth(folder, tuple(cells), (UNTYPED,), cells.__getitem__, sizes, notes=notes)
     files = annotation_files(folder) if layout == "coco" else []
     if len(files) == 1:
         return _coco_truth(files[0], skip_bad)
     return truth_of(open_dataset(folder, skip_bad=skip_bad))
+
+
+def _below_left_out(folder: Path) -> tuple[str, ...]:
+    """Return a note on label images in the subfolders of a folder of label images."""
+    below = [path for path in files_below(folder)
+             if path.parent != folder and path.suffix.lower() in LABEL_SUFFIXES]  # fmt: skip
+    if not below:
+        return ()
+    told = counted(len(below), "file", "is", "are")
+    note = f"truth is read from {folder} itself, and {told} left out in its subfolders: {below[0]}"
+    return (f"{note}{' ...' if len(below) > 1 else ''}",)
 
 
 def truth_of(dataset: Dataset) -> Truth:

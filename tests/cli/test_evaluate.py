@@ -19,6 +19,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import read_coco, write_coco_annotations, write_results
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
+from bigkingxxl.runs.names import place_of
 from tests.refusals import refused_by
 
 TYPES = ("astro", "cort", "shsy5y")
@@ -264,6 +265,30 @@ def test_the_report_is_one_page_with_scores_and_plots(
     assert text.count("data:image/webp;base64,") == 4
     assert text.count("<svg") >= 4
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_label_images_are_found_by_the_names_that_a_run_escapes(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    names = ["10:30", "is it?", "a.", "x" * 220, "deep/con"]
+    truth = {name: cells(0, place) for place, name in enumerate(names)}
+    write_coco_annotations(tmp_path / "truth.json", truth, {name: f"{name}.png" for name in truth})
+    for name, found in truth.items():
+        path = tmp_path / "labels" / f"{place_of(name)}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_label_image(path, found)
+    result = evaluate(tmp_path / "labels", tmp_path / "truth.json", "--json")
+    answer = json.loads(result.stdout)
+    assert (answer["scored"], answer["competition_map"]) == (len(names), 1.0)
+
+
+def test_truth_that_is_left_out_in_subfolders_is_named(
+    truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
+) -> None:
+    (truths["labels"] / "deep").mkdir()
+    write_label_image(truths["labels"] / "deep" / "a9.tif", TRUTH["a1"])
+    result = evaluate(predictions["labels"], truths["labels"], "--json")
+    assert any("a9.tif" in note for note in json.loads(result.stdout)["notes"])
 
 
 @pytest.mark.parametrize("option", ["--per-image", "--per-cell", "--matches", "--report"])

@@ -11,6 +11,7 @@ from bigkingxxl.data.layouts.annotated_files import check_agreement
 from bigkingxxl.data.layouts.tree import files_below, inner_folder
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
+from bigkingxxl.runs.names import place_of
 
 RESULT_FRAME = re.compile(r"mask(\d{3,})")  # of the Cell Tracking Challenge's results, `01_RES`
 RESULTS = "_RES"
@@ -81,17 +82,21 @@ def _frame_name(path: Path) -> Iterator[str]:
 
 
 class _Names:
-    """Images by full name, and by the last part of the name if that is unique."""
+    """Images by full name, and by the last part of the name if that is unique.
 
-    def __init__(self, ids: Iterable[str]) -> None:
-        self.ids = set(ids)
-        self.short = _unique(self.ids, _last_part)
+    A run escapes characters that are not valid in file names everywhere; these names count, too.
+    """
+
+    def __init__(self, ids: Collection[str]) -> None:
+        plain = _unique(ids, _last_part)
+        self.full = {str(place_of(each)): each for each in ids} | {each: each for each in ids}
+        self.short = {str(place_of(name)): full for name, full in plain.items()} | plain
 
     def of(self, within: str, names: Iterable[str]) -> str | None:
         """Return the image of a file in a folder ('' or 'A/'), given its possible names."""
         names = list(names)
         whole = (within + name for name in names)
-        exact = next((name for name in [*whole, *names] if name in self.ids), None)
+        exact = next((self.full[name] for name in [*whole, *names] if name in self.full), None)
         if exact is not None:
             return exact
         return next((self.short[name] for name in names if name in self.short), None)
