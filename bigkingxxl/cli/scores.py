@@ -74,8 +74,10 @@ def wide_console() -> Console:
 
 
 def _images_line(scored: int, missing: int) -> str:
-    told = " (each counts as 0)" if missing else ""
-    return f"Images              {scored} scored, {missing} missing{told}"
+    line = f"Images              {scored} scored, {missing} missing"
+    if not missing:
+        return line
+    return f"{line} (counted as images without predicted cells; --only-predicted leaves them out)"
 
 
 def metrics_table(result: Evaluation) -> Table:

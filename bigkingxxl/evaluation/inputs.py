@@ -338,8 +338,8 @@ def _coco_cells(path: Path, truth: Truth) -> Predictions:
 def _strange(names: Sequence[str], truth: Truth) -> str:
     """Return a note on predicted images that are not in the truth."""
     told = counted(len(names), "predicted image", "is", "are")
-    more = " ..." if len(names) > 1 else ""
-    return f"{told} not in {truth.path}, and not scored: {names[0]}{more}"
+    more = ", ..." if len(names) > 1 else ""
+    return f"{told} not in {truth.path} and not scored ({names[0]}{more})"
 
 
 def _check_any(path: Path, own: Iterable[str], names: Collection[str], truth: Truth) -> None:

@@ -185,7 +185,7 @@ def test_tables_say_what_was_scored_and_missing(
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0][:3] == ["Competition", "mAP", f"{PLAIN:.4f}"]
     assert lines[1][:3] == ["Challenge-mix", "mAP", f"{MIX:.4f}"]
-    assert lines[2] == ["Images", "3", "scored,", "1", "missing", "(each", "counts", "as", "0)"]
+    assert lines[2][:5] == ["Images", "3", "scored,", "1", "missing"]
     rows = {line[0]: line[1:] for line in lines if line}
     assert rows["all"][:4] == ["4", "12", "0.450", "0.650"]
     assert rows["cort"] == ["2", "3", "0.600", *["1.000"] * 2, *["0.500"] * 8]

@@ -42,7 +42,7 @@ from bigkingxxl.evaluation.report.sections import (
     scores_section,
     types_section,
 )
-from bigkingxxl.evaluation.report.sentences import three_sentences
+from bigkingxxl.evaluation.report.sentences import lead_sentences
 from bigkingxxl.images import ImageSource
 from bigkingxxl.texts import counted
 
@@ -95,7 +95,7 @@ def write_evaluation_report(
     cells = sum(len(pair.truth_areas) for pair in evaluation.pairs.values())
     pictures = _pictures(evaluation, source_of, order_by_f1(shown))
     write_page(path, title, [
-        paragraph(" ".join(three_sentences(shown.scores, cells)), "lead"),
+        paragraph(" ".join(lead_sentences(shown.scores, cells, len(evaluation.missing))), "lead"),
         table(("", ""), ((name, str(value)) for name, value in (facts or {}).items())),
         *(paragraph(f"Note: {note}.", "note") for note in notes),
         *scores_section([shown]),

@@ -81,7 +81,7 @@ def competition_section(score: CompetitionScore) -> list[str]:
         *(f"<p>{escape(line)}</p>" for line in (first, second)),
         table(("cell type", *header), rows),
         chart(_thresholds(score), "Mean over images at each IoU threshold."),
-        chart(_counts(score), "Cells found and cells annotated, one point an image."),
+        chart(_counts(score), "Cells found and cells annotated, one point per image."),
     ]
 
 
@@ -111,7 +111,7 @@ def coco_section(coco: CocoTable) -> list[str]:
         for line in lines
     )
     header = ("", *(f"{count:,} detections" for count in MAX_DETECTIONS))
-    notes = "" if coco.class_aware else '<p class="note">Cell types are not told apart here.</p>'
+    notes = "" if coco.class_aware else '<p class="note">Cell types are ignored here.</p>'
     return ["<h2>COCO average precision and recall</h2>", table(header, rows), notes]
 
 

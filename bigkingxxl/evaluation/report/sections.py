@@ -144,7 +144,7 @@ def precision_recall_section(shown: Sequence[Shown]) -> list[str]:
         chart(
             plot.svg(),
             "All scored masks from the surest to the least sure, at an IoU of 0.5; the dot is the "
-            "operating point: the cells that the method hands out.",
+            "operating point: the cells that the method keeps.",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The three introductory sentences of a report."""
+"""The introductory sentences of a report."""
 
 from __future__ import annotations
 
@@ -16,14 +16,25 @@ MISTAKES = {
 FEW = 0.5  # per 100 cells; a less frequent kind is not mentioned
 
 
-def three_sentences(scores: Scores, cells: int) -> list[str]:
+def lead_sentences(scores: Scores, cells: int, missing: int = 0) -> list[str]:
     """Describe how many cells are found, how accurate the counts are, and the main kind of error.
 
     Args:
         scores: The scores of at least f1, precision, recall, counts and errors.
         cells: The number of annotated cells.
+        missing: The number of annotated images that the predictions leave out.
     """
-    return [_found(scores, cells), _counts(scores), _mistakes(scores)]
+    sentences = [_found(scores, cells), _counts(scores), _mistakes(scores)]
+    if missing:
+        sentences.insert(0, _missing(missing, len(scores.ids)))
+    return sentences
+
+
+def _missing(missing: int, images: int) -> str:
+    return (
+        f"The predictions leave out {missing} of {counted(images, 'annotated image')}, and the "
+        "scores on this page treat these as images in which no cells were found."
+    )
 
 
 def _found(scores: Scores, cells: int) -> str:

@@ -278,7 +278,7 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
     def predicted(image_id: str) -> None:
         nonlocal done
         done = min(done + 1, steps)
-        work.progress.at(SETTINGS_STAGE, 0.9 * done / steps, f"Looking at {image_id}")
+        work.progress.at(SETTINGS_STAGE, 0.9 * done / steps, f"Predicting {image_id}")
 
     chooser = Chooser(
         dict.fromkeys(ids, predictor), card, work.units, work.truth, folder / START, predicted

@@ -64,7 +64,7 @@ def source(image_id: str) -> ImageSource | None:
     return as_source(np.full(SIZE, 128, np.uint8))
 
 
-def test_the_page_says_in_three_sentences_what_the_scores_are(
+def test_the_page_starts_with_the_scores_in_sentences(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
     path = tmp_path / "report.html"
@@ -90,6 +90,16 @@ def test_the_page_says_in_three_sentences_what_the_scores_are(
                  "2 TP / (2 TP + FP + FN)", "Bland and Altman", "panoptic quality"):  # fmt: skip
         assert part in text, part
     assert "b" not in page.tags
+    assert "leave out" not in text
+
+
+def test_the_page_starts_with_the_number_of_images_that_are_not_predicted(tmp_path: Path) -> None:
+    found = {name: predicted(k) for k, name in enumerate(NAMES) if k > 1}
+    groups = Groups(dict(zip(NAMES, NAMES, strict=True)), "images")
+    result = evaluate_predictions(truth(), Predictions(found, found), NAMES, groups)
+    path = tmp_path / "report.html"
+    write_evaluation_report(path, result, source, title="t")
+    assert "leave out 2 of 6 annotated images" in Page(path).text
 
 
 def test_everything_leads_to_the_picture_of_its_image(
