@@ -81,6 +81,7 @@ class _Unit:
             and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
             and summary.details.get("run") == self.work.settings.run
             and summary.path == str(self.image.path.absolute())  # otherwise it was moved
+            and self._has_cells
         )
         if summary is None or not is_summed or to_write:
             self._write(to_write, found)
@@ -93,6 +94,11 @@ class _Unit:
             "" if self.work.made_by is None else self.maker.model, self._replaced(before),
             diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
         )  # fmt: skip
+
+    @property
+    def _has_cells(self) -> bool:
+        """Whether the cells, which scores and reports read, are stored undamaged."""
+        return self.correction is not None or self._find(CELLS).is_done(self.maker.run, self.seen)
 
     def _replaced(self, before: Record | None) -> Path | None:
         """Return the other image's file whose results lay under this name before."""

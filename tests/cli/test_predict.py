@@ -23,6 +23,7 @@ from bigkingxxl.inference.dense import DensePredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image
+from bigkingxxl.io.annotations.run_cells import load_cells
 from bigkingxxl.models import PredictionSettings, save_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.reader import open_run
@@ -305,6 +306,19 @@ def test_damaged_candidates_are_made_again(predict: Run, images: Path, tmp_path:
     (tmp_path / "out" / "labels" / "gray.tif").unlink()
     assert predict(images / "gray.png").exit_code == 0
     assert len(Candidates.load(tmp_path / "out" / "candidates" / "gray.npz")) > 0
+
+
+def test_lost_and_damaged_cells_are_made_again(predict: Run, images: Path, tmp_path: Path) -> None:
+    assert predict(images).exit_code == 0
+    cells = tmp_path / "out" / "cells"
+    before = contents(cells)
+    (cells / "gray.npz").unlink()
+    (cells / "deep.npz").write_bytes(b"broken")
+    result = predict(images)
+    assert result.exit_code == 0
+    assert numbers_of(result.stdout.splitlines()[-1])[-1] == 1  # done before
+    assert contents(cells).keys() == before.keys()
+    assert all(len(load_cells(cells / name)) >= 0 for name in before)
 
 
 # ---- what cannot be done -------------------------------------------------------------------------
