@@ -126,7 +126,7 @@ class LoadedModel:
         ]
         option = "predict(diameter=...)"
         if sentence := advice(self.card, len(found), of_each, size_given, option):
-            log.warning("%s; `cells.warnings` tells why", sentence)
+            log.warning("%s; see `cells.warnings`", sentence)
 
 
 def load(

@@ -229,8 +229,8 @@ def _format_of(path: Path) -> str:
         if path.name.lower().endswith(ending):
             return name
     raise OutputError(
-        f"{path} is not written: its ending says no format, expected one of {', '.join(ENDINGS)}, "
-        "or a format by name, such as format='labels'",
+        f"{path} is not written: its extension does not name a format, expected one of "
+        f"{', '.join(ENDINGS)}, or a format by name, such as format='labels'",
         file=path,
         key="format",
         expected=tuple(ENDINGS),

@@ -90,9 +90,9 @@ class PredictionSettings(Settings):
         known = {key: value for key, value in values.items() if key != "flips"}
         flips = values["flips"]
         if not isinstance(flips, int) or flips not in EARLIER:
-            raise ValueError(f"'flips' is {flips!r}, expected 'tta' in its place")
+            raise ValueError(f"'flips' is {flips!r}, use 'tta' instead")
         if known.get("tta"):
-            raise ValueError("'flips' is given beside 'tta', which stands in its place")
+            raise ValueError("'flips' and 'tta' are both given: use only 'tta'")
         return {**known, "tta": EARLIER[flips]}
 
 
@@ -176,8 +176,9 @@ def resolve_model(name: str | Path) -> Path:
     if shipped is not None:
         if not shipped.path.is_file():
             raise ModelError(
-                f"the model '{shipped.name}' is not part of this installation, which holds free "
-                "works only: take another (--model open), or install the package from PyPI",
+                f"the model '{shipped.name}' is not part of this installation, which contains "
+                "only models that are free for all uses: use another one (--model open), or "
+                "install the package from PyPI",
                 file=shipped.path, key="model", found=shipped.name,
                 expected=tuple(name for name, each in SHIPPED.items() if each.path.is_file()),
             )  # fmt: skip
@@ -185,8 +186,8 @@ def resolve_model(name: str | Path) -> Path:
     path = in_folder(Path(name))
     if (path / FOLDS_ENSEMBLE).is_file():
         raise ModelError(
-            f"{path} holds the models of a cross-validation: name {path / FOLDS_ENSEMBLE}, or one "
-            "of its folds",
+            f"{path} contains the models of a cross-validation: use {path / FOLDS_ENSEMBLE} or "
+            "the folder of one fold",
             file=path,
             expected=path / FOLDS_ENSEMBLE,
         )
@@ -236,7 +237,7 @@ def read_card(path: Path) -> ModelCard:
             return _card_of(path, onnx_metadata(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"{path} is no ONNX model, or it is damaged ({error})", file=path
+                f"{path} is not an ONNX model, or it is damaged ({error})", file=path
             ) from error
     try:
         with safe_open(str(path), framework="numpy") as stream:
@@ -278,7 +279,7 @@ def _with_card(path: Path, card: ModelCard) -> bytes:
 def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
     if METADATA_KEY not in metadata:
         raise ModelError(
-            f"{path} holds no metadata of ours: it was not made by bigkingxxl", file=path
+            f"{path} has no metadata of BigKingXXL: it was not made by this program", file=path
         )
     try:
         return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
@@ -316,7 +317,7 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         reason = str(error).splitlines()[0]
         raise ModelError(
-            f"{path} is no ONNX model that the runtime can run ({reason})", file=path
+            f"{path} is not an ONNX model that the runtime can run ({reason})", file=path
         ) from error
     return _card_of(path, session.get_modelmeta().custom_metadata_map), session
 

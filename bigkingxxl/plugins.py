@@ -48,5 +48,7 @@ def _loaded(group: str) -> list[tuple[str, Any]]:
 
 def _is(fits: bool, name: str, kind: type[Any]) -> bool:
     if not fits:
-        log.warning("the plugin '%s' is left out: it is no %s", name, kind.__name__)
+        log.warning(
+            "the plugin '%s' is ignored: it is not an object of the type %s", name, kind.__name__
+        )
     return fits

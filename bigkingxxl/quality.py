@@ -58,9 +58,9 @@ class ExpectedQuality(Settings):
     def _known(self) -> Self:
         for name, term in self.terms.items():
             if name not in DIRECTIONS:
-                raise ValueError(f"'{name}' is nothing that is read of an image")
+                raise ValueError(f"'{name}' is not a known feature of an image")
             if term.weight * DIRECTIONS[name] < 0:
-                raise ValueError(f"'{name}' counts the wrong way")
+                raise ValueError(f"'{name}' has a coefficient with the wrong sign")
         return self
 
     def of(self, values: Mapping[str, float]) -> float:

@@ -71,8 +71,8 @@ SHIPPED = {
         ),
         ShippedModel(
             "open",
-            "Free for all uses: cells, bacteria and nuclei, learnt from simulated images and seven "
-            "data sets whose terms allow every use.",
+            "Free for all uses: cells, bacteria and nuclei, trained on simulated images and "
+            "seven data sets that may be used for any purpose.",
             "open.onnx", FREE, None,
             ("seven data sets under CC0, MIT or BSD-3 (see the card)", SIMULATED),
         ),
@@ -93,7 +93,7 @@ def shipped_model(name: str) -> ShippedModel | None:
 def _announce_new_name(name: str) -> None:
     """Announce the new name of a model, once per process."""
     log.warning(
-        "the model '%s' is now called '%s': the earlier name will go", name, EARLIER_NAMES[name]
+        "the model '%s' is now called '%s'; the old name will be removed", name, EARLIER_NAMES[name]
     )
 
 

@@ -37,10 +37,10 @@ def augmentations(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, Iterable) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"expected some of {', '.join(AUGMENTATIONS)}, or {NONE}")
+        raise ValueError(f"expected one or more of {', '.join(AUGMENTATIONS)}, or {NONE}")
     names = {name.strip() for name in value} - {""}
     if NONE in names and len(names) > 1:
-        raise ValueError(f"'{NONE}' stands alone: leave it out, or the others")
+        raise ValueError(f"'{NONE}' cannot be combined with other names")
     for name in sorted(names - {NONE}):
         if name not in AUGMENTATIONS:
             raise ValueError(f"'{name}' is unknown, expected {', '.join(AUGMENTATIONS)} or {NONE}")

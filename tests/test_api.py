@@ -167,8 +167,8 @@ def test_strange_images_are_named_in_one_line(
     with caplog.at_level("WARNING"):
         found = sized.predict([ArrayImage(picture(), f"picture{k}") for k in range(5)])
     (line,) = caplog.messages
-    assert line.startswith("5 of 5 images look unlike the training images (picture0, picture1, ")
-    assert all("unlike the training images" in cells.warnings[0] for cells in found)
+    assert line.startswith("5 of 5 images differ from the training images (picture0, picture1, ")
+    assert all("differs from the training images" in cells.warnings[0] for cells in found)
     assert [cells.expected_quality for cells in found] == [None] * 5
 
 

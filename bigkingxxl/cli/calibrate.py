@@ -84,7 +84,7 @@ def training_ids(
 
     if fold is None and folds is not None:
         raise InputError(
-            "--folds names a split: say which --fold of it the model was trained on", key="--fold"
+            "--folds names a split: name the validation fold of the model with --fold", key="--fold"
         )
     ids = annotated.ids if fold is None else fold_ids(annotated, fold, folds_file=folds)[0]
     return ids if count is None else spread(ids, annotated, count)

@@ -106,7 +106,8 @@ def compare(
 
     if len(methods) < 2:
         raise InputError(
-            "one method alone is scored by `bigkingxxl evaluate`: name two or more",
+            "only one method is named, expected two or more (`bigkingxxl evaluate` scores a "
+            "single one)",
             key="METHODS",
             found=len(methods),
         )
@@ -157,11 +158,11 @@ def chosen(
 
     if folds is not None and fold is None:
         raise InputError(
-            "--folds names a split: say which --fold of it is to be compared on", key="--fold"
+            "--folds names a split: choose the fold for the comparison with --fold", key="--fold"
         )
     if (fold is not None) + (images is not None) + only_common > 1:
         raise InputError(
-            "--fold, --images and --only-common exclude each other",
+            "--fold, --images and --only-common cannot be combined",
             key="--fold",
             expected=("--fold", "--images", "--only-common"),
         )

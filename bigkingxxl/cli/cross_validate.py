@@ -32,20 +32,23 @@ def check_all_folds(
 
     if leave_out:
         raise InputError(
-            f"--fold all keeps parts of one data set back in turn, --leave-out {leave_out[0]} a "
-            "whole one of several: leave one of the two out",
+            f"--fold all keeps back parts of one data set in turn, but --leave-out {leave_out[0]} "
+            "keeps back a whole data set: use only one of the two",
             key="--fold",
             found="--leave-out",
         )
     if stage is not None or json_lines:
         given = "--json-lines" if stage is None else "--stage"
         raise InputError(
-            f"{given} is for fine-tunings, which --fold all is not", key="--fold", found=given
+            f"{given} is only for fine-tuning and cannot be combined with --fold all",
+            key="--fold",
+            found=given,
         )
     if devices > 1:
         raise InputError(
-            "--fold all trains one fold after the other on one device: train the folds as jobs of "
-            "their own (--fold 0 --out RUN/fold0 ...), then --fold all --out RUN --resume goes on",
+            "--fold all trains the folds one after the other on one device: to use several, "
+            "train each fold in a job of its own (--fold 0 --out RUN/fold0 ...), then run --fold "
+            "all --out RUN --resume",
             key="--fold",
         )
 
@@ -121,8 +124,9 @@ def print_folds(result: FoldsResult) -> None:
     console.print(f"{result.run}: the results out of fold, for evaluate, compare and report")
     if result.ensemble is not None:
         console.print(
-            f"{result.ensemble}: the {len(result.models)} models as one, for predict --model; it "
-            "has no score here, as its models together learnt from all images"
+            f"{result.ensemble}: an ensemble of the {len(result.models)} models, for predict "
+            "--model; it cannot be scored on these images, because each of them was used to "
+            "train some of its models"
         )
 
 

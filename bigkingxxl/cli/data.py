@@ -106,7 +106,8 @@ def preprocess(
         typer.echo(f"{target}: {done.made + done.kept} images with {done.cells} cells{kept}")
         if done.hidden:
             typer.echo(
-                f"  {done.hidden} cells lie wholly under others and are missing in label images"
+                f"  {done.hidden} cells are completely covered by others and are missing in label "
+                "images"
             )
     for sentence in done.failed:
         typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
@@ -272,7 +273,7 @@ def parsed_size(text: str) -> tuple[int, int]:
     sides = (height, width)
     if not all(side.isascii() and side.isdecimal() and len(side) < 10 for side in sides):
         raise InputError(
-            f"--size is '{text}', expected height x width in pixels, as 520x704",
+            f"--size is '{text}', expected height x width in pixels, such as 520x704",
             key="--size",
             found=text,
         )

@@ -99,11 +99,11 @@ def evaluate(
 
     if folds is not None and fold is None:
         raise InputError(
-            "--folds names a split: say which --fold of it is to be scored", key="--fold"
+            "--folds names a split: choose the fold to score with --fold", key="--fold"
         )
     if (fold is not None) + (images is not None) + only_predicted > 1:
         raise InputError(
-            "--fold, --images and --only-predicted exclude each other",
+            "--fold, --images and --only-predicted cannot be combined",
             key="--fold",
             expected=("--fold", "--images", "--only-predicted"),
         )

@@ -44,7 +44,7 @@ def export(
     if to == "cellpose":
         if int8:
             raise InputError(
-                "--int8 concerns --to onnx alone: leave it out for --to cellpose", key="--int8"
+                "--int8 is only for --to onnx: remove it for --to cellpose", key="--int8"
             )
         from bigkingxxl.training.export_cellpose import export_cellpose
 
@@ -75,7 +75,10 @@ def export(
     if as_json:
         print_json({"file": out, "bytes": size, "difference": difference, "int8": rounded})
         return
-    typer.echo(f"{out}: {size / 1e6:.1f} MB, at most {difference:.1e} from torch")
+    typer.echo(
+        f"{out}: {size / 1000000.0:.1f} MB; its maps differ from those of torch by at most "
+        f"{difference:.1e}"
+    )
     if rounded:
         typer.echo(
             f"{rounded['convolutions']} convolutions compute in 8-bit integers, which changes the "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES_OF_LONG = 10.0, 60.0
 LONG = 120.0  # seconds
-GOES_ON = "run again to go on"
+GOES_ON = "run again to continue"
 _bars = list["Progress"]()  # the bars that are shown now, in the thread of their work
 
 

@@ -63,7 +63,7 @@ def _print_schema(name: str | None) -> None:
     from bigkingxxl.training.recipe_schema import recipe_schema
 
     if name is not None:
-        raise InputError(f"--schema is that of all recipes: leave '{name}' out", key="--schema")
+        raise InputError(f"--schema describes all recipes: leave '{name}' out", key="--schema")
     print_json(recipe_schema())
 
 
@@ -75,7 +75,8 @@ def _print_full(name: str | None, as_json: bool) -> None:
     from bigkingxxl.training.recipe import recipe_folder, recipe_path
 
     if name is None:
-        raise InputError("--full is of one recipe: name it, as in `bigkingxxl recipes open --full`",
+        raise InputError("--full needs the name of a recipe, such as `bigkingxxl recipes open "
+                         "--full`",
                          key="--full")  # fmt: skip
     values = read_config(recipe_path(name), recipe_folder()).values
     if as_json:

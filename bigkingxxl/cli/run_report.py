@@ -108,8 +108,8 @@ def notes(out: Path, result: FolderResult) -> list[str]:
     if result.replaced:
         folders = sorted({str(path.parent) for path in result.replaced.values()})
         found.append(
-            f"{_some(list(result.replaced))}: results of other images of the same name (in "
-            f"{_some(folders)}) replaced: give each set of images a folder of its own with --out"
+            f"{_some(list(result.replaced))}: replaced results of other images with the same "
+            f"names (in {_some(folders)}): use a separate folder for each set of images (--out)"
         )
     if result.removed:
         found.append(

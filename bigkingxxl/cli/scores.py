@@ -114,9 +114,9 @@ def coco_notes(coco: CocoTable) -> list[str]:
     """Return what a reader of COCO's values should know."""
     notes = []
     if not coco.class_aware and coco.typed_truth:
-        notes.append("COCO's numbers are of all cell types as one: the predictions tell no types")
+        notes.append("COCO's scores ignore cell types, because the predictions have none")
     if not coco.scored:
-        notes.append("the predictions carry no scores, so COCO ranks all masks as equally sure")
+        notes.append("the predictions have no scores, so COCO gives all masks the same rank")
     return notes
 
 

@@ -247,7 +247,7 @@ def refuse_finetune(config: str, stage: str | None, json_lines: bool) -> None:
     given = "--stage" if stage is not None else "--json-lines" if json_lines else None
     if given is not None:
         raise InputError(
-            f"{given} is for fine-tunings (the recipe finetune), not for '{config}'",
+            f"{given} is only for fine-tuning (the recipe finetune), not for '{config}'",
             key=given,
             found=config,
             expected="finetune",

@@ -178,7 +178,7 @@ def where_to(model: str, path: Path, out: Path | None) -> Path:
     if out is None:
         if shipped_model(model) is not None:
             raise InputError(
-                f"'{model}' is a shipped model: say where its tuned copy goes, --out",
+                f"'{model}' is a shipped model: name a file for the tuned copy with --out",
                 key="--out",
                 found=model,
             )
@@ -205,7 +205,7 @@ def chosen_ids(annotated: Dataset, fold: int | None, folds: Path | None) -> tupl
     if fold is None:
         if folds is not None:
             raise InputError(
-                "--folds names a split: say which --fold of it is to be tuned on", key="--fold"
+                "--folds names a split: choose the fold to tune on with --fold", key="--fold"
             )
         return annotated.ids
     return fold_ids(annotated, fold, folds_file=folds)[1]
@@ -252,8 +252,8 @@ def check_unseen(
     if seen and not force:
         raise InputError(
             f"{path} was trained on {len(seen)} of these {len(ids)} images, the first is "
-            f"'{seen[0]}': thresholds for what it knows by heart suit nothing else "
-            "(choose a --fold it has not seen, or --force)",
+            f"'{seen[0]}': thresholds that are tuned on training images do not suit other images "
+            "(choose a --fold that was not used for training, or add --force)",
             file=path,
             found=seen[0],
         )

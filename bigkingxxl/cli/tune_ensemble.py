@@ -147,11 +147,11 @@ def print_result(
     stay = "" if result.keeps_thresholds else "; they stay as they were"
     console.print(f"Thresholds, tuned on the other half: {result.thresholds}{stay}.")
     if result.with_weights is None:
-        console.print("Weights: no other ones gained clearly; they stay as they were.")
+        console.print("Weights: no change gained clearly, so they are kept.")
     else:
         stay = "" if result.keeps_weights else "; they stay as they were"
         console.print(
-            f"Weights, tuned on the other half, beside that: {result.with_weights}{stay}."
+            f"Weights and thresholds, tuned on the other half: {result.with_weights}{stay}."
         )
     console.print(
         f"Cross-fitted mAP of what is kept: {result.crossfitted.mean:.4f}, each image under "

@@ -78,7 +78,9 @@ def _serve(
 
     def started(running: Running, session: Session) -> None:
         if running.moved:
-            typer.echo(f"bigkingxxl: another port than usual, {running.port}", err=True)
+            typer.echo(
+                f"bigkingxxl: the usual port is in use; this is port {running.port}", err=True
+            )
         if session.shelf.read_only:
             typer.echo(f"bigkingxxl: {session.shelf.read_only}", err=True)
         if as_json:

@@ -245,7 +245,7 @@ class DaskEngine:
         # A worker that joined after `begin` may have another version, or none.
         raise InputError(
             f"a worker of {self.address} cannot do its part ({type(error).__name__}: {error}): "
-            f"install bigkingxxl {own_version()} on all workers; what was done is kept",
+            f"install bigkingxxl {own_version()} on all workers; finished images are kept",
             found=self.address,
             expected=own_version(),
         ) from error
@@ -262,8 +262,8 @@ class DaskEngine:
         if time.monotonic() - since > SECONDS_FOR_WORKERS * (PATIENCE if is_own else 1):
             if is_own:
                 raise WorkersLostError(
-                    "all worker processes that --scheduler started have died (is there memory for "
-                    "them?): what was done is kept; run again to go on"
+                    "all worker processes that --scheduler started have died, possibly because "
+                    "memory ran out: finished images are kept; run the command again to continue"
                 )
             log.warning("no worker of %s is left: waiting for one", self.address)
             return time.monotonic()
@@ -271,8 +271,8 @@ class DaskEngine:
 
     def _lost_scheduler(self) -> SchedulerLostError:
         return SchedulerLostError(
-            f"the scheduler at {self.address} is gone: what was done is kept; start it and run "
-            "again to go on"
+            f"the scheduler at {self.address} cannot be reached any more: finished images are "
+            "kept; start it and run the command again to continue"
         )
 
 

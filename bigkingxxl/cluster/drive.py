@@ -224,7 +224,9 @@ class _Drive:
         for image, part in enumerate(parts):
             key = (task.file, image)
             if part.name in self.found or (part.name in self.names and part.name != task.name):
-                again = f"{task.path} holds a second image '{part.name}': give it a run of its own"
+                again = (
+                    f"{task.path} contains a second image '{part.name}': use a separate run for it"
+                )
                 self.outcomes[key] = Outcome(part.name, failure=again)
                 continue
             self.found.add(part.name)

@@ -71,8 +71,8 @@ class Loading:
         for path, known in zip(paths, self.hashes, strict=True):
             if (here := model_hash(path)) != known:
                 raise InputError(
-                    f"{path} is another model here ({here}) than the run's ({known}): give all "
-                    "machines the same file",
+                    f"{path} differs on this machine ({here}) from the model of the run "
+                    f"({known}): use the same file on all machines",
                     file=path,
                     found=here,
                     expected=known,
@@ -212,8 +212,8 @@ class Station:
         if settings is None or settings.run != self.job.settings.run:
             found = "no run is" if settings is None else "another run is"
             raise InputError(
-                f"{found} in {self.job.out} as this worker sees it: give all machines the same "
-                "folder for the results, and each run one of its own",
+                f"{found} in {self.job.out} on this worker: all machines must see the same folder "
+                "of results, and each run needs a folder of its own",
                 file=self.job.out,
                 key="--out",
             )

@@ -225,8 +225,8 @@ def fitting(workers: int, files: int) -> int:
     room = max(1, free_bytes() // BYTES_EACH)
     if workers and room < asked:
         log.warning(
-            "there is memory for %d workers of the %d asked for (%.1f GB are free, about %.1f GB "
-            "are needed for each): %d are started", room, asked, free_bytes() / 1e9,
+            "there is enough memory for only %d of the %d workers (%.1f GB are free, and each "
+            "worker needs about %.1f GB): %d are started", room, asked, free_bytes() / 1e9,
             BYTES_EACH / 1e9, room,
         )  # fmt: skip
     return min(asked, room)

@@ -41,8 +41,8 @@ class Sharing:
         """
         if self.scheduler is not None and self.workers != 1:
             raise InputError(
-                "--workers are processes of this machine and --scheduler has its own: leave one "
-                "of the two out (`--scheduler local:4` starts four)",
+                "--workers are processes of this machine and --scheduler has its own: use only "
+                "one of the two (`--scheduler local:4` starts four)",
                 key="--workers",
                 expected=("--workers", "--scheduler"),
             )

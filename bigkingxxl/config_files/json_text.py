@@ -21,11 +21,11 @@ def read_json(text: str) -> Parsed:
     try:
         values: Any = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigSyntaxError(f"it is no valid JSON ({error.msg})", error.lineno) from error
+        raise ConfigSyntaxError(f"it is not valid JSON ({error.msg})", error.lineno) from error
     except RecursionError as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
     except ValueError as error:  # a number with thousands of digits
-        raise ConfigSyntaxError(f"it is no valid JSON ({error})") from error
+        raise ConfigSyntaxError(f"it is not valid JSON ({error})") from error
     if not isinstance(values, dict):
         raise ConfigSyntaxError("expected a mapping of keys to values")
     return Parsed(values, _lines(text))
@@ -62,7 +62,7 @@ def _note(lines: dict[Path, int], path: Path, line: int) -> None:
     if path in lines:
         where = f" in '{path[0]}'" if len(path) > 1 else ""
         raise ConfigSyntaxError(
-            f"the key '{path[-1]}' stands twice{where} (first in line {lines[path]})",
+            f"the key '{path[-1]}' occurs twice{where} (first in line {lines[path]})",
             line, str(path[-1]),
         )  # fmt: skip
     lines[path] = line

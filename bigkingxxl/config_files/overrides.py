@@ -38,7 +38,7 @@ def override(
         for part in path[:-1]:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
-                raise SettingsError(f"--set {assignment}: '{part}' holds a value, not settings",
+                raise SettingsError(f"--set {assignment}: '{part}' contains a value, not settings",
                                     key=key.strip(), found=assignment)  # fmt: skip
         place[path[-1]] = _value_of(text, key.strip())
         if places is not None:

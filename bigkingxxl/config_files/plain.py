@@ -27,7 +27,7 @@ def check_plain(values: Any) -> dict[str, Any]:
         path, value = todo.pop()
         count += 1
         if count > MOST_VALUES:
-            raise ConfigSyntaxError(f"it holds more than {MOST_VALUES:,} values")
+            raise ConfigSyntaxError(f"it contains more than {MOST_VALUES:,} values")
         if len(path) > DEEPEST:
             raise ConfigSyntaxError(
                 f"the values of '{path[0]}' are nested too deeply (more than {DEEPEST} levels)"
@@ -43,7 +43,7 @@ def _inside(path: Path, value: Any) -> list[tuple[Path, Any]]:
             if not isinstance(key, str):
                 where = f" in '{dotted(path)}'" if path else ""
                 raise ConfigSyntaxError(
-                    f"the key {_shown(key)}{where} is no text: put it in quotes"
+                    f"the key {_shown(key)}{where} is not text: put it in quotes"
                 )
         return [((*path, key), each) for key, each in value.items()]
     if isinstance(value, list | tuple):

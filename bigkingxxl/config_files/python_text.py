@@ -34,11 +34,11 @@ def read_python(text: str) -> Parsed:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        raise ConfigSyntaxError(f"it is no valid Python ({error.msg})", error.lineno) from error
+        raise ConfigSyntaxError(f"it is not valid Python ({error.msg})", error.lineno) from error
     except (RecursionError, MemoryError) as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
     except ValueError as error:  # a null byte
-        raise ConfigSyntaxError(f"it is no valid Python ({error})") from error
+        raise ConfigSyntaxError(f"it is not valid Python ({error})") from error
     values: dict[str, Any] = {}
     reader = _Literals(text)
     for place, node in enumerate(tree.body):
@@ -48,7 +48,7 @@ def read_python(text: str) -> Parsed:
         if name in values:
             first = reader.lines[name,]
             raise ConfigSyntaxError(
-                f"'{name}' is set a second time (first in line {first})", node.lineno, name
+                f"'{name}' is set twice (first in line {first})", node.lineno, name
             )
         reader.lines[name,] = node.lineno
         values[name] = reader.value(value, (name,))
@@ -112,12 +112,12 @@ class _Literals:
             name = key.value
             if not isinstance(name, str):
                 raise ConfigSyntaxError(
-                    f"the key {str(name)[:80]!r} is no text: put it in quotes", key.lineno
+                    f"the key {str(name)[:80]!r} is not text: put it in quotes", key.lineno
                 )
             inner = (*path, name)
             if name in found:
                 raise ConfigSyntaxError(
-                    f"the key '{name}' stands twice in '{path[0]}' (first in line "
+                    f"the key '{name}' occurs twice in '{path[0]}' (first in line "
                     f"{self.lines[inner]})", key.lineno, name,
                 )  # fmt: skip
             self.lines[inner] = key.lineno
@@ -154,7 +154,7 @@ class _Literals:
     def bounded(self, value: Any, node: ast.expr) -> Any:
         """Check that a number is small enough to be shown; return other values unchanged."""
         if isinstance(value, complex):  # a root of a negative number
-            raise ConfigSyntaxError("it is no real number", node.lineno)
+            raise ConfigSyntaxError("it is not a real number", node.lineno)
         if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
             raise ConfigSyntaxError("it is a number of more than 19 digits", node.lineno)
         return value

@@ -128,5 +128,5 @@ def _text_of(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise SettingsError(f"{Place(str(path), line)}: it is no text in UTF-8", file=path,
+        raise SettingsError(f"{Place(str(path), line)}: it is not text in UTF-8", file=path,
                             line=line) from error  # fmt: skip

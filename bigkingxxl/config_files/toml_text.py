@@ -35,11 +35,11 @@ def read_toml(text: str) -> Parsed:
         found = LINE.search(str(error))  # otherwise it refers to the end of the text
         what = str(error).partition(" (at ")[0]
         line = int(found[1]) if found else len(text.splitlines())
-        raise ConfigSyntaxError(f"it is no valid TOML ({what})", line) from error
+        raise ConfigSyntaxError(f"it is not valid TOML ({what})", line) from error
     except RecursionError as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
     except ValueError as error:  # a number with thousands of digits
-        raise ConfigSyntaxError(f"it is no valid TOML ({error})") from error
+        raise ConfigSyntaxError(f"it is not valid TOML ({error})") from error
     return Parsed(values, _lines(text))
 
 

@@ -44,7 +44,7 @@ def yaml_value(text: str, lines: dict[Path, int] | None = None) -> Any:
                 return None
             if _written_out(node) > MOST_VALUES:
                 raise ConfigSyntaxError(
-                    f"it holds more than {MOST_VALUES:,} values, aliases written out"
+                    f"it contains more than {MOST_VALUES:,} values after its aliases are expanded"
                 )
             _check_keys(node, {} if lines is None else lines)
             return loader.construct_document(node)
@@ -54,13 +54,13 @@ def yaml_value(text: str, lines: dict[Path, int] | None = None) -> Any:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or " ".join(str(error).split())
         line = None if mark is None else mark.line + 1
-        raise ConfigSyntaxError(f"it is no valid YAML ({what})", line) from error
+        raise ConfigSyntaxError(f"it is not valid YAML ({what})", line) from error
     except RecursionError as error:
         raise ConfigSyntaxError("its values are nested too deeply") from error
     except ConfigSyntaxError:
         raise
     except (ValueError, TypeError) as error:  # an invalid number or date, or a list as a key
-        raise ConfigSyntaxError(f"it is no valid YAML ({error})") from error
+        raise ConfigSyntaxError(f"it is not valid YAML ({error})") from error
 
 
 def _check_keys(node: Any, lines: dict[Path, int]) -> None:
@@ -82,7 +82,7 @@ def _check_keys(node: Any, lines: dict[Path, int]) -> None:
             if key.value in seen:
                 where = f" in '{path[0]}'" if path else ""
                 raise ConfigSyntaxError(
-                    f"the key '{key.value}' stands twice{where} (first in line {seen[key.value]})",
+                    f"the key '{key.value}' occurs twice{where} (first in line {seen[key.value]})",
                     line, key.value,
                 )  # fmt: skip
             seen[key.value] = lines[(*path, key.value)] = line

@@ -188,7 +188,7 @@ def convert(
     _finish(out, layout, cells, written, done)
     if layout is LAYOUTS["ctc"] and any(own != ids[own] for own in ids):
         write_table(out / FRAMES, ("frame", "id"), ((ids[own], own) for own in ids))
-        done.notes.append(f"the format has no place for names: {FRAMES} says which frame is which")
+        done.notes.append(f"the format cannot store names: {FRAMES} says which frame is which")
     return done
 
 
@@ -236,16 +236,17 @@ def _finish(
     if layout.write_one is not None and not layout.keeps_types and (typed or scored):
         write_cell_types(out, kept.items())
     if not layout.keeps_types and typed and layout.write_all is not None:
-        done.notes.append("the format has no place for cell types: they are lost")
+        done.notes.append("the format cannot store cell types: they are lost")
     if layout is not LAYOUTS["labels"] and scored and not layout.keeps_scores:
-        done.notes.append("the format has no place for scores: they are lost")
+        done.notes.append("the format cannot store scores: they are lost")
     if layout in (LAYOUTS["cellpose"], LAYOUTS["masks"]) and typed:
         done.notes.append(
-            "the format has no place for cell types: cell_types.csv keeps the type of each image"
+            "the format cannot store cell types: cell_types.csv keeps the type of each image"
         )
     if done.hidden or done.cut:
         done.notes.append(
-            f"cells overlap: {done.hidden} lie wholly under others and miss, {done.cut} in part"
+            f"cells overlap: {done.hidden} are completely covered by others and missing, "
+            f"{done.cut} are covered in part"
         )
 
 
@@ -275,7 +276,7 @@ def _count(done: Converted, found: Instances, before: Instances) -> None:
 
 def _check_empty(out: Path) -> None:
     if out.exists() and (not out.is_dir() or next(out.iterdir(), None) is not None):
-        raise OutputError(f"{out} is there already, expected a new or an empty folder", file=out)
+        raise OutputError(f"{out} exists already, expected a new or an empty folder", file=out)
 
 
 def _flat_names(ids: Iterable[str]) -> dict[str, str]:

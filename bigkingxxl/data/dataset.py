@@ -40,7 +40,9 @@ def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
         raise InputError(f"{path} is a file, expected a folder, or {what}", file=path)
     if name is None:
         what = "; ".join(each.what for each in FOLDERS.values())
-        raise InputError(f"{path} holds no data set that is known (looked for {what})", file=path)
+        raise InputError(
+            f"{path} contains no data set of a known layout (looked for {what})", file=path
+        )
     layouts = FOLDERS if path.is_dir() else FILES
     dataset = with_marks(layouts[name].open(path, skip_bad=skip_bad))
     return without_bad(dataset) if skip_bad else dataset
@@ -63,7 +65,9 @@ def without_bad(dataset: Dataset) -> Dataset:
         else:
             good.append(image_id)
     if not good:
-        raise FormatError(f"{dataset.root} holds no usable image: {skipped[-1]}", file=dataset.root)
+        raise FormatError(
+            f"{dataset.root} contains no usable image: {skipped[-1]}", file=dataset.root
+        )
     paths = {image_id: dataset.paths[image_id] for image_id in good}
     return replace(dataset, ids=tuple(good), paths=paths, skipped=tuple(skipped))
 

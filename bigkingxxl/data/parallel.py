@@ -52,8 +52,8 @@ def finished(
             yield from (future.result() for future in ready)
     except BrokenProcessPool as error:
         raise BigKingXXLError(
-            "a worker process was killed, maybe for want of memory: run again, with fewer "
-            "--workers",
+            "a worker process was killed, possibly because memory ran out: run the command again "
+            "with fewer --workers",
             key="--workers",
             found=workers,
         ) from error

@@ -90,7 +90,7 @@ def preprocess(
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise InputError(
-            f"'{unknown[0]}' is no kind of output, expected some of {', '.join(KINDS)}",
+            f"'{unknown[0]}' is not a kind of output, expected one or more of {', '.join(KINDS)}",
             key="--what",
             found=unknown[0],
             expected=tuple(KINDS),

@@ -203,7 +203,7 @@ def read_folds(path: Path) -> dict[str, int]:
     for name, text, line in zip(*(table.columns[key] for key in COLUMNS), table.lines, strict=True):
         if name in fold:
             raise FormatError(
-                f"{path}, line {line}: image {name} comes a second time",
+                f"{path}, line {line}: image {name} occurs twice",
                 file=path,
                 key=name,
                 line=line,
@@ -264,7 +264,7 @@ def folds_of_images(dataset: Dataset, path: Path) -> dict[str, int]:
     if missing:
         raise FormatError(
             f"{path} names no fold for {len(missing)} of {len(dataset.ids)} images, the first "
-            f"is {missing[0]}: make it anew with `bigkingxxl data split`",
+            f"is {missing[0]}: make it again with `bigkingxxl data split`",
             file=path,
             key=missing[0],
             found=len(missing),

@@ -123,7 +123,7 @@ def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
         stored = None
     if stored != record:
         raise InputError(
-            f"{folder} already holds another data set ({ANNOTATIONS}): choose another folder",
+            f"{folder} already contains another data set ({ANNOTATIONS}): choose another folder",
             file=folder,
         )
 

@@ -67,8 +67,8 @@ class AugmentationTrial:
         else:
             verdict = f"it stays off (--tta {as_text(self.tta)} turns it on in any case)"
         return (
-            f"Test-time augmentation {as_text(self.tta)}: {worth}, cross-fitted, for "
-            f"{self.seconds:.1f} times the seconds per image; {verdict}."
+            f"Test-time augmentation {as_text(self.tta)}: {worth}, cross-fitted; an image takes "
+            f"{self.seconds:.1f} times as long; {verdict}."
         )
 
 

@@ -129,8 +129,9 @@ def compare(
         notes += _notes(entries[-1], len(ids))
     if any(told) and not types:
         untold = [name for name, each in zip(taken, told, strict=True) if not each]
-        tell = "tells" if len(untold) == 1 else "tell"
-        notes.append(f"types are disregarded: {', '.join(untold)} {tell} none")
+        notes.append(
+            f"cell types are ignored, because these results have none: {', '.join(untold)}"
+        )
     notes += _ranked_unlike(taken)
     return Comparison(tuple(entries), tuple(ids), tuple(dict.fromkeys(notes)))
 

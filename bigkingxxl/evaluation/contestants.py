@@ -80,7 +80,7 @@ def find_contestants(texts: Sequence[str]) -> list[Contestant]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(
-            f"two of what is to be compared are called '{twice}': name them, as in "
+            f"two methods have the name '{twice}': give them different names, as in "
             f"'first{NAMED}{texts[names.index(twice)]}'",
             key="METHODS",
             found=twice,
@@ -146,7 +146,7 @@ def take_results(
 ) -> Taken:
     """Read the cells that a run or another tool wrote; see `inputs.read_predictions`."""
     if contestant.place is None:
-        raise ValueError(f"'{contestant.name}' is no file or folder of results")
+        raise ValueError(f"'{contestant.name}' is not a file or folder of results")
     found = read_predictions(
         contestant.place, truth, skip_bad=skip_bad, numbering=numbering, categories=categories
     )
@@ -170,7 +170,7 @@ def run_model(
     """
     members = contestant.members
     if members is None:
-        raise ValueError(f"'{contestant.name}' is no model")
+        raise ValueError(f"'{contestant.name}' is not a model")
     card = card_of(members)
     parts = [*map(model_hash, members.files), *map(repr, members.weights)]
     # A voted type decides which models process an image.

@@ -163,9 +163,9 @@ class EnsembleTuner:
                 seen = next(place for place in every if place not in places)
                 raise InputError(
                     f"{self.ensemble.files[seen]} was trained on the image '{image_id}', and the "
-                    "other members do not know all cell types without it: thresholds for what it "
-                    "knows by heart suit nothing else (choose a --fold that it has not seen, or "
-                    "--force)",
+                    "other models do not know all cell types: thresholds that are tuned on "
+                    "training images do not suit other images (choose a --fold that was not used "
+                    "for training, or add --force)",
                     file=self.ensemble.files[seen],
                     found=image_id,
                 )

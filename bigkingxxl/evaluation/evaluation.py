@@ -22,8 +22,8 @@ from bigkingxxl.evaluation.partial import without_ignored
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
 
 COLLAPSED = (
-    "all images are of one field, well or sample, so nothing is known of how scores vary: there "
-    "are no intervals"
+    "all images are of one field, well or sample, so the variation of the scores is unknown: "
+    "there are no intervals"
 )
 TYPED = ("pq-type", "coco")  # metrics that distinguish cell types
 UNTOLD = (

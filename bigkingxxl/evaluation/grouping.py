@@ -12,7 +12,7 @@ from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.io.tables.csv_table import read_table
 from bigkingxxl.texts import counted
 
-EACH_ALONE = "each image alone"
+EACH_ALONE = "each image separately"
 # the names that `predict` gives to frames of a time-lapse
 FRAME = re.compile(r"_t\d+(?=(_[zcps]\d+)*$)")
 NUMBERED_FRAME = re.compile(r"(?<![a-z])(t|time|frame)[-_ ]?\d+$", re.IGNORECASE)
@@ -59,9 +59,10 @@ def frames_note(ids: Sequence[str], groups: Groups) -> str | None:
     if not frames:
         return None
     return (
-        f"the names of {sum(map(len, frames))} images, such as {frames[0][0]}, look like frames of "
-        f"{counted(len(frames), 'video')}: what lies in one video errs together, and the intervals "
-        "are too narrow unless `--groups FILE`, a table of id,group, says which belong together"
+        f"the names of {sum(map(len, frames))} images, such as {frames[0][0]}, look like frames "
+        f"of {counted(len(frames), 'video')}: errors within a video are correlated, so the "
+        "intervals are too narrow; name a table with the columns id,group that lists the images "
+        "of each video (`--groups FILE`)"
     )
 
 

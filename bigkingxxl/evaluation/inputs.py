@@ -225,7 +225,7 @@ def read_predictions(
     """
     if as_predicted and not (path.is_dir() and find_layout(path) == "run"):
         raise InputError(
-            f"{path} is no run of `bigkingxxl predict`, and only of such is known what was "
+            f"{path} is not a run of `bigkingxxl predict`, and --as-predicted needs one: what was "
             "predicted: leave --as-predicted out",
             file=path,
             key="--as-predicted",
@@ -263,7 +263,7 @@ def _folder_predictions(
         own = min((each.name for each in folder.iterdir() if each.is_file()), default=None)
         there = "" if own is None else f"; there is '{own}'"
         raise InputError(
-            f"{folder} holds no file of cells of an image in {truth.path} (looked for label "
+            f"{folder} contains no file of cells of an image in {truth.path} (looked for label "
             "images, _seg.npy, ImageJ ROIs, GeoJSON and labelme's JSON by the images' names, such "
             f"as '{next(iter(truth.ids), '')}'{there})",
             file=folder,
@@ -446,7 +446,7 @@ def ids_of_file(path: Path, known: Collection[str]) -> Ids:
         image_id = name if name in known else Path(name).stem
         if image_id not in known:
             raise FormatError(
-                f"{path} line {number}: '{name}' is no image of the truth",
+                f"{path} line {number}: '{name}' is not an image of the truth",
                 file=path,
                 line=number,
                 found=name,

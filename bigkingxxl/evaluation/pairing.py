@@ -118,7 +118,7 @@ class ImagePair:
         predicted, predicted_areas = _with_pixels(predicted)
         for scored in (predicted, masks):
             if scored is not None and scored.score is not None and np.isnan(scored.score).any():
-                raise InputError("a predicted cell has a score that is no number", key="score")
+                raise InputError("a predicted cell has a score that is not a number", key="score")
         one, two = sorted_runs(truth), sorted_runs(predicted)
         clash = first_clash(two)
         pixels = truth.size[0] * truth.size[1]
@@ -150,7 +150,7 @@ class ImagePair:
         for labels in (truth, predicted):
             if labels.ndim != 2 or labels.dtype.kind not in "iub":
                 raise InputError(
-                    f"an array of shape {labels.shape} and type {labels.dtype} is no label map, "
+                    f"an array of shape {labels.shape} and type {labels.dtype} is not a label map, "
                     "expected whole numbers [H, W], 0 for background",
                     found=(labels.shape, labels.dtype),
                 )

@@ -213,9 +213,9 @@ def read_ensemble(path: Path) -> Members:
     except OSError as error:
         raise ModelError(f"{path}: no such ensemble ({error.strerror})", file=path) from error
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is no ensemble: it is not JSON", file=path) from error
+        raise ModelError(f"{path} is not an ensemble: it is not JSON", file=path) from error
     if not isinstance(found, dict) or "members" not in found:
-        raise ModelError(f"{path} is no ensemble that `bigkingxxl ensemble` wrote", file=path)
+        raise ModelError(f"{path} is not an ensemble that `bigkingxxl ensemble` wrote", file=path)
     try:
         content = checked(EnsembleContent, found, where=str(path))
     except SettingsError as error:
@@ -231,14 +231,14 @@ def _file_of(path: Path, member: EnsembleMember) -> Path:
         file = resolve_model(name if shipped_model(name) is not None else path.parent / name)
     except ModelError as error:
         raise ModelError(
-            f"{path}: its member {name} is not there: move the file and its models together, or "
-            "make the ensemble again",
+            f"{path}: the model {name} does not exist: move the ensemble together with its "
+            "models, or make it again",
             file=path,
             key=str(name),
         ) from error
     if model_hash(file) != member.hash:
         raise ModelError(
-            f"{path}: its member {file} is not the model that it was made of: make the ensemble "
+            f"{path}: the model {file} has changed since the ensemble was made: make the ensemble "
             "again",
             file=path,
             key=str(file),

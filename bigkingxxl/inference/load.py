@@ -184,8 +184,7 @@ def onnx_predictor(
     method = make_method(card.method, card.settings, card.type_names)
     if not isinstance(method, DenseMethod):
         raise InputError(
-            f"{path}: the method '{card.method}' makes no maps to predict with; take its "
-            ".safetensors file",
+            f"{path}: the method '{card.method}' has no output maps; use its .safetensors file",
             file=path,
             key="method",
             found=card.method,

@@ -55,7 +55,7 @@ class Cellpose(DenseMethod):
         flows = checked(FlowsSettings, own, where="settings of the representation 'flows'")
         if flows.boundary:
             raise SettingsError(
-                "Cellpose's network makes no boundary map: leave 'boundary' out", key="boundary"
+                "the network of Cellpose has no boundary map: remove 'boundary'", key="boundary"
             )
         if settings.network == "sam" and len(type_names) > 1:
             raise SettingsError(

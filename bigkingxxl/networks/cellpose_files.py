@@ -76,7 +76,7 @@ def _kind(path: Path, stored: Mapping[str, Tensor]) -> Kind:
         if mark in stored:
             return kind
     raise ModelError(
-        f"{path} is no file of Cellpose's: it has neither '{MARKS['unet']}' (3.1) nor "
+        f"{path} is not a Cellpose model: it has neither '{MARKS['unet']}' (3.1) nor "
         f"'{MARKS['sam']}' (Cellpose-SAM)",
         file=path,
     )
@@ -96,7 +96,7 @@ def named_file(name: str) -> Path:
     """
     if library_version() is None:
         raise MissingExtraError(
-            f"'{name}' is no file, and models by name need the library cellpose: {HOW['unet']}",
+            f"'{name}' is not a file, and models by name need the library cellpose: {HOW['unet']}",
             key="cellpose",
             found=name,
         )
@@ -105,7 +105,7 @@ def named_file(name: str) -> Path:
     known = [*models.MODEL_NAMES, *models.get_user_models()]
     if name not in known:
         raise InputError(
-            f"'{name}' is no file and no model of cellpose {library_version()}"
+            f"'{name}' is neither a file nor a model of cellpose {library_version()}"
             f"{nearest(name, known)}",
             key="settings.start",
             found=name,
@@ -121,7 +121,7 @@ def named_file(name: str) -> Path:
     except (OSError, ValueError) as error:
         raise InputError(
             f"the model '{name}' could not be downloaded from {models._MODEL_URL} ({error}): "
-            "download it elsewhere and give its file, --set settings.start=FILE",
+            "download the file on another machine and name it with --set settings.start=FILE",
             key="settings.start",
             found=name,
             expected=models._MODEL_URL,
@@ -163,12 +163,14 @@ def load_library(network: nn.Module, file: CellposeFile) -> None:
             )
         if not torch.isfinite(found).all():
             raise ModelError(
-                f"{file.path}: '{name}' holds values that are no numbers", file=file.path, key=name
+                f"{file.path}: '{name}' contains values that are not numbers",
+                file=file.path,
+                key=name,
             )
     left = [name for name in weights if name not in own]
     if left:
         raise ModelError(
-            f"{file.path} does not fit Cellpose's network: '{left[0]}' has no place",
+            f"{file.path} does not fit Cellpose's network: '{left[0]}' is not used",
             file=file.path,
             key=left[0],
         )

@@ -74,8 +74,8 @@ def _adapted(
         reason = str(error).splitlines()[0]
         where = "could not be downloaded" if pretrained == "hub" else f"in {pretrained} do not fit"
         raise InputError(
-            f"the weights of '{name}' {where} ({reason}): give a file of them instead, "
-            "--set settings.pretrained=FILE, or start without, --set settings.pretrained=none",
+            f"the weights of '{name}' {where} ({reason}): name a file with the weights (--set "
+            "settings.pretrained=FILE), or start without them (--set settings.pretrained=none)",
             key="settings.pretrained",
             found=name,
         ) from error
@@ -171,12 +171,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         # torch continues with advice to load the file unsafely.
         reason = str(error).splitlines()[0].partition(" In PyTorch")[0].rstrip(".")
         raise ModelError(
-            f"{path} holds no plain weights, or is damaged ({reason})", file=path
+            f"{path} contains no plain weights, or is damaged ({reason})", file=path
         ) from error
     for key in ("state_dict", "model"):
         stored = stored.get(key, stored) if isinstance(stored, dict) else stored
     if not isinstance(stored, dict) or not all(
         isinstance(name, str) and isinstance(each, Tensor) for name, each in stored.items()
     ):
-        raise ModelError(f"{path} holds no dictionary of tensors", file=path)
+        raise ModelError(f"{path} contains no dictionary of tensors", file=path)
     return stored

@@ -31,8 +31,8 @@ def check_apart(images: Iterable[Path], out: Path) -> None:
         place = image.resolve()
         if folder == place or place in folder.parents:
             raise InputError(
-                f"{out} lies within the image {image}: give results a folder of their own with "
-                f"--out, such as {_beside(place)}",
+                f"{out} is inside the image {image}: choose a separate folder for the results "
+                f"with --out, such as {_beside(place)}",
                 file=out,
                 key="--out",
                 found=image,
@@ -42,8 +42,8 @@ def check_apart(images: Iterable[Path], out: Path) -> None:
         inner = place.relative_to(folder)
         if len(inner.parts) == 1 or inner.parts[0] in OWN_FOLDERS:
             raise InputError(
-                f"the image {image} lies in {out}, among the results to be: give these a folder "
-                f"of their own with --out, such as {_beside(folder)}",
+                f"the image {image} is inside {out}, the folder for the results: choose a "
+                f"separate folder with --out, such as {_beside(folder)}",
                 file=out,
                 key="--out",
                 found=image,

@@ -36,7 +36,7 @@ def attach_labels(
             if image.failure:
                 raise InputError(image.failure)
             if image.frame is not None:
-                raise InputError(f"{image.path} holds several images: labels of one cannot be put "
+                raise InputError(f"{image.path} contains several images: labels of one cannot be put "
                                  "inside", file=image.path)  # fmt: skip
             done[image_id] = put_inside(
                 _labels_of(store, image_id, image.path), image.path, name, overwrite=overwrite
@@ -50,7 +50,7 @@ def _labels_of(store: RunStore, image_id: str, image: Path) -> Path:
     """Return the Zarr labels of an image, those of the image's own version if there are any."""
     version = zarr_format(image)
     if version is None:
-        raise InputError(f"{image} is no OME-Zarr image, so labels cannot be put inside",
+        raise InputError(f"{image} is not a OME-Zarr image, so labels cannot be put inside",
                          file=image)  # fmt: skip
     wanted = FORMATS[version]
     place = store.place(wanted, image_id)

@@ -75,7 +75,7 @@ class Correction:
             if self.viewed.seen and self.viewed.seen != seen.sha256:
                 raise FormatError(
                     f"{self.viewed.path} changed since its cells were corrected: move "
-                    f"{self.viewed.labels_path} away, or bring the image back",
+                    f"{self.viewed.labels_path} to another folder, or restore the image",
                     file=self.viewed.path,
                 )
             return
@@ -83,9 +83,9 @@ class Correction:
             record = found.record
             if record is None or record.seen is None or record.seen.sha256 != seen.sha256:
                 raise FormatError(
-                    f"{file.path} was corrected for another image than that of '{self.image}' is "
-                    "now: move it away and predict again, then put it back where it fits the new "
-                    "one (--overwrite replaces it)",
+                    f"{file.path} contains corrections of an earlier version of the image "
+                    f"'{self.image}': move the file to another folder and predict again, then "
+                    "move it back if it fits the new image (--overwrite replaces it)",
                     file=file.path,
                     key=self.image,
                 )
@@ -106,7 +106,7 @@ class Correction:
             return cells_of_files(self.image, self.files, before)
         except InputError as error:
             raise FormatError(
-                f"{error}; it was changed since a run wrote it: repair it, or remove it and "
+                f"{error}; the file was changed after the prediction: repair it, or remove it and "
                 "predict again"
             ) from error
 
@@ -125,8 +125,9 @@ def correction_of(store: RunStore, image_id: str) -> Correction | None:
         for kind, found in changed.items():
             if _hash(found) not in known:
                 raise FormatError(
-                    f"{image_id} was corrected twice, in {viewed.labels_path} by the viewer and in "
-                    f"{store.place(kind, image_id)} by hand: move one of the two away",
+                    f"{image_id} was corrected twice, in {viewed.labels_path} by the viewer and "
+                    f"in {store.place(kind, image_id)} by hand: move one of the two files to "
+                    "another folder",
                     file=viewed.labels_path,
                     key=image_id,
                 )

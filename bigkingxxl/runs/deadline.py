@@ -92,7 +92,7 @@ def seconds_of(text: str) -> float:
         )
     if found <= 0:
         raise InputError(
-            f"--time-limit is '{text}', expected more than no time at all",
+            f"--time-limit is '{text}', expected a time above 0",
             key="--time-limit",
             found=text,
         )

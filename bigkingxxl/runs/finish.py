@@ -44,7 +44,7 @@ def finish_run(
     tables = make_tables(store, settings, overwrite=overwrite)
     if not tables.cells and not tables.failed:
         raise InputError(
-            f"{folder} has no image that is done: run `bigkingxxl predict` first", file=folder
+            f"{folder} has no finished image: run `bigkingxxl predict` first", file=folder
         )
     return FolderResult(
         tables.cells, failed={**tables.failed, **measured.failed}, kept=list(tables.kept),

@@ -202,7 +202,7 @@ class _Run:
         self.extra.append(sum(map(len, own)) + finishes - 1)
         for image, units in zip(images, own, strict=True):
             if image.name in self.names:
-                again = f"{path} holds a second image '{image.name}': give it a run of its own"
+                again = f"{path} contains a second image '{image.name}': use a separate run for it"
                 if is_ours:
                     yield Task(path, partial(_same, Outcome(image.name, failure=again)))
                 continue

@@ -210,7 +210,8 @@ class ImageResult:
         self._check()
         if self.is_large:
             raise InputError(
-                f"the candidates of '{self.name}' lie in its blocks: it is too large", key=self.name
+                f"the candidates of '{self.name}' are stored per block, because the image is large",
+                key=self.name,
             )
         return Candidates.load(self.store.place(CANDIDATES, self.name))
 
@@ -225,7 +226,7 @@ class ImageResult:
         if sources:
             return sources[0]
         raise ImageError(
-            f"{self.path} no longer holds the image '{self.name}'", file=self.path, key=self.name
+            f"{self.path} no longer contains the image '{self.name}'", file=self.path, key=self.name
         )
 
     def measurements(self) -> Table:

@@ -58,7 +58,7 @@ def remeasure(
         if only is None or name in only:
             ids.setdefault(image.path, []).append(name)
     if not seen:
-        raise InputError(f"{folder} holds no images with cells to measure", file=folder)
+        raise InputError(f"{folder} contains no images with cells to measure", file=folder)
 
     def open_images(path: Path) -> Sequence[ImageSource]:
         _check_same(path, seen[path])

@@ -47,7 +47,8 @@ class Shard:
         number, count = map(int, match.groups())
         if count > MOST_SHARDS:
             raise InputError(
-                f"--shard is '{text}', but a run is shared out into at most {MOST_SHARDS:,} shards",
+                f"--shard is '{text}', but a run can be divided into at most {MOST_SHARDS:,} "
+                "shards",
                 key="--shard",
                 found=text,
                 expected=MOST_SHARDS,

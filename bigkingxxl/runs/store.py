@@ -288,8 +288,8 @@ class RunStore:
             earlier = self.settings()
             if earlier is None and os.path.lexists(self.folder / RUN_FILE):
                 raise OutputError(
-                    f"{self.folder / RUN_FILE} is there and no run of `bigkingxxl predict` wrote "
-                    "it: give another folder for the results",
+                    f"{self.folder / RUN_FILE} exists, but it was not written by `bigkingxxl "
+                    "predict`: choose another folder for the results",
                     file=self.folder / RUN_FILE,
                     key="--out",
                 )
@@ -337,8 +337,8 @@ class RunStore:
             with locked(path, wait=False) as is_free:
                 if not is_free:
                     raise InputError(
-                        f"a run with another model or other settings is at work in {self.folder}: "
-                        "wait for it, or give another folder with --out",
+                        f"a run with another model or other settings is running in {self.folder}: "
+                        "wait for it, or choose another folder with --out",
                         file=self.folder,
                         key="--out",
                     )

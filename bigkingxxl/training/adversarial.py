@@ -134,8 +134,8 @@ class AdversarialModule(TrainingModule):
         self.trust /= 2
         self.watch.go_back(parts)
         log.warning(
-            "epoch %d: %s; training goes on from the last good state with an adversarial weight of "
-            "%g", self.current_epoch, fault, self.adversarial.weight * self.trust,
+            "epoch %d: %s; training continues from the last good state, with an adversarial "
+            "weight of %g", self.current_epoch, fault, self.adversarial.weight * self.trust,
         )  # fmt: skip
         return False
 

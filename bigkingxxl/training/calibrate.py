@@ -150,16 +150,17 @@ def calibrate(
     total = sum(len(each.iou) for each in found.values())
     if total < FEWEST:
         raise InputError(
-            f"the model finds {total} cells in {len(found)} images, expected {FEWEST} or more to "
-            "learn from: name more annotated images",
+            f"the model finds {total} cells in {len(found)} images, expected {FEWEST} or more for "
+            "calibration: use more annotated images",
             found=total,
             expected=FEWEST,
         )
     before, after = held_out_correlation(found, data, type_names, seed)
     if before is not None and after is not None and after <= before:
         raise InputError(
-            f"on images held out the learned scores tell no more of the fit than the model's own "
-            f"(correlation {after:.3f}, {before:.3f}): more annotated images are needed",
+            "on images that were held out, the calibrated scores do not predict the IoU better "
+            f"than the scores of the model (correlation {after:.3f}, {before:.3f}): more "
+            "annotated images are needed",
             found=after,
             expected=before,
         )

@@ -42,7 +42,7 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
     except OutputError as error:
         kept = "the one before it is kept" if path.is_file() else "there is none before it"
         raise OutputError(
-            f"{error}; {kept}: make room, then run again with --resume to go on", file=path
+            f"{error}; {kept}: free some space, then run the command again with --resume", file=path
         ) from error
 
 
@@ -71,12 +71,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError,
             AttributeError, TypeError, OSError) as error:  # fmt: skip
         raise InputError(
-            f"{path} is no checkpoint that can be resumed: it is damaged, or holds more than "
+            f"{path} is not a checkpoint that can be resumed: it is damaged, or contains more than "
             "tensors and numbers; start again with another --out",
             file=path,
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
-        raise InputError(f"{path} is no checkpoint of a training", file=path)
+        raise InputError(f"{path} is not a checkpoint of a training", file=path)
     return content
 
 
@@ -101,7 +101,7 @@ def sentences_of_disks(run: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"{run} cannot be written: {os.strerror(error.errno)}; the last checkpoint is kept: "
-            "make room, then run again with --resume to go on",
+            "free some space, then run the command again with --resume",
             file=run,
         ) from error
 
@@ -127,7 +127,7 @@ class WholeFiles(CheckpointIO):
         missing = [name for name in NEEDED if name not in content]
         if missing:
             raise InputError(
-                f"{path} cannot be resumed: it holds no {' and no '.join(missing)}",
+                f"{path} cannot be resumed: it contains no {' and no '.join(missing)}",
                 file=path,
                 expected=tuple(missing),
             )

@@ -41,10 +41,10 @@ class CriticWatch:
             return f"the critic exploded (a score of {step.largest:.3g})"
         bad = next((name for name, each in slopes.items() if not each.isfinite().all()), None)
         if bad is not None:
-            return f"the critic's gradient on {bad} images is no number"
+            return f"the critic's gradient on {bad} images is not a number"
         self.flat_steps = self.flat_steps + 1 if step.spread < FLAT else 0
         if self.flat_steps >= PATIENCE:
-            return f"the critic collapsed (it told nothing apart in {PATIENCE} steps)"
+            return f"the critic collapsed (it distinguished nothing in {PATIENCE} steps)"
         return None
 
     def keep(self, step: int, parts: Mapping[str, nn.Module | torch.optim.Optimizer]) -> None:

@@ -50,8 +50,8 @@ class CropTeacher:
         """
         if not isinstance(method, DenseMethod):
             raise InputError(
-                f"the method '{method.name}' learns no maps, so that no teacher can show it any: "
-                "leave the recipe's 'teacher' out",
+                f"the method '{method.name}' does not learn maps, so it cannot have a teacher: "
+                "remove 'teacher' from the recipe",
                 key="teacher",
                 found=method.name,
             )
@@ -134,7 +134,7 @@ def _loaded(name: str, channels: Sequence[Channel], device: str) -> tuple[Any, D
     if dense is None or FOREGROUND not in shared or len(shared) < 2:
         raise InputError(
             f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
-            f"makes some of what is learned here: {', '.join(wanted)}",
+            f"makes at least one of the maps that are learned here: {', '.join(wanted)}",
             file=path,
             key="teacher",
             found=tuple(made),

@@ -61,8 +61,8 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
         )
     if not loaded.method.any_size:
         raise InputError(
-            f"{model}: its network takes tiles of {loaded.method.stride} x {loaded.method.stride} "
-            "alone, and is not exported",
+            f"{model}: its network only accepts tiles of {loaded.method.stride} x "
+            f"{loaded.method.stride}, so it cannot be exported",
             file=model,
             key="tile",
             found=loaded.method.stride,

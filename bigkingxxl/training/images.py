@@ -78,7 +78,7 @@ def choose_images(
             raise InputError(
                 f"{data.root}: fold {fold} leaves {len(training)} images of the cell type "
                 f"{' or '.join(recipe.cell_types)} to train and {len(validation)} to validate on, "
-                "expected some of both",
+                "expected one or more of both",
                 file=data.root,
                 key="cell_types",
                 found=(len(training), len(validation)),

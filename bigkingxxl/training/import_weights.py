@@ -131,7 +131,7 @@ def _check(file: Path, recipe: Recipe, source: str) -> None:
     if source != OFFERED:
         raise InputError(
             f"weights from '{source}' cannot be imported: only torchvision's Mask R-CNN and "
-            "cellpose are offered, because only with them were outputs shown to stay the same",
+            "cellpose are supported, because only their outputs were verified to stay the same",
             key="source",
             found=source,
             expected=("torchvision", "cellpose"),
@@ -145,7 +145,7 @@ def _check(file: Path, recipe: Recipe, source: str) -> None:
         )
     if file.suffix not in SUFFIXES:
         raise InputError(
-            f"{file} is no file of weights, expected {', '.join(SUFFIXES)}",
+            f"{file} is not a file of weights, expected {', '.join(SUFFIXES)}",
             file=file,
             expected=tuple(SUFFIXES),
         )
@@ -159,7 +159,7 @@ def _types_of_file(
     count = len(given[TYPES]) - 1 if TYPES in given else len(published)
     if declared and len(declared) != count:
         raise InputError(
-            f"{file} tells {count} types apart, but {len(declared)} are named",
+            f"{file} distinguishes {count} cell types, but {len(declared)} are named",
             file=file,
             key="cell_types",
             found=len(declared),
@@ -275,7 +275,7 @@ def _refuse_misfits(
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(
-                f"{file}: '{sources[name]}' holds values that are no numbers",
+                f"{file}: '{sources[name]}' contains values that are not numbers",
                 file=file,
                 key=sources[name],
             )

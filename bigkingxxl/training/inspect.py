@@ -39,7 +39,7 @@ def warn_of_flaws(data: Dataset, ids: Sequence[str]) -> None:
     """Warn of images whose annotations the policy 'mended' must correct."""
     found = {image_id: flaws(data.instances(image_id)) for image_id in ids}
     _warn(data, {name: each.fragmented for name, each in found.items()},
-          "cells in several parts, training takes the largest part of each")  # fmt: skip
+          "cells in several parts; training uses the largest part of each")  # fmt: skip
     _warn(data, {name: each.specks for name, each in found.items()},
           f"cells below {SPECK} pixels, training leaves them out")  # fmt: skip
 

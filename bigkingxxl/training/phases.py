@@ -93,7 +93,7 @@ def _calibrate(
     try:
         result = calibrate(compared(predictor, data, ids), data, card.type_names)
     except InputError as reason:
-        log.warning("the scores stay as the method makes them: %s", reason)
+        log.warning("the scores are not calibrated: %s", reason)
         return
     write_card(model, calibrated_card(card, result, unfiltered_parameters(predictor)))
 

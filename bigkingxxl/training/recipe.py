@@ -290,14 +290,14 @@ class Recipe(Settings):
         learner = "adversarial" if self.adversarial else "teacher" if self.teacher else None
         if learner is None:
             raise SettingsError(
-                "only a recipe with a critic or a teacher learns from images without annotation: "
-                "take unetr_gan or rcnn_gan, or add --set adversarial.weight=0.002, or --set "
+                "only a recipe with a critic or a teacher can use images without annotations: "
+                "use unetr_gan or rcnn_gan, or add --set adversarial.weight=0.002, or --set "
                 "teacher.model=bundled",
                 key="--unlabelled",
             )
         if named and not use:
             raise SettingsError(
-                "--unlabelled and --no-unlabelled exclude each other",
+                "--unlabelled and --no-unlabelled cannot be combined",
                 key="--unlabelled",
                 found="--no-unlabelled",
             )
@@ -328,7 +328,7 @@ def recipe_path(config: str) -> Path:
     names = recipe_names()
     if config not in names:
         raise SettingsError(
-            f"'{config}' is no config file and no recipe{nearest(config, names)}",
+            f"'{config}' is not a config file or a recipe{nearest(config, names)}",
             found=config, expected=tuple(names), did_you_mean=closest(config, names),
         )  # fmt: skip
     return recipe_folder() / f"{config}.py"

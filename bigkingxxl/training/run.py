@@ -198,7 +198,7 @@ def check_folder(out: Path, resume: bool) -> None:
         raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt",
                          file=last, key="--resume")  # fmt: skip
     if not resume and (last.exists() or (out / "model.safetensors").exists()):
-        raise InputError(f"{out} holds a run already: add --resume, or choose another --out",
+        raise InputError(f"{out} contains a run already: add --resume, or choose another --out",
                          file=out, key="--out")  # fmt: skip
 
 

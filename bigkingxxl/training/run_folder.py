@@ -52,7 +52,7 @@ def alone_in_folder(
             try:
                 return train(first, second, out, *args, **options)
             except KeyboardInterrupt as end:
-                advice = "run again with --resume to go on"
+                advice = "run again with --resume to continue"
                 if not last_checkpoint(out).is_file():
                     advice = "there is no checkpoint yet, run again to start anew"
                 number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
@@ -128,7 +128,7 @@ def _refuse_if_held(path: Path, descriptor: int) -> None:
     is_same_job = holder.get("job", "") == _job() != ""
     if host not in ("", socket.gethostname()) and not is_same_job:
         raise InputError(
-            f"{path.parent}: another training may be at work here ({who}): wait for it, choose "
+            f"{path.parent}: another training may be running here ({who}): wait for it, choose "
             f"another --out, or remove {path} if it has ended",
             file=path.parent,
             key="--out",
@@ -136,7 +136,7 @@ def _refuse_if_held(path: Path, descriptor: int) -> None:
         )
     if not _system_lock(descriptor, holder):
         raise InputError(
-            f"{path.parent}: another training is at work here ({who}): wait for it, or choose "
+            f"{path.parent}: another training is running here ({who}): wait for it, or choose "
             "another --out",
             file=path.parent,
             key="--out",
@@ -185,8 +185,8 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
     for name in sorted(before.keys() & now.keys() - FREE):
         if before[name] != now[name]:
             raise InputError(
-                f"{run}: the run began with {name}={before[name]}, not {now[name]}: go on with the "
-                "settings it began with, or choose another --out",
+                f"{run}: the run began with {name}={before[name]}, not {now[name]}: use the "
+                "settings with which it began, or choose another --out",
                 file=run,
                 key=name,
                 found=now[name],
@@ -195,8 +195,8 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
     images = read_facts(run / "run.json").get("trained_on", trained_on)
     if images != trained_on:
         raise InputError(
-            f"{run}: the run began with {len(images)} other images to train on: go on with the "
-            "--data and --fold it began with, or choose another --out",
+            f"{run}: the run began with {len(images)} other training images: use the --data and "
+            "--fold with which it began, or choose another --out",
             file=run,
             key="images",
             expected=len(images),

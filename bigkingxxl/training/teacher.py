@@ -94,7 +94,7 @@ def _dense(
     if not isinstance(predictor, DensePredictor) or made != wanted:
         raise InputError(
             f"the teacher {path} makes {', '.join(made) or 'no maps'}, expected a model that "
-            f"makes what is learned here: {', '.join(wanted)}",
+            f"makes the maps that are learned here: {', '.join(wanted)}",
             file=path,
             key="teacher",
             found=tuple(made),

@@ -87,7 +87,7 @@ class EpochLines(Callback):
         if trainer.global_step > 0:
             loop = trainer.fit_loop.epoch_loop
             print(
-                f"going on in epoch {trainer.current_epoch + 1}, after "
+                f"continuing in epoch {trainer.current_epoch + 1}, after "
                 f"{loop.batch_progress.current.ready} of {trainer.num_training_batches} batches",
                 file=sys.stderr,
                 flush=True,

@@ -89,7 +89,7 @@ def page_of(source: ImageSource, cells: Instances, warnings: Sequence[str] = ())
         )
     if source.shape != cells.size:
         raise InputError(
-            f"the cells are of an image of {cells.size}, not {source.shape} pixels",
+            f"the cells belong to an image of {cells.size} pixels, but this one has {source.shape}",
             key="size",
             found=cells.size,
             expected=source.shape,

@@ -210,7 +210,7 @@ def test_two_corrections_of_one_image_that_differ_are_not_chosen_between(work: P
     np.save(path, content)
     result = run("data", "info", work / "cells", "--quiet", "--json", code=1)
     (reason,) = json.loads(result.stdout)["skipped"]
-    assert "annotations that differ" in reason
+    assert "two different annotations" in reason
     run("data", "convert", work / "cells", work / "more", "--quiet", code=2)
     result = run("data", "info", work / "cells", "--quiet", "--skip-bad")
     assert reason.partition(":")[0].partition(" ")[0] in result.stderr

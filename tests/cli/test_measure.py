@@ -167,7 +167,7 @@ def test_a_signal_ends_a_run_that_goes_on_later(
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == code, told
-    assert "run again to go on" in told
+    assert "run again to continue" in told
     done = len(list(records.iterdir()))
     assert 0 < done < 43
     result = predict(images, model)

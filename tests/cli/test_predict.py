@@ -543,7 +543,7 @@ def test_images_unlike_those_of_training_are_counted_in_a_line(
     (line,) = [line for line in result.stderr.splitlines() if "look unlike" in line]
     assert "2 of 3 images look unlike the training images" in line
     rows = (tmp_path / "out" / "summary.csv").read_text().splitlines()
-    told = {row.split(",")[0]: "looks unlike the training images" in row for row in rows[1:]}
+    told = {row.split(",")[0]: "differs from the training images" in row for row in rows[1:]}
     assert "(deep, gray)" in line
     assert told == {"deep": True, "empty": False, "gray": True}
     # Repeated from stored results, and omitted with --quiet.

@@ -77,13 +77,13 @@ def test_read_again_it_is_the_same(tmp_path: Path, data: Dataset, name: str) -> 
         elif name != "submission":
             assert set(kinds) <= set(TYPES)
         else:
-            assert "the format has no place for cell types: they are lost" in done.notes
+            assert "the format cannot store cell types: they are lost" in done.notes
         if LAYOUTS[name].keeps_scores or name in BY_CELL:
             assert found.score is not None
             assert expected.score is not None
             assert sorted(found.score.tolist()) == sorted(expected.score.tolist())
         else:
-            assert "the format has no place for scores: they are lost" in done.notes
+            assert "the format cannot store scores: they are lost" in done.notes
     kept, ignored = again.ignored(names["A1/x"]), data.ignored("A1/x")
     assert kept is not None
     assert ignored is not None

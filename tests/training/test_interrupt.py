@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="reads /proc to see which processes live"
 )
 
-ADVICE = "interrupted: run again with --resume to go on"
+ADVICE = "interrupted: run again with --resume to continue"
 CONFIG = """
 method = "unetr"
 settings = {"image_size": 64, "feature_size": 4, "hidden_size": 16, "mlp_dim": 32, "heads": 2,

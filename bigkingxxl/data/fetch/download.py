@@ -118,7 +118,7 @@ def _destination(archive: Path) -> tuple[str, str]:
     if any(name.suffix == ".json" for name in names):
         return COCO_FOLDER, ""
     raise FormatError(
-        f"{archive} holds neither {ANNOTATIONS} nor COCO annotations (.json), expected the "
+        f"{archive} contains neither {ANNOTATIONS} nor COCO annotations (.json), expected the "
         f"archive of the competition {COMPETITION} or of the data set {COCO_DATASET}",
         file=archive,
         expected=ANNOTATIONS,

@@ -95,8 +95,9 @@ def fetch(
             came = _length(part)
             if failures >= ATTEMPTS_WITHOUT_PROGRESS:
                 raise InputError(
-                    f"the connection broke while {target.name} was fetched: run again, the "
-                    f"{came / MEBIBYTE:,.1f} MiB that came are kept ({type(error).__name__})",
+                    f"the connection broke while {target.name} was downloaded: run the command "
+                    f"again; the {came / MEBIBYTE:,.1f} MiB that were received are kept "
+                    f"({type(error).__name__})",
                     file=target,
                     found=came,
                 ) from error
@@ -193,7 +194,8 @@ def _check_whole(part: Path, remote: Remote, name: str) -> None:
     part.unlink()
     _note(part).unlink(missing_ok=True)
     raise InputError(
-        f"{name} came with {found}, the server says {expected}: it was removed, run again",
+        f"{name} has {found}, but the server announced {expected}: the file was removed; run the "
+        "command again",
         key=name,
         found=found,
         expected=expected,

@@ -85,7 +85,8 @@ class _opened:  # noqa: N801 - reads as a function
             self.opened = ZipFile(self.archive)
         except BadZipFile as error:
             raise FormatError(
-                f"{self.archive} is no zip archive, or it is cut off ({error})", file=self.archive
+                f"{self.archive} is not a zip archive, or it is truncated ({error})",
+                file=self.archive,
             ) from error
         except OSError as error:
             raise InputError(
@@ -113,7 +114,7 @@ def _checked_members(archive: Path, opened: ZipFile) -> list[ZipInfo]:
     if len(members) > MOST_FILES or unpacked > LARGEST_RATIO * packed:
         raise FormatError(
             f"{archive} is not unpacked: its {packed:,} bytes would become {len(members):,} files "
-            f"with {unpacked:,} bytes, as of an archive made to fill disks",
+            f"with {unpacked:,} bytes, which is typical of a decompression bomb",
             file=archive,
             found=unpacked,
         )
@@ -125,10 +126,10 @@ def _problem(member: ZipInfo) -> str:
     name = member.filename
     windows = PureWindowsPath(name)
     if windows.drive or windows.root or ".." in windows.parts or "\0" in name or not name.strip():
-        return "would land outside the folder"
+        return "would be written outside the folder"
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        return "is a link" if kind == stat.S_IFLNK else "is no ordinary file"
+        return "is a link" if kind == stat.S_IFLNK else "is not a regular file"
     if member.flag_bits & ENCRYPTED:
         return "is encrypted"
     return ""
@@ -148,7 +149,7 @@ def _write(archive: Path, opened: ZipFile, member: ZipInfo, target: Path, folder
     # An existing link in the folder must not lead out of it either.
     if not target.parent.resolve().is_relative_to(folder.resolve()):
         raise FormatError(
-            f"{archive}: '{member.filename}' would land outside {folder}",
+            f"{archive}: '{member.filename}' would be written outside {folder}",
             file=archive,
             key=member.filename,
             expected=folder,

@@ -113,8 +113,9 @@ def check_agreement(
     for file, cells, labels in zip(files[1:], found[1:], seen[1:], strict=True):
         if labels.shape != seen[0].shape or not np.array_equal(labels, seen[0]):
             raise FormatError(
-                f"{image_id} has annotations that differ: {files[0].path} ({len(found[0])} cells) "
-                f"and {file.path} ({len(cells)} cells): keep the right one and move the other away",
+                f"{image_id} has two different annotations: {files[0].path} ({len(found[0])} "
+                f"cells) and {file.path} ({len(cells)} cells): keep the correct one and move the "
+                "other one to another folder",
                 file=file.path,
                 key=image_id,
                 found=len(cells),

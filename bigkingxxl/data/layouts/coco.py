@@ -64,7 +64,7 @@ def open_coco(path: Path, *, skip_bad: bool = False) -> Dataset:
         if len(files) > 1:
             names = ", ".join(str(file.relative_to(path)) for file in files)
             raise InputError(
-                f"{path} holds several annotation files ({names}): name one of them",
+                f"{path} contains several annotation files ({names}): name one of them",
                 file=path,
                 expected=names,
             )
@@ -107,7 +107,7 @@ def _find_images(coco: CocoSet, bad: BadRows) -> Iterator[tuple[str, Path]]:
         found = next((place for place in places if _is_there(place)), None)
         if found is None:
             bad.add_text(
-                f"{coco.path} names the image {name}, which is neither beside it nor in "
+                f"{coco.path} names the image {name}, which is neither in the same folder nor in "
                 f"{' or '.join(f'{folder}/' for folder in IMAGE_FOLDERS)}"
             )
         elif (first := taken.setdefault(found, name)) != name:

@@ -32,18 +32,18 @@ def open_corrections(folder: Path, *, skip_bad: bool = False) -> Dataset:
         if not image.is_reviewed:
             unseen += 1
         elif not image.path.exists():
-            bad.add_text(f"{image.path}, of which {folder} holds the cells, is no longer there")
+            bad.add_text(f"{image.path}, whose cells are in {folder}, no longer exists")
         else:
             images[image.image] = image
     if not images:
         raise FormatError(
-            f"{folder} holds no image of which anything was reviewed: mark what you looked at in "
-            "`bigkingxxl view`, or say that an image is done",
+            f"{folder} contains no image with reviewed parts: in `bigkingxxl view`, mark what you "
+            "have checked, or mark an image as done",
             file=folder,
         )
     kept = [name for name, image in images.items() if _is_readable(image, bad)]
     if not kept:
-        raise FormatError(f"{folder} holds no cells that can be read", file=folder)
+        raise FormatError(f"{folder} contains no cells that can be read", file=folder)
     names = tuple(dict.fromkeys(kind for name in kept for kind in images[name].type_names))
     reader = _Corrected(images, names)
     options = {name: reading[name] for name in OPTIONS if reading.get(name) is not None}

@@ -56,7 +56,7 @@ def open_ctc(folder: Path, *, skip_bad: bool = False) -> Dataset:
                     gold, silver = gold + (truth == "GT"), silver + (truth == "ST")
     if slices and not found.files:
         raise FormatError(
-            f"{folder} holds cells in single planes of stacks (man_seg_T_Z), expected "
+            f"{folder} contains cells in single planes of stacks (man_seg_T_Z), expected "
             "two-dimensional sequences (man_segT)",
             file=folder,
         )

@@ -194,7 +194,7 @@ def _add_file(found: Found, file: AnnotationFile, names: Mapping[str, str], with
     elif file.is_certain:
         found.lost.append(file)
     elif file.format == "imagej":
-        found.notes.append(f"{file.path} is not read: no image beside it is called so")
+        found.notes.append(f"{file.path} is not read: there is no image of this name next to it")
 
 
 def _children(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -251,7 +251,7 @@ def dataset_of(
     types = read_cell_types(folder, ids) if types is None else types
     names, ids = _type_names(found, ids, types, bad)
     if not ids:
-        raise FormatError(f"{folder} holds no image that has an annotation", file=folder)
+        raise FormatError(f"{folder} contains no image that has an annotation", file=folder)
     files = {image_id: tuple(sorted(found.files[image_id], key=_rank)) for image_id in ids}
     reader = AnnotatedFiles(found.images, files, names, types)
     return Dataset(

@@ -48,7 +48,7 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
     images = folder / IMAGES
     if not images.is_dir():
         raise FormatError(
-            f"{folder} holds {ANNOTATIONS} but no folder {IMAGES}/ with the images",
+            f"{folder} contains {ANNOTATIONS} but no folder {IMAGES}/ with the images",
             file=folder,
             expected=IMAGES,
         )
@@ -60,7 +60,7 @@ def open_kaggle(folder: Path, *, skip_bad: bool = False) -> Dataset:
     ids = tuple(image_id for image_id in table.ids if image_id in there)
     if not ids:
         raise FormatError(
-            f"{images} holds none of the images that {table.path} names",
+            f"{images} contains none of the images that {table.path} names",
             file=images,
             expected=table.path,
         )

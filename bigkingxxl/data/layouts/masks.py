@@ -41,7 +41,7 @@ def open_masks(folder: Path, *, skip_bad: bool = False) -> Dataset:
         if images and mask_files(masks):
             found.files[unit.name] = [AnnotationFile(masks, MASKS, (unit.name,), True)]
     if not found.images:
-        raise FormatError(f"{folder} holds no image in ID/{IMAGES}/", file=folder)
+        raise FormatError(f"{folder} contains no image in ID/{IMAGES}/", file=folder)
     return dataset_of(folder, found, skip_bad=skip_bad, layout="masks")
 
 

@@ -24,5 +24,7 @@ def opened(paths: Mapping[str, Path], options: Mapping[str, Any], image_id: str)
     planes = [each for each in open_images(path, **options, name="")
               if image_id.endswith(each.name)]  # fmt: skip
     if not planes:
-        raise ImageError(f"{path} no longer holds the image '{image_id}'", file=path, key=image_id)
+        raise ImageError(
+            f"{path} no longer contains the image '{image_id}'", file=path, key=image_id
+        )
     return max(planes, key=lambda each: len(each.name))

@@ -55,19 +55,19 @@ FOLDERS: dict[str, Layout] = {
     "run": Layout("a folder of `bigkingxxl predict`", is_run, open_run_folder),
     "corrections": Layout("corrections of `bigkingxxl view`", is_corrections, open_corrections),
     "zarr": Layout("x.zarr with labels/ in it (OME-Zarr)", is_zarr_set, open_zarr_set),
-    "kaggle": Layout("train.csv beside train/", is_kaggle, open_kaggle),
-    "ctc": Layout("01/ beside 01_GT/SEG/ or 01_ST/SEG/", is_ctc, open_ctc),
+    "kaggle": Layout("train.csv next to train/", is_kaggle, open_kaggle),
+    "ctc": Layout("01/ next to 01_GT/SEG/ or 01_ST/SEG/", is_ctc, open_ctc),
     "pairs": Layout(
-        "images/ beside labels/, masks/ or annotations/, or x.png beside x_masks.tif, x_seg.npy, "
-        "x.zip (ImageJ ROIs), x.geojson or x.json (labelme)",
+        "images/ next to labels/, masks/ or annotations/, or x.png next to x_masks.tif, "
+        "x_seg.npy, x.zip (ImageJ ROIs), x.geojson or x.json (labelme)",
         is_files, open_files,
     ),
-    "masks": Layout("ID/images/ beside ID/masks/", is_masks, open_masks),
+    "masks": Layout("ID/images/ next to ID/masks/", is_masks, open_masks),
     "coco": Layout(
         "one COCO file (annotations*.json, _annotations.coco.json, result.json)",
         lambda folder: bool(annotation_files(folder)), open_coco,
     ),
-    "submission": Layout("submission.csv beside its images", is_submission, open_submission),
+    "submission": Layout("submission.csv next to its images", is_submission, open_submission),
     "nested pairs": Layout("the same in sub-folders", is_nested_files, open_nested_files),
 }  # fmt: skip
 

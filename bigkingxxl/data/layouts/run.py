@@ -94,11 +94,11 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
     images: dict[str, RunImage] = {}
     for image in run_images(folder):
         if not image.path.exists():
-            bad.add_text(f"{image.path}, of which {folder} holds the cells, is no longer there")
+            bad.add_text(f"{image.path}, whose cells are in {folder}, no longer exists")
         else:
             images[image.image_id] = image
     if not images:
-        raise FormatError(f"{folder} holds no cells of images that are still there", file=folder)
+        raise FormatError(f"{folder} contains no cells of images that are still there", file=folder)
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
     corrected = sum(images[image_id].is_corrected for image_id in kept)
@@ -108,7 +108,7 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
     )
     notes = [sentence]
     if any(images[image_id].viewed for image_id in kept):
-        notes.append(f"{folder / CORRECTIONS} holds what was reviewed alone")
+        notes.append(f"{folder / CORRECTIONS} contains only reviewed parts")
     reading = _mapping(_json(folder / RUN_FILE).get("reading"))
     options = {name: reading.get(name) for name in OPTIONS if reading.get(name) is not None}
     parts = {image_id for image_id in kept if options or images[image_id].is_plane}
@@ -267,7 +267,7 @@ def _type_names(
         names.update(dict.fromkeys(types_in(cells) if image.is_corrected else cells.type_names))
         kept.append(image_id)
     if not kept:
-        raise FormatError(f"{folder} holds no cells that can be read", file=folder)
+        raise FormatError(f"{folder} contains no cells that can be read", file=folder)
     return tuple(names), kept
 
 

@@ -44,7 +44,9 @@ def open_submission(path: Path, *, skip_bad: bool = False) -> Dataset:
         try:
             if name not in there:
                 raise FormatError(
-                    f"{path} names the image {name}, which is not beside it", file=path, found=name
+                    f"{path} names the image {name}, which is not in the same folder",
+                    file=path,
+                    found=name,
                 )
             sizes[name] = read_header(there[name]).shape
         except BigKingXXLError as error:

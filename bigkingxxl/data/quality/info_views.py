@@ -105,7 +105,7 @@ def plot(info: DataInfo, path: Path) -> None:
 
     if path.suffix.lower() not in PICTURES:
         raise OutputError(
-            f"{path} is no picture's name, expected one in {', '.join(PICTURES)}",
+            f"{path} is not the name of a picture, expected {', '.join(PICTURES)}",
             file=path,
             expected=tuple(PICTURES),
         )

@@ -78,7 +78,7 @@ def find_metric(text: str, types: Sequence[str] = ()) -> Metric:
         return kind(types=types)
     if not kind.takes_threshold:
         raise InputError(
-            f"'{text}': {kind.title} takes no IoU, expected '{name}'",
+            f"'{text}': {kind.title} does not need an IoU, expected '{name}'",
             key="metric",
             found=text,
             expected=name,

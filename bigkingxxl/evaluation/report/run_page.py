@@ -63,8 +63,8 @@ def competition_section(score: CompetitionScore) -> list[str]:
     second = f"No challenge-mix mAP: {score.challenge_mix_note}."
     if mix is not None:
         second = (
-            f"Challenge-mix mAP {score.challenge_mix:.4f} ({mix[0]:.4f} to {mix[1]:.4f}): the one "
-            "to hold against published scores."
+            f"Challenge-mix mAP {score.challenge_mix:.4f} ({mix[0]:.4f} to {mix[1]:.4f}): compare "
+            "this one with published scores."
         )
     header = ("images", "mAP", *(f"{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT))
     everything = {"all": (len(score.per_image), score.mean, score.by_threshold)}

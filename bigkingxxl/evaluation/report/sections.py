@@ -233,7 +233,7 @@ def calibration_section(shown: Sequence[Shown]) -> list[str]:
     if not any_scores:
         return []
     return [
-        heading("Do the scores tell the truth?"),
+        heading("Calibration of the scores"),
         chart(
             plot.svg(),
             "Of cells of about one score, the share that is real; on the dashed line a score is "

@@ -17,7 +17,7 @@ FEWEST_CELLS = 5  # the fewest cells from which a median is taken
 # What an image looks like if a value of `image_statistics` lies below or above its range.
 WORDS = {
     "contrast": ("its contrast is weaker", "its contrast is stronger"),
-    "skewness": ("its bright parts stand out less", "its bright parts stand out more"),
+    "skewness": ("its bright parts have less contrast", "its bright parts have more contrast"),
     "grain": ("it is smoother", "it is grainier"),
     "fine": ("it shows less fine detail", "it shows more fine detail"),
     "coarse": (
@@ -53,7 +53,7 @@ def warnings_for(
     )
     if odd:
         words = [WORDS[name][statistics[name] > card.image_statistics[name][1]] for name in odd]
-        found.append(f"it looks unlike the training images: {' and '.join(words)}")
+        found.append(f"it differs from the training images: {' and '.join(words)}")
     if card.image_diameters and len(instances) >= FEWEST_CELLS:
         found += _diameter_warnings(training, instances, ratio)
     return found

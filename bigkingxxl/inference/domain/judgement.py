@@ -116,7 +116,7 @@ def _on_poor(
     is_one = len(names) == 1
     what = ("is" if is_one else "are") + " probably outlined poorly"
     if not low:
-        what = ("looks" if is_one else "look") + " unlike the training images"
+        what = ("differs" if is_one else "differ") + " from the training images"
     mend = FINE_TUNE
     if card.median_diameter is not None and not size_given:
         mend = f"try `{option}` with the diameter of a typical cell in pixels, or {FINE_TUNE}"

@@ -113,7 +113,8 @@ class ScaleHint:
             )
         if scale is not None and diameter is not None:
             raise InputError(
-                f"{dashes}scale and {dashes}diameter both set the image's scale: give one of them",
+                f"{dashes}scale and {dashes}diameter both set the scale of the image: use only "
+                "one of them",
                 key=f"{dashes}scale",
                 found=f"{dashes}diameter",
             )
@@ -172,8 +173,8 @@ def known_size(source: ImageSource, training: TrainingImages) -> float | None:
     if diameter is not None:
         if training.median_diameter is None:
             raise ImageError(
-                f"{source.name}: a diameter of {diameter:g} pixels is given, but the "
-                "model does not know the diameter of the cells it was trained on: give a scale",
+                f"{source.name}: a diameter of {diameter:g} pixels is given, but the model does "
+                "not know the diameter of its training cells: set a scale instead",
                 key="diameter",
                 found=diameter,
             )

@@ -139,7 +139,7 @@ def read_seg(path: Path) -> Instances:
     shift = 1 if low == -1 else 0
     if low < -1 or high > LARGEST_LABEL - shift:
         raise FormatError(
-            f"{path} holds the label {low if low < -1 else high}, expected 0 or more",
+            f"{path} contains the label {low if low < -1 else high}, expected 0 or more",
             file=path,
             key="masks",
             found=low if low < -1 else high,
@@ -175,7 +175,7 @@ def _content(path: Path) -> dict[Any, Any]:
         raise FormatError(f"{path} is not a .npy file ({error})", file=path) from error
     if shape != () or dtype.kind != "O":
         raise FormatError(
-            f"{path} holds an array of {dtype}, expected the dictionary of Cellpose's _seg.npy",
+            f"{path} contains an array of {dtype}, expected the dictionary of Cellpose's _seg.npy",
             file=path,
             found=dtype,
         )
@@ -184,8 +184,8 @@ def _content(path: Path) -> dict[Any, Any]:
     except PickleError as error:
         raise FormatError(f"{path} {error}; nothing in it was run", file=path) from error
     if not isinstance(content, np.ndarray) or content.shape != ():
-        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy", file=path)
+        raise FormatError(f"{path} contains no dictionary, expected Cellpose's _seg.npy", file=path)
     value = content.item()
     if not isinstance(value, dict):
-        raise FormatError(f"{path} holds no dictionary, expected Cellpose's _seg.npy", file=path)
+        raise FormatError(f"{path} contains no dictionary, expected Cellpose's _seg.npy", file=path)
     return value

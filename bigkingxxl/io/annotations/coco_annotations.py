@@ -125,7 +125,7 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
     content = read_json(path)
     if not isinstance(content, dict):
         raise FormatError(
-            f"{path} holds a list, expected COCO annotations (results are a list)", file=path
+            f"{path} contains a list, expected COCO annotations (results are a list)", file=path
         )
     images, annotations, categories = (
         _objects(path, content, key) for key in ("images", "annotations", "categories")
@@ -177,8 +177,8 @@ def _cells_and_crowds(
         )
     elif count:
         notes.append(
-            f"{count} crowd annotations of {path.name} are left out: what lies in them is neither "
-            "learnt nor scored"
+            f"{count} crowd annotations of {path.name} mark areas that are not annotated: they "
+            "are neither used for training nor scored"
         )
     without_area = sum(map(_has_no_area, (each for some in cells.values() for each in some)))
     if without_area:

@@ -81,7 +81,7 @@ def _polygon(part: Any, size: Size) -> NDArray[np.float64]:
     try:
         points = np.array(part, np.float64)
     except (TypeError, ValueError):
-        raise ValueError("a polygon that is no list of numbers") from None
+        raise ValueError("a polygon that is not a list of numbers") from None
     if points.ndim == 0:
         raise ValueError("numbers instead of a list of polygons")
     if points.ndim == 2 and points.shape[1] == 2:  # pairs, as written by some programs
@@ -179,7 +179,7 @@ def _check_counts(
         return
     first = int(bad[0])
     if not well[first]:
-        raise SegmentError(places[first], "run lengths that are no code of whole numbers")
+        raise SegmentError(places[first], "run lengths that are not a code of integers")
     raise SegmentError(
         places[first],
         f"run lengths that add up to {totals[first]}, expected {area} and none below 0",

@@ -57,7 +57,9 @@ def read_mark(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
     else:
         file = annotation_file(path)
         if file is None:
-            raise FormatError(f"{path} holds no areas, expected GeoJSON or ImageJ ROIs", file=path)
+            raise FormatError(
+                f"{path} contains no areas, expected GeoJSON or ImageJ ROIs", file=path
+            )
         areas = read_areas(path, size) if file.format == "qupath" else file.read(size)
         marked = areas.label_map() > 0
     ignored: NDArray[np.bool_] = marked if kind == IGNORE else ~marked

@@ -179,7 +179,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError,
             RuntimeError, struct.error, MemoryError) as error:  # fmt: skip
         raise FormatError(
-            f"{path} does not hold ImageJ ROIs ({name}: {error})", file=path, key=str(name)
+            f"{path} is not a file of ImageJ ROIs ({name}: {error})", file=path, key=str(name)
         ) from error
 
 
@@ -190,7 +190,7 @@ def _parsed(path: Path, name: str, content: bytes) -> ImagejRoi:
         return ImagejRoi.frombytes(content)
     except Exception as error:  # roifile raises many kinds of exception for truncated files
         raise FormatError(
-            f"{path} does not hold ImageJ ROIs ({name}: {error})", file=path, key=name
+            f"{path} is not a file of ImageJ ROIs ({name}: {error})", file=path, key=name
         ) from error
 
 

@@ -133,7 +133,7 @@ def read_annotations(csv_path: Path, *, skip_bad: bool = False) -> KaggleTable:
     kept = np.flatnonzero(good)
     if not len(kept):
         raise FormatError(
-            f"{path} holds no {'usable ' if problems else ''}rows below its header",
+            f"{path} contains no {'usable ' if problems else ''}rows below its header",
             file=path, found=len(problems), expected="rows",
         )  # fmt: skip
     return _table(path, table, sizes, texts, kept, bad.messages)
@@ -261,7 +261,7 @@ def _pairs_inside(text: str, area: int) -> Int64:
     outside = pairs[pairs[:, 1] > area - pairs[:, 0] + 1]
     if len(outside):
         start, length = outside[0].tolist()
-        raise ValueError(f"the run '{start} {length}' lies outside the image of {area} pixels")
+        raise ValueError(f"the run '{start} {length}' is outside the image of {area} pixels")
     return pairs
 
 

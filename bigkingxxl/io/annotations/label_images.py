@@ -71,13 +71,13 @@ def read_label_image(
         check_same_size(path, size, read_header(path, pixel_limit=pixel_limit).shape)
     values = one_channel(path, read_values(path, pixel_limit=pixel_limit))
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
-        raise FormatError(f"{path} holds values that are no whole numbers, expected labels",
+        raise FormatError(f"{path} contains values that are not whole numbers, expected labels",
                           file=path, found=values.dtype.name, expected="whole numbers")  # fmt: skip
     low, high = values.min().item(), values.max().item()
     if low < 0 or high > LARGEST_LABEL:
         wrong = low if low < 0 else high
         raise FormatError(
-            f"{path} holds the label {wrong}, expected 0 to {LARGEST_LABEL}",
+            f"{path} contains the label {wrong}, expected 0 to {LARGEST_LABEL}",
             file=path, key="label", found=wrong, expected=(0, LARGEST_LABEL),
         )  # fmt: skip
     if is_binary_mask(values) and not _is_marked_single(path):
@@ -86,8 +86,8 @@ def read_label_image(
         return labels
     if is_photograph(values):
         log.warning(
-            "%s looks like a picture, not like a label image: its grey values are taken as the "
-            "numbers of cells; name the folder of the label images", path,
+            "%s looks like a picture rather than a label image: its grey values are used as the "
+            "numbers of cells; if this is wrong, name the folder of the label images", path,
         )  # fmt: skip
     return values.astype(np.int32)
 
@@ -206,7 +206,7 @@ def check_writable(path: Path, highest: int) -> None:
                           file=path, found=ending, expected=(".tif", ".tiff", ".png"))  # fmt: skip
     if ending == ".png" and highest > LARGEST_UINT16:
         raise OutputError(
-            f"{path} is not written: a PNG holds up to {LARGEST_UINT16:,} cells, these are "
+            f"{path} is not written: a PNG can store up to {LARGEST_UINT16:,} cells, these are "
             f"{highest:,}; write a .tif instead",
             file=path, key="cells", found=highest, expected=LARGEST_UINT16,
         )  # fmt: skip
@@ -286,7 +286,7 @@ def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, P
                              file=path, key=name, found=(found[name], path))  # fmt: skip
         found[name] = path
     if not found:
-        raise InputError(f"{folder} holds no label images (looked for .tif, .tiff and .png)",
+        raise InputError(f"{folder} contains no label images (looked for .tif, .tiff and .png)",
                          file=folder, found=0, expected=(".tif", ".tiff", ".png"))  # fmt: skip
     return found
 

@@ -154,7 +154,7 @@ def _mask_rings(
     try:
         content = base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise NoAreaError("a mask that is no base64 text") from None
+        raise NoAreaError("a mask that is not base64 text") from None
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         if image.width * image.height > size[0] * size[1]:
             raise NoAreaError(f"a mask of {image.width} x {image.height} pixels")

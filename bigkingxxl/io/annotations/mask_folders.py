@@ -45,7 +45,7 @@ def read_mask_folder(folder: Path, size: tuple[int, int]) -> Instances:
         parts.append(cell.runs)
         owners.append(np.full(len(cell.runs), index))
     if not paths:
-        raise FormatError(f"{folder} holds no masks, expected one image per cell", file=folder)
+        raise FormatError(f"{folder} contains no masks, expected one image per cell", file=folder)
     cells = Instances.from_runs(np.concatenate(parts), np.concatenate(owners), len(paths), size)
     return cells.take(np.diff(cells.splits) > 0)
 

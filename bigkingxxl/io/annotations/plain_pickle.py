@@ -109,12 +109,12 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) not in NAMES:
-            raise PickleError(f"holds the object {module}.{name}, and only arrays may be in it")
+            raise PickleError(f"contains the object {module}.{name}, and only arrays may be in it")
         return NAMES[module, name]
 
     # The Python implementation also allocates the stated size before checking it.
     def load_bytearray8(self) -> None:
-        raise PickleError("holds a byte array that can be changed, and only arrays may be in it")
+        raise PickleError("contains a byte array that can be changed, and only arrays may be in it")
 
     # Hashing nested tuples of the same tuple can take exponential time.
     def load_setitem(self) -> None:
@@ -130,7 +130,7 @@ class _Reader(pickle._Unpickler):
         super().load_dict()  # type: ignore[misc]
 
     def load_set(self) -> None:
-        raise PickleError("holds a set, and only arrays and plain values may be in it")
+        raise PickleError("contains a set, and only arrays and plain values may be in it")
 
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
@@ -145,7 +145,7 @@ class _Reader(pickle._Unpickler):
 
 def _check_keys(keys: list[Any]) -> None:
     if not all(isinstance(key, str | bytes | int | float | None) for key in keys):
-        raise PickleError("holds a mapping whose keys are no texts or numbers")
+        raise PickleError("contains a mapping whose keys are neither text nor numbers")
 
 
 def read_plain(stream: BinaryIO) -> Any:
@@ -178,7 +178,7 @@ class _Builder:
         if id(noted) not in self.done:
             self.depth += 1
             if self.depth > DEEPEST:
-                raise PickleError(f"holds values more than {DEEPEST} deep in each other")
+                raise PickleError(f"contains values nested more than {DEEPEST} levels deep")
             self.done[id(noted)] = (noted, self._made(noted))
             self.depth -= 1
         return self.done[id(noted)][1]

@@ -163,7 +163,7 @@ def _cells(path: Path, frame: int | None) -> list[OutlineCell]:
         content = [content] if single else content.get("features")
     if not isinstance(content, list) or not all(isinstance(each, dict) for each in content):
         raise FormatError(
-            f"{path} is no GeoJSON with a list of features", file=path, key="features"
+            f"{path} is not GeoJSON with a list of features", file=path, key="features"
         )
     cells = []
     for place, feature in enumerate(content):

@@ -110,7 +110,7 @@ def load_cells_of_blocks(folder: Path, run: str) -> Instances:
     parts = [load_cells(path) for path in sorted((folder / run / SETTLED).glob("*.npz"))]
     if not parts:
         raise FormatError(
-            f"{folder / run} holds no cells any more: predict the image again", file=folder / run
+            f"{folder / run} contains no cells any more: predict the image again", file=folder / run
         )
     return Instances.concatenate(parts)
 

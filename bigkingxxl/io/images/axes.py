@@ -77,7 +77,7 @@ def array_source(
     """
     if pixels.dtype.kind not in "buif":
         raise ImageError(
-            f"an image holds real numbers, not values of type {pixels.dtype}",
+            f"an image must contain real numbers, not values of type {pixels.dtype}",
             key="dtype",
             found=pixels.dtype,
         )

@@ -97,7 +97,7 @@ class CziPlane:
             raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
         except Exception as error:  # the parser raises any exception for damaged bytes
             raise ImageError(
-                f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
+                f"{self.path} is damaged or truncated ({one_line(error)})", file=self.path
             ) from error
         samples = pixels.size // max(height * width, 1)
         colours = pixels.shape[-1] if pixels.shape[-2:] != (height, width) else 1

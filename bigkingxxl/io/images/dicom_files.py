@@ -48,7 +48,10 @@ def open_dicom(path: Path, pixel_limit: int) -> list[ImageSeries]:
     needed = frames * shape[0] * shape[1] * samples * int(header.get("BitsAllocated", 8)) // 8
     if not header.file_meta.TransferSyntaxUID.is_compressed and needed > path.stat().st_size:
         raise ImageError(
-            f"{path} is cut off: it needs {needed:,} bytes", file=path, key="bytes", expected=needed
+            f"{path} is truncated: it needs {needed:,} bytes",
+            file=path,
+            key="bytes",
+            expected=needed,
         )
     cache, is_dark = DecodedTileCache(), colours == "MONOCHROME1"
 

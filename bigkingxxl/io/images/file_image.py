@@ -170,7 +170,7 @@ def check_size(path: Path, size: tuple[int, int], pixel_limit: int) -> None:
     if height * width > pixel_limit:
         raise ImageError(
             f"{path} has {width} x {height} pixels, more than the limit of {pixel_limit:,}: "
-            "`bigkingxxl predict` takes images of any size as tiled TIFF or OME-Zarr",
+            "`bigkingxxl predict` reads images of any size as tiled TIFF or OME-Zarr",
             file=path,
             key="pixels",
             found=tuple(size),

@@ -36,7 +36,7 @@ CORRECTIONS_FILE = "corrections.json"  # in a folder that the viewer wrote
 OME = ".ome"
 
 LABELS, RESULTS, LINKS, OTHERS, TWICE, UNREADABLE, PARTS = (
-    "label images and other results beside images", "results of earlier runs", "linked folders",
+    "label images and other results next to images", "results of earlier runs", "linked folders",
     "other files", "files named twice", "folders that cannot be read", "parts of series",
 )  # fmt: skip
 
@@ -161,7 +161,7 @@ def _images_at(place: str, found: FoundImages, recursive: bool) -> tuple[Path | 
 
         looked = ", ".join(image_suffixes()[:8])
         why = found.sentence()
-        raise InputError(f"{kind} {place} holds no images (looked for {looked} and others"
+        raise InputError(f"{kind} {place} contains no images (looked for {looked} and others"
                          f"{'; ' + why if why else ''})", file=place)  # fmt: skip
     return base, images
 

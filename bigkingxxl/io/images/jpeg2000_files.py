@@ -35,7 +35,7 @@ def open_jpeg_2000(path: Path, pixel_limit: int) -> list[ImageSeries]:
     check_size(path, size, pixel_limit)
     if size[0] * size[1] > FREE_PIXELS + MOST_PIXELS_A_BYTE * path.stat().st_size:
         raise ImageError(
-            f"{path} is cut off: it claims {size[1]} x {size[0]} pixels",
+            f"{path} is truncated: it claims {size[1]} x {size[0]} pixels",
             file=path,
             key="pixels",
             found=tuple(size),
@@ -58,7 +58,9 @@ def _decoded(path: Path) -> NDArray[Any]:
     try:
         pixels = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
     except Exception as error:  # the decoder's exceptions have no common base class
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
+        raise ImageError(
+            f"{path} is damaged or truncated ({one_line(error)})", file=path
+        ) from error
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 

@@ -41,7 +41,7 @@ def open_lif(path: Path, pixel_limit: int) -> list[ImageSeries]:
             tiles = range(sizes.get("M", 1))
             result += [_series(path, number, sizes, tile, size, cache) for tile in tiles]
     if not result:
-        raise ImageError(f"{path} holds no image of rows and columns", file=path)
+        raise ImageError(f"{path} contains no image of rows and columns", file=path)
     return result
 
 
@@ -82,7 +82,9 @@ def _read(
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # the parser raises any exception for damaged bytes
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
+        raise ImageError(
+            f"{path} is damaged or truncated ({one_line(error)})", file=path
+        ) from error
     height, width = shape[1:]
     stacked = np.stack([plane.reshape(height, width, -1) for plane in planes])
     return np.moveaxis(stacked, 3, 1).reshape(shape)

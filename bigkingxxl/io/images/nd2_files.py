@@ -81,7 +81,9 @@ def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # the parser raises any exception for damaged bytes
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
+        raise ImageError(
+            f"{path} is damaged or truncated ({one_line(error)})", file=path
+        ) from error
     height, width = shape[1:]
     samples = pixels.shape[-1] if pixels.shape[-2:] != (height, width) or pixels.ndim == 4 else 1
     return np.moveaxis(pixels.reshape(-1, height, width, samples), -1, 1).reshape(shape)

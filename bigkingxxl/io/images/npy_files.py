@@ -27,11 +27,11 @@ def open_npy(path: Path, pixel_limit: int) -> list[ImageSeries]:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError) as error:
         raise ImageError(
-            f"{path} is no array of numbers, or cut off ({one_line(error)})", file=path
+            f"{path} is not an array of numbers, or truncated ({one_line(error)})", file=path
         ) from None
     if stored.dtype.kind not in "buif":
         raise ImageError(
-            f"{path} holds values of type {stored.dtype}, expected real numbers",
+            f"{path} contains values of type {stored.dtype}, expected real numbers",
             file=path,
             key="dtype",
             found=stored.dtype,

@@ -118,7 +118,9 @@ def _deep_png(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
     except Exception as error:  # the decoder's exceptions have no common base class
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
+        raise ImageError(
+            f"{path} is damaged or truncated ({one_line(error)})", file=path
+        ) from error
     if pixels.shape[:2] != shape or pixels.dtype != np.uint16:
         raise ImageError(
             f"{path} is damaged: its pixels are not those that its header claims", file=path
@@ -157,7 +159,7 @@ def opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
             most = MOST_PIXELS_A_BYTE.get(image.format or "")
             if most and size[0] * size[1] > FREE_PIXELS + most * path.stat().st_size:
                 raise ImageError(
-                    f"{path} is cut off: its bytes cannot hold the {size[1]} x {size[0]} pixels "
+                    f"{path} is truncated: its bytes cannot hold the {size[1]} x {size[0]} pixels "
                     "that it claims",
                     file=path,
                     key="pixels",
@@ -169,7 +171,9 @@ def opened(path: Path, pixel_limit: int) -> Iterator[Image.Image]:
         raise ImageError(f"{path} is not an image that can be read", file=path) from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError,
             TypeError, KeyError, OverflowError) as error:  # fmt: skip
-        raise ImageError(f"{path} is damaged or cut off ({one_line(error)})", file=path) from error
+        raise ImageError(
+            f"{path} is damaged or truncated ({one_line(error)})", file=path
+        ) from error
     except MemoryError:
         raise ImageError(f"{path} does not fit into memory", file=path) from None
 
@@ -234,7 +238,7 @@ def _check_png(path: Path) -> None:
                 length -= 8
                 check_size(path, (height, width), max(height * width, 1))
             stream.seek(length + 4, 1)
-    raise ImageError(f"{path} is cut off: the file ends before the image does", file=path)
+    raise ImageError(f"{path} is truncated: the file ends before the image does", file=path)
 
 
 READER = ImageReader("a picture", SUFFIXES, open_picture, begins=begins)

@@ -64,7 +64,7 @@ def refuse(path: Path, start: bytes) -> ImageError:
             return ImageError(f"{path} {sentence}", file=path, key="format", found=found)
     if not start.strip(b"\0"):
         return ImageError(
-            f"{path} is not an image: it begins with zeros (a broken copy?)",
+            f"{path} is not an image: it begins with zeros (the copy may be incomplete)",
             file=path,
             key="format",
             found="zeros",

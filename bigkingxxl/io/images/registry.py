@@ -100,7 +100,9 @@ def first_bytes(path: Path, count: int = START_BYTES) -> bytes:
         if not path.exists():
             raise ImageError(f"there is no image {path}", file=path)
         if not path.is_file():
-            raise ImageError(f"{path} is no file, expected an image file", file=path, key="format")
+            raise ImageError(
+                f"{path} is not a file, expected an image file", file=path, key="format"
+            )
         with path.open("rb") as stream:
             start = stream.read(count)
     except (OSError, ValueError) as error:
@@ -151,7 +153,7 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
             expected=reader.title,
         ) from error
     if not series:
-        raise ImageError(f"{path} holds no image", file=path, key="images", found=0)
+        raise ImageError(f"{path} contains no image", file=path, key="images", found=0)
     return series
 
 

@@ -226,8 +226,9 @@ def check_single(path: Path, count: int) -> None:
     """
     if count > 1:
         raise ImageError(
-            f"{path} holds {count} images (a time-lapse, several positions or a z-stack), expected "
-            "one: save each as a file of its own, or name one by its frame, position and z",
+            f"{path} contains {count} images (a time-lapse, several positions or a z-stack), "
+            "expected one: save each image in a separate file, or choose one by frame, position "
+            "and z",
             file=path,
             key="images",
             found=count,

@@ -47,12 +47,13 @@ def check_chain(path: Path, tiff: Any) -> bool:
             (offset,) = struct.unpack(form.offsetformat, field)
         if offset in seen:
             raise ImageError(
-                f"{path} is damaged: its list of pages runs in a circle", file=path, key="pages"
+                f"{path} is damaged: its list of pages is circular", file=path, key="pages"
             )
         if offset == 0:
             return True
         if offset >= stream.size:
-            log.warning("%s is cut off: its list of pages leads beyond its end: %d pages are read",
+            log.warning("%s is truncated: its list of pages points beyond the end of the file; "
+                        "%d pages are read",
                         path, len(seen))  # fmt: skip
             return False
         seen.add(offset)
@@ -80,8 +81,8 @@ def check_ome(path: Path, xml: str) -> list[str]:
         elif tag == "TiffData":
             _check_planes(path, _number(element, "PlaneCount") + _number(element, "NumPlanes"))
         elif tag == "BinaryOnly":
-            log.warning("%s says of its planes only that %s describes them, which is not read: "
-                        "they are taken as frames in the order of the file",
+            log.warning("%s refers to %s for the meaning of its planes, and that file is not "
+                        "read: the planes are used as frames, in the order of the file",
                         path, element.get("MetadataFile"))  # fmt: skip
         elif tag == "UUID" and element.get("FileName"):
             names.setdefault(str(element.get("FileName")))
@@ -89,14 +90,17 @@ def check_ome(path: Path, xml: str) -> list[str]:
         place = path.parent / name
         if Path(name).name != name:
             raise ImageError(
-                f"{path} names a part in another folder ({name}): expected a file name",
+                f"{path} refers to a file in another folder ({name}), expected a file name",
                 file=path,
                 key="OME",
                 found=name,
             )
         if place.exists() and not place.is_file():
             raise ImageError(
-                f"{path} names a part that is no file: {place}", file=path, key="OME", found=place
+                f"{path} refers to a part that is not a file: {place}",
+                file=path,
+                key="OME",
+                found=place,
             )
     return list(names)
 
@@ -117,7 +121,7 @@ def _number(element: ET.Element, name: str) -> int:
 def _check_planes(path: Path, claimed: int) -> None:
     if claimed > MOST_PLANES:
         raise ImageError(
-            f"{path} is damaged: it claims to hold {claimed:,} planes",
+            f"{path} is damaged: its header claims {claimed:,} planes",
             file=path,
             key="planes",
             found=claimed,
@@ -138,7 +142,7 @@ def check_segments(path: Path, page: Any) -> None:
     end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
     if end > length:
         raise ImageError(
-            f"{path} is cut off: it has {length:,} bytes and needs {end:,}",
+            f"{path} is truncated: it has {length:,} bytes and needs {end:,}",
             file=path,
             key="bytes",
             found=length,

@@ -157,9 +157,9 @@ def _check_imagej(path: Path, tiff: Any, is_whole: bool) -> None:
     keyframe = tiff.series[0].keyframe
     there = sum(each.size for each in tiff.series) // max(int(keyframe.size), 1)
     if claimed > there:
-        sentence = f"it holds {there} of the {claimed} planes that it names"
+        sentence = f"it contains {there} of the {claimed} planes that its header lists"
         if not is_whole:
-            raise ImageError(f"{path} is cut off: {sentence}", file=path)
+            raise ImageError(f"{path} is truncated: {sentence}", file=path)
         log.warning("%s may be incomplete: %s", path, sentence)
 
 
@@ -190,7 +190,7 @@ class _TiffSeries:
         separate, depth, height, width, interleaved = map(int, self.keyframe.shaped)
         self.stored = (separate, height, width, interleaved)
         if depth > 1:
-            raise ImageError(f"{self.path} holds volumes, expected planes", file=self.path)
+            raise ImageError(f"{self.path} contains volumes, expected planes", file=self.path)
         axes = str(self.series.get_axes(squeeze=False))
         shape = [int(side) for side in self.series.get_shape(squeeze=False)]
         self._set_outer(axes, shape)
@@ -198,7 +198,7 @@ class _TiffSeries:
         dtype = self.keyframe.dtype
         if dtype is None or dtype.kind not in "buif":
             raise ImageError(
-                f"{self.path} holds samples of type {dtype}, expected real numbers",
+                f"{self.path} contains samples of type {dtype}, expected real numbers",
                 file=self.path,
                 key="dtype",
                 found=dtype,
@@ -302,7 +302,7 @@ class _TiffSeries:
         path = Path(page.parent.filehandle.path)
         path = self.path if path.name == self.path.name else path
         if page.keyframe.shaped != keyframe.shaped:
-            raise ImageError(f"{path} has pages of another size than {self.path}", file=path)
+            raise ImageError(f"{path} has pages whose size differs from {self.path}", file=path)
         if page.keyframe.is_final and page.is_contiguous and len(page.dataoffsets):
             return self._mapped(path, int(page.dataoffsets[0]), page.keyframe)
         check_segments(path, page)
@@ -323,7 +323,7 @@ class _TiffSeries:
         length, end = path.stat().st_size, offset + self._bytes
         if end > length:
             raise ImageError(
-                f"{path} is cut off: it has {length:,} bytes and needs {end:,}",
+                f"{path} is truncated: it has {length:,} bytes and needs {end:,}",
                 file=path,
                 key="bytes",
                 found=length,
@@ -335,8 +335,8 @@ class _TiffSeries:
     def _undecided(self) -> ImageError:
         _, height, width, channels = self.stored
         return ImageError(
-            f"{self.path} holds {height} planes of {width} x {channels}, or {channels} channels of "
-            f"{width} x {height}: save it with its channels first (axes 'CYX')",
+            f"{self.path} may contain {height} planes of {width} x {channels}, or {channels} "
+            f"channels of {width} x {height}: save it with its channels first (axes 'CYX')",
             file=self.path,
             key="axes",
             found=(height, width, channels),

@@ -51,7 +51,7 @@ class MappedPlane:
             mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.stored)
         except (OSError, ValueError) as error:
             raise ImageError(
-                f"{self.path} is damaged or cut off ({error})", file=self.path
+                f"{self.path} is damaged or truncated ({error})", file=self.path
             ) from error
         rows, cols = window.slices
         return _channels_first(np.array(mapped[:, rows, cols]))
@@ -144,7 +144,7 @@ class SegmentedPlane:
                 raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
             except Exception as error:  # decoders raise any exception for damaged bytes
                 raise ImageError(
-                    f"{self.path} is damaged or cut off ({error})", file=self.path
+                    f"{self.path} is damaged or truncated ({error})", file=self.path
                 ) from error
             return np.zeros((0, 0, 1), self.dtype) if pixels is None else pixels[0]
 

@@ -51,7 +51,9 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
         try:
             group = zarr.open_group(path, mode="r")
         except Exception as error:  # the parser raises any exception for damaged metadata
-            raise ImageError(f"{path} is no Zarr group ({one_line(error)})", file=path) from error
+            raise ImageError(
+                f"{path} is not a Zarr group ({one_line(error)})", file=path
+            ) from error
         return [_series(path, image, multiscale, pixel_limit)
                 for image, multiscale in _images(path, group)]  # fmt: skip
 
@@ -69,7 +71,7 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
             image = version.Image.model_validate(ome)
         except ValueError as error:
             raise ImageError(
-                f"{path} breaks the rules of OME-Zarr {'0.5' if is_newer else '0.4'} "
+                f"{path} violates the specification of OME-Zarr {'0.5' if is_newer else '0.4'} "
                 f"({_first_rule(error)})",
                 file=path,
             ) from error
@@ -128,7 +130,7 @@ def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageS
 def _check_array(path: Path, array: Any) -> None:
     if np.dtype(array.dtype).kind not in "buif":
         raise ImageError(
-            f"{path} holds values of type {array.dtype}, expected real numbers",
+            f"{path} contains values of type {array.dtype}, expected real numbers",
             file=path,
             key="dtype",
             found=array.dtype,
@@ -211,12 +213,12 @@ class ZarrPlane:
         index = tuple(slice(None) if place is None else place for place in self.places)
         cut = cut_off_chunk(self.array, self.places, window)
         if cut is not None:
-            raise ImageError(f"{self.path} is damaged: its chunk {cut} is cut off", file=cut)
+            raise ImageError(f"{self.path} is damaged: its chunk {cut} is truncated", file=cut)
         try:
             pixels = np.asarray(self.array[(*index, *window.slices)])
         except Exception as error:  # codecs raise any exception for damaged chunks
             raise ImageError(
-                f"{self.path} is damaged or cut off ({one_line(error)})", file=self.path
+                f"{self.path} is damaged or truncated ({one_line(error)})", file=self.path
             ) from error
         return pixels if pixels.ndim == 3 else pixels[None]
 

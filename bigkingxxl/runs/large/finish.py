@@ -280,7 +280,7 @@ class _Finish:
         more = len(places) - MOST_NAMED
         shown = "; ".join(places[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
         count = "1 cell is" if len(places) == 1 else f"{len(places)} cells are"
-        seen = f"what is seen at once ({self.plan.widest} pixels around a block)"
+        seen = f"the widest margin ({self.plan.widest} pixels around a block)"
         return [f"{count} larger than {seen} and may be cut there: near {shown}"]
 
     def _damage(self) -> str:
@@ -319,4 +319,4 @@ def _left_out(kinds: list[str]) -> list[str]:
 
 
 def _no_candidates() -> Candidates:
-    raise FormatError("the candidates of a large image lie in its blocks")
+    raise FormatError("the candidates of a large image are stored per block")

@@ -143,7 +143,7 @@ class LargeImage:
     def _predict(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
         if self.work.predictor is None:
             raise ImageError(
-                f"{self.image.path} was not predicted to the end: predict it again",
+                f"{self.image.path} was not predicted completely: predict it again",
                 file=self.image.path,
             )
         candidates, missing = predict_block(
@@ -249,7 +249,7 @@ class LargeImage:
         if found is None:
             self._settled_place(block).unlink(missing_ok=True)
             raise ImageError(
-                f"{self._settled_place(block)} is damaged: run again to make it anew",
+                f"{self._settled_place(block)} is damaged: run the command again to restore it",
                 file=self._settled_place(block),
             )
         return found

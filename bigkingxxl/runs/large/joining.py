@@ -71,8 +71,8 @@ def join_archives(path: Path, parts: Sequence[Path]) -> None:
                 _copy(stream, out, start)
                 if out.tell() > MOST_BYTES:
                     raise OutputError(
-                        f"{path} is not written: it would be larger than 4 GiB, the most that "
-                        "ImageJ reads; take the format 'qupath' or 'labels'",
+                        f"{path} is not written: it would be larger than 4 GiB, the limit of "
+                        "ImageJ; use the format 'qupath' or 'labels'",
                         file=path,
                         key="format",
                         expected=("qupath", "labels"),

@@ -29,12 +29,12 @@ def check_folder(out: Path, resume: bool) -> None:
     """
     if KEY in read_facts(out / RUN_FILE):
         raise InputError(
-            f"{out} holds a finished run already: choose another --out", file=out, key="--out"
+            f"{out} contains a finished run already: choose another --out", file=out, key="--out"
         )
     begun = has_begun(out)
     if begun and not resume:
         raise InputError(
-            f"{out} holds a run already: add --resume, or choose another --out",
+            f"{out} contains a run already: add --resume, or choose another --out",
             file=out,
             key="--resume",
         )
@@ -63,7 +63,7 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
     for key, what in names.items():
         if before.get(key) != facts[key]:
             raise InputError(
-                f"{out}: the run began with {what}: go on with those, or choose another --out",
+                f"{out}: the run began with {what}: continue with those, or choose another --out",
                 file=out,
                 key=what,
             )

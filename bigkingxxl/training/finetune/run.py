@@ -143,7 +143,11 @@ def finetune(
             return _finetune(recipe, data, out, stage, device, report, resume)
         except KeyboardInterrupt as end:
             begun = has_begun(out)
-            advice = "run again with --resume to go on" if begun else "run again to start anew"
+            advice = (
+                "run again with --resume to continue"
+                if begun
+                else "run again to start from the beginning"
+            )
             number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
             raise Interrupted(advice=advice, **number) from None
 
@@ -186,9 +190,8 @@ def check_torch() -> None:
     """
     if find_spec("torch") is None:
         raise MissingExtraError(
-            "training needs torch, which comes with the extra 'train': "
-            f"{install('train')}; or choose size and thresholds alone, without it: "
-            "--stage settings",
+            f"training needs torch, which comes with the extra 'train': {install('train')}; or "
+            "adapt only the size and the thresholds, which does not need torch (--stage settings)",
             key="train",
         )
 
@@ -328,8 +331,8 @@ def finished(work: Tuning, model: Path, choice: Choice, about: Mapping[str, Any]
         sentence = trial.sentence(work.units.kind)
     else:
         sentence = (
-            "There is too little annotated to keep a part of it back, so that nothing could be "
-            "checked: the starting model is kept as it was. Annotate a second image."
+            "There are too few annotations to keep a part of them back for a check, so the "
+            "starting model is kept unchanged. Annotate a second image."
         )
     outcomes: Mapping[str, Any] = {name: each.as_dict() for name, each in trial.outcomes.items()}
     cells = sum(len(work.data.instances(each)) for each in work.data.ids)

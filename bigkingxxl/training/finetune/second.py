@@ -41,7 +41,7 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     try:
         found = _train_and_check(work, folder)
     except DivergedError as reason:
-        work.note(f"training failed and is given up: {reason}")
+        work.note(f"training failed and was stopped: {reason}")
         found = None
     if found is None and work.trial.kept == TRAINED:
         work.trial.kept = before
@@ -82,8 +82,8 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     )
     if not _is_sound(work, trainer, made, choice, folder / FINAL):
         work.note(
-            "the model that learnt from all images finds less on them than the starting model did: "
-            "it is not kept"
+            "the model that was trained on all images scores worse on them than the starting "
+            "model: it is discarded"
         )
         return None
     target = _put(work, made, choice)

@@ -141,15 +141,15 @@ def units_of(data: Dataset) -> Units:
             what = "there is one image" if len(with_cells) == 1 else "there are two images"
             return Units(
                 regions, "regions", {each: each for each in regions.ids},
-                f"{what} with cells: regions are kept back in turn, so that the gain holds for "
-                "images like these alone",
+                f"{what} with cells: regions are kept back in turn, so the gain is valid only for "
+                "very similar images",
             )  # fmt: skip
     groups, note = fields, None
     if len({fields[each] for each in with_cells}) < min(FEWEST_IMAGES, len(with_cells)):
         groups = {each: each for each in data.ids}
         note = (
-            "the images seem to show one or two fields: they are kept back one by one all the "
-            "same, so that the gain holds for images of these fields alone"
+            "the images seem to show only one or two fields: they are still kept back one by "
+            "one, so the gain is valid only for images of these fields"
         )
     if not any(max(size) > LARGEST_SIDE for size in sizes.values()):
         return Units(data, "images", groups, note)

@@ -93,5 +93,5 @@ def _outcome(store: RunStore, work: Work, image: RunImage) -> Outcome:
         if outcome is not None:
             return outcome
     finished = finish_image(store, work, image)
-    return Outcome(image.name, failure="another process is at work on it") if finished is None \
+    return Outcome(image.name, failure="another process is working on it") if finished is None \
         else finished  # fmt: skip

@@ -89,7 +89,7 @@ def make_plan(
     numbers = sorted(set(fold_of.values()))
     if len(numbers) < 2:
         raise InputError(
-            f"{file or kept} has one fold alone, expected two or more",
+            f"{file or kept} has only one fold, expected two or more",
             file=file or kept,
             key="--fold",
             found=1,
@@ -107,7 +107,7 @@ def _check(data: Dataset, recipe: Recipe, validation: dict[int, tuple[str, ...]]
         InputError: A fold cannot, which the message names.
     """
     of_types = f" of the cell type {' or '.join(recipe.cell_types)}" if recipe.cell_types else ""
-    advice = "take fewer --folds, or annotate more images"
+    advice = "use fewer --folds, or annotate more images"
     for fold, own in validation.items():
         if not own:
             raise InputError(

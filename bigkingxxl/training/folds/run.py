@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 MODEL, FACTS, RUN, SEEN = "model.safetensors", "fold.json", "out-of-fold", "seen"
 CALIBRATE_IMAGES = 60
-GO_ON = "run again with --resume to go on"
+GO_ON = "run again with --resume to continue"
 
 Report = Callable[[str], None]
 
@@ -156,11 +156,11 @@ def _begin(plan: Plan, recipe: Recipe, data: Dataset, out: Path, resume: bool) -
     begun = [fold for fold in plan.folds if _has_begun(_folder(out, fold))]
     if (out / MODEL).exists() or last_checkpoint(out).exists():
         raise InputError(
-            f"{out} holds the training of one model: choose another --out", file=out, key="--out"
+            f"{out} contains the training of one model: choose another --out", file=out, key="--out"
         )
     if begun and not resume:
         raise InputError(
-            f"{out} holds a run already: add --resume, or choose another --out",
+            f"{out} contains a run already: add --resume, or choose another --out",
             file=out,
             key="--resume",
         )

@@ -117,7 +117,7 @@ def tune_folds(
     """
     untouched = dict.fromkeys(models, start)
     if len(models) < 2:
-        return FoldPoints(untouched, start, reason="one fold alone cannot be tuned on others")
+        return FoldPoints(untouched, start, reason="a single fold cannot be tuned on other folds")
     fold_of = {image_id: fold for fold in models for image_id in plan.validation[fold]}
     ids = tuple(
         image_id for fold in models

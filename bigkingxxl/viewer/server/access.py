@@ -67,17 +67,18 @@ class Guard:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or _name(host) not in LOOPBACK:
-            return 403, "this server answers to 127.0.0.1 and localhost alone"
+            return 403, "this server only answers requests to 127.0.0.1 and localhost"
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"http://{host.lower()}":
-            return 403, "this server answers to its own page alone"
+            return 403, "this server only answers requests from its own page"
         site = headers.get("sec-fetch-site", "none")
         is_entry = scope["path"] == "/" and scope["method"] == "GET"
         if site not in ("same-origin", "none") and not is_entry:
-            return 403, "this server answers to its own page alone"
+            return 403, "this server only answers requests from its own page"
         if not self.is_known(headers, scope):
             return 403, (
-                "open the address that `bigkingxxl view` printed: it holds the key to this page"
+                "open the address that `bigkingxxl view` printed: it contains the access key of "
+                "this page"
             )
         is_safe = scope["method"] in SAFE_METHODS
         if not is_safe and origin is None and "authorization" not in headers:

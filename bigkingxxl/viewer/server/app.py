@@ -75,7 +75,7 @@ class Query:
         """Return a finite number."""
         value: float | T = self._parsed(name, default, _FLOAT)
         if isinstance(value, float) and not abs(value) < 1e300:
-            raise BadQueryError(f"'{name}' is no finite number")
+            raise BadQueryError(f"'{name}' is not a finite number")
         return value
 
     def _parsed(self, name: str, default: Any, kind: TypeAdapter[Any]) -> Any:
@@ -84,7 +84,7 @@ class Query:
         try:
             return kind.validate_strings(self._values[name])
         except ValidationError as error:
-            raise BadQueryError(f"'{name}' is no number") from error
+            raise BadQueryError(f"'{name}' is not a number") from error
 
     def settings(self) -> wire.Settings | None:
         """Return the slider values; None if neither is given."""

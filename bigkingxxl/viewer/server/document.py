@@ -197,7 +197,7 @@ def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> ND
     if len(numbers) % COLUMNS:
         raise UnfitError(f"runs are {len(numbers)} numbers, expected fours")
     if max(numbers, default=0) > LARGEST_CELL * 4:
-        raise UnfitError("a run holds a number that is too large")
+        raise UnfitError("a run contains a number that is too large")
     runs = np.array(numbers, np.int64).reshape(-1, COLUMNS)
     place, length, old, new = runs.T
     width = max(size[1], 1)
@@ -210,7 +210,7 @@ def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> ND
     if (old == new).any():
         raise UnfitError("a run changes nothing")
     if (np.maximum(old, new) > highest).any():
-        raise UnfitError(f"a run holds a number above {highest}")
+        raise UnfitError(f"a run contains a number above {highest}")
     return runs
 
 

@@ -146,7 +146,7 @@ def _new_folder(top: Path) -> Path:
         folder = top / (name if number == 1 else f"{name}_{number}")
         if not folder.exists():
             return make_folder(folder)
-    raise InputError(f"{top} holds too many exports of this second", file=top)
+    raise InputError(f"{top} contains too many exports of this second", file=top)
 
 
 def _write(name: str, place: Path, image: PredictedImage, document: Document) -> None:

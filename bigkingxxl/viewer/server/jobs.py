@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bigkingxxl.viewer.server.learning import Learning
 
 log = logging.getLogger(__name__)
-STOPPED = "it was stopped before its end; what was learnt so far is kept"
+STOPPED = "it was stopped; what was learned so far is kept"
 
 
 class UnknownJobError(LookupError):
@@ -164,7 +164,7 @@ class Jobs:
             same = next((task for task in self._tasks.values() if task.work.kind == work.kind
                          and task.state in ("waiting", "running")), None)  # fmt: skip
             if same is not None and work.kind != "predict":
-                raise InputError("such a job is at work: wait for it, or cancel it")
+                raise InputError("such a job is already running: wait for it, or cancel it")
             if same is not None:
                 return same
             task = Task(str(next(self._numbers)), work)

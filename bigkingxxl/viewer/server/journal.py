@@ -200,7 +200,7 @@ class Journal:
                 yield PastEdit.model_validate_json(line)
             except ValidationError as error:
                 raise FormatError(
-                    f"{self.path} is damaged: a line is no edit", file=self.path
+                    f"{self.path} is damaged: a line is not a valid edit", file=self.path
                 ) from error
 
     def head(self) -> dict[str, Any]:

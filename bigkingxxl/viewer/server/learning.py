@@ -93,7 +93,7 @@ class Learning:
             raise InputError(sentence)
         if is_ensemble(self.about.init):
             raise InputError(
-                f"{self.about.init} joins several models, and learning goes on from one: begin "
+                f"{self.about.init} joins several models, and learning continues from one: begin "
                 "with one of them, `bigkingxxl view DIR --model NAME`",
                 file=self.about.init,
             )
@@ -159,7 +159,7 @@ class Learning:
         images = self._unseen()
         if not images:
             return ()
-        report.step(LEARNT, 1.0, "looking at images that were not learnt from")
+        report.step(LEARNT, 1.0, "predicting images that were not used for training")
         run_child(AGAIN, lambda _: None, report.stop, {
             "model": str(model), "out": str(self.folder / SHOWN), "formats": ["labels"],
             "images": [[image.name, str(image.path)] for image in images],
@@ -224,7 +224,7 @@ class Renewing:
 
         def told(line: Mapping[str, Any]) -> None:
             if "done" in line:
-                report.step(float(line["done"]), line.get("total"), "finding cells anew")
+                report.step(float(line["done"]), line.get("total"), "predicting cells again")
 
         report.step(0, len(images), "loading the new model")
         try:
@@ -265,8 +265,8 @@ def _advice(kept: str, found: Mapping[str, Any]) -> str:
     }[kept]
     count, units = len(found.get("per_unit") or {}), found.get("units", "images")
     return (
-        f"{what} agrees better with you: on {count} {units} that were kept back while it learnt, "
-        "and surely so."
+        f"{what} agrees better with you: the gain is clear on {count} {units} that were kept back "
+        "during training."
     )
 
 

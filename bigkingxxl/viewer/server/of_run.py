@@ -138,8 +138,8 @@ class RunWorkspace(Workspace):
         """See `Workspace.cannot_apply`."""
         if self.points is None:
             return (
-                "this run was made by an older version, which did not keep its thresholds: predict "
-                "into the folder again, which takes seconds, to change them here"
+                "this run was made by an older version, which did not keep its thresholds: to "
+                "change them here, predict into the folder again, which takes seconds"
             )
         return ""
 
@@ -189,7 +189,7 @@ def open_shown(reading: Reading, path: Path, image_id: str) -> ShownImage:
         found = replace(reading, channel=channel).reopen(path, [image_id])
         if not found:
             raise ImageError(
-                f"{path} no longer holds the image '{image_id}'", file=path, key=image_id
+                f"{path} no longer contains the image '{image_id}'", file=path, key=image_id
             )
         return found[0]
 

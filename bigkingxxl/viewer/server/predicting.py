@@ -140,7 +140,9 @@ class Predicting:
             sources = workspace.chosen.reopen(image.path, [image.name])
             if not sources:
                 raise BigKingXXLError(
-                    f"{image.path} no longer holds '{image.name}'", file=image.path, key=image.name
+                    f"{image.path} no longer contains '{image.name}'",
+                    file=image.path,
+                    key=image.name,
                 )
             finish_image(store, work, RunImage(sources[0], image.path, image.frame))
         except BigKingXXLError as error:

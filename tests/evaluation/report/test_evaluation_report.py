@@ -133,7 +133,7 @@ def test_pages_without_images_cells_or_scores_are_pages(tmp_path: Path) -> None:
         )
     ):
         result = evaluate_predictions(
-            which, Predictions(found, found), NAMES, Groups({}, "each image alone")
+            which, Predictions(found, found), NAMES, Groups({}, "each image separately")
         )
         write_evaluation_report(tmp_path / f"{number}.html", result, no_source, title="t")
         page = Page(tmp_path / f"{number}.html")
@@ -142,7 +142,9 @@ def test_pages_without_images_cells_or_scores_are_pages(tmp_path: Path) -> None:
 
 
 def test_one_image_alone_has_no_intervals(tmp_path: Path) -> None:
-    result = evaluate_predictions(truth(), predictions(), NAMES[:1], Groups({}, "each image alone"))
+    result = evaluate_predictions(
+        truth(), predictions(), NAMES[:1], Groups({}, "each image separately")
+    )
     write_evaluation_report(tmp_path / "r.html", result, source, title="t")
     assert "(95 %: " not in Page(tmp_path / "r.html").text
 
@@ -179,7 +181,7 @@ def test_the_gallery_holds_worst_typical_and_best_images() -> None:
 def test_a_comparison_is_one_page_too(tmp_path: Path) -> None:
     better = {name: truth().instances(name) for name in NAMES}
     taken = {"mine": Taken(predictions()), "<other>": Taken(Predictions(better, better))}
-    result = compare(taken, truth(), NAMES, Groups({}, "each image alone"), ["f1", "pq"])
+    result = compare(taken, truth(), NAMES, Groups({}, "each image separately"), ["f1", "pq"])
     write_comparison_report(tmp_path / "c.html", result, truth())
     page = Page(tmp_path / "c.html")
     assert page.needs_nothing_else

@@ -29,7 +29,7 @@ def test_what_is_expected_to_be_bad_is_said_with_what_is_unlike() -> None:
     assert bad.expected_quality == pytest.approx(0.1)
     assert len(bad.warnings) == 2
     assert "0.10" in bad.warnings[0]
-    assert "unlike the training images" in bad.warnings[1]
+    assert "differs from the training images" in bad.warnings[1]
     good = judge(foretelling(0.3), image, seen, found)
     assert good == Judgement(0.3)
 
@@ -39,7 +39,7 @@ def test_where_nothing_is_foretold_images_are_compared_with_training() -> None:
     model = foretelling(0.1)
     for card, own in ((model.changed(quality=None), found), (model, cells(0))):
         (sentence,) = judge(card, image, candidates(own), own).warnings
-        assert "unlike the training images" in sentence
+        assert "from the training images" in sentence
 
 
 def test_nothing_is_said_of_a_blank_image() -> None:
@@ -57,8 +57,8 @@ BAD, GOOD, ODD = Judgement(0.1, ("bad",)), Judgement(0.5), Judgement(None, ("odd
         ({"a": GOOD, "b": GOOD}, None),
         ({"a": GOOD, "b": BAD}, "1 of 2 images is probably outlined poorly (b): "),
         ({"a": BAD, "b": BAD, "c": ODD}, "2 of 3 images are probably outlined poorly (a, b): "),
-        ({"a": ODD, "b": GOOD}, "1 of 2 images looks unlike the training images (a): "),
-        (dict.fromkeys("abcde", ODD), "5 of 5 images look unlike the training images (a, b, c and"),
+        ({"a": ODD, "b": GOOD}, "1 of 2 images differs from the training images (a): "),
+        (dict.fromkeys("abcde", ODD), "5 of 5 images differ from the training images (a, b, c and"),
         ({"a": BAD}, "1 of 1 image is probably"),
     ],
 )  # fmt: skip

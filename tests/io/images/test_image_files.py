@@ -201,7 +201,7 @@ def test_a_jpeg_cut_off(tmp_path: Path, cut: float) -> None:
 @pytest.mark.parametrize(
     "content",
     [png(30_000, 30_000, b"too few")[:-30], png(60_000, 60_000, b"above the limit")],
-    ids=["cut off", "above the limit"],
+    ids=["truncated", "above the limit"],
 )
 def test_refused_before_anything_large_is_allocated(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.png"

@@ -97,7 +97,7 @@ def test_a_single_image_is_checked_on_its_regions(model: Path, tmp_path: Path) -
 def test_too_little_to_check_keeps_the_start_and_says_so(model: Path, tmp_path: Path) -> None:
     result = settings(model, save(tmp_path / "d", {"x": field(0, cells=2)}), tmp_path / "run")
     assert (result["checked"], result["kept"], result["settings"]) == (False, "start", None)
-    assert "nothing could be checked" in result["sentence"]
+    assert "too few annotations" in result["sentence"]
     assert (tmp_path / "run" / "model.onnx").read_bytes() == model.read_bytes()
 
 

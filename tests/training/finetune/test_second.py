@@ -139,7 +139,7 @@ def test_a_last_training_that_spoils_what_the_checks_promised_is_not_kept(
     assert result["trained"]["map"] > 0.8
     assert result["start"]["map"] == pytest.approx(0.1)
     assert result["kept"] == "start"
-    assert any("is not kept" in note for note in result["notes"])
+    assert any("is discarded" in note for note in result["notes"])
     assert (tmp_path / "run" / "model.onnx").is_file()
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
