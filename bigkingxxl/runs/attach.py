@@ -36,8 +36,8 @@ def attach_labels(
             if image.failure:
                 raise InputError(image.failure)
             if image.frame is not None:
-                raise InputError(f"{image.path} contains several images: labels of one cannot be put "
-                                 "inside", file=image.path)  # fmt: skip
+                raise InputError(f"{image.path} contains several images: labels of one cannot be "
+                                 "put inside", file=image.path)  # fmt: skip
             done[image_id] = put_inside(
                 _labels_of(store, image_id, image.path), image.path, name, overwrite=overwrite
             )
