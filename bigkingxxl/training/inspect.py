@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.label_policy import SPECK, flaws
 from bigkingxxl.errors import InputError
+from bigkingxxl.texts import counted
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +41,16 @@ def warn_of_flaws(data: Dataset, ids: Sequence[str]) -> None:
     """Warn of images whose annotations the policy 'mended' must correct."""
     found = {image_id: flaws(data.instances(image_id)) for image_id in ids}
     _warn(data, {name: each.fragmented for name, each in found.items()},
-          "cells in several parts; training uses the largest part of each")  # fmt: skip
+          "several parts; training uses only the largest part")  # fmt: skip
     _warn(data, {name: each.specks for name, each in found.items()},
-          f"cells below {SPECK} pixels, training leaves them out")  # fmt: skip
+          f"fewer than {SPECK} pixels; training leaves such cells out")  # fmt: skip
 
 
 def _warn(data: Dataset, counts: Mapping[str, int], what: str) -> None:
     odd = {image_id: count for image_id, count in counts.items() if count}
     for image_id, count in list(odd.items())[:NAMED]:
-        log.warning("%s: %d %s", data.image_path(image_id), count, what)
+        path = os.path.normpath(data.image_path(image_id))  # no "corrections/../.."
+        log.warning("%s: %s %s", path, counted(count, "cell", "has", "have"), what)
     if len(odd) > NAMED:
-        log.warning("%s: %d more images with %s", data.root, len(odd) - NAMED, what)
+        more = counted(len(odd) - NAMED, "further image", "contains", "contain")
+        log.warning("%s: %s cells that have %s", data.root, more, what)

@@ -134,8 +134,8 @@ def test_annotations_with_flaws_are_named_and_mended(
     lines = [line for line in caplog.messages if "training" in line]
     assert len(lines) == 2
     assert all("odd.tif" in line for line in lines)
-    assert "1 cells in several parts" in lines[0]
-    assert "1 cells below 4 pixels" in lines[1]
+    assert "1 cell has several parts" in lines[0]
+    assert "1 cell has fewer than 4 pixels" in lines[1]
 
 
 def test_cells_of_one_pixel_alone_can_be_trained_on(tmp_path: Path) -> None:
