@@ -10,6 +10,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import Interval
 from bigkingxxl.evaluation.comparison import Comparison, Entry
 from bigkingxxl.evaluation.metrics.base import Value
+from bigkingxxl.evaluation.scoring import FEWEST_GROUPS
 from bigkingxxl.files import check_same_kind, write_text
 from bigkingxxl.io.tables.csv_table import write_table
 from bigkingxxl.texts import counted
@@ -78,10 +79,15 @@ def _caption(comparison: Comparison) -> str:
             f"{images} of one group ({first.evaluation.groups.grouped_by}), so that there are no "
             f"intervals; below each method, its differences from {first.name}"
         )
+    stars = (
+        "* marks those whose interval leaves out 0"
+        if groups >= FEWEST_GROUPS
+        else f"below {FEWEST_GROUPS} groups, none is marked as clear"
+    )
     return (
         f"{images}; in brackets 95 % bootstrap intervals over {counted(groups, 'group')} "
-        f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired, * "
-        "marks those whose interval leaves out 0"
+        f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired, "
+        f"{stars}"
     )
 
 

@@ -19,6 +19,7 @@ from bigkingxxl.evaluation.pairing import ImagePair
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 RESAMPLES_AT_ONCE = 1 << 22  # weights that are held at once
+FEWEST_GROUPS = 6  # for a difference to be called clear
 
 
 class Estimate(NamedTuple):
@@ -42,16 +43,24 @@ class Difference(NamedTuple):
     Attributes:
         value: The difference; None if it is undefined.
         interval: Its 95 % bootstrap interval; None if it is undefined or there is a single group.
+        groups: The number of groups of images.
     """
 
     what: Value
     value: float | None
     interval: Interval | None
+    groups: int
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+        """Whether the interval excludes 0, and there are enough groups for that to mean something.
+
+        The differences of n groups have the same sign by chance with a probability of 2 / 2^n (sign
+        test), and then every resample has it. Below 6 groups, that is more often than in 5 %.
+        """
+        if self.interval is None or self.groups < FEWEST_GROUPS:
+            return False
+        return not self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +212,7 @@ def difference(one: Scores, two: Scores) -> list[Difference]:
                     what,
                     mine - other if known else None,  # type: ignore[operator]
                     _interval(gaps[:, k]) if known else None,
+                    one.groups,
                 )
             )
     return result

@@ -197,6 +197,20 @@ def test_the_difference_of_a_method_from_itself_is_exactly_none() -> None:
         assert not each.is_clear
 
 
+@pytest.mark.parametrize(("groups", "clear"), [(3, False), (5, False), (6, True)])
+def test_a_difference_of_few_groups_is_not_clear(groups: int, clear: bool) -> None:
+    """That three images are all better is chance in one of four cases."""
+    labels = truth_and_found(0)[0]
+    cells = cells_of(labels)
+    truth = {str(k): cells for k in range(groups)}
+    fewer = {name: cells.take(np.arange(len(cells) - 1)) for name in truth}
+    scores = [score_pairs(pairs_of(truth, found), [find_metric("f1")]) for found in (truth, fewer)]
+    (gap,) = difference(*scores)
+    assert gap.interval is not None
+    assert gap.interval[0] > 0
+    assert gap.is_clear == clear
+
+
 def test_a_small_but_steady_gain_is_clear_though_scores_vary_more() -> None:
     """Paired: what is hard for both cancels."""
     truth, worse, better = {}, {}, {}
