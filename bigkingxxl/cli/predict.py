@@ -188,9 +188,8 @@ def predict(
         changes = changes or found.changes
         given.check([read_card(path) for path in found.files], "--")
         card = card_of(found, cell_type=cell_type, type_vote=type_vote)
-        selection = Selection(
-            card.operating_points, cell_type, min_score, min_area, exclude_border, keep_blurred
-        )
+        wanted = (cell_type, min_score, min_area, exclude_border, keep_blurred)
+        selection = Selection(card.operating_points, *wanted)
         selection.check("--")
         loading = Loading.of(
             model, device=device, weights=weight and tuple(weight), changes=changes, tile=tile,
@@ -204,8 +203,7 @@ def predict(
         )  # fmt: skip
         job = Job(out, settings, selection, reading, loading, overwrite)
         result = predict_job(job, names, sharing, partial(track, quiet=quiet))
-    size_given = scale is not None or diameter is not None
-    advice = advice_on(result, card, size_given, "summary" in chosen)
+    advice = advice_on(result, card, (scale or diameter) is not None, "summary" in chosen)
     show(out, result, advice, quiet=quiet, as_json=as_json, is_new=True)
 
 

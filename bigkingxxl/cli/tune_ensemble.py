@@ -43,18 +43,10 @@ def tune_ensemble(
 
     from bigkingxxl.cli.tune import chosen_ids, of_its_types
     from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
-    from bigkingxxl.inference.ensemble_file import is_ensemble, read_ensemble, write_ensemble
+    from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
     from bigkingxxl.inference.load_ensemble import card_of
 
-    if not is_ensemble(target):
-        from bigkingxxl.errors import InputError
-
-        raise InputError(
-            f"--out is {target}, expected a name that ends in .ensemble",
-            file=target,
-            key="--out",
-            expected=".ensemble",
-        )
+    _check_target(target)
     members, annotated = read_ensemble(path), open_data(data, skip_bad)
     card = card_of(members)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
@@ -94,6 +86,19 @@ def tune_ensemble(
         })  # fmt: skip
     else:
         print_result(target, members, result, trial, notes)
+
+
+def _check_target(target: Path) -> None:
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.inference.ensemble_file import is_ensemble
+
+    if not is_ensemble(target):
+        raise InputError(
+            f"--out is {target}, expected a name that ends in .ensemble",
+            file=target,
+            key="--out",
+            expected=".ensemble",
+        )
 
 
 def _groups(annotated: Dataset) -> dict[str, str]:

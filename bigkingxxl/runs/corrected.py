@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bigkingxxl.data.layouts.run import CORRECTABLE, CORRECTED, cells_of_files
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.file_names import place_of
 from bigkingxxl.files import file_hash
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import (
@@ -24,7 +25,6 @@ from bigkingxxl.io.annotations.corrections import (
 from bigkingxxl.io.annotations.registry import AnnotationFile
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.provenance import fingerprint
-from bigkingxxl.runs.names import place_of
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.store import Found, RunStore, State
 

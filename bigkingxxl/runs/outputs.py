@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, InputError
+from bigkingxxl.file_names import place_of
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.plugins import plugins
-from bigkingxxl.runs.names import place_of
 from bigkingxxl.settings import nearest
 
 if TYPE_CHECKING:

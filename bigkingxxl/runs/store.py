@@ -27,10 +27,10 @@ from time import monotonic
 from typing import Any
 
 from bigkingxxl.errors import InputError, OutputError
+from bigkingxxl.file_names import place_of
 from bigkingxxl.files import clear_temporaries, make_folder, whole_file, write_json
 from bigkingxxl.locks import locked
 from bigkingxxl.provenance import fingerprint, own_version
-from bigkingxxl.runs.names import place_of
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS
 from bigkingxxl.runs.records import Record, Stamp
 

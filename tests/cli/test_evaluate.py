@@ -15,11 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli import main
+from bigkingxxl.file_names import place_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import read_coco, write_coco_annotations, write_results
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
-from bigkingxxl.runs.names import place_of
 from tests.refusals import refused_by
 
 TYPES = ("astro", "cort", "shsy5y")

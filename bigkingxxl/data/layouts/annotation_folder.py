@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from bigkingxxl.data.layouts.annotated_files import check_agreement
 from bigkingxxl.data.layouts.tree import files_below, inner_folder
+from bigkingxxl.file_names import place_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file
-from bigkingxxl.runs.names import place_of
 
 RESULT_FRAME = re.compile(r"mask(\d{3,})")  # of the Cell Tracking Challenge's results, `01_RES`
 RESULTS = "_RES"

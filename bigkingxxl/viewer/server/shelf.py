@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigkingxxl.errors import BigKingXXLError, FormatError, InputError, OutputError
+from bigkingxxl.file_names import place_of
 from bigkingxxl.files import clear_temporaries
 from bigkingxxl.io.annotations.corrections import (
     JOURNAL,
@@ -23,7 +24,6 @@ from bigkingxxl.io.annotations.corrections import (
     write_corrected,
 )
 from bigkingxxl.locks import locked
-from bigkingxxl.runs.names import place_of
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.viewer.contract import Edit
 from bigkingxxl.viewer.server.document import Document, notes_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigkingxxl.runs.names import place_of
+from bigkingxxl.file_names import place_of
 from bigkingxxl.runs.outputs import IMAGE_FORMATS
 from bigkingxxl.runs.reader import open_run
 from tests.threshold import Threshold, run, save_images
