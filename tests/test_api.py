@@ -89,7 +89,7 @@ def test_cells_measure_and_export_themselves(model: LoadedModel) -> None:
         (None, "NoneType"),
     ],
 )
-def test_what_is_no_image_is_refused(image: object, named: str) -> None:
+def test_other_objects_are_refused(image: object, named: str) -> None:
     with refused(InputError, named):
         as_source(image)
 
@@ -161,7 +161,7 @@ def test_scale_and_diameter_contradict_each_other(sized: LoadedModel) -> None:
         sized.predict(picture(), diameter=9)
 
 
-def test_strange_images_are_named_in_one_line(
+def test_unusual_images_are_reported_in_one_line(
     sized: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("WARNING"):
@@ -172,7 +172,7 @@ def test_strange_images_are_named_in_one_line(
     assert [cells.expected_quality for cells in found] == [None] * 5
 
 
-def test_the_size_that_was_taken_is_said_once_and_kept(
+def test_the_assumed_size_is_reported_once_and_stored(
     sized: LoadedModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = sized.predictor.candidates
@@ -193,7 +193,7 @@ def test_the_size_that_was_taken_is_said_once_and_kept(
     assert "cell diameter" not in caplog.text
 
 
-def test_a_missing_model_is_named() -> None:
+def test_a_missing_model_is_refused() -> None:
     with refused(ModelError, file="nowhere.onnx"):
         bk.load("nowhere.onnx")
 
@@ -226,7 +226,7 @@ def test_a_channel_is_chosen(model: LoadedModel, tmp_path: Path) -> None:
     assert len(model.predict(tmp_path / "a.tif", channel=0)) == 2
 
 
-def test_cells_are_left_out_as_asked(model: LoadedModel) -> None:
+def test_cells_are_excluded_on_request(model: LoadedModel) -> None:
     assert len(model.predict(picture(), min_area=200)) == 1
     assert len(model.predict(picture(), min_score=0.95)) == 0
     assert len(model.predict(np.pad(picture(), 0)[5:], exclude_border=True)) == 1
@@ -272,7 +272,7 @@ def test_polygons_enclose_the_cells(model: LoadedModel) -> None:
     assert areas == cells.instances.areas().tolist()
 
 
-def test_the_package_tells_its_names() -> None:
+def test_the_package_lists_its_names() -> None:
     assert {*bk.__all__} <= {*dir(bk)}
     for name in dir(bk):
         getattr(bk, name)

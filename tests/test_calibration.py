@@ -84,7 +84,7 @@ def test_the_network_is_that_of_torch() -> None:
         ({"layers": ()}, "layers"),
     ],
 )
-def test_what_does_not_fit_is_refused(change: dict[str, object], key: str) -> None:
+def test_mismatched_values_are_refused(change: dict[str, object], key: str) -> None:
     with refused(SettingsError, key=key):
         checked(Calibration, {**constant(0.5, TYPES).model_dump(), **change})
 
@@ -94,7 +94,7 @@ def test_the_best_true_cell_counts() -> None:
     np.testing.assert_allclose(Compared.of(two_cells(), truth).iou, [1, 0])
 
 
-def test_a_cell_found_twice_is_wrong_once() -> None:
+def test_a_duplicate_counts_as_wrong() -> None:
     whole, three, outside = np.full((2, 2), 255, np.uint8), np.array([[255, 255], [255, 0]]), (5, 5)
     boxes = [[0, 0, 2, 2], [0, 0, 2, 2], [*outside, 7, 7]]
     crops = [whole, three.astype(np.uint8), whole]
@@ -104,7 +104,7 @@ def test_a_cell_found_twice_is_wrong_once() -> None:
         np.testing.assert_allclose(Compared.of(found, truth).iou, expected)
 
 
-def test_what_a_score_does_not_tell_is_learned() -> None:
+def test_calibration_uses_more_than_the_score() -> None:
     """The fit depends on the cell type; the method's score is the same for all."""
     draws = np.random.default_rng(1)
     image = replace(two_cells(), score=np.array([0.4, 0.4], np.float32))
@@ -120,7 +120,9 @@ def test_what_a_score_does_not_tell_is_learned() -> None:
 
 
 @pytest.mark.parametrize("name", ["open", "bundled"])
-def test_prediction_goes_by_it(name: str, tmp_path: Path, simulated: Dataset) -> None:
+def test_prediction_uses_the_calibrated_score(
+    name: str, tmp_path: Path, simulated: Dataset
+) -> None:
     path = tmp_path / "model.onnx"
     card = read_card(resolve_model(name))
     calibration = constant(0.625, card.type_names).model_dump()

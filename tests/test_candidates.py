@@ -103,7 +103,7 @@ def test_sets_of_one_image_are_joined(part: Candidates) -> None:
     assert_same(both.take(np.arange(len(part))), part)
 
 
-def test_where_one_part_knows_no_types_none_are_known() -> None:
+def test_without_types_in_one_part_there_are_none() -> None:
     typed = Candidates.from_crops((3, 3), np.array([[0, 0, 1, 1]]), [np.ones((1, 1), np.uint8)],
                                   np.ones(1), np.ones((1, 2)), ("a", "b"))  # fmt: skip
     plain = one(np.ones((1, 1), np.uint8), (1, 1), (3, 3))
@@ -122,7 +122,7 @@ def test_other_images_and_other_types_are_not_joined() -> None:
 
 
 @given(candidate_sets(empty_boxes=True))
-def test_pixels_name_where_every_stored_value_lies(found: Candidates) -> None:
+def test_pixels_locate_every_stored_value(found: Candidates) -> None:
     owner, row, col = found.pixels()
     stack = soft_stack(found)
     assert np.array_equal(stack[owner, row, col], found.probability)
@@ -154,7 +154,7 @@ def test_candidates_are_turned_with_their_image(found: Candidates, symmetry: Sym
 @given(
     candidate_sets(), st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 12), st.integers(1, 12)
 )
-def test_a_shift_cuts_at_the_border_and_drops_what_left(
+def test_a_shift_clips_at_the_border_and_drops_the_rest(
     found: Candidates, rows: int, cols: int, height: int, width: int
 ) -> None:
     moved = found.shift(rows, cols, (height, width))
@@ -202,7 +202,7 @@ def test_shrunk_soft_masks_average_blocks(factor: int) -> None:
 
 
 @given(candidate_sets(), st.tuples(st.integers(1, 20), st.integers(1, 20)))
-def test_at_another_size_every_candidate_stays(found: Candidates, new: tuple[int, int]) -> None:
+def test_resizing_keeps_every_candidate(found: Candidates, new: tuple[int, int]) -> None:
     other = found.resize(new)
     assert (len(other), other.size) == (len(found), new)
     assert other.score.tolist() == found.score.tolist()
@@ -243,7 +243,7 @@ each_example = settings(suppress_health_check=[HealthCheck.function_scoped_fixtu
 
 @each_example
 @given(found=candidate_sets(empty_boxes=True))
-def test_what_is_saved_is_loaded_and_the_same_bytes(found: Candidates, tmp_path: Path) -> None:
+def test_saving_and_loading_are_inverse_and_reproducible(found: Candidates, tmp_path: Path) -> None:
     first, second = tmp_path / "first.npz", tmp_path / "second.npz"
     found.save(first)
     again = Candidates.load(first)
@@ -271,7 +271,7 @@ def test_files_of_earlier_versions_name_the_scale_ratio_otherwise(tmp_path: Path
     assert Candidates.load(older).scale_ratio == 1.75
 
 
-def test_a_damaged_file_is_never_taken_for_other_candidates(tmp_path: Path) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     """Every cut and flipped byte: the same candidates, or a FormatError that names the file."""
     path = tmp_path / "found.npz"
     filled().save(path)
@@ -303,7 +303,7 @@ def test_other_files_are_no_candidates(tmp_path: Path) -> None:
             Candidates.load(path)
 
 
-def test_where_nothing_can_be_written_one_sentence_says_so(tmp_path: Path) -> None:
+def test_a_write_error_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with refused(OutputError, file="found.npz"):
         filled().save(tmp_path / "file" / "found.npz")

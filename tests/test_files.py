@@ -97,7 +97,7 @@ def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_where_a_file_is_in_the_way_one_sentence_says_so(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     for path in (tmp_path / "file" / "out.json", tmp_path / "folder", tmp_path / ("n" * 300)):
@@ -157,7 +157,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
     assert path.read_text() == "x"
 
 
-def test_what_dead_processes_left_is_cleared_and_no_more(tmp_path: Path) -> None:
+def test_only_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from bigkingxxl.files import temporary_beside\n"
         "temporary_beside(Path(sys.argv[1])).write_bytes(b'x')"

@@ -24,7 +24,7 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_terms_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_terms_are_shown_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         show_licence(TERMS)
     (sentence,) = said(caplog)
@@ -39,7 +39,7 @@ def test_no_terms_no_words(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> 
     assert not (tmp_path / "state").exists()
 
 
-def test_an_account_that_cannot_remember_is_told_each_time(
+def test_terms_are_shown_each_time_without_a_state_folder(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -57,7 +57,7 @@ def test_shipped_models_are_found_by_name(name: str) -> None:
     assert ("non-commercial" in card.licence) == (SHIPPED[name].licence != FREE)
 
 
-def test_the_bundled_model_says_its_terms_at_first_use(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_bundled_model_shows_its_terms_at_first_use(caplog: pytest.LogCaptureFixture) -> None:
     bk.load()
     bk.load()
     assert len([each for each in said(caplog) if "non-commercial" in each]) == 1

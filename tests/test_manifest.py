@@ -70,7 +70,7 @@ def test_a_line_is_appended_for_each_item(tmp_path: Path) -> None:
     assert "image 3" not in manifest.done
 
 
-def test_wherever_a_crash_cuts_the_manifest_whole_lines_hold(tmp_path: Path) -> None:
+def test_complete_lines_survive_a_crash_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     whole = Manifest(path, "key")
     for name in ("a", "ü", "c"):
@@ -114,7 +114,7 @@ def test_several_processes_keep_one_manifest(tmp_path: Path) -> None:
     )
 
 
-def test_a_process_of_another_key_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+def test_records_of_another_key_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
     one = Manifest(path, "one")
     one.record("a", 1)

@@ -241,7 +241,7 @@ def test_foreign_metadata(tmp_path: Path, metadata: dict[str, str] | None, key: 
         ({"settings": {"representation": "water"}}, {"key": "representation", "found": "water"}),
     ],
 )
-def test_a_card_that_names_what_there_is_not(
+def test_a_card_with_unknown_names_is_refused(
     tmp_path: Path, changes: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     path = with_metadata(tmp_path / "it.safetensors", card_with(**changes))
@@ -249,7 +249,7 @@ def test_a_card_that_names_what_there_is_not(
         load_model(path)
 
 
-def test_tensors_that_do_not_fit_are_named(model: Path) -> None:
+def test_mismatched_tensors_are_listed(model: Path) -> None:
     weights = load_file(model)
     weights.pop("out.conv.conv.weight")
     weights["out.conv.conv.bias"] = torch.zeros(7)
@@ -262,14 +262,14 @@ def test_tensors_that_do_not_fit_are_named(model: Path) -> None:
     assert "'out.conv.conv.weight'" in sentence
 
 
-def test_only_the_first_mismatches_are_named(model: Path) -> None:
+def test_only_the_first_mismatches_are_listed(model: Path) -> None:
     save_model(model, small_card(NAMES), {"something": torch.zeros(1)})
     with pytest.raises(ModelError) as caught:
         load_model(model)
     assert str(caught.value).count("is missing") == 3
 
 
-def test_tensors_left_over_are_told(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_unused_tensors_are_reported(model: Path, caplog: pytest.LogCaptureFixture) -> None:
     save_model(model, small_card(NAMES), {**small_weights(NAMES), "old.layer": torch.zeros(1)})
     with caplog.at_level(logging.WARNING):
         load_model(model)
@@ -296,7 +296,7 @@ def test_the_card_is_read_without_torch(model: Path) -> None:
     assert done.stdout.splitlines() == ["('astro', 'cort')", "[]"]
 
 
-def test_a_file_in_the_way_is_a_sentence(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with refused(OutputError, file="m.safetensors"):
         save_model(tmp_path / "taken" / "m.safetensors", small_card(NAMES), {})

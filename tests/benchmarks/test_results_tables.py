@@ -52,7 +52,7 @@ def results(tmp_path: Path) -> list[str]:
     return [f"{name}={tmp_path / name}.json" for name in ("worse", "better")]
 
 
-def test_the_best_stands_first_and_the_readme_is_filled(
+def test_the_best_row_comes_first_and_the_readme_is_updated(
     results: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme, out = tmp_path / "README.md", tmp_path / "board.json"
@@ -76,7 +76,7 @@ def test_the_best_stands_first_and_the_readme_is_filled(
     )
 
 
-def test_rows_that_are_not_named_stay(
+def test_rows_that_are_not_named_are_kept(
     results: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "board.json"
@@ -95,7 +95,7 @@ def test_rows_that_are_not_named_stay(
         (["--readme", "{readme}"], "README.md"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_impossible_requests_raise_an_error(
     arguments: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme = tmp_path / "README.md"
@@ -105,7 +105,7 @@ def test_what_cannot_be_done_is_said(
         run(leaderboard, monkeypatch, *given, "--out", tmp_path / "board.json")
 
 
-def test_changes_in_training_are_taken_in_once(
+def test_training_changes_are_added_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, change = tmp_path / "ablation.json", tmp_path / "step.json"
@@ -124,7 +124,7 @@ def test_changes_in_training_are_taken_in_once(
         run(ablation, monkeypatch, "--training", change, "--out", out)
 
 
-def test_the_readme_shows_what_is_stored() -> None:
+def test_the_readme_matches_the_stored_results() -> None:
     rows = leaderboard.stored_rows(RESULTS / "leaderboard.json")
     _, _, rest = (ROOT / "README.md").read_text("utf-8").partition(leaderboard.START + "\n")
     shown = rest.partition(leaderboard.END)[0]

@@ -13,7 +13,7 @@ from tests.refusals import refused
 
 
 @pytest.mark.parametrize("frequency", [0.045, 0.155, 0.275])
-def test_a_wave_lies_in_its_own_ring(frequency: float) -> None:
+def test_a_wave_falls_into_its_own_ring(frequency: float) -> None:
     cols = np.arange(256)[None, :]
     wave = 128 + 60 * np.sin(2 * np.pi * frequency * cols) + np.zeros((200, 1))
     ring = int(radial_spectrum(np.rint(wave).astype(np.uint8)).argmax())
@@ -30,6 +30,6 @@ def test_decibels() -> None:
     assert decibels(np.array([2.0, 1.0, 0.1]), np.ones(3)) == [3.01, 0.0, -10.0]
 
 
-def test_missing_data_is_named(tmp_path: Path) -> None:
+def test_missing_data_raise_an_error(tmp_path: Path) -> None:
     with refused(InputError, "train.csv"):
         measure(tmp_path, images=1, seed=0)

@@ -198,7 +198,7 @@ def test_each_tools_categories_and_coco_file_are_its_own(compare: Compare, tmp_p
     assert value(swapped, "other", "pq-type") == 0
 
 
-def test_coco_results_without_scores_are_all_equally_sure(compare: Compare, tmp_path: Path) -> None:
+def test_coco_results_without_scores_rank_equally(compare: Compare, tmp_path: Path) -> None:
     scored = results_of("text ids", tmp_path / "s")[0]
     entries = json.loads(Path(scored.partition("=")[2]).read_text())
     for entry in entries:
@@ -242,7 +242,7 @@ def test_a_single_group_has_no_intervals_and_the_caption_says_so(
     assert " to " not in text
 
 
-def test_types_count_only_where_every_method_tells_them(compare: Compare, tmp_path: Path) -> None:
+def test_types_count_only_if_every_method_predicts_them(compare: Compare, tmp_path: Path) -> None:
     write_results(tmp_path / "typed.json", BETTER)
     write_submission(tmp_path / "untyped.csv", TRUTH)
     found = answer(compare(tmp_path / "typed.json", tmp_path / "untyped.csv", "--json",
@@ -309,7 +309,7 @@ def test_fields_are_drawn_together(compare: Compare, tmp_path: Path) -> None:
     assert (found["groups"], found["grouped_by"]) == (2, "wells.csv")
 
 
-def test_models_are_run_timed_and_kept(tmp_path: Path) -> None:
+def test_models_are_run_timed_and_cached(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "train").mkdir(parents=True)
     fields = {f"f{seed}": simulate_field("cort", size=(128, 160), seed=seed) for seed in (1, 2)}
@@ -421,7 +421,7 @@ def test_results_of_another_size_are_refused(compare: Compare, tmp_path: Path) -
     assert "120 x 90" in sentence
 
 
-def test_a_run_of_a_model_has_its_scores_but_for_what_coco_ranks(truth: Path) -> None:
+def test_a_run_scores_like_its_model_except_for_coco_ranking(truth: Path) -> None:
     annotated = read_truth(truth)
     kept = {name: cells.take(np.flatnonzero(np.asarray(cells.score) >= 0.7))
             for name, cells in FOUND.items()}  # fmt: skip

@@ -159,7 +159,7 @@ def holds(cells: Instances, mask: NDArray[np.bool_]) -> bool:
 
 
 @pytest.mark.parametrize("name", CONVERTED)
-def test_a_cell_corrected_beside_its_image_is_learnt_and_scored(work: Path, name: str) -> None:
+def test_a_corrected_cell_file_is_used_for_training_and_scores(work: Path, name: str) -> None:
     file, edit = CONVERTED[name]
     before = found_in(work, NAMES[0])
     run("data", "convert", work / "cells", work / "corrected", "--format", name, "--quiet")
@@ -223,7 +223,7 @@ def evaluated(predictions: Path, truth: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_nobody_annotated_is_neither_hit_nor_miss(work: Path) -> None:
+def test_unannotated_pixels_are_neither_hits_nor_misses(work: Path) -> None:
     run("data", "convert", work / "cells", work / "truth", "--quiet")
     path = work / "truth" / "labels" / f"{NAMES[0]}.tif"
     with Image.open(path) as image:
@@ -244,7 +244,7 @@ def test_what_nobody_annotated_is_neither_hit_nor_miss(work: Path) -> None:
     assert "50 % of its pixels are not annotated" in text
 
 
-def test_a_run_over_channels_and_planes_comes_back_as_the_model_saw_it(tmp_path: Path) -> None:
+def test_a_run_over_channels_and_planes_reopens_the_same_planes(tmp_path: Path) -> None:
     import tifffile
 
     rng = np.random.default_rng(0)

@@ -54,7 +54,7 @@ def test_split_prints_groups_and_writes_the_table(folder: Path) -> None:
     assert [line.split()[0] for line in result.stdout.splitlines()[2:]] == ["astro", "cort"]
 
 
-def test_split_takes_options_and_repeats_itself(folder: Path, tmp_path: Path) -> None:
+def test_split_accepts_options_and_is_reproducible(folder: Path, tmp_path: Path) -> None:
     for name in ("one.csv", "two.csv"):
         result = bigkingxxl("split", folder, "--out", tmp_path / name, "--folds", 2, "--seed", 3)
         assert result.exit_code == 0
@@ -91,7 +91,7 @@ def test_preprocess_uses_the_split_that_was_made(folder: Path, tmp_path: Path) -
     assert numbers_of(again.stdout.splitlines()[-1])[-1] == 10
 
 
-def test_preprocess_makes_what_is_asked_for(folder: Path) -> None:
+def test_preprocess_makes_the_requested_kinds(folder: Path) -> None:
     result = bigkingxxl("preprocess", folder, "--only", "labels, coco", "--workers", 1, "--quiet")
     assert result.exit_code == 0, result.stderr
     assert (folder / "annotations_val.json").is_file()
@@ -99,7 +99,7 @@ def test_preprocess_makes_what_is_asked_for(folder: Path) -> None:
     assert not (folder / "tif").exists()
 
 
-def test_a_bad_row_is_named_and_skipped_only_when_told(folder: Path, tmp_path: Path) -> None:
+def test_a_bad_row_is_reported_and_skipped_only_on_request(folder: Path, tmp_path: Path) -> None:
     spoil(folder)
     result = bigkingxxl("preprocess", folder, "--out", tmp_path / "out", "--workers", 1)
     assert result.exit_code == 2
@@ -155,7 +155,7 @@ def test_a_size_is_height_x_width(tmp_path: Path, size: str) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_download_begins_from_an_archive_at_hand(tmp_path: Path) -> None:
+def test_download_accepts_a_local_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
         archive.writestr("train.csv", "id\n")
     result = bigkingxxl("download", tmp_path / "data", "--archive", tmp_path / "mine.zip")
@@ -174,7 +174,7 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path, command: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_is_dataset_where_none_is_named(
+def test_the_default_folder_is_dataset(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.rename(tmp_path / "dataset")

@@ -158,7 +158,7 @@ def test_every_format_of_the_same_cells_gets_the_same_scores(
         (["--fold", "1", "--folds", "other.csv"], {"a1", "c1"}),
     ],
 )
-def test_narrowing_scores_only_what_it_names(
+def test_a_subset_scores_only_its_images(
     truths: dict[str, Path],
     predictions: dict[str, Path],
     evaluate: Evaluate,
@@ -177,7 +177,7 @@ def test_narrowing_scores_only_what_it_names(
     assert found["missing"] == (["s1"] if "s1" in ids else [])
 
 
-def test_tables_say_what_was_scored_and_missing(
+def test_tables_report_scored_and_missing_images(
     truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
 ) -> None:
     result = evaluate(predictions["results"], truths["train.csv"])
@@ -197,7 +197,7 @@ def test_tables_say_what_was_scored_and_missing(
     assert "painted in score order" in said
 
 
-def test_masks_that_overlap_are_painted_surest_first(
+def test_overlapping_masks_are_painted_by_score(
     truths: dict[str, Path], evaluate: Evaluate, tmp_path: Path
 ) -> None:
     """A duplicate of lower score is dropped, and so are barely visible cells; all others stay."""
@@ -214,7 +214,7 @@ def test_masks_that_overlap_are_painted_surest_first(
     assert found["coco"]["detections"] == 4
 
 
-def test_crowds_are_named(
+def test_crowds_are_reported(
     truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
 ) -> None:
     content = json.loads(truths["coco"].read_text())
@@ -330,7 +330,7 @@ def test_bad_input_is_one_sentence_and_nothing_written(
     assert not list(tmp_path.glob("**/scores.csv"))
 
 
-def test_what_no_prediction_at_all_would_score_is_said(tmp_path: Path, evaluate: Evaluate) -> None:
+def test_the_score_of_an_empty_prediction_is_reported(tmp_path: Path, evaluate: Evaluate) -> None:
     """If most images hold no cells, predicting nothing scores high, so a reader is told."""
     truth = {"a1": cells(0, 0, 1), "e1": cells(0), "e2": cells(0)}
     write_coco_annotations(tmp_path / "truth.json", truth, {name: f"{name}.png" for name in truth})
@@ -343,7 +343,7 @@ def test_what_no_prediction_at_all_would_score_is_said(tmp_path: Path, evaluate:
     assert "no prediction at all has a competition mAP of 0.6667" in text
 
 
-def test_a_model_of_one_type_earns_nothing_on_images_of_others(
+def test_a_model_of_one_type_scores_nothing_on_other_types(
     tmp_path: Path, truths: dict[str, Path], evaluate: Evaluate
 ) -> None:
     write_submission(tmp_path / "nothing.csv", dict.fromkeys(TRUTH, cells(0)))
@@ -354,7 +354,7 @@ def test_a_model_of_one_type_earns_nothing_on_images_of_others(
 # ---- any metric, and tables to compute one's own -------------------------------------------------
 
 
-def test_metrics_that_are_asked_for(
+def test_only_requested_metrics_are_printed(
     truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate
 ) -> None:
     asked = ("--metrics", "f1@0.5,recall@0.75,counts")
@@ -410,7 +410,7 @@ def test_fields_are_drawn_together(
     assert any("no intervals" in note for note in one["notes"])
 
 
-def test_tables_of_cells_and_matches_hold_what_scores_are_made_of(
+def test_tables_of_cells_and_matches_reproduce_the_scores(
     truths: dict[str, Path], predictions: dict[str, Path], evaluate: Evaluate, tmp_path: Path
 ) -> None:
     result = evaluate(predictions["submission"], truths["train.csv"], "--per-cell",
@@ -498,7 +498,7 @@ def test_overlapping_predictions_have_the_metrics_that_accept_them(
     refused_by(refused)
 
 
-def test_an_unknown_metric_is_named_before_anything_is_read(evaluate: Evaluate) -> None:
+def test_an_unknown_metric_is_refused_before_reading(evaluate: Evaluate) -> None:
     result = evaluate("nowhere.csv", "nowhere", "--metrics", "f2")
     assert result.exit_code == 2
     assert "'f2'" in result.stderr

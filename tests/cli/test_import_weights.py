@@ -67,7 +67,7 @@ def test_programs_read_it_as_json(weights: Path, tmp_path: Path) -> None:
         (["--file-types", "a"], "torchvision", {"key": "cell_types", "found": 1, "expected": 3}),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(
+def test_mismatches_are_one_sentence(
     weights: Path, tmp_path: Path, arguments: list[str], source: str, fields: dict[str, Any]
 ) -> None:
     out = tmp_path / "model.safetensors"

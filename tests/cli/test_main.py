@@ -85,15 +85,13 @@ def test_other_errors_are_sentences_too(
     assert "Traceback" not in result.stderr
 
 
-def test_debug_shows_where_an_error_came_from(
-    run_command: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_debug_shows_the_traceback(run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(run_command(raising(ValueError("x")), "--debug").exception, ValueError)
     monkeypatch.setenv("BIGKINGXXL_DEBUG", "1")
     assert isinstance(run_command(raising(ValueError("x"))).exception, ValueError)
 
 
-def test_an_exit_code_of_a_commands_own_is_kept(run_command: Run) -> None:
+def test_a_commands_own_exit_code_is_preserved(run_command: Run) -> None:
     assert run_command(raising(typer.Exit(1))).exit_code == 1
     assert run_command(lambda: None).exit_code == 0
 
@@ -117,7 +115,7 @@ def test_a_group_of_commands_is_loaded_like_a_command(run_command: Run) -> None:
     assert "boom [OPTIONS] COMMAND" in shown
 
 
-def test_square_brackets_in_help_stay(run_command: Run) -> None:
+def test_square_brackets_in_help_are_preserved(run_command: Run) -> None:
     def boom() -> None:
         """Needs the extra bigkingxxl[train]."""
 

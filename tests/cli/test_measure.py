@@ -66,7 +66,7 @@ def test_every_format_at_once(images: Path, model: Path, tmp_path: Path) -> None
     assert len(FORMATS) == 12
 
 
-def test_least_score_least_area_and_the_border(images: Path, model: Path, tmp_path: Path) -> None:
+def test_minimum_score_minimum_area_and_border(images: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert predict(images, model, "--format", "measurements").exit_code == 0
     rows = rows_of(out / "measurements.csv")
@@ -93,7 +93,7 @@ def test_least_score_least_area_and_the_border(images: Path, model: Path, tmp_pa
     ("option", "value"),
     [("--min-score", "1.1"), ("--min-score", "nan"), ("--min-area", "-1"), ("--min-area", "inf")],
 )
-def test_limits_that_mean_nothing(images: Path, model: Path, option: str, value: str) -> None:
+def test_invalid_limits_are_refused(images: Path, model: Path, option: str, value: str) -> None:
     refused_by(predict(images, model, option, value), value, key=option)
     assert not (images.parent / "out").exists()
 
@@ -150,7 +150,7 @@ def test_names_are_shown_and_not_obeyed(images: Path, model: Path, tmp_path: Pat
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_run_that_goes_on_later(
+def test_a_run_stopped_by_a_signal_can_be_resumed(
     images: Path, model: Path, tmp_path: Path, number: int, code: int
 ) -> None:
     for number_of in range(40):

@@ -215,7 +215,7 @@ def test_blank_images_are_no_error(predict: Run, tmp_path: Path, value: float) -
     assert "blank: " in result.stderr
 
 
-def test_two_models_that_see_the_same_are_as_one(
+def test_two_identical_models_predict_like_one(
     predict: Run, model: Path, images: Path, tmp_path: Path
 ) -> None:
     second = save_tiny(tmp_path / "second.safetensors", scores={"another": 1})
@@ -235,7 +235,7 @@ def test_two_models_that_see_the_same_are_as_one(
 # ---- going on ------------------------------------------------------------------------------------
 
 
-def test_a_second_run_does_nothing_again(predict: Run, images: Path, tmp_path: Path) -> None:
+def test_a_second_run_repeats_nothing(predict: Run, images: Path, tmp_path: Path) -> None:
     assert predict(images).exit_code == 0
     before = stamps(tmp_path / "out")
     result = predict(images)
@@ -243,7 +243,7 @@ def test_a_second_run_does_nothing_again(predict: Run, images: Path, tmp_path: P
     assert stamps(tmp_path / "out") == before
 
 
-def test_what_changed_is_done_again(
+def test_changed_images_are_predicted_again(
     predict: Run, model: Path, images: Path, tmp_path: Path
 ) -> None:
     assert predict(images).exit_code == 0
@@ -266,7 +266,7 @@ def test_what_changed_is_done_again(
     assert "done before" not in predict(images, models=(other,)).stdout
 
 
-def test_other_formats_are_made_of_the_stored_candidates(
+def test_further_formats_are_made_from_stored_candidates(
     predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert predict(images, "--format", "labels").exit_code == 0
@@ -281,7 +281,7 @@ def test_other_formats_are_made_of_the_stored_candidates(
     assert (tmp_path / "out" / "results.json").is_file()
 
 
-def test_a_broken_run_goes_on(
+def test_an_interrupted_run_resumes(
     predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, seen = DensePredictor.candidates, list[str]()
@@ -366,7 +366,7 @@ def test_two_images_of_one_name(predict: Run, images: Path, tmp_path: Path) -> N
     assert "\nmore/gray," in (tmp_path / "out" / "summary.csv").read_text()
 
 
-def test_folders_are_not_searched_further_where_that_is_said(
+def test_subfolders_are_not_searched_without_recursion(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
     (images / "more").mkdir()
@@ -377,7 +377,7 @@ def test_folders_are_not_searched_further_where_that_is_said(
     )
 
 
-def test_what_is_left_out_is_counted(predict: Run, images: Path) -> None:
+def test_skipped_files_are_counted(predict: Run, images: Path) -> None:
     (images / "notes.txt").touch()
     Image.fromarray(pixels(1)).save(images / "gray_masks.png")
     result = predict(images)
@@ -387,7 +387,7 @@ def test_what_is_left_out_is_counted(predict: Run, images: Path) -> None:
     assert "1 other files (.txt)" in line
 
 
-def test_a_z_stack_is_asked_about(predict: Run, tmp_path: Path) -> None:
+def test_a_z_stack_needs_a_choice(predict: Run, tmp_path: Path) -> None:
     path = tmp_path / "deep.tif"
     tifffile.imwrite(path, pixels(1, size=(3, *SIZE)), imagej=True, metadata={"axes": "ZYX"})
     result = predict(path)
@@ -466,7 +466,9 @@ def test_a_full_disk(
     assert not manifest.exists() or len(manifest.read_text().splitlines()) == 1
 
 
-def test_the_card_decides_how_images_are_seen(predict: Run, images: Path, tmp_path: Path) -> None:
+def test_the_card_determines_how_images_are_read(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
     """A model with another training pixel size predicts the image at another scale."""
     own = save_tiny(tmp_path / "own.safetensors", pixel_size_um=(0.25, 0.5))
     fine = save_tiny(tmp_path / "fine.safetensors", pixel_size_um=(0.125, 0.25))
@@ -556,7 +558,7 @@ def rows_of(out: Path) -> dict[str, dict[str, str]]:
         return {row["image"]: row for row in csv.DictReader(stream)}
 
 
-def test_the_size_that_was_taken_is_said_and_kept(
+def test_the_assumed_size_is_reported_and_stored(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
     own = save_tiny(tmp_path / "own.safetensors", median_diameter=16.0)
@@ -578,7 +580,7 @@ def test_the_size_that_was_taken_is_said_and_kept(
     assert "cell diameter" not in predict(images, "--quiet", models=(own,)).stderr
 
 
-def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
+def test_the_expected_quality_is_stored_and_summarised_in_a_line(
     predict: Run, images: Path, tmp_path: Path
 ) -> None:
     terms = {"rejected": {"centre": 0.0, "spread": 1.0, "weight": 0.0}}
@@ -603,7 +605,7 @@ def test_what_is_expected_of_an_image_is_kept_and_told_in_a_line(
     assert rows["gray"]["expected_quality"] == "0.25"
 
 
-def test_help_names_what_can_be_asked_for() -> None:
+def test_help_lists_all_formats() -> None:
     text = CliRunner().invoke(main.app, ["predict", "--help"]).stdout
     for option in ("--model", "--out", "--format", "--tile", "--scale", "--pixel-size",
                    "--diameter", "--cell-type", "--type-vote", "--frames",

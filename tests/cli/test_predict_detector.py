@@ -75,7 +75,7 @@ def test_predict_finds_each_cell_once(
     assert cells_of(found) == cells_of(truth())
 
 
-def test_the_limit_is_said_once(
+def test_the_limit_is_reported_once(
     image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = spots(tmp_path, monkeypatch, tile=500)
@@ -104,7 +104,7 @@ def test_an_image_of_other_channels_is_refused(model: Path) -> None:
         bk.load(model, device="cpu").predict(np.random.default_rng(0).random((2, 20, 20)))
 
 
-def test_a_method_nobody_knows_is_one_sentence(
+def test_an_unknown_method_is_one_sentence(
     image: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(METHODS, "spots")

@@ -210,7 +210,7 @@ def test_types_that_cannot_be_joined(predict: Run, by_type: list[Path], tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_help_says_how_models_are_joined() -> None:
+def test_help_explains_how_models_are_combined() -> None:
     text = " ".join(CliRunner().invoke(main.app, ["predict", "--help"]).stdout.split())
     assert "--weight" in text
     assert "--tta" in text
@@ -249,7 +249,7 @@ def test_one_scale_for_all_models(by_type: list[Path], images: Path) -> None:
 # ---- the joint card ------------------------------------------------------------------------------
 
 
-def test_the_joint_card_tells_of_all_models(tmp_path: Path) -> None:
+def test_the_joint_card_describes_all_models(tmp_path: Path) -> None:
     tuned = {"by_type": {"bright": {"select": {"score_threshold": 0.7}}}, "tuned_on": ["x", "y"],
              "type_vote": "cell"}  # fmt: skip
     models = [

@@ -81,7 +81,7 @@ def test_nothing_heavy_is_imported(image: Path, model: Path, tmp_path: Path) -> 
 # ---- models that cannot be used ------------------------------------------------------------------
 
 
-def test_an_onnx_file_of_somebody_else(image: Path, tmp_path: Path) -> None:
+def test_a_foreign_onnx_file_is_refused(image: Path, tmp_path: Path) -> None:
     foreign = save_tiny_onnx(tmp_path / "foreign.onnx", ours=False)
     assert str(foreign) in refused(image, foreign)
 
@@ -169,7 +169,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }  # fmt: skip
 
 
-def test_images_at_once_give_the_same_bytes_as_one_by_one(
+def test_parallel_images_give_the_same_bytes(
     folder: list[Path], run: Callable[..., FolderResult], tmp_path: Path
 ) -> None:
     first = run(folder, "one", 1)
@@ -185,7 +185,7 @@ def test_images_at_once_give_the_same_bytes_as_one_by_one(
         assert [name for name in one if one[name] != other[name]] == []
 
 
-def test_what_broke_off_is_finished_to_the_same_bytes(
+def test_an_interrupted_run_gives_the_same_bytes(
     folder: list[Path],
     run: Callable[..., FolderResult],
     tmp_path: Path,

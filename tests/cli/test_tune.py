@@ -136,7 +136,7 @@ def test_thresholds_are_found_saved_and_used(
     assert numbers_of(done.stdout.splitlines()[-1].rpartition(":")[2])[:2] == [48, 12]
 
 
-def test_json_holds_both_figures_and_the_gain(tune: Run, model: Path, tmp_path: Path) -> None:
+def test_json_contains_both_scores_and_the_gain(tune: Run, model: Path, tmp_path: Path) -> None:
     before = model.read_bytes()
     result = tune("--json", "--out", tmp_path / "tuned.onnx")
     assert result.exit_code == 0, result.output
@@ -164,7 +164,7 @@ def test_tuning_an_exported_model_needs_no_torch(model: Path, data: Path) -> Non
     assert not loaded & {"torch", "torchvision", "timm", "lightning", "monai", "onnx"}
 
 
-def test_a_fold_alone(tune: Run, model: Path) -> None:
+def test_a_single_fold(tune: Run, model: Path) -> None:
     result = tune("--fold", 0)
     assert result.exit_code == 0, result.output
     assert 0 < len(read_card(model).operating_points.tuned_on) < 12
@@ -206,7 +206,7 @@ def test_a_missing_model_and_a_set_without_cells(tune: Run, data: Path, tmp_path
     assert sentence_of(tune("--data", empty))
 
 
-def test_a_model_of_one_type_is_tuned_on_images_of_it_alone(
+def test_a_model_of_one_type_is_tuned_on_its_own_images(
     tune: Run, data: Path, tmp_path: Path
 ) -> None:
     own = bright_or_dark(tmp_path / "bright.onnx", NAMES[:1])
@@ -221,7 +221,7 @@ def test_a_model_of_one_type_is_tuned_on_images_of_it_alone(
 # ---- test-time augmentation ----------------------------------------------------------------------
 
 
-def test_augmentation_stays_off_where_it_is_worth_nothing(tune: Run, model: Path) -> None:
+def test_augmentation_stays_off_without_a_gain(tune: Run, model: Path) -> None:
     """A model of one multiplication predicts the same in every view."""
     result = tune("--json")
     assert result.exit_code == 0, result.output
@@ -237,7 +237,7 @@ def test_augmentation_stays_off_where_it_is_worth_nothing(tune: Run, model: Path
 
 
 @pytest.mark.parametrize(("text", "names"), [("turns", ("turns",)), ("none", ())])
-def test_augmentation_that_is_asked_for_is_kept(
+def test_requested_augmentation_is_kept(
     tune: Run, tmp_path: Path, text: str, names: tuple[str, ...]
 ) -> None:
     model = bright_or_dark(tmp_path / "flipped.onnx", tta=["flips"])

@@ -140,7 +140,7 @@ def test_weights_of_the_three_instance_ensemble_are_tuned_and_used(
     assert len(methods["tuned"]["in_sample"]) == IMAGES
 
 
-def test_predict_takes_a_tuned_ensemble(tune: Run, ensemble: Path, data: Path) -> None:
+def test_predict_accepts_a_tuned_ensemble(tune: Run, ensemble: Path, data: Path) -> None:
     assert tune(ensemble, "--tta", "none").exit_code == 0
     out = ensemble.with_name("cells")
     done = CliRunner().invoke(
@@ -152,7 +152,7 @@ def test_predict_takes_a_tuned_ensemble(tune: Run, ensemble: Path, data: Path) -
     assert json.loads(scored.stdout)["competition_map"] > 0.9
 
 
-def test_it_is_told_in_words(tune: Run, ensemble: Path) -> None:
+def test_the_result_is_printed_in_words(tune: Run, ensemble: Path) -> None:
     result = tune(ensemble, "--tta", "flips")
     assert result.exit_code == 0, result.output
     assert "Cross-fitted mAP of what is kept" in result.stdout
@@ -160,7 +160,7 @@ def test_it_is_told_in_words(tune: Run, ensemble: Path) -> None:
     assert read_ensemble(ensemble).tta == ("flips",)
 
 
-def test_images_that_a_member_learnt_from_count_without_it(tune: Run, tmp_path: Path) -> None:
+def test_an_image_is_predicted_without_members_trained_on_it(tune: Run, tmp_path: Path) -> None:
     """Two folds of one model: each image is scored by the other one alone."""
     ids = [f"image{number:02}" for number in range(IMAGES)]
     halves = [ids[: IMAGES // 2], ids[IMAGES // 2 :]]
@@ -174,7 +174,7 @@ def test_images_that_a_member_learnt_from_count_without_it(tune: Run, tmp_path: 
     assert told["weights"] == [1, 1]
 
 
-def test_images_of_training_that_no_other_member_can_judge_are_refused(
+def test_training_images_of_all_members_are_refused(
     tune: Run, ensemble: Path, tmp_path: Path
 ) -> None:
     files = list(read_ensemble(ensemble).files)
@@ -186,7 +186,7 @@ def test_images_of_training_that_no_other_member_can_judge_are_refused(
 
 
 @pytest.mark.parametrize("weight", [0, -1, "NaN", "Infinity", None, "many"])
-def test_weights_that_mean_nothing(tune: Run, ensemble: Path, weight: object) -> None:
+def test_invalid_weights_are_refused(tune: Run, ensemble: Path, weight: object) -> None:
     content = json.loads(ensemble.read_text())
     content["members"][1]["weight"] = weight
     text = json.dumps(content).replace('"NaN"', "NaN").replace('"Infinity"', "Infinity")

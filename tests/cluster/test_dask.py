@@ -100,7 +100,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_two_workers_of_which_one_is_killed_at_work(
+def test_a_killed_worker_is_replaced_by_the_other(
     tmp_path: Path, files: dict[Path, str], cluster: Cluster
 ) -> None:
     predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
@@ -130,7 +130,7 @@ def test_a_cluster_of_its_own_and_an_image_that_kills(
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_scheduler_that_goes_away(
+def test_a_lost_scheduler_ends_the_run(
     tmp_path: Path, files: dict[Path, str], cluster: Cluster
 ) -> None:
     cluster.workers(1)

@@ -48,7 +48,7 @@ def test_two_processes_write_what_one_does(tmp_path: Path, files: dict[Path, str
     assert (again.skipped, again.cells) == (11, two.cells)
 
 
-def test_a_killed_process_costs_nothing_but_time(tmp_path: Path, files: dict[Path, str]) -> None:
+def test_a_killed_process_costs_only_time(tmp_path: Path, files: dict[Path, str]) -> None:
     alone = predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
     frame = [name for name in alone.cells if name.startswith("movie")][2]
     job = squares_job(tmp_path / "two", tmp_path / "n2", deadly=(("i03", 1), (frame, 1)))
@@ -81,7 +81,7 @@ def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[P
     assert sum(asked) <= 2
 
 
-def test_workers_that_see_another_run_refuse(tmp_path: Path, files: dict[Path, str]) -> None:
+def test_workers_refuse_another_run(tmp_path: Path, files: dict[Path, str]) -> None:
     job, other = (squares_job(tmp_path / "out", tmp_path / "n", key) for key in ("k", "other"))
     store = RunStore(tmp_path / "out")
     store.begin(other.settings)

@@ -61,7 +61,7 @@ def written(out: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.skipif(not slurm.is_there(), reason="needs slurm-wlm and munge, and to be root")
-def test_an_array_of_which_one_job_is_queued_again(images: Path, tmp_path: Path) -> None:
+def test_a_requeued_job_of_an_array_is_resumed(images: Path, tmp_path: Path) -> None:
     options = ["--model", str(tmp_path / "tiny.onnx"), "--format", "labels,measurements,summary"]
     expected = alone(images, *options)
     script, out = tmp_path / "predict.sh", tmp_path / "my cells"

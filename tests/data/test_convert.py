@@ -99,7 +99,7 @@ def test_labelme_keeps_all_but_holes(tmp_path: Path, data: Dataset) -> None:
     assert [again.type_names[kind] for kind in found.cell_type] == ["cort", "astro", "cort"]
 
 
-def test_what_overlaps_is_counted(tmp_path: Path, data: Dataset) -> None:
+def test_overlaps_are_counted(tmp_path: Path, data: Dataset) -> None:
     first = cells()
     mask = np.zeros((15, 8), bool)
     mask[:2] = True
@@ -114,7 +114,7 @@ def test_what_overlaps_is_counted(tmp_path: Path, data: Dataset) -> None:
     assert len(open_dataset(tmp_path / "coco").instances("A1_x")) == 5
 
 
-def test_the_pixel_size_is_kept_with_the_label_images(tmp_path: Path, data: Dataset) -> None:
+def test_label_images_keep_the_pixel_size(tmp_path: Path, data: Dataset) -> None:
     import tifffile
 
     path = tmp_path / "source" / "p.tif"
@@ -130,7 +130,7 @@ def test_the_pixel_size_is_kept_with_the_label_images(tmp_path: Path, data: Data
     assert kept == pytest.approx((0.25, 0.5))
 
 
-def test_nothing_is_written_over(tmp_path: Path, data: Dataset) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, data: Dataset) -> None:
     with refused(InputError, "'coco'", key="format", found="coca", expected="coco"):
         convert(data, tmp_path / "out", "coca")
     (tmp_path / "out").mkdir()

@@ -86,7 +86,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Dataset, str
 # ---- what every layout gives -------------------------------------------------------------------
 
 
-def test_every_layout_gives_images_and_cells(
+def test_every_layout_returns_images_and_cells(
     opened: tuple[Dataset, str, tuple[str, ...]],
 ) -> None:
     dataset, layout, types = opened
@@ -105,7 +105,7 @@ def test_every_layout_gives_images_and_cells(
             assert np.array_equal(instances.cell_type, CELLS[name].cell_type)
 
 
-def test_the_type_of_an_image_is_that_of_most_of_its_cells(tmp_path: Path) -> None:
+def test_the_type_of_an_image_is_its_most_frequent_one(tmp_path: Path) -> None:
     for index, (make, _, types) in enumerate(LAYOUTS.values()):
         dataset = open_dataset(make(tmp_path / str(index)))
         expected = ["cort", "astro", "astro"] if types == TYPES else ["cell"] * 3
@@ -121,7 +121,7 @@ def test_an_image_without_cells_has_no_type(tmp_path: Path) -> None:
     assert len(dataset.instances("n2")) == 0
 
 
-def test_an_unknown_image_is_named(opened: tuple[Dataset, str, tuple[str, ...]]) -> None:
+def test_an_unknown_image_is_refused(opened: tuple[Dataset, str, tuple[str, ...]]) -> None:
     dataset = opened[0]
     for read in (dataset.source, dataset.instances, dataset.image_path, dataset.cell_type):
         with refused(InputError, found="nobody"):
@@ -154,7 +154,7 @@ def test_columns_fields_and_unlabelled_images(tmp_path: Path) -> None:
     assert [path.name for path in dataset.unlabelled] == ["n1.png", "n2.png", "n3.png"]
 
 
-def test_an_image_named_but_absent(tmp_path: Path) -> None:
+def test_a_missing_image_is_refused(tmp_path: Path) -> None:
     kaggle(tmp_path)
     (tmp_path / "train" / "n2.png").unlink()
     with refused(FormatError, "n2", file="train.csv", line=5):
@@ -164,7 +164,7 @@ def test_an_image_named_but_absent(tmp_path: Path) -> None:
     assert len(dataset.skipped) == 1
 
 
-def test_bad_rows_are_skipped_when_asked(tmp_path: Path) -> None:
+def test_bad_rows_are_skipped_on_request(tmp_path: Path) -> None:
     kaggle(tmp_path)
     with (tmp_path / "train.csv").open("a") as stream:
         stream.write("n1,1 2 3,30,20,cort\n")
@@ -188,7 +188,7 @@ def test_a_table_without_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["images", "train", ".", "../images", "../train", ".."])
-def test_where_images_of_a_coco_file_are_found(tmp_path: Path, place: str) -> None:
+def test_places_where_coco_images_are_found(tmp_path: Path, place: str) -> None:
     root = tmp_path / "set"
     root.mkdir()
     write_images(root / place)
@@ -263,7 +263,7 @@ def test_an_image_without_labels_is_unlabelled_and_labels_without_image_are_bad(
     assert open_dataset(tmp_path / "folders", skip_bad=True).ids == ("n2", "n3")
 
 
-def test_images_may_be_called_what_label_images_are_called(tmp_path: Path) -> None:
+def test_images_may_have_names_of_label_images(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
         for name in ("a_label", "b"):

@@ -53,7 +53,7 @@ def test_one_place_is_that_data_set(typed: Path) -> None:
     assert data.type_names == ("astro", "cort")
 
 
-def test_a_folder_of_data_sets_stands_for_all_of_them(typed: Path, pool: Path) -> None:
+def test_a_folder_of_data_sets_joins_them(typed: Path, pool: Path) -> None:
     data = joined(typed, pool)
     assert set(data.parts) == {"typed", "one", "two"}
     assert len(data) == 14
@@ -74,7 +74,7 @@ def test_cells_keep_their_types_and_those_without_have_none(typed: Path, pool: P
         assert len(data.instances(f"typed/{image_id}")) == len(own.instances(image_id))
 
 
-def test_only_sets_that_say_what_belongs_together_are_split(typed: Path, pool: Path) -> None:
+def test_only_data_sets_with_groups_are_split(typed: Path, pool: Path) -> None:
     data = joined(typed, pool)
     training, watched = data.fold_ids(0)
     assert {data.set_of(each) for each in watched} == {"typed"}
@@ -83,14 +83,14 @@ def test_only_sets_that_say_what_belongs_together_are_split(typed: Path, pool: P
     assert data.fold_ids(-1) == (data.ids, ())
 
 
-def test_what_is_left_out_is_watched_alone(typed: Path, pool: Path) -> None:
+def test_excluded_data_sets_are_only_monitored(typed: Path, pool: Path) -> None:
     training, watched = joined(typed, pool, left_out=("two",)).fold_ids(-1)
     assert watched == ("two/x0", "two/x1")
     assert not set(training) & set(watched)
 
 
 @pytest.mark.parametrize("left_out", [("three",), ("one", "two", "typed")])
-def test_what_cannot_be_left_out_is_refused(
+def test_an_impossible_exclusion_is_refused(
     typed: Path, pool: Path, left_out: tuple[str, ...]
 ) -> None:
     with pytest.raises(InputError):
@@ -110,7 +110,7 @@ def test_a_folder_of_something_else_is_no_data_set(tmp_path: Path) -> None:
         open_datasets([tmp_path])
 
 
-def test_images_of_one_id_in_two_sets_are_told_apart(typed: Path, pool: Path) -> None:
+def test_images_with_one_id_in_two_data_sets_are_distinguished(typed: Path, pool: Path) -> None:
     """An image that a model learned from in one set is not an image of another."""
     data = joined(typed, pool, left_out=("two",))
     names = own_ids(data, data.fold_ids(-1)[0])

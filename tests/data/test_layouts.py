@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Make, str, str]] = {
 
 
 @pytest.mark.parametrize(("make", "image_id", "layout"), CASES.values(), ids=CASES.keys())
-def test_every_layout_gives_the_same_cells(
+def test_every_layout_returns_the_same_cells(
     tmp_path: Path, make: Make, image_id: str, layout: str
 ) -> None:
     make(tmp_path)
@@ -201,7 +201,7 @@ def test_two_images_of_one_name_are_not_chosen_between(tmp_path: Path) -> None:
     assert open_dataset(tmp_path, skip_bad=True).ids == ("y",)
 
 
-def test_a_roi_set_beside_several_images_is_named_and_not_guessed(tmp_path: Path) -> None:
+def test_an_ambiguous_roi_set_is_reported(tmp_path: Path) -> None:
     one_roi_zip(tmp_path)
     image(tmp_path / "y.png")
     labels(tmp_path / "y_masks.tif")
@@ -316,7 +316,7 @@ OME_NAMES = {
 @pytest.mark.parametrize(
     ("name", "file"), [(n, f) for n, files in OME_NAMES.items() for f in files]
 )
-def test_names_that_programs_give_beside_an_ome_tiff(tmp_path: Path, name: str, file: str) -> None:
+def test_names_of_annotations_beside_an_ome_tiff(tmp_path: Path, name: str, file: str) -> None:
     tifffile.imwrite(tmp_path / "x.ome.tif", PIXELS)
     if file.endswith("TIF"):
         tifffile.imwrite(tmp_path / file, LABELS.astype(np.uint16))
@@ -395,7 +395,7 @@ def coco_content(file_name: str = "x.png", **changes: Any) -> dict[str, Any]:
         ("annotations.json", "JPEGImages/x.png", "JPEGImages/x.png"),  # labelme2coco
     ],
 )
-def test_where_other_tools_put_coco_files(
+def test_coco_files_of_other_tools_are_found(
     tmp_path: Path, place: str, name: str, image_place: str
 ) -> None:
     image(tmp_path / image_place)
@@ -407,7 +407,7 @@ def test_where_other_tools_put_coco_files(
     assert dataset.instances(image_id).areas().tolist() == [64, 25]
 
 
-def test_a_coco_file_that_is_not_read_is_named(tmp_path: Path) -> None:
+def test_an_ignored_coco_file_is_reported(tmp_path: Path) -> None:
     image(tmp_path / "x.png")
     labels(tmp_path / "x_masks.tif")
     (tmp_path / "other.json").write_text(json.dumps(coco_content()))
@@ -455,7 +455,7 @@ def test_doubled_and_unused_categories_and_crowds_as_text(tmp_path: Path) -> Non
     assert len(dataset.notes) == 2
 
 
-def test_a_file_of_nothing_but_crowds_is_one_of_painted_cells(tmp_path: Path) -> None:
+def test_a_file_with_only_crowds_contains_cells(tmp_path: Path) -> None:
     image(tmp_path / "x.png")
     content = coco_content()
     for annotation in content["annotations"]:
@@ -484,7 +484,7 @@ def test_bad_annotations_of_a_coco_file_cost_their_image(tmp_path: Path) -> None
 # ---- what is bad ---------------------------------------------------------------------------------
 
 
-def test_bad_files_are_skipped_when_asked_and_named(tmp_path: Path) -> None:
+def test_bad_files_are_skipped_on_request_and_listed(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d", "e"):
         image(tmp_path / f"{name}.png")
     labels(tmp_path / "a_masks.tif")
@@ -501,7 +501,7 @@ def test_bad_files_are_skipped_when_asked_and_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", FOLDERS)
-def test_every_layout_is_tried_on_nothing(tmp_path: Path, layout: str) -> None:
+def test_an_empty_folder_has_no_layout(tmp_path: Path, layout: str) -> None:
     assert not FOLDERS[layout].is_it(tmp_path)
 
 
@@ -573,9 +573,7 @@ def reviewed_roi(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [ignore_mask, reviewed_mask, reviewed_geojson, reviewed_roi])
-def test_what_is_not_annotated_is_said_by_a_file_beside_the_image(
-    tmp_path: Path, mark: Make
-) -> None:
+def test_a_file_beside_the_image_marks_unannotated_pixels(tmp_path: Path, mark: Make) -> None:
     image(tmp_path / "x.png")
     labels(tmp_path / "x_masks.tif")
     before = fingerprint(open_dataset(tmp_path))
@@ -588,7 +586,7 @@ def test_what_is_not_annotated_is_said_by_a_file_beside_the_image(
     assert fingerprint(dataset) != before
 
 
-def test_what_is_not_annotated_in_folders_of_their_own(tmp_path: Path) -> None:
+def test_folders_of_marks_are_read(tmp_path: Path) -> None:
     for name in ("x", "y", "z"):
         image(tmp_path / "images" / f"{name}.png")
         labels(tmp_path / "labels" / f"{name}.tif")
@@ -600,7 +598,7 @@ def test_what_is_not_annotated_in_folders_of_their_own(tmp_path: Path) -> None:
     assert dataset.ignored("z") is None
 
 
-def test_qupaths_own_classes_say_what_is_not_annotated(tmp_path: Path) -> None:
+def test_qupath_classes_mark_unannotated_pixels(tmp_path: Path) -> None:
     cell = feature([[20.0, 5.0], [33.0, 5.0], [33.0, 8.0], [20.0, 8.0], [20.0, 5.0]], "cort")
     for name, kinds in (("x", [("Ignore*", LEFT_RING)]), ("y", [("Region*", RIGHT_RING)])):
         image(tmp_path / f"{name}.png")

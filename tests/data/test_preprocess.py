@@ -142,7 +142,7 @@ def test_the_package_reads_all_of_it_back(dataset: Dataset, tmp_path: Path) -> N
     assert read_label_image(labels["b"]).max() == 1
 
 
-def test_doing_it_again_changes_nothing(dataset: Dataset, tmp_path: Path) -> None:
+def test_repeating_changes_nothing(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out")
     before = tree(tmp_path / "out")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.tif")}
@@ -157,7 +157,7 @@ def test_doing_it_again_changes_nothing(dataset: Dataset, tmp_path: Path) -> Non
     }
 
 
-def test_a_run_that_was_cut_off_goes_on(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(dataset: Dataset, tmp_path: Path) -> None:
     def until_second(items: Iterable[Any], total: int | None, label: str) -> Iterator[Any]:
         for count, item in enumerate(items):
             if count == 2:
@@ -174,7 +174,7 @@ def test_a_run_that_was_cut_off_goes_on(dataset: Dataset, tmp_path: Path) -> Non
     assert all(cut[name] == whole[name] for name in whole if name.endswith(".tif"))
 
 
-def test_what_was_lost_is_made_again(dataset: Dataset, tmp_path: Path) -> None:
+def test_lost_files_are_made_again(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path)
     (tmp_path / "labels" / "d.tif").unlink()
     done = run(dataset, tmp_path)
@@ -182,7 +182,7 @@ def test_what_was_lost_is_made_again(dataset: Dataset, tmp_path: Path) -> None:
     assert (tmp_path / "labels" / "d.tif").is_file()
 
 
-def test_other_annotations_make_everything_anew(dataset: Dataset, tmp_path: Path) -> None:
+def test_changed_annotations_redo_everything(dataset: Dataset, tmp_path: Path) -> None:
     run(dataset, tmp_path / "out")
     table = dataset.root / "train.csv"
     table.write_text(table.read_text().replace("astro", "shsy5y"))
@@ -223,7 +223,7 @@ def test_several_processes_write_the_same(dataset: Dataset, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_image_that_cannot_be_read_is_named_and_the_rest_is_done(
+def test_an_unreadable_image_is_listed_and_the_rest_done(
     dataset: Dataset, tmp_path: Path, workers: int
 ) -> None:
     path = dataset.image_path("d")
@@ -262,7 +262,7 @@ def test_larger_cells_are_painted_first() -> None:
         (np.array([[np.nan, 7.0]], np.float32), np.float32),
     ],
 )
-def test_intensities_are_kept(
+def test_intensities_are_preserved(
     tmp_path: Path, values: np.ndarray[tuple[int, int], np.dtype[np.generic]], dtype: type
 ) -> None:
     folder = tmp_path / "pairs"

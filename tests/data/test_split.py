@@ -112,7 +112,7 @@ SAMPLE = "shsy5y[diff]_E10-4_Vessel-714_Ph_3"
         ({"field": ["", "image one"]}, False, "fields.csv"),
     ],
 )  # fmt: skip
-def test_groups_come_from_what_is_written_down(
+def test_groups_come_from_metadata(
     columns: dict[str, list[str]], expected: bool, grouped_by: str
 ) -> None:
     cells = {"one": cells_of(0, 1), "two": cells_of(0, 1)}

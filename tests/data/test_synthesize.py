@@ -38,7 +38,7 @@ def test_the_same_seed_is_the_same_bytes_over_any_processes(tmp_path: Path) -> N
     assert len(pictures[0]) == 3, "no two images are the same"
 
 
-def test_what_is_written_is_what_was_simulated(tmp_path: Path) -> None:
+def test_written_files_match_the_simulation(tmp_path: Path) -> None:
     cells = synthesize(tmp_path, Recipe(2, 1, ("shsy5y",), SIZE), workers=1)
     dataset = open_dataset(tmp_path)
     assert set(dataset.ids) == set(cells)
@@ -71,7 +71,7 @@ def test_what_is_written_is_what_was_simulated(tmp_path: Path) -> None:
         (10, ("cort", "shsy5y"), {"cort": 7, "shsy5y": 3}),
     ],
 )
-def test_types_come_in_the_challenge_s_proportions(
+def test_types_have_the_proportions_of_the_challenge(
     images: int, types: tuple[str, ...], counts: dict[str, int]
 ) -> None:
     for seed in range(3):
@@ -103,7 +103,7 @@ def test_making_it_again_is_allowed_and_something_else_is_not(tmp_path: Path) ->
         (1, 0, ("cot",), "cell_type", "cot"),
     ],
 )
-def test_impossible_wishes_are_refused(
+def test_impossible_requests_are_refused(
     images: int, seed: int, types: tuple[str, ...], key: str, found: object
 ) -> None:
     with refused(InputError, key=key, found=found):

@@ -38,7 +38,7 @@ def masks_of(candidates: Candidates) -> list[bytes]:
 
 
 @DENSE
-def test_separate_cells_come_back(name: str) -> None:
+def test_separate_cells_are_recovered(name: str) -> None:
     planes = np.zeros((1, 40, 50), np.int32)
     planes[0, 3:12, 4:14], planes[0, 20:33, 4:10], planes[0, 8:30, 25:45] = 1, 2, 3
     found = decoded(name, planes, [0, 1, 1])
@@ -90,7 +90,7 @@ def test_scores_are_mean_probability_times_agreement(name: str) -> None:
 @DENSE
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (37, 53)])
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])
-def test_maps_that_say_nothing(name: str, shape: tuple[int, int], value: float) -> None:
+def test_uninformative_maps_have_no_cells(name: str, shape: tuple[int, int], value: float) -> None:
     representation = make_representation(name, NAMES)
     maps = np.full((len(representation.channels), *shape), value, np.float32)
     found = representation.decode(maps, {"minimum_area": 0})
@@ -115,7 +115,7 @@ def test_parameters(name: str) -> None:
 
 
 @DENSE
-def test_what_is_hardly_seen_is_no_candidate(name: str) -> None:
+def test_faint_maps_give_no_candidate(name: str) -> None:
     maps = np.zeros((2 if name == "components" else 3, 20, 30), np.float32)
     maps[0, 2:6, 2:7] = SCORE_FLOOR / 2
     parameters = {"foreground_threshold": 0.001}

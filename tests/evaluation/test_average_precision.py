@@ -252,7 +252,7 @@ def test_candidates_are_cut_at_one_half_and_empty_ones_do_not_count() -> None:
     assert table.value() == 1.0
 
 
-def test_candidates_without_types_are_compared_whatever_the_type() -> None:
+def test_candidates_without_types_ignore_types() -> None:
     truth = boxes_as_cells(np.array([[5, 4, 6, 8]]), (6, 8), cell_type=[2], type_names=TYPES)
     untyped = replace(soft_cells(), type_probability=None)
     table = coco_table({"a": truth}, {"a": untyped})
@@ -261,7 +261,7 @@ def test_candidates_without_types_are_compared_whatever_the_type() -> None:
     assert table.by_type == {"cell": 1.0}
 
 
-def test_masks_without_scores_say_so() -> None:
+def test_masks_without_scores_are_reported() -> None:
     cells = dense_field(3)
     table = coco_table({"a": cells}, {"a": cells})
     assert not table.scored

@@ -184,7 +184,7 @@ def test_cells_of_another_size_are_refused() -> None:
 # ---- sets of images ---------------------------------------------------------------------------
 
 
-def test_an_image_that_is_not_named_scores_0() -> None:
+def test_a_missing_image_scores_0() -> None:
     truth = {"a": strips(A), "b": strips(A), "blank": strips()}
     score = competition_map(truth, {"a": strips(A), "elsewhere": strips(A)}, {})
     assert score.scores == {"a": 1.0, "b": 0.0, "blank": 0.0}

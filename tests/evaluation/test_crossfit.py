@@ -31,9 +31,7 @@ def test_the_order_of_the_images_does_not_matter_but_the_seed_does() -> None:
     st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["a", "b", None])), min_size=2),
     st.integers(0, 9),
 )
-def test_no_group_is_split_and_none_is_lost(
-    images: list[tuple[int, str | None]], seed: int
-) -> None:
+def test_groups_stay_whole(images: list[tuple[int, str | None]], seed: int) -> None:
     ids = [f"i{k}" for k in range(len(images))]
     groups = {name: f"g{group}" for name, (group, _) in zip(ids, images, strict=True)}
     types = {name: kind for name, (_, kind) in zip(ids, images, strict=True)}
@@ -48,7 +46,7 @@ def test_no_group_is_split_and_none_is_lost(
     assert not {groups[name] for name in first} & {groups[name] for name in second}
 
 
-def test_each_image_is_scored_by_what_was_tuned_without_it() -> None:
+def test_each_image_is_scored_with_settings_tuned_without_it() -> None:
     calls: list[tuple[str, ...]] = []
 
     def tune(ids: tuple[str, ...]) -> set[str]:

@@ -36,7 +36,7 @@ def test_frames_as_predict_names_them_are_of_one_video() -> None:
 @pytest.mark.parametrize(
     "ids", [("a_t000", "b"), ("a_t000", "b_t000"), ("a1", "a2"), ("plate_test001", "plate_test002")]
 )
-def test_other_names_are_each_alone(ids: tuple[str, ...]) -> None:
+def test_other_names_are_separate_groups(ids: tuple[str, ...]) -> None:
     assert grouped(*ids).grouped_by == EACH_ALONE
 
 
@@ -52,7 +52,7 @@ def test_other_names_are_each_alone(ids: tuple[str, ...]) -> None:
         (("a_t0", "b_t0"), False),
     ],
 )
-def test_names_like_frames_are_told(ids: tuple[str, ...], is_told: bool) -> None:
+def test_names_like_frames_are_reported(ids: tuple[str, ...], is_told: bool) -> None:
     note = frames_note(ids, Groups({}, EACH_ALONE))
     assert (note is not None) == is_told
     if note is not None:

@@ -48,13 +48,13 @@ def test_a_linear_relation_is_found_again() -> None:
     np.testing.assert_allclose(cross_fitted(known), [each.true for each in known], atol=0.03)
 
 
-def test_what_counts_the_wrong_way_is_left_out() -> None:
+def test_inputs_with_the_wrong_sign_are_left_out() -> None:
     learnt = fit_quality(examples(lambda v: 0.3 + 0.4 * v["hits"] + 0.2 * v["rejected"]))
     assert "rejected" not in learnt.terms
     assert learnt.terms["hits"].weight > 0.05
 
 
-def test_what_a_set_is_foretold_is_not_learnt_from_it() -> None:
+def test_a_data_set_is_predicted_from_the_others() -> None:
     """One set is worse than its features suggest."""
     known = examples(lambda v: 0.3 + 0.4 * v["hits"])
     odd = [Example("odd", str(k), each.values, 0.0) for k, each in enumerate(known[:20])]
@@ -73,14 +73,14 @@ def test_one_in_twenty_good_images_is_warned_of() -> None:
     assert limit_of(true, true) == pytest.approx(0.1925, abs=0.002)
 
 
-def test_too_little_to_learn_from_is_refused() -> None:
+def test_too_few_examples_are_refused() -> None:
     with refused(InputError, found=19):
         fit_quality(examples(lambda v: v["hits"], 19))
     with pytest.raises(InputError):
         fit_quality(examples(lambda _: 0.5))
 
 
-def test_examples_are_images_as_prediction_sees_them(tmp_path: Path) -> None:
+def test_examples_are_predicted_like_images(tmp_path: Path) -> None:
     counts = (6, 0)
     paths = {path.stem: path for path in save_images(tmp_path, counts)}
     annotated = dict(zip(paths, (3, 0), strict=True))

@@ -141,9 +141,7 @@ def test_tiles_fit_the_stride_and_no_larger_than_need_be(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("tta", ["mirror", "flips", "turns", "flips,turns"])
-def test_flips_change_nothing_where_the_maps_turn_with_the_image(
-    size: tuple[int, int], tta: str
-) -> None:
+def test_flips_change_nothing_for_equivariant_maps(size: tuple[int, int], tta: str) -> None:
     image = noise(size)
     settings = {"tile": 160}
     plain = predictor(slopes, Slopes(("cell",)), settings=settings)
@@ -315,7 +313,7 @@ def test_decode_parameters_count_pixels_of_training(
     ("decode_scale", "size", "least"),
     [(1.0, (60, 80), 20), (1.25, (75, 100), 32), (4.0, (90, 120), 45)],  # at most the network's
 )
-def test_finer_maps_are_decoded_where_asked_for(
+def test_finer_maps_are_decoded_on_request(
     decode_scale: float, size: Any, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = seen_by_decode(monkeypatch)
@@ -361,7 +359,7 @@ def test_blank_images_have_no_cells(value: float) -> None:
     assert (len(found), found.size, found.type_names) == (0, (40, 50), ("cell",))
 
 
-def test_single_pixels_that_are_not_finite_spoil_nothing() -> None:
+def test_single_nonfinite_pixels_change_little() -> None:
     image, broken = discs((60, 60)), discs((60, 60))
     broken.pixels[0, 0, 0], broken.pixels[0, 59, 3] = np.nan, np.inf
     assert masks_of(predictor().candidates(broken)) == masks_of(predictor().candidates(image))
@@ -397,7 +395,7 @@ def test_parameters_are_those_of_the_type_the_image_votes_for(
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize("tta", ["none", "flips,scales"])
-def test_a_block_is_seen_as_in_the_whole_image(scale: float, tta: str) -> None:
+def test_a_block_has_the_maps_of_the_whole_image(scale: float, tta: str) -> None:
     def near_the_edge(tiles: Float32) -> Float32:
         """Depends on the whole tile, as networks do."""
         ramp = np.linspace(0, 1, tiles.shape[3], dtype=np.float32)
@@ -445,7 +443,7 @@ def test_what_lies_over_a_seam_is_seen_once_for_both_blocks(scale: float) -> Non
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
-def test_blocks_find_cells_where_the_whole_image_has_them(scale: float) -> None:
+def test_blocks_find_the_cells_of_the_whole_image(scale: float) -> None:
     image, blocks = discs((300, 330)), ((128, 128), 24)
     model = predictor(scale=scale, settings={"tile": 64, "overlap": 8})
     everything = model.candidates(PartOfImage(image, whole(image.shape), blocks))

@@ -199,7 +199,7 @@ def field_of(name: str) -> LabelMap:
     [(name, *statistics) for name in FIELDS for statistics in ((1.0, 1), (2.0, 32))]
     + [("dense", 2.85, 32), ("rods", 2.85, 1)],
 )
-def test_every_cell_comes_back_once(name: str, scale: float, stride: int) -> None:
+def test_every_cell_is_found_once(name: str, scale: float, stride: int) -> None:
     field = field_of(name)
     oracle = Oracle(field)
     found = predictor(oracle, scale, stride=stride).candidates(places(SIZE))
@@ -210,7 +210,7 @@ def test_every_cell_comes_back_once(name: str, scale: float, stride: int) -> Non
 
 
 @pytest.mark.parametrize(("name", "scale"), [("rods", 1.0), ("corners", 1.0), ("corners", 2.0)])
-def test_a_cell_of_several_parts_in_a_window_comes_back_once(name: str, scale: float) -> None:
+def test_a_cell_with_several_parts_in_a_window_is_found_once(name: str, scale: float) -> None:
     field = field_of(name)
     assert_each_once(predictor(Oracle(field, apart=True), scale).candidates(places(SIZE)), field)
 
@@ -238,7 +238,7 @@ class Cluttered(Oracle):
 
 
 @pytest.mark.parametrize("name", ["large", "rods", "corners"])
-def test_what_is_hardly_believed_spoils_no_sure_cell(name: str) -> None:
+def test_low_scores_do_not_affect_confident_cells(name: str) -> None:
     field = field_of(name)
     found = predictor(Cluttered(field)).candidates(places(SIZE))
     assert_each_once(found.take(found.score > 0.6), field)
@@ -298,7 +298,7 @@ class Watched(ArrayImage):
 
 @pytest.mark.parametrize("batch", [1, 4, 7])
 @pytest.mark.parametrize("flips", [1, 2])
-def test_no_more_than_a_batch_of_tiles_is_held(batch: int, flips: int) -> None:
+def test_at_most_one_batch_of_tiles_is_in_memory(batch: int, flips: int) -> None:
     field = field_of("sparse")
     image = Watched(places(SIZE).pixels)
     image.statistics = measure(image.pixels)
@@ -372,7 +372,7 @@ def test_turns_and_scales_double_no_cell(size: tuple[int, int], tta: str) -> Non
         np.testing.assert_allclose(one, other, atol=2)
 
 
-def test_what_one_scale_alone_shows_is_less_sure() -> None:
+def test_a_cell_found_at_one_scale_only_scores_lower() -> None:
     field = blobs((120, 150), 12, 11)
 
     class Large(Oracle):
@@ -384,7 +384,7 @@ def test_what_one_scale_alone_shows_is_less_sure() -> None:
     np.testing.assert_allclose(found.score, 0.3, atol=1e-6)
 
 
-def test_what_one_flip_alone_shows_is_less_sure() -> None:
+def test_a_cell_found_in_one_flip_only_scores_lower() -> None:
     field = blobs((120, 150), 12, 11)
 
     class Upright(Oracle):

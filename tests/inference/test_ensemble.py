@@ -97,7 +97,7 @@ def test_a_model_of_cells_without_types_abstains() -> None:
 # ---- one model a type ----------------------------------------------------------------------------
 
 
-def test_the_type_with_the_most_to_show_is_voted_and_the_others_go() -> None:
+def test_the_type_with_the_largest_vote_wins() -> None:
     few, more = Fixed([(0, 8, 0.9)], A), Fixed([(0, 8, 0.8), (20, 8, 0.8)], B)
     both = Ensemble([member(few), member(more)])
     assert both.is_by_type
@@ -116,7 +116,7 @@ def test_area_counts_as_well_as_number() -> None:
     }
 
 
-def test_what_a_model_would_not_select_itself_has_no_vote() -> None:
+def test_candidates_below_the_threshold_do_not_vote() -> None:
     """A score is relative to its model's threshold, and what a model detects twice counts once."""
     unsure = Fixed([(0, 12, 0.5), (20, 12, 0.5)], A)
     twice = Fixed([(0, 8, 0.5)] * 9, A)
@@ -144,7 +144,7 @@ def test_several_models_of_a_type_are_fused_and_vote_as_one() -> None:
     assert found.score.tolist() == pytest.approx([0.6])
 
 
-def test_a_model_of_all_types_votes_alone() -> None:
+def test_only_a_model_of_all_types_votes() -> None:
     knowing = Fixed([(0, 8, 0.3)], ("b", "a"), (0.8, 0.2))
     loud = Fixed([(0, 8, 0.9), (12, 9, 0.9)], A)
     right = Fixed([(0, 8, 0.5), (30, 8, 0.6)], B)
@@ -188,7 +188,7 @@ def test_the_relative_size_is_that_of_the_models_whose_points_select() -> None:
     assert Ensemble(same).candidates(IMAGE).scale_ratio == 2.0
 
 
-def test_no_model_sees_anything() -> None:
+def test_no_model_finds_anything() -> None:
     nothing = Ensemble([member(Fixed([], A)), member(Fixed([], B))])
     for ensemble in (nothing, Ensemble([member(Fixed([], AB)), *nothing.members])):
         found = ensemble.candidates(IMAGE)

@@ -46,7 +46,7 @@ def test_it_moves_with_its_models(own: Path, tmp_path: Path) -> None:
     assert "moved" in str(first.resolve())
 
 
-def test_beside_other_models_it_counts_as_one(own: Path, tmp_path: Path) -> None:
+def test_an_ensemble_counts_as_one_model_among_others(own: Path, tmp_path: Path) -> None:
     path = tmp_path / "both.ensemble"
     write_ensemble(path, ["open", own], [3, 1])
     assert members_of([path]).weights == (3, 1)
@@ -62,7 +62,7 @@ def test_names_without_ensembles_are_their_files(own: Path) -> None:
     assert members_of(["open"]).weights == (1,)
 
 
-def test_what_is_decided_for_all_members_is_kept(own: Path, tmp_path: Path) -> None:
+def test_settings_for_all_members_are_stored(own: Path, tmp_path: Path) -> None:
     points = OperatingPoints(tuned_on=("a", "b"))
     path, nested = tmp_path / "both.ensemble", tmp_path / "nested.ensemble"
     write_ensemble(path, ["open", own], points=points, tta=("flips", "scales"))
@@ -76,7 +76,7 @@ def test_what_is_decided_for_all_members_is_kept(own: Path, tmp_path: Path) -> N
     assert read_ensemble(nested) == found
 
 
-def test_it_takes_part_in_comparisons(own: Path, tmp_path: Path) -> None:
+def test_an_ensemble_can_be_compared(own: Path, tmp_path: Path) -> None:
     write_ensemble(tmp_path / "both.ensemble", ["open", own], [2, 1])
     (first,) = find_contestants([str(tmp_path / "both.ensemble")])
     assert first.members is not None
@@ -98,7 +98,7 @@ def test_a_member_that_changed_is_refused(own: Path, tmp_path: Path) -> None:
      '{"format": "bigkingxxl-ensemble-1", "members": [{"model": "open"}]}',
      '{"format": "bigkingxxl-ensemble-1", "members": [{"model": "x", "weight": 1, "hash": "h"}]}'],
 )  # fmt: skip
-def test_what_is_no_ensemble_is_refused(content: str, tmp_path: Path) -> None:
+def test_another_file_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "a.ensemble").write_text(content)
     with refused(ModelError):
         read_ensemble(tmp_path / "a.ensemble")

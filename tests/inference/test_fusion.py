@@ -136,7 +136,7 @@ def test_one_model_is_unchanged() -> None:
     assert fuse([only], [3.0]) is only
 
 
-def test_two_identical_models_see_what_one_sees() -> None:
+def test_two_identical_models_fuse_to_one() -> None:
     parts = [one((1, 2, 5, 9), 200, 0.7, (0.25, 0.75)), one((9, 2, 15, 9), 131, 0.4, (0.5, 0.5))]
     both = Candidates.concatenate(parts)
     for weights in (None, [1.0, 1.0], [0.3, 0.7]):
@@ -163,7 +163,7 @@ def test_masks_are_averaged_in_the_union_of_their_boxes() -> None:
     np.testing.assert_allclose(np.asarray(thrice.type_probability), [[0.75, 0.25]], atol=1e-6)
 
 
-def test_a_cell_that_one_of_two_models_sees_has_half_its_score_and_its_whole_mask() -> None:
+def test_a_cell_of_one_of_two_models_has_half_its_score_and_its_mask() -> None:
     seen = one((1, 2, 5, 9), 200, 0.8, (0.25, 0.75))
     blind = Candidates.empty((20, 30), NAMES)
     for parts in ([seen, blind], [blind, seen]):
@@ -174,7 +174,7 @@ def test_a_cell_that_one_of_two_models_sees_has_half_its_score_and_its_whole_mas
     assert fuse([seen, blind], [3, 1]).score.tolist() == pytest.approx([0.6])
 
 
-def test_cells_that_overlap_by_half_or_less_stay_apart() -> None:
+def test_cells_with_at_most_half_overlap_are_not_fused() -> None:
     first, second = one((0, 0, 4, 9), 255, 0.8), one((0, 3, 4, 12), 255, 0.6)  # 24 of 48 pixels
     assert fuse([first, second]).score.tolist() == pytest.approx([0.4, 0.3])
     nearer = one((0, 2, 4, 11), 255, 0.6)
@@ -188,7 +188,7 @@ def test_faint_masks_match_by_their_own_height() -> None:
     assert set(fused.probability.tolist()) == {145}
 
 
-def test_a_group_takes_one_candidate_of_a_model_the_surest() -> None:
+def test_a_group_takes_the_best_candidate_of_a_model() -> None:
     first = one((0, 0, 6, 10), 255, 0.9)
     sure, doubtful = one((0, 0, 6, 8), 255, 0.7), one((0, 0, 6, 10), 255, 0.1)
     fused = fuse([first, Candidates.concatenate([doubtful, sure])])
@@ -223,7 +223,7 @@ def test_the_first_relative_size_holds() -> None:
     assert fuse([first, second]).scale_ratio == 2.0
 
 
-def test_nothing_is_seen() -> None:
+def test_no_candidates_at_all() -> None:
     nothing = Candidates.empty((20, 30), NAMES)
     fused = fuse([nothing, nothing])
     assert (len(fused), fused.size, fused.type_names) == (0, (20, 30), NAMES)

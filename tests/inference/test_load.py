@@ -56,7 +56,7 @@ def test_maps_are_the_networks_own(model: Path) -> None:
     [({}, 0.75, 96), ({"scale": 2.0}, 2.0, 96),
      ({"settings": PredictionSettings(scale=1.0, tile=40)}, 0.5, 48)],
 )  # fmt: skip
-def test_the_card_decides_unless_told_otherwise(
+def test_the_card_provides_the_defaults(
     model: Path, overrides: dict[str, Any], scale: float, tile: int
 ) -> None:
     predictor, card = load_predictor(model, **overrides)
@@ -96,13 +96,13 @@ def test_a_method_without_maps_is_a_detector(
     assert card.method == "spots"
 
 
-def test_an_exported_detector_says_what_to_take(spots: Path, tmp_path: Path) -> None:
+def test_an_exported_detector_explains_the_alternative(spots: Path, tmp_path: Path) -> None:
     path = save_tiny_onnx(tmp_path / "spots.onnx", card=read_card(spots))
     with refused(InputError, file=path, key="method", found="spots"):
         load_predictor(path)
 
 
-def test_what_each_way_of_looking_sees_is_kept_apart(model: Path, spots: Path) -> None:
+def test_each_prediction_setting_has_its_own_cache(model: Path, spots: Path) -> None:
     folders = set()
     looks = [{"scale": 1.0}, {"settings": PredictionSettings(tta=("flips",))},
              {"settings": PredictionSettings(tile=64)},
@@ -116,7 +116,7 @@ def test_what_each_way_of_looking_sees_is_kept_apart(model: Path, spots: Path) -
     assert isinstance(prediction_cache(predictor, image_of, Path("x")), CandidateCache)
 
 
-def test_candidates_of_a_detector_are_kept(spots: Path, tmp_path: Path) -> None:
+def test_candidates_of_a_detector_are_cached(spots: Path, tmp_path: Path) -> None:
     predictor, _ = load_predictor(spots)
     seen = prediction_cache(predictor, image_of, tmp_path / "kept")
     first = seen.decode("a", {})

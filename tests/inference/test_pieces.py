@@ -56,7 +56,7 @@ def test_a_tile_as_large_as_the_models_own_changes_nothing(side: int | None) -> 
     [(33, 320, "expected 704 or more"), (703, 320, "expected 704 or more"),
      (512, None, "leave the tile out"), (1000, 530, "leave the tile out")],
 )  # fmt: skip
-def test_tiles_that_would_change_what_is_found_are_refused(
+def test_tiles_that_would_change_results_are_refused(
     side: int, context: int | None, message: str
 ) -> None:
     with refused(InputError, key="tile", found=side):

@@ -71,7 +71,7 @@ def test_minimum_areas_count_pixels_of_training(relative: float, kept: int) -> N
     assert len(select(one, points(minimum_area=20))) == kept
 
 
-def test_the_surer_cell_shows_and_what_is_left_counts() -> None:
+def test_the_better_cell_is_on_top_and_visible_area_counts() -> None:
     two = squares((0, 0, 4, 6), (0, 3, 4, 9), score=[0.6, 0.8])
     cells = select(two, points(), pixel_size_um=(0.5, 0.7))
     np.testing.assert_allclose(np.asarray(cells.score), [0.8, 0.6])
@@ -128,7 +128,7 @@ def test_mask_nms_is_the_naive_one(data: st.DataObject) -> None:
     assert mask_nms(instances_of(stack), limits).tolist() == naive_nms(stack, limits)
 
 
-def test_what_is_dropped_drops_nothing_itself() -> None:
+def test_a_suppressed_mask_suppresses_nothing() -> None:
     # Each overlaps the next by an IoU of a third, and not the one after it.
     chain = squares((0, 0, 4, 6), (0, 3, 4, 9), (0, 6, 4, 12), score=[0.9, 0.8, 0.7])
     cells = select(chain, points(nms_iou=0.3))
@@ -192,7 +192,7 @@ def test_no_candidates(names: tuple[str, ...]) -> None:
     assert len(select(squares((0, 0, 4, 6), score=[0.1]), points(score_threshold=0.5))) == 0
 
 
-def test_thousands_of_overlapping_candidates_stay_small() -> None:
+def test_memory_for_thousands_of_candidates_is_bounded() -> None:
     rng = np.random.default_rng(0)
     row, col = rng.integers(0, 500, 3000), rng.integers(0, 680, 3000)
     boxes = np.stack((row, col, row + 20, col + 24), axis=1)
@@ -249,7 +249,7 @@ def test_halving_keeps_the_same_masks(candidates: Candidates, limit: float) -> N
 
 @given(candidate_sets(max_count=6, empty_boxes=True), st.sampled_from([0.0, 0.2, 0.5, 0.999]),
        st.integers(1, 50))  # fmt: skip
-def test_masks_are_what_lies_above_the_threshold_in_blocks_of_any_size(
+def test_masks_do_not_depend_on_the_block_size(
     candidates: Candidates, threshold: float, block: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

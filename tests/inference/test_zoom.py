@@ -51,20 +51,20 @@ def image() -> ArrayImage:
 
 
 @pytest.mark.parametrize(("kind", "sides"), [("small", [600]), ("large", [600, 300])])
-def test_a_type_with_a_zoom_is_looked_at_once_more(kind: str, sides: list[int]) -> None:
+def test_a_type_with_a_zoom_is_predicted_once_more(kind: str, sides: list[int]) -> None:
     network = Network(kind)
     found = predictor(network).candidates(image())
     assert network.sides == sides
     assert found.size == (300, 300)
 
 
-def test_a_known_type_is_looked_at_once() -> None:
+def test_a_known_type_is_predicted_once() -> None:
     network = Network("small")
     predictor(network, cell_type="large").candidates(image())
     assert network.sides == [300]
 
 
-def test_what_a_user_says_of_the_size_is_not_zoomed() -> None:
+def test_a_given_size_is_not_zoomed() -> None:
     network = Network("large")
     predictor(network, scale=1.5).candidates(image())
     source = image()

@@ -82,7 +82,7 @@ def test_every_head_and_stage_gets_a_gradient(name: str, settings: dict[str, Any
 
 
 @pytest.mark.parametrize("name", ["mask_rcnn", "cascade_rcnn"])
-def test_images_without_cells_are_learnt_as_background(name: str) -> None:
+def test_images_without_cells_are_learned_as_background(name: str) -> None:
     torch.manual_seed(0)
     method = rcnn(name)
     network = method.build()
@@ -96,7 +96,7 @@ def test_images_without_cells_are_learnt_as_background(name: str) -> None:
         assert parameter.grad is None or bool(parameter.grad.isfinite().all())
 
 
-def test_what_is_overfitted_is_found_again() -> None:
+def test_overfitted_cells_are_found() -> None:
     torch.manual_seed(0)
     method = rcnn("mask_rcnn", norm="group", box_nms=0.5)
     network = method.build()
@@ -124,7 +124,7 @@ def test_what_is_overfitted_is_found_again() -> None:
     np.testing.assert_allclose(found.type_probability.sum(axis=1), 1, atol=1e-4)
 
 
-def test_candidates_lie_in_the_tile_and_are_no_more_than_asked_for() -> None:
+def test_candidates_are_inside_the_tile_and_limited() -> None:
     torch.manual_seed(0)
     method = rcnn("cascade_rcnn", detections=7)
     network = method.build().eval()
@@ -139,7 +139,7 @@ def test_candidates_lie_in_the_tile_and_are_no_more_than_asked_for() -> None:
         assert bool((each.boxes[:, 2:] <= (96, 128)).all())
 
 
-def test_a_tile_is_seen_the_same_whatever_stands_beside_it() -> None:
+def test_a_tile_does_not_depend_on_its_batch() -> None:
     torch.manual_seed(0)
     method = rcnn("cascade_rcnn")
     network = method.build().eval()
@@ -172,12 +172,12 @@ def test_types_that_do_not_compete_are_candidates_of_their_own() -> None:
         ({"backbone": "vit_tiny_patch16_224"}, [16, 16, 16, 16]),
     ],
 )
-def test_backbones_that_do_not_fit_are_named(settings: dict[str, Any], found: object) -> None:
+def test_unsuitable_backbones_are_refused(settings: dict[str, Any], found: object) -> None:
     with refused(SettingsError, key="backbone", found=found):
         rcnn(**settings).build()
 
 
-def test_without_the_stem_stride_the_pyramid_is_twice_as_fine() -> None:
+def test_without_the_stem_stride_the_resolution_doubles() -> None:
     image = torch.zeros(1, 1, 64, 64)
     usual = rcnn(backbone="resnet18").build()(image)
     fine = rcnn(backbone="resnet18", stem_stride=1).build()(image)

@@ -78,7 +78,7 @@ class Says(torch.nn.Module):
 
 
 @of_3
-def test_the_network_says_what_the_librarys_says(file: Path, tmp_path: Path) -> None:
+def test_the_network_equals_that_of_the_library(file: Path, tmp_path: Path) -> None:
     from cellpose.core import _forward
 
     done = import_cellpose(str(file), tmp_path / "model.safetensors")
@@ -114,7 +114,7 @@ def test_the_loss_is_the_librarys() -> None:
 
 
 @of_3
-def test_types_are_told_by_the_whole_tile_and_start_even() -> None:
+def test_types_are_predicted_per_tile_and_start_uniform() -> None:
     method = make_method("cellpose", {"image_channels": 3}, ("a", "b"))
     network: Any = method.build().eval()
     image = torch.randn(2, 3, 32, 48)
@@ -140,7 +140,7 @@ def test_gray_images_leave_the_other_channels_blank() -> None:
 
 
 @of_3
-def test_the_library_opens_what_we_export(file: Path, tmp_path: Path) -> None:
+def test_the_library_opens_exported_files(file: Path, tmp_path: Path) -> None:
     from cellpose.core import _forward
     from cellpose.models import CellposeModel
 
@@ -250,7 +250,7 @@ def test_a_model_by_name_is_downloaded_by_the_library(
 
 
 @of_3
-def test_a_download_that_fails_says_from_where_and_what_to_do(
+def test_a_failed_download_explains_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cellpose import models, utils
@@ -280,7 +280,7 @@ def test_a_download_that_fails_says_from_where_and_what_to_do(
         read_cellpose("nuclei")
 
 
-def test_without_the_library_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_its_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "version", missing)
     with refused(MissingExtraError, "[cellpose]", key="cellpose"):
         make_method("cellpose", {}, ("a",)).build()
@@ -299,7 +299,7 @@ def missing(name: str) -> str:
         ("sam", "3.1.1", "[cellpose-sam]"),
     ],
 )
-def test_the_other_line_of_the_library_is_named(
+def test_another_version_of_the_library_is_reported(
     kind: str, installed: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(networks, "version", lambda name: installed)
@@ -349,7 +349,7 @@ def _small_sam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @of_4
 @pytest.mark.usefixtures("_small_sam")
-def test_cellpose_sam_says_what_the_librarys_says(tmp_path: Path) -> None:
+def test_cellpose_sam_equals_that_of_the_library(tmp_path: Path) -> None:
     torch.manual_seed(0)
     theirs: Any = networks._sam()
     type_of_library = type(theirs)

@@ -58,7 +58,7 @@ def test_only_depthwise_layers_change() -> None:
     assert changed == depthwise
 
 
-def test_exchanging_layers_draws_nothing_at_random() -> None:
+def test_replacing_layers_does_not_change_the_random_state() -> None:
     torch.manual_seed(3)
     plain()
     expected = torch.rand(3)
@@ -116,7 +116,7 @@ def test_later_stages_are_left_out(image: torch.Tensor) -> None:
     )
 
 
-def test_an_unknown_encoder_is_named() -> None:
+def test_an_unknown_encoder_is_refused() -> None:
     with refused(SettingsError, key="encoder", found="efficientnet_lite99"):
         encoder("efficientnet_lite99", 1)
 
@@ -136,6 +136,6 @@ def test_imagenet_weights_of_one_channel_are_the_sum_over_colours() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_weights_that_no_package_has_are_said() -> None:
+def test_weights_without_a_package_are_refused() -> None:
     with refused(MissingExtraError, key="pretrained", found="resnet18"):
         packaged_weights("resnet18")

@@ -74,7 +74,7 @@ def last_map(maps: list[Tensor]) -> Tensor:
         ("swin_tiny_patch4_window7_224", ".safetensors"), ("convnext_atto", ".pth"),
     ],
 )  # fmt: skip
-def test_a_file_of_timms_gives_its_features(
+def test_a_timm_file_provides_the_features(
     name: str, suffix: str, channels: int, tmp_path: Path
 ) -> None:
     """A grey image gives the same as three equal channels in the network of the file."""
@@ -92,7 +92,7 @@ def test_a_file_of_timms_gives_its_features(
 
 
 @pytest.mark.parametrize("norm", ["frozen", "group"])
-def test_norms_that_were_replaced_take_what_they_have(norm: Any, tmp_path: Path) -> None:
+def test_replaced_norms_take_matching_weights(norm: Any, tmp_path: Path) -> None:
     file = published("resnet18", tmp_path, ".pth")
     body = with_norm(features("resnet18", 1), norm)
     load_backbone(body, "resnet18", 1, str(file))
@@ -134,7 +134,7 @@ def test_other_networks_are_in_no_package() -> None:
         loaded("resnet18", 1, "packaged")
 
 
-def test_none_leaves_the_network_as_it_is() -> None:
+def test_none_does_not_change_the_network() -> None:
     torch.manual_seed(1)
     expected = features("resnet18", 1).state_dict()
     for name, tensor in loaded("resnet18", 1, "none").state_dict().items():
@@ -239,7 +239,7 @@ def test_a_hub_that_does_not_answer_is_one_sentence(silent_hub: dict[str, bytes]
     one_sentence(caught.value)
 
 
-def test_what_the_hub_sent_before_is_taken_when_it_is_out_of_reach(
+def test_the_cache_is_used_if_the_hub_is_unreachable(
     hub: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub["/timm/resnet18.a1_in1k/resolve/main/model.safetensors"] = save(

@@ -43,7 +43,7 @@ def test_results_among_images_are_refused_and_nothing_is_written(
     assert sorted(my.rglob("*")) == before
 
 
-def test_images_given_by_a_link_are_seen_to_lie_there(tmp_path: Path, my: Path) -> None:
+def test_links_to_images_are_resolved(tmp_path: Path, my: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     for path in my.glob("*.png"):
         (tmp_path / "elsewhere" / path.name).symlink_to(path)
@@ -68,7 +68,7 @@ def test_results_within_an_image_that_is_a_folder(tmp_path: Path, out: str) -> N
 
 
 @pytest.mark.parametrize("pattern", ["", "**/*.png", "**/*"])
-def test_results_below_the_images_stay_apart(tmp_path: Path, my: Path, pattern: str) -> None:
+def test_results_below_the_images_are_accepted(tmp_path: Path, my: Path, pattern: str) -> None:
     places = [str(my / pattern) if pattern else str(my)]
     first = [file.path for file in find_images(places).files]
     assert len(first) == 3
@@ -82,7 +82,7 @@ def test_results_below_the_images_stay_apart(tmp_path: Path, my: Path, pattern: 
     shutil.rmtree(my / "cells")
 
 
-def test_images_below_the_results_stay_apart(tmp_path: Path) -> None:
+def test_images_below_the_results_are_accepted(tmp_path: Path) -> None:
     paths = save_images(tmp_path / "my" / "images", (3, 5))
     predictor = Threshold()
     assert run(paths, tmp_path / "my", predictor=predictor).failed == {}

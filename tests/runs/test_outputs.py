@@ -41,7 +41,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_every_format_holds_the_same_cells(tmp_path: Path, images: list[Path]) -> None:
+def test_every_format_contains_the_same_cells(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     assert run(images, out).cells == {"a": 3, "b": 12, "c": 0}
     for name, count in {"a": 3, "b": 12, "c": 0}.items():
@@ -82,9 +82,7 @@ def test_tables_of_the_run(tmp_path: Path, images: list[Path]) -> None:
     assert not (tmp_path / "labels").exists()
 
 
-def test_formats_asked_for_later_are_made_from_what_is_stored(
-    tmp_path: Path, images: list[Path]
-) -> None:
+def test_later_formats_are_made_from_stored_results(tmp_path: Path, images: list[Path]) -> None:
     predictor = Threshold()
     run(images, tmp_path, "labels", predictor=predictor)
     result = run(images, tmp_path, predictor=predictor)

@@ -79,7 +79,7 @@ def finished(folder: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("moment", ["network", "record", "table"])
-def test_two_processes_of_which_one_is_killed_end_as_one(
+def test_a_killed_process_does_not_change_the_results(
     tmp_path: Path, images: list[Path], moment: str
 ) -> None:
     run(images, tmp_path / "alone")
@@ -124,7 +124,7 @@ def test_processes_share_the_work(tmp_path: Path, images: list[Path]) -> None:
     assert sum(each[1] for each in counts) == len(images)  # each image was done by one of them
 
 
-def test_another_model_does_not_work_beside_a_run(tmp_path: Path, images: list[Path]) -> None:
+def test_another_model_is_refused_during_a_run(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out)
     store = RunStore(out)
@@ -133,7 +133,7 @@ def test_another_model_does_not_work_beside_a_run(tmp_path: Path, images: list[P
     assert run(images, out).skipped == len(images)
 
 
-def test_what_the_dead_left_half_written_is_cleared(tmp_path: Path, images: list[Path]) -> None:
+def test_temporary_files_of_dead_processes_are_removed(tmp_path: Path, images: list[Path]) -> None:
     run(images, tmp_path / "out")
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     dead.wait()
@@ -151,7 +151,9 @@ def test_what_the_dead_left_half_written_is_cleared(tmp_path: Path, images: list
 # ---- another model, other settings, other images -------------------------------------------------
 
 
-def test_a_second_model_leaves_nothing_of_the_first(tmp_path: Path, images: list[Path]) -> None:
+def test_a_second_model_replaces_all_results_of_the_first(
+    tmp_path: Path, images: list[Path]
+) -> None:
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     run(images, out, model="first", key="first")
     second: dict[str, Any] = {"model": "second", "key": "second"}
@@ -173,7 +175,7 @@ def test_other_thresholds_ask_no_network(tmp_path: Path, images: list[Path]) -> 
     assert (out / "results.json").read_bytes().count(b"image_id") == sum(COUNTS)
 
 
-def test_images_of_another_model_are_told_and_in_no_table(
+def test_images_of_another_model_are_reported_and_in_no_table(
     tmp_path: Path, images: list[Path]
 ) -> None:
     out = tmp_path / "out"
@@ -183,7 +185,7 @@ def test_images_of_another_model_are_told_and_in_no_table(
     assert [row["image"] for row in rows_of(out / "summary.csv")] == ["i02", "i03", "i04", "i05"]
 
 
-def test_images_that_are_gone_are_told_and_in_no_table(tmp_path: Path, images: list[Path]) -> None:
+def test_missing_images_are_reported_and_in_no_table(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out)
     images[1].unlink()
@@ -240,9 +242,7 @@ def movie(tmp_path: Path) -> Path:
     return path
 
 
-def test_frames_asked_for_one_after_the_other_end_as_all_at_once(
-    tmp_path: Path, movie: Path
-) -> None:
+def test_frames_predicted_separately_equal_all_at_once(tmp_path: Path, movie: Path) -> None:
     out = tmp_path / "out"
     for frames in ("4", "0:2", "2:4", "3:6"):
         assert run([movie], out, frames=frames).removed == 0
@@ -272,7 +272,7 @@ def test_frames_of_an_earlier_run_are_measured_and_opened(
     assert open_run(out)["movie_t003"].source.shape == SIZE
 
 
-def test_another_image_of_the_same_name_is_told(tmp_path: Path, images: list[Path]) -> None:
+def test_another_image_with_the_same_name_is_reported(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out)
     others = save_images(tmp_path / "others", COUNTS[::-1])
@@ -290,7 +290,7 @@ def test_another_image_of_the_same_name_is_told(tmp_path: Path, images: list[Pat
     ("error", "words"),
     [(MemoryError(), "not enough memory"), (ZeroDivisionError("by zero"), "ZeroDivisionError")],
 )
-def test_whatever_goes_wrong_with_an_image_costs_that_image(
+def test_an_error_affects_only_its_image(
     tmp_path: Path, images: list[Path], error: Exception, words: str
 ) -> None:
     class Fails(Threshold):
@@ -315,9 +315,7 @@ def test_whatever_goes_wrong_with_an_image_costs_that_image(
     assert results(out) == results(tmp_path / "alone")
 
 
-def test_a_failure_under_a_new_model_leaves_nothing_of_the_old(
-    tmp_path: Path, images: list[Path]
-) -> None:
+def test_a_failure_with_a_new_model_removes_old_results(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out, key="first")
     images[1].write_bytes(b"broken")
@@ -351,9 +349,7 @@ def correct(path: Path) -> np.ndarray:
     return labels
 
 
-def test_a_corrected_label_image_is_kept_and_what_follows_it_is_made_of_it(
-    tmp_path: Path, images: list[Path]
-) -> None:
+def test_a_corrected_label_image_is_kept_and_used(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out)
     place = out / "labels" / "i01.tif"
@@ -380,14 +376,14 @@ def test_a_corrected_label_image_is_kept_and_what_follows_it_is_made_of_it(
     assert results(out) == results(tmp_path / "alone")
 
 
-def test_measuring_what_nobody_changed_changes_nothing(tmp_path: Path, images: list[Path]) -> None:
+def test_measuring_unchanged_images_changes_nothing(tmp_path: Path, images: list[Path]) -> None:
     run(images, tmp_path / "out", "labels", "overlay")
     remeasure(tmp_path / "out", ["imagej"])
     run(images, tmp_path / "alone", "labels", "overlay", "measurements", "summary", "imagej")
     assert results(tmp_path / "out") == results(tmp_path / "alone")
 
 
-def test_measuring_takes_corrections_over(tmp_path: Path, images: list[Path]) -> None:
+def test_measuring_uses_corrections(tmp_path: Path, images: list[Path]) -> None:
     out = tmp_path / "out"
     run(images, out)
     before = results(out)
@@ -410,7 +406,7 @@ def test_measuring_takes_corrections_over(tmp_path: Path, images: list[Path]) ->
     assert results(out) == after
 
 
-def test_a_label_image_that_fits_no_image_is_told(tmp_path: Path, images: list[Path]) -> None:
+def test_a_label_image_without_an_image_is_reported(tmp_path: Path, images: list[Path]) -> None:
     run(images, tmp_path / "out")
     Image.fromarray(np.zeros((3, 4), np.uint16)).save(tmp_path / "out" / "labels" / "i01.tif")
     result = remeasure(tmp_path / "out")
@@ -426,7 +422,7 @@ def test_an_image_that_changed_is_not_measured(tmp_path: Path, images: list[Path
     assert "changed since its cells were found" in result.failed["i01"]
 
 
-def test_a_corrected_label_image_is_not_taken_for_another_image(
+def test_a_corrected_label_image_is_not_mistaken_for_an_image(
     tmp_path: Path, images: list[Path]
 ) -> None:
     out = tmp_path / "out"
@@ -475,9 +471,7 @@ def test_files_that_no_run_wrote_are_kept(tmp_path: Path, images: list[Path]) ->
     assert mine.read_bytes() == b"mine"
 
 
-def test_a_pipe_in_the_place_of_the_settings_is_not_waited_for(
-    tmp_path: Path, images: list[Path]
-) -> None:
+def test_a_pipe_instead_of_the_settings_does_not_block(tmp_path: Path, images: list[Path]) -> None:
     (tmp_path / "out").mkdir()
     os.mkfifo(tmp_path / "out" / "run.json")
     with refused(OutputError, file="run.json"):
@@ -493,7 +487,7 @@ def test_a_file_of_another_programs_run_is_kept(tmp_path: Path, images: list[Pat
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"image": "i01", "kind": "summary"}'])
-def test_a_damaged_record_is_none(tmp_path: Path, images: list[Path], content: str) -> None:
+def test_a_damaged_record_is_ignored(tmp_path: Path, images: list[Path], content: str) -> None:
     out = tmp_path / "out"
     run(images, out)
     (out / "records" / "summary" / "i01.json").write_text(content)
@@ -560,7 +554,7 @@ def test_one_selection_an_image(
     assert len(asked) == len(images)
 
 
-def test_nothing_to_predict_is_told(tmp_path: Path) -> None:
+def test_nothing_to_predict_is_reported(tmp_path: Path) -> None:
     selection = Selection(OperatingPoints())
     settings = run_settings("k", selection, ["labels"])
     result = predict_folder(Threshold(), [], Reading().open, tmp_path / "out", settings, selection)

@@ -77,7 +77,7 @@ def test_median_area_is_the_types(fields: Fields, cell_type: str) -> None:
 
 
 @pytest.mark.parametrize("cell_type", CELL_TYPES)
-def test_contrast_is_where_the_masks_are(fields: Fields, cell_type: str) -> None:
+def test_contrast_coincides_with_the_masks(fields: Fields, cell_type: str) -> None:
     inside, outside = [], []
     for field in fields[cell_type]:
         covered = cover(field) > 0
@@ -130,7 +130,7 @@ def test_the_count_can_be_given(count: int) -> None:
     assert len(simulate_field("cort", size=(256, 256), seed=3, cell_count=count).cells) == count
 
 
-def test_a_crowded_field_holds_what_is_asked_for() -> None:
+def test_a_crowded_field_contains_the_requested_cells() -> None:
     field = simulate_field("shsy5y", size=(130, 176), seed=4, cell_count=782 // 16)
     assert len(field.cells) == 782 // 16
 
@@ -154,6 +154,8 @@ def test_contrast_and_focus_vary_from_seed_to_seed(fields: Fields) -> None:
         ({"cell_type": "cort", "seed": 1, "cell_count": -2}, {"key": "cell_count", "found": -2}),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict[str, object], fields: dict[str, object]) -> None:
+def test_wrong_arguments_are_refused(
+    arguments: dict[str, object], fields: dict[str, object]
+) -> None:
     with refused(InputError, **fields):
         simulate_field(**arguments)  # type: ignore[arg-type]

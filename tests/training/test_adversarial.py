@@ -64,7 +64,7 @@ def last_state(run: Path) -> Weights:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_weight_of_0_learns_bit_for_bit_what_no_critic_learns(
+def test_a_weight_of_0_trains_identically_without_a_critic(
     recipe: Recipe, data: Dataset, others: Path, tmp_path: Path, optimizer: str
 ) -> None:
     own = recipe.training.changed(optimizer=optimizer)
@@ -88,9 +88,7 @@ def test_a_tiny_weight_changes_next_to_nothing(
     assert all(torch.allclose(alone[name], pulled[name], atol=1e-6, rtol=0) for name in alone)
 
 
-def test_a_real_weight_changes_what_is_learnt(
-    recipe: Recipe, data: Dataset, tmp_path: Path
-) -> None:
+def test_a_real_weight_changes_the_training(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
     alone = trained(recipe, data, tmp_path / "alone")
     pulled = trained(changed(recipe, weight=10), data, tmp_path / "pulled")
     assert not all(torch.allclose(alone[name], pulled[name], atol=1e-4) for name in alone)
@@ -215,7 +213,7 @@ def test_a_validation_image_is_no_unlabelled_one(
         trained(changed(recipe, others), data, tmp_path / "run")
 
 
-def test_images_of_other_channels_are_named(
+def test_images_with_other_channels_are_refused(
     recipe: Recipe, data: Dataset, others: Path, tmp_path: Path
 ) -> None:
     import tifffile
@@ -226,7 +224,7 @@ def test_images_of_other_channels_are_named(
         trained(changed(recipe, others), data, tmp_path / "run")
 
 
-def test_no_unlabelled_folder_says_what_to_do(
+def test_a_missing_unlabelled_folder_explains_what_to_do(
     recipe: Recipe, data: Dataset, tmp_path: Path
 ) -> None:
     game = changed(recipe, semi_supervised=True)

@@ -59,7 +59,7 @@ def run(recipe: Recipe, data: Dataset, out: Path, **options: Any) -> TrainingRes
     return train(recipe, data, out, device="cpu", quiet=True, **options)
 
 
-def test_each_type_is_learnt_and_validated_on_its_own_images(
+def test_each_type_is_trained_and_validated_on_its_own_images(
     recipe: Recipe, typed: Dataset, tmp_path: Path
 ) -> None:
     paths = []
@@ -110,12 +110,14 @@ def test_every_image_of_a_type(recipe: Recipe, typed: Dataset) -> None:
     assert images.training == images.validation == tuple(f"cort{k}" for k in range(5))
 
 
-def test_a_fold_without_the_type_is_named(recipe: Recipe, typed: Dataset, tmp_path: Path) -> None:
+def test_a_fold_without_the_type_is_refused(recipe: Recipe, typed: Dataset, tmp_path: Path) -> None:
     with refused(InputError, key="cell_types", found=(4, 0), expected=("astro",)):
         run(short(recipe, "astro"), typed, tmp_path / "run", fold=2)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_type_that_the_data_lack_is_named(recipe: Recipe, typed: Dataset, tmp_path: Path) -> None:
+def test_a_type_missing_in_the_data_is_refused(
+    recipe: Recipe, typed: Dataset, tmp_path: Path
+) -> None:
     with refused(InputError, key="cell_types", found="astros", expected="astro"):
         run(short(recipe, "astros"), typed, tmp_path / "run")

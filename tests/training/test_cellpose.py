@@ -94,7 +94,7 @@ def test_a_broken_run_resumes_to_the_same_weights(
         assert torch.allclose(tensor, states[1]["state_dict"][name], atol=1e-6), name
 
 
-def test_prediction_sees_each_type_at_the_size_of_training(model: Path, two_types: Dataset) -> None:
+def test_prediction_scales_each_type_as_in_training(model: Path, two_types: Dataset) -> None:
     card = read_card(model)
     assert card.median_diameter is not None
     assert card.prediction.scale * card.median_diameter == pytest.approx(12)
@@ -167,7 +167,7 @@ def test_images_without_cells_are_refused(tmp_path: Path) -> None:
         train(recipe_of(), open_dataset(tmp_path), tmp_path / "run", fold=-1, device="cpu")
 
 
-def test_the_command_line_names_what_cannot_be_exported(model: Path, tmp_path: Path) -> None:
+def test_the_command_line_refuses_other_methods(model: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, ["export", str(model), "--to", "fiji", "--out", str(tmp_path / "x")]
     )

@@ -51,7 +51,7 @@ def test_a_crop_depends_on_seed_and_index_alone(data: Dataset, recipe: Recipe) -
     assert not torch.equal(first[0][0], other)
 
 
-def test_worker_processes_may_be_sent_what_they_work_with(data: Dataset, recipe: Recipe) -> None:
+def test_crops_can_be_pickled_for_workers(data: Dataset, recipe: Recipe) -> None:
     """As on macOS and Windows, and everywhere from Python 3.14 on."""
     loader = crop_loader(crops_of(data, recipe))
     crops, collate = ForkingPickler.loads(ForkingPickler.dumps((loader.dataset, loader.collate_fn)))
@@ -137,7 +137,7 @@ def test_shrunk_pixels_are_averages_and_labels_follow() -> None:
     assert np.abs(small.boxes - source.boxes / 2).max() <= 1
 
 
-def test_views_below_full_size_come_from_a_shrunk_image(data: Dataset, recipe: Recipe) -> None:
+def test_views_below_full_size_sample_a_shrunk_image(data: Dataset, recipe: Recipe) -> None:
     half = recipe.changed(augment=PLAIN.changed(zoom=(0.25, 0.5)).model_dump())
     crops = crops_of(data, half)
     whole = crops_of(data, recipe)
@@ -164,7 +164,7 @@ def test_images_are_brought_to_one_size_of_cells_type_by_type(
             assert shrink * view.zoom[1] * middle == pytest.approx(1.2 * 12)
 
 
-def test_light_changes_keep_the_frame_and_are_bounded() -> None:
+def test_intensity_changes_are_bounded_and_keep_the_frame() -> None:
     source = disc_image()
     settings = AugmentSettings(size=64, rotate=False, flip=False, zoom=(1.0, 1.0), stretch=1)
     image = random_view(source, settings, np.random.default_rng(0)).image
@@ -212,7 +212,7 @@ def test_a_wide_zoom_shrinks_without_aliasing() -> None:
     assert np.abs(view.image).max() < 0.05
 
 
-def test_cells_are_as_large_as_they_are_seen() -> None:
+def test_diameters_follow_the_zoom() -> None:
     planes = np.zeros((1, 900, 900), np.int32)
     planes[0, 430:470, 430:470] = 1
     source = AnnotatedPixels(
@@ -235,7 +235,7 @@ def test_pixels_without_annotation_turn_with_the_image() -> None:
         assert (view.ignored != (view.image[0] > 0.5)).mean() < 0.002
 
 
-def test_what_is_not_annotated_is_hidden_from_methods_that_look_everywhere() -> None:
+def test_unannotated_pixels_are_hidden_from_methods_that_use_all_pixels() -> None:
     source = replace(disc_image(), ignored=np.arange(150)[None] + np.zeros((120, 1)) < 60)
     seen = hidden(source)
     assert not seen.image[:, :, :60].any()

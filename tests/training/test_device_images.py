@@ -121,7 +121,7 @@ def test_flows_are_unit_vectors_that_turn_with_the_view(two_types: Dataset) -> N
     assert (flipped[1:3] * expected).sum(dim=0)[inside].mean() > 0.97
 
 
-def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
+def test_images_are_mirrored_beyond_the_border(two_types: Dataset) -> None:
     recipe = compact(zoom=(1.0, 1.0), **DARK)
     pool = DeviceImages.of(crops_of(two_types, recipe))
     dark = IntensityChange()
@@ -133,7 +133,7 @@ def test_beyond_the_border_lies_a_mirror_image(two_types: Dataset) -> None:
     assert torch.allclose(rows[:20], -rows[21:41].flip(0))
 
 
-def test_light_is_that_of_processes(two_types: Dataset) -> None:
+def test_intensities_match_those_of_processes(two_types: Dataset) -> None:
     rng = np.random.default_rng(0)
     settings = AugmentSettings(size=64, noise=0, blur=0.7, invert=0.5, halo=0.8, uneven=1.0)
     lights = [IntensityChange.drawn(settings, rng) for _ in range(8)]
@@ -177,7 +177,7 @@ def test_no_blur_leaves_an_image_as_it_is() -> None:
     assert torch.allclose(blurred(images, torch.zeros(2)), images)
 
 
-def test_noise_is_as_strong_as_drawn_and_comes_again() -> None:
+def test_noise_has_the_drawn_strength_and_is_reproducible() -> None:
     light = values_of([IntensityChange(), IntensityChange(noise=0.3)])
     noisy = with_changed_intensities(torch.zeros(2, 1, 64, 64), light, 5)
     assert not noisy[0].any()
@@ -204,7 +204,7 @@ def test_a_run_learns_from_it_and_resumes(data: Dataset, tmp_path: Path) -> None
     assert result.epochs == 2
 
 
-def test_what_cannot_be_seen_through_a_view_is_refused(data: Dataset, tmp_path: Path) -> None:
+def test_targets_that_cannot_be_warped_are_refused(data: Dataset, tmp_path: Path) -> None:
     recipe = compact()
     settings = {**recipe.settings, "representation": "watershed"}
     with refused(SettingsError, key="training.feed", found="device", expected="flows"):

@@ -83,9 +83,7 @@ def alone(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> list[float
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_two_processes_learn_what_one_learns(
-    data: Dataset, tmp_path: Path, alone: list[float]
-) -> None:
+def test_two_processes_train_like_one(data: Dataset, tmp_path: Path, alone: list[float]) -> None:
     told = ended(command(data, tmp_path / "two", "--devices", "2"))
     assert told.count("epochs") == 1  # only one process prints
     assert losses(tmp_path / "two") == pytest.approx(alone, rel=1e-4)
@@ -131,9 +129,7 @@ def test_two_processes_of_slurm(data: Dataset, tmp_path: Path, alone: list[float
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_a_lost_process_ends_the_training_which_goes_on_later(
-    data: Dataset, tmp_path: Path
-) -> None:
+def test_a_lost_process_ends_the_training_and_it_resumes(data: Dataset, tmp_path: Path) -> None:
     more = {"epochs": 3, "crops_per_epoch": 40}
     ended(command(data, tmp_path / "whole", "--devices", "2", **more))
     lost = command(data, tmp_path / "lost", "--devices", "2", **more)
@@ -203,7 +199,7 @@ def test_batches_are_the_same_together(crops: int, batch: int, devices: int) -> 
     assert rest == sorted(whole)
 
 
-def test_norms_alone_are_the_usual_ones() -> None:
+def test_norms_of_one_process_are_the_usual_ones() -> None:
     from timm.layers import BatchNormAct2d
 
     from bigkingxxl.networks.shared_norms import share_norms
@@ -227,7 +223,7 @@ def test_norms_alone_are_the_usual_ones() -> None:
         assert torch.allclose(usual.eval()(images), shared.eval()(images), atol=1e-5)
 
 
-def test_what_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trainings_that_cannot_be_distributed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     recipe = Recipe.model_validate(RECIPE)
@@ -243,7 +239,7 @@ def test_what_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         Devices(2).check(recipe)
 
 
-def test_ranks_are_those_of_who_started_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_follow_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert Devices(2).rank == 0

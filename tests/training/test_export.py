@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_an_exported_model_says_the_same(tmp_path: Path, name: str) -> None:
+def test_an_exported_model_predicts_the_same(tmp_path: Path, name: str) -> None:
     path, card = saved(tmp_path, name)
     assert export(path, tmp_path / "model.onnx") < 1e-3
     stored = read_card(tmp_path / "model.onnx")

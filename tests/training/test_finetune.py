@@ -122,7 +122,7 @@ def test_one_image_is_enough_and_resuming_agrees(base: Path, tmp_path: Path) -> 
     assert not run(scratch, folder, tmp_path / "scratch").chosen
 
 
-def test_annotations_with_flaws_are_named_and_mended(
+def test_flawed_annotations_are_reported_and_corrected(
     base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     flawed = discs((60, 60), 6, 20)
@@ -138,7 +138,7 @@ def test_annotations_with_flaws_are_named_and_mended(
     assert "1 cell has fewer than 4 pixels" in lines[1]
 
 
-def test_cells_of_one_pixel_alone_can_be_trained_on(tmp_path: Path) -> None:
+def test_cells_of_a_single_pixel_can_be_trained_on(tmp_path: Path) -> None:
     specks = np.zeros((60, 60), np.int32)
     specks[10, 10], specks[40, 20], specks[30:40, 30:40] = 1, 5, 9
     folder = pairs(tmp_path / "data", {"x": specks})
@@ -147,14 +147,14 @@ def test_cells_of_one_pixel_alone_can_be_trained_on(tmp_path: Path) -> None:
     assert run(own, folder, tmp_path / "run").model.is_file()
 
 
-def test_no_cells_at_all_is_said(base: Path, tmp_path: Path) -> None:
+def test_no_cells_raise_an_error(base: Path, tmp_path: Path) -> None:
     folder = pairs(tmp_path / "data", {"x": np.zeros((40, 40), np.int32)})
     with refused(InputError, file=folder):
         run(recipe(base), folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_only_specks_is_said(base: Path, tmp_path: Path) -> None:
+def test_only_specks_raise_an_error(base: Path, tmp_path: Path) -> None:
     specks = np.zeros((40, 40), np.int32)
     specks[5, 5] = 1
     folder = pairs(tmp_path / "data", {"x": specks})
@@ -168,7 +168,7 @@ def two_channels(folder: Path, name: str) -> None:
                      planarconfig="separate")  # fmt: skip
 
 
-def test_channels_that_differ_are_said(base: Path, tmp_path: Path) -> None:
+def test_different_channels_are_refused(base: Path, tmp_path: Path) -> None:
     labels = {"a": discs((60, 60), 6, 16), "b": discs((60, 60), 6, 16)}
     folder = pairs(tmp_path / "data", labels)
     two_channels(folder, "b")

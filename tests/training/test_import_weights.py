@@ -87,7 +87,7 @@ def published_v2() -> MaskRCNN:
     ("build", "recipe", "renamed"),
     [(published_v1, "torchvision_v1", 20), (published_v2, "torchvision_v2", 58)],
 )
-def test_the_published_networks_say_the_same_piece_by_piece(
+def test_the_published_networks_agree_module_by_module(
     build: Any, recipe: str, renamed: int, tmp_path: Path
 ) -> None:
     theirs = build()
@@ -199,7 +199,7 @@ def test_norms_that_learn_bring_counters_which_frozen_ones_leave(tmp_path: Path)
         same_levels(frozen, ours.network, images())
 
 
-def test_what_torchvision_added_to_variances_is_made_up_for(tmp_path: Path) -> None:
+def test_the_epsilon_of_torchvision_is_compensated(tmp_path: Path) -> None:
     weights = small_mask_rcnn(2).state_dict()
     assert weights["backbone.body.bn1.running_var"].min() < 1e-5
     usual = as_frozen(small_mask_rcnn(2), copy.deepcopy(small_mask_rcnn(2)), eps=1e-5)

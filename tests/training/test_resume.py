@@ -72,7 +72,7 @@ def base() -> Recipe:
         ("validation_step", 0, 1, 1), ("validation_step", 1, 0, 0),
     ],
 )  # fmt: skip
-def test_a_run_cut_anywhere_goes_on_to_the_same_state(
+def test_a_run_interrupted_anywhere_reaches_the_same_state(
     whole: Path, data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     hook: str, epoch: int, number: int, workers: int,
 ) -> None:  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_state(
         assert_alike(expected, found)
 
 
-def test_going_on_under_other_settings_is_refused(
+def test_resuming_with_other_settings_is_refused(
     whole: Path, data: Dataset, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -116,7 +116,7 @@ class Code:
 
 
 @pytest.mark.parametrize("kind", ["code", "truncated", "empty", "other"])
-def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
+def test_an_invalid_checkpoint_is_refused_and_not_executed(
     whole: Path, data: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     run = tmp_path / "run"
@@ -134,7 +134,7 @@ def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(
     assert "it ran" not in capsys.readouterr().out
 
 
-def test_a_finished_run_stays_as_it_is(whole: Path, data: Dataset, tmp_path: Path) -> None:
+def test_a_finished_run_is_unchanged(whole: Path, data: Dataset, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     before = load_file(run / "model.safetensors")

@@ -88,7 +88,7 @@ def test_a_run_folder_in_use_is_refused(recipe: Recipe, data: Dataset, tmp_path:
     assert (caught.value.file, caught.value.key) == (tmp_path, "--out")
 
 
-def test_nothing_to_resume_is_said(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
+def test_nothing_to_resume_raises_an_error(recipe: Recipe, data: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         trained(recipe, data, tmp_path, resume=True)
     assert caught.value.key == "--resume"

@@ -54,7 +54,7 @@ def maps_of(made: Any, network: Any, image: torch.Tensor) -> dict[str, torch.Ten
 
 @pytest.mark.parametrize(("method", "settings"), [("compact", COMPACT), ("unetr", FLOWS)])
 @pytest.mark.parametrize("types", [("b", "a"), ("a", "new"), ("x", "y", "z"), ("mine",)])
-def test_maps_that_the_model_has_stay_and_new_types_start_at_the_mean(
+def test_existing_maps_are_kept_and_new_types_start_at_the_mean(
     method: str, settings: dict[str, Any], types: tuple[str, ...]
 ) -> None:
     start = start_of(method, settings, ("a", "b", "c"), seed=0)
@@ -122,7 +122,7 @@ def adapting(**values: Any) -> Recipe:
 @pytest.mark.parametrize(
     ("diameter", "scale"), [(16.0, 1.5), (32.0, 0.75), (8.0, 3.0), (1.0, 6.0), (4000.0, 0.05)]
 )
-def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: float) -> None:
+def test_cells_are_scaled_to_sizes_that_the_model_knows(diameter: float, scale: float) -> None:
     found = adapted(adapting(), base_model(), CellSizes(diameter, mixed=False))
     assert found.prediction.scale == pytest.approx(scale)
     assert (found.prediction.tile, found.prediction.tta) == (512, ("mirror",))
@@ -130,7 +130,7 @@ def test_cells_look_as_large_as_those_the_model_knows(diameter: float, scale: fl
     assert not found.adapt
 
 
-def test_what_the_recipe_sets_itself_stands() -> None:
+def test_settings_of_the_recipe_take_precedence() -> None:
     recipe = adapting(prediction={"tile": 256}, normalisation={"high": 98.0})
     model = base_model(normalisation={"low": 1.0})
     found = adapted(recipe, model, CellSizes(32.0, mixed=False))
@@ -156,7 +156,7 @@ def test_areas_of_operating_points_follow_the_cells(mixed: bool, vote: str) -> N
     assert (found.type_vote, found.tuned_on) == (vote, ())
 
 
-def test_a_model_that_does_not_know_its_cells_is_taken_as_it_is() -> None:
+def test_a_model_without_cell_sizes_is_used_unchanged() -> None:
     model = base_model(median_diameter=None)
     found = adapted(adapting(), model, CellSizes(32.0, mixed=False))
     assert found.prediction.scale == 1.5
@@ -166,9 +166,7 @@ def test_a_model_that_does_not_know_its_cells_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("diameter", "scale"), [(12.0, 1.5), (28.0, 1.5), (60.0, 0.75), (5.0, 3.0)]
 )
-def test_cells_of_any_size_the_model_knows_are_seen_as_they_are(
-    diameter: float, scale: float
-) -> None:
+def test_cells_of_known_sizes_are_not_rescaled(diameter: float, scale: float) -> None:
     known = base_model(image_diameters={"a": (10.0, 14.0), "b": (15.0, 30.0)})
     found = adapted(adapting(), known, CellSizes(diameter, mixed=False))
     assert found.prediction.scale == pytest.approx(scale)
@@ -221,7 +219,7 @@ def test_a_detector_of_eight_types_becomes_one_of_three(
     assert len(scores) == rows  # in every stage
 
 
-def test_a_detector_of_the_same_types_is_taken_whole() -> None:
+def test_a_detector_with_the_same_types_is_used_completely() -> None:
     start = start_of("mask_rcnn", REGIONS | {"boxes_by_type": True}, ("a", "b"), seed=0)
     method = make_method("mask_rcnn", REGIONS | {"boxes_by_type": True}, ("a", "b"))
     network = method.build()

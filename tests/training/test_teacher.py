@@ -156,7 +156,7 @@ def test_a_run_learns_from_it_and_its_card_says_so(
     assert [each["name"] for each in card.provenance["teacher"]] == [str(model)]
 
 
-def test_it_may_do_without_such_images(labelled: Dataset, model: Path, tmp_path: Path) -> None:
+def test_unlabelled_images_are_optional(labelled: Dataset, model: Path, tmp_path: Path) -> None:
     recipe = recipe_of(model)
     with refused(InputError, key="--unlabelled"):
         train(recipe, labelled, tmp_path / "with", device="cpu", quiet=True)

@@ -43,7 +43,7 @@ def numbers_of(path: Path, name: str) -> list[int]:
         return [int(row["id"]) for row in csv.DictReader(stream) if row["image"] == name]
 
 
-def test_it_is_a_data_set_of_what_was_reviewed(corrected: Corrected) -> None:
+def test_corrections_are_a_data_set_of_reviewed_images(corrected: Corrected) -> None:
     folder, labels = corrected
     dataset = open_dataset(folder / "corrections")
     assert (dataset.layout, dataset.ids) == ("corrections", ("i00", "i01"))
@@ -102,7 +102,7 @@ def test_measure_follows_and_leaves_the_predicted_label_image(corrected: Correct
     assert numbers_of(folder / "measurements.csv", "i00") == [3, 9]
 
 
-def test_one_image_corrected_in_two_places_is_named(corrected: Corrected) -> None:
+def test_an_image_corrected_in_two_places_is_reported(corrected: Corrected) -> None:
     folder, _ = corrected
     Image.fromarray(squares(2).astype(np.uint16)).save(folder / "labels" / "i00.tif")
     found = remeasure(folder)
@@ -137,14 +137,14 @@ def test_images_that_moved_along_are_found(corrected: Corrected, tmp_path: Path)
     assert dataset.source("i00").shape == SIZE
 
 
-def test_without_anything_reviewed_there_is_nothing_to_learn(run_folder: Path) -> None:
+def test_without_reviewed_images_nothing_can_be_learned(run_folder: Path) -> None:
     with Server(run_folder) as server:
         Window(server, server.keys["i00"]).delete(2)
     with refused(FormatError, file="corrections"):
         open_dataset(run_folder / "corrections")
 
 
-def test_a_newer_version_is_told(run_folder: Path) -> None:
+def test_a_newer_version_is_refused(run_folder: Path) -> None:
     with Server(run_folder) as server:
         Window(server, server.keys["i00"]).delete(2)
     mark = run_folder / "corrections" / "corrections.json"

@@ -65,7 +65,7 @@ def ask(url: str, token: str) -> Any:
         return json.load(answer)
 
 
-def test_it_answers_at_its_address_and_ends_at_once_with_all_on_disk(
+def test_the_server_answers_and_ends_at_once_with_everything_on_disk(
     start: Callable[..., Started], run_folder: Path
 ) -> None:
     process, told = start(run_folder, "--no-browser")
@@ -102,7 +102,7 @@ def test_it_starts_with_little_work(run_folder: Path) -> None:
     assert float(found.stdout) < 2
 
 
-def test_a_port_in_use_is_named_or_another_is_taken() -> None:
+def test_a_port_in_use_is_reported_or_replaced() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         refused(InputError, key="--port"),
@@ -130,7 +130,7 @@ def test_without_a_browser_the_address_is_there(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "empty"])
-def test_what_cannot_be_looked_at_is_one_sentence(tmp_path: Path, what: str) -> None:
+def test_a_folder_that_cannot_be_shown_is_one_sentence(tmp_path: Path, what: str) -> None:
     place = tmp_path / what
     if what == "file":
         place.write_text("x")
@@ -142,14 +142,14 @@ def test_what_cannot_be_looked_at_is_one_sentence(tmp_path: Path, what: str) -> 
         assert len(result.output.strip().splitlines()) == 1
 
 
-def test_a_model_that_is_not_there_is_told_before_anything_is_opened(run_folder: Path) -> None:
+def test_a_missing_model_is_refused_before_opening(run_folder: Path) -> None:
     command = ["view", str(run_folder), "--no-browser", "--model", "nothere.onnx"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
     assert "nothere.onnx" in result.output
 
 
-def test_a_run_of_a_newer_version_is_told(run_folder: Path) -> None:
+def test_a_run_of_a_newer_version_is_refused(run_folder: Path) -> None:
     path = run_folder / "run.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "version": "9.1", "newer": True}))

@@ -88,7 +88,7 @@ def test_both_archives_arrive_and_are_unpacked(kaggle: StandIn, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("token")
-def test_what_is_complete_is_not_fetched_again(kaggle: StandIn, tmp_path: Path) -> None:
+def test_complete_archives_are_not_downloaded_again(kaggle: StandIn, tmp_path: Path) -> None:
     first = download(tmp_path)
     calls = kaggle.calls
     assert download(tmp_path) == first
@@ -100,7 +100,7 @@ def test_what_is_complete_is_not_fetched_again(kaggle: StandIn, tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("token")
-def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: StandIn, tmp_path: Path) -> None:
+def test_a_broken_transfer_resumes(kaggle: StandIn, tmp_path: Path) -> None:
     kaggle.breaks = [1_200_000]
     download(tmp_path, with_coco=False)
     assert (tmp_path / "test/b.png").read_bytes() == noise(3_000_000)
@@ -110,7 +110,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: StandIn, tmp_path: P
 
 
 @pytest.mark.usefixtures("token")
-def test_a_later_run_goes_on_where_the_last_one_stopped(kaggle: StandIn, tmp_path: Path) -> None:
+def test_a_later_run_resumes_the_download(kaggle: StandIn, tmp_path: Path) -> None:
     # Each attempt is cut off at once, so that the first run gives up with what came first.
     kaggle.breaks = [1_500_000, *[0] * 20]
     with refused(InputError, file="sartorius-cell-instance-segmentation.zip") as caught:
@@ -155,7 +155,7 @@ def test_a_wrong_checksum_is_refused_and_removed(kaggle: StandIn, tmp_path: Path
         (418, "418"),
     ],
 )
-def test_a_refusal_says_what_to_do(
+def test_a_refusal_explains_what_to_do(
     kaggle: StandIn, tmp_path: Path, status: int, named: str
 ) -> None:
     kaggle.status = status
@@ -174,7 +174,7 @@ def test_a_server_out_of_order_is_tried_again(kaggle: StandIn, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("kaggle")
-def test_missing_credentials_say_where_they_belong(tmp_path: Path) -> None:
+def test_missing_credentials_explain_where_to_put_them(tmp_path: Path) -> None:
     with refused(InputError, "KAGGLE_API_TOKEN", key="credentials"):
         download(tmp_path / "data")
     assert not (tmp_path / "data").exists()
@@ -215,7 +215,7 @@ def test_credentials_are_found_in_their_usual_places(
 
 
 @pytest.mark.usefixtures("kaggle")
-def test_a_spoilt_key_file_is_named(tmp_path: Path) -> None:
+def test_a_damaged_key_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "home/.kaggle/kaggle.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
@@ -237,7 +237,7 @@ def archive_at(path: Path, content: bytes) -> Path:
     return path
 
 
-def test_an_archive_at_hand_is_unpacked_and_kept(tmp_path: Path) -> None:
+def test_a_local_archive_is_unpacked_and_kept(tmp_path: Path) -> None:
     archive = archive_at(tmp_path / "mine.zip", zipped(FILES))
     (found,) = unpack_archives(tmp_path / "data", [archive])
     assert (tmp_path / "data/train.csv").read_bytes() == FILES["train.csv"]
@@ -245,7 +245,7 @@ def test_an_archive_at_hand_is_unpacked_and_kept(tmp_path: Path) -> None:
     assert archive.is_file()
 
 
-def test_a_folder_around_the_data_is_taken_off(tmp_path: Path) -> None:
+def test_an_enclosing_folder_is_removed(tmp_path: Path) -> None:
     inner = {f"sartorius/{name}": content for name, content in FILES.items()}
     archive = archive_at(tmp_path / "mine.zip", zipped({**inner, "__MACOSX/._train.csv": b"x"}))
     unpack_archives(tmp_path / "data", [archive])
@@ -253,7 +253,7 @@ def test_a_folder_around_the_data_is_taken_off(tmp_path: Path) -> None:
     assert not (tmp_path / "data/__MACOSX").exists()
 
 
-def test_annotations_go_beside_the_data(tmp_path: Path) -> None:
+def test_annotations_are_stored_beside_the_data(tmp_path: Path) -> None:
     archive = archive_at(tmp_path / "mine.zip", zipped({"annotations_all.json": b"{}"}))
     unpack_archives(tmp_path / "data", [archive])
     assert (tmp_path / "data/coco/annotations_all.json").is_file()
@@ -268,7 +268,7 @@ def test_annotations_go_beside_the_data(tmp_path: Path) -> None:
         (None, InputError),
     ],
 )
-def test_what_is_no_archive_of_the_data_is_refused(
+def test_another_archive_is_refused(
     tmp_path: Path, content: bytes | None, error: type[BigKingXXLError]
 ) -> None:
     archive = tmp_path / "mine.zip"
@@ -293,7 +293,7 @@ EVIL: list[tuple[str, Callable[[], bytes], str | None]] = [
 @pytest.mark.parametrize(
     ("make", "member"), [case[1:] for case in EVIL], ids=[case[0] for case in EVIL]
 )
-def test_an_evil_archive_leaves_nothing_behind(
+def test_a_malicious_archive_leaves_nothing_behind(
     tmp_path: Path, make: Callable[[], bytes], member: str | None
 ) -> None:
     archive = archive_at(tmp_path / "evil.zip", make())
@@ -303,7 +303,7 @@ def test_an_evil_archive_leaves_nothing_behind(
     assert files == []
 
 
-def test_a_file_that_comes_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_file_is_refused(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         content = with_member("train.csv")
     with refused(FormatError, key="train.csv"):
@@ -333,7 +333,7 @@ def test_a_link_in_the_folder_is_not_followed_out_of_it(tmp_path: Path) -> None:
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_unpacking_again_mends_what_was_changed_and_leaves_the_rest(tmp_path: Path) -> None:
+def test_unpacking_again_restores_changed_files_only(tmp_path: Path) -> None:
     archive = archive_at(tmp_path / "mine.zip", zipped(FILES))
     unpack(archive, tmp_path / "data")
     untouched = (tmp_path / "data/train/a.png").stat().st_mtime_ns

@@ -105,7 +105,7 @@ def test_duplicates(info: DataInfo) -> None:
     assert info.blank_images == ["bare"]
 
 
-def test_an_unreadable_image_is_named_and_the_rest_described(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_listed_and_the_rest_described(tmp_path: Path) -> None:
     cells = {"one": rectangles((0, 0, 5, 5)), "two": rectangles((0, 0, 5, 5))}
     folder = kaggle_folder(tmp_path / "data", cells)
     path = folder / "train" / "two.png"
@@ -141,7 +141,7 @@ def test_a_plot_needs_a_picture_s_ending(info: DataInfo, tmp_path: Path) -> None
     assert not list(tmp_path.glob("*.docx"))
 
 
-def test_real_data_are_as_their_readme_says(sartorius: Path) -> None:
+def test_real_data_match_their_readme(sartorius: Path) -> None:
     info = describe(open_dataset(sartorius))
     counts = {name: kind.images for name, kind in info.types.items()}
     assert counts == {"astro": 106, "cort": 293, "shsy5y": 55}

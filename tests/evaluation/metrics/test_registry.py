@@ -89,7 +89,7 @@ def test_the_order_of_cells_changes_nothing(metric: Metric) -> None:
 
 
 @pytest.mark.parametrize("metric", every_metric(), ids=lambda metric: metric.key)
-def test_cells_where_nobody_annotated_count_in_no_metric(metric: Metric) -> None:
+def test_cells_in_unannotated_areas_count_in_no_metric(metric: Metric) -> None:
     a, b = truth_and_found(4)
     a[:, 60:], b[:, 58:] = 0, 0  # a strip between, so that no cell is cut
     ignored = np.zeros(SIZE, bool)
@@ -111,14 +111,14 @@ def test_cells_where_nobody_annotated_count_in_no_metric(metric: Metric) -> None
 
 
 @pytest.mark.parametrize("metric", every_metric(), ids=lambda metric: metric.key)
-def test_nothing_annotated_nothing_predicted(metric: Metric) -> None:
+def test_neither_annotated_nor_predicted_cells(metric: Metric) -> None:
     for truth, found in ((EMPTY, EMPTY), (EMPTY, truth_and_found(0)[1]), (truth_and_found(0)[0],
                                                                          EMPTY)):  # fmt: skip
         for key, value in bk.score(truth, found, metric.key).items():
             assert value is None or np.isfinite(value), key
 
 
-def test_what_an_empty_image_gives() -> None:
+def test_values_of_an_empty_image() -> None:
     both = bk.score(EMPTY, EMPTY)
     assert (both["f1@0.5"], both["pq"], both["seg"], both["aji"], both["map"]) == (
         None, None, None, None, 1.0,
@@ -189,7 +189,7 @@ def test_intervals_hold_the_value_and_grow_with_groups() -> None:
     assert all(each.interval is None for each in one.estimates)
 
 
-def test_the_difference_of_a_method_from_itself_is_exactly_none() -> None:
+def test_a_method_does_not_differ_from_itself() -> None:
     scores = score_pairs(images(6), find_metrics(["all"], TYPES))
     for each in difference(scores, scores):
         assert each.value in (0, None)
@@ -297,7 +297,7 @@ def test_names_of_metrics() -> None:
     [("f2", "f1"), ("pq@0.5", "pq"), ("f1@0", "0"), ("f1@1.1", "1.1"), ("f1@x", "x"),
      ("f1@nan", "nan"), ("", ""), ("panoptic", "panoptic")],
 )  # fmt: skip
-def test_what_is_no_metric_is_named(text: str, word: str) -> None:
+def test_an_unknown_metric_is_refused(text: str, word: str) -> None:
     with refused(InputError, word, key="metric"):
         find_metrics([text])
 
@@ -313,7 +313,7 @@ def test_what_is_no_metric_is_named(text: str, word: str) -> None:
         (cells_of(EMPTY), EMPTY.astype(float)),
     ],
 )
-def test_what_cannot_be_compared_is_refused(truth: object, found: object) -> None:
+def test_incomparable_inputs_are_refused(truth: object, found: object) -> None:
     with pytest.raises(InputError):
         bk.score(truth, found, "f1")
 

@@ -193,7 +193,7 @@ def test_a_comparison_is_one_page_too(tmp_path: Path) -> None:
     assert len(page.pictures) == 2 * len(NAMES)
 
 
-def test_images_without_a_picture_are_named_and_led_to(
+def test_images_without_a_picture_are_listed_and_linked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluation: Evaluation
 ) -> None:
     monkeypatch.setattr("bigkingxxl.evaluation.report.evaluation_report.MOST_PICTURES", 2)

@@ -22,7 +22,7 @@ def foretelling(base: float) -> ModelCard:
     return small_card(("cell",), quality=quality, image_statistics={"coarse": (0.8, 0.9)})
 
 
-def test_what_is_expected_to_be_bad_is_said_with_what_is_unlike() -> None:
+def test_a_low_expected_quality_is_explained() -> None:
     found = cells(30)
     seen, image = candidates(found), textured(100)
     bad = judge(foretelling(0.1), image, seen, found)
@@ -34,7 +34,7 @@ def test_what_is_expected_to_be_bad_is_said_with_what_is_unlike() -> None:
     assert good == Judgement(0.3)
 
 
-def test_where_nothing_is_foretold_images_are_compared_with_training() -> None:
+def test_without_expected_quality_images_are_compared_with_training() -> None:
     found, image = cells(30), textured(100)
     model = foretelling(0.1)
     for card, own in ((model.changed(quality=None), found), (model, cells(0))):
@@ -42,7 +42,7 @@ def test_where_nothing_is_foretold_images_are_compared_with_training() -> None:
         assert "from the training images" in sentence
 
 
-def test_nothing_is_said_of_a_blank_image() -> None:
+def test_a_blank_image_gives_no_warning() -> None:
     none = cells(0)
     image = ArrayImage(np.zeros((200, 300)))
     assert judge(foretelling(0.1), image, candidates(none), none) == Judgement()
@@ -67,7 +67,7 @@ def test_the_run_in_a_sentence(found: dict[str, Judgement], expected: str | None
     assert said.startswith(expected) if expected else said == ""
 
 
-def test_a_diameter_is_advised_where_it_may_help() -> None:
+def test_a_diameter_is_recommended_if_it_may_help() -> None:
     card = foretelling(0.3)
     sized = card.changed(median_diameter=16.0)
     assert "--diameter" not in advice(card, 1, [("a", BAD)], size_given=False)

@@ -44,7 +44,9 @@ def test_relative_size_by_hand() -> None:
         ((1.0, 1.0), 8.0, TrainingImages(median_diameter=16.0), 2.0),
     ],
 )
-def test_what_is_known(pixel_size: Any, diameter: Any, training: Any, expected: Any) -> None:
+def test_known_sizes_give_the_scale_ratio(
+    pixel_size: Any, diameter: Any, training: Any, expected: Any
+) -> None:
     assert known_size(image(pixel_size, diameter), training) == expected
 
 
@@ -110,14 +112,14 @@ def test_sizes_that_make_sense(given: dict[str, Any]) -> None:
     ScaleHint(**given).check([card])
 
 
-def test_a_pixel_size_that_cannot_size_the_cells_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_useless_pixel_size_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         ScaleHint(pixel_size_um=(0.5, 0.5)).check([small_card(("a",))], "--")
     assert "does not know the pixel size of its training images" in caplog.text
     assert "--diameter" in caplog.text
 
 
-def test_what_is_given_stands_for_what_the_file_says() -> None:
+def test_given_values_replace_those_of_the_file() -> None:
     source = image((2.0, 2.0))
     told = ScaleHint(diameter=9.0, pixel_size_um=(0.5, 1.0)).applied_to(source)
     assert (told.pixel_size_um, told.cell_diameter) == ((0.5, 1.0), 9.0)

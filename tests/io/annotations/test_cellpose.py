@@ -52,7 +52,7 @@ def test_masks_written_are_masks_read(
         assert np.array_equal(found.mask(index), masks == label)
 
 
-def test_every_key_that_the_program_looks_at(tmp_path: Path) -> None:
+def test_every_key_that_cellpose_reads(tmp_path: Path) -> None:
     image = tmp_path / "image.tif"
     write_seg(tmp_path / "image_seg.npy", Instances.from_label_map(LABELS), image)
     content = loaded(tmp_path / "image_seg.npy")
@@ -67,7 +67,7 @@ def test_every_key_that_the_program_looks_at(tmp_path: Path) -> None:
     assert f"{content['est_diam']:0.1f}" == "4.8"  # discs of 16 and 20 pixels
 
 
-def test_a_file_is_made_of_arrays_and_plain_values_only(tmp_path: Path) -> None:
+def test_a_file_contains_only_arrays_and_plain_values(tmp_path: Path) -> None:
     write_seg(tmp_path / "x_seg.npy", Instances.from_label_map(LABELS), tmp_path / "x.tif")
     with (tmp_path / "x_seg.npy").open("rb") as stream:
         np.lib.format.read_magic(stream)
@@ -179,7 +179,7 @@ class Calls(Touches):
     [(Touches, ".system"), (Evaluates, "builtins.eval"), (Calls, ".apply_along_axis")],
 )
 @pytest.mark.parametrize("where", ["value", "key", "list", "array", "instead"])
-def test_a_file_that_holds_objects_is_refused_and_not_run(
+def test_a_file_with_objects_is_refused_and_not_run(
     tmp_path: Path, kind: type[Touches], named: str, where: str
 ) -> None:
     harm = tmp_path / "harm"
@@ -279,7 +279,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_no_seg_file(tmp_path: Path, content: Any, fields: dict[str, Any]) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: Any, fields: dict[str, Any]) -> None:
     path = saved(tmp_path / "x_seg.npy", content)
     with refused(FormatError, file=path, **fields) as error:
         read_seg(path)

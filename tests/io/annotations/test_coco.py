@@ -158,7 +158,7 @@ def test_crowds_are_counted_and_left_out(tmp_path: Path) -> None:
     assert coco.instances("a").areas().tolist() == [36]
 
 
-def test_equal_stems_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_equal_stems_are_distinguished_by_folder(tmp_path: Path) -> None:
     def images(*names: str) -> list[dict[str, Any]]:
         return [
             {"id": place, "file_name": name, "height": 2, "width": 2}
@@ -324,7 +324,7 @@ def scored(*names: str) -> Candidates:
     return Candidates.from_crops(SIZE, boxes, crops, score, types, ("cort", "shsy5y"))
 
 
-def test_results_for_a_coco_file_are_what_pycocotools_loads(tmp_path: Path) -> None:
+def test_pycocotools_loads_the_results(tmp_path: Path) -> None:
     coco = opened(tmp_path, {"segmentation": [SQUARE]})
     path = tmp_path / "results.json"
     write_results(path, {"a": scored("cort", "shsy5y")}, coco=coco)
@@ -357,7 +357,7 @@ def test_types_besides_the_expected_ones_follow_them(tmp_path: Path) -> None:
     assert read.cell_type.tolist() == [0, 1]
 
 
-def test_a_model_that_knows_no_types_claims_none(tmp_path: Path) -> None:
+def test_a_model_without_types_writes_none(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     silent = replace(scored("cort", "shsy5y"), type_probability=None)
     coco = opened(tmp_path)
@@ -366,7 +366,7 @@ def test_a_model_that_knows_no_types_claims_none(tmp_path: Path) -> None:
         assert read_results(path, known, ("astro", "cort"))["a"].type_names == ("cell",)
 
 
-def test_numbers_count_from_1_where_nothing_names_them(tmp_path: Path) -> None:
+def test_categories_without_names_count_from_1(tmp_path: Path) -> None:
     code = {"size": list(SIZE), "counts": [5, 3, 184]}
     results = [{"image_id": "a", "category_id": 2, "segmentation": code, "score": 1}]
     path = saved(tmp_path / "results.json", results)

@@ -75,7 +75,7 @@ def even_odd(rings: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
 # ---- outlines ------------------------------------------------------------------------------------
 
 
-def test_an_outline_of_80_000_points_takes_the_memory_of_its_area(tmp_path: Path) -> None:
+def test_memory_follows_the_area_of_an_outline_of_80_000_points(tmp_path: Path) -> None:
     ring = zigzag(80_000, 20.3, 60.7)
     ring[1] = 1e9
     feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring.tolist()]}}
@@ -116,7 +116,7 @@ def test_long_coco_outlines_are_filled_as_pycocotools_fills_them() -> None:
         assert np.array_equal(mask, api.decode(code).astype(bool))
 
 
-def test_coordinates_far_away_are_cut_or_refused(tmp_path: Path) -> None:
+def test_distant_coordinates_are_clipped_or_refused(tmp_path: Path) -> None:
     far = [[-1e9, -1e9], [1e9, -1e9], [1e9, 1e9], [-1e9, 1e9]]
     with memory_below(50):
         assert filled([[np.array(far)]], SIZE).areas().tolist() == [SIZE[0] * SIZE[1]]
@@ -173,7 +173,7 @@ def test_a_size_is_believed_only_if_the_image_has_it(tmp_path: Path) -> None:
         open_dataset(tmp_path).read_instances("a")
 
 
-def test_submissions_of_other_images_take_nothing(tmp_path: Path) -> None:
+def test_submissions_of_other_images_cost_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "submission.csv"
     path.write_text("id,predicted\na,1 2147483648\n")
     with memory_below(20), refused(BigKingXXLError, line=2):
@@ -204,7 +204,7 @@ def test_thousands_of_cells_that_cover_the_image_take_runs_not_pixels(tmp_path: 
     assert (cells.areas() == area).all()
 
 
-def test_counts_that_wrap_round_are_refused(tmp_path: Path) -> None:
+def test_counts_that_overflow_are_refused(tmp_path: Path) -> None:
     area = SIZE[0] * SIZE[1]
     counts = [2**62, 2**62, 2**62, 2**62 + area]
     with memory_below(20), pytest.raises(FormatError):
@@ -237,7 +237,7 @@ def test_a_zip_bomb_is_refused_by_its_directory(tmp_path: Path) -> None:
         read_rois(path, SIZE)
 
 
-def test_names_that_lead_out_of_an_archive_write_nothing(tmp_path: Path) -> None:
+def test_names_outside_an_archive_write_nothing(tmp_path: Path) -> None:
     roi = roifile.ImagejRoi.frompoints([(4, 3), (14, 3), (14, 11), (4, 11)])
     inner = tmp_path / "in" / "x.zip"
     inner.parent.mkdir()
@@ -291,7 +291,7 @@ def doubled_tuple_as_key() -> bytes:
         b"cos\nsystem\n(S'touch /tmp/never'\ntR.",
     ],
 )
-def test_a_pickle_takes_no_memory_no_time_and_runs_nothing(tmp_path: Path, content: bytes) -> None:
+def test_a_malicious_pickle_runs_nothing_and_costs_little(tmp_path: Path, content: bytes) -> None:
     with memory_below(20), refused(FormatError, file="x_seg.npy"):
         read_seg(seg(tmp_path, content))
 

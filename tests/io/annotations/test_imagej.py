@@ -106,7 +106,7 @@ def many(count: int = 700, **fields: Any) -> Instances:
     )  # fmt: skip
 
 
-def test_more_than_255_cells_come_back_with_type_and_score(tmp_path: Path) -> None:
+def test_more_than_255_cells_keep_type_and_score(tmp_path: Path) -> None:
     cells = many()
     write_rois(tmp_path / "x.zip", cells)
     assert [roi.name for roi in read(tmp_path / "x.zip")][-2:] == ["0699 a", "0700 b/c"]

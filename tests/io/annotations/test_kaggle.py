@@ -111,7 +111,7 @@ def test_further_columns_by_image(tmp_path: Path) -> None:
     assert read_annotations(table_of(tmp_path, "a,1 1,4,3,cort")).extra == {}
 
 
-def test_no_type_named_is_one_type_cell(tmp_path: Path) -> None:
+def test_without_types_the_type_is_cell(tmp_path: Path) -> None:
     table = read_annotations(table_of(tmp_path, "a,1 1,4,3,", "a,2 1,4,3,"))
     assert table.type_names == ("cell",)
     assert table.instances("a").cell_type.tolist() == [0, 0]
@@ -271,7 +271,7 @@ def test_cells_that_overlap_are_refused_and_nothing_is_written(tmp_path: Path) -
 
 
 @given(stack=stacks())
-def test_a_submission_is_refused_just_when_pixels_are_shared(
+def test_a_submission_is_refused_if_and_only_if_pixels_are_shared(
     stack: Stack, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("written") / "submission.csv"

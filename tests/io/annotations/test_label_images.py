@@ -121,7 +121,7 @@ def test_a_palettes_indices_are_the_labels(tmp_path: Path) -> None:
         (np.array([[0, 2**31]], np.uint32), "label", 2**31),
     ],
 )
-def test_what_is_no_label_image(
+def test_other_images_are_refused(
     tmp_path: Path, labels: np.ndarray, key: str | None, found: object
 ) -> None:
     path = tmp_path / "x.tif"

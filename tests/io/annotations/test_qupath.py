@@ -123,7 +123,7 @@ def many(count: int = 700) -> Instances:
     )  # fmt: skip
 
 
-def test_more_than_255_cells_come_back_with_type_and_score(tmp_path: Path) -> None:
+def test_more_than_255_cells_keep_type_and_score(tmp_path: Path) -> None:
     cells, path = many(), tmp_path / "x.geojson"
     write_geojson(path, cells)
     assert [each["properties"]["name"] for each in features_of(path)][-1] == "700"
@@ -144,7 +144,7 @@ def test_no_cells(tmp_path: Path) -> None:
     assert (len(found), found.size, found.type_names) == (0, SIZE, ("cell",))
 
 
-def test_cells_of_a_frame_lie_on_its_plane(tmp_path: Path) -> None:
+def test_cells_of_a_frame_are_on_its_plane(tmp_path: Path) -> None:
     path = tmp_path / "x.geojson"
     write_geojson(path, many(20), frame=3)
     planes = [feature["geometry"]["plane"] for feature in features_of(path)]
@@ -173,7 +173,7 @@ def feature(geometry: Any = None, **properties: Any) -> dict[str, Any]:
         ([{"type": "Feature", "geometry": feature()["geometry"]}], "cell", None),
     ],
 )
-def test_what_others_write(
+def test_files_of_other_programs_are_read(
     tmp_path: Path, content: Any, type_name: str, score: float | None
 ) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content))
@@ -228,7 +228,7 @@ def test_classes_as_all_versions_write_them(tmp_path: Path, classification: Any,
         ([feature(classification=["x"])], "feature 0"),
     ],
 )  # fmt: skip
-def test_what_is_no_geojson_of_cells(tmp_path: Path, content: Any, key: str | None) -> None:
+def test_other_geojson_is_refused(tmp_path: Path, content: Any, key: str | None) -> None:
     path = tmp_path / "x.geojson"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with refused(FormatError, file=path, key=key) as error:

@@ -61,7 +61,7 @@ def test_places_name_images(folder: Path, places: list[str], found: list[str]) -
 
 
 @pytest.mark.parametrize("place", ["missing.png", "empty", "*.gif"])
-def test_a_place_that_names_nothing(folder: Path, place: str) -> None:
+def test_a_missing_place_is_refused(folder: Path, place: str) -> None:
     with refused(InputError, file=folder / place):
         find_images([folder / "b.png", folder / place])
 
@@ -92,7 +92,7 @@ def test_names_follow_the_folders(tmp_path: Path) -> None:
     assert found_names(files[0]) == ["img_1"]
 
 
-def test_names_that_differ_in_the_ending_alone(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_the_ending(tmp_path: Path) -> None:
     fill(tmp_path, "A/x.png", "A/x.tif", "A/y.png")
     assert found_names(tmp_path) == ["A/x.png", "A/x.tif", "A/y"]
 
@@ -119,7 +119,7 @@ def _png() -> bytes:
 # ---- what is left out --------------------------------------------------------------------------
 
 
-def test_what_other_programs_left_is_no_image(tmp_path: Path) -> None:
+def test_results_of_other_programs_are_not_images(tmp_path: Path) -> None:
     fill(tmp_path, "x.tif", "x_masks.png", "x_cp_masks.tif", "x_cp_outlines.txt", "x_flows.tif",
          "x_seg.npy", "x_outlines.png", "x-labels.tif", "y_seg.npy", "z_cp_masks.png",
          "000_img.png", "000_masks.png")  # fmt: skip
@@ -167,12 +167,12 @@ def test_links(tmp_path: Path) -> None:
     assert "\n" not in sentence
 
 
-def test_nothing_left_out_is_not_told(tmp_path: Path) -> None:
+def test_nothing_is_reported_if_nothing_is_skipped(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     assert find_images([tmp_path]).sentence() is None
 
 
-def test_a_series_of_files_is_taken_once(tmp_path: Path) -> None:
+def test_a_multi_file_series_is_listed_once(tmp_path: Path) -> None:
     write_series(tmp_path, STACK)
     tifffile.imwrite(tmp_path / "alone.ome.tif", GRAY, ome=True)
     assert found_names(tmp_path) == ["alone", "f0"]

@@ -37,7 +37,7 @@ def check(source: Any, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
-def test_16_bits_of_a_png_stay_16_bits(tmp_path: Path, samples: int) -> None:
+def test_a_16_bit_png_keeps_16_bits(tmp_path: Path, samples: int) -> None:
     stored = np.concatenate([DEEP, DEEP[::-1, :, :1]], 2)[..., :samples]
     path = tmp_path / "x.png"
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(stored.squeeze())))
@@ -80,7 +80,7 @@ def test_16_bits_of_a_pnm(tmp_path: Path) -> None:
         open_image(path)
 
 
-def test_colours_for_printing_are_named(tmp_path: Path) -> None:
+def test_colours_for_printing_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([COLOUR, GRAY]), "RGBA").convert("RGB").convert("CMYK").save(
         tmp_path / "x.jpg"
     )
@@ -333,7 +333,7 @@ def test_lif(tmp_path: Path) -> None:
         [image.read() for image in open_images(path, z="all")]
 
 
-def test_a_window_is_read_of_what_was_decoded_once(tmp_path: Path) -> None:
+def test_windows_share_a_decoded_image(tmp_path: Path) -> None:
     path = tmp_path / "x.lif"
     pixels = RANDOM.integers(0, 60_000, (1, 1, *SIZE)).astype(np.uint16)
     write_lif(path, [("one", pixels, (1e-6, 1e-6))])

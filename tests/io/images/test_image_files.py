@@ -235,7 +235,7 @@ def test_the_limit_is_ours_not_pillows(tmp_path: Path, monkeypatch: pytest.Monke
         ({"z": "3"}, "z", 3, 1),
     ],
 )
-def test_what_a_file_does_not_have(
+def test_missing_channels_and_planes_are_refused(
     tmp_path: Path, options: dict[str, Any], key: str, found: int, expected: int
 ) -> None:
     path = save(tmp_path / "x.png", COLOUR)

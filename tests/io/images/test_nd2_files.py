@@ -66,7 +66,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("counts", [(1, 1, 1), (3, 1, 1), (2, 2, 1), (1, 3, 2), (2, 2, 2)])
-def test_each_frame_lies_at_its_place(
+def test_each_frame_is_read_at_its_position(
     path: Path, monkeypatch: pytest.MonkeyPatch, counts: tuple[int, int, int], channels: int
 ) -> None:
     pixels = RANDOM.integers(0, 60_000, (*counts, channels, 12, 17)).astype(np.uint16)

@@ -34,7 +34,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
         (b"%PDF-1.7", {"key": "format"}),
     ],
 )
-def test_what_a_file_is_instead(
+def test_refusals_identify_the_actual_format(
     tmp_path: Path, ending: str, content: bytes, fields: dict[str, Any]
 ) -> None:
     path = tmp_path / f"x.{ending}"
@@ -72,7 +72,7 @@ def test_a_format_without_its_package(
 
 
 @pytest.mark.parametrize("name", ["x.oib", "x.vsi", "x.zvi", "x.ims", "x.mrxs"])
-def test_formats_that_nobody_reads_are_named(tmp_path: Path, name: str) -> None:
+def test_unsupported_formats_are_reported(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 anything")
     with refused(ImageError, file=path, key="format", expected="OME-TIFF"):
@@ -133,7 +133,7 @@ def test_a_package_brings_a_reader(tmp_path: Path, plugged: Any) -> None:
     assert [file.name for file in find_images([tmp_path]).files] == ["x"]
 
 
-def test_a_faulty_package_stops_nothing(
+def test_a_faulty_plugin_is_skipped(
     tmp_path: Path, plugged: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(path: Path, pixel_limit: int) -> list[ImageSeries]:

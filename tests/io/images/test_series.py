@@ -28,7 +28,7 @@ def names(path: Path, **options: Any) -> list[str]:
     return [image.name for image in open_images(path, **options)]
 
 
-def test_a_time_lapse_gives_all_its_frames(tmp_path: Path) -> None:
+def test_a_time_lapse_returns_all_frames(tmp_path: Path) -> None:
     pixels = write(tmp_path / "x.tif", "TYX", 3, imagej=True)
     images = open_images(tmp_path / "x.tif")
     assert [image.name for image in images] == ["x_t000", "x_t001", "x_t002"]
@@ -46,7 +46,7 @@ def test_frames(tmp_path: Path, frames: Any, places: list[int]) -> None:
     assert names(tmp_path / "x.tif", frames=frames) == [f"x_t00{place}" for place in places]
 
 
-def test_a_z_stack_is_asked_about(tmp_path: Path) -> None:
+def test_a_z_stack_needs_a_choice(tmp_path: Path) -> None:
     pixels = write(tmp_path / "x.tif", "ZYX", 5, imagej=True)
     path = tmp_path / "x.tif"
     with refused(ImageError, "--z max", "--z mid", "--z all", file=path, key="z", found=5):

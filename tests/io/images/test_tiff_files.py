@@ -87,7 +87,7 @@ def test_types(tmp_path: Path, dtype: str) -> None:
     check_windows(source, pixels[None].astype(np.float32))
 
 
-def test_not_a_number_is_kept_raw_and_filled_when_read(tmp_path: Path) -> None:
+def test_nan_is_preserved_raw_and_filled_when_read(tmp_path: Path) -> None:
     pixels = PLAIN.astype(np.float64)
     pixels[3, 4], pixels[5, 6] = np.nan, 1e300
     source = open_image(write(tmp_path / "x.tif", pixels))
@@ -132,7 +132,7 @@ def test_white_stored_as_zero_is_shown_white(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "raw"])
-def test_what_pillow_writes(tmp_path: Path, compression: str) -> None:
+def test_files_written_by_pillow_are_read(tmp_path: Path, compression: str) -> None:
     for name, pixels in (("gray", STACK[0]), ("deep", PLAIN)):
         path = tmp_path / f"{name}.tif"
         Image.fromarray(pixels).save(path, compression=compression)
@@ -274,7 +274,7 @@ def test_a_huge_image_is_read_by_window(tmp_path: Path, options: dict[str, Any])
     assert peak < 350_000_000  # the statistics' 64 windows, not 400 MB and their copies
 
 
-def test_a_window_of_a_huge_image_takes_no_more_than_itself(tmp_path: Path) -> None:
+def test_a_window_of_a_huge_image_needs_only_its_own_memory(tmp_path: Path) -> None:
     path = tmp_path / "huge.tif"
     mapped = tifffile.memmap(path, shape=(20_000, 20_000), dtype=np.uint8)
     mapped.flush()

@@ -109,7 +109,7 @@ def test_a_fourth_sample_that_is_no_alpha_is_not_dropped(tmp_path: Path) -> None
     ("photometric", "samples", "name"),
     [(5, 4, "SEPARATED"), (6, 3, "YCBCR"), (8, 3, "CIELAB"), (9, 3, "ICCLAB"), (32_803, 1, "CFA")],
 )
-def test_colours_that_are_not_read_are_named(
+def test_unsupported_colours_are_refused(
     tmp_path: Path, photometric: int, samples: int, name: str
 ) -> None:
     pixels = np.stack([GRAY] * samples, -1)
@@ -120,7 +120,7 @@ def test_colours_that_are_not_read_are_named(
         open_image(path)
 
 
-def test_packed_bits_are_not_taken_for_damage(tmp_path: Path) -> None:
+def test_packed_bits_are_not_mistaken_for_damage(tmp_path: Path) -> None:
     pixels = RANDOM.integers(0, 4096, (24, 37)).astype(np.uint16)
     path = write_tiff(tmp_path / "x.tif", pixels, packed_12, bits=12)
     assert np.array_equal(raw(path), pixels)
@@ -177,7 +177,7 @@ def write_series(
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
-def test_each_plane_of_a_series_comes_from_its_own_file(
+def test_each_plane_of_a_series_is_read_from_its_own_file(
     tmp_path: Path, compression: str | None
 ) -> None:
     for number, path in enumerate(write_series(tmp_path, STACK, compression)):
@@ -216,7 +216,7 @@ def test_no_plane_of_a_stack_that_is_cut_off_is_lost_in_silence(
         [image.read() for image in open_images(path)]
 
 
-def test_a_list_of_pages_that_leads_beyond_the_file_is_told(
+def test_a_page_chain_beyond_the_file_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "x.tif"
@@ -261,7 +261,7 @@ def looping(pages: int, target: int, order: str, *, big: bool) -> bytes:
     ],
     ids=["lost", "itself", "the last", "long", "BigTIFF"],
 )
-def test_a_chain_of_pages_that_comes_back(tmp_path: Path, content: bytes) -> None:
+def test_a_circular_page_chain_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "loop.tif"
     path.write_bytes(content)
     started = time.process_time()
@@ -302,7 +302,7 @@ OME = (
         claiming(8, b"", side=2**32 - 1, bits=64),
     ],
 )
-def test_claims_are_held_against_the_file(tmp_path: Path, content: bytes) -> None:
+def test_claims_are_checked_against_the_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.tif"
     path.write_bytes(content)
     started = time.process_time()
@@ -335,7 +335,7 @@ def test_metadata_nested_deep(tmp_path: Path) -> None:
     assert np.array_equal(raw(path), GRAY)
 
 
-def test_planes_that_another_file_describes_are_told(
+def test_planes_described_by_another_file_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     xml = (

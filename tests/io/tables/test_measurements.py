@@ -109,7 +109,7 @@ def test_intensities_are_those_under_each_mask(stack: Stack) -> None:
         assert found == pytest.approx(expected)
 
 
-def test_what_is_not_known_is_nan() -> None:
+def test_unknown_values_are_nan() -> None:
     table = measure(ramp(), rectangle())
     unknown = ["score", *(name for name in COLUMNS if "um" in name.split("_")[-1])]
     assert {name for name in COLUMNS if table[name][0] != table[name][0]} == set(unknown)
@@ -222,7 +222,7 @@ def joined(folder: Path, parts: dict[str, Path]) -> None:
     join_measurements(*places, parts, list(columns))
 
 
-def test_a_part_with_a_column_that_nobody_named(tmp_path: Path) -> None:
+def test_a_part_with_an_unknown_column_is_refused(tmp_path: Path) -> None:
     parts = three_parts(tmp_path)
     places = tmp_path / "measurements.csv", tmp_path / "measurements.parquet"
     with pytest.raises(FormatError, match="intensity_mean_0"):

@@ -44,7 +44,7 @@ def test_a_cell_larger_than_the_margin_is_found_whole(tmp_path: Path) -> None:
     assert len(np.unique(found[labels == 1])) == 1
 
 
-def test_a_cell_larger_than_anything_seen_at_once_is_named(tmp_path: Path) -> None:
+def test_a_cell_larger_than_a_block_is_reported(tmp_path: Path) -> None:
     labels = np.zeros((300, 300), np.uint16)
     labels[20:24, 10:290] = 1
     tifffile.imwrite(tmp_path / "a.tif", image_of(labels))
@@ -56,7 +56,7 @@ def test_a_cell_larger_than_anything_seen_at_once_is_named(tmp_path: Path) -> No
     assert remark in open_run(tmp_path / "out")["a"].warnings
 
 
-def test_a_bent_cell_whose_centre_lies_in_a_block_that_sees_none_of_it_is_found(
+def test_a_bent_cell_centred_in_another_block_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_blocks(monkeypatch, margin=4)
@@ -83,7 +83,7 @@ def damaged_tiff(path: Path, labels: np.ndarray) -> tuple[int, int]:
     return 5 * 16, 3 * 16
 
 
-def test_a_damaged_tile_is_named_and_the_rest_is_done(
+def test_a_damaged_tile_is_reported_and_the_rest_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bigkingxxl.runs.large.damage.SMALLEST", 16)
@@ -102,9 +102,7 @@ def test_a_damaged_tile_is_named_and_the_rest_is_done(
     assert again.damaged == result.damaged
 
 
-def test_a_damaged_chunk_of_a_zarr_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_zarr_chunk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bigkingxxl.runs.large.damage.SMALLEST", 16)
     labels = field((128, 128), 80)
     ome_zarr(tmp_path / "a.zarr", image_of(labels), "yx", chunk=16)
@@ -132,7 +130,7 @@ class Grows(Blobs):
         return found
 
 
-def test_an_image_that_grows_while_it_is_read_fails_and_is_done_anew(tmp_path: Path) -> None:
+def test_an_image_that_grows_while_read_fails_and_is_repeated(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, image_of(field((192, 192), 100)))
     result = predict(path, tmp_path / "out", formats=SOME, predictor=Grows(path, 8))

@@ -44,7 +44,7 @@ def model(tmp_path: Path) -> Path:
     return bright_model(tmp_path / "start.onnx")
 
 
-def test_settings_that_help_on_images_kept_back_are_kept(model: Path, tmp_path: Path) -> None:
+def test_settings_that_help_on_held_out_images_are_kept(model: Path, tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
     folder = save(tmp_path / "d", fields(5))
     result = settings(model, folder, tmp_path / "run", report=events.append)
@@ -72,7 +72,7 @@ def test_settings_that_help_on_images_kept_back_are_kept(model: Path, tmp_path: 
     assert stored["finetune"] == json.loads(json.dumps(result))
 
 
-def test_the_start_stays_bit_for_bit_where_nothing_helps(model: Path, tmp_path: Path) -> None:
+def test_the_start_is_unchanged_if_nothing_helps(model: Path, tmp_path: Path) -> None:
     folder = save(tmp_path / "d", fields(4, flecks=0))
     result = settings(model, folder, tmp_path / "run")
     assert result["kept"] == "start"
@@ -94,7 +94,7 @@ def test_a_single_image_is_checked_on_its_regions(model: Path, tmp_path: Path) -
     assert any("one image" in note for note in result["notes"])
 
 
-def test_too_little_to_check_keeps_the_start_and_says_so(model: Path, tmp_path: Path) -> None:
+def test_too_few_images_keep_the_start_with_a_note(model: Path, tmp_path: Path) -> None:
     result = settings(model, save(tmp_path / "d", {"x": field(0, cells=2)}), tmp_path / "run")
     assert (result["checked"], result["kept"], result["settings"]) == (False, "start", None)
     assert "too few annotations" in result["sentence"]
@@ -114,7 +114,7 @@ def test_images_without_cells_and_partial_annotation_take_part(model: Path, tmp_
     assert result["per_unit"]["none"]["settings"] == 1
 
 
-def test_a_speck_leads_no_least_area(model: Path, tmp_path: Path) -> None:
+def test_a_speck_does_not_affect_the_minimum_area(model: Path, tmp_path: Path) -> None:
     given = fields(4)
     for _, labels in given.values():
         labels[0, 0], labels[0, 95] = 70, 71
@@ -154,14 +154,14 @@ def test_several_data_sets_and_types_the_model_does_not_know(model: Path, tmp_pa
 # ---- bad input -----------------------------------------------------------------------------------
 
 
-def test_no_cells_at_all_is_said(model: Path, tmp_path: Path) -> None:
+def test_no_cells_raise_an_error(model: Path, tmp_path: Path) -> None:
     folder = save(tmp_path / "d", fields(2, cells=0))
     with refused(InputError, file="d"):
         settings(model, folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_an_ignore_mask_of_another_size_is_said(model: Path, tmp_path: Path) -> None:
+def test_an_ignore_mask_of_another_size_is_refused(model: Path, tmp_path: Path) -> None:
     folder = save(tmp_path / "d", fields(3))
     (folder / "ignore").mkdir()
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(folder / "ignore" / "f1.png")
@@ -169,7 +169,7 @@ def test_an_ignore_mask_of_another_size_is_said(model: Path, tmp_path: Path) -> 
         settings(model, folder, tmp_path / "run")
 
 
-def test_images_of_other_channels_are_said(tmp_path: Path) -> None:
+def test_images_with_other_channels_are_refused(tmp_path: Path) -> None:
     start = bright_model(tmp_path / "start.onnx", image_channels=3)
     with refused(InputError, file="d", key="channels", found=1, expected=3):
         settings(start, save(tmp_path / "d", fields(3)), tmp_path / "run")
@@ -185,9 +185,7 @@ def test_a_finished_run_is_not_overwritten(model: Path, tmp_path: Path) -> None:
         settings(model, folder, tmp_path / "other", resume=True)
 
 
-def test_a_start_of_another_method_is_said_before_anything_is_done(
-    model: Path, tmp_path: Path
-) -> None:
+def test_a_start_of_another_method_is_refused_first(model: Path, tmp_path: Path) -> None:
     own = load_recipe("finetune", init=str(model))
     with refused(InputError, file=model, key="method", found="unetr"):
         finetune(own, open_dataset(save(tmp_path / "d", fields(3))), tmp_path / "run")
@@ -219,7 +217,7 @@ def test_the_first_stage_imports_no_torch(model: Path, tmp_path: Path) -> None:
     assert lines[-1]["kept"] == "settings"
 
 
-def test_the_command_says_what_was_found(model: Path, tmp_path: Path) -> None:
+def test_the_command_prints_the_result(model: Path, tmp_path: Path) -> None:
     folder = save(tmp_path / "d", fields(4))
     plain = CliRunner().invoke(app, command(model, folder, tmp_path / "a"))
     assert plain.exit_code == 0, plain.output
@@ -238,7 +236,7 @@ def test_the_command_says_what_was_found(model: Path, tmp_path: Path) -> None:
         (["--leave-out", "x"], "--leave-out"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(
+def test_conflicting_options_are_refused(
     more: list[str], key: str, model: Path, tmp_path: Path
 ) -> None:
     folder = save(tmp_path / "d", fields(3))
@@ -246,7 +244,7 @@ def test_options_that_do_not_fit_are_refused(
     refused_by(result, key=key)
 
 
-def test_options_of_fine_tunings_are_refused_elsewhere(tmp_path: Path) -> None:
+def test_fine_tuning_options_are_refused_for_other_recipes(tmp_path: Path) -> None:
     folder = save(tmp_path / "d", fields(3))
     result = CliRunner().invoke(
         app,

@@ -122,7 +122,7 @@ def test_a_training_that_fails_leaves_the_start(
     assert (tmp_path / "run" / "model.onnx").is_file()
 
 
-def test_a_last_training_that_spoils_what_the_checks_promised_is_not_kept(
+def test_a_final_training_that_is_worse_than_the_checks_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Spoiling(StandIn):
@@ -144,7 +144,7 @@ def test_a_last_training_that_spoils_what_the_checks_promised_is_not_kept(
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_where_nothing_can_be_kept_back_nothing_is_trained(
+def test_without_held_out_images_nothing_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in = StandIn(gain=8.0)
@@ -154,7 +154,7 @@ def test_where_nothing_can_be_kept_back_nothing_is_trained(
     assert (result["checked"], result["kept"], stand_in.trained) == (False, "start", [])
 
 
-def test_a_run_that_was_broken_off_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(StandIn):
         def train(self, *arguments: Any) -> Path:
             if len(self.trained) == 1:
@@ -217,7 +217,7 @@ def test_real_trainings_without_success_leave_the_start(small: Path, tmp_path: P
     assert stored["finetune"]["cpu_minutes"] < 2
 
 
-def test_a_training_learns_some_images_alone_and_keeps_what_scores_mean(
+def test_a_training_uses_its_images_only_and_keeps_the_calibration(
     small: Path, tmp_path: Path
 ) -> None:
     data = open_dataset(save(tmp_path / "d", fields(3)))

@@ -28,7 +28,7 @@ def scores(result: FoldsResult) -> dict[str, float | None]:
     return {row.name: row.scores["mAP"].value for row in result.rows}
 
 
-def test_every_image_is_predicted_by_the_model_that_did_not_see_it(
+def test_every_image_is_predicted_out_of_fold(
     recipe: Recipe, spots: Dataset, trained: Trained, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -93,7 +93,7 @@ def test_the_scores_are_those_of_the_run(
     assert not (tmp_path / "run" / "seen").exists()
 
 
-def test_it_goes_on_where_it_was_broken_off_and_trains_no_fold_twice(
+def test_an_interrupted_run_resumes_and_trains_no_fold_twice(
     recipe: Recipe, spots: Dataset, trained: Trained, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -177,7 +177,7 @@ def test_all_folds_failing_and_a_full_disk_end_it(
         train_folds(recipe, spots, tmp_path / "other", count=3, device="cpu")
 
 
-def test_other_settings_or_folds_are_refused_where_a_run_goes_on(
+def test_a_resumed_run_refuses_other_settings_or_folds(
     recipe: Recipe, spots: Dataset, trained: Trained, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"

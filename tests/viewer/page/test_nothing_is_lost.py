@@ -76,7 +76,7 @@ def test_a_reload_keeps_cells_image_and_undo(context: BrowserContext, own: Viewe
     assert window.problems == []
 
 
-def test_what_is_drawn_while_the_server_is_dead_is_saved_later(
+def test_strokes_during_a_server_outage_are_saved_later(
     context: BrowserContext, own: Viewer
 ) -> None:
     """SIGKILL during work: the page says that nothing is saved, and a reload loses nothing."""
@@ -104,7 +104,9 @@ def test_what_is_drawn_while_the_server_is_dead_is_saved_later(
     assert window.problems == []
 
 
-def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own: Viewer) -> None:
+def test_a_second_window_follows_and_both_edits_are_kept(
+    context: BrowserContext, own: Viewer
+) -> None:
     one, two = Window(context, own), Window(context, own)
     assert one.key == two.key
     for window in (one, two):
@@ -124,7 +126,7 @@ def test_a_second_window_follows_and_both_are_kept(context: BrowserContext, own:
     until(lambda: "windows" not in one.page.locator(".saving").inner_text(), 15)
 
 
-def test_edits_of_two_windows_at_once_are_joined(
+def test_concurrent_edits_of_two_windows_are_merged(
     browser: Browser, context: BrowserContext, own: Viewer
 ) -> None:
     """The second window does not hear of the first: its edit is rebased onto the new state."""
@@ -217,7 +219,7 @@ def test_the_prediction_is_never_touched(context: BrowserContext, own: Viewer) -
     assert own.table(window.key)[max(own.table(window.key))]["origin"] == "drawn"
 
 
-def test_the_page_says_at_once_what_is_reviewed_and_where_it_lies(
+def test_the_page_shows_at_once_what_is_reviewed_and_where(
     context: BrowserContext, own: Viewer
 ) -> None:
     window = Window(context, own)
