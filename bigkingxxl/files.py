@@ -54,7 +54,9 @@ def whole_file(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)  # a folder cannot be moved over another one
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in CANNOT_WRITE:
+        # Some file systems, such as that of a system's processes, deny files by "not found".
+        refused = error.errno == errno.ENOENT and error.filename == str(temporary)
+        if error.errno not in CANNOT_WRITE and not refused:
             raise
         raise OutputError(
             f"{path} cannot be written: {os.strerror(error.errno)}", file=path

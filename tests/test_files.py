@@ -90,6 +90,12 @@ def test_a_full_disk_is_one_sentence(
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="Linux alone has /proc")
+def test_a_file_system_that_takes_no_files_is_named_by_the_file() -> None:
+    with refused(OutputError, file=Path("/proc/scores.csv")):
+        write_text(Path("/proc/scores.csv"), "id")
+
+
 def test_a_disk_that_fills_up_half_way_leaves_nothing(tmp_path: Path) -> None:
     """The operating system itself refuses to write on, in the middle of a file."""
     with disk_full_after(10_000), refused(OutputError, file="big.bin"):

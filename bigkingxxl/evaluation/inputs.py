@@ -399,6 +399,12 @@ def _coco_predictions(
             f"{path} holds no scores: all its masks count as equally sure, so that COCO's AP says "
             "nothing of how well they are ranked"
         )
+    count = sum(map(len, masks.values()))
+    if is_scored and count and not any(map(len, cells.values())):
+        notes.append(
+            f"none of the {count} masks of {path} reaches that score, so that all metrics but "
+            "COCO's find no cells: scores are expected between 0 and 1"
+        )
     return Predictions(cells, masks, tuple(notes))
 
 

@@ -20,7 +20,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import read_coco, write_coco_annotations, write_results
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
-from tests.refusals import refused_by
+from tests.refusals import numbers_of, refused_by
 
 TYPES = ("astro", "cort", "shsy5y")
 SIZE = (40, 60)
@@ -146,6 +146,22 @@ def test_every_format_of_the_same_cells_gets_the_same_scores(
     # at 0.60); 0 of 5.
     assert ar[0] == pytest.approx((3 / 4 + 2.3 / 3 + 0) / 3 if typed else (3 + 2.3) / 12)
     assert coco["class_aware"] == typed
+
+
+@pytest.mark.parametrize(("score", "named"), [(0.9, False), (0.1, True), (-2.0, True)])
+def test_coco_masks_below_the_score_threshold_are_named(
+    truths: dict[str, Path],
+    predictions: dict[str, Path],
+    evaluate: Evaluate,
+    score: float,
+    named: bool,
+) -> None:
+    scored = {k: replace(f, score=np.full(len(f), score, np.float32)) for k, f in FOUND.items()}
+    write_results(predictions["results"], scored)
+    found = answer(evaluate(predictions["results"], truths["train.csv"], "--json"))
+    count = sum(map(len, FOUND.values()))
+    assert any(count in numbers_of(note) for note in found["notes"]) == named
+    assert (found["competition_map"] == 0) == named
 
 
 @pytest.mark.parametrize(
