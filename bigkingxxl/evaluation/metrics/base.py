@@ -38,7 +38,7 @@ class Value(NamedTuple):
             return "-"
         digits = {"": 3, "pixels": 2}.get(self.unit, 1)
         sign = "+" if self.better == 0 else ""
-        return f"{number:{sign}.{digits}f}"
+        return f"{number:{sign}z.{digits}f}"  # z: no "-0.000"
 
     @property
     def name(self) -> str:

@@ -333,3 +333,8 @@ def test_labels_and_cells_give_the_same() -> None:
     assert bk.score(a, b) == pytest.approx(from_cells)
     assert bk.score(a, gaps) == pytest.approx(from_cells)
     assert bk.score(a.astype(np.uint16), b.astype(np.uint8)) == pytest.approx(from_cells)
+
+
+@pytest.mark.parametrize(("number", "text"), [(-0.0001, "0.000"), (-0.0006, "-0.001")])
+def test_rounded_zeros_have_no_sign(number: float, text: str) -> None:
+    assert find_metric("pq").values[0].text(number) == text
