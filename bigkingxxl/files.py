@@ -56,7 +56,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         # Some file systems, such as that of a system's processes, deny files by "not found".
         refused = error.errno == errno.ENOENT and error.filename == str(temporary)
-        if error.errno not in CANNOT_WRITE and not refused:
+        if error.errno is None or not (refused or error.errno in CANNOT_WRITE):
             raise
         raise OutputError(
             f"{path} cannot be written: {os.strerror(error.errno)}", file=path

@@ -219,12 +219,12 @@ def show(result: Comparison, *, as_json: bool) -> None:
     from bigkingxxl.cli.scores import plain_table, print_wide
     from bigkingxxl.evaluation.comparison_table import table_cells
 
-    cells = table_cells(result)
+    console = Console(highlight=False, markup=False)
+    cells = table_cells(result, console.width if console.is_terminal else None)
     table = plain_table(*cells.header)
     for row in cells.rows:
         table.add_row(*row)
     print_wide(table)
-    console = Console(highlight=False, markup=False)
     console.print(f"{cells.caption}.")
     if any(len(each.values) > 1 for each in result.entries[0].evaluation.scores.metrics):
         console.print("The first number of each metric is shown; --table FILE.csv has all of them.")

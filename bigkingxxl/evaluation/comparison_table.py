@@ -46,15 +46,31 @@ class Cells(NamedTuple):
     caption: str
     notes: tuple[str, ...]
 
+    @property
+    def width(self) -> int:
+        """The characters of a line, with two between columns."""
+        columns = zip(self.header, *self.rows, strict=True)
+        return sum(max(map(len, column)) + 2 for column in columns)
 
-def table_cells(comparison: Comparison) -> Cells:
+
+def table_cells(comparison: Comparison, width: int | None = None) -> Cells:
     """Return one row per method with the main value of each metric, and one for its difference.
 
-    With many metrics the table is transposed.
+    With many metrics the table is transposed, and so it is if that fits better.
+
+    Args:
+        width: The characters that a line of the terminal has; None for any number.
     """
+    turned = _turned_cells(comparison)
+    if len(main_values(comparison)) > MANY:
+        return turned
+    upright = _upright_cells(comparison)
+    fits = width is None or upright.width <= width
+    return upright if fits or upright.width <= turned.width else turned
+
+
+def _upright_cells(comparison: Comparison) -> Cells:
     shown = main_values(comparison)
-    if len(shown) > MANY:
-        return _turned_cells(comparison)
     timed = any(entry.cost is not None for entry in comparison.entries)
     header = ("method", *(value.name for value in shown))
     header += COSTS if timed else ()
