@@ -23,7 +23,7 @@ STAMP := .venv/.installed
 CELLPOSE := .venv-cellpose
 
 # No networks and no training: what these leave out, `make test` runs.
-QUICK := tests/io/annotations tests/io/tables tests/runs/test_names.py tests/runs/test_outputs.py \
+QUICK := tests/io/annotations tests/io/tables tests/test_file_names.py tests/runs/test_outputs.py \
 	tests/evaluation/metrics tests/evaluation/test_competition_map.py \
 	tests/evaluation/test_crossfit.py tests/decoding/test_holes.py tests/inference/test_thread_pool.py \
 	tests/training/test_recipe_schema.py tests/cli/test_recipes.py tests/docs/test_commands.py \

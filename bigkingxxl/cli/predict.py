@@ -37,7 +37,8 @@ def predict(
         int | None,
         typer.Option(
             min=32,
-            help="Longest side in network pixels per tile: less memory, the same cells.",
+            help="Longest side in network pixels per tile: less memory, the same cells up to "
+            "rounding.",
         ),
     ] = None,
     tta: Annotated[

@@ -64,7 +64,7 @@ def show(
         _tell(f"{len(failed) - MOST_LINES} more images failed: `--format summary` lists why")
     if result.stopped:
         _tell(f"ended for {result.stopped} with {counted(result.left, 'file')} left: run again to "
-              f"go on (exit code {EXIT_GO_ON})")  # fmt: skip
+              f"continue (exit code {EXIT_GO_ON})")  # fmt: skip
         raise typer.Exit(EXIT_GO_ON)
     lacking = result.tables.unfinished
     if lacking.numbers:

@@ -40,7 +40,7 @@ def run(*arguments: object, code: int = 0) -> Result:
 def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `images/`, and the cells predicted in them, `cells/`."""
     root = tmp_path_factory.mktemp("predicted")
-    synthesize(root / "set", Recipe(2, 0, ("cort",), SIZE), workers=1)
+    synthesize(root / "set", Recipe(2, 0, ("shsy5y",), SIZE), workers=1)
     (root / "images").mkdir()
     for name, path in zip(NAMES, sorted((root / "set" / "train").iterdir()), strict=True):
         shutil.copy(path, root / "images" / f"{name}.png")

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bigkingxxl.errors import InputError
+from bigkingxxl.evaluation.metrics.registry import find_metric
+from bigkingxxl.evaluation.pairing import pairs_of
+from bigkingxxl.evaluation.scoring import score_pairs
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.inference.pieces import checked_side, in_pieces, least_side
@@ -65,13 +68,15 @@ def test_tiles_that_would_change_results_are_refused(
 
 @pytest.mark.slow
 def test_the_bundled_model_finds_the_same_cells_in_smaller_tiles() -> None:
+    """Up to rounding: where floats differ by a last bit, 8-bit activations may differ by a step."""
     image = ArrayImage(simulate_field("shsy5y", size=(160, 520), seed=1).image)
-    labels = []
+    found = []
     for tile in (None, 704):
         predictor, card = load_ensemble([resolve_model("bundled")], scale=1.5, tile=tile)
-        labels.append(select(predictor.candidates(image), card.operating_points).label_map())
-    assert labels[0].max() > 5
-    np.testing.assert_array_equal(labels[0], labels[1])
+        found.append(select(predictor.candidates(image), card.operating_points))
+    assert len(found[0]) > 5
+    scores = score_pairs(pairs_of({"a": found[0]}, {"a": found[1]}), [find_metric("f1@0.9")])
+    assert (scores.by_key["f1@0.9"].value or 0) > 0.95
 
 
 def test_the_bundled_model_refuses_tiny_tiles() -> None:

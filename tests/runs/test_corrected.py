@@ -161,7 +161,7 @@ def test_corrected_cells_keep_their_model(out: Path, images: list[Path], place: 
     EDITS[place](out)
     other = Threshold(score=0.6)
     result = run(images, out, predictor=other, key="other", model="other")
-    assert other.asked == ["i01", "i02"]
+    assert sorted(other.asked) == ["i01", "i02"]  # by threads, in any order
     assert result.kept_models == {"i00": "abc123"}
     rows = rows_of(out / "summary.csv")
     assert [row["model"] for row in rows] == ["abc123", "other", "other"]

@@ -68,7 +68,7 @@ def test_a_training_that_helps_is_repeated_on_all_images_and_kept(
 ) -> None:
     stand_in = StandIn(gain=8.0)
     monkeypatch.setattr(second, "Trainer", stand_in)
-    monkeypatch.setattr(second, "export_beside", lambda model: None)
+    monkeypatch.setattr(second, "export_beside", lambda model, data: None)
     start = bright_model(tmp_path / "start.onnx", gain=-8.0)
     events: list[dict[str, Any]] = []
     result = run(start, save(tmp_path / "d", fields(5)), tmp_path / "run", report=events.append)
@@ -164,7 +164,7 @@ def test_an_interrupted_run_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     start = bright_model(tmp_path / "start.onnx", gain=-8.0)
     folder = save(tmp_path / "d", fields(4))
     monkeypatch.setattr(second, "Trainer", Broken(8.0))
-    monkeypatch.setattr(second, "export_beside", lambda model: None)
+    monkeypatch.setattr(second, "export_beside", lambda model, data: None)
     with pytest.raises(Interrupted, match="--resume"):
         run(start, folder, tmp_path / "run")
     assert (tmp_path / "run" / "model.onnx").is_file()
