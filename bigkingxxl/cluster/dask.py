@@ -230,7 +230,19 @@ class DaskEngine:
                     return self._failed(task, error)
             else:
                 return done
-        raise self._lost_scheduler()  # cancelled, or lost with the scheduler
+        # A result is also cancelled if its worker died before it could be fetched.
+        if self._scheduler_answers():
+            return Lost(task, "its result was lost with a worker", is_final=False)
+        raise self._lost_scheduler()
+
+    def _scheduler_answers(self) -> bool:
+        if self.client.status != "running":
+            return False
+        try:
+            self.client.nthreads()
+        except Exception:  # of the network, in many classes
+            return False
+        return True
 
     def drop(self) -> list[Task]:
         """Return none: waiting tasks are about to start."""
