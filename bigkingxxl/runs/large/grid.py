@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bigkingxxl.geometry import Window
 
 ABOVE = 2**24  # pixels; larger images are processed block by block
-CORE = 2048  # side of the core of a block, in pixels of the image
+CORE = 1024  # side of the core of a block, in pixels of the image; networks may enlarge them
 # Chunks and tiles of the labels as written; a core holds whole ones.
 CHUNKS, TILES = 2, 4  # per core, each way
 STRIP = 4  # rows of blocks that are traversed together
