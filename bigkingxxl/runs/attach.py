@@ -50,7 +50,7 @@ def _labels_of(store: RunStore, image_id: str, image: Path) -> Path:
     """Return the Zarr labels of an image, those of the image's own version if there are any."""
     version = zarr_format(image)
     if version is None:
-        raise InputError(f"{image} is not a OME-Zarr image, so labels cannot be put inside",
+        raise InputError(f"{image} is not an OME-Zarr image, so labels cannot be put inside",
                          file=image)  # fmt: skip
     wanted = FORMATS[version]
     place = store.place(wanted, image_id)

@@ -91,7 +91,8 @@ def use_int8(path: Path, sources: Iterable[ImageSource]) -> tuple[int, float]:
     if not found:
         raise InputError(
             f"{path}: its network has no convolution in floating point, followed by a batch norm "
-            "and a ReLU, that could be computed in 8-bit integers"
+            "and a ReLU, that could be computed in 8-bit integers",
+            file=path,
         )
     compared: list[Float32] = []
     ranges = activation_ranges(model, found, _first_kept(network_inputs(path, sources), compared))
@@ -100,7 +101,10 @@ def use_int8(path: Path, sources: Iterable[ImageSource]) -> tuple[int, float]:
     if difference > LARGEST_DIFFERENCE:
         raise ModelError(
             f"{path}: 8-bit arithmetic would change the maps by {difference:.2g} on average, more "
-            f"than the {LARGEST_DIFFERENCE} that are accepted; the model keeps floating point"
+            f"than the {LARGEST_DIFFERENCE} that are accepted; the model keeps floating point",
+            file=path,
+            found=difference,
+            expected=LARGEST_DIFFERENCE,
         )
     with whole_file(path) as temporary:
         onnx.save(model, str(temporary))
