@@ -28,7 +28,8 @@ QUICK := tests/io/annotations tests/io/tables tests/test_file_names.py tests/run
 	tests/evaluation/test_crossfit.py tests/decoding/test_holes.py tests/inference/test_thread_pool.py \
 	tests/training/test_recipe_schema.py tests/cli/test_recipes.py tests/docs/test_commands.py \
 	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
-		model_bytes operating_points overlaps papers provenance rle settings shipped texts widths))
+		model_bytes operating_points overlaps papers provenance rle settings shipped_models display_text \
+		cell_widths))
 
 .PHONY: benchmarks install check test coverage docs page page-long fuzz lint notebooks cellpose cluster demo format
 .DEFAULT_GOAL := test

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigkingxxl.cells import Cells
 from bigkingxxl.errors import InputError
+from bigkingxxl.image_inputs import as_source, sources_of
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import PixelSize
+from bigkingxxl.predicted_cells import Cells
 from bigkingxxl.runs.reader import open_run
-from bigkingxxl.sources import as_source, sources_of
 
 if TYPE_CHECKING:
     from bigkingxxl.inference.predictor import Predictor
@@ -87,7 +87,7 @@ class LoadedModel:
             ImageError: An image cannot be read, or the file is not an image.
             InputError: The given size is impossible or would enlarge the image too much.
         """
-        from bigkingxxl.inference.size.sizing import ScaleHint
+        from bigkingxxl.inference.size.scale_ratio import ScaleHint
 
         given = ScaleHint(getattr(self.predictor, "scale", None), diameter, _pair(pixel_size))
         given.check([self.card])
@@ -104,24 +104,24 @@ class LoadedModel:
         return found if are_several else found[0]
 
     def _cells(self, source: ImageSource, selection: Selection) -> Cells:
-        from bigkingxxl.inference.domain.judgement import judge
+        from bigkingxxl.inference.domain.quality_assessment import assess_quality
 
         candidates = self.predictor.candidates(source)
         cells, blurred = selection.cells_of(source, candidates)
-        found = judge(self.card, source, candidates, cells)
+        found = assess_quality(self.card, source, candidates, cells)
         warnings = (*blurred, *found.warnings)
         return Cells(cells, candidates, source, found.expected_quality, warnings)
 
     def _tell(self, found: Sequence[Cells], size_given: bool) -> None:
         """Report the assumed cell size and a warning, once for all images."""
-        from bigkingxxl.inference.domain.judgement import Judgement, advice
-        from bigkingxxl.inference.size.sentence import size_sentence
+        from bigkingxxl.inference.domain.quality_assessment import QualityAssessment, advice
+        from bigkingxxl.inference.size.size_summary import size_sentence
 
         known = [cells.diameter for cells in found if cells.diameter is not None]
         if not size_given and known:
             log.info(size_sentence(known, "predict(diameter=...) changes it"))
         of_each = [
-            (cells.source.name, Judgement(cells.expected_quality, cells.warnings))
+            (cells.source.name, QualityAssessment(cells.expected_quality, cells.warnings))
             for cells in found
         ]
         option = "predict(diameter=...)"
@@ -165,7 +165,7 @@ def load(
     """
     from bigkingxxl.inference.ensemble_file import members_of
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.inference.size.sizing import ScaleHint
+    from bigkingxxl.inference.size.scale_ratio import ScaleHint
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.test_time_augmentation import asked_augmentations
 
@@ -212,7 +212,7 @@ def score(
         InputError: A metric is unknown, the sizes differ, an argument is not a label map, or
             predicted cells overlap although a metric forbids it.
     """
-    from bigkingxxl.evaluation.one_image import score_image
+    from bigkingxxl.evaluation.score_image import score_image
 
     cells, found = (
         each.instances if isinstance(each, Cells) else each for each in (truth, predicted)

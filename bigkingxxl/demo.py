@@ -9,15 +9,15 @@ from pathlib import Path
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.preprocess import preprocess
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
-from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
 from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
 from bigkingxxl.evaluation.report.run_page import write_report
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.models import model_hash, read_card, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings

@@ -67,7 +67,7 @@ class ImageStatistics:
 
 
 class Part(NamedTuple):
-    """The position of a block in a large image; all blocks share one lattice of tiles.
+    """The position of a block in a large image; all blocks share one grid of tiles.
 
     Attributes:
         window: The window of the block in the image.
@@ -243,7 +243,7 @@ class PartOfImage(ImageSource):
         source: The image.
         window: A window inside the image.
         blocks: The core and margin of the image's blocks, if the part consists of one or several
-            blocks that are predicted on the lattice of the whole image. By default the part is
+            blocks that are predicted on the tile grid of the whole image. By default the part is
             predicted by itself.
         image: See `Part.image`.
     """

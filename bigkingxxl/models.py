@@ -21,12 +21,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
+from bigkingxxl.expected_quality import ExpectedQuality
 from bigkingxxl.extras import install
 from bigkingxxl.files import file_hash, write_bytes
 from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.quality import ExpectedQuality
 from bigkingxxl.settings import (
     MOST_PIXELS_ALONG_A_SIDE,
     Channels,
@@ -36,7 +36,7 @@ from bigkingxxl.settings import (
     checked,
     rising,
 )
-from bigkingxxl.shipped import SHIPPED, shipped_model
+from bigkingxxl.shipped_models import SHIPPED, shipped_model
 from bigkingxxl.test_time_augmentation import EARLIER, Augmentations
 
 if TYPE_CHECKING:

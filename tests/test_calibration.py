@@ -18,7 +18,7 @@ from bigkingxxl.cli import main
 from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import SettingsError
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import read_card, resolve_model, write_card
 from bigkingxxl.settings import checked

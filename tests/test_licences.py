@@ -9,7 +9,7 @@ import bigkingxxl as bk
 from bigkingxxl.errors import ModelError
 from bigkingxxl.licences import show_licence
 from bigkingxxl.models import read_card, resolve_model
-from bigkingxxl.shipped import FREE, SHIPPED
+from bigkingxxl.shipped_models import FREE, SHIPPED
 from tests.refusals import refused
 
 TERMS = "These weights are for research."

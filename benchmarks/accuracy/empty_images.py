@@ -27,7 +27,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.geometry import Window, disc_diameter
 from bigkingxxl.images import ArrayImage, ImageSource
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.models import model_hash, resolve_model
 from bigkingxxl.runs.selection import Selection

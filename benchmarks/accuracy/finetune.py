@@ -34,9 +34,9 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.evaluation.partial_annotation import counted
 from bigkingxxl.geometry import whole
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.models import model_hash, read_card, resolve_model

@@ -35,8 +35,8 @@ from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_
 from bigkingxxl.evaluation.prediction_cache import maps_folder, prediction_cache
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points
 from bigkingxxl.files import write_json
-from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.load_model import load_predictor
+from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import (
     ModelCard,

@@ -24,8 +24,8 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.files import write_json
 from bigkingxxl.geometry import disc_diameter
-from bigkingxxl.inference.load import load_predictor
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.load_model import load_predictor
+from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard, model_hash, resolve_model

@@ -29,7 +29,7 @@ from skimage.measure import label
 from benchmarks.harness import record
 from benchmarks.scale.mosaic import write_mosaic
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.data.tracking import Total
+from bigkingxxl.data.progress_reports import Total
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images

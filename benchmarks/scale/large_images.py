@@ -73,7 +73,7 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     """Compare the cells at the lines between blocks, and all others, with the unsplit image."""
     from bigkingxxl.images import PartOfImage
     from bigkingxxl.inference.load_ensemble import load_ensemble
-    from bigkingxxl.inference.network import NetworkPredictor
+    from bigkingxxl.inference.network_predictor import NetworkPredictor
     from bigkingxxl.inference.predictor import image_context_of, predict_in
     from bigkingxxl.io.images import open_image
     from bigkingxxl.models import resolve_model

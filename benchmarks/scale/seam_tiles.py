@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.harness import record, timed
 from benchmarks.scale.mosaic import field, write_mosaic
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.io.images import open_image
 from bigkingxxl.models import resolve_model

@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.harness import record
 from bigkingxxl.geometry import Window, scaled_size, whole
 from bigkingxxl.images import Part
-from bigkingxxl.inference.lattice import Lattice, TileSize
 from bigkingxxl.inference.seam_maps import MOST_BYTES
+from bigkingxxl.inference.tile_grid import TileGrid, TileSize
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.large.plan import MARGIN, STEP
 
@@ -39,14 +39,14 @@ def counted(side: int, scale: float, margin: int = MARGIN) -> dict[str, Any]:
     around = math.ceil(margin / (scale / USUAL_SCALE) / STEP) * STEP
     network = scaled_size(grid.shape, scale)
     part = Part(whole((1, 1)), grid.shape, (grid.core, grid.core), around)
-    lattice = Lattice.of(network, TILE, part, round(around * network[0] / side))
-    image = sum(_pixels(tile.window) for each in lattice.touching(whole(network)) for tile in each)
+    tiles = TileGrid.of(network, TILE, part, round(around * network[0] / side))
+    image = sum(_pixels(tile.window) for each in tiles.touching(whole(network)) for tile in each)
     every = walked = held = 0
     left: dict[Window, int] = {}
     for block in grid.walk():
         seen = grid.around(block, around)
         place = Window(*(round(edge * network[0] / side) for edge in seen))
-        for tile in (tile for each in lattice.touching(place) for tile in each):
+        for tile in (tile for each in tiles.touching(place) for tile in each):
             pixels = _pixels(tile.window)
             every += pixels
             if tile.window in left:

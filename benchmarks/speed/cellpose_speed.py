@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.harness import RESULTS, Goal, keep, timed
 from bigkingxxl.decoding.flow_targets import label_flows
 from bigkingxxl.images import ArrayImage
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import resolve_model

@@ -64,7 +64,7 @@ def predicting(side: str, detections: int) -> Callable[[], int]:
 def _ours(image: Any, detections: int, *, exact: bool) -> Callable[[], int]:
     import torch
 
-    from bigkingxxl.inference.load import TorchDetections
+    from bigkingxxl.inference.load_model import TorchDetections
     from bigkingxxl.methods.registry import make_method
 
     method = make_method(
@@ -119,7 +119,7 @@ def predicting_dense() -> Callable[[], int]:
     """Return a prediction of an image at twice the resolution with 800 detections."""
     import torch
 
-    from bigkingxxl.inference.load import TorchDetections
+    from bigkingxxl.inference.load_model import TorchDetections
     from bigkingxxl.methods.registry import make_method
 
     torch.manual_seed(0)

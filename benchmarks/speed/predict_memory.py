@@ -28,7 +28,7 @@ from bigkingxxl.decoding.watershed import Watershed
 from bigkingxxl.evaluation.average_precision import coco_table
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_results

@@ -35,9 +35,9 @@ from PIL import Image
 from benchmarks.harness import RESULTS, record, results_table
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.domain.judgement import judge
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.domain.quality_assessment import assess_quality
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
@@ -137,7 +137,7 @@ def stages(
     with timed(times, "select"):
         cells = selection.instances(candidates, source.pixel_size_um)
     with timed(times, "judge"):
-        judge(card, source, candidates, cells)
+        assess_quality(card, source, candidates, cells)
     image = PredictedImage(source, NumberedCells.of(cells), path, source.name, lambda: candidates)
     with timed(times, "files"):
         candidates.save(out / f"{source.name}.npz")

@@ -36,7 +36,7 @@ from bigkingxxl.evaluation.competition_map import (
 )
 from bigkingxxl.evaluation.tuning import crossfitted_points
 from bigkingxxl.files import write_json, write_text
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.test_time_augmentation import EARLIER, view_count

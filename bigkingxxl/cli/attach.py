@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.cli.json_output import AsJson
 
 
 def attach(
@@ -26,7 +26,7 @@ def attach(
     to IMAGE.zarr/labels/NAME, and nothing else in the image changes. Run the command again after a
     new prediction. Images for which it is not possible are listed (exit code 1).
     """
-    from bigkingxxl.cli.answer import print_json
+    from bigkingxxl.cli.json_output import print_json
     from bigkingxxl.runs.attach import attach_labels
 
     done, failed = attach_labels(run, name, overwrite=overwrite)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson
-from bigkingxxl.cli.opening import SkipBad, open_data
+from bigkingxxl.cli.json_output import AsJson
+from bigkingxxl.cli.open_data import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def calibrate(
     """
     from bigkingxxl.cli.progress import track
     from bigkingxxl.cli.tune import of_its_types, print_json, where_to
-    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.inference.load_model import load_predictor
     from bigkingxxl.models import read_card, resolve_model, write_card
     from bigkingxxl.training.calibrate import (
         calibrate,
@@ -80,14 +80,14 @@ def training_ids(
     """
     from bigkingxxl.data.split import fold_ids
     from bigkingxxl.errors import InputError
-    from bigkingxxl.training.selection import spread
+    from bigkingxxl.training.even_sampling import evenly_by_type
 
     if fold is None and folds is not None:
         raise InputError(
             "--folds names a split: name the validation fold of the model with --fold", key="--fold"
         )
     ids = annotated.ids if fold is None else fold_ids(annotated, fold, folds_file=folds)[0]
-    return ids if count is None else spread(ids, annotated, count)
+    return ids if count is None else evenly_by_type(ids, annotated, count)
 
 
 def print_result(target: Path, result: Calibrated, notes: Sequence[str]) -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
-from bigkingxxl.cli.opening import SkipBad
+from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.open_data import SkipBad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bigkingxxl.evaluation.compared_methods import ComparedMethod, Taken
     from bigkingxxl.evaluation.comparison import Comparison
-    from bigkingxxl.evaluation.contestants import Contestant, Taken
     from bigkingxxl.evaluation.inputs import Truth
 
 
@@ -95,9 +95,9 @@ def compare(
     """
     from bigkingxxl.cli.compare_results import categories_of, numberings
     from bigkingxxl.errors import InputError
+    from bigkingxxl.evaluation.compared_methods import find_methods, take_results
     from bigkingxxl.evaluation.comparison import STANDARD, compare
     from bigkingxxl.evaluation.comparison_table import check_table_file, write_comparison
-    from bigkingxxl.evaluation.contestants import find_contestants, take_results
     from bigkingxxl.evaluation.grouping import groups_of
     from bigkingxxl.evaluation.inputs import read_truth
     from bigkingxxl.evaluation.metrics.registry import find_metrics
@@ -117,7 +117,7 @@ def compare(
         check_same_kind(report, START, "an earlier report")
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)
-    contestants = find_contestants(methods)
+    contestants = find_methods(methods)
     names = [each.name for each in contestants]
     numbering = numberings(coco_file or (), names)
     named = categories_of(categories or (), names)
@@ -184,7 +184,7 @@ def chosen(
 
 
 def run_models(
-    contestants: Sequence[Contestant],
+    contestants: Sequence[ComparedMethod],
     truth: Path,
     ids: Sequence[str],
     taken: dict[str, Taken],
@@ -194,8 +194,8 @@ def run_models(
 ) -> None:
     """Predict with each model among the methods, and add the cells that it found."""
     from bigkingxxl.data.dataset import open_dataset
-    from bigkingxxl.evaluation.contestants import run_model
-    from bigkingxxl.texts import counted
+    from bigkingxxl.display_text import counted
+    from bigkingxxl.evaluation.compared_methods import run_model
 
     models = [each for each in contestants if each.models]
     if not models:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bigkingxxl.cli.answer import print_json
+from bigkingxxl.cli.json_output import print_json
 from bigkingxxl.cli.scores import plain_table, print_wide, wide_console
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
-from bigkingxxl.cli.opening import SkipBad, open_data
-from bigkingxxl.data.tracking import Track
+from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.open_data import SkipBad, open_data
+from bigkingxxl.data.progress_reports import Track
+from bigkingxxl.display_text import printable
 from bigkingxxl.settings import LARGEST_SEED
-from bigkingxxl.texts import printable
 
 app = typer.Typer(
     no_args_is_help=True, help="Download, describe, convert, split and synthesise data sets."
@@ -209,7 +209,7 @@ def split(
     """
     from bigkingxxl.data import split as splits
     from bigkingxxl.data.groups import find_groups
-    from bigkingxxl.data.outputs import writable_folder
+    from bigkingxxl.data.output_folder import writable_folder
     from bigkingxxl.data.quality.info_views import aligned
 
     dataset = open_data(folder, skip_bad)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 from bigkingxxl.settings import LARGEST_SEED
 
 

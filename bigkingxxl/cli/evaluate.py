@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
-from bigkingxxl.cli.opening import SkipBad
+from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.open_data import SkipBad
 
 if TYPE_CHECKING:
     from bigkingxxl.evaluation.evaluation import Evaluation

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 
 MOST_IMAGES = 40  # to which 8-bit arithmetic is fitted
 
@@ -103,7 +103,7 @@ def _some_images(places: list[str]) -> list[Path]:
 
 def _round(out: Path, typical: list[Path]) -> dict[str, float]:
     from bigkingxxl.io.images import open_image
-    from bigkingxxl.training.int8 import use_int8
+    from bigkingxxl.training.int8_quantisation import use_int8
 
     convolutions, difference = use_int8(out, map(open_image, typical))
     return {"convolutions": convolutions, "difference": difference}

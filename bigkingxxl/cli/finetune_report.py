@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from bigkingxxl.cli.answer import plain
+from bigkingxxl.cli.json_output import plain
 
 SECONDS_BETWEEN_LINES = 10.0
 Event = dict[str, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 from bigkingxxl.cli.train import AllowCode
 
 if TYPE_CHECKING:

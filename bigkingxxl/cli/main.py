@@ -31,10 +31,10 @@ import typer
 from typer.core import TyperGroup
 
 from bigkingxxl import __version__
+from bigkingxxl.display_text import printable
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted
 from bigkingxxl.extras import extra_of, install
 from bigkingxxl.processes import raise_on_sigterm
-from bigkingxxl.texts import printable
 
 EXIT_USER_ERROR = 2
 EXIT_UNEXPECTED = 1

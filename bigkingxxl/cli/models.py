@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 
 if TYPE_CHECKING:
-    from bigkingxxl.shipped import ShippedModel
+    from bigkingxxl.shipped_models import ShippedModel
 
 app = typer.Typer(invoke_without_command=True, help="List the shipped models, or show one's card.")
 MEGABYTE = 1e6
@@ -23,7 +23,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from bigkingxxl.shipped import SHIPPED
+    from bigkingxxl.shipped_models import SHIPPED
 
     if as_json:
         print_json([described(model) for model in SHIPPED.values() if model.path.is_file()])
@@ -47,7 +47,7 @@ def show(
     """Print the card of a shipped model: how it was made and measured, and where it fails."""
     from bigkingxxl.errors import InputError
     from bigkingxxl.settings import nearest
-    from bigkingxxl.shipped import SHIPPED, shipped_model
+    from bigkingxxl.shipped_models import SHIPPED, shipped_model
 
     model = shipped_model(name)
     if model is None:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson
-from bigkingxxl.texts import printable
+from bigkingxxl.cli.json_output import AsJson
+from bigkingxxl.display_text import printable
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -162,7 +162,7 @@ def predict(
     from bigkingxxl.cluster.run import Sharing, predict_job
     from bigkingxxl.inference.ensemble_file import named_members
     from bigkingxxl.inference.load_ensemble import card_of
-    from bigkingxxl.inference.size.sizing import ScaleHint
+    from bigkingxxl.inference.size.scale_ratio import ScaleHint
     from bigkingxxl.models import read_card
     from bigkingxxl.provenance import fingerprint
     from bigkingxxl.runs.deadline import Deadline, seconds_of

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from bigkingxxl.data.tracking import Total
+from bigkingxxl.data.progress_reports import Total
 from bigkingxxl.errors import Interrupted
 
 if TYPE_CHECKING:

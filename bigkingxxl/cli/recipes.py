@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 
 
 class Entry(NamedTuple):

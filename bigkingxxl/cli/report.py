@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
-from bigkingxxl.cli.opening import SkipBad
-from bigkingxxl.texts import printable
+from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.open_data import SkipBad
+from bigkingxxl.display_text import printable
 
 
 def report(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bigkingxxl.cli.answer import print_json
+from bigkingxxl.cli.json_output import print_json
+from bigkingxxl.display_text import counted, printable
 from bigkingxxl.runs.deadline import EXIT_GO_ON
-from bigkingxxl.texts import counted, printable
 
 if TYPE_CHECKING:
     from bigkingxxl.models import ModelCard
@@ -145,15 +145,15 @@ def advice_on(
         size_given: Whether the user gave the cell size.
         has_summary: Whether the run writes `summary.csv`, which holds the quality of each image.
     """
-    from bigkingxxl.inference.domain.judgement import Judgement, advice
-    from bigkingxxl.inference.size.sentence import size_sentence
+    from bigkingxxl.inference.domain.quality_assessment import QualityAssessment, advice
+    from bigkingxxl.inference.size.size_summary import size_sentence
 
     size = "" if size_given else size_sentence(list(result.diameters.values()))
     found = []
     for name in result.cells:
         warnings = result.warnings.get(name, ())
         if not _is_blank(warnings):
-            found.append((name, Judgement(result.expected_quality.get(name), warnings)))
+            found.append((name, QualityAssessment(result.expected_quality.get(name), warnings)))
     badly = advice(card, len(result.cells), found, size_given)
     where = "`summary.csv`" if has_summary else "`--format summary`"
     return [each for each in (size, badly and f"{badly}; see {where}") if each]

@@ -82,7 +82,7 @@ def _images_line(scored: int, missing: int) -> str:
 
 def metrics_table(result: Evaluation) -> Table:
     """Create a table of the requested metrics with intervals, also by cell type."""
-    from bigkingxxl.texts import counted
+    from bigkingxxl.display_text import counted
 
     types = sorted({kind for each in result.scores.estimates for kind in each.by_type})
     varies = result.scores.groups > 1  # else there are no intervals

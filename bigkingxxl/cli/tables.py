@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson
+from bigkingxxl.cli.json_output import AsJson
 
 
 def tables(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
 from bigkingxxl.cli.cross_validate import ALL_FOLDS, check_all_folds, cross_validate
-from bigkingxxl.cli.opening import SkipBad, say_of
+from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.open_data import SkipBad, say_of
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:

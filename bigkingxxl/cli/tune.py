@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bigkingxxl.cli import answer
-from bigkingxxl.cli.answer import AsJson
-from bigkingxxl.cli.opening import SkipBad, open_data
+from bigkingxxl.cli import json_output
+from bigkingxxl.cli.json_output import AsJson
+from bigkingxxl.cli.open_data import SkipBad, open_data
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def time_of_views(
 ) -> float:  # fmt: skip
     """Return the run time per image with the second views relative to the first."""
     from bigkingxxl.evaluation.augmentation_trial import seconds_ratio
-    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.inference.load_model import load_predictor
 
     first, second = (
         load_predictor(path, device, settings=card.prediction.changed(tta=each))[0]
@@ -173,7 +173,7 @@ def where_to(model: str, path: Path, out: Path | None) -> Path:
             suffix.
     """
     from bigkingxxl.errors import InputError
-    from bigkingxxl.shipped import shipped_model
+    from bigkingxxl.shipped_models import shipped_model
 
     if out is None:
         if shipped_model(model) is not None:
@@ -271,10 +271,10 @@ def make_tuner(
     """Run the network over the augmented images, ready to try parameters."""
     from bigkingxxl.cli.progress import track
     from bigkingxxl.data.groups import find_groups
-    from bigkingxxl.evaluation.partial import counted
+    from bigkingxxl.evaluation.partial_annotation import counted
     from bigkingxxl.evaluation.prediction_cache import maps_folder, prediction_cache
     from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
-    from bigkingxxl.inference.load import load_predictor
+    from bigkingxxl.inference.load_model import load_predictor
     from bigkingxxl.models import untuned_hash
 
     predictor, _ = load_predictor(path, device, settings=card.prediction.changed(tta=views))
@@ -306,7 +306,7 @@ def print_json(path: Path, target: Path, result: Mapping[str, Any], notes: Seque
     from bigkingxxl.provenance import provenance
 
     about = {**provenance(), "model": str(path), "written": str(target), "notes": notes}
-    answer.print_json({**about, **result})
+    json_output.print_json({**about, **result})
 
 
 def print_result(

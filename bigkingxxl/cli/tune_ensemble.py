@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bigkingxxl.cli import answer
-from bigkingxxl.cli.opening import open_data
+from bigkingxxl.cli import json_output
+from bigkingxxl.cli.open_data import open_data
 from bigkingxxl.cli.scores import plain_table, wide_console
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def tune_ensemble(
     if as_json:
         from bigkingxxl.provenance import provenance
 
-        answer.print_json({
+        json_output.print_json({
             **provenance(), "ensemble": str(path), "written": str(target), **result.as_dict(),
             "tta": None if tta is None else list(tta),
             "tta_trial": None if trial is None else trial.as_dict(), "notes": notes,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bigkingxxl.cli.answer import AsJson, print_json
+from bigkingxxl.cli.json_output import AsJson, print_json
 
 Folder = Annotated[
     Path,
@@ -81,12 +81,12 @@ def _serve(
             typer.echo(
                 f"bigkingxxl: the usual port is in use; this is port {running.port}", err=True
             )
-        if session.shelf.read_only:
-            typer.echo(f"bigkingxxl: {session.shelf.read_only}", err=True)
+        if session.store.read_only:
+            typer.echo(f"bigkingxxl: {session.store.read_only}", err=True)
         if as_json:
             print_json({"url": running.url, "port": running.port, "folder": str(folder),
-                        "corrections": str(session.shelf.folder),
-                        "read_only": session.shelf.read_only})  # fmt: skip
+                        "corrections": str(session.store.folder),
+                        "read_only": session.store.read_only})  # fmt: skip
         else:
             typer.echo(running.url)
         typer.echo("open this address in a browser; Ctrl-C ends it, and all changes are kept",

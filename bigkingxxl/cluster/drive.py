@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from bigkingxxl.cluster.job import FINISH, Done, Job, Part, Task
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import ImageError
-from bigkingxxl.runs.apart import check_apart
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import ALONE_ABOVE
 from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
+from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
@@ -90,7 +90,7 @@ def run_job(
             or workers cannot do the job.
         OutputError: The folder cannot be written.
     """
-    check_apart(files, job.out)
+    check_path_conflicts(files, job.out)
     store, deadline = RunStore(job.out), deadline or Deadline()
     settings = store.begin(job.settings, clear=shard.is_whole)
     with store.at_work(settings.run):

@@ -107,14 +107,14 @@ class Job:
         Raises:
             ModelError, InputError: See `Loading.load`.
         """
-        from bigkingxxl.inference.domain.judgement import judge
+        from bigkingxxl.inference.domain.quality_assessment import assess_quality
 
         predictor, card = self.loading.load()
         return Work(
             settings or self.settings,
             self.selection,
             predictor,
-            partial(judge, card),
+            partial(assess_quality, card),
             self.overwrite,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bigkingxxl.cluster.drive import run_job
 from bigkingxxl.cluster.job import Job
 from bigkingxxl.cluster.pool import Pool, fitting
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import predict_folder

@@ -25,8 +25,8 @@ class AnnotatedPixels:
         boxes: int32[N, 4], the boxes of the cells.
         cell_type: int16[N].
         diameter: float32[N], the diameter of a disc of each cell's area, in pixels.
-        width: float32[N], the width of each cell (see `bigkingxxl.widths`), or None if it is not
-            needed.
+        width: float32[N], the width of each cell (see `bigkingxxl.cell_widths`), or None if it is
+            not needed.
         ignored: bool[H, W], the pixels that are not annotated; None if all are.
     """
 

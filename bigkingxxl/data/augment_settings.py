@@ -22,7 +22,7 @@ class AugmentSettings(Settings):
             keeps the scale of the images.
         diameter_of: The cells whose median is used: those of all images of the image's 'type', or
             of the 'image' itself. 'width' uses the median cell width of the image instead of the
-            diameter (see `bigkingxxl.widths`), so that thin cells get the resolution that they
+            diameter (see `bigkingxxl.cell_widths`), so that thin cells get the resolution that they
             need.
         wide_share: The fraction of crops whose zoom is drawn from `wide_zoom` instead. From these
             the network learns the position and size of cells, but not their flows.

@@ -124,8 +124,8 @@ class Dataset:
     def ignored(self, image_id: str) -> Ignored | None:
         """Read the mask bool[H, W] of pixels that are not annotated; None if all are annotated.
 
-        These pixels are used neither for training nor for scores. See `io.annotations.ignored` for
-        the files that mark them.
+        These pixels are used neither for training nor for scores. See
+        `io.annotations.ignore_masks` for the files that mark them.
 
         Raises:
             FormatError: Its size differs from that of the image, or it cannot be interpreted.

@@ -17,14 +17,14 @@ import numpy as np
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.cell_types_table import write_cell_types
-from bigkingxxl.data.outputs import writable_folder
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.output_folder import writable_folder
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.files import make_folder, whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.coco import write_coco_annotations
-from bigkingxxl.io.annotations.ignored import IGNORE
+from bigkingxxl.io.annotations.ignore_masks import IGNORE
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.mask_folders import write_mask_folder
 from bigkingxxl.io.annotations.registry import FORMATS

@@ -10,7 +10,7 @@ import numpy as np
 
 from bigkingxxl import provenance
 from bigkingxxl.data.base import Dataset
-from bigkingxxl.data.layouts.marks import with_marks
+from bigkingxxl.data.layouts.ignore_masks import with_ignore_masks
 from bigkingxxl.data.layouts.registry import FILES, FOLDERS, find_layout
 from bigkingxxl.errors import FormatError, InputError
 
@@ -44,7 +44,7 @@ def open_dataset(path: Path, *, skip_bad: bool = False) -> Dataset:
             f"{path} contains no data set of a known layout (looked for {what})", file=path
         )
     layouts = FOLDERS if path.is_dir() else FILES
-    dataset = with_marks(layouts[name].open(path, skip_bad=skip_bad))
+    dataset = with_ignore_masks(layouts[name].open(path, skip_bad=skip_bad))
     return without_bad(dataset) if skip_bad else dataset
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigkingxxl import rle
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigkingxxl.data.dataset import fingerprint
-from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.output_folder import writable_folder
 from bigkingxxl.data.parallel import finished
 from bigkingxxl.data.preprocess_unit import Unit, UnitResult, make_unit
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.split import fold_ids
-from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.io.annotations.coco import write_coco_annotations
 from bigkingxxl.manifest import Manifest

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bigkingxxl.data.outputs import writable_folder
+from bigkingxxl.data.output_folder import writable_folder
 from bigkingxxl.data.parallel import finished
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import whole_file, write_json
 from bigkingxxl.instances import Instances

@@ -92,7 +92,7 @@ class Representation(ABC):
 
     @property
     def width_map(self) -> int | None:
-        """The channel that holds log2 of the cell's width (see `bigkingxxl.widths`), or None."""
+        """The channel that of log2 of the cell's width (see `bigkingxxl.cell_widths`), or None."""
         return None
 
     @abstractmethod

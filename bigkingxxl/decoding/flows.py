@@ -31,8 +31,8 @@ class FlowsSettings(Settings):
             decoding does not use it.
         size: Add a map of the diameter of the cell at each of its pixels (see `SIZE_UNIT`), from
             which prediction measures the size of cells in an image.
-        width: Add a map of the width of the cell (see `bigkingxxl.widths`), from which prediction
-            chooses the scale of an image.
+        width: Add a map of the width of the cell (see `bigkingxxl.cell_widths`), from which
+            prediction chooses the scale of an image.
         flow_scale: The factor on flows in the loss (Cellpose: 5), relative to the foreground.
         dice_weight: The weight of the foreground's Dice loss relative to its cross-entropy.
         type_weight: The weight of the cross-entropy of the cell types.

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.error_kinds import kinds_of
 from bigkingxxl.evaluation.metrics.boundary import distances_of
 from bigkingxxl.evaluation.metrics.recall_density import neighbours
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair, centres
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.csv_table import write_table
@@ -71,7 +71,7 @@ def write_cells(path: Path, pairs: Iterable[ImagePair]) -> None:
 
 def cell_rows(pair: ImagePair) -> Iterator[Row]:
     """Yield the rows of one image; see `write_cells`."""
-    alone = ComparedImages((pair,))
+    alone = PairBatch((pair,))
     kinds, hits, distances = kinds_of(pair), pair.hits(), distances_of(alone)
     near = [str(count) for count in neighbours(alone).tolist()]
     sides = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import Interval
 from bigkingxxl.evaluation.comparison import Comparison, Entry
@@ -13,7 +14,6 @@ from bigkingxxl.evaluation.metrics.base import Value
 from bigkingxxl.evaluation.scoring import FEWEST_GROUPS
 from bigkingxxl.files import check_same_kind, write_text
 from bigkingxxl.io.tables.csv_table import write_table
-from bigkingxxl.texts import counted
 
 MEGABYTE = 1e6
 MANY = 6  # with more metrics a row would be too wide

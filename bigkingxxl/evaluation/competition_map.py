@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import (
     Interval,
@@ -29,11 +30,10 @@ from bigkingxxl.evaluation.bootstrap import (
     member_of,
     weighted_interval,
 )
-from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
 from bigkingxxl.instances import Instances
-from bigkingxxl.texts import counted
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -90,10 +90,10 @@ def counts_of(pair: ImagePair) -> MatchCounts:
         InputError: Predicted cells overlap.
     """
     pair.check_disjoint("the competition mAP")
-    return next(_each(ComparedImages((pair,))))
+    return next(_each(PairBatch((pair,))))
 
 
-def counts_of_images(images: ComparedImages) -> MatchCounts:
+def counts_of_images(images: PairBatch) -> MatchCounts:
     """Count TP, FP and FN of each image, int64[n, 10]; predicted cells are disjoint."""
     whole = images.whole
     first, second, pixels = whole.overlaps
@@ -125,7 +125,7 @@ def _hit(cell: Int64, levels: Int64, image: Int64, images: int) -> Int64:
     return at_least[:, 1:]
 
 
-def _each(images: ComparedImages) -> Iterator[MatchCounts]:
+def _each(images: PairBatch) -> Iterator[MatchCounts]:
     counts = counts_of_images(images)
     return (MatchCounts(*each) for each in zip(counts.tp, counts.fp, counts.fn, strict=True))
 
@@ -352,7 +352,7 @@ def competition_score(
         raise InputError("there is no image to score")
     for pair in pairs.values():
         pair.check_disjoint("the competition mAP")
-    counts = (each for some in ComparedImages.in_parts(pairs.values()) for each in _each(some))
+    counts = (each for some in PairBatch.in_parts(pairs.values()) for each in _each(some))
     parts = {
         image_id: ImageScore(each, len(pair.predicted_areas), pair.cell_type, pair.named)
         for (image_id, pair), each in zip(pairs.items(), counts, strict=True)

@@ -24,7 +24,7 @@ from bigkingxxl.evaluation.coordinate_search import coordinate_search
 from bigkingxxl.evaluation.crossfit import crossfit
 from bigkingxxl.evaluation.member_cache import stored
 from bigkingxxl.evaluation.paired_gain import PairedGain
-from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.evaluation.partial_annotation import counted
 from bigkingxxl.evaluation.prediction_cache import Parameters, maps_folder
 from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
 from bigkingxxl.inference.ensemble import Member, joint_types

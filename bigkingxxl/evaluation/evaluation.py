@@ -18,7 +18,7 @@ from bigkingxxl.evaluation.grouping import frames_note
 from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
 from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
-from bigkingxxl.evaluation.partial import without_ignored
+from bigkingxxl.evaluation.partial_annotation import without_ignored
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
 
 COLLAPSED = (

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from bigkingxxl.data.groups import Groups, known_groups
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import FormatError
 from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.io.tables.csv_table import read_table
-from bigkingxxl.texts import counted
 
 EACH_ALONE = "each image separately"
 # the names that `predict` gives to frames of a time-lapse

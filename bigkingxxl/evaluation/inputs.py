@@ -19,6 +19,7 @@ from bigkingxxl.data.layouts.registry import find_layout
 from bigkingxxl.data.layouts.run import certain
 from bigkingxxl.data.layouts.tree import files_below
 from bigkingxxl.data.split import fold_ids
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import FormatError, ImageError, InputError
 from bigkingxxl.inference.selection import mask_nms
 from bigkingxxl.instances import UNTYPED, Instances
@@ -35,7 +36,6 @@ from bigkingxxl.io.images.image_files import read_header
 from bigkingxxl.operating_points import SelectionParameters
 from bigkingxxl.runs.corrected import correction_sentence
 from bigkingxxl.runs.reader import open_run
-from bigkingxxl.texts import counted
 
 Size = tuple[int, int]
 Ids = tuple[str, ...]

@@ -13,11 +13,11 @@ import numpy as np
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor, Float32
+from bigkingxxl.inference.dense_predictor import DensePredictor, Float32
+from bigkingxxl.inference.image_region import ImageRegion
 from bigkingxxl.inference.mean_maps import settings_of
-from bigkingxxl.inference.network import MeasuredSize
+from bigkingxxl.inference.network_predictor import MeasuredSize
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.inference.view import View
 from bigkingxxl.provenance import fingerprint
 
 
@@ -43,7 +43,7 @@ class StoredMaps(DensePredictor):
         return found
 
     def maps_on(
-        self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
+        self, view: ImageRegion, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
         """Return maps, rounded to half precision; see `DensePredictor.maps_on`."""
         place = (view.size, view.window, view.origin, grid, ratio, zoom)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.assignment import assign
-from bigkingxxl.evaluation.partial import Ignored, IgnoredOf
+from bigkingxxl.evaluation.partial_annotation import Ignored, IgnoredOf
 from bigkingxxl.instances import Instances
 from bigkingxxl.overlaps import (
     Overlaps,

@@ -17,7 +17,7 @@ from typing import Any
 
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.evaluation.contestants import COSTS, place_of
+from bigkingxxl.evaluation.compared_methods import COSTS, place_of
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.operating_points import OperatingPoints

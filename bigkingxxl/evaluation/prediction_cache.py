@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.operating_points import ZOOM
 from bigkingxxl.test_time_augmentation import as_text

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.competition_map import match_counts
-from bigkingxxl.evaluation.partial import counted
-from bigkingxxl.inference.domain.expected_quality import quality_values
+from bigkingxxl.evaluation.partial_annotation import counted
+from bigkingxxl.expected_quality import DIRECTIONS, ExpectedQuality, Term
+from bigkingxxl.inference.domain.quality_features import quality_values
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import ModelCard
-from bigkingxxl.quality import DIRECTIONS, ExpectedQuality, Term
 
 Float64 = NDArray[np.float64]
 FEWEST = 20  # images; fewer do not generalise

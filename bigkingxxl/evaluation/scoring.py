@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.bootstrap import LEVEL, Interval, member_of, resampled_weights
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Metric, Value
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair
 
 Float64 = NDArray[np.float64]
@@ -182,7 +182,7 @@ def score_pairs(
         if metric.disjoint:
             for pair in pairs.values():
                 pair.check_disjoint(metric.title)
-    for images in ComparedImages.in_parts(pairs.values()):
+    for images in PairBatch.in_parts(pairs.values()):
         for metric in metrics:
             terms[metric.key].extend(metric.terms_of(images))
     kinds = tuple(pair.cell_type for pair in pairs.values())

@@ -19,7 +19,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.coordinate_search import coordinate_search
 from bigkingxxl.evaluation.crossfit import crossfit
-from bigkingxxl.evaluation.partial import Ignored, counted_candidates
+from bigkingxxl.evaluation.partial_annotation import Ignored, counted_candidates
 from bigkingxxl.evaluation.prediction_cache import Parameters, PredictionCache
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select

@@ -23,7 +23,7 @@ from bigkingxxl.inference.fusion import checked_weights
 from bigkingxxl.models import model_hash, read_card, resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import Settings, checked
-from bigkingxxl.shipped import SHIPPED, shipped_model
+from bigkingxxl.shipped_models import SHIPPED, shipped_model
 from bigkingxxl.test_time_augmentation import Augmentations
 
 SUFFIX = ".ensemble"

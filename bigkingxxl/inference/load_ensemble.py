@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.errors import InputError
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.ensemble import Ensemble, Member, joint_types
 from bigkingxxl.inference.ensemble_file import Members
 from bigkingxxl.inference.fusion import checked_weights
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import UNTYPED

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.network import MeasuredSize
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.image_region import ImageRegion
+from bigkingxxl.inference.network_predictor import MeasuredSize
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.inference.view import View
 
 Float32 = NDArray[np.float32]
 
@@ -50,7 +50,7 @@ class MeanMaps(DensePredictor):
         return self.models[0].measured_size(source)
 
     def maps_on(
-        self, view: View, grid: tuple[int, int], ratio: float, zoom: float = 1.0
+        self, view: ImageRegion, grid: tuple[int, int], ratio: float, zoom: float = 1.0
     ) -> Float32:
         """Average the maps on the grid of the first model; see `DensePredictor.maps_on`."""
         share = np.asarray(self.weights, np.float32) / np.float32(sum(self.weights))

@@ -32,8 +32,8 @@ class Crop:
         cell_type: int16[N].
         diameter: float32[N], the diameter of each complete cell in crop pixels; None measures it on
             the planes.
-        width: float32[N], the width of each complete cell in crop pixels (see `bigkingxxl.widths`);
-            None if the method does not learn it.
+        width: float32[N], the width of each complete cell in crop pixels (see
+            `bigkingxxl.cell_widths`); None if the method does not learn it.
         ignored: bool[h, w], the pixels that are not annotated; None if all are.
         is_wide: Whether the cells are far larger or smaller than prediction will show them.
     """

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from bigkingxxl.connectivity import is_reachable, patience
 from bigkingxxl.errors import InputError, MissingExtraError, ModelError
 from bigkingxxl.networks.cellpose import DIAMETERS, HOW, Kind, library_version
 from bigkingxxl.networks.pretrained import read_tensors
-from bigkingxxl.reach import is_reachable, patience
 from bigkingxxl.settings import nearest
 
 CYTO, NUCLEI = 30.0, 17.0  # the diameter of cells and nuclei in network pixels

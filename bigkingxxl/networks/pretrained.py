@@ -11,10 +11,10 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from bigkingxxl.connectivity import is_reachable, patience
 from bigkingxxl.errors import InputError, ModelError, SettingsError
 from bigkingxxl.networks.backbone import feature_options
 from bigkingxxl.networks.encoders import packaged_weights
-from bigkingxxl.reach import is_reachable, patience
 
 WORDS = ("none", "hub", "packaged")
 SEED = 3_141_592_653  # for weights that are replaced afterwards

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
-from bigkingxxl.runs.apart import check_apart
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
 from bigkingxxl.runs.outputs import chosen_formats
+from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
@@ -117,7 +117,7 @@ def predict_folder(
     """
     paths = list(paths)
     if predictor is not None:
-        check_apart(paths, out)
+        check_path_conflicts(paths, out)
     store, deadline = RunStore(out), deadline or Deadline()
     settings = store.begin(settings, clear=shard.is_whole)
     with store.at_work(settings.run):

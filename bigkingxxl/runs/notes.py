@@ -22,7 +22,7 @@ class FolderResult:
         failed: For each image that failed, one sentence by image id.
         warnings: Sentences that the user should read, by image id.
         diameters: Cell diameter assumed for each image, in pixels, by image id.
-        expected_quality: By image id, where it is known; see `bigkingxxl.quality`.
+        expected_quality: By image id, where it is known; see `bigkingxxl.expected_quality`.
         kept: Files that a person changed or made, which were not touched.
         corrected: For each image whose cells a person corrected, the folder in the run that holds
             the corrected cells, by image id.

@@ -9,7 +9,7 @@ from typing import Any
 
 from bigkingxxl.errors import FormatError
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.size.sizing import ScaleHint
+from bigkingxxl.inference.size.scale_ratio import ScaleHint
 from bigkingxxl.instances import PixelSize
 from bigkingxxl.io.images import open_images
 from bigkingxxl.io.images.series import PlaneChoice

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.runs.folder import predict_folder

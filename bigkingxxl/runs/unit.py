@@ -13,7 +13,7 @@ from typing import Any
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import FormatError, ImageError
-from bigkingxxl.inference.domain.judgement import Judgement
+from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import LABELS
 from bigkingxxl.io.annotations.run_cells import NumberedCells, load_cells, save_cells
@@ -178,7 +178,7 @@ class _Unit:
         cells, warnings = self.work.selection.cells_of(source, self.candidates)
         warnings = (BLANK,) if source.statistics.is_blank else warnings
         judge = self.work.judge
-        found_out = Judgement() if judge is None else judge(source, self.candidates, cells)
+        found_out = QualityAssessment() if judge is None else judge(source, self.candidates, cells)
         record = self._record(
             CELLS, key, (*warnings, *found_out.warnings), candidates=self.maker.key,
             diameter=self.candidates.cell_diameter, expected_quality=found_out.expected_quality,

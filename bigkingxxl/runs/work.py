@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import BigKingXXLError, OutputError, reason_of
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.judgement import Judgement
+from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import LABELS
@@ -35,7 +35,7 @@ from bigkingxxl.runs.store import (
 
 log = logging.getLogger(__name__)
 
-Judge = Callable[[ImageSource, Candidates, Instances], Judgement]
+Judge = Callable[[ImageSource, Candidates, Instances], QualityAssessment]
 BLANK = "the image is constant or empty, so no cells were sought"
 NOBODY_CAN_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 

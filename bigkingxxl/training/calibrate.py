@@ -18,21 +18,21 @@ from torch import nn
 
 from bigkingxxl.calibration import FURTHEST, Calibration, Layer, features
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.cell_widths import typical_size
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.groups import find_groups
 from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.partial import counted, counted_candidates
+from bigkingxxl.evaluation.partial_annotation import counted, counted_candidates
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.evaluation.tuning import changed_parameter
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 from bigkingxxl.operating_points import OperatingPoints, SelectionParameters
 from bigkingxxl.overlaps import iou_pairs
-from bigkingxxl.widths import typical_size
 
 Float64 = NDArray[np.float64]
 HIDDEN = (32, 32)

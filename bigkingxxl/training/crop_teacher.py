@@ -19,7 +19,7 @@ from torch import Tensor
 from bigkingxxl.decoding.base import Channel
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import FLIPS, Symmetry
-from bigkingxxl.inference.dense import turn_vectors
+from bigkingxxl.inference.dense_predictor import turn_vectors
 from bigkingxxl.methods.base import Batch, DenseMethod, Method
 from bigkingxxl.models import load_model, resolve_model
 from bigkingxxl.training.recipe import TeacherSettings

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from bigkingxxl.cell_widths import cell_widths
 from bigkingxxl.data.augment import AnnotatedPixels, RandomView, random_view
 from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.dataset import Dataset as ImageDataset
@@ -22,11 +23,10 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.instances import Instances
 from bigkingxxl.methods.base import Batch, Crop, Method
+from bigkingxxl.training.cell_size_scaling import type_diameters
 from bigkingxxl.training.devices import ALONE, Devices
 from bigkingxxl.training.interrupt import start_worker
 from bigkingxxl.training.recipe import Recipe, TrainingSettings
-from bigkingxxl.training.sizes import type_diameters
-from bigkingxxl.widths import cell_widths
 
 CACHE_BYTES = 2_000_000_000
 # with this many cells, an image's size is half its own median and half that of its set

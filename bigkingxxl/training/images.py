@@ -11,8 +11,8 @@ from bigkingxxl.data.split import fold_ids, folds_path
 from bigkingxxl.data.subset import ids_of_types
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
+from bigkingxxl.training.even_sampling import evenly_by_kind, evenly_by_type, label
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.selection import label, spread, spread_by
 
 EVERY_IMAGE = -1
 
@@ -88,7 +88,9 @@ def choose_images(
         raise InputError(
             f"{data.root}: the images to train on have no annotated cells", file=data.root
         )
-    return replace(images, shown=spread(images.validation, data, recipe.training.validation_images))
+    return replace(
+        images, shown=evenly_by_type(images.validation, data, recipe.training.validation_images)
+    )
 
 
 def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: int) -> RunImages:
@@ -102,7 +104,9 @@ def images_of_sets(data: JoinedDataset, ids: set[str], fold: int | None, count: 
     )
     if not training:
         raise InputError(f"{data.root}: no image is left to train on", file=data.root)
-    shown = spread_by({image_id: label(data, image_id) for image_id in watched or training}, count)
+    shown = evenly_by_kind(
+        {image_id: label(data, image_id) for image_id in watched or training}, count
+    )
     chosen = EVERY_IMAGE if fold == EVERY_IMAGE or not watched else fold or 0
     return RunImages(chosen, training, watched or training, shown, watches=True)
 

@@ -20,7 +20,7 @@ from bigkingxxl.networks.pretrained import SUFFIXES, read_weights
 from bigkingxxl.networks.torchvision_names import TYPES, our_name, published_types
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.start import rows_of_types
+from bigkingxxl.training.starting_model import rows_of_types
 
 OFFERED = "torchvision"
 METHOD = "mask_rcnn"

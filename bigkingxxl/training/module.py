@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from bigkingxxl.cell_widths import typical_size
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.evaluation.competition_map import competition_map
-from bigkingxxl.evaluation.partial import counted
-from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.evaluation.partial_annotation import counted
+from bigkingxxl.inference.load_model import model_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import draw_overlay
@@ -27,12 +28,11 @@ from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.devices import agreed, are_several, gathered, own_part
+from bigkingxxl.training.even_sampling import label
 from bigkingxxl.training.muon import Muon, parameter_groups
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.selection import label
-from bigkingxxl.training.start import Start, take_weights
+from bigkingxxl.training.starting_model import Start, take_weights
 from bigkingxxl.training.views import Views
-from bigkingxxl.widths import typical_size
 
 PICTURES = 3
 

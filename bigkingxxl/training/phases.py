@@ -16,7 +16,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.quality_fit import examples_of, fit_quality
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Method
 from bigkingxxl.models import write_card
 from bigkingxxl.training.calibrate import (
@@ -25,10 +25,10 @@ from bigkingxxl.training.calibrate import (
     compared,
     unfiltered_parameters,
 )
-from bigkingxxl.training.int8 import try_int8
+from bigkingxxl.training.even_sampling import evenly_by_kind, label
+from bigkingxxl.training.int8_quantisation import try_int8
 from bigkingxxl.training.recipe import FinishSettings
-from bigkingxxl.training.selection import label, spread_by
-from bigkingxxl.training.start import Start, take_weights
+from bigkingxxl.training.starting_model import Start, take_weights
 
 log = logging.getLogger(__name__)
 
@@ -122,4 +122,4 @@ def _learn_quality(
 
 def _spread(data: Dataset, ids: tuple[str, ...], count: int) -> tuple[str, ...]:
     """Up to so many images, evenly over data sets and cell types."""
-    return spread_by({image_id: label(data, image_id) for image_id in ids}, count)
+    return evenly_by_kind({image_id: label(data, image_id) for image_id in ids}, count)

@@ -174,11 +174,11 @@ class FinishSettings(Settings):
         calibrate_images: The number of training images on which scores are calibrated
             (`bigkingxxl calibrate`); 0 for none.
         quality_images: The number of training images to which the model of the expected accuracy
-            (`bigkingxxl.quality`) is fitted; 0 for none.
+            (`bigkingxxl.expected_quality`) is fitted; 0 for none.
         export: Whether to write `model.onnx` beside the model, with weights in 16 bits.
         int8_images: The number of training images on which the ranges of 8-bit integers are
             measured, in which the exported model then computes its dense convolutions
-            (`bigkingxxl.training.int8`); 0 keeps floating point.
+            (`bigkingxxl.training.int8_quantisation`); 0 keeps floating point.
     """
 
     start_share: float = Field(0.0, ge=0, lt=1)

@@ -21,7 +21,7 @@ from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
-from bigkingxxl.inference.load import choose_device
+from bigkingxxl.inference.load_model import choose_device
 from bigkingxxl.locks import locked
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
@@ -30,8 +30,9 @@ from bigkingxxl.networks.shared_norms import share_norms
 from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
+from bigkingxxl.training.allocator import keep_freed_memory
 from bigkingxxl.training.budget import Budget
-from bigkingxxl.training.card import make_card
+from bigkingxxl.training.cell_size_scaling import sized
 from bigkingxxl.training.checkpoints import (
     best_checkpoint,
     crops_done,
@@ -40,26 +41,25 @@ from bigkingxxl.training.checkpoints import (
 )
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
+from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
 from bigkingxxl.training.device_images import DeviceImages, warped_channels
 from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarted
-from bigkingxxl.training.images import RunImages, choose_images, with_types
-from bigkingxxl.training.inspect import common_channels, warn_of_flaws
-from bigkingxxl.training.interrupt import StopRequest
-from bigkingxxl.training.memory import keep_freed_memory
-from bigkingxxl.training.module import TrainingModule
-from bigkingxxl.training.phases import finish_model, mean_with_start
-from bigkingxxl.training.process_state import training_state
-from bigkingxxl.training.pull import Pull
-from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
-from bigkingxxl.training.sizes import sized
-from bigkingxxl.training.start import Start, adapted, cell_sizes, load_start
-from bigkingxxl.training.taught_crops import (
-    TaughtCollate,
-    TaughtCrops,
+from bigkingxxl.training.distillation_crops import (
+    DistillationCollate,
+    DistillationCrops,
     check_taught,
     unlabelled_sizes,
 )
+from bigkingxxl.training.images import RunImages, choose_images, with_types
+from bigkingxxl.training.interrupt import StopRequest
+from bigkingxxl.training.l2_sp import L2SP
+from bigkingxxl.training.model_card import make_card
+from bigkingxxl.training.module import TrainingModule
+from bigkingxxl.training.phases import finish_model, mean_with_start
+from bigkingxxl.training.process_state import training_state
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
+from bigkingxxl.training.starting_model import Start, adapted, cell_sizes, load_start
 from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.trainer import make_trainer
 from bigkingxxl.training.unlabelled_crops import WithUnlabelled
@@ -180,7 +180,7 @@ def _trained(
         module.teacher = CropTeacher.of(taught.teacher, method, device)
     if devices.count > 1:
         share_norms(module.network)
-    pull = [Pull(recipe.training.pull)] if start and recipe.training.pull > 0 else []
+    pull = [L2SP(recipe.training.pull)] if start and recipe.training.pull > 0 else []
     callbacks = [*pull, *callbacks]
     trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, callbacks, devices)
     fit(trainer, module, batches(taught or crops, unlabelled, pool, devices), out, resume, stop)
@@ -281,7 +281,7 @@ def device_images(
 
 def taught_crops(
     crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], out: Path, device: str
-) -> TaughtCrops | None:
+) -> DistillationCrops | None:
     """Return the crops of a run whose teacher predicts crops.
 
     Raises:
@@ -292,18 +292,20 @@ def taught_crops(
     if unlabelled:
         check_taught(crops.method)
     sizes = unlabelled_sizes(unlabelled, crops.recipe, out, device)
-    return TaughtCrops(crops, sizes, crops.recipe.teacher)
+    return DistillationCrops(crops, sizes, crops.recipe.teacher)
 
 
 def batches(
-    crops: CropDataset | MixedCrops | TaughtCrops,
+    crops: CropDataset | MixedCrops | DistillationCrops,
     unlabelled: Sequence[Path],
     pool: DeviceImages | None,
     devices: Devices = ALONE,
 ) -> DataLoader[Any]:
     """Create the loader of the training: batches of crops, or `Views` of images on the device."""
-    if isinstance(crops, TaughtCrops):
-        return epoch_loader(crops, crops.recipe.training, TaughtCollate(crops.method), devices)
+    if isinstance(crops, DistillationCrops):
+        return epoch_loader(
+            crops, crops.recipe.training, DistillationCollate(crops.method), devices
+        )
     if pool is None:
         return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops, devices)
     draws = ViewDraws(pool.viewed, crops.recipe)

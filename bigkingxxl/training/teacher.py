@@ -17,8 +17,8 @@ from bigkingxxl.decoding.base import Channel
 from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.geometry import resize
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.load_model import model_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps
 from bigkingxxl.models import load_model, resolve_model
 from bigkingxxl.test_time_augmentation import EARLIER

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.display_text import printable
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.provenance import own_version
-from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.pixels import WHOLE_LIMIT, ShownImage, levels_of

@@ -1,4 +1,4 @@
-"""Shipped models, their cards and their licences; `bigkingxxl.shipped` lists them by name.
+"""Shipped models, their cards and their licences; `bigkingxxl.shipped_models` lists them by name.
 
 What belongs here: model files, each with a card and a licence. What does not: code; the module
 `bigkingxxl.models` reads the files.

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 import bigkingxxl as bk
 from bigkingxxl.cli import main
+from bigkingxxl.evaluation.compared_methods import Cost, Taken
 from bigkingxxl.evaluation.comparison import compare as compare_methods
-from bigkingxxl.evaluation.contestants import Cost, Taken
 from bigkingxxl.evaluation.grouping import groups_of
 from bigkingxxl.evaluation.inputs import Predictions, read_truth
 from bigkingxxl.instances import Instances

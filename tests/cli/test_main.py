@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl import __version__, errors, extras
 from bigkingxxl.cli import main
-from bigkingxxl.cli.answer import print_json
+from bigkingxxl.cli.json_output import print_json
 from tests.refusals import refused_by
 
 Run = Callable[..., Result]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.models import model_hash, read_card
-from bigkingxxl.shipped import SHIPPED
+from bigkingxxl.shipped_models import SHIPPED
 from tests.refusals import refused_by
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cli import main
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image

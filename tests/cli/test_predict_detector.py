@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import bigkingxxl as bk
 from bigkingxxl.cli import main
 from bigkingxxl.errors import ImageError
-from bigkingxxl.inference.load import model_predictor
+from bigkingxxl.inference.load_model import model_predictor
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.methods.registry import METHODS
 from bigkingxxl.models import PredictionSettings, load_model

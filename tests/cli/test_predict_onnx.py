@@ -19,7 +19,7 @@ from bigkingxxl.cli import main
 from bigkingxxl.errors import MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.images import find_images
 from bigkingxxl.io.images import open_images as images_of

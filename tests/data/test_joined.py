@@ -12,7 +12,7 @@ from bigkingxxl.data.joined import JoinedDataset, open_datasets, without_set
 from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
-from bigkingxxl.training.card import own_ids
+from bigkingxxl.training.model_card import own_ids
 from tests.refusals import refused
 
 

@@ -28,7 +28,7 @@ from bigkingxxl.decoding.registry import make_representation
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.geometry import SYMMETRIES, Symmetry
-from bigkingxxl.inference.dense import turn_vectors
+from bigkingxxl.inference.dense_predictor import turn_vectors
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import read_annotations
 from tests.decoding.flow_fields import (

@@ -19,9 +19,9 @@ from bigkingxxl.evaluation.quality_fit import (
     fit_quality,
     limit_of,
 )
+from bigkingxxl.expected_quality import DIRECTIONS
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
-from bigkingxxl.quality import DIRECTIONS
 from tests.refusals import refused
 from tests.threshold import Threshold, save_images, squares
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bigkingxxl.errors import InputError, ModelError
-from bigkingxxl.evaluation.contestants import find_contestants
+from bigkingxxl.evaluation.compared_methods import find_methods
 from bigkingxxl.inference.ensemble_file import (
     members_of,
     read_ensemble,
@@ -78,10 +78,10 @@ def test_settings_for_all_members_are_stored(own: Path, tmp_path: Path) -> None:
 
 def test_an_ensemble_can_be_compared(own: Path, tmp_path: Path) -> None:
     write_ensemble(tmp_path / "both.ensemble", ["open", own], [2, 1])
-    (first,) = find_contestants([str(tmp_path / "both.ensemble")])
+    (first,) = find_methods([str(tmp_path / "both.ensemble")])
     assert first.members is not None
     assert (first.name, len(first.models), first.members.weights) == ("both", 2, (2, 1))
-    (other,) = find_contestants([f"x={tmp_path / 'both.ensemble'}+open"])
+    (other,) = find_methods([f"x={tmp_path / 'both.ensemble'}+open"])
     assert (other.name, len(other.models)) == ("x", 3)
 
 

@@ -12,7 +12,7 @@ from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.components import Components
 from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.ensemble import Member
 from bigkingxxl.inference.load_ensemble import averaged
 from bigkingxxl.inference.mean_maps import MeanMaps, alike

@@ -13,8 +13,8 @@ from bigkingxxl.decoding.flows import Flows
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.evaluation.prediction_cache import MapCache
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.size.sizing import TrainingImages
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import checked

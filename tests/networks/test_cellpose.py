@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bigkingxxl.errors import InputError, MissingExtraError, ModelError, SettingsError
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, load_model, save_model

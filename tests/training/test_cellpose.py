@@ -18,7 +18,7 @@ from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.geometry import disc_diameter
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.models import ModelCard, load_model, model_hash, read_card, save_model
 from bigkingxxl.networks.cellpose import library_version

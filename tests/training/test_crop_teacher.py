@@ -16,14 +16,14 @@ from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import load_model, read_card
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.crops import CropDataset
-from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run import train
-from bigkingxxl.training.taught_crops import (
+from bigkingxxl.training.distillation_crops import (
     SIZES,
-    TaughtCollate,
-    TaughtCrops,
+    DistillationCollate,
+    DistillationCrops,
     unlabelled_sizes,
 )
+from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.run import train
 from tests.data.test_joined import write_pairs
 from tests.training.test_teacher import (
     NETWORK,
@@ -43,15 +43,15 @@ def by_crops(model: Path, **teacher: Any) -> Recipe:
     return recipe.changed(training={**recipe.training.model_dump(), "feed": "processes"})
 
 
-def taught(data: Dataset, recipe: Recipe, paths: list[Path]) -> TaughtCrops:
+def taught(data: Dataset, recipe: Recipe, paths: list[Path]) -> DistillationCrops:
     method = make_method(recipe.method, recipe.settings, data.type_names)
     assert recipe.teacher is not None
     crops = CropDataset(data, data.ids, method, recipe)
-    return TaughtCrops(crops, dict.fromkeys(paths), recipe.teacher)
+    return DistillationCrops(crops, dict.fromkeys(paths), recipe.teacher)
 
 
-def batch_of(crops: TaughtCrops, count: int = 4) -> Batch:
-    return TaughtCollate(crops.method)([crops[index] for index in range(count)])
+def batch_of(crops: DistillationCrops, count: int = 4) -> Batch:
+    return DistillationCollate(crops.method)([crops[index] for index in range(count)])
 
 
 def maps_of(model: Path, images: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import (
     ModelCard,

@@ -22,7 +22,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.models import ModelCard, PredictionSettings, read_card, resolve_model, save_model
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.run import TrainingResult, train
-from bigkingxxl.training.start import load_start
+from bigkingxxl.training.starting_model import load_start
 from tests.refusals import refused, refused_by
 from tests.small_models import SMALL_UNETR, small_card, small_weights
 

@@ -15,8 +15,8 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset, open_datasets
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import NO_TYPE, Instances
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.methods.registry import make_method
@@ -25,7 +25,7 @@ from bigkingxxl.training import phases
 from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import FinishSettings, Recipe
 from bigkingxxl.training.run import train
-from bigkingxxl.training.start import Start
+from bigkingxxl.training.starting_model import Start
 from tests.data.test_joined import write_pairs
 from tests.small_models import small_card, small_weights
 from tests.threshold import Threshold, save_images, squares

@@ -12,14 +12,14 @@ from safetensors.torch import load_file
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.models import model_hash, read_card
 from bigkingxxl.training.curves import plot_curves, read_curves
+from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.module import DivergedError, TrainingModule
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
-from bigkingxxl.training.selection import spread
 from tests.refusals import refused
 
 
@@ -195,8 +195,8 @@ def test_validation_images_are_spread_over_the_types() -> None:
             return image_id[0]
 
     ids = ["a1", "a2", "a3", "a4", "b1", "c1"]
-    assert spread(ids, Typed(), 4) == ("a1", "b1", "c1", "a2")  # type: ignore[arg-type]
-    assert set(spread(ids, Typed(), 99)) == set(ids)  # type: ignore[arg-type]
+    assert evenly_by_type(ids, Typed(), 4) == ("a1", "b1", "c1", "a2")  # type: ignore[arg-type]
+    assert set(evenly_by_type(ids, Typed(), 99)) == set(ids)  # type: ignore[arg-type]
 
 
 def test_simulated_cells_of_any_kind_are_mixed_in(

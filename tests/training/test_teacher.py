@@ -15,7 +15,7 @@ from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import Affine
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.models import ModelCard, read_card, save_model
 from bigkingxxl.training.crops import CropDataset

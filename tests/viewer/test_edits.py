@@ -33,7 +33,7 @@ def test_a_stroke_is_in_the_label_image_and_the_prediction_is_as_it_was(
     before = results(run_folder)
     window = Window(server, server.keys["i00"])
     window.paint((30, 10, 34, 20), window.next_cell)
-    server.session.shelf.flush()
+    server.session.store.flush()
     expected = squares(3)
     expected[30:34, 10:20] = 4
     np.testing.assert_array_equal(labels_of(run_folder), expected)
@@ -70,12 +70,12 @@ def test_a_random_walk_replays_to_the_same_cells(run_folder: Path) -> None:
 def test_an_intermediate_state_changes_nothing(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigkingxxl.viewer.server.shelf.STATE_EVERY", 3)
+    monkeypatch.setattr("bigkingxxl.viewer.server.document_store.STATE_EVERY", 3)
     with Server(run_folder) as server:
         window = Window(server, server.keys["i00"])
         for number in range(4, 12):
             window.paint((30, 5 * number - 20, 33, 5 * number - 17), number)
-            server.session.shelf.flush()
+            server.session.store.flush()
     journal = Journal(run_folder / "corrections", "i00")
     assert journal.state_path.is_file()
     np.testing.assert_array_equal(journal.load(repair=False).labels, window.labels)
@@ -196,7 +196,7 @@ def test_numbers_above_16_bits_are_preserved(server: Server, run_folder: Path) -
     window = Window(server, server.keys["i00"])
     window.paint((30, 10, 34, 20), 70_000)
     np.testing.assert_array_equal(Window(server, window.key).labels, window.labels)
-    server.session.shelf.flush()
+    server.session.store.flush()
     np.testing.assert_array_equal(labels_of(run_folder), window.labels)
 
 
@@ -294,7 +294,7 @@ def test_no_answered_edit_is_lost_by_a_kill(run_folder: Path) -> None:
 def test_the_cells_of_the_run_stay_readable(server: Server, run_folder: Path) -> None:
     window = Window(server, server.keys["i00"])
     window.delete(1)
-    server.session.shelf.flush()
+    server.session.store.flush()
     assert len(open_run(run_folder)["i00"].predicted_cells.numbers) == 3
 
 

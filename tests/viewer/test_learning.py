@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bigkingxxl.runs.reader import open_run
-from bigkingxxl.viewer.server import learning
+from bigkingxxl.viewer.server import learn_job
 from tests.tiny_onnx import blobs, save_tiny_onnx, tiny_card
 from tests.viewer.window import Server, Window
 
@@ -20,7 +20,7 @@ from tests.viewer.window import Server, Window
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Two predicted images, the first corrected and done, and a quick learner."""
-    monkeypatch.setattr(learning, "TRAIN", (str(Path(__file__).parent / "learner.py"),))
+    monkeypatch.setattr(learn_job, "TRAIN", (str(Path(__file__).parent / "learner.py"),))
     (tmp_path / "photos").mkdir()
     for index in range(2):
         Image.fromarray(blobs(4, seed=index)).save(tmp_path / f"photos/p{index}.png")
@@ -119,7 +119,7 @@ def test_without_anything_reviewed_or_a_model_it_does_not_begin(
 def test_without_torch_the_second_stage_explains_what_to_install(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "find_spec", lambda name: None)
+    monkeypatch.setattr(learn_job, "find_spec", lambda name: None)
     review(server)
     answer = server.client.post("/api/jobs/learn", json={"stage": 2})
     assert answer.status_code == 422

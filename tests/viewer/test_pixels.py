@@ -100,7 +100,7 @@ def test_channel_statistics_cover_all_pixels(server: Server) -> None:
 def test_an_image_too_large_for_its_cells_is_still_shown(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigkingxxl.viewer.server.shelf.LARGEST_IMAGE", 100)
+    monkeypatch.setattr("bigkingxxl.viewer.server.document_store.LARGEST_IMAGE", 100)
     place = f"/api/images/{server.keys['i00']}"
     assert server.get(place)["entry"]["name"] == "i00"
     assert server.client.get(f"{place}/pixels").status_code == 200

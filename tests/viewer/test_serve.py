@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.errors import InputError
-from bigkingxxl.viewer.server.opening import open_workspace
+from bigkingxxl.viewer.server.open_workspace import open_workspace
 from bigkingxxl.viewer.server.serve import bound_socket
 from tests.refusals import refused
 from tests.threshold import save_images, squares

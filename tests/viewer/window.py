@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from bigkingxxl.viewer.server.app import App
 from bigkingxxl.viewer.server.jobs import Jobs
-from bigkingxxl.viewer.server.opening import open_workspace
+from bigkingxxl.viewer.server.open_workspace import open_workspace
 from bigkingxxl.viewer.server.session import Session
 
 TOKEN, PORT = "a-token-for-tests", 8123

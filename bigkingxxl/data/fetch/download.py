@@ -16,8 +16,8 @@ from typing import Any
 from bigkingxxl.data.fetch.kaggle_client import COCO_DATASET, COMPETITION, KaggleClient
 from bigkingxxl.data.fetch.transfer import fetch
 from bigkingxxl.data.fetch.unpack import archive_names, unpack
-from bigkingxxl.data.outputs import writable_folder
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.output_folder import writable_folder
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import FormatError
 from bigkingxxl.files import file_hash, write_json
 

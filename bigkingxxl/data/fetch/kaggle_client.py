@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bigkingxxl.connectivity import is_reachable
 from bigkingxxl.errors import InputError, MissingExtraError
 from bigkingxxl.extras import install
-from bigkingxxl.reach import is_reachable
 
 COMPETITION = "sartorius-cell-instance-segmentation"
 COCO_DATASET = "slawekbiel/sartorius-cell-instance-segmentation-coco"

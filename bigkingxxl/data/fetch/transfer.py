@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.data.outputs import check_space
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.output_folder import check_space
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 

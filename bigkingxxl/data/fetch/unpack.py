@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from bigkingxxl.data.outputs import check_space
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.output_folder import check_space
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import make_folder, whole_file
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bigkingxxl.data.cell_types_table import CellTypes
 from bigkingxxl.errors import FormatError
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.annotations.ignored import joined, read_geojson_mark
+from bigkingxxl.io.annotations.ignore_masks import joined, read_geojson_ignore_mask
 from bigkingxxl.io.annotations.label_images import binary_sentence, read_label_image
 from bigkingxxl.io.annotations.mask_folders import read_mask_folder
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile
@@ -59,7 +59,7 @@ class AnnotatedFiles:
         """Return the pixels that QuPath's classes exclude, bool[H, W]; None if there are none."""
         size = read_header(self.images[image_id]).shape
         files = self.files[image_id]
-        return joined([read_geojson_mark(each.path, size) for each in files
+        return joined([read_geojson_ignore_mask(each.path, size) for each in files
                        if each.format == "qupath"])  # fmt: skip
 
     def _read(self, image_id: str, file: AnnotationFile, size: Size) -> Instances:

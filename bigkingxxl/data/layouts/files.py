@@ -22,7 +22,7 @@ from bigkingxxl.data.layouts.tree import (
     is_image_name,
 )
 from bigkingxxl.errors import BigKingXXLError, FormatError
-from bigkingxxl.io.annotations.ignored import IGNORE, REVIEWED, mark_kind
+from bigkingxxl.io.annotations.ignore_masks import IGNORE, REVIEWED, ignore_mask_kind
 from bigkingxxl.io.annotations.registry import FORMATS, AnnotationFile, annotation_file, json_kind
 from bigkingxxl.io.images.folders import CELL_FOLDERS, IMAGE_FOLDERS
 from bigkingxxl.io.images.image_files import read_header
@@ -131,7 +131,7 @@ def find_beside(paths: Iterable[Path], folder: Path) -> Found:
 
 def _is_mark(path: Path, folder: Path, names: Mapping[str, str]) -> bool:
     """Return whether a file marks pixels that are not annotated; see `marks`."""
-    mark = mark_kind(path)
+    mark = ignore_mask_kind(path)
     return mark is not None and inner_name(path, folder, mark[0]) in names
 
 
@@ -153,7 +153,7 @@ def _without_own_labels(
     names = _names(ids)
 
     def belongs(path: Path) -> bool:
-        mark = mark_kind(path)
+        mark = ignore_mask_kind(path)
         file = annotation_file(path)
         bases = [*(file.names if file else ()), *([mark[0]] if mark else [])]
         own = inner_name(path, folder)

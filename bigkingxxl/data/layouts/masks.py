@@ -10,7 +10,7 @@ from bigkingxxl.data.layouts.annotated_files import MASKS
 from bigkingxxl.data.layouts.files import Found, dataset_of
 from bigkingxxl.data.layouts.tree import files_in, is_image_name
 from bigkingxxl.errors import FormatError
-from bigkingxxl.io.annotations.ignored import mark_kind
+from bigkingxxl.io.annotations.ignore_masks import ignore_mask_kind
 from bigkingxxl.io.annotations.mask_folders import mask_files
 from bigkingxxl.io.annotations.registry import AnnotationFile
 
@@ -33,7 +33,7 @@ def open_masks(folder: Path, *, skip_bad: bool = False) -> Dataset:
     found = Found()
     for unit in _units(folder):
         images = [path for path in files_in(unit / IMAGES)
-                  if is_image_name(path) and mark_kind(path) is None]  # fmt: skip
+                  if is_image_name(path) and ignore_mask_kind(path) is None]  # fmt: skip
         for path in images[:1]:
             found.images[unit.name] = path
         found.doubles += [(images[0], path) for path in images[1:]]

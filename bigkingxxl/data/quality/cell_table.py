@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.quality.shapes import measure_shapes
-from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import FormatError, ImageError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.label_images import check_same_size

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.quality.border_matching import SHORTEST_SIDE, BorderMatcher
 from bigkingxxl.data.quality.phase_correlation import (
     folded_phases,
@@ -21,7 +22,6 @@ from bigkingxxl.data.quality.phase_correlation import (
     similar,
     without_common,
 )
-from bigkingxxl.data.tracking import Track, untracked
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.quality.cell_table import CellTable, tabulate
-from bigkingxxl.data.tracking import Track, untracked
 
 if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset

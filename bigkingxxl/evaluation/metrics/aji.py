@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMean, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair
 
 
@@ -35,7 +35,7 @@ class AggregatedJaccard(JoinedMean):
         # Pairs are sorted by annotated cell: the first of equal ones is taken, as by argmax.
         return best[np.diff(first[best], prepend=-1) > 0]
 
-    def scores(self, images: ComparedImages) -> Float64:
+    def scores(self, images: PairBatch) -> Float64:
         """See `JoinedMean.scores`."""
         whole = images.whole
         kept = self.chosen(whole)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.evaluation.compared import ComparedImages
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import HALF, ImagePair
 
 Float64 = NDArray[np.float64]
@@ -105,7 +105,7 @@ class Metric(ABC):
     def terms(self, pair: ImagePair) -> Any:
         """Compute the K terms of an image, which add up unless `pooled` is overridden."""
 
-    def terms_of(self, images: ComparedImages) -> Any:
+    def terms_of(self, images: PairBatch) -> Any:
         """Compute the terms of each of n images; see `terms`."""
         return [self.terms(pair) for pair in images.parts]
 
@@ -148,12 +148,12 @@ class JoinedMetric(Metric):
     """A metric that is computed for many images at once, which is much faster."""
 
     @abstractmethod
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute the terms of each image, float64[n, K]."""
 
     def terms(self, pair: ImagePair) -> Float64:
         """See `Metric.terms`."""
-        found: Float64 = self.terms_of(ComparedImages((pair,)))[0]
+        found: Float64 = self.terms_of(PairBatch((pair,)))[0]
         return found
 
 
@@ -163,10 +163,10 @@ class JoinedMean(JoinedMetric):
     pooling = "the mean over images"
 
     @abstractmethod
-    def scores(self, images: ComparedImages) -> Float64:
+    def scores(self, images: PairBatch) -> Float64:
         """Compute the values of each image, float64[n, V]; NaN leaves it out of the mean."""
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: each value and whether it is defined."""
         return with_counts(self.scores(images))
 

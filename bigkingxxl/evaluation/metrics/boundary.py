@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bigkingxxl.evaluation.boundaries import BoundaryDistances, Side, boundary_distances
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 
 class BoundaryDistance(JoinedMetric):
@@ -31,7 +31,7 @@ class BoundaryDistance(JoinedMetric):
             Value("boundary.p95", "boundary distance, 95 %", "pixels", -1),
         )
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: both sums and the number of found cells."""
         found, image = distances_of(images), images.truth_image[images.whole.hits().truth]
         sums = (images.summed(image, found.mean), images.summed(image, found.high))
@@ -42,7 +42,7 @@ class BoundaryDistance(JoinedMetric):
         return divided(sums[:, :2], sums[:, 2:])
 
 
-def distances_of(images: ComparedImages) -> BoundaryDistances:
+def distances_of(images: PairBatch) -> BoundaryDistances:
     """Compute the distances of all found cells, in the order of the hits."""
     hits = images.whole.hits()
     return boundary_distances(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bigkingxxl.evaluation.average_precision import ALL_DETECTIONS, rank_image
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, Metric, Value
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.evaluation.ranking import (
     THRESHOLDS_PERCENT,
@@ -52,7 +52,7 @@ class CocoAveragePrecision(Metric):
         """See `Metric.terms`."""
         return rank_image(pair.truth, pair.scored, pair.scored_overlaps, self.types, classes=1)
 
-    def terms_of(self, images: ComparedImages) -> list[Ranked]:
+    def terms_of(self, images: PairBatch) -> list[Ranked]:
         """See `Metric.terms_of`."""
         if any(pair.scored is not pair.predicted for pair in images.parts):
             return [self.terms(pair) for pair in images.parts]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.competition_map import counts_of_images
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMean, Value
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 
 class CompetitionMap(JoinedMean):
@@ -28,7 +28,7 @@ class CompetitionMap(JoinedMean):
         """See `Metric.values`."""
         return (Value("map", "competition mAP"),)
 
-    def scores(self, images: ComparedImages) -> Float64:
+    def scores(self, images: PairBatch) -> Float64:
         """See `JoinedMean.scores`."""
         named = np.array([[pair.named] for pair in images.parts])
         return np.where(named, counts_of_images(images).by_threshold.mean(axis=1)[:, None], 0.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 
 class CountedHits(JoinedMetric):
@@ -24,7 +24,7 @@ class CountedHits(JoinedMetric):
         """See `Metric.values`."""
         return (Value(self.key, f"{self.title} at IoU {float(self.threshold):g}"),)
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: TP, FP and FN."""
         hits = images.whole.hits(self.threshold)
         found = images.summed(images.truth_image[hits.truth])

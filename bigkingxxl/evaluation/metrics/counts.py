@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import (
     Float64,
     Int64,
@@ -15,6 +14,7 @@ from bigkingxxl.evaluation.metrics.base import (
     divided,
     spread,
 )
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 LIMIT = 1.96  # standard deviations that contain 95 % of a normal distribution
 
@@ -42,7 +42,7 @@ class CountError(JoinedMetric):
             Value(f"{name}.relative", f"count bias {per}, of all cells", "%", 0),
         )
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the numbers of annotated and predicted cells."""
         return np.stack((images.truth_counts, images.predicted_counts), 1).astype(np.float64)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 SPLIT, ADD, DELETE = 5, 10, 1  # the costs of the corrections in the challenge
 
@@ -33,7 +33,7 @@ class Det(JoinedMetric):
         """See `Metric.values`."""
         return (Value("det", "DET"),)
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the cost of correction and the cost of annotating from scratch."""
         whole, image = images.whole, images.predicted_image
         covering = np.bincount(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.error_kinds import (
     INEXACT,
     MERGED,
@@ -15,6 +14,7 @@ from bigkingxxl.evaluation.error_kinds import (
     kind_codes,
 )
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 KINDS = (MISSED, SPURIOUS, MERGED, SPLIT, INEXACT)
 
@@ -40,7 +40,7 @@ class Errors(JoinedMetric):
         each = (Value(f"errors.{kind}", f"{kind} cells", "per 100 annotated", -1) for kind in KINDS)
         return tuple(each)
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the cells of each kind, and the annotated cells."""
         truth, predicted = kind_codes(images.whole)
         of_truth = images.tabled(images.truth_image, truth, len(NAMES))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.pairing import ImagePair
 
 
@@ -30,7 +30,7 @@ class PanopticQuality(JoinedMetric):
             Value("pq.dq", "DQ, cells found (F1)"),
         )
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: TP, the sum of IoU, and the numbers of annotated and predicted cells."""
         hit = above_half(images.whole)
         image, iou = images.pair_image[hit], images.whole.iou[hit]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value
 from bigkingxxl.evaluation.metrics.pq import above_half, qualities
+from bigkingxxl.evaluation.pair_batch import PairBatch
 from bigkingxxl.evaluation.ranking import places
 
 
@@ -31,7 +31,7 @@ class PanopticQualityByType(JoinedMetric):
         each = (Value(f"pq-type.{name}", f"PQ of {name}") for name in self.types)
         return (Value("pq-type", "PQ, mean over types"), *each)
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the four terms of `pq` for each type."""
         count = len(self.types)
         if not count:

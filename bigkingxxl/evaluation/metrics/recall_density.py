@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
 from bigkingxxl.evaluation.metrics.recall_size import found_by_class
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 RADIUS = 2.0  # in mean diameters of the image's annotated cells
 # numbers of neighbours; each class reaches from one edge to below the next
@@ -37,7 +37,7 @@ class RecallByDensity(JoinedMetric):
             for low, name in zip(EDGES, names, strict=True)
         )
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the found and the annotated cells of each class."""
         kind = np.searchsorted(EDGES, neighbours(images), side="right") - 1
         return found_by_class(images, kind, len(EDGES), self)
@@ -47,7 +47,7 @@ class RecallByDensity(JoinedMetric):
         return divided(*np.split(sums, 2, axis=1))
 
 
-def neighbours(images: ComparedImages) -> Int64:
+def neighbours(images: PairBatch) -> Int64:
     """Count the neighbours of each annotated cell, int64[N]; see `RecallByDensity`."""
     image = images.truth_image
     diameter = images.summed(image, np.sqrt(4 / np.pi * images.whole.truth_areas))

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Metric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 # In pixels; each class reaches from one edge to below the next, and the last is open.
 EDGES = (0, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -34,7 +34,7 @@ class RecallBySize(JoinedMetric):
             for low, name in zip(EDGES, names, strict=True)
         )
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the found and the annotated cells of each class."""
         kind = np.searchsorted(EDGES, images.whole.truth_areas, side="right") - 1
         return found_by_class(images, kind, len(EDGES), self)
@@ -44,7 +44,7 @@ class RecallBySize(JoinedMetric):
         return divided(*np.split(sums, 2, axis=1))
 
 
-def found_by_class(images: ComparedImages, kind: Int64, count: int, metric: Metric) -> Float64:
+def found_by_class(images: PairBatch, kind: Int64, count: int, metric: Metric) -> Float64:
     """Count the found, then the annotated cells of C classes in each image, float64[n, 2 C]."""
     hit = images.whole.hits(metric.threshold).truth
     found = images.tabled(images.truth_image[hit], kind[hit], count)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.compared import ComparedImages
 from bigkingxxl.evaluation.metrics.base import Float64, JoinedMetric, Value, divided
+from bigkingxxl.evaluation.pair_batch import PairBatch
 
 
 class Seg(JoinedMetric):
@@ -31,7 +31,7 @@ class Seg(JoinedMetric):
         """See `Metric.values`."""
         return (Value("seg", "SEG"),)
 
-    def terms_of(self, images: ComparedImages) -> Float64:
+    def terms_of(self, images: PairBatch) -> Float64:
         """Compute terms: the sum of IoU and the number of annotated cells."""
         within = np.flatnonzero(images.whole.truth_within)
         total = images.summed(images.pair_image[within], images.whole.iou[within])

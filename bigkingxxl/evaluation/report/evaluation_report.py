@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.comparison import Comparison
 from bigkingxxl.evaluation.comparison_table import table_cells
@@ -44,7 +45,6 @@ from bigkingxxl.evaluation.report.sections import (
 )
 from bigkingxxl.evaluation.report.sentences import lead_sentences
 from bigkingxxl.images import ImageSource
-from bigkingxxl.texts import counted
 
 BY_TYPE = ("map", "f1@0.5", "precision@0.5", "recall@0.5", "pq", "counts.bias", "errors.missed")
 MOST_PICTURES = 100

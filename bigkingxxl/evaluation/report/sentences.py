@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.evaluation.metrics.errors import KINDS
 from bigkingxxl.evaluation.scoring import Estimate, Scores
-from bigkingxxl.texts import counted
 
 MISTAKES = {
     "missed": "cells that are missed", "spurious": "cells found where there are none",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.evaluation.error_kinds import FOUND
 from bigkingxxl.evaluation.report.charts import Axis, Chart
@@ -33,7 +34,6 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import ImageSummary
 from bigkingxxl.runs.corrected import correction_sentence
 from bigkingxxl.runs.reader import ImageResult, Run
-from bigkingxxl.texts import counted
 
 DOUBT = 0.5  # a cell with a lower score is doubtful
 BINS = 20

@@ -8,7 +8,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.image_statistics import image_statistics, outside_ranges
-from bigkingxxl.inference.size.sizing import TrainingImages, training_images
+from bigkingxxl.inference.size.scale_ratio import TrainingImages, training_images
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ModelCard
 

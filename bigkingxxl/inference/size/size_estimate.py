@@ -16,7 +16,7 @@ from bigkingxxl.geometry import Window, disc_diameter, whole
 from bigkingxxl.images import ImageSource, Normalisation
 from bigkingxxl.inference.domain.image_statistics import outside_ranges
 from bigkingxxl.inference.selection import type_votes
-from bigkingxxl.inference.size.sizing import TrainingImages
+from bigkingxxl.inference.size.scale_ratio import TrainingImages
 
 LADDER = tuple(2 ** (half / 2) for half in (-4, -3, -2, -1, 1, 2, 3))
 REGION = 384  # the side of the windows, in pixels of the training images

@@ -23,7 +23,7 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_white_mask
 from bigkingxxl.io.annotations.label_images import binary_sentence
-from bigkingxxl.io.annotations.plain_pickle import PickleError, read_plain
+from bigkingxxl.io.annotations.safe_pickle import PickleError, read_plain
 
 log = logging.getLogger(__name__)
 SEG_ENDING = "_seg.npy"

@@ -124,10 +124,10 @@ class CorrectedImage:
         """
         if self.is_whole:
             return None
-        from bigkingxxl.io.annotations.ignored import REVIEWED as KIND
-        from bigkingxxl.io.annotations.ignored import read_mark
+        from bigkingxxl.io.annotations.ignore_masks import REVIEWED as KIND
+        from bigkingxxl.io.annotations.ignore_masks import read_ignore_mask
 
-        return read_mark(place_in(self.folder, REVIEWED, self.place), KIND, self.size)
+        return read_ignore_mask(place_in(self.folder, REVIEWED, self.place), KIND, self.size)
 
 
 def numbered(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.display_text import printable
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import overlay_picture
-from bigkingxxl.texts import printable
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

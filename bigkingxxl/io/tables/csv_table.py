@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TextIO
 
+from bigkingxxl.display_text import from_table_text, table_text
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.files import whole_file
-from bigkingxxl.texts import from_table_text, table_text
 
 _one_at_a_time = Lock()
 LONGEST_FIELD = 2**31 - 1  # the annotation of a large cell exceeds csv's default of 131,072

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl import rle
+from bigkingxxl.display_text import table_text
 from bigkingxxl.errors import FormatError, OutputError
 from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window
@@ -32,7 +33,6 @@ from bigkingxxl.io.tables.shape_descriptors import (
     perimeters,
     solidities,
 )
-from bigkingxxl.texts import table_text
 
 Table = dict[str, NDArray[Any]]
 Float64 = NDArray[np.float64]

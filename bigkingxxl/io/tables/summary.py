@@ -29,8 +29,8 @@ class ImageSummary:
         median_area_um2: The median area in square micrometres.
         density_per_mm2: The number of cells per square millimetre.
         mean_score: The mean score of the cells.
-        expected_quality: The expected segmentation accuracy, see `bigkingxxl.quality`; None if a
-            person corrected the cells.
+        expected_quality: The expected segmentation accuracy, see `bigkingxxl.expected_quality`;
+            None if a person corrected the cells.
         model: The hash of the model file.
         corrected: The folder of the files with corrected cells, or "".
         scale: Network pixels per image pixel.

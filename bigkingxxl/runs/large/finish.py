@@ -15,7 +15,7 @@ from bigkingxxl.errors import FormatError, ImageError
 from bigkingxxl.files import make_folder
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.judgement import Judgement
+from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.corrections import LABELS
 from bigkingxxl.io.tables.summary import CellNumbers, summary_of
@@ -248,10 +248,10 @@ class _Finish:
         }))  # fmt: skip
         return record
 
-    def _judged(self) -> tuple[Judgement, float | None]:
+    def _judged(self) -> tuple[QualityAssessment, float | None]:
         """Judge the quality of the cells and their diameter from the sample."""
         if self.plan.statistics.is_blank:
-            return Judgement(), None
+            return QualityAssessment(), None
         sample = Candidates.load(self.large.folder / "sample.npz")
         if self.work.judge is None:
             return self._judged_before(), sample.cell_diameter
@@ -259,13 +259,15 @@ class _Finish:
         cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
         return self.work.judge(self.large.source, sample, cells), sample.cell_diameter
 
-    def _judged_before(self) -> Judgement:
+    def _judged_before(self) -> QualityAssessment:
         """Return the judgement of an earlier run with the model on the same cells and image."""
         before = self.store.record(SUMMARY, self.image.name)
         if before is None or before.seen is None or before.details.get("cells_of") != self.run \
                 or before.seen.sha256 != self.plan.seen.sha256:  # fmt: skip
-            return Judgement()
-        return Judgement(before.details["expected_quality"], tuple(before.details["warnings"]))
+            return QualityAssessment()
+        return QualityAssessment(
+            before.details["expected_quality"], tuple(before.details["warnings"])
+        )
 
     def _cut_cells(self) -> list[str]:
         """Return a sentence on the cells that no block contains whole, if any."""

@@ -11,7 +11,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_bytes, write_json
 from bigkingxxl.models import ModelCard, read_card, write_card
 from bigkingxxl.provenance import provenance
-from bigkingxxl.training.finetune.choice import Choice
+from bigkingxxl.training.finetune.settings_stage import Choice
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import check_same_run, read_facts
 

@@ -11,7 +11,7 @@ from typing import Any
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.prediction_cache import Parameters, prediction_cache
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.network import NetworkPredictor
+from bigkingxxl.inference.network_predictor import NetworkPredictor
 
 OpenSource = Callable[[str], ImageSource]
 

@@ -15,17 +15,12 @@ from bigkingxxl.data.dataset import fingerprint
 from bigkingxxl.errors import InputError, Interrupted, MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.files import clear_temporaries, write_json
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.models import ONNX_SUFFIX, ModelCard, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
-from bigkingxxl.training.finetune.choice import (
-    Choice,
-    Chooser,
-    Truth,
-    crossfitted_cells,
-)
+from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
 from bigkingxxl.training.finetune.files import (
     KEY,
     RUN_FILE,
@@ -35,6 +30,8 @@ from bigkingxxl.training.finetune.files import (
     write_begun,
     write_start,
 )
+from bigkingxxl.training.finetune.held_out_units import Units, fold_units, units_of
+from bigkingxxl.training.finetune.model_choice import SETTINGS, START, Trial
 from bigkingxxl.training.finetune.progress import (
     CHECK_STAGE,
     PROGRESS_FILE,
@@ -44,10 +41,13 @@ from bigkingxxl.training.finetune.progress import (
     Report,
 )
 from bigkingxxl.training.finetune.settings import FinetuneSettings
-from bigkingxxl.training.finetune.specks import find_specks, without_specks
-from bigkingxxl.training.finetune.units import Units, fold_units, units_of
-from bigkingxxl.training.finetune.verdict import SETTINGS, START, Trial
-from bigkingxxl.training.inspect import common_channels, warn_of_flaws
+from bigkingxxl.training.finetune.settings_stage import (
+    Choice,
+    Chooser,
+    Truth,
+    crossfitted_cells,
+)
+from bigkingxxl.training.finetune.tiny_fragments import find_tiny_fragments, without_tiny_fragments
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import locked
 
@@ -175,7 +175,7 @@ def _finetune(
         kept = choice if work.trial.kept == SETTINGS else None
         model = write_start(start, out, kept, work.data.ids)
         if stage == "all" and work.units.count >= 2:
-            from bigkingxxl.training.finetune.second import train_and_check
+            from bigkingxxl.training.finetune.training_stage import train_and_check
 
             trained = train_and_check(work, Path(temporary))
             model, choice = trained or (model, choice)
@@ -232,14 +232,14 @@ def prepared(
             found=channels,
             expected=card.image_channels,
         )
-    specks = find_specks(data)
+    specks = find_tiny_fragments(data)
     if specks.median == 0:
         raise InputError(
             f"{data.root}: the images to train on have no annotated cells", file=data.root
         )
     if recipe.training.label_policy == "mended":
         warn_of_flaws(data, data.ids)
-    data = without_specks(data, specks.limit) if specks.count else data
+    data = without_tiny_fragments(data, specks.limit) if specks.count else data
     units = units_of(data)
     truth = Truth(units, card.type_names)
     check = recipe.finetune or FinetuneSettings()

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from bigkingxxl.data.dataset import Dataset
-from bigkingxxl.data.tracking import Track, untracked
-from bigkingxxl.inference.domain.judgement import judge
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.data.progress_reports import Track, untracked
+from bigkingxxl.inference.domain.quality_assessment import assess_quality
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.models import model_hash, read_card
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
@@ -82,7 +82,7 @@ def _outcomes(
     for fold, path in models.items():
         predictor, card = load_predictor(path, device)
         selection = Selection(card.operating_points)
-        work = Work(settings, selection, predictor, partial(judge, card))
+        work = Work(settings, selection, predictor, partial(assess_quality, card))
         for image_id in plan.validation[fold]:
             yield _outcome(store, work, RunImage(data.source(image_id), data.image_path(image_id)))
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.split import FOLDS_FILE, write_folds
 from bigkingxxl.data.subset import subset
-from bigkingxxl.data.tracking import Track, untracked
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted, OutputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble_file import write_ensemble

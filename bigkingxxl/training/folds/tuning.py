@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.dataset import Dataset
-from bigkingxxl.data.tracking import Track, untracked
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
-from bigkingxxl.evaluation.partial import counted
+from bigkingxxl.evaluation.partial_annotation import counted
 from bigkingxxl.evaluation.prediction_cache import (
     CandidateCache,
     MapCache,
@@ -25,11 +25,11 @@ from bigkingxxl.evaluation.prediction_cache import (
 )
 from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
 from bigkingxxl.evaluation.tuning_report import TuningResult, run_tuning
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.models import read_card, untuned_hash
 from bigkingxxl.operating_points import OperatingPoints
+from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.folds.plan import Plan
-from bigkingxxl.training.selection import spread
 
 log = logging.getLogger(__name__)
 MOST_IMAGES = 200  # of all folds together; more images improve nothing and take time
@@ -121,7 +121,7 @@ def tune_folds(
     fold_of = {image_id: fold for fold in models for image_id in plan.validation[fold]}
     ids = tuple(
         image_id for fold in models
-        for image_id in spread(plan.validation[fold], data, -(-MOST_IMAGES // len(models)))
+        for image_id in evenly_by_type(plan.validation[fold], data, -(-MOST_IMAGES // len(models)))
     )  # fmt: skip
     parts = [tuple(each for each in ids if fold_of[each] == fold) for fold in models]
     cache = OutOfFoldCache(models, fold_of, data, folder, device)

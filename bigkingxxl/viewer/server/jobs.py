@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from bigkingxxl.errors import BigKingXXLError, InputError, OutputError
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.document import compact
+from bigkingxxl.viewer.server.job_status import CancelledError, Job, JobStatus, Report
 from bigkingxxl.viewer.server.pixels import strided
 from bigkingxxl.viewer.server.session import Raster, Session
-from bigkingxxl.viewer.server.task import CancelledError, Report, Task, Work
 
 if TYPE_CHECKING:
-    from bigkingxxl.viewer.server.learning import Learning
+    from bigkingxxl.viewer.server.learn_job import LearnJob
 
 log = logging.getLogger(__name__)
 STOPPED = "it was stopped; what was learned so far is kept"
@@ -40,26 +40,26 @@ class Jobs:
     """
 
     def __init__(self, session: Session, model: str | None = None) -> None:
-        from bigkingxxl.viewer.server.history import History
-        from bigkingxxl.viewer.server.predicting import Predicting
+        from bigkingxxl.viewer.server.model_history import ModelHistory
+        from bigkingxxl.viewer.server.predict_job import PredictJob
 
         self.session = session
         start = model or session.workspace.model or "bundled"
-        self.history = History.load(session.shelf.folder, start)
+        self.history = ModelHistory.load(session.store.folder, start)
         if model is not None and self.history.start != model:
             self.history = replace(self.history, start=model)
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, JobStatus] = {}
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread: threading.Thread | None = None
-        self.predicting = Predicting(session, self.history.model)
+        self.predicting = PredictJob(session, self.history.model)
 
     # ---- queries --------------------------------------------------------------------------------
 
     def told(self, folder: wire.Folder) -> wire.Folder:
         """Return the folder, completed with the state of the jobs."""
-        from bigkingxxl.viewer.server.learning import what_is_missing
+        from bigkingxxl.viewer.server.learn_job import what_is_missing
 
         extra = wire.Extra(install=what_is_missing())
         return folder.model_copy(update={"models": self.history.infos(), "learn": extra})
@@ -77,7 +77,7 @@ class Jobs:
         """
         return self._task(job).shown()
 
-    def _task(self, job: str) -> Task:
+    def _task(self, job: str) -> JobStatus:
         try:
             return self._tasks[job]
         except KeyError as error:
@@ -89,21 +89,21 @@ class Jobs:
         """Predict waiting images of a folder of images, and resume unfinished learning."""
         if self.predicting.is_needed:
             self._add(self.predicting)
-        if self.session.shelf.is_claimed:
+        if self.session.store.is_claimed:
             self._take_up()
 
     def _take_up(self) -> None:
         """Resume a learning job that the end of the program interrupted."""
-        from bigkingxxl.viewer.server.learning import Learning
-        from bigkingxxl.viewer.server.unfinished import Unfinished
+        from bigkingxxl.viewer.server.learn_job import LearnJob
+        from bigkingxxl.viewer.server.pending_learning import PendingLearning
 
-        about = Unfinished.load(self.history.folder)
+        about = PendingLearning.load(self.history.folder)
         if about is None:
             return
-        work = Learning(self.session, self.history.folder, about)
+        work = LearnJob(self.session, self.history.folder, about)
         asks = work.model is not None and work.model.is_file()
         with self._changed:
-            task = Task(str(next(self._numbers)), work, "asking" if asks else "cancelled")
+            task = JobStatus(str(next(self._numbers)), work, "asking" if asks else "cancelled")
             task.message = about.result.advice if asks and about.result else STOPPED
             task.result = about.result if asks else None
             self._tasks[task.id] = task
@@ -117,12 +117,12 @@ class Jobs:
 
     def apply(self, settings: wire.Settings) -> wire.Job:
         """Apply other thresholds to the run."""
-        from bigkingxxl.viewer.server.applying import Applying
+        from bigkingxxl.viewer.server.apply_job import ApplyJob
 
         self._check_writable()
         if reason := self.session.workspace.cannot_apply:
             raise InputError(reason)
-        return self._add(Applying(self.session, settings)).shown()
+        return self._add(ApplyJob(self.session, settings)).shown()
 
     def export(self, request: wire.ExportRequest) -> wire.Job:
         """Export the cells as they are now.
@@ -131,14 +131,14 @@ class Jobs:
             InputError: A format is unknown, or needs a package that is not installed.
         """
         from bigkingxxl.runs.outputs import chosen_formats
-        from bigkingxxl.viewer.server.exporting import Exporting, what_is_missing
+        from bigkingxxl.viewer.server.export_job import ExportJob, what_is_missing
 
         formats = chosen_formats(request.formats)
         for name in formats:
             if sentence := what_is_missing(name):
                 raise InputError(sentence)
         self._check_writable()
-        return self._add(Exporting(self.session, formats)).shown()
+        return self._add(ExportJob(self.session, formats)).shown()
 
     def learn(self, request: wire.LearnRequest) -> wire.Job:
         """Learn from the reviewed images.
@@ -146,31 +146,31 @@ class Jobs:
         Raises:
             InputError: Nothing was reviewed, the model is gone, or a required package is missing.
         """
-        from bigkingxxl.viewer.server.learning import Learning
+        from bigkingxxl.viewer.server.learn_job import LearnJob
 
         self._check_writable()
-        work = Learning.new(self.session, request, self.history)
+        work = LearnJob.new(self.session, request, self.history)
         work.check()
         return self._add(work).shown()
 
     def _check_writable(self) -> None:
-        from bigkingxxl.viewer.server.shelf import ReadOnlyError
+        from bigkingxxl.viewer.server.document_store import ReadOnlyError
 
-        if self.session.shelf.read_only:
-            raise ReadOnlyError(self.session.shelf.read_only)
+        if self.session.store.read_only:
+            raise ReadOnlyError(self.session.store.read_only)
 
-    def _add(self, work: Work) -> Task:
+    def _add(self, work: Job) -> JobStatus:
         with self._changed:
-            same = next((task for task in self._tasks.values() if task.work.kind == work.kind
+            same = next((task for task in self._tasks.values() if task.job.kind == work.kind
                          and task.state in ("waiting", "running")), None)  # fmt: skip
             if same is not None and work.kind != "predict":
                 raise InputError("such a job is already running: wait for it, or cancel it")
             if same is not None:
                 return same
-            task = Task(str(next(self._numbers)), work)
+            task = JobStatus(str(next(self._numbers)), work)
             self._tasks[task.id] = task
             for other in self._tasks.values():  # predicting gives way
-                if other.work.kind == "predict" and other.state == "running":
+                if other.job.kind == "predict" and other.state == "running":
                     other.stop.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work_on, name="jobs", daemon=True)
@@ -196,11 +196,11 @@ class Jobs:
         task = self._task(job)
         if not task.shown().can_resume:
             raise InputError("this job cannot go on: begin a new one")
-        return self._add(task.work).shown()
+        return self._add(task.job).shown()
 
     def accept(self, job: str) -> wire.Job:
         """Use the model that a job made, and predict all uncorrected cells with it."""
-        from bigkingxxl.viewer.server.learning import Renewing
+        from bigkingxxl.viewer.server.learn_job import RepredictJob
 
         task = self._asking(job)
         learning = self._learning(task)
@@ -211,15 +211,15 @@ class Jobs:
         self.predicting.model = self.history.model
         task.state = "done"
         self._tell(task)
-        self._add(Renewing(self.session, self.history.model))
+        self._add(RepredictJob(self.session, self.history.model))
         return task.shown()
 
-    def _learning(self, task: Task) -> Learning:
-        from bigkingxxl.viewer.server.learning import Learning
+    def _learning(self, task: JobStatus) -> LearnJob:
+        from bigkingxxl.viewer.server.learn_job import LearnJob
 
-        if not isinstance(task.work, Learning):
+        if not isinstance(task.job, LearnJob):
             raise InputError("this job does not learn")
-        return task.work
+        return task.job
 
     def reject(self, job: str) -> wire.Job:
         """Discard the model that a job made."""
@@ -229,7 +229,7 @@ class Jobs:
         self._tell(task)
         return task.shown()
 
-    def _asking(self, job: str) -> Task:
+    def _asking(self, job: str) -> JobStatus:
         task = self._task(job)
         if task.state != "asking":
             raise InputError("this job asks nothing")
@@ -254,12 +254,12 @@ class Jobs:
         Raises:
             InputError: The job exported nothing.
         """
-        from bigkingxxl.viewer.server.exporting import Exporting
+        from bigkingxxl.viewer.server.export_job import ExportJob
 
         task = self._task(job)
-        if not isinstance(task.work, Exporting) or task.state != "done":
+        if not isinstance(task.job, ExportJob) or task.state != "done":
             raise InputError("this job made no files")
-        return task.work.archive()
+        return task.job.archive()
 
     def close(self) -> None:
         """Stop all jobs."""
@@ -273,7 +273,7 @@ class Jobs:
 
     # ---- the thread -----------------------------------------------------------------------------
 
-    def _tell(self, task: Task) -> None:
+    def _tell(self, task: JobStatus) -> None:
         self.session.events.add("job", job=task.shown())
 
     def _work_on(self) -> None:
@@ -288,23 +288,23 @@ class Jobs:
             state = self._do(task)
             with self._changed:
                 task.state = state
-                is_put_off = task.work.kind == "predict" and state == "cancelled"
+                is_put_off = task.job.kind == "predict" and state == "cancelled"
                 gave_way = is_put_off and bool(self._waiting())
             if gave_way:
                 task.state, task.message = "waiting", ""
                 task.stop = threading.Event()
             self._tell(task)
 
-    def _waiting(self) -> list[Task]:
+    def _waiting(self) -> list[JobStatus]:
         """Return the waiting jobs, predicting last."""
         found = [task for task in self._tasks.values() if task.state == "waiting"]
-        return sorted(found, key=lambda task: task.work.kind == "predict")
+        return sorted(found, key=lambda task: task.job.kind == "predict")
 
-    def _do(self, task: Task) -> wire.JobState:
+    def _do(self, task: JobStatus) -> wire.JobState:
         """Do a job and return its state afterwards."""
         self._tell(task)
         try:
-            finished = task.work.run(Report(task, self._tell))
+            finished = task.job.run(Report(task, self._tell))
         except CancelledError:
             return "cancelled"
         except (BigKingXXLError, OSError, MemoryError) as error:

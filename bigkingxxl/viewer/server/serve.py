@@ -16,7 +16,7 @@ import uvicorn
 from bigkingxxl.errors import InputError
 from bigkingxxl.viewer.server.app import App
 from bigkingxxl.viewer.server.jobs import Jobs
-from bigkingxxl.viewer.server.opening import open_workspace
+from bigkingxxl.viewer.server.open_workspace import open_workspace
 from bigkingxxl.viewer.server.session import Session
 
 HOST = "127.0.0.1"

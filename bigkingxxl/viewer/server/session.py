@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.display_text import printable
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.provenance import own_version
-from bigkingxxl.texts import printable
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.candidate_list import best_masks, listed, uncovered
 from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.document import compact
+from bigkingxxl.viewer.server.document_store import DocumentStore, ReadOnlyError, TooLargeImageError
 from bigkingxxl.viewer.server.events import Events
-from bigkingxxl.viewer.server.faint import Faint
-from bigkingxxl.viewer.server.of_run import RunWorkspace
+from bigkingxxl.viewer.server.low_score_candidates import LowScoreCandidates
 from bigkingxxl.viewer.server.pixels import (
     TILE_SIDE,
     WHOLE_LIMIT,
@@ -33,7 +33,7 @@ from bigkingxxl.viewer.server.pixels import (
     strided,
 )
 from bigkingxxl.viewer.server.presence import Presence
-from bigkingxxl.viewer.server.shelf import ReadOnlyError, Shelf, TooLargeImageError
+from bigkingxxl.viewer.server.run_workspace import RunWorkspace
 from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of, type_name
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class Session:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.events = Events()
-        self.faint = Faint()
-        self.shelf = Shelf(workspace, lambda: self.events.add("folder"))
+        self.faint = LowScoreCandidates()
+        self.store = DocumentStore(workspace, lambda: self.events.add("folder"))
         self._on_disk: dict[str, _Corrected] = {}
         self._shown: OrderedDict[str, ShownImage] = OrderedDict()
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
@@ -79,7 +79,7 @@ class Session:
         """Write what is not on disk yet."""
         self._is_closed = True
         self.events.close()
-        self.shelf.close()
+        self.store.close()
 
     # ---- the folder -----------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ class Session:
         known = {}
         for key, image in images.items():
             try:
-                found = self.shelf.corrected(image)
+                found = self.store.corrected(image)
             except BigKingXXLError as error:
                 log.warning("%s", error)
                 continue
@@ -104,19 +104,19 @@ class Session:
 
     def mend(self) -> None:
         """Write label images that a crash left older than their journals."""
-        unfinished = set(self.shelf.unfinished())
+        unfinished = set(self.store.unfinished())
         if not unfinished:
             return
         try:
-            self.shelf.claim()
+            self.store.claim()
         except (ReadOnlyError, BigKingXXLError):
             return  # whoever writes here repairs it
         for image in list(self._images.values()):
-            if self.shelf.journal(image).place in unfinished:
+            if self.store.journal(image).place in unfinished:
                 try:
-                    with self.shelf.document(image):
+                    with self.store.document(image):
                         pass  # when opened, it is recognised as older
-                    self.shelf.flush(image.key)
+                    self.store.flush(image.key)
                 except BigKingXXLError as error:
                     log.warning("%s", error)
                 self.tell(image)
@@ -142,12 +142,12 @@ class Session:
 
     @cached_property
     def _folder_texts(self) -> dict[str, Any]:
-        from bigkingxxl.viewer.server.exporting import export_formats
+        from bigkingxxl.viewer.server.export_job import export_formats
 
         return {
             "contract": wire.CONTRACT_VERSION, "version": own_version(),
             "kind": self.workspace.kind, "path": printable(str(self.workspace.folder)),
-            "corrections": printable(str(self.shelf.folder)), "tile_side": TILE_SIDE,
+            "corrections": printable(str(self.store.folder)), "tile_side": TILE_SIDE,
             "whole_limit": WHOLE_LIMIT, "max_body": LARGEST_BODY,
             "export_formats": export_formats(),
         }  # fmt: skip
@@ -157,11 +157,11 @@ class Session:
         run = self.workspace.run_folder
         names = dict.fromkeys(map(type_name, [*self.workspace.type_names, *self._more_types]))
         names.pop("", None)
-        was_elsewhere = bool(self.shelf.elsewhere)
-        read_only = self.shelf.why_read_only()
-        if was_elsewhere and not self.shelf.elsewhere:
+        was_elsewhere = bool(self.store.elsewhere)
+        read_only = self.store.why_read_only()
+        if was_elsewhere and not self.store.elsewhere:
             self.reload()  # the other viewer has ended: what it wrote is on disk
-        trouble = filter(None, (self.shelf.elsewhere, self.shelf.trouble))
+        trouble = filter(None, (self.store.elsewhere, self.store.trouble))
         return wire.Folder(
             **self._folder_texts, run=None if run is None else printable(str(run)),
             read_only=read_only, notices=(*self.workspace.notices, *trouble),
@@ -177,13 +177,13 @@ class Session:
         """Store new knowledge about an image."""
         with self._lock:
             self._images[image.key] = image
-        self.shelf.forget(image)
+        self.store.forget(image)
         self.tell(image)
 
     def forget_predictions(self) -> None:
         """Drop all cells that nobody corrected, because the run has others now."""
         for image in self.images():
-            self.shelf.forget(image)
+            self.store.forget(image)
         with self._lock:
             self._previews.clear()
 
@@ -216,7 +216,7 @@ class Session:
 
     def entry(self, image: KnownImage) -> wire.ImageEntry:
         """Return an image as the strip shows it."""
-        held = self.shelf.peek(image.key)
+        held = self.store.peek(image.key)
         size = image.size
         values: dict[str, Any] = {"cells": image.cells, "confluence": image.confluence}
         on_disk = self._on_disk.get(image.key)
@@ -275,7 +275,7 @@ class Session:
         image = self.image(key)
         shown = self.shown(image)
         dtype, next_cell = "uint16", 1
-        with suppress(TooLargeImageError), self.shelf.document(image) as held:
+        with suppress(TooLargeImageError), self.store.document(image) as held:
             dtype, next_cell = held.document.labels.dtype.name, held.document.next_cell
         return wire.ImageInfo(
             entry=self.entry(image), channels=shown.channels,
@@ -289,7 +289,7 @@ class Session:
     def _label_file(self, image: KnownImage) -> Any:
         from bigkingxxl.io.annotations.corrections import LABELS, place_in
 
-        corrected = place_in(self.shelf.folder, LABELS, self.shelf.journal(image).place)
+        corrected = place_in(self.store.folder, LABELS, self.store.journal(image).place)
         run = self.workspace.run_folder
         # The file of a cell corrected just now is written within a second.
         if corrected.is_file() or run is None or self.entry(image).corrected:
@@ -327,13 +327,13 @@ class Session:
         if settings is not None:
             start = self._preview(image, settings)
             return Raster(strided(compact(start.labels), level, row, col), 0)
-        with self.shelf.document(image) as held:
+        with self.store.document(image) as held:
             part = strided(held.document.labels, level, row, col).copy()
             return Raster(part, held.document.revision)
 
     def reviewed(self, key: str, level: int, row: int | None, col: int | None) -> Raster:
         """Return uint8: 1 in reviewed regions."""
-        with self.shelf.document(self.image(key)) as held:
+        with self.store.document(self.image(key)) as held:
             part = strided(held.document.reviewed, level, row, col)
             return Raster(part.astype(np.uint8), held.document.revision)
 
@@ -344,7 +344,7 @@ class Session:
             start = self._preview(image, settings)
             labels, attributes, revision = start.labels, dict(start.cells), 0
         else:
-            with self.shelf.document(image) as held:
+            with self.store.document(image) as held:
                 labels, attributes = held.document.labels.copy(), dict(held.document.cells)
                 revision = held.document.revision
         return table_of(self.shown(image).source, labels, attributes, revision, measurements)
@@ -394,7 +394,7 @@ class Session:
         if found is None or len(found) == 0:
             return wire.CandidateList(candidates=())
         masks, order = best_masks(found)
-        with self.shelf.document(image) as held:
+        with self.store.document(image) as held:
             free = uncovered(masks, held.document.labels)
         return wire.CandidateList(candidates=listed(found, masks.take(free), order[free]))
 
@@ -411,7 +411,7 @@ class Session:
         if image.state == "waiting":
             raise InputError(f"{image.name} waits to be predicted: correct it when its cells are "
                              "there", key=image.name)  # fmt: skip
-        held, is_new, revision = self.shelf.edit(image, edit)
+        held, is_new, revision = self.store.edit(image, edit)
         if is_new:
             self._more_types.update(
                 dict.fromkeys(each.after.type for each in edit.cells if each.after is not None)
@@ -421,14 +421,14 @@ class Session:
 
     def conflict(self, key: str, error: str) -> wire.Conflict:
         """Return why an edit was not made."""
-        with self.shelf.document(self.image(key)) as held:
+        with self.store.document(self.image(key)) as held:
             return wire.Conflict(
                 error=error, revision=held.document.revision, window=held.document.last_window
             )
 
     def edits(self, key: str, after: int) -> wire.EditList:
         """See `contract.EditList`."""
-        with self.shelf.document(self.image(key)) as held:
+        with self.store.document(self.image(key)) as held:
             found = held.journal.edits(after)
             return wire.EditList(revision=held.document.revision, edits=tuple(found))
 
@@ -442,7 +442,7 @@ class Session:
             self.events.add("windows", window=said.window)
         if said.key is None:
             return wire.PresenceAnswer(windows=0, revision=0)
-        with self.shelf.document(self.image(said.key)) as held:
+        with self.store.document(self.image(said.key)) as held:
             revision = held.document.revision
         others = self._presence.others(said.window, said.key)
         return wire.PresenceAnswer(windows=others, revision=revision)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.display_text import printable
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import CORRECTIONS
 from bigkingxxl.io.annotations.run_cells import NumberedCells
-from bigkingxxl.texts import printable
 from bigkingxxl.viewer.contract import Cell, Origin, Settings
 from bigkingxxl.viewer.server.document import LARGEST_UINT16, compact, counts_of
 from bigkingxxl.viewer.server.pixels import ShownImage

@@ -15,7 +15,7 @@ from bigkingxxl.evaluation.error_kinds import kinds_of
 from bigkingxxl.evaluation.metrics.base import Metric
 from bigkingxxl.evaluation.metrics.registry import METRICS, find_metric, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
-from bigkingxxl.evaluation.partial import without_ignored
+from bigkingxxl.evaluation.partial_annotation import without_ignored
 from bigkingxxl.evaluation.scoring import difference, score_pairs
 from bigkingxxl.instances import Instances
 from tests.evaluation.scenes import SIZE, Labels, cells_of, truth_and_found

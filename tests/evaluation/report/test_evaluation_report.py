@@ -13,8 +13,8 @@ from PIL import Image
 import bigkingxxl as bk
 from bigkingxxl.data.groups import Groups
 from bigkingxxl.errors import ImageError
+from bigkingxxl.evaluation.compared_methods import Taken
 from bigkingxxl.evaluation.comparison import compare
-from bigkingxxl.evaluation.contestants import Taken
 from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
 from bigkingxxl.evaluation.inputs import Predictions, Truth
 from bigkingxxl.evaluation.pairing import ImagePair
@@ -27,9 +27,9 @@ from bigkingxxl.evaluation.report.evaluation_report import (
 )
 from bigkingxxl.evaluation.report.gallery import error_picture
 from bigkingxxl.evaluation.report.page import anchor
+from bigkingxxl.image_inputs import as_source
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.sources import as_source
 from tests.evaluation.report.page_reader import Page
 from tests.evaluation.scenes import SIZE, cells_of, truth_and_found
 

@@ -9,9 +9,9 @@ from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.components import Components
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.domain.contrast_polarity import Negative, may_be_inverted
-from bigkingxxl.inference.size.sizing import TrainingImages
+from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 

@@ -11,10 +11,10 @@ from scipy import ndimage
 from bigkingxxl.decoding.base import Float32
 from bigkingxxl.decoding.components import Components
 from bigkingxxl.images import ArrayImage, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
-from bigkingxxl.inference.detector import DetectorPredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.detector_predictor import DetectorPredictor
+from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.inference.size.size_estimate import LADDER, median_diameter, sizes_in_question
-from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 

@@ -11,9 +11,9 @@ from bigkingxxl.decoding.base import SIZE_UNIT
 from bigkingxxl.decoding.flows import Flows, FlowsSettings
 from bigkingxxl.geometry import Window, disc_diameter, resize, scaled_size, whole
 from bigkingxxl.images import ArrayImage, ImageSource, Normalisation
-from bigkingxxl.inference.dense import DensePredictor
+from bigkingxxl.inference.dense_predictor import DensePredictor
+from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.inference.size.size_map import SIDE, sampled_windows, sizes_of_cells
-from bigkingxxl.inference.size.sizing import TrainingImages
 from bigkingxxl.models import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 

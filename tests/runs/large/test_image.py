@@ -15,7 +15,7 @@ import tifffile
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.domain.judgement import Judgement
+from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.imagej import read_rois
@@ -107,9 +107,9 @@ def test_a_large_image_is_judged_by_its_sample(
     small_blocks(monkeypatch)
     seen = []
 
-    def judge(source: ImageSource, candidates: Candidates, cells: Instances) -> Judgement:
+    def judge(source: ImageSource, candidates: Candidates, cells: Instances) -> QualityAssessment:
         seen.append((source.shape, candidates.cell_diameter, len(cells)))
-        return Judgement(0.4, ("odd",))
+        return QualityAssessment(0.4, ("odd",))
 
     options: dict[str, Any] = {
         "formats": ("labels", "summary"), "predictor": Sized(), "judge": judge,
@@ -159,7 +159,10 @@ def test_measuring_again_makes_further_formats_and_keeps_the_rest(
     small_blocks(monkeypatch)
     out = tmp_path / "out"
     predict(
-        image, out, formats=("labels", "measurements"), judge=lambda *_: Judgement(0.5, ("odd",))
+        image,
+        out,
+        formats=("labels", "measurements"),
+        judge=lambda *_: QualityAssessment(0.5, ("odd",)),
     )
     before = contents(out)
     result = remeasure(out, ["qupath"])

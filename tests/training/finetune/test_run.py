@@ -17,12 +17,12 @@ from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.errors import FormatError, InputError
-from bigkingxxl.inference.load import load_predictor
+from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.models import read_card, resolve_model
-from bigkingxxl.training.finetune.choice import Choice, common_size
 from bigkingxxl.training.finetune.files import write_start
 from bigkingxxl.training.finetune.run import finetune
+from bigkingxxl.training.finetune.settings_stage import Choice, common_size
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from tests.refusals import refused, refused_by
 from tests.training.finetune.data import bright_model, field, fields, save

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.cells import Cells
 from bigkingxxl.errors import InputError
+from bigkingxxl.image_inputs import as_source
 from bigkingxxl.instances import Instances
-from bigkingxxl.sources import as_source
+from bigkingxxl.predicted_cells import Cells
 from tests.threshold import squares
 from tests.viewer.page.browser import until
 

@@ -1,0 +1,255 @@
+"""The participants of a comparison: a model, an ensemble, a run, or the results of another tool."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigkingxxl.data.base import Dataset
+from bigkingxxl.errors import InputError, ModelError
+from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions
+from bigkingxxl.files import write_json
+from bigkingxxl.inference.ensemble_file import SUFFIX, Members, members_of
+from bigkingxxl.inference.load_ensemble import card_of
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco import masks_of
+from bigkingxxl.models import ModelCard, model_hash
+from bigkingxxl.provenance import fingerprint
+from bigkingxxl.runs.selection import Selection
+from bigkingxxl.shipped_models import shipped_model
+from bigkingxxl.test_time_augmentation import as_text
+
+MODEL_SUFFIXES = (".onnx", ".safetensors", SUFFIX)
+TOGETHER = "+"  # joins the members of an ensemble
+NAMED = "="  # separates a name from what it stands for
+COSTS = "costs.json"
+COMMON = ("model", "results", "folds", "out-of-fold")  # names that do not identify a method
+PACKAGE = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class ComparedMethod:
+    """A participant of a comparison.
+
+    Attributes:
+        name: Its name in tables.
+        members: A model or an ensemble; None for results.
+        place: The path of results; None for models.
+    """
+
+    name: str
+    members: Members | None = None
+    place: Path | None = None
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """The model files; () for results."""
+        return () if self.members is None else self.members.files
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of predicting.
+
+    Attributes:
+        seconds: The mean wall time per image, with the model loaded.
+        cpu_seconds: The mean processor time per image.
+        memory: The peak memory of the process in bytes; None if the system does not report it.
+        images: The number of timed images.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    memory: int | None
+    images: int
+
+
+def find_methods(texts: Sequence[str]) -> list[ComparedMethod]:
+    """Resolve what each text stands for: a model, models joined by +, or results.
+
+    Raises:
+        InputError: Nothing is found, or two participants have the same name.
+    """
+    found = [_contestant(text) for text in texts]
+    names = [each.name for each in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"two methods have the name '{twice}': give them different names, as in "
+            f"'first{NAMED}{texts[names.index(twice)]}'",
+            key="METHODS",
+            found=twice,
+        )
+    return found
+
+
+def _contestant(text: str) -> ComparedMethod:
+    name, named, what = text.partition(NAMED)
+    if not named or Path(text).exists():
+        name, what = "", text
+    place = Path(what)
+    parts = what.split(TOGETHER)
+    if not place.exists() and all(_is_model(part) for part in parts):
+        return _models(name or what, parts)
+    if place.is_file() and place.suffix.lower() in MODEL_SUFFIXES:
+        return _models(name or _short(place), [what])
+    if not place.exists():
+        raise InputError(
+            f"there is nothing at {what}, expected a model, several joined by {TOGETHER}, a run's "
+            "folder, or results (submission csv, COCO json, a folder of files of cells)",
+            file=what,
+        )
+    return ComparedMethod(name or _short(place), place=place)
+
+
+def _models(name: str, parts: Sequence[str]) -> ComparedMethod:
+    return ComparedMethod(name, members_of(parts))
+
+
+def _is_model(text: str) -> bool:
+    return shipped_model(text) is not None or Path(text).suffix.lower() in MODEL_SUFFIXES
+
+
+def _short(place: Path) -> str:
+    """Return a file's stem or a folder's name, with the parent folder if that is a common name."""
+    name = place.stem if place.is_file() else place.resolve().name
+    return f"{place.resolve().parent.name}/{name}" if name in COMMON else name
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The predictions of a participant.
+
+    Attributes:
+        predictions: Its cells.
+        cost: The cost; None if another program predicted.
+        seen: The images of the truth on which its models were trained, selected or tuned.
+    """
+
+    predictions: Predictions
+    cost: Cost | None = None
+    seen: frozenset[str] = frozenset()
+
+
+def take_results(
+    contestant: ComparedMethod,
+    truth: Truth,
+    *,
+    skip_bad: bool = False,
+    numbering: Path | None = None,
+    categories: Mapping[int, str] | None = None,
+) -> Taken:
+    """Read the cells that a run or another tool wrote; see `inputs.read_predictions`."""
+    if contestant.place is None:
+        raise ValueError(f"'{contestant.name}' is not a file or folder of results")
+    found = read_predictions(
+        contestant.place, truth, skip_bad=skip_bad, numbering=numbering, categories=categories
+    )
+    return Taken(found)
+
+
+def run_model(
+    contestant: ComparedMethod,
+    dataset: Dataset,
+    ids: Sequence[str],
+    out: Path,
+    device: str = "auto",
+) -> Taken:
+    """Predict images of a data set in a separate process and read the results.
+
+    Args:
+        contestant: The participant.
+        dataset: The data set.
+        ids: The images.
+        out: The folder of candidates and costs; existing results are not predicted again.
+        device: The device.
+
+    Raises:
+        ModelError: The process failed; the message contains its output.
+    """
+    members = contestant.members
+    if members is None:
+        raise ValueError(f"'{contestant.name}' is not a model")
+    card = card_of(members)
+    parts = [*map(model_hash, members.files), *map(repr, members.weights)]
+    # A voted type decides which models process an image.
+    parts += [] if members.points is None else [members.points.model_dump_json()]
+    parts += [] if members.tta is None else [as_text(members.tta)]
+    key = fingerprint([*parts, str(dataset.root.resolve()), device])
+    folder = out / key[:16]
+    task = {
+        "models": list(map(str, members.files)), "weights": list(members.weights),
+        "changes": members.changes,
+        "points": None if members.points is None else members.points.model_dump(mode="json"),
+        "data": str(dataset.root), "ids": list(ids),
+        "out": str(folder), "device": device,
+    }  # fmt: skip
+    write_json(folder / "task.json", task)
+    peak = _run(contestant.name, folder / "task.json")
+    return _collected(card, dataset, ids, folder, peak)
+
+
+def _run(name: str, task: Path) -> int | None:
+    """Run the task; return the peak memory of its process in bytes."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(
+            [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+        )
+    }
+    command = [sys.executable, "-m", "bigkingxxl.evaluation.predict_task", str(task)]
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as process:
+        said = process.stderr.read() if process.stderr is not None else ""
+        peak = None
+        if hasattr(os, "wait4"):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            # In kilobytes, except on macOS.
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        code = process.wait()
+    if code:
+        last = said.strip().splitlines()
+        raise ModelError(
+            f"{name}: {last[-1] if last else f'its process ended with {code}'}", key=name
+        )
+    return peak
+
+
+def _collected(
+    card: ModelCard, dataset: Dataset, ids: Sequence[str], folder: Path, peak: int | None
+) -> Taken:
+    from bigkingxxl.candidates import Candidates
+
+    selection = Selection(card.operating_points)
+    cells: dict[str, Instances] = {}
+    masks: dict[str, Instances] = {}
+    for image_id in ids:
+        candidates = Candidates.load(place_of(folder, image_id))
+        cells[image_id] = selection.instances(candidates, None)
+        masks[image_id] = masks_of(candidates)
+    costs = json.loads((folder / COSTS).read_text(encoding="utf-8"))
+    timed = [costs["images"][image_id] for image_id in ids]
+    cost = Cost(
+        sum(each[0] for each in timed) / len(timed), sum(each[1] for each in timed) / len(timed),
+        max(peak or 0, costs.get("memory") or 0) or None, len(timed),
+    )  # fmt: skip
+    _keep_peak(folder, costs, cost.memory)
+    seen = dataset.among([*card.trained_on, *card.selected_on, *card.operating_points.tuned_on])
+    return Taken(Predictions(cells, masks), cost, seen & set(ids))
+
+
+def _keep_peak(folder: Path, costs: dict[str, object], memory: int | None) -> None:
+    """Store the peak memory of predicting; a later call that only reads needs less."""
+    if memory is not None and memory != costs.get("memory"):
+        write_json(folder / COSTS, {**costs, "memory": memory})
+
+
+def place_of(folder: Path, image_id: str) -> Path:
+    """Return the file of an image's candidates."""
+    return folder / "candidates" / f"{image_id}.npz"
