@@ -17,7 +17,7 @@ from bigkingxxl.runs.reader import open_run
 
 if TYPE_CHECKING:
     from bigkingxxl.inference.predictor import Predictor
-    from bigkingxxl.models import ModelCard
+    from bigkingxxl.model_card import ModelCard
     from bigkingxxl.runs.selection import Selection
 
 __all__ = ["Cells", "LoadedModel", "as_source", "load", "open_run", "score"]

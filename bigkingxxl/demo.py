@@ -15,11 +15,12 @@ from bigkingxxl.data.synthesize import Recipe as SyntheticData
 from bigkingxxl.data.synthesize import synthesize
 from bigkingxxl.evaluation.average_precision import CocoTable, coco_table
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_map
-from bigkingxxl.evaluation.inputs import majority_type, read_predictions, read_truth
+from bigkingxxl.evaluation.predictions import read_predictions
 from bigkingxxl.evaluation.report.run_page import write_report
+from bigkingxxl.evaluation.truth import majority_type, read_truth
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.io.pictures.overlay import draw_overlay
-from bigkingxxl.models import model_hash, read_card, resolve_model
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.methods.base import Batch, Crop, Method
-from bigkingxxl.models import ModelCard, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import save_model
 from bigkingxxl.settings import Settings
 
 PLACE = "tests.small_detector:Spots"  # for the registry of methods

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,7 +18,7 @@ from bigkingxxl.api import LoadedModel, as_source
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import ImageError, InputError, ModelError, OutputError
 from bigkingxxl.images import ArrayImage, ImageSource
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.outputs import IMAGE_FORMATS
 from bigkingxxl.runs.selection import Selection

@@ -20,7 +20,7 @@ from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import read_card, resolve_model, write_card
+from bigkingxxl.model_files import read_card, resolve_model, write_card
 from bigkingxxl.settings import checked
 from bigkingxxl.training.calibrate import Compared, fit
 from tests.refusals import refused, refused_by

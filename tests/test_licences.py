@@ -8,7 +8,7 @@ import pytest
 import bigkingxxl as bk
 from bigkingxxl.errors import ModelError
 from bigkingxxl.licences import show_licence
-from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.shipped_models import FREE, SHIPPED
 from tests.refusals import refused
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bigkingxxl import shipped_models
 from bigkingxxl.cli.main import app
 from bigkingxxl.errors import ModelError
-from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.shipped_models import EARLIER_NAMES, FREE, SHIPPED
 
 MOST_BYTES = 25e6

@@ -9,7 +9,7 @@ import pytest
 
 from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.geometry import SYMMETRIES, Symmetry
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.settings import checked
 from bigkingxxl.test_time_augmentation import (
     AUGMENTATIONS,

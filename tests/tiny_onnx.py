@@ -10,7 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import METADATA_KEY
 from bigkingxxl.operating_points import OperatingPoints
 
 SIZE = (96, 120)

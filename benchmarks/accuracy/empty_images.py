@@ -29,7 +29,7 @@ from bigkingxxl.geometry import Window, disc_diameter
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.models import model_hash, resolve_model
+from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 

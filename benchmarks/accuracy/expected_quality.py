@@ -29,7 +29,7 @@ from bigkingxxl.data.split import fold_ids
 from bigkingxxl.evaluation.quality_fit import POOR, Example, cross_fitted, examples_of, fit_quality
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import load_predictor
-from bigkingxxl.models import model_hash, read_card, resolve_model, write_card
+from bigkingxxl.model_files import model_hash, read_card, resolve_model, write_card
 
 
 def main() -> None:

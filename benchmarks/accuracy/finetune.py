@@ -39,7 +39,7 @@ from bigkingxxl.geometry import whole
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.label_images import write_label_image
-from bigkingxxl.models import model_hash, read_card, resolve_model
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
 
 QUARTER = "_quarter"
 KEPT = ("kept", "sentence", "checked", "units", "start", "settings", "trained", "size", "moved",

@@ -23,7 +23,7 @@ from benchmarks.harness import markdown as markdown_table
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json, write_text
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 
 START, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 ENOUGH_MINUTES = 100  # on CPUs; with less the training of a method is only a trial

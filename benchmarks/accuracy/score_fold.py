@@ -38,14 +38,8 @@ from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.models import (
-    ModelCard,
-    PredictionSettings,
-    model_hash,
-    read_card,
-    resolve_model,
-    untuned_hash,
-)
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import model_hash, read_card, resolve_model, untuned_hash
 from bigkingxxl.operating_points import OperatingPoints
 
 MAPS = Path("scratch/maps")

@@ -28,7 +28,8 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.provenance import provenance
 
 NEAR = 1.3  # an estimated size within this factor of the true one counts as correct

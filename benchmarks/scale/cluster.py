@@ -32,7 +32,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.cluster.job import Job, Loading
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.images import ImageSource
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.reading import Reading

@@ -76,7 +76,7 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     from bigkingxxl.inference.network_predictor import NetworkPredictor
     from bigkingxxl.inference.predictor import image_context_of, predict_in
     from bigkingxxl.io.images import open_image
-    from bigkingxxl.models import resolve_model
+    from bigkingxxl.model_files import resolve_model
     from bigkingxxl.runs.folder import predict_folder, run_settings
     from bigkingxxl.runs.large import grid
     from bigkingxxl.runs.large.plan import Plan

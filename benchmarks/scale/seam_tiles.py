@@ -22,7 +22,7 @@ from benchmarks.scale.mosaic import field, write_mosaic
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.io.images import open_image
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.selection import Selection
 

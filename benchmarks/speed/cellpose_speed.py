@@ -24,7 +24,7 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.networks.cellpose import library_version
 from bigkingxxl.simulate.field import simulate_field
 from tests.decoding.flow_fields import cellpose_masks, network_like

@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks.harness import RESULTS, Goal, by_turns, keep
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.load_model import OnnxMaps, onnx_predictor
-from bigkingxxl.models import model_hash, open_onnx, read_card, resolve_model
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
+from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.simulate.field import simulate_field
 from bigkingxxl.training.export import export
 

@@ -34,7 +34,7 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import write_results
 from bigkingxxl.io.annotations.kaggle import write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 TYPES = ("astro", "cort", "shsy5y")

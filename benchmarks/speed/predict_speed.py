@@ -41,7 +41,8 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.io.images.image_files import open_image
-from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
 from bigkingxxl.runs.selection import Selection

@@ -37,7 +37,8 @@ from bigkingxxl.evaluation.competition_map import (
 from bigkingxxl.evaluation.tuning import crossfitted_points
 from bigkingxxl.files import write_json, write_text
 from bigkingxxl.inference.dense_predictor import DensePredictor
-from bigkingxxl.models import PredictionSettings, model_hash, read_card, resolve_model
+from bigkingxxl.model_card import PredictionSettings
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.test_time_augmentation import EARLIER, view_count
 

@@ -23,7 +23,7 @@ from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import load_predictor
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train

@@ -48,7 +48,7 @@ def calibrate(
     from bigkingxxl.cli.progress import track
     from bigkingxxl.cli.tune import of_its_types, print_json, where_to
     from bigkingxxl.inference.load_model import load_predictor
-    from bigkingxxl.models import read_card, resolve_model, write_card
+    from bigkingxxl.model_files import read_card, resolve_model, write_card
     from bigkingxxl.training.calibrate import (
         calibrate,
         calibrated_card,

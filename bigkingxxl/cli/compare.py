@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bigkingxxl.evaluation.compared_methods import ComparedMethod, Taken
     from bigkingxxl.evaluation.comparison import Comparison
-    from bigkingxxl.evaluation.inputs import Truth
+    from bigkingxxl.evaluation.truth import Truth
 
 
 def compare(
@@ -99,9 +99,9 @@ def compare(
     from bigkingxxl.evaluation.comparison import STANDARD, compare
     from bigkingxxl.evaluation.comparison_table import check_table_file, write_comparison
     from bigkingxxl.evaluation.grouping import groups_of
-    from bigkingxxl.evaluation.inputs import read_truth
     from bigkingxxl.evaluation.metrics.registry import find_metrics
     from bigkingxxl.evaluation.report.page import START
+    from bigkingxxl.evaluation.truth import read_truth
     from bigkingxxl.files import check_same_kind
 
     if len(methods) < 2:
@@ -154,7 +154,7 @@ def chosen(
 ) -> tuple[str, ...]:
     """Return the images of the truth that are compared."""
     from bigkingxxl.errors import InputError
-    from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
+    from bigkingxxl.evaluation.chosen_images import ids_of_file, ids_of_fold
 
     if folds is not None and fold is None:
         raise InputError(

@@ -13,7 +13,8 @@ from bigkingxxl.cli.open_data import SkipBad
 
 if TYPE_CHECKING:
     from bigkingxxl.evaluation.evaluation import Evaluation
-    from bigkingxxl.evaluation.inputs import Predictions, Truth
+    from bigkingxxl.evaluation.predictions import Predictions
+    from bigkingxxl.evaluation.truth import Truth
 
 PER_IMAGE_COLUMNS = ("id", "cell_type", "named", "cells", "predicted", "map")
 
@@ -94,8 +95,9 @@ def evaluate(
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions
     from bigkingxxl.evaluation.grouping import groups_of
-    from bigkingxxl.evaluation.inputs import read_predictions, read_truth
     from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
+    from bigkingxxl.evaluation.predictions import read_predictions
+    from bigkingxxl.evaluation.truth import read_truth
 
     if folds is not None and fold is None:
         raise InputError(
@@ -199,7 +201,7 @@ def chosen_ids(
 ) -> tuple[str, ...]:
     """Return the images of the truth that are scored."""
     from bigkingxxl.errors import InputError
-    from bigkingxxl.evaluation.inputs import ids_of_file, ids_of_fold
+    from bigkingxxl.evaluation.chosen_images import ids_of_file, ids_of_fold
 
     if fold is not None:
         return ids_of_fold(truth, fold, folds)

@@ -38,7 +38,7 @@ def export(
     written for Cellpose itself (--to cellpose), without cell types and operating points.
     """
     from bigkingxxl.errors import InputError
-    from bigkingxxl.models import ONNX_SUFFIX
+    from bigkingxxl.model_files import ONNX_SUFFIX
     from bigkingxxl.training.export import export as write
 
     if to == "cellpose":

@@ -66,7 +66,7 @@ def show(
 
 def described(model: ShippedModel) -> dict[str, Any]:
     """Return a description of a model for programs."""
-    from bigkingxxl.models import model_hash, read_card
+    from bigkingxxl.model_files import model_hash, read_card
 
     card = read_card(model.path)
     return {

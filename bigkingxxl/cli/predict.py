@@ -163,7 +163,7 @@ def predict(
     from bigkingxxl.inference.ensemble_file import named_members
     from bigkingxxl.inference.load_ensemble import card_of
     from bigkingxxl.inference.size.scale_ratio import ScaleHint
-    from bigkingxxl.models import read_card
+    from bigkingxxl.model_files import read_card
     from bigkingxxl.provenance import fingerprint
     from bigkingxxl.runs.deadline import Deadline, seconds_of
     from bigkingxxl.runs.folder import run_settings

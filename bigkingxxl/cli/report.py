@@ -58,8 +58,9 @@ def _scored(place: Path, run: Path, truth: Path, title: str, skip_bad: bool) -> 
     from bigkingxxl.errors import InputError
     from bigkingxxl.evaluation.evaluation import evaluate_predictions
     from bigkingxxl.evaluation.grouping import groups_of
-    from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+    from bigkingxxl.evaluation.predictions import read_predictions
     from bigkingxxl.evaluation.report.evaluation_report import sources_of, write_evaluation_report
+    from bigkingxxl.evaluation.truth import read_truth
 
     annotated = read_truth(truth, skip_bad=skip_bad)
     predictions = read_predictions(run, annotated, skip_bad=skip_bad)

@@ -13,7 +13,7 @@ from bigkingxxl.display_text import counted, printable
 from bigkingxxl.runs.deadline import EXIT_GO_ON
 
 if TYPE_CHECKING:
-    from bigkingxxl.models import ModelCard
+    from bigkingxxl.model_card import ModelCard
     from bigkingxxl.runs.notes import FolderResult
 
 MOST_LINES = 20  # failed images that are listed; the table has the rest

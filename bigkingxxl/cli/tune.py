@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial
     from bigkingxxl.evaluation.tuning import Tuner
     from bigkingxxl.evaluation.tuning_report import TuningResult, TypeResult
-    from bigkingxxl.models import ModelCard
+    from bigkingxxl.model_card import ModelCard
 
 
 def tune(
@@ -80,7 +80,7 @@ def tune(
     from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
     from bigkingxxl.evaluation.tuning_report import run_tuning
     from bigkingxxl.inference.ensemble_file import is_ensemble
-    from bigkingxxl.models import read_card, resolve_model, write_card
+    from bigkingxxl.model_files import read_card, resolve_model, write_card
 
     asked = asked_views(tta)
     if is_ensemble(model):
@@ -275,7 +275,7 @@ def make_tuner(
     from bigkingxxl.evaluation.prediction_cache import maps_folder, prediction_cache
     from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
     from bigkingxxl.inference.load_model import load_predictor
-    from bigkingxxl.models import untuned_hash
+    from bigkingxxl.model_files import untuned_hash
 
     predictor, _ = load_predictor(path, device, settings=card.prediction.changed(tta=views))
     place = maps_folder(folder, untuned_hash(path), predictor)

@@ -13,7 +13,8 @@ from typing import Any
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.models import ModelCard, model_hash, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.folder import ALONE_ABOVE

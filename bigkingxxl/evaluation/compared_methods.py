@@ -12,13 +12,15 @@ from pathlib import Path
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.errors import InputError, ModelError
-from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions
+from bigkingxxl.evaluation.predictions import Predictions, read_predictions
+from bigkingxxl.evaluation.truth import Truth
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble_file import SUFFIX, Members, members_of
 from bigkingxxl.inference.load_ensemble import card_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
-from bigkingxxl.models import ModelCard, model_hash
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.shipped_models import shipped_model

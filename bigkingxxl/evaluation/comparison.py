@@ -13,8 +13,8 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import distinguished_types
 from bigkingxxl.evaluation.compared_methods import Cost, Taken
 from bigkingxxl.evaluation.evaluation import UNTOLD, Evaluation, evaluate_predictions
-from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.evaluation.scoring import Difference, difference
+from bigkingxxl.evaluation.truth import Truth
 
 STANDARD = ("map", "coco", "f1@0.5", "pq", "aji+", "counts")  # the default metrics
 

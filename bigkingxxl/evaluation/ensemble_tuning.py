@@ -31,7 +31,8 @@ from bigkingxxl.inference.ensemble import Member, joint_types
 from bigkingxxl.inference.ensemble_file import Members
 from bigkingxxl.inference.load_ensemble import joined, load_member
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard, read_card, untuned_hash
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import read_card, untuned_hash
 from bigkingxxl.operating_points import OperatingPoints
 
 Weights = tuple[float, ...]

@@ -15,11 +15,12 @@ from bigkingxxl.evaluation.average_precision import (
 )
 from bigkingxxl.evaluation.competition_map import CompetitionScore, competition_score
 from bigkingxxl.evaluation.grouping import frames_note
-from bigkingxxl.evaluation.inputs import Predictions, Truth, majority_type
 from bigkingxxl.evaluation.metrics.registry import STANDARD, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
 from bigkingxxl.evaluation.partial_annotation import without_ignored
+from bigkingxxl.evaluation.predictions import Predictions
 from bigkingxxl.evaluation.scoring import Scores, score_pairs
+from bigkingxxl.evaluation.truth import Truth, majority_type
 
 COLLAPSED = (
     "all images are of one field, well or sample, so the variation of the scores is unknown: "

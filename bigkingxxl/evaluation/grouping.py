@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from bigkingxxl.data.groups import Groups, known_groups
 from bigkingxxl.display_text import counted
 from bigkingxxl.errors import FormatError
-from bigkingxxl.evaluation.inputs import Truth
+from bigkingxxl.evaluation.truth import Truth
 from bigkingxxl.io.tables.csv_table import read_table
 
 EACH_ALONE = "each image separately"

@@ -20,7 +20,7 @@ from bigkingxxl.expected_quality import DIRECTIONS, ExpectedQuality, Term
 from bigkingxxl.inference.domain.quality_features import quality_values
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 
 Float64 = NDArray[np.float64]
 FEWEST = 20  # images; fewer do not generalise

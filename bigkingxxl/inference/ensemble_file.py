@@ -20,7 +20,7 @@ from bigkingxxl.errors import InputError, ModelError, SettingsError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble import joint_types
 from bigkingxxl.inference.fusion import checked_weights
-from bigkingxxl.models import model_hash, read_card, resolve_model
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import Settings, checked
 from bigkingxxl.shipped_models import SHIPPED, shipped_model

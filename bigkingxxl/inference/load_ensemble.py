@@ -17,7 +17,8 @@ from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import UNTYPED
 from bigkingxxl.licences import show_licence
-from bigkingxxl.models import ModelCard, read_card
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import read_card
 from bigkingxxl.operating_points import OperatingPoints, TypeVote
 from bigkingxxl.settings import nearest
 

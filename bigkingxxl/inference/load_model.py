@@ -19,16 +19,9 @@ from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.size.scale_ratio import training_images
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import (
-    ONNX_SUFFIX,
-    Model,
-    ModelCard,
-    PredictionSettings,
-    load_model,
-    open_onnx,
-    read_card,
-    require_torch,
-)
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import ONNX_SUFFIX, Model, load_model, read_card, require_torch
+from bigkingxxl.onnx_models import open_onnx
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -28,7 +28,7 @@ from bigkingxxl.inference.size.size_estimate import (
     is_plausible,
     sizes_in_question,
 )
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 
 BLOCK_PIXELS = 2**24  # 2048 x 2048 pixels at twice the size
 

@@ -30,7 +30,7 @@ from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.stitching import SAME_CELL, half_height_masks
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints, SelectionParameters
 from bigkingxxl.overlaps import iou_pairs
 

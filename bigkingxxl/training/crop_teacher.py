@@ -21,7 +21,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import FLIPS, Symmetry
 from bigkingxxl.inference.dense_predictor import turn_vectors
 from bigkingxxl.methods.base import Batch, DenseMethod, Method
-from bigkingxxl.models import load_model, resolve_model
+from bigkingxxl.model_files import load_model, resolve_model
 from bigkingxxl.training.recipe import TeacherSettings
 from bigkingxxl.training.teacher import FOREGROUND
 

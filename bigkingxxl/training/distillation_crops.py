@@ -20,7 +20,7 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.images.image_files import open_image
 from bigkingxxl.methods.base import Batch, Crop, Method
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.training.crops import CropDataset, MixedCrops
 from bigkingxxl.training.recipe import Recipe, TeacherSettings
 from bigkingxxl.training.run_folder import read_facts

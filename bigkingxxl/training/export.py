@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.files import whole_file
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.models import METADATA_KEY, ONNX_PREFIX, load_model, open_onnx
+from bigkingxxl.model_files import METADATA_KEY, ONNX_PREFIX, load_model
 from bigkingxxl.networks.encoders import with_constant_padding
+from bigkingxxl.onnx_models import open_onnx
 
 PARITY = 1e-3
 OPSET = 17
@@ -36,7 +37,7 @@ def export(model: Path, out: Path, *, half: bool = False) -> float:
     """Export a model with its card, and compare it with torch for several sizes.
 
     The graph keeps the names of the weights, so that training can also start from the exported file
-    (`bigkingxxl.models.load_model`).
+    (`bigkingxxl.model_files.load_model`).
 
     Args:
         model: The model file.

@@ -7,7 +7,7 @@ from typing import Any
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import whole_file
-from bigkingxxl.models import load_model
+from bigkingxxl.model_files import load_model
 from bigkingxxl.networks.cellpose_files import CYTO, write_cellpose
 
 

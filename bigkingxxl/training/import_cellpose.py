@@ -12,7 +12,8 @@ from bigkingxxl.files import file_hash
 from bigkingxxl.images import Normalisation
 from bigkingxxl.instances import UNTYPED
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, PredictionSettings, save_model
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import save_model
 from bigkingxxl.networks.cellpose_files import CellposeFile, load_library, read_cellpose
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.import_weights import Imported, Line, unique

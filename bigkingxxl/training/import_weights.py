@@ -15,7 +15,8 @@ from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.files import file_hash
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, mismatches, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import mismatches, save_model
 from bigkingxxl.networks.pretrained import SUFFIXES, read_weights
 from bigkingxxl.networks.torchvision_names import TYPES, our_name, published_types
 from bigkingxxl.provenance import provenance

@@ -20,7 +20,7 @@ from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.files import whole_file
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.load_model import onnx_predictor
-from bigkingxxl.models import runtime
+from bigkingxxl.onnx_models import runtime
 
 log = logging.getLogger(__name__)
 

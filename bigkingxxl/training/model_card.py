@@ -15,7 +15,8 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.images import Normalisation
 from bigkingxxl.inference.domain.image_statistics import image_statistics, ranges
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, model_hash, read_card, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.images import RunImages
 from bigkingxxl.training.recipe import Recipe

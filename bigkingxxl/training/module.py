@@ -23,7 +23,8 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.methods.base import Batch, Method
-from bigkingxxl.models import Model, ModelCard
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import Model
 from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.device_images import DeviceImages

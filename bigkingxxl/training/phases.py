@@ -18,7 +18,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.quality_fit import examples_of, fit_quality
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Method
-from bigkingxxl.models import write_card
+from bigkingxxl.model_files import write_card
 from bigkingxxl.training.calibrate import (
     calibrate,
     calibrated_card,

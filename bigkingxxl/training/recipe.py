@@ -16,7 +16,7 @@ from bigkingxxl.data.augment_settings import AugmentSettings
 from bigkingxxl.data.label_policy import LabelPolicy
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.images import Normalisation
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import Positive, Seed, Settings, checked, closest, nearest
 from bigkingxxl.training.finetune.settings import FinetuneSettings

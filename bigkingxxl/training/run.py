@@ -25,7 +25,7 @@ from bigkingxxl.inference.load_model import choose_device
 from bigkingxxl.locks import locked
 from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
-from bigkingxxl.models import save_model
+from bigkingxxl.model_files import save_model
 from bigkingxxl.networks.shared_norms import share_norms
 from bigkingxxl.provenance import provenance
 from bigkingxxl.simulate.varied import VARIED

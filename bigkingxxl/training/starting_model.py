@@ -15,7 +15,8 @@ from bigkingxxl.data.label_policy import LabelPolicy, apply_policy
 from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.methods.base import DenseMethod, Method
-from bigkingxxl.models import Model, ModelCard, load_model, mismatches, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import Model, load_model, mismatches, resolve_model
 from bigkingxxl.operating_points import ZOOM, OperatingPoint, OperatingPoints, without_zoom
 from bigkingxxl.training.recipe import Recipe
 

@@ -20,7 +20,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.load_model import model_predictor
 from bigkingxxl.inference.mean_maps import MeanMaps
-from bigkingxxl.models import load_model, resolve_model
+from bigkingxxl.model_files import load_model, resolve_model
 from bigkingxxl.test_time_augmentation import EARLIER
 from bigkingxxl.training.recipe import TeacherSettings
 

@@ -9,7 +9,8 @@ from bigkingxxl.inference.ensemble_file import named_members
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.size.scale_ratio import ScaleHint
-from bigkingxxl.models import ModelCard, model_hash
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.selection import Selection

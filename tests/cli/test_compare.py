@@ -19,13 +19,14 @@ from bigkingxxl.cli import main
 from bigkingxxl.evaluation.compared_methods import Cost, Taken
 from bigkingxxl.evaluation.comparison import compare as compare_methods
 from bigkingxxl.evaluation.grouping import groups_of
-from bigkingxxl.evaluation.inputs import Predictions, read_truth
+from bigkingxxl.evaluation.predictions import Predictions
+from bigkingxxl.evaluation.truth import read_truth
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.cellpose import write_seg
 from bigkingxxl.io.annotations.coco import write_coco_annotations, write_results
 from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
-from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.simulate import simulate_field
 from tests.evaluation.scenes import SIZE, cells_of, truth_and_found
 from tests.refusals import refused_by

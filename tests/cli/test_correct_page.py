@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.synthesize import Recipe, synthesize
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 
 PAGE = Path(__file__).parents[2] / "docs" / "correct.md"
 # Options that shorten a training of minutes to seconds.

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from bigkingxxl.cli import main
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, PredictionSettings, save_model
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import save_model
 
 
 @pytest.fixture(scope="module")

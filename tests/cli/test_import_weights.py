@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli.main import app
-from bigkingxxl.models import load_model
+from bigkingxxl.model_files import load_model
 from tests.refusals import refused_by
 from tests.small_torchvision import saved, small_assignments, small_mask_rcnn
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
-from bigkingxxl.models import model_hash, read_card
+from bigkingxxl.model_files import model_hash, read_card
 from bigkingxxl.shipped_models import SHIPPED
 from tests.refusals import refused_by
 

@@ -24,7 +24,8 @@ from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.run_cells import load_cells
-from bigkingxxl.models import PredictionSettings, save_model
+from bigkingxxl.model_card import PredictionSettings
+from bigkingxxl.model_files import save_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.reader import open_run
 from tests.refusals import numbers_of, refused_by

@@ -17,7 +17,8 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.inference.load_model import model_predictor
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.methods.registry import METHODS
-from bigkingxxl.models import PredictionSettings, load_model
+from bigkingxxl.model_card import PredictionSettings
+from bigkingxxl.model_files import load_model
 from tests import small_detector
 from tests.refusals import numbers_of, refused, refused_by
 

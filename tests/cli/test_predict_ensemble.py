@@ -20,7 +20,8 @@ from bigkingxxl.cli import main
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.ensemble import Ensemble
 from bigkingxxl.inference.load_ensemble import load_ensemble
-from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import METADATA_KEY
 from tests.refusals import numbers_of, refused, refused_by
 from tests.small_models import SMALL_UNETR
 from tests.support import sentence_of

@@ -23,7 +23,7 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.images import find_images
 from bigkingxxl.io.images import open_images as images_of
-from bigkingxxl.models import METADATA_KEY
+from bigkingxxl.model_files import METADATA_KEY
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.outputs import FORMATS

@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from bigkingxxl.cli import main
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
-from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings, read_card
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import METADATA_KEY, read_card
 from bigkingxxl.operating_points import OperatingPoints
 from tests.refusals import numbers_of, refused_by
 from tests.small_models import SMALL_UNETR

@@ -18,7 +18,8 @@ from bigkingxxl.cli import main
 from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
-from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import METADATA_KEY
 from tests.refusals import refused_by
 from tests.small_models import SMALL_UNETR
 from tests.support import sentence_of

@@ -14,7 +14,7 @@ from bigkingxxl.cluster.job import Job, Loading
 from bigkingxxl.errors import OutputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.outputs import FORMATS

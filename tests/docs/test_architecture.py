@@ -25,6 +25,14 @@ from bigkingxxl.instances import Instances
 from tests.docs.pages import ROOT
 
 PAGE = ROOT / "docs" / "architecture.md"
+# Files, the page's own state, and variables of the examples.
+OTHER_NAMES = {
+    "app.change",
+    "cells.save",
+    "model.safetensors",
+    "pyproject.toml",
+    "registry.readers",
+}
 LABELS = np.array([[1, 1, 0, 2, 2], [1, 1, 0, 2, 2], [0, 0, 0, 2, 2]], np.int32)
 
 
@@ -44,6 +52,32 @@ def test_every_room_has_a_place_on_the_page() -> None:
     rooms = [path.parent.name for path in (ROOT / "bigkingxxl").glob("*/__init__.py")]
     assert len(rooms) > 12
     assert not [room for room in rooms if room != "weights" and f"`{room}/`" not in page]
+
+
+def test_modules_and_names_on_the_page_exist() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```", "", page, flags=re.M | re.S)
+    names = set(re.findall(r"`(?:bigkingxxl\.)?([a-z_]+(?:\.\w+)+)(?:\(.*?\))?`", text))
+    assert len(names) > 20
+    assert not sorted(name for name in names - OTHER_NAMES if not is_defined(name))
+    files = set(re.findall(r"`(?:bigkingxxl/)?([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`", text))
+    assert len(files) > 20
+    assert not [file for file in files if not (ROOT / "bigkingxxl" / file).exists()]
+
+
+def is_defined(name: str) -> bool:
+    """Return whether a dotted name is a module file or stands in its module."""
+    place = ROOT / "bigkingxxl"
+    first, *rest = name.split(".")
+    while (place / first).is_dir() and rest:
+        place, (first, *rest) = place / first, rest
+    module = place / f"{first}.py"
+    if (place / name).is_file() or (place / first).is_dir() or (module.is_file() and not rest):
+        return True
+    if rest == ["py"]:
+        return module.is_file()
+    text = (module if module.is_file() else place / "__init__.py").read_text(encoding="utf-8")
+    return re.search(rf"\b{(rest or [first])[-1]}\b", text) is not None
 
 
 def test_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bigkingxxl.cli.main import app
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 from tests.docs.pages import ROOT, commands
 
 # Options that shorten minutes to seconds.

@@ -11,7 +11,7 @@ import pytest
 from bigkingxxl.data.groups import Groups
 from bigkingxxl.errors import FormatError
 from bigkingxxl.evaluation.grouping import EACH_ALONE, frames_note, groups_of
-from bigkingxxl.evaluation.inputs import Truth
+from bigkingxxl.evaluation.truth import Truth
 from tests.refusals import refused
 
 

@@ -21,7 +21,7 @@ from bigkingxxl.evaluation.quality_fit import (
 )
 from bigkingxxl.expected_quality import DIRECTIONS
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from tests.refusals import refused
 from tests.threshold import Threshold, save_images, squares
 

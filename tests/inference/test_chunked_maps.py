@@ -17,7 +17,7 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.chunked_maps import checked_side, in_chunks, least_side
 from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.inference.selection import select
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.simulate import simulate_field
 from tests.refusals import refused
 

@@ -17,7 +17,7 @@ from bigkingxxl.geometry import SYMMETRIES, Resizing, Symmetry, Window, scaled_s
 from bigkingxxl.images import ArrayImage, Normalisation, PartOfImage
 from bigkingxxl.inference.dense_predictor import DensePredictor, turn_vectors
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from bigkingxxl.settings import Settings
 from tests.refusals import refused

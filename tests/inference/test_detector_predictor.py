@@ -26,7 +26,7 @@ from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.selection import soft_areas
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.inference.stitching import overlapping
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from tests.refusals import refused
 
 LabelMap = NDArray[np.int32]

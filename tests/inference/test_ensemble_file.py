@@ -15,7 +15,7 @@ from bigkingxxl.inference.ensemble_file import (
     read_ensemble,
     write_ensemble,
 )
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from tests.refusals import refused
 

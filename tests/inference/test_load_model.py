@@ -16,7 +16,8 @@ from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.load_model import choose_device, load_predictor
 from bigkingxxl.methods.registry import METHODS
-from bigkingxxl.models import PredictionSettings, load_model, read_card, save_model
+from bigkingxxl.model_card import PredictionSettings
+from bigkingxxl.model_files import load_model, read_card, save_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from tests import small_detector
 from tests.refusals import refused

@@ -17,7 +17,7 @@ from bigkingxxl.inference.ensemble import Member
 from bigkingxxl.inference.load_ensemble import averaged
 from bigkingxxl.inference.mean_maps import MeanMaps, alike
 from bigkingxxl.inference.selection import select
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 

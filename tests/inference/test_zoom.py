@@ -15,7 +15,7 @@ from bigkingxxl.evaluation.prediction_cache import MapCache
 from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import checked
 from tests.refusals import refused

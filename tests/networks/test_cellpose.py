@@ -19,7 +19,8 @@ from bigkingxxl.errors import InputError, MissingExtraError, ModelError, Setting
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, load_model, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import load_model, save_model
 from bigkingxxl.networks import cellpose as networks
 from bigkingxxl.networks import cellpose_files
 from bigkingxxl.networks.cellpose import MeanStyle, library_image, library_version

@@ -18,7 +18,8 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
-from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+from bigkingxxl.evaluation.predictions import read_predictions
+from bigkingxxl.evaluation.truth import read_truth
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.finish import finish_run

@@ -16,7 +16,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import ImageError, InputError, SettingsError
 from bigkingxxl.methods.base import Batch
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.critic_trainer import CriticTrainer
 from bigkingxxl.training.curves import read_curves

@@ -17,7 +17,7 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import fold_ids, write_folds
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load_ensemble import load_ensemble
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import TrainingResult, train

@@ -20,7 +20,8 @@ from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
-from bigkingxxl.models import ModelCard, load_model, model_hash, read_card, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import load_model, model_hash, read_card, save_model
 from bigkingxxl.networks.cellpose import library_version
 from bigkingxxl.operating_points import ZOOM
 from bigkingxxl.training.module import TrainingModule

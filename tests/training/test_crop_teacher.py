@@ -13,7 +13,7 @@ from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.errors import InputError, SettingsError
 from bigkingxxl.methods.base import Batch
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import load_model, read_card
+from bigkingxxl.model_files import load_model, read_card
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.crops import CropDataset
 from bigkingxxl.training.distillation_crops import (

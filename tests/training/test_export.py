@@ -15,14 +15,9 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import (
-    ModelCard,
-    PredictionSettings,
-    load_model,
-    open_onnx,
-    read_card,
-    save_model,
-)
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import load_model, read_card, save_model
+from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.training.export import export
 from tests.refusals import refused
 

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from bigkingxxl.cli.main import app
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
-from bigkingxxl.models import ModelCard, PredictionSettings, read_card, resolve_model, save_model
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import read_card, resolve_model, save_model
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.run import TrainingResult, train
 from bigkingxxl.training.starting_model import load_start

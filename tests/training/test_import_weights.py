@@ -20,7 +20,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
 
 from bigkingxxl.errors import InputError, ModelError
-from bigkingxxl.models import Model, load_model
+from bigkingxxl.model_files import Model, load_model
 from bigkingxxl.training.import_weights import Imported, import_weights
 from bigkingxxl.training.recipe import load_recipe
 from tests.refusals import refused

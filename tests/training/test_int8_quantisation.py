@@ -13,7 +13,9 @@ import torch
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, PredictionSettings, load_model, open_onnx, save_model
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import load_model, save_model
+from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.training import int8_quantisation
 from bigkingxxl.training.export import export
 from bigkingxxl.training.int8_quantisation import dense_convolutions, try_int8, use_int8

@@ -20,7 +20,7 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import NO_TYPE, Instances
 from bigkingxxl.methods.base import DenseMethod
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import Model, read_card, save_model
+from bigkingxxl.model_files import Model, read_card, save_model
 from bigkingxxl.training import phases
 from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import FinishSettings, Recipe

@@ -14,7 +14,7 @@ from bigkingxxl.data.split import fold_ids
 from bigkingxxl.errors import InputError
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.base import Batch
-from bigkingxxl.models import model_hash, read_card
+from bigkingxxl.model_files import model_hash, read_card
 from bigkingxxl.training.curves import plot_curves, read_curves
 from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.module import DivergedError, TrainingModule

@@ -11,7 +11,8 @@ import torch
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import Model, ModelCard, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import Model, save_model
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 from bigkingxxl.training.recipe import Recipe, load_recipe
 from bigkingxxl.training.starting_model import (

@@ -17,7 +17,8 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.geometry import Affine
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import ModelCard, read_card, save_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import read_card, save_model
 from bigkingxxl.training.crops import CropDataset
 from bigkingxxl.training.device_images import DeviceImages
 from bigkingxxl.training.recipe import Recipe

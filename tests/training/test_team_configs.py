@@ -9,7 +9,7 @@ import pytest
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.methods.rcnn import Rcnn
 from bigkingxxl.methods.registry import make_method
-from bigkingxxl.models import read_card
+from bigkingxxl.model_files import read_card
 from bigkingxxl.training.recipe import load_recipe
 from bigkingxxl.training.run import train
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from bigkingxxl.data.dataset import fingerprint, open_dataset
 from bigkingxxl.errors import FormatError
-from bigkingxxl.evaluation.inputs import read_predictions, read_truth
+from bigkingxxl.evaluation.predictions import read_predictions
+from bigkingxxl.evaluation.truth import read_truth
 from bigkingxxl.io.images import find_images
 from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.remeasure import remeasure

@@ -14,7 +14,6 @@ from bigkingxxl.evaluation.comparison import Comparison
 from bigkingxxl.evaluation.comparison_table import table_cells
 from bigkingxxl.evaluation.error_kinds import FOUND, INEXACT, MERGED, MISSED, SPLIT, SPURIOUS
 from bigkingxxl.evaluation.evaluation import Evaluation
-from bigkingxxl.evaluation.inputs import Truth
 from bigkingxxl.evaluation.report.gallery import (
     ANNOTATED,
     LONGEST_SIDE,
@@ -44,6 +43,7 @@ from bigkingxxl.evaluation.report.sections import (
     types_section,
 )
 from bigkingxxl.evaluation.report.sentences import lead_sentences
+from bigkingxxl.evaluation.truth import Truth
 from bigkingxxl.images import ImageSource
 
 BY_TYPE = ("map", "f1@0.5", "precision@0.5", "recall@0.5", "pq", "counts.bias", "errors.missed")

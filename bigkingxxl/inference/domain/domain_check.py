@@ -10,7 +10,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.image_statistics import image_statistics, outside_ranges
 from bigkingxxl.inference.size.scale_ratio import TrainingImages, training_images
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 
 DIAMETER_MARGIN = 1.5
 FEWEST_CELLS = 5  # the fewest cells from which a median is taken

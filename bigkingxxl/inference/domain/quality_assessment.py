@@ -11,7 +11,7 @@ from bigkingxxl.inference.domain.domain_check import warnings_for
 from bigkingxxl.inference.domain.quality_features import expected_quality
 from bigkingxxl.inference.domain.sharpness import OUT_OF_FOCUS
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 
 FINE_TUNE = "fine-tune on five of them (`bigkingxxl train finetune`)"
 MOST_NAMES = 3

@@ -6,7 +6,7 @@ import numpy as np
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 
 # the expected IoU at which no threshold of 0.50 to 0.95 is passed, and at which all are
 FIRST_HIT, ALL_HITS = 0.475, 0.975

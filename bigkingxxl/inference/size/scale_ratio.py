@@ -19,7 +19,7 @@ from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.instances import PixelSize
 
 if TYPE_CHECKING:
-    from bigkingxxl.models import ModelCard
+    from bigkingxxl.model_card import ModelCard
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_bytes, write_json
-from bigkingxxl.models import ModelCard, read_card, write_card
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import read_card, write_card
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.finetune.settings_stage import Choice
 from bigkingxxl.training.recipe import Recipe

@@ -17,7 +17,8 @@ from bigkingxxl.extras import install
 from bigkingxxl.files import clear_temporaries, write_json
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ONNX_SUFFIX, ModelCard, model_hash, read_card, resolve_model
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import ONNX_SUFFIX, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
 from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws

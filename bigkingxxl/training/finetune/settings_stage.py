@@ -17,7 +17,7 @@ from bigkingxxl.evaluation.tuning import Tuner
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import UNTYPED, Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.training.finetune.held_out_units import Units
 from bigkingxxl.training.finetune.prediction_caches import HeldOutCache, SizedCache

@@ -17,7 +17,8 @@ from bigkingxxl.data.label_policy import apply_policy
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard, read_card, write_card
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import read_card, write_card
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
 from bigkingxxl.training.run_folder import last_checkpoint

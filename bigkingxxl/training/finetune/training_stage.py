@@ -11,7 +11,8 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.evaluation.competition_map import competition_map
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.methods.base import DenseMethod
-from bigkingxxl.models import ONNX_SUFFIX, ModelCard, load_model, read_card, write_card
+from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import ONNX_SUFFIX, load_model, read_card, write_card
 from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.finetune.files import MODEL_STEM, chosen_card, only
 from bigkingxxl.training.finetune.held_out_units import fold_units

@@ -10,7 +10,7 @@ from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.inference.domain.quality_assessment import assess_quality
 from bigkingxxl.inference.load_model import load_predictor
-from bigkingxxl.models import model_hash, read_card
+from bigkingxxl.model_files import model_hash, read_card
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
 from bigkingxxl.runs.notes import FolderResult, remove_obsolete

@@ -27,12 +27,7 @@ from bigkingxxl.data.subset import subset
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted, OutputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.ensemble_file import write_ensemble
-from bigkingxxl.models import (
-    FOLDS_ENSEMBLE,
-    read_card,
-    untuned_hash,
-    write_operating_points,
-)
+from bigkingxxl.model_files import FOLDS_ENSEMBLE, read_card, untuned_hash, write_operating_points
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import provenance
 from bigkingxxl.settings import checked

@@ -11,7 +11,8 @@ from typing import Any
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.evaluation.bootstrap import Interval
 from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
-from bigkingxxl.evaluation.inputs import Predictions, Truth, read_predictions, truth_of
+from bigkingxxl.evaluation.predictions import Predictions, read_predictions
+from bigkingxxl.evaluation.truth import Truth, truth_of
 from bigkingxxl.training.folds.plan import Plan
 
 METRICS = ("f1@0.5", "pq")

@@ -26,7 +26,7 @@ from bigkingxxl.evaluation.prediction_cache import (
 from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
 from bigkingxxl.evaluation.tuning_report import TuningResult, run_tuning
 from bigkingxxl.inference.load_model import load_predictor
-from bigkingxxl.models import read_card, untuned_hash
+from bigkingxxl.model_files import read_card, untuned_hash
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.folds.plan import Plan

@@ -18,7 +18,7 @@ from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError
 from bigkingxxl.extras import install
 from bigkingxxl.inference.ensemble_file import is_ensemble
-from bigkingxxl.models import resolve_model
+from bigkingxxl.model_files import resolve_model
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.apply_job import reload_all
 from bigkingxxl.viewer.server.child_process import run_child

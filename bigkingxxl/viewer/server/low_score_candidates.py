@@ -62,7 +62,7 @@ class LowScoreCandidates:
         """Return the model with less strict parameters; None unless it is exported and dense."""
         from bigkingxxl.inference.dense_predictor import DensePredictor
         from bigkingxxl.inference.load_model import load_predictor
-        from bigkingxxl.models import model_hash, resolve_model
+        from bigkingxxl.model_files import model_hash, resolve_model
 
         digest = run.run_settings.model
         if self._model[0] == digest:

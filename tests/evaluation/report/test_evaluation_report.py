@@ -16,8 +16,8 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.evaluation.compared_methods import Taken
 from bigkingxxl.evaluation.comparison import compare
 from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
-from bigkingxxl.evaluation.inputs import Predictions, Truth
 from bigkingxxl.evaluation.pairing import ImagePair
+from bigkingxxl.evaluation.predictions import Predictions
 from bigkingxxl.evaluation.report.charts import Axis
 from bigkingxxl.evaluation.report.evaluation_report import (
     featured,
@@ -27,6 +27,7 @@ from bigkingxxl.evaluation.report.evaluation_report import (
 )
 from bigkingxxl.evaluation.report.gallery import error_picture
 from bigkingxxl.evaluation.report.page import anchor
+from bigkingxxl.evaluation.truth import Truth
 from bigkingxxl.image_inputs import as_source
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances

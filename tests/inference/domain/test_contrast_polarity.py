@@ -12,7 +12,7 @@ from bigkingxxl.images import ArrayImage, Normalisation
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.domain.contrast_polarity import Negative, may_be_inverted
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 BRIGHT_CELLS = TrainingImages(image_statistics={"skewness": (1.0, 8.0)})

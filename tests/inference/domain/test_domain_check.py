@@ -11,7 +11,7 @@ from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.domain.domain_check import warnings_for
 from bigkingxxl.inference.domain.image_statistics import image_statistics
 from bigkingxxl.instances import Instances
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from tests.small_models import small_card
 
 PIXELS = np.random.default_rng(0).normal(100, 9, (120, 160))

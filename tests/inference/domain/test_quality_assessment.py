@@ -12,7 +12,7 @@ from bigkingxxl.inference.domain.quality_assessment import (
     advice,
     assess_quality,
 )
-from bigkingxxl.models import ModelCard
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.runs.selection import blurred_sentence
 from tests.inference.domain.test_quality_features import candidates, cells, textured
 from tests.small_models import small_card

@@ -15,7 +15,7 @@ from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.inference.size.size_estimate import LADDER, median_diameter, sizes_in_question
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 KNOWN = 16.0  # diameter of the discs it detects, in its pixels

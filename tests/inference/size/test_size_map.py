@@ -14,7 +14,7 @@ from bigkingxxl.images import ArrayImage, ImageSource, Normalisation
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
 from bigkingxxl.inference.size.size_map import SIDE, sampled_windows, sizes_of_cells
-from bigkingxxl.models import PredictionSettings
+from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 
 Float32 = NDArray[np.float32]

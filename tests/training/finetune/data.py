@@ -10,7 +10,8 @@ import onnx
 import tifffile
 from numpy.typing import NDArray
 
-from bigkingxxl.models import METADATA_KEY, ModelCard, PredictionSettings
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import METADATA_KEY
 from tests.small_models import SMALL_UNETR
 
 SIDE = 96

@@ -19,7 +19,7 @@ from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.errors import FormatError, InputError
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.selection import select
-from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.training.finetune.files import write_start
 from bigkingxxl.training.finetune.run import finetune
 from bigkingxxl.training.finetune.settings_stage import Choice, common_size

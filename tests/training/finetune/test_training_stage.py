@@ -15,7 +15,8 @@ from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.errors import InputError, Interrupted
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
-from bigkingxxl.models import ModelCard, PredictionSettings, read_card, save_model
+from bigkingxxl.model_card import ModelCard, PredictionSettings
+from bigkingxxl.model_files import read_card, save_model
 from bigkingxxl.training.finetune import training_stage
 from bigkingxxl.training.finetune.run import finetune
 from bigkingxxl.training.finetune.trainer import Trainer

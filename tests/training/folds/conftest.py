@@ -14,7 +14,8 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.kaggle import write_annotations
 from bigkingxxl.methods.registry import METHODS
-from bigkingxxl.models import PredictionSettings, read_card
+from bigkingxxl.model_card import PredictionSettings
+from bigkingxxl.model_files import read_card
 from bigkingxxl.training.folds import run as folds_run
 from bigkingxxl.training.images import choose_images
 from bigkingxxl.training.recipe import Recipe

@@ -13,10 +13,11 @@ from bigkingxxl.data.dataset import Dataset, open_dataset
 from bigkingxxl.data.split import read_folds, write_folds
 from bigkingxxl.errors import InputError, Interrupted, ModelError, OutputError
 from bigkingxxl.evaluation.competition_map import competition_map
-from bigkingxxl.evaluation.inputs import read_predictions, truth_of
+from bigkingxxl.evaluation.predictions import read_predictions
+from bigkingxxl.evaluation.truth import truth_of
 from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.ensemble_file import read_ensemble
-from bigkingxxl.models import read_card, resolve_model
+from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.training.folds import run as folds_run
 from bigkingxxl.training.folds.run import FoldsResult, train_folds
 from bigkingxxl.training.recipe import Recipe

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bigkingxxl.errors import ModelError, OutputError, SettingsError
-from bigkingxxl.models import (
+from bigkingxxl.model_files import (
     METADATA_KEY,
     load_model,
     mismatches,
@@ -286,7 +286,7 @@ def test_mismatches() -> None:
 
 def test_the_card_is_read_without_torch(model: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bigkingxxl.models import read_card; "
+        "import sys; from pathlib import Path; from bigkingxxl.model_files import read_card; "
         f"print(read_card(Path({str(model)!r})).type_names); "
         "print([m for m in ('torch', 'monai', 'timm', 'lightning') if m in sys.modules])"
     )
@@ -337,7 +337,7 @@ def test_the_runtime_reports_nothing_unless_the_user_wants_it(
 
     import onnxruntime
 
-    from bigkingxxl.models import runtime
+    from bigkingxxl.onnx_models import runtime
 
     # Set and removed, so that the variable is as before after the test.
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", chosen or "")

@@ -1,4 +1,4 @@
-"""Model files: weights in safetensors, and everything else in their metadata.
+"""Model files: weights in safetensors or an ONNX graph, and the card in their metadata.
 
 Loading a model never runs code from the file: the metadata is validated JSON, and the weights are
 plain arrays.
@@ -8,39 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, Field, model_validator
-
-from bigkingxxl.calibration import Calibration
 from bigkingxxl.errors import BigKingXXLError, MissingExtraError, ModelError, SettingsError
-from bigkingxxl.expected_quality import ExpectedQuality
 from bigkingxxl.extras import install
 from bigkingxxl.files import file_hash, write_bytes
-from bigkingxxl.images import Normalisation
 from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
+from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
-from bigkingxxl.settings import (
-    MOST_PIXELS_ALONG_A_SIDE,
-    Channels,
-    Positive,
-    Range,
-    Settings,
-    checked,
-    rising,
-)
+from bigkingxxl.settings import checked
 from bigkingxxl.shipped_models import SHIPPED, shipped_model
-from bigkingxxl.test_time_augmentation import EARLIER, Augmentations
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
     from torch import Tensor, nn
 
     from bigkingxxl.methods.base import Method
@@ -48,111 +32,8 @@ if TYPE_CHECKING:
 METADATA_KEY = "bigkingxxl"
 ONNX_SUFFIX = ".onnx"
 FOLDS_ENSEMBLE = "folds.ensemble"  # written into the folder of a cross-validation
-TELEMETRY = "ORT_DISABLE_TELEMETRY"
 ONNX_PREFIX = "network."  # the prefix of the weights' names in an exported graph
-
-Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
-
 log = logging.getLogger(__name__)
-
-
-class PredictionSettings(Settings):
-    """How a trained model reads an image.
-
-    Attributes:
-        scale: Network pixels per pixel of the training images.
-        tile: The side of a tile in network pixels; it is rounded up to the stride of the method.
-        overlap: The overlap of neighbouring tiles in network pixels.
-        tta: Test-time augmentation, the views whose results are averaged: any of 'mirror', 'flips',
-            'turns' and 'scales', or 'none'; see `bigkingxxl.test_time_augmentation`.
-        decode_scale: Pixels of the decoded maps per image pixel, at most the resolution of the
-            network. A larger value draws outlines more finely and takes longer. Detectors ignore
-            it.
-        batch_size: The number of tiles that the network processes at once.
-        diameter: The cell diameter in pixels that is assumed for images without further
-            information; None estimates it for each image.
-    """
-
-    scale: float = Field(1.0, ge=0.01, le=100)
-    tile: int = Field(256, ge=32, le=MOST_PIXELS_ALONG_A_SIDE)
-    overlap: int = Field(64, ge=0, le=MOST_PIXELS_ALONG_A_SIDE)
-    tta: Augmentations = ()
-    decode_scale: float = Field(1.0, ge=1, le=100)
-    batch_size: int = Field(4, ge=1, le=4096)
-    diameter: Positive | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reads_flips(cls, values: Any) -> Any:
-        """Accept `flips`, a number of views, from earlier models and settings."""
-        if not isinstance(values, Mapping) or "flips" not in values:
-            return values
-        known = {key: value for key, value in values.items() if key != "flips"}
-        flips = values["flips"]
-        if not isinstance(flips, int) or flips not in EARLIER:
-            raise ValueError(f"'flips' is {flips!r}, use 'tta' instead")
-        if known.get("tta"):
-            raise ValueError("'flips' and 'tta' are both given: use only 'tta'")
-        return {**known, "tta": EARLIER[flips]}
-
-
-class ModelCard(Settings):
-    """The description of a model: what it is, what it was trained on and how it predicts.
-
-    Attributes:
-        method: The name of the method.
-        settings: The settings of the method.
-        type_names: The cell types, in the order of the network's outputs.
-        normalisation: How intensities are normalised.
-        prediction: How images are read.
-        operating_points: How cells are selected from candidates.
-        calibration: Maps the score of a candidate to its expected IoU; None leaves the score as it
-            is.
-        quality: Predicts the segmentation accuracy of an image; None if the model does not.
-        pixel_size_um: Micrometres per pixel of the training images, or None if unknown.
-        median_diameter: The diameter, in pixels, of a disc with the median area of the training
-            cells.
-        image_diameters: By cell type, the range (5th to 95th percentile of the training images) of
-            the median cell diameter of an image; empty if unknown.
-        image_statistics: By name, the range of each statistic of the training images; see
-            `bigkingxxl.inference.domain.image_statistics`; empty if unknown.
-        trained_on: The ids of the training images.
-        selected_on: The ids of the images on which the checkpoint was selected.
-        scores: The measured scores, by name.
-        provenance: The date, command, versions and seed of the training.
-        licence: Terms of the training data, shown when the model is first used; may be empty.
-    """
-
-    format: Literal["bigkingxxl-model-1"] = "bigkingxxl-model-1"
-    method: str
-    settings: dict[str, Any]
-    type_names: tuple[str, ...] = Field(min_length=1)
-    image_channels: Channels = 1
-    normalisation: Normalisation = Normalisation()
-    prediction: PredictionSettings = PredictionSettings()
-    operating_points: OperatingPoints = OperatingPoints()
-    calibration: Calibration | None = None
-    quality: ExpectedQuality | None = None
-    pixel_size_um: tuple[Positive, Positive] | None = None
-    median_diameter: Positive | None = None
-    image_diameters: dict[str, Diameters] = Field(default_factory=dict)
-    image_statistics: dict[str, Annotated[Range, AfterValidator(rising)]] = Field(
-        default_factory=dict
-    )
-    trained_on: tuple[str, ...] = ()
-    selected_on: tuple[str, ...] = ()
-    scores: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    licence: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _reads_appearance(cls, values: Any) -> Any:
-        """Accept the earlier name `appearance` of `image_statistics`."""
-        if not isinstance(values, Mapping) or "appearance" not in values:
-            return values
-        known = {key: value for key, value in values.items() if key != "appearance"}
-        return {"image_statistics": values["appearance"], **known}
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +115,7 @@ def read_card(path: Path) -> ModelCard:
         raise ModelError(f"{path}: no such model file", file=path)
     if path.suffix == ONNX_SUFFIX:
         try:
-            return _card_of(path, onnx_metadata(path.read_bytes()))
+            return card_of(path, onnx_metadata(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"{path} is not an ONNX model, or it is damaged ({error})", file=path
@@ -246,7 +127,7 @@ def read_card(path: Path) -> ModelCard:
         raise ModelError(
             f"{path} is not a model file, or it is damaged ({error})", file=path
         ) from error
-    return _card_of(path, metadata)
+    return card_of(path, metadata)
 
 
 def write_operating_points(path: Path, points: OperatingPoints, out: Path | None = None) -> None:
@@ -276,7 +157,12 @@ def _with_card(path: Path, card: ModelCard) -> bytes:
     return changed(path.read_bytes(), METADATA_KEY, card.model_dump_json())
 
 
-def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+def card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+    """Return the card in the metadata of a model file.
+
+    Raises:
+        ModelError: It is missing, damaged or of another version.
+    """
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{path} has no metadata of BigKingXXL: it was not made by this program", file=path
@@ -288,57 +174,6 @@ def _card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
         raise ModelError(
             f"{path} is damaged or of another version: {error}", file=path, **told
         ) from error
-
-
-def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession]:
-    """Open an exported model; return its card and a CPU session.
-
-    Args:
-        path: The .onnx file.
-        threads: The number of threads; 0 uses OMP_NUM_THREADS, or one thread per core.
-
-    Raises:
-        ModelError: The file is missing, damaged, not a model of this package, or uses an operator
-            that ONNX Runtime does not know.
-    """
-    onnxruntime = runtime()
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file", file=path)
-    options = onnxruntime.SessionOptions()
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    options.intra_op_num_threads = threads or (int(asked) if asked.isdecimal() else 0)
-    # Idle threads must not spin: decoding and writing need their cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # errors are raised; printing them as well would not help
-    try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # the exceptions of ONNX Runtime have no common base class
-        reason = str(error).splitlines()[0]
-        raise ModelError(
-            f"{path} is not an ONNX model that the runtime can run ({reason})", file=path
-        ) from error
-    return _card_of(path, session.get_modelmeta().custom_metadata_map), session
-
-
-def runtime() -> ModuleType:
-    """Import ONNX Runtime with its telemetry switched off.
-
-    Some builds send usage data by default. Set ORT_DISABLE_TELEMETRY=0 to allow it.
-    """
-    asked = os.environ.get(TELEMETRY)
-    if asked is None:
-        os.environ[TELEMETRY] = "1"  # read at import
-    try:
-        import onnxruntime
-    finally:
-        if asked is None:
-            os.environ.pop(TELEMETRY, None)
-    if asked != "0":
-        onnxruntime.disable_telemetry_events()
-    module: ModuleType = onnxruntime
-    return module
 
 
 def require_torch(path: Path) -> None:
