@@ -22,7 +22,7 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
@@ -120,8 +120,8 @@ def predict_ids(
     paths = [dataset.image_path(image_id) for image_id in ids]
     selection, key = Selection(card.operating_points), model_hash(model)
     formats = ("labels", "overlay", "submission", "coco")
-    settings = run_settings(key, selection, formats, model=key, reading=Reading().as_json())
-    predict_folder(predictor, paths, Reading().open, out, settings, selection, track=track)
+    settings = run_settings(key, selection, formats, model=key, reading=OpenOptions().as_json())
+    predict_folder(predictor, paths, OpenOptions().open, out, settings, selection, track=track)
     return out
 
 

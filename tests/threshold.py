@@ -24,9 +24,9 @@ from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs import records, tables
 from bigkingxxl.runs.folder import predict_folder, run_settings
-from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outputs import FORMATS, OF_AN_EXTRA
-from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import Shard
 
@@ -88,7 +88,7 @@ def run(
     frames: str | None = None, names: Mapping[Path, str] | None = None, **options: Any,
 ) -> FolderResult:  # fmt: skip
     """A run with every format unless some are given; images are named by `names`."""
-    reading = Reading(frames=frames)
+    reading = OpenOptions(frames=frames)
     selection = selection or Selection(OperatingPoints())
     settings = run_settings(key, selection, formats or BASE, model=model, reading=reading.as_json())
     return predict_folder(

@@ -35,7 +35,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import run_settings
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
@@ -63,7 +63,7 @@ class NoModel(Loading):
 
 def empty_job(out: Path) -> Job:
     """Return a run of one format whose units cost nothing but the store."""
-    selection, reading = Selection(OperatingPoints()), Reading()
+    selection, reading = Selection(OperatingPoints()), OpenOptions()
     settings = run_settings("empty", selection, ["labels", "summary"], reading=reading.as_json())
     return Job(out, settings, selection, reading, NoModel((), ()))
 

@@ -167,8 +167,8 @@ def predict(
     from bigkingxxl.provenance import fingerprint
     from bigkingxxl.runs.deadline import Deadline, seconds_of
     from bigkingxxl.runs.folder import run_settings
+    from bigkingxxl.runs.open_options import OpenOptions
     from bigkingxxl.runs.outputs import chosen_formats
-    from bigkingxxl.runs.reading import Reading
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.runs.shards import WHOLE, Shard
     from bigkingxxl.test_time_augmentation import asked_augmentations
@@ -180,7 +180,7 @@ def predict(
     check_options(type_vote)
     size_um = None if pixel_size is None else (pixel_size, pixel_size)
     given = ScaleHint(scale, diameter, size_um)
-    reading = Reading(channel, frames, z, position, size_um, diameter, pixel_limit)
+    reading = OpenOptions(channel, frames, z, position, size_um, diameter, pixel_limit)
     reading.check()
     with deadline.listening(), resumable():
         names = found_images(images, recursive=recursive, quiet=quiet)

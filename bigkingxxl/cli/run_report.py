@@ -14,7 +14,7 @@ from bigkingxxl.runs.deadline import EXIT_GO_ON
 
 if TYPE_CHECKING:
     from bigkingxxl.model_card import ModelCard
-    from bigkingxxl.runs.notes import FolderResult
+    from bigkingxxl.runs.folder_result import FolderResult
 
 MOST_LINES = 20  # failed images that are listed; the table has the rest
 MOST_NAMES = 3
@@ -160,7 +160,7 @@ def advice_on(
 
 
 def _is_blank(warnings: Sequence[str]) -> bool:
-    from bigkingxxl.runs.work import BLANK
+    from bigkingxxl.runs.outcome import BLANK
 
     return BLANK in warnings
 

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
-from bigkingxxl.cluster.drive import Lost
+from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.cluster.pool import fitting
 from bigkingxxl.errors import BigKingXXLError, InputError, MissingExtraError

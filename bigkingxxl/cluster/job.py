@@ -18,11 +18,12 @@ from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.folder import ALONE_ABOVE
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.outcome import Outcome, fail, is_for_all
+from bigkingxxl.runs.pipeline import Pipeline, RunImage
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
-from bigkingxxl.runs.units import do_unit, finish_image, is_ready, units_of
-from bigkingxxl.runs.work import Outcome, RunImage, Work, fail, is_for_all
+from bigkingxxl.runs.work_units import do_unit, finish_image, is_ready, units_of
 
 FINISH = -1  # the block number that stands for finishing a large image
 
@@ -97,12 +98,12 @@ class Job:
     out: Path
     settings: RunSettings
     selection: Selection
-    reading: Reading
+    reading: OpenOptions
     loading: Loading
     overwrite: bool = False
     version: str = field(default_factory=own_version)
 
-    def work(self, settings: RunSettings | None = None) -> Work:
+    def pipeline(self, settings: RunSettings | None = None) -> Pipeline:
         """Load the models and return what is done with every image.
 
         Raises:
@@ -111,7 +112,7 @@ class Job:
         from bigkingxxl.inference.domain.quality_assessment import assess_quality
 
         predictor, card = self.loading.load()
-        return Work(
+        return Pipeline(
             settings or self.settings,
             self.selection,
             predictor,
@@ -199,9 +200,9 @@ class Station:
         self._open: tuple[Path, Sequence[ImageSource]] | None = None
 
     @cached_property
-    def work(self) -> Work:
+    def pipeline(self) -> Pipeline:
         """What is done with every image."""
-        return self.job.work(self.check())
+        return self.job.pipeline(self.check())
 
     def check(self) -> RunSettings:
         """Return the settings of the run as its folder has them.
@@ -229,17 +230,17 @@ class Station:
         """
         began = time.monotonic()
         with self._lock:
-            work = self.work
-        done = self._done(work, task)
+            pipeline = self.pipeline
+        done = self._done(pipeline, task)
         return replace(done, seconds=time.monotonic() - began)
 
-    def _done(self, work: Work, task: Task) -> Done:
+    def _done(self, pipeline: Pipeline, task: Task) -> Done:
         try:
             sources = self._sources(task)
         except Exception as error:
             if is_for_all(error):
                 raise
-            failed = fail(self.store, work.settings, task.name, task.path, error)
+            failed = fail(self.store, pipeline.settings, task.name, task.path, error)
             return Done(task, failed, opened=False)
         if task.image is None:
             parts = tuple(_part(each) for each in sources)
@@ -247,13 +248,13 @@ class Station:
                 return Done(task, parts=parts)
         source = sources[task.image or 0]
         image = RunImage(source, task.path, getattr(source, "frame", None))
-        if task.block == FINISH and task.if_ready and not is_ready(self.store, work, image):
+        if task.block == FINISH and task.if_ready and not is_ready(self.store, pipeline, image):
             return Done(task)
         if task.block == FINISH:
-            outcome = finish_image(self.store, work, image, wait=task.wait)
+            outcome = finish_image(self.store, pipeline, image, wait=task.wait)
             return Done(task, outcome, is_busy=outcome is None)
         units = units_of(source.name, source.shape)
-        outcome = do_unit(self.store, work, image, units[task.block], wait=task.wait)
+        outcome = do_unit(self.store, pipeline, image, units[task.block], wait=task.wait)
         return Done(task, outcome, is_busy=outcome is None and len(units) == 1)
 
     def _sources(self, task: Task) -> Sequence[ImageSource]:

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.cluster.drive import Lost
+from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.processes import die_with_parent

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bigkingxxl.cluster.drive import run_job
+from bigkingxxl.cluster.dispatch import run_job
 from bigkingxxl.cluster.job import Job
 from bigkingxxl.cluster.pool import Pool, fitting
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import predict_folder
-from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.shards import WHOLE, Shard
 
 
@@ -74,9 +74,9 @@ def predict_job(
     if count > 1:
         with Pool(count) as pool:
             return run_job(job, files, pool, shard=shard, deadline=deadline, track=track)
-    work = job.work()
+    pipeline = job.pipeline()
     return predict_folder(
-        work.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,
-        job.settings, job.selection, work.judge, name_of=files.__getitem__, track=track,
+        pipeline.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,
+        job.settings, job.selection, pipeline.judge, name_of=files.__getitem__, track=track,
         overwrite=job.overwrite, shard=shard, deadline=deadline,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bigkingxxl.errors import BigKingXXLError, InputError
-from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.reader import ImageResult, open_run
 from bigkingxxl.runs.remeasure import remeasure

@@ -22,15 +22,17 @@ from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.deadline import Deadline
-from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
+from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
+from bigkingxxl.runs.outcome import Outcome, fail, is_for_all
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
+from bigkingxxl.runs.pipeline import Judge, Pipeline, RunImage
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.units import Unit, do_unit, finish_image, is_ready, units_of
-from bigkingxxl.runs.work import Judge, Outcome, RunImage, Work, fail, is_for_all
+from bigkingxxl.runs.work_units import Unit, do_unit, finish_image, is_ready, units_of
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +125,8 @@ def predict_folder(
     with store.at_work(settings.run):
         store.check_alone(settings.run)
         begin_shard(store, settings.run, shard)
-        work = Work(settings, selection, predictor, judge, overwrite, track)
-        run = _Run(store, work, name_of, shard, deadline, paths)
+        pipeline = Pipeline(settings, selection, predictor, judge, overwrite, track)
+        run = _Run(store, pipeline, name_of, shard, deadline, paths)
         for _ in track(run.finished(open_images, ahead), run.total, label):
             pass
         run.finish_busy()
@@ -137,7 +139,7 @@ class _Run:
     """A run over many images: what it uses, and its progress."""
 
     store: RunStore
-    work: Work
+    pipeline: Pipeline
     name_of: Callable[[Path], str]
     shard: Shard
     deadline: Deadline
@@ -237,27 +239,27 @@ class _Run:
 
     def _failed(self, image_id: str, path: Path, error: Exception) -> Outcome:
         self.names.add(image_id)
-        return fail(self.store, self.work.settings, image_id, path, error)
+        return fail(self.store, self.pipeline.settings, image_id, path, error)
 
     def _unit(self, image: RunImage, unit: Unit) -> Outcome | None:
         if image.name in self.result.failed:  # along with another of its blocks
             return None
-        outcome = do_unit(self.store, self.work, image, unit, wait=False)
+        outcome = do_unit(self.store, self.pipeline, image, unit, wait=False)
         if outcome is None and unit.block is None:  # another process is working on it
-            self.busy.append(partial(do_unit, self.store, self.work, image, unit))
+            self.busy.append(partial(do_unit, self.store, self.pipeline, image, unit))
         return outcome
 
     def _finish(self, image: RunImage) -> Outcome | None:
         """Finish a large image once its blocks are done; of several shards, the last does it."""
         if image.name in self.result.failed:
             return None
-        if not self.shard.is_whole and not is_ready(self.store, self.work, image):
+        if not self.shard.is_whole and not is_ready(self.store, self.pipeline, image):
             return None
-        if not self.shard.is_whole and not is_ready(self.store, self.work, image):
+        if not self.shard.is_whole and not is_ready(self.store, self.pipeline, image):
             return None
-        outcome = finish_image(self.store, self.work, image, wait=False)
+        outcome = finish_image(self.store, self.pipeline, image, wait=False)
         if outcome is None:
-            self.busy.append(partial(finish_image, self.store, self.work, image))
+            self.busy.append(partial(finish_image, self.store, self.pipeline, image))
         return outcome
 
     def finish_busy(self) -> None:
@@ -275,14 +277,14 @@ class _Run:
         self.result.is_part = not self.shard.is_whole
         if self.result.stopped:
             return
-        end_shard(self.store, self.work.settings.run, self.shard)
+        end_shard(self.store, self.pipeline.settings.run, self.shard)
         if self.shard.is_whole:
-            if self.work.predictor is not None:
+            if self.pipeline.predictor is not None:
                 self.result.removed = remove_obsolete(
-                    self.store, self.work.settings, self.opened, self.names
+                    self.store, self.pipeline.settings, self.opened, self.names
                 )
             self.result.tables = make_tables(
-                self.store, self.work.settings, overwrite=self.work.overwrite
+                self.store, self.pipeline.settings, overwrite=self.pipeline.overwrite
             )
             self.result.kept += self.result.tables.kept
 

@@ -17,7 +17,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import NumberedCells, load_cells, load_cells_of_blocks
 from bigkingxxl.runs.corrected import Correction, correction_of, place_of_correction
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import (
     CANDIDATES,
@@ -222,7 +222,7 @@ class ImageResult:
         Raises:
             ImageError: It does not exist any longer, or cannot be read.
         """
-        sources = Reading.of(self.settings.reading).reopen(self.path, [self.name])
+        sources = OpenOptions.of(self.settings.reading).reopen(self.path, [self.name])
         if sources:
             return sources[0]
         raise ImageError(

@@ -10,10 +10,10 @@ from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.runs.folder import predict_folder
-from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.reader import open_run
-from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.selection import STORED
 
@@ -46,7 +46,7 @@ def remeasure(
     run = open_run(folder)
     wanted = chosen_formats([*run.settings.formats, *DEFAULT_FORMATS, *formats])
     settings = replace(run.settings, formats=wanted)
-    reading = Reading.of(settings.reading)
+    reading = OpenOptions.of(settings.reading)
     # Missing images keep their measurements; the tables leave them out with a notice.
     seen = {
         image.path: image.record.seen for image in run.values()

@@ -103,7 +103,7 @@ class RunSettings:
         run: Fingerprint of `key` and of everything that decides the cells.
         model: Hash of the model.
         formats: Formats asked for by this run or an earlier one.
-        reading: How images are opened; see `bigkingxxl.runs.reading`.
+        reading: How images are opened; see `bigkingxxl.runs.open_options`.
         selection: How cells were selected, for people to read.
     """
 

@@ -2,8 +2,8 @@
 
 python -m bigkingxxl.viewer.repredict reads a JSON object from one line of stdin: `model`
 (name or file), `out` (the folder of the run), `images` ([id, file] of each), `reading`
-(see `runs.reading`) and `formats`. It prints a line of JSON per image: `done`, `total`. Cells that
-a person corrected are kept. It ends when its stdin is closed; see `attended`.
+(see `runs.open_options`) and `formats`. It prints a line of JSON per image: `done`, `total`. Cells
+that a person corrected are kept. It ends when its stdin is closed; see `attended`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def repredict(given: dict[str, Any]) -> None:
     """
     from bigkingxxl.inference.domain.quality_assessment import assess_quality
     from bigkingxxl.runs.folder import predict_folder
-    from bigkingxxl.runs.reading import Reading
+    from bigkingxxl.runs.open_options import OpenOptions
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.viewer.default_run import default_predictor, default_settings
 
     predictor, card = default_predictor(given["model"])
-    selection, reading = Selection(card.operating_points), Reading.of(given["reading"])
+    selection, reading = Selection(card.operating_points), OpenOptions.of(given["reading"])
     settings = default_settings(given["model"], selection, given["formats"], reading.as_json())
     ids: dict[Path, list[str]] = {}
     for name, file in given["images"]:

@@ -25,7 +25,7 @@ from bigkingxxl.io.images import find_images
 from bigkingxxl.io.images import open_images as images_of
 from bigkingxxl.model_files import METADATA_KEY
 from bigkingxxl.runs.folder import predict_folder, run_settings
-from bigkingxxl.runs.notes import FolderResult
+from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.outputs import FORMATS
 from bigkingxxl.runs.selection import Selection
 from tests.refusals import check

@@ -17,8 +17,8 @@ from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import run_settings
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outputs import FORMATS
-from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from tests.threshold import NAMES, Threshold
 
@@ -69,7 +69,7 @@ def squares_job(
 ) -> Job:  # fmt: skip
     """A run of all formats; `notes` is a folder that its processes write into."""
     notes.mkdir(exist_ok=True)
-    reading, selection = Reading(), Selection(OperatingPoints())
+    reading, selection = OpenOptions(), Selection(OperatingPoints())
     settings = run_settings(key, selection, FORMATS, model="abc123", reading=reading.as_json())
     loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow, full=full)
     return Job(out, settings, selection, reading, loading)

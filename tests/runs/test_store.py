@@ -22,14 +22,14 @@ from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.pipeline import Pipeline, RunImage
 from bigkingxxl.runs.reader import open_run
-from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.remeasure import remeasure
 from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.small_image import predict_one
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.unit import predict_one
-from bigkingxxl.runs.work import RunImage, Work
 from tests.refusals import refused
 from tests.threshold import (
     SIZE,
@@ -504,12 +504,12 @@ def test_units_and_tables_one_by_one(tmp_path: Path, images: list[Path]) -> None
     run(images, tmp_path / "alone")
     selection = Selection(OperatingPoints())
     store = RunStore(tmp_path / "out")
-    reading = Reading()
+    reading = OpenOptions()
     settings = store.begin(run_settings("k", selection, ["all"], model="abc123",
                                         reading=reading.as_json()))  # fmt: skip
-    work = Work(settings, selection, Threshold())
+    pipeline = Pipeline(settings, selection, Threshold())
     for path in reversed(images):
-        outcome = predict_one(store, work, RunImage(reading.open(path)[0], path))
+        outcome = predict_one(store, pipeline, RunImage(reading.open(path)[0], path))
         assert outcome is not None
         assert outcome.is_new
     assert not (tmp_path / "out" / "summary.csv").exists()
@@ -557,7 +557,9 @@ def test_one_selection_an_image(
 def test_nothing_to_predict_is_reported(tmp_path: Path) -> None:
     selection = Selection(OperatingPoints())
     settings = run_settings("k", selection, ["labels"])
-    result = predict_folder(Threshold(), [], Reading().open, tmp_path / "out", settings, selection)
+    result = predict_folder(
+        Threshold(), [], OpenOptions().open, tmp_path / "out", settings, selection
+    )
     assert result.cells == {}
 
 
@@ -566,7 +568,7 @@ def test_the_images_of_a_series_in_a_folder_are_found_again(tmp_path: Path) -> N
     path = tmp_path / "A1" / "movie.tif"
     path.parent.mkdir()
     tifffile.imwrite(path, np.stack([pixels(2), pixels(5)]), photometric="minisblack")
-    reading, out = Reading(), tmp_path / "out"
+    reading, out = OpenOptions(), tmp_path / "out"
     selection = Selection(OperatingPoints())
     settings = run_settings("k", selection, ["measurements"], reading=reading.as_json())
     predict_folder(Threshold(), [path], lambda each: reading.open(each, "A1/movie"), out, settings,

@@ -29,10 +29,10 @@ from bigkingxxl.runs.large.formats import (
     part_of,
 )
 from bigkingxxl.runs.large.image import LargeImage
+from bigkingxxl.runs.outcome import BLANK, Outcome
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, format_key
-from bigkingxxl.runs.work import BLANK, Outcome
 
 MOST_NAMED = 3
 PARTS = "parts"
@@ -55,7 +55,7 @@ def finish_large(large: LargeImage, *, wait: bool = True) -> Outcome | None:
             return None
         for block in large.tracked(large.missing(), "blocks"):
             large.do_block(block)
-        if large.work.predictor is not None:
+        if large.pipeline.predictor is not None:
             large.check_unchanged(fully=True)
         return _Finish(large).outcome()
 
@@ -68,9 +68,9 @@ class _Finish:
     """
 
     def __init__(self, large: LargeImage) -> None:
-        self.large, self.store, self.work = large, large.store, large.work
+        self.large, self.store, self.pipeline = large, large.store, large.pipeline
         self.image, self.plan, self.correction = large.image, large.plan, large.correction
-        self.run = self.work.maker.run
+        self.run = self.pipeline.maker.run
         self.identity = self.run if self.correction is None else self.correction.identity(self.run)
         large.settle()
 
@@ -99,12 +99,12 @@ class _Finish:
 
     def outcome(self) -> Outcome:
         """Make the missing results and return the outcome."""
-        wanted = [kind for kind in self.work.settings.formats if kind in IMAGE_FORMATS]
+        wanted = [kind for kind in self.pipeline.settings.formats if kind in IMAGE_FORMATS]
         found = {kind: self.store.find(kind, self.image.name) for kind in wanted}
         left = [
             kind
             for kind in wanted
-            if found[kind].is_somebodys and not self.work.replaces(kind, self.correction)
+            if found[kind].is_somebodys and not self.pipeline.replaces(kind, self.correction)
         ]
         missing = [
             kind for kind in wanted if kind in LARGE_FORMATS and kind not in left
@@ -114,14 +114,14 @@ class _Finish:
         is_summed = (
             before is not None and before.key == self._key(SUMMARY) and before.seen is not None
             and before.seen.sha256 == self.plan.seen.sha256
-            and before.details.get("run") == self.work.settings.run
+            and before.details.get("run") == self.pipeline.settings.run
             and before.path == str(self.image.path.absolute())
         )  # fmt: skip
         if missing:
             self._write(missing, found)
         summary = before
         # A run that only measures again has no new judgement of the image.
-        if summary is None or not is_summed or (missing and self.work.predictor is not None):
+        if summary is None or not is_summed or (missing and self.pipeline.predictor is not None):
             summary = self._summarise([kind for kind in wanted if kind not in LARGE_FORMATS])
         self._clear()
         self.store.forget(FAILURE, self.image.name)
@@ -131,7 +131,7 @@ class _Finish:
             tuple(summary.details["warnings"]),
             tuple(self.store.place(kind, self.image.name) for kind in left),
             place_of_correction(self.correction),
-            "" if self.work.made_by is None else self.work.maker.model,
+            "" if self.pipeline.made_by is None else self.pipeline.maker.model,
             replaced=self._replaced(before), remarks=tuple(summary.details["remarks"]),
             damage=str(summary.details["damage"]),
             diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
@@ -182,8 +182,8 @@ class _Finish:
         details = details_of(kind, self._block_image(0, cells)) if is_table else {}
         record = Record(
             self.image.name, kind, str(self.image.path.absolute()), self.image.frame,
-            self.plan.seen, self._key(kind), self.work.maker.model, own_version(),
-            details={"run": self.work.settings.run, **details},
+            self.plan.seen, self._key(kind), self.pipeline.maker.model, own_version(),
+            details={"run": self.pipeline.settings.run, **details},
         )  # fmt: skip
         self.store.write(record, found, lambda path: LARGE_FORMATS[kind].join(path, whole))
         shutil.rmtree(self._parts(kind), ignore_errors=True)
@@ -227,24 +227,25 @@ class _Finish:
             self.image.name,
             CellNumbers(names, np.concatenate(kinds), area, np.concatenate(scores)),
             int(area.sum()), self.plan.grid.shape, self.image.source.pixel_size_um,
-            model=self.work.maker.model, scale=self.plan.scale, diameter=diameter,
+            model=self.pipeline.maker.model, scale=self.plan.scale, diameter=diameter,
             expected_quality=None if self.correction else judged.expected_quality, warnings=told,
             corrected=place_of_correction(self.correction),
         )  # fmt: skip
         path, seen = str(self.image.path.absolute()), self.plan.seen
         record = Record(
             self.image.name, SUMMARY, path, self.image.frame, seen, self._key(SUMMARY),
-            self.work.maker.model, own_version(), warnings=tuple(told),
+            self.pipeline.maker.model, own_version(), warnings=tuple(told),
             details={
-                "run": self.work.settings.run, "identity": self.identity, "row": asdict(row),
+                "run": self.pipeline.settings.run, "identity": self.identity, "row": asdict(row),
                 "warnings": warnings, "remarks": remarks, "damage": damage, "in_blocks": True,
-                "candidates": self.work.maker.key, "cells_of": self.run,
+                "candidates": self.pipeline.maker.key, "cells_of": self.run,
                 "expected_quality": judged.expected_quality, "found": int(self.predicted.total),
             },
         )  # fmt: skip
         self.store.keep(record)
         self.store.keep(replace(record, kind=CELLS, key=self.run, details={
-            "run": self.work.settings.run, "in_blocks": True, "candidates": self.work.maker.key,
+            "run": self.pipeline.settings.run, "in_blocks": True,
+            "candidates": self.pipeline.maker.key,
         }))  # fmt: skip
         return record
 
@@ -253,11 +254,11 @@ class _Finish:
         if self.plan.statistics.is_blank:
             return QualityAssessment(), None
         sample = Candidates.load(self.large.folder / "sample.npz")
-        if self.work.judge is None:
+        if self.pipeline.judge is None:
             return self._judged_before(), sample.cell_diameter
         # Painted in the frame of the sample, the only part held in memory.
-        cells = replace(self.work.selection, exclude_border=False).instances(sample, None)
-        return self.work.judge(self.large.source, sample, cells), sample.cell_diameter
+        cells = replace(self.pipeline.selection, exclude_border=False).instances(sample, None)
+        return self.pipeline.judge(self.large.source, sample, cells), sample.cell_diameter
 
     def _judged_before(self) -> QualityAssessment:
         """Return the judgement of an earlier run with the model on the same cells and image."""

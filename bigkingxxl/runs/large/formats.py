@@ -22,7 +22,7 @@ from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.label_tiles import encoded_tile, label_type, write_label_tiles
 from bigkingxxl.io.annotations.zarr_labels import ZarrLabels
 from bigkingxxl.runs.large.grid import CHUNKS, TILES, Grid
-from bigkingxxl.runs.large.joining import join_archives, join_geojson, join_tables
+from bigkingxxl.runs.large.merge_files import merge_archives, merge_geojson, merge_tables
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage
 
 LENGTHS = "<u4"  # of the tiles in a part, which they precede
@@ -221,7 +221,7 @@ def _join_submission(path: Path, whole: WholeImage) -> None:
     """Merge submissions; the empty row of a part is kept only if the whole image has no cells."""
     parts = parts_of(whole)
     some = [part for part, count in zip(parts, whole.counts, strict=True) if count]
-    join_tables(path, some or parts[:1])
+    merge_tables(path, some or parts[:1])
 
 
 # ---- pictures ----------------------------------------------------------------------------------
@@ -245,9 +245,9 @@ LARGE_FORMATS = {
     "zarr": _zarr("0.4"),
     "zarr-0.5": _zarr("0.5"),
     "overlay": LargeFormat(None, _join_overlay),
-    "measurements": LargeFormat(_same_part("measurements"), _joined(join_tables)),
+    "measurements": LargeFormat(_same_part("measurements"), _joined(merge_tables)),
     "contact_sheet": LargeFormat(None, _join_thumbnail),
-    "imagej": LargeFormat(_same_part("imagej"), _joined(join_archives)),
-    "qupath": LargeFormat(_same_part("qupath"), _joined(join_geojson)),
+    "imagej": LargeFormat(_same_part("imagej"), _joined(merge_archives)),
+    "qupath": LargeFormat(_same_part("qupath"), _joined(merge_geojson)),
     "submission": LargeFormat(_same_part("submission"), _join_submission),
 }

@@ -41,10 +41,10 @@ from bigkingxxl.runs.large.formats import (
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.large.plan import Plan, make_plan
 from bigkingxxl.runs.large.seams import BlockCells, settled
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, pipeline_for
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.selection import inside_border
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.work import RunImage, Work, work_on
 
 CACHED_BLOCKS = 128  # blocks whose cells are held in memory: those of a few rows
 
@@ -54,16 +54,16 @@ class LargeImage:
 
     Args:
         store: The run's folder.
-        work: What is done with every image.
+        pipeline: What is done with every image.
         image: The image.
     """
 
-    def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
+    def __init__(self, store: RunStore, pipeline: Pipeline, image: RunImage) -> None:
         self.store, self.image = store, image
-        self.work, self.correction = work_on(store, work, image.name)
+        self.pipeline, self.correction = pipeline_for(store, pipeline, image.name)
         self.grid = Grid.of(image.source.shape)
         self.folder = store.blocks(image.name)
-        self.run = self.folder / self.work.maker.run
+        self.run = self.folder / self.pipeline.maker.run
         self.source = MendedImage(image.source)
         self._load_settled = lru_cache(CACHED_BLOCKS)(self._settled)
 
@@ -77,7 +77,7 @@ class LargeImage:
             ImageError: The image cannot be read, or its cells were never predicted and the run has
                 no model.
         """
-        key, place = self.work.maker.key, self.folder / "plan.json"
+        key, place = self.pipeline.maker.key, self.folder / "plan.json"
         with self.store.locked(f"plan of {self.image.name}"):
             plan = Plan.load(place)
             seen = self.store.stamp(self.image.path, None if plan is None else plan.seen)
@@ -89,14 +89,14 @@ class LargeImage:
         return plan
 
     def _new_plan(self, key: str, seen: Stamp, place: Path) -> Plan:
-        if self.work.predictor is None:
+        if self.pipeline.predictor is None:
             raise ImageError(
                 f"{self.image.path} has no blocks of this run any more: predict it again",
                 file=self.image.path,
             )
         shutil.rmtree(self.folder, ignore_errors=True)
         self.source.taken_missing()
-        plan, sample = make_plan(self.work.predictor, self.source, key, seen)
+        plan, sample = make_plan(self.pipeline.predictor, self.source, key, seen)
         if self.source.reason and plan.statistics.finite_fraction == 0:
             raise ImageError(self.source.reason)
         self.source.taken_missing()
@@ -138,16 +138,16 @@ class LargeImage:
 
     def _select(self, block: int, candidates: Candidates, margin: int) -> BlockCells:
         size = self.image.source.pixel_size_um
-        return cells_of(candidates, self.work.selection, self.plan, block, margin, size)
+        return cells_of(candidates, self.pipeline.selection, self.plan, block, margin, size)
 
     def _predict(self, block: int, margin: int) -> tuple[Candidates, list[Window]]:
-        if self.work.predictor is None:
+        if self.pipeline.predictor is None:
             raise ImageError(
                 f"{self.image.path} was not predicted completely: predict it again",
                 file=self.image.path,
             )
         candidates, missing = predict_block(
-            self.work.predictor, self.source, self.plan, block, margin
+            self.pipeline.predictor, self.source, self.plan, block, margin
         )
         self.check_unchanged()
         place = self._candidates(block)
@@ -203,14 +203,16 @@ class LargeImage:
         for block in self.tracked(left, "seams"):
             around = [self._found_cells(other) for other in self.grid.neighbours(block)]
             found = settled(self._found_cells(block), around)
-            if self.work.selection.exclude_border:
+            if self.pipeline.selection.exclude_border:
                 found = found.take(inside_border(found.cells))
             save_block(self._settled_place(block), found, self._missing_in(block))
         self._found_cells_cached.cache_clear()
 
     def tracked(self, blocks: list[int], what: str) -> Iterable[int]:
         """Yield blocks one by one while showing the progress."""
-        return self.work.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
+        return (
+            self.pipeline.track(blocks, len(blocks), f"{self.image.name}, {what}") if blocks else ()
+        )
 
     def _settled_place(self, block: int) -> Path:
         return part_of(self.run / SETTLED, block).with_suffix(".npz")

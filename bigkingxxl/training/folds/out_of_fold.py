@@ -13,13 +13,15 @@ from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.model_files import model_hash, read_card
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.folder import run_settings
-from bigkingxxl.runs.notes import FolderResult, remove_obsolete
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.obsolete import remove_obsolete
+from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.outcome import Outcome
+from bigkingxxl.runs.pipeline import Pipeline, RunImage
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.units import do_unit, finish_image, units_of
-from bigkingxxl.runs.work import Outcome, RunImage, Work
+from bigkingxxl.runs.work_units import do_unit, finish_image, units_of
 from bigkingxxl.training.folds.plan import Plan
 
 FORMATS = ("labels", "measurements", "summary")
@@ -70,7 +72,7 @@ def _settings(plan: Plan, models: Mapping[int, Path]) -> RunSettings:
     key = fingerprint(["out of fold", *hashes, *images])
     points = read_card(next(iter(models.values()))).operating_points
     return run_settings(
-        key, Selection(points), FORMATS, model="+".join(hashes), reading=Reading().as_json(),
+        key, Selection(points), FORMATS, model="+".join(hashes), reading=OpenOptions().as_json(),
         models=list(map(str, models.values())),
     )  # fmt: skip
 
@@ -82,16 +84,18 @@ def _outcomes(
     for fold, path in models.items():
         predictor, card = load_predictor(path, device)
         selection = Selection(card.operating_points)
-        work = Work(settings, selection, predictor, partial(assess_quality, card))
+        pipeline = Pipeline(settings, selection, predictor, partial(assess_quality, card))
         for image_id in plan.validation[fold]:
-            yield _outcome(store, work, RunImage(data.source(image_id), data.image_path(image_id)))
+            yield _outcome(
+                store, pipeline, RunImage(data.source(image_id), data.image_path(image_id))
+            )
 
 
-def _outcome(store: RunStore, work: Work, image: RunImage) -> Outcome:
+def _outcome(store: RunStore, pipeline: Pipeline, image: RunImage) -> Outcome:
     for unit in units_of(image.name, image.source.shape):
-        outcome = do_unit(store, work, image, unit)
+        outcome = do_unit(store, pipeline, image, unit)
         if outcome is not None:
             return outcome
-    finished = finish_image(store, work, image)
+    finished = finish_image(store, pipeline, image)
     return Outcome(image.name, failure="another process is working on it") if finished is None \
         else finished  # fmt: skip

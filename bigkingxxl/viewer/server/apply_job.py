@@ -34,7 +34,7 @@ class ApplyJob:
     def run(self, report: Report) -> Finished:
         """See `Job`."""
         from bigkingxxl.runs.folder import predict_folder, run_settings
-        from bigkingxxl.runs.reading import Reading
+        from bigkingxxl.runs.open_options import OpenOptions
 
         run = run_of(self.session)
         before = run.run_settings
@@ -47,7 +47,7 @@ class ApplyJob:
         for name, image in run.run.items():
             if not image.failure and not image.record.is_gone():
                 ids.setdefault(image.path, []).append(name)
-        reading = Reading.of(before.reading)
+        reading = OpenOptions.of(before.reading)
 
         def open_images(path: Path) -> Sequence[ImageSource]:
             return reading.reopen(path, ids[path])

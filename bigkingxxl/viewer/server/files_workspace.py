@@ -12,7 +12,7 @@ from bigkingxxl.errors import BigKingXXLError, InputError, reason_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.images import ImageFile, find_images
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
-from bigkingxxl.runs.reading import Reading
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.viewer.contract import Settings
 from bigkingxxl.viewer.server.pixels import ShownImage
 from bigkingxxl.viewer.server.run_workspace import RunWorkspace, is_run_folder, open_shown
@@ -45,9 +45,9 @@ class FilesWorkspace(Workspace):
         self._files = {file.name: file for file in found.files}
 
     @property
-    def chosen(self) -> Reading:
+    def chosen(self) -> OpenOptions:
         """How images are opened."""
-        return Reading()
+        return OpenOptions()
 
     @property
     def reading(self) -> dict[str, Any]:

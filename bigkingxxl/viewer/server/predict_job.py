@@ -95,10 +95,10 @@ class PredictJob:
     def _predictor(self, workspace: ImagesWorkspace) -> Iterator[Any]:
         """Yield the function that predicts an image into the run, as `bigkingxxl predict` does."""
         from bigkingxxl.inference.domain.quality_assessment import assess_quality
+        from bigkingxxl.runs.pipeline import Pipeline
         from bigkingxxl.runs.selection import Selection
         from bigkingxxl.runs.store import RunStore
         from bigkingxxl.runs.tables import make_tables
-        from bigkingxxl.runs.work import Work
         from bigkingxxl.viewer.default_run import default_predictor, default_settings
 
         predictor, card = default_predictor(self.model)
@@ -111,13 +111,13 @@ class PredictJob:
             store.check_alone(settings.run)
             workspace.reload()
             self._note_failed(workspace, store, settings)
-            work = Work(settings, selection, predictor, partial(assess_quality, card))
-            yield partial(self._predict, workspace, store, work)
+            pipeline = Pipeline(settings, selection, predictor, partial(assess_quality, card))
+            yield partial(self._predict, workspace, store, pipeline)
             make_tables(store, settings)
 
     def _note_failed(self, workspace: ImagesWorkspace, store: Any, settings: Any) -> None:
         """List files that cannot be opened in the run's summary, as `predict` does."""
-        from bigkingxxl.runs.work import fail
+        from bigkingxxl.runs.outcome import fail
 
         for image in workspace.images().values():
             if image.state == "failed" and (workspace.done is None or image.name not in
@@ -131,10 +131,11 @@ class PredictJob:
                 )
 
     def _predict(
-        self, workspace: ImagesWorkspace, store: Any, work: Any, image: KnownImage
+        self, workspace: ImagesWorkspace, store: Any, pipeline: Any, image: KnownImage
     ) -> None:
-        from bigkingxxl.runs.units import finish_image
-        from bigkingxxl.runs.work import RunImage, fail
+        from bigkingxxl.runs.outcome import fail
+        from bigkingxxl.runs.pipeline import RunImage
+        from bigkingxxl.runs.work_units import finish_image
 
         try:
             sources = workspace.chosen.reopen(image.path, [image.name])
@@ -144,9 +145,9 @@ class PredictJob:
                     file=image.path,
                     key=image.name,
                 )
-            finish_image(store, work, RunImage(sources[0], image.path, image.frame))
+            finish_image(store, pipeline, RunImage(sources[0], image.path, image.frame))
         except BigKingXXLError as error:
-            fail(store, work.settings, image.name, image.path, error, image.frame)
+            fail(store, pipeline.settings, image.name, image.path, error, image.frame)
         workspace.refresh(image.name)
         known = workspace.images().get(image.name)
         if known is None or known.state == "waiting":

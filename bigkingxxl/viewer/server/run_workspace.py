@@ -14,8 +14,8 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.corrected import before_of
+from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.reader import ImageResult, Run, open_run
-from bigkingxxl.runs.reading import Reading
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import CANDIDATES, RUN_FILE, RunSettings, RunStore
 from bigkingxxl.viewer.contract import Settings
@@ -76,7 +76,7 @@ class RunWorkspace(Workspace):
 
     def open(self, image: KnownImage) -> ShownImage:
         """See `Workspace.open`."""
-        return open_shown(Reading.of(self.run_settings.reading), image.path, image.name)
+        return open_shown(OpenOptions.of(self.run_settings.reading), image.path, image.name)
 
     def start(self, image: KnownImage) -> Start:
         """Return the initial cells, including those of files changed by hand."""
@@ -177,7 +177,7 @@ def _known(image: ImageResult) -> KnownImage:
     )  # fmt: skip
 
 
-def open_shown(reading: Reading, path: Path, image_id: str) -> ShownImage:
+def open_shown(reading: OpenOptions, path: Path, image_id: str) -> ShownImage:
     """Open an image with its colour channels.
 
     Raises:

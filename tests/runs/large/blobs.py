@@ -26,8 +26,8 @@ from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.large import grid, plan
-from bigkingxxl.runs.notes import FolderResult
 from bigkingxxl.runs.selection import Selection
 
 NAMES = ("astro", "cort")

@@ -16,7 +16,7 @@ from bigkingxxl.io.images.series import PlaneChoice
 
 
 @dataclass(frozen=True)
-class Reading:
+class OpenOptions:
     """The options of opening image files.
 
     Attributes:
@@ -87,7 +87,7 @@ class Reading:
         return asdict(self)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Reading:
+    def of(cls, values: Mapping[str, Any]) -> OpenOptions:
         """Create options from the values that `as_json` returned.
 
         Raises:

@@ -19,7 +19,9 @@ from bigkingxxl.io.annotations.corrections import LABELS
 from bigkingxxl.io.annotations.run_cells import NumberedCells, load_cells, save_cells
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.corrected import place_of_correction
+from bigkingxxl.runs.outcome import BLANK, Outcome, failed_or_for_all
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage, details_of
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, pipeline_for
 from bigkingxxl.runs.records import Record, Stamp
 from bigkingxxl.runs.store import (
     CANDIDATES,
@@ -32,17 +34,16 @@ from bigkingxxl.runs.store import (
     belongs,
     format_key,
 )
-from bigkingxxl.runs.work import BLANK, Outcome, RunImage, Work, failed_or_for_all, work_on
 
 
 def predict_one(
-    store: RunStore, work: Work, image: RunImage, *, wait: bool = True
+    store: RunStore, pipeline: Pipeline, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
     """Do one image, or the part of it that is not done; any error with it becomes its outcome.
 
     Args:
         store: The folder of the run.
-        work: What is done with every image.
+        pipeline: What is done with every image.
         image: The image.
         wait: Wait for another process that is working on the image; otherwise return None then.
 
@@ -53,23 +54,25 @@ def predict_one(
         if not is_mine:
             return None
         try:
-            return _Unit(store, work, image).done()
+            return _SmallImage(store, pipeline, image).done()
         except Exception as error:
-            return failed_or_for_all(store, work, image, error)
+            return failed_or_for_all(store, pipeline.settings, image, error)
 
 
-class _Unit:
+class _SmallImage:
     """One image of a run, and its state so far."""
 
-    def __init__(self, store: RunStore, work: Work, image: RunImage) -> None:
+    def __init__(self, store: RunStore, pipeline: Pipeline, image: RunImage) -> None:
         self.store, self.image = store, image
-        self.work, self.correction = work_on(store, work, image.name)
-        self.maker = self.work.maker
+        self.pipeline, self.correction = pipeline_for(store, pipeline, image.name)
+        self.maker = self.pipeline.maker
 
     def done(self) -> Outcome:
         """Make the missing results and return the outcome."""
         found = {
-            kind: self._find(kind) for kind in self.work.settings.formats if kind in IMAGE_FORMATS
+            kind: self._find(kind)
+            for kind in self.pipeline.settings.formats
+            if kind in IMAGE_FORMATS
         }
         missing = [kind for kind, each in found.items() if not self._is_done(kind, each)]
         left = [kind for kind in found if found[kind].is_somebodys and not self._replaces(kind)]
@@ -79,7 +82,7 @@ class _Unit:
         is_summed = (
             summary is not None
             and belongs(summary, format_key(self.identity, SUMMARY), self.seen)
-            and summary.details.get("run") == self.work.settings.run
+            and summary.details.get("run") == self.pipeline.settings.run
             and summary.path == str(self.image.path.absolute())  # otherwise it was moved
             and self._has_cells
         )
@@ -91,7 +94,7 @@ class _Unit:
         return Outcome(
             self.image.name, row["cells"], bool(to_write) or not is_summed,
             "", summary.warnings, kept, place_of_correction(self.correction),
-            "" if self.work.made_by is None else self.maker.model, self._replaced(before),
+            "" if self.pipeline.made_by is None else self.maker.model, self._replaced(before),
             diameter=row.get("diameter"), expected_quality=row.get("expected_quality"),
         )  # fmt: skip
 
@@ -114,7 +117,7 @@ class _Unit:
         return self.store.stamp(self.image.path, None if known is None else known.seen)
 
     def _replaces(self, kind: str) -> bool:
-        return self.work.replaces(kind, self.correction)
+        return self.pipeline.replaces(kind, self.correction)
 
     @cached_property
     def identity(self) -> str:
@@ -151,13 +154,13 @@ class _Unit:
                 return Candidates.load(place)
             except FormatError:
                 pass
-        if self.work.predictor is None:
+        if self.pipeline.predictor is None:
             raise ImageError(
                 f"{self.image.path} has no candidates of this run any more: predict it again",
                 file=self.image.path,
             )
-        candidates = self.work.predictor.candidates(self.image.source)
-        scale_of = getattr(self.work.predictor, "scale_of", None)
+        candidates = self.pipeline.predictor.candidates(self.image.source)
+        scale_of = getattr(self.pipeline.predictor, "scale_of", None)
         scale = None if scale_of is None else float(scale_of(candidates))
         self.store.write(self._record(CANDIDATES, key, scale=scale), _ours(found), candidates.save)
         return candidates
@@ -166,7 +169,7 @@ class _Unit:
     def selected(self) -> Instances:
         """Return the cells selected from the candidates, loaded or selected once per run."""
         found, key = self._find(CELLS), self.maker.run
-        has_candidates = self.work.predictor is None or self._find(CANDIDATES).is_done(
+        has_candidates = self.pipeline.predictor is None or self._find(CANDIDATES).is_done(
             self.maker.key, self.seen
         )
         if has_candidates and found.is_done(key, self.seen):
@@ -175,9 +178,9 @@ class _Unit:
             except FormatError:
                 pass
         source = self.image.source
-        cells, warnings = self.work.selection.cells_of(source, self.candidates)
+        cells, warnings = self.pipeline.selection.cells_of(source, self.candidates)
         warnings = (BLANK,) if source.statistics.is_blank else warnings
-        judge = self.work.judge
+        judge = self.pipeline.judge
         found_out = QualityAssessment() if judge is None else judge(source, self.candidates, cells)
         record = self._record(
             CELLS, key, (*warnings, *found_out.warnings), candidates=self.maker.key,
@@ -237,7 +240,7 @@ class _Unit:
         return Record(
             self.image.name, kind, str(self.image.path.absolute()), self.image.frame, self.seen,
             key, self.maker.model, own_version(), warnings=tuple(warnings),
-            details={"run": self.work.settings.run, **details},
+            details={"run": self.pipeline.settings.run, **details},
         )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ independent of each other: any worker may do any of them, at any time, once or t
 result is the same. Once all units of an image are done, any worker finishes it.
 
     for unit in units_of(image.name, image.source.shape):
-        do_unit(store, work, image, unit)
-    outcome = finish_image(store, work, image)
+        do_unit(store, pipeline, image, unit)
+    outcome = finish_image(store, pipeline, image)
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.runs.large.finish import finish_large
 from bigkingxxl.runs.large.grid import Grid, is_large
 from bigkingxxl.runs.large.image import LargeImage
+from bigkingxxl.runs.outcome import Outcome, failed_or_for_all, is_for_all
+from bigkingxxl.runs.pipeline import Pipeline, RunImage
+from bigkingxxl.runs.small_image import predict_one
 from bigkingxxl.runs.store import RunStore
-from bigkingxxl.runs.unit import predict_one
-from bigkingxxl.runs.work import Outcome, RunImage, Work, failed_or_for_all, is_for_all
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,13 @@ def units_of(image_id: str, shape: tuple[int, int]) -> list[Unit]:
 
 
 def do_unit(
-    store: RunStore, work: Work, image: RunImage, unit: Unit, *, wait: bool = True
+    store: RunStore, pipeline: Pipeline, image: RunImage, unit: Unit, *, wait: bool = True
 ) -> Outcome | None:
     """Do one unit of an image unless it is done.
 
     Args:
         store: The folder of the run.
-        work: What is done with every image.
+        pipeline: What is done with every image.
         image: The image.
         unit: One of its units.
         wait: Wait for another process that is working on the unit; otherwise return None then.
@@ -71,18 +72,18 @@ def do_unit(
     if unit.image != image.name:
         raise ValueError(f"a unit of '{unit.image}' is not one of '{image.name}'")
     if unit.block is None:
-        return predict_one(store, work, image, wait=wait)
+        return predict_one(store, pipeline, image, wait=wait)
     try:
-        LargeImage(store, work, image).do_block(unit.block, wait=wait)
+        LargeImage(store, pipeline, image).do_block(unit.block, wait=wait)
     except Exception as error:
-        return failed_or_for_all(store, work, image, error)
+        return failed_or_for_all(store, pipeline.settings, image, error)
     return None
 
 
-def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
+def is_ready(store: RunStore, pipeline: Pipeline, image: RunImage) -> bool:
     """Whether a large image can be finished: all its units are done, or one failed."""
     try:
-        return not LargeImage(store, work, image).missing()
+        return not LargeImage(store, pipeline, image).missing()
     except BigKingXXLError as error:
         if is_for_all(error):
             raise
@@ -90,13 +91,13 @@ def is_ready(store: RunStore, work: Work, image: RunImage) -> bool:
 
 
 def finish_image(
-    store: RunStore, work: Work, image: RunImage, *, wait: bool = True
+    store: RunStore, pipeline: Pipeline, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
     """Make the files and records of an image, after any units that are not done yet.
 
     Args:
         store: The folder of the run.
-        work: What is done with every image.
+        pipeline: What is done with every image.
         image: The image.
         wait: Wait for another process that is working on the image; otherwise return None then.
 
@@ -104,8 +105,8 @@ def finish_image(
         OutputError: Nothing can be written into the folder any more.
     """
     if not is_large(image.source.shape):
-        return predict_one(store, work, image, wait=wait)
+        return predict_one(store, pipeline, image, wait=wait)
     try:
-        return finish_large(LargeImage(store, work, image), wait=wait)
+        return finish_large(LargeImage(store, pipeline, image), wait=wait)
     except Exception as error:
-        return failed_or_for_all(store, work, image, error)
+        return failed_or_for_all(store, pipeline.settings, image, error)

@@ -13,12 +13,13 @@ from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import ImageError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import ALONE_ABOVE
-from bigkingxxl.runs.notes import FolderResult, forget_alone, remove_obsolete
+from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
+from bigkingxxl.runs.outcome import Outcome, fail
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
-from bigkingxxl.runs.work import Outcome, fail
 
 
 class Engine(Protocol):
@@ -98,14 +99,14 @@ def run_job(
         job = replace(job, settings=settings)
         begin_shard(store, settings.run, shard)
         engine.begin(job)
-        run = _Drive(job, store, engine, shard, deadline, files)
+        run = _Dispatch(job, store, engine, shard, deadline, files)
         for _ in track(run.finished(), run.total, label):
             pass
         return run.ended()
 
 
 @dataclass
-class _Drive:
+class _Dispatch:
     """A run that an engine executes, and its progress."""
 
     job: Job

@@ -19,7 +19,7 @@ CENTRAL_LENGTH, END_LENGTH = 46, 22
 MOST_ENTRIES, MOST_BYTES = 0xFFFF, 0xFFFFFFFF
 
 
-def join_tables(path: Path, parts: Sequence[Path]) -> None:
+def merge_tables(path: Path, parts: Sequence[Path]) -> None:
     """Merge CSV files with the same header.
 
     Raises:
@@ -34,7 +34,7 @@ def join_tables(path: Path, parts: Sequence[Path]) -> None:
                 shutil.copyfileobj(stream, out, BUFFER)
 
 
-def join_geojson(path: Path, parts: Sequence[Path]) -> None:
+def merge_geojson(path: Path, parts: Sequence[Path]) -> None:
     """Merge FeatureCollections with one feature per line, as `qupath.write_geojson` writes them.
 
     Raises:
@@ -55,7 +55,7 @@ def join_geojson(path: Path, parts: Sequence[Path]) -> None:
         out.write(b"\n]}\n")
 
 
-def join_archives(path: Path, parts: Sequence[Path]) -> None:
+def merge_archives(path: Path, parts: Sequence[Path]) -> None:
     """Merge zip archives as `zipfile` writes them, without unpacking or listing their entries.
 
     Raises:
