@@ -11,8 +11,8 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import BigKingXXLError, InputError, reason_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.images import ImageFile, find_images
-from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.viewer.contract import Settings
 from bigkingxxl.viewer.server.pixels import ShownImage
 from bigkingxxl.viewer.server.run_workspace import RunWorkspace, is_run_folder, open_shown
