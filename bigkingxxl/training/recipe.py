@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,8 @@ from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.settings import Positive, Seed, Settings, checked, closest, nearest
 from bigkingxxl.training.finetune.settings import FinetuneSettings
+
+log = logging.getLogger(__name__)
 
 
 class TrainingSettings(Settings):
@@ -56,8 +59,8 @@ class TrainingSettings(Settings):
         patience: The number of epochs without a better validation mAP after which training stops.
         small_set: Data sets with fewer images are trained on completely, and no fold chooses the
             checkpoint.
-        pull: The fraction of the distance to the starting weights by which each step moves back at
-            the full learning rate.
+        l2_sp: The strength of L2-SP regularisation: the fraction of the distance to the starting
+            weights by which each step moves back at the full learning rate.
         freeze_statistics: Whether batch norms keep their initial statistics.
         workers: The number of processes that prepare crops.
         feed: 'processes' compute crops and targets in worker processes; 'device' computes them on
@@ -87,10 +90,21 @@ class TrainingSettings(Settings):
     validation_images: int = Field(24, ge=1)
     patience: int = Field(20, ge=1)
     small_set: int = Field(5, ge=1)
-    pull: float = Field(0.0, ge=0, le=1)
+    l2_sp: float = Field(0.0, ge=0, le=1)
     freeze_statistics: bool = False
     workers: int = Field(1, ge=0, le=1024)
     feed: Literal["processes", "device"] = "processes"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_pull(cls, values: Any) -> Any:
+        """Accept `pull`, the earlier name of `l2_sp`, with a warning."""
+        if not isinstance(values, Mapping) or "pull" not in values:
+            return values
+        if "l2_sp" in values:
+            raise ValueError("'pull' and 'l2_sp' are both given: use only 'l2_sp'")
+        log.warning("the setting 'training.pull' is now called 'training.l2_sp'")
+        return {("l2_sp" if key == "pull" else key): value for key, value in values.items()}
 
 
 Game = Literal["wasserstein", "hinge", "least_squares"]

@@ -180,8 +180,8 @@ def _trained(
         module.teacher = CropTeacher.of(taught.teacher, method, device)
     if devices.count > 1:
         share_norms(module.network)
-    pull = [L2SP(recipe.training.pull)] if start and recipe.training.pull > 0 else []
-    callbacks = [*pull, *callbacks]
+    if start and recipe.training.l2_sp > 0:
+        callbacks = [L2SP(recipe.training.l2_sp), *callbacks]
     trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, callbacks, devices)
     fit(trainer, module, batches(taught or crops, unlabelled, pool, devices), out, resume, stop)
     disconnect()

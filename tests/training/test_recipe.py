@@ -27,6 +27,14 @@ def test_assignments_and_seed_override_the_file(tmp_path: Path) -> None:
     assert (recipe.augment.flip, recipe.seed) == (False, 7)
 
 
+def test_the_earlier_name_of_a_setting_is_accepted_once(caplog: pytest.LogCaptureFixture) -> None:
+    assert load_recipe("compact", ["training.pull=0.25"]).training.l2_sp == 0.25
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    with pytest.raises(SettingsError) as caught:
+        load_recipe("compact", ["training.pull=0.25", "training.l2_sp=0.25"])
+    assert caught.value.key == "training"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "key", "nearest"),
     [
