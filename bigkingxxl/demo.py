@@ -91,8 +91,9 @@ def run_demo(
     tell(outline_bundled(run, dataset, ids, track))
     tell("training a compact network on this data (under four minutes)")
     trained = train(
-        load_recipe("demo", seed=seed), dataset, run / "training", device="auto", quiet=quiet
-    )
+        load_recipe("demo", seed=seed), dataset, run / "training", device="auto", quiet=quiet,
+        track=track,
+    )  # fmt: skip
     tell("predicting the validation fold with it")
     predicted = predict_ids(dataset, ids, trained.model, run / "predictions", track)
     tell("scoring")

@@ -10,7 +10,7 @@ import typer
 
 from bigkingxxl.cli.json_output import AsJson, print_json
 from bigkingxxl.cli.open_data import SkipBad, open_data
-from bigkingxxl.data.progress_reports import Track
+from bigkingxxl.cli.progress import tracker
 from bigkingxxl.display_text import printable
 from bigkingxxl.settings import LARGEST_SEED
 
@@ -256,13 +256,6 @@ def synthesize(
         print_json({"folder": folder, "seed": seed, "cells": cells})
         return
     typer.echo(f"{folder}: {len(cells)} images with {sum(cells.values())} cells from seed {seed}")
-
-
-def tracker(quiet: bool) -> Track:
-    """Return the progress bar in the form that the data package expects."""
-    from bigkingxxl.cli.progress import track
-
-    return lambda items, total, label: track(items, total, label, quiet)
 
 
 def parsed_size(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bigkingxxl.cli.json_output import AsJson, print_json
+from bigkingxxl.cli.progress import tracker
 from bigkingxxl.settings import LARGEST_SEED
 
 
@@ -26,7 +27,6 @@ def demo(
     """
     import time
 
-    from bigkingxxl.cli.data import tracker
     from bigkingxxl.cli.scores import print_scores
     from bigkingxxl.demo import GOAL, run_demo
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from bigkingxxl.data.progress_reports import Total
+from bigkingxxl.data.progress_reports import Total, Track
 from bigkingxxl.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def track(
         yield from _further(_bars[-1], items, total, label)
         return
     yield from show(items, total, label)
+
+
+def tracker(quiet: bool) -> Track:
+    """Return `track` in the form that functions of the library take."""
+    return lambda items, total, label: track(items, total, label, quiet)
 
 
 def _further(bar: Progress, items: Iterable[T], total: Total, label: str) -> Iterator[T]:

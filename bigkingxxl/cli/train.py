@@ -10,6 +10,7 @@ import typer
 from bigkingxxl.cli.cross_validate import ALL_FOLDS, check_all_folds, cross_validate
 from bigkingxxl.cli.json_output import AsJson, print_json
 from bigkingxxl.cli.open_data import SkipBad, say_of
+from bigkingxxl.cli.progress import tracker
 from bigkingxxl.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def train(
     result = run.train(
         recipe, say_of(dataset) if is_first else dataset, folder, fold=number, folds_file=split,
         device=device, resume=resume, quiet=quiet, devices=shared,
+        track=tracker(quiet or not is_first),
     )  # fmt: skip
     if not is_first:
         return

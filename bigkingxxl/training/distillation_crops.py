@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from bigkingxxl.cell_widths import typical_size
 from bigkingxxl.data.augment import AnnotatedPixels, RandomView, random_view
 from bigkingxxl.data.joined import JoinedDataset
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import load_predictor
@@ -143,7 +144,7 @@ def check_taught(method: Method) -> None:
 
 
 def unlabelled_sizes(
-    paths: Sequence[Path], recipe: Recipe, out: Path, device: str
+    paths: Sequence[Path], recipe: Recipe, out: Path, device: str, track: Track = untracked
 ) -> dict[Path, float | None]:
     """Return the median cell diameter or width in each image, as the first teacher measures it.
 
@@ -159,7 +160,7 @@ def unlabelled_sizes(
         return dict(zip(paths, before["sizes"], strict=True))
     predictor, card = load_predictor(resolve_model(teacher.models[0]), device)
     by_width, found = augment.diameter_of == "width", {}
-    for path in paths:
+    for path in track(paths, len(paths), "measuring cell sizes"):
         cells = select(predictor.candidates(open_image(path)), card.operating_points)
         found[path] = typical_size(cells, by_width=by_width)
     # Files in different folders may have the same name, so names cannot be keys.

@@ -6,7 +6,7 @@ Each phase depends only on existing files, so that an interrupted run resumes th
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import JoinedDataset
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.quality_fit import examples_of, fit_quality
 from bigkingxxl.inference.load_model import load_predictor
@@ -63,16 +64,23 @@ def mean_with_start(
 
 
 def finish_model(
-    model: Path, settings: FinishSettings, data: Dataset, training: tuple[str, ...], device: str
+    model: Path,
+    settings: FinishSettings,
+    data: Dataset,
+    training: tuple[str, ...],
+    device: str,
+    track: Track = untracked,
 ) -> None:
     """Calibrate a model on training images and export it, as the settings ask.
 
     In between, the model of the expected quality is fitted to calibrated scores.
     """
     if settings.calibrate_images:
-        _calibrate(model, settings.calibrate_images, data, training, device)
+        ids = _spread(data, training, settings.calibrate_images)
+        _calibrate(model, data, track(ids, len(ids), "calibrating"), device)
     if settings.quality_images:
-        _learn_quality(model, settings.quality_images, data, training, device)
+        ids = _spread(data, training, settings.quality_images)
+        _learn_quality(model, data, track(ids, len(ids), "fitting the expected quality"), device)
     if settings.export:
         from bigkingxxl.training.export import export
 
@@ -80,16 +88,14 @@ def finish_model(
         export(model, exported, half=True)
         if settings.int8_images:
             ids = _spread(data, training, settings.int8_images)
-            try_int8(exported, (data.source(image_id) for image_id in ids))
+            shown = track(ids, len(ids), "measuring the range of values")
+            try_int8(exported, (data.source(image_id) for image_id in shown))
 
 
-def _calibrate(
-    model: Path, count: int, data: Dataset, training: tuple[str, ...], device: str
-) -> None:
+def _calibrate(model: Path, data: Dataset, ids: Iterable[str], device: str) -> None:
     predictor, card = load_predictor(model, device)
     if card.calibration is not None:
         return
-    ids = _spread(data, training, count)
     try:
         result = calibrate(compared(predictor, data, ids), data, card.type_names)
     except InputError as reason:
@@ -98,13 +104,10 @@ def _calibrate(
     write_card(model, calibrated_card(card, result, unfiltered_parameters(predictor)))
 
 
-def _learn_quality(
-    model: Path, count: int, data: Dataset, training: tuple[str, ...], device: str
-) -> None:
+def _learn_quality(model: Path, data: Dataset, ids: Iterable[str], device: str) -> None:
     predictor, card = load_predictor(model, device)
     if card.quality is not None:
         return
-    ids = _spread(data, training, count)
     sets: dict[str, list[str]] = {}
     for image_id in ids:
         name = data.set_of(image_id) if isinstance(data, JoinedDataset) else ""

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
 from bigkingxxl.data.joined import open_datasets
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.subset import subset
 from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
@@ -103,6 +104,7 @@ def train(
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
     devices: Devices = ALONE,
+    track: Track = untracked,
 ) -> TrainingResult:
     """Train a model and write it to `out`/model.safetensors.
 
@@ -122,6 +124,7 @@ def train(
         callbacks: Additional Lightning callbacks.
         devices: The devices that share the training; each is a process that calls this function.
             The processes of this machine are started here, unless torchrun or srun started them.
+        track: Wraps iterables to show the progress of what is done before and after the epochs.
 
     Returns:
         The result of the first process; the others return before it has written the model.
@@ -153,14 +156,14 @@ def train(
     with training_state(recipe.seed):
         return _trained(
             recipe, data, images, unlabelled, start, out, device=device, resume=resume,
-            quiet=quiet, budget=budget, callbacks=callbacks, devices=devices,
+            quiet=quiet, budget=budget, callbacks=callbacks, devices=devices, track=track,
         )  # fmt: skip
 
 
 def _trained(
     recipe: Recipe, data: Dataset, images: RunImages, unlabelled: list[Path], start: Start | None,
     out: Path, *, device: str, resume: bool, quiet: bool, budget: Budget,
-    callbacks: Sequence[Callback], devices: Devices,
+    callbacks: Sequence[Callback], devices: Devices, track: Track,
 ) -> TrainingResult:  # fmt: skip
     """Train with a complete recipe."""
     stop = StopRequest()
@@ -168,10 +171,10 @@ def _trained(
     card = make_card(recipe, data, images, start)
     if devices.rank == 0:
         write_run(out, recipe, data, images)
-    crops = training_crops(recipe, data, images, method, out)
+    crops = training_crops(recipe, data, images, method, out, track)
     device = choose_device(device)
     pool = device_images(crops, unlabelled, device)
-    taught = None if pool else taught_crops(crops, unlabelled, out, device)
+    taught = None if pool else taught_crops(crops, unlabelled, out, device, track)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
     if devices.count > 1 and recipe.training.feed == "device":
         log.warning("feed=device draws noise batch by batch: other noise than on one device")
@@ -188,7 +191,7 @@ def _trained(
     if devices.rank > 0:
         return TrainingResult(out / "model.safetensors", module.score, images.chooses,
                               images.keeps_back, module.epochs, module.seconds() / 60)  # fmt: skip
-    return finish(module, out, images, start, device)
+    return finish(module, out, images, start, device, track)
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -231,7 +234,12 @@ def complete(
 
 
 def training_crops(
-    recipe: Recipe, data: Dataset, images: RunImages, method: Method, out: Path
+    recipe: Recipe,
+    data: Dataset,
+    images: RunImages,
+    method: Method,
+    out: Path,
+    track: Track = untracked,
 ) -> CropDataset | MixedCrops:
     """Return the crops of a run, mixed with simulated cells and replayed data sets.
 
@@ -255,7 +263,8 @@ def training_crops(
         places.append(out / "varied")
         with locked(out / ".varied.lock"):  # by the first of several processes
             if not (places[-1] / ANNOTATIONS).is_file():
-                synthesize(places[-1], SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)))
+                synthetic = SyntheticData(recipe.varied_images, recipe.seed, (VARIED,))
+                synthesize(places[-1], synthetic, track=track)
     others = open_datasets(places)
     return MixedCrops(crops, CropDataset(others, others.ids, method, recipe),
                       recipe.training.varied_share)  # fmt: skip
@@ -280,7 +289,11 @@ def device_images(
 
 
 def taught_crops(
-    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], out: Path, device: str
+    crops: CropDataset | MixedCrops,
+    unlabelled: Sequence[Path],
+    out: Path,
+    device: str,
+    track: Track = untracked,
 ) -> DistillationCrops | None:
     """Return the crops of a run whose teacher predicts crops.
 
@@ -291,7 +304,7 @@ def taught_crops(
         return None
     if unlabelled:
         check_taught(crops.method)
-    sizes = unlabelled_sizes(unlabelled, crops.recipe, out, device)
+    sizes = unlabelled_sizes(unlabelled, crops.recipe, out, device, track)
     return DistillationCrops(crops, sizes, crops.recipe.teacher)
 
 
@@ -362,6 +375,7 @@ def finish(
     images: RunImages,
     start: Start | None,
     device: str,
+    track: Track = untracked,
 ) -> TrainingResult:
     """Convert the kept checkpoint to a model file in the phases of the recipe."""
     state = load_checkpoint(best_checkpoint(out) if images.chooses else last_checkpoint(out))
@@ -380,6 +394,6 @@ def finish(
     if phases.start_share > 0 and start is not None:
         weights = mean_with_start(weights, module.method, start, phases.start_share)
     save_model(out / "model.safetensors", module.card.changed(scores=scores), weights)
-    finish_model(out / "model.safetensors", phases, module.data, images.training, device)
+    finish_model(out / "model.safetensors", phases, module.data, images.training, device, track)
     return TrainingResult(out / "model.safetensors", score, images.chooses, kept_back,
                           module.epochs, minutes)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ def make_trainer(
     )
 
 
+SECONDS_PER_LINE = 60
+
+
 class TimeLeftBar(TQDMProgressBar):
     """A progress bar per epoch that also shows the time left for the whole training."""
 
@@ -80,10 +84,14 @@ class TimeLeftBar(TQDMProgressBar):
 
 
 class EpochLines(Callback):
-    """Prints one line per epoch where stderr is not a terminal and a bar would fill a log."""
+    """Prints a line per minute and per epoch where stderr is a log, which a bar would fill."""
+
+    def __init__(self) -> None:
+        self.printed_at = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print where a resumed run continues."""
+        self.printed_at = time.monotonic()
         if trainer.global_step > 0:
             loop = trainer.fit_loop.epoch_loop
             print(
@@ -92,6 +100,24 @@ class EpochLines(Callback):
                 file=sys.stderr,
                 flush=True,
             )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        """Print the position in the epoch and the time left, once per minute."""
+        if time.monotonic() - self.printed_at < SECONDS_PER_LINE:
+            return
+        self.printed_at = time.monotonic()
+        module: Any = pl_module
+        print(
+            f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: "
+            f"{batch_idx + 1} of {trainer.num_training_batches} batches, "
+            f"{module.seconds() / 60:.1f} minutes, "
+            f"at most {module.minutes_left():.1f} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the progress, the loss, the score and the time left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 import torch
 
 from bigkingxxl.data.dataset import Dataset
-from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.data.progress_reports import Total
+from bigkingxxl.training import trainer
+from bigkingxxl.training.recipe import FinishSettings, Recipe
 from bigkingxxl.training.run import train
 from bigkingxxl.training.trainer import TimeLeftBar, warm_average
 
@@ -26,10 +29,45 @@ def test_a_log_gets_a_line_an_epoch_with_the_time_left(
     assert lines[-1].endswith("at most 0.0 left")
 
 
+def test_a_log_gets_lines_within_an_epoch(
+    recipe: Recipe,
+    data: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_PER_LINE", 0)
+    short = recipe.training.changed(epochs=1, crops_per_epoch=4, batch_size=2)
+    train(recipe.changed(training=short.model_dump()), data, tmp_path / "run", device="cpu")
+    lines = [line for line in capsys.readouterr().err.splitlines() if " batches," in line]
+    assert [line.split(",")[0] for line in lines] == [
+        f"epoch 1 of 1: {done} of 2 batches" for done in (1, 2)
+    ]
+
+
+def test_preparing_and_finishing_a_training_show_progress(
+    recipe: Recipe, data: Dataset, tmp_path: Path
+) -> None:
+    seen: dict[str, int] = {}
+
+    def track(items: Iterable[Any], total: Total, label: str) -> Iterable[Any]:
+        for item in items:
+            seen[label] = seen.get(label, 0) + 1
+            yield item
+
+    mixed = recipe.changed(
+        method="compact", settings={"widths": (8, 8, 8, 8), "imagenet": False}, varied_images=1,
+        training=recipe.training.changed(epochs=1, crops_per_epoch=4).model_dump(),
+        finish=FinishSettings(calibrate_images=2).model_dump(),
+    )  # fmt: skip
+    train(mixed, data, tmp_path / "run", device="cpu", quiet=True, track=track)
+    assert seen == {"simulating": 1, "calibrating": 2}
+
+
 def test_the_bar_shows_the_remaining_time_of_the_training() -> None:
-    trainer: Any = SimpleNamespace(loggers=[], progress_bar_metrics={"val/map": 0.25})
+    bar: Any = SimpleNamespace(loggers=[], progress_bar_metrics={"val/map": 0.25})
     module: Any = SimpleNamespace(minutes_left=lambda: 12.34)
-    shown = TimeLeftBar().get_metrics(trainer, module)
+    shown = TimeLeftBar().get_metrics(bar, module)
     assert shown == {"val/map": 0.25, "minutes_left": "12.3"}
 
 

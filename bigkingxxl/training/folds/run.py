@@ -139,7 +139,7 @@ def train_folds(
     with locked(out):
         _begin(plan, recipe, data, out, resume)
         try:
-            models, failed = _train_all(plan, recipe, data, out, device, quiet, report)
+            models, failed = _train_all(plan, recipe, data, out, device, quiet, report, track)
             return _finished(plan, models, failed, recipe, data, out, device, report, track)
         except KeyboardInterrupt as end:
             number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
@@ -178,7 +178,14 @@ def _has_begun(folder: Path) -> bool:
 
 
 def _train_all(
-    plan: Plan, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool, report: Report
+    plan: Plan,
+    recipe: Recipe,
+    data: Dataset,
+    out: Path,
+    device: str,
+    quiet: bool,
+    report: Report,
+    track: Track,
 ) -> tuple[dict[int, Path], dict[int, str]]:
     """Train the folds; return the models and the errors of the others."""
     models: dict[int, Path] = {}
@@ -190,7 +197,7 @@ def _train_all(
     for place, fold in enumerate(todo):
         report(f"fold {fold}, {place + 1} of {len(todo)} to train{_left(began, place, len(todo))}")
         try:
-            _train_fold(fold, recipe, data, out, device, quiet)
+            _train_fold(fold, recipe, data, out, device, quiet, track)
         except OutputError:
             raise
         except Exception as error:  # whatever the error is, the other folds must not be lost
@@ -218,12 +225,12 @@ def _reason(error: Exception) -> str:
 
 
 def _train_fold(
-    fold: int, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool
+    fold: int, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool, track: Track
 ) -> None:
     folder = _folder(out, fold)
     result = train(
         recipe, data, folder, fold=fold, folds_file=out / FOLDS_FILE, device=device,
-        resume=last_checkpoint(folder).is_file(), quiet=quiet, devices=ALONE,
+        resume=last_checkpoint(folder).is_file(), quiet=quiet, devices=ALONE, track=track,
     )  # fmt: skip
     card = read_card(result.model)
     write_json(folder / FACTS, {
