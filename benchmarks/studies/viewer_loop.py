@@ -227,13 +227,13 @@ class Loop:
         with chromium() as browser:
             window = Window(browser.new_context(viewport={"width": 1440, "height": 900}), viewer)
             found: dict[str, Any] = {"before": self._rest(viewer, rest)}
-            window.page.click("#tab-learn")
+            window.page.click("#tab-finetune")
             window.page.fill("input[aria-label^='Minutes']", str(minutes))
             for button, stage in enumerate(stages):
                 job = ended(viewer, window.page.locator(".side button.wide").nth(button).click)
                 taken = job["state"] == "asking"
                 if taken:
-                    ended(viewer, window.page.get_by_text("Take the new model", exact=True).click)
+                    ended(viewer, window.page.locator(".side [data-action=accept]").click)
                 result = job["result"]
                 found[stage] = {
                     "taken": taken, "rest": self._rest(viewer, rest), "advice": result["advice"],

@@ -30,7 +30,7 @@ from bigkingxxl.viewer.server.pixels import WHOLE_LIMIT, ShownImage, levels_of
 from bigkingxxl.viewer.server.workspace import key_of, start_of
 
 BRIGHTEST = 255  # of the picture, whatever the range of the image
-LOOK_ONLY = "these cells are shown by Python: correct them with `bigkingxxl view`"
+READ_ONLY = "cells in a notebook are read-only: correct them with `bigkingxxl view`"
 # The strip, the tools, and everything that needs a server.
 HIDDEN = ".strip, .rail, .saving, .top .pill, [aria-label$=image], #tab-learn, #tab-export"
 ANSWERING = """
@@ -81,8 +81,8 @@ def page_of(source: ImageSource, cells: Instances, warnings: Sequence[str] = ())
     """
     if max(source.shape) > WHOLE_LIMIT:
         raise InputError(
-            f"{source.name} is {source.shape[1]} x {source.shape[0]} pixels, a notebook shows up "
-            f"to {WHOLE_LIMIT} a side: look at it with `bigkingxxl view`",
+            f"{source.name} has {source.shape[1]} x {source.shape[0]} pixels, but a notebook shows "
+            f"at most {WHOLE_LIMIT} pixels per side: open it with `bigkingxxl view`",
             key="size",
             found=source.shape,
             expected=WHOLE_LIMIT,
@@ -135,7 +135,7 @@ def _answers(
     types = dict.fromkeys(cell.type for cell in start.cells.values() if cell.type)
     folder = wire.Folder(
         contract=wire.CONTRACT_VERSION, version=own_version(), kind="run", path=name,
-        corrections="", read_only=LOOK_ONLY, type_names=tuple(types), can_apply=LOOK_ONLY,
+        corrections="", read_only=READ_ONLY, type_names=tuple(types), can_apply=READ_ONLY,
         max_body=0,
     )  # fmt: skip
     of_image = f"/api/images/{key}"

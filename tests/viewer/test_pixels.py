@@ -105,4 +105,4 @@ def test_an_image_too_large_for_its_cells_is_still_shown(
     assert server.get(place)["entry"]["name"] == "i00"
     assert server.client.get(f"{place}/pixels").status_code == 200
     refused = server.client.get(f"{place}/labels")
-    assert (refused.status_code, "too many" in refused.json()["error"]) == (422, True)
+    assert (refused.status_code, "60 x 40" in refused.json()["error"]) == (422, True)

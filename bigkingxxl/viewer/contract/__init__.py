@@ -8,8 +8,8 @@ server answers them (`viewer.server`), and rules about cells.
 Access
     `bigkingxxl view` prints `http://127.0.0.1:PORT/?token=TOKEN`. Opening it sets a cookie
     (HttpOnly, SameSite=Strict) and redirects to `/`. Programs may send
-    `Authorization: Bearer TOKEN` instead. Everything else is answered with 403 (no token, another
-    origin, another host).
+    `Authorization: Bearer TOKEN` instead. All other requests are answered with 403 (no
+    token, another origin, another host).
 
 Errors
     Every 4xx and 5xx of `/api/` is a `Problem`: one sentence for the user. 409 on an edit is a

@@ -23,13 +23,13 @@ JobState = Literal["waiting", "running", "asking", "done", "failed", "cancelled"
 
 
 class Wire(BaseModel):
-    """What crosses the wire; unknown names are refused."""
+    """Base of all messages between server and page; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Problem(Wire):
-    """Why a request was refused, in one sentence for the user."""
+    """The reason why a request was refused, as one sentence for the user."""
 
     error: str
     read_only: bool = False

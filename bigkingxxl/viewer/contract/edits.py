@@ -18,7 +18,7 @@ from bigkingxxl.viewer.contract.image import (
 
 
 class CellChange(Wire):
-    """Attributes of a cell before and after; None: there is no such cell."""
+    """The attributes of a cell before and after an edit; None if the cell does not exist."""
 
     id: CellNumber
     before: Cell | None = None
@@ -26,14 +26,14 @@ class CellChange(Wire):
 
 
 class DoneChange(Wire):
-    """'Image done', before and after."""
+    """The mark 'done' of an image, before and after the edit."""
 
     before: bool
     after: bool
 
 
 class Edit(Wire):
-    """A change of one image, as a window made it.
+    """A change of one image in one window.
 
     Attributes:
         window: The id of the window that made it.
@@ -44,7 +44,7 @@ class Edit(Wire):
         cells: The changed attributes; `before` or `after` is None for a cell that appears or
             disappears.
         reviewed: Place, length, old and new (0 or 1) of each run of the reviewed region.
-        done: The change of 'image done'.
+        done: The change of the mark 'done'.
     """
 
     window: WindowId
@@ -58,14 +58,14 @@ class Edit(Wire):
 
 
 class EditAccepted(Wire):
-    """The edit is on disk; `revision` is the image's revision after it."""
+    """The edit is stored on disk; `revision` is the revision of the image after it."""
 
     revision: Count
     next_cell: CellNumber
 
 
 class Conflict(Wire):
-    """Another window edited the image, or the page's state is not the server's: load it anew.
+    """Another window edited the image, or page and server differ: the page must load it again.
 
     Attributes:
         error: A sentence for the user.
@@ -79,14 +79,14 @@ class Conflict(Wire):
 
 
 class PastEdit(Wire):
-    """An edit in the journal; `edit.revision` is the one before it."""
+    """An edit in the journal; `edit.revision` is the revision before the edit."""
 
     time: str
     edit: Edit
 
 
 class EditList(Wire):
-    """Edits after a revision, the oldest first."""
+    """The edits after a revision, oldest first."""
 
     revision: Count
     edits: tuple[PastEdit, ...]

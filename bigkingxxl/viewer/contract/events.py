@@ -17,13 +17,13 @@ from bigkingxxl.viewer.contract.strip import (
 
 
 class Event(Wire):
-    """Something changed.
+    """A notification that something has changed.
 
     Attributes:
         number: The number of the event, ascending by one.
-        kind: 'image': `image` is new (predicted or edited, by the window `window`); 'job': `job` is
-            new; 'folder': request /api/folder and /api/images again; 'windows': other windows have
-            opened other images.
+        kind: 'image': `image` has changed (predicted, or edited by the window `window`); 'job':
+            `job` has changed; 'folder': request /api/folder and /api/images again; 'windows':
+            other windows have opened other images.
     """
 
     number: Count
@@ -34,7 +34,7 @@ class Event(Wire):
 
 
 class EventList(Wire):
-    """Events after a number. `missed`: some are forgotten, load everything anew."""
+    """The events after a number; if `missed`, some are gone: the page loads everything again."""
 
     newest: int
     missed: bool = False

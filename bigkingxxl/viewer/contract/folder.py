@@ -15,28 +15,28 @@ from bigkingxxl.viewer.contract.common import (
 
 
 class Settings(Wire):
-    """The live sliders; None: as the model has it."""
+    """The thresholds of the sliders; None means the value of the model."""
 
     min_score: Unit | None = None
     min_area: Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)] | None = None
 
 
 class Extra(Wire):
-    """Something that is not installed.
+    """An optional part of the program.
 
     Attributes:
-        install: A sentence that says what to type; "" if it is installed.
+        install: A sentence that explains how to install it; "" if it is installed.
     """
 
     install: str = ""
 
 
 class ExportFormat(Wire):
-    """A format that the cells may be exported in.
+    """A format for exporting cells.
 
     Attributes:
         name: The name as in `--format` of `predict`.
-        install: A sentence that says what to type first; "" if nothing is missing.
+        install: A sentence that explains what to install first; "" if nothing is missing.
     """
 
     name: str
@@ -44,11 +44,11 @@ class ExportFormat(Wire):
 
 
 class ModelInfo(Wire):
-    """A model of this folder's history.
+    """A model in the history of this folder.
 
     Attributes:
-        id: 'start' for the model that the folder started with, else that of the learn job that made
-            it.
+        id: 'start' for the model that the folder started with, else the id of the fine-tuning
+            job that made it.
         name: The name for users.
         made: The time in ISO format.
         images: The number of reviewed images on which it was trained.
@@ -67,12 +67,12 @@ class ModelInfo(Wire):
 
 
 class Folder(Wire):
-    """What is looked at.
+    """The folder that is open.
 
     Attributes:
         contract: The version of this contract.
         version: The version of the software.
-        kind: What DIR is; 'annotate' if nothing is predicted.
+        kind: The kind of the folder DIR; 'annotate' if nothing is predicted.
         path: DIR, for display.
         corrections: The folder of the corrected cells.
         run: The folder of the run.
@@ -85,7 +85,7 @@ class Folder(Wire):
         whole_limit: See the module.
         max_body: The largest size of a request in bytes.
         export_formats: The formats for exporting.
-        learn: Whether the second stage of learning is installed.
+        learn: Whether the training of fine-tuning is installed.
         models: The models of this folder, the oldest first.
     """
 

@@ -48,15 +48,15 @@ class Level(Wire):
 
 
 class ImageInfo(Wire):
-    """All about an image but its pixels.
+    """An image without its pixels and cells.
 
     Attributes:
         pixel_size_um: Micrometres per pixel (row, column), or None.
         levels: The levels of the pyramid; a single one if the whole image may be requested.
         is_rgb: Whether `channel=rgb` returns its colours.
         label_dtype: The dtype of /labels at this revision.
-        next_cell: A number that no cell has or had.
-        has_candidates: Whether /candidates has any.
+        next_cell: A number that no cell has or has had.
+        has_candidates: Whether candidates are stored for this image.
         windows: The other windows that have this image open.
         label_file: The path of the label image, for users.
         image_file: The path of the image, for users.
@@ -76,10 +76,10 @@ class ImageInfo(Wire):
 
 
 class Cell(Wire):
-    """What is known of a cell beside its pixels.
+    """The attributes of a cell.
 
     Attributes:
-        origin: Who made it.
+        origin: Whether the model predicted it, a person edited it, or a person drew it.
         type: Its cell type, "" if unknown.
         score: The score of the model; None for drawn cells and if unknown.
     """
@@ -90,7 +90,7 @@ class Cell(Wire):
 
 
 class Measurement(Wire):
-    """A column of measurements, one value per cell; None: not defined."""
+    """A column of measurements with one value per cell; None if it is undefined."""
 
     name: str
     unit: str = ""
@@ -98,7 +98,7 @@ class Measurement(Wire):
 
 
 class CellTable(Wire):
-    """The cells of an image, in the order of `ids`; all columns are of its length.
+    """The cells of an image, in the order of `ids`; all columns have the same length.
 
     Attributes:
         boxes: Half-open row0, col0, row1, col1 of each cell, one after the other.
@@ -115,7 +115,7 @@ class CellTable(Wire):
 
 
 class Candidate(Wire):
-    """A cell that the model saw and that was not taken.
+    """A cell that the model detected, but whose score was too low.
 
     Attributes:
         index: The index among the stored candidates, followed by those of a second prediction.
@@ -131,6 +131,6 @@ class Candidate(Wire):
 
 
 class CandidateList(Wire):
-    """The candidates that no cell was made of, the surest first."""
+    """The candidates that were not selected as cells, highest score first."""
 
     candidates: tuple[Candidate, ...]

@@ -16,7 +16,7 @@ from bigkingxxl.viewer.contract.common import (
 
 
 class LearnRequest(Wire):
-    """Learn from what was reviewed.
+    """Fine-tune the model on the reviewed parts.
 
     Attributes:
         stage: 1 tunes size, thresholds and minimum area in seconds, without torch; 2 also trains.
@@ -28,13 +28,13 @@ class LearnRequest(Wire):
 
 
 class ExportRequest(Wire):
-    """Make formats of `predict` and `measure` from the corrected cells."""
+    """Write the corrected cells in formats of `predict` and `measure`."""
 
     formats: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)]
 
 
 class ComparedImage(Wire):
-    """An image that the new model did not learn from: scores before and after."""
+    """The scores before and after fine-tuning of an image that was not used for training."""
 
     key: Key
     before: float | None
@@ -42,20 +42,20 @@ class ComparedImage(Wire):
 
 
 class LearnResult(Wire):
-    """What came of learning; nothing is taken before the user accepts.
+    """The result of fine-tuning; the new model is used only if the user accepts it.
 
     Attributes:
         stage: The stage that was done.
-        images: The number of images used for learning.
-        before: The mean score of the images below, before learning.
-        after: The mean score after learning.
-        gain: The gain.
+        images: The number of images used for fine-tuning.
+        before: The mean score of the images in `compared`, before fine-tuning.
+        after: Their mean score after fine-tuning.
+        gain: The difference.
         gain_low: The lower end of its 95 % interval, if there are enough images.
         gain_high: The upper end of its 95 % interval.
         is_better: Whether the program recommends to accept it.
-        advice: A sentence.
-        changed: Sentences on what was changed.
-        compared: The images that were not used for learning.
+        advice: A sentence for the user that explains the recommendation.
+        changed: Sentences that describe what was changed.
+        compared: The images that were not used for training.
     """
 
     stage: Literal[1, 2]
@@ -72,20 +72,20 @@ class LearnResult(Wire):
 
 
 class Job(Wire):
-    """Work in the background.
+    """A background job.
 
     Attributes:
-        state: 'asking' means done and waiting to be accepted or rejected (a learn job with a better
-            model).
+        state: 'asking' means done and waiting to be accepted or rejected (a fine-tuning job with
+            a better model).
         done: The number of finished steps, if known.
         total: The number of steps, if known.
-        message: What is being done.
+        message: The present step, for users.
         seconds_left: The expected remaining time.
         error: Why it failed.
         files: The files that it made, within the folder.
         can_cancel: Whether it can be cancelled now.
         can_resume: Whether it can be resumed now.
-        result: The result of learning.
+        result: The result of fine-tuning.
     """
 
     id: str
@@ -103,6 +103,6 @@ class Job(Wire):
 
 
 class JobList(Wire):
-    """All jobs of this session, the newest first."""
+    """All jobs of this session, newest first."""
 
     jobs: tuple[Job, ...]

@@ -11,14 +11,14 @@ from bigkingxxl.viewer.contract.common import (
 
 
 class Presence(Wire):
-    """A window has an image open (to be said every 20 seconds), or None."""
+    """The image that a window has open, or None; sent every 20 seconds."""
 
     window: WindowId
     key: Key | None = None
 
 
 class PresenceAnswer(Wire):
-    """How many other windows have the same image open, and its revision."""
+    """The number of other windows that have the same image open, and its revision."""
 
     windows: Count
     revision: Count

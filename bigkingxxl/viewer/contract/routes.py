@@ -62,7 +62,8 @@ ROUTES = (
     Route("GET", "/page/{file}", "page files", query=()),
     Route("GET", "/api/folder", Folder),
     Route("GET", "/api/images", Strip),
-    # The next images to review, the worst first, without finished ones and those in `but`.
+    # The next images to review, largest expected error first, without images that are done and
+    # those in `but`.
     Route("GET", "/api/next", ImageList, query=("but",)),
     Route("GET", "/api/images/{key}", ImageInfo),
     Route("GET", "/api/images/{key}/thumbnail", "image/png", query=("v",)),
@@ -86,7 +87,7 @@ ROUTES = (
     Route("POST", "/api/jobs/{job}/resume", Job),
     Route("POST", "/api/jobs/{job}/accept", Job),
     Route("POST", "/api/jobs/{job}/reject", Job),
-    # The cells before ('before') and after ('after') learning, of an image in `result.compared`.
+    # The cells of an image in `result.compared`, before ('before') or after ('after') fine-tuning.
     Route("GET", "/api/jobs/{job}/{which}/{key}/labels", RASTER, query=PLACE),
     # All files of an export in one archive.
     Route("GET", "/api/jobs/{job}/archive", "application/zip"),

@@ -1,4 +1,4 @@
-"""The strip: all images, with what is known of each without opening it."""
+"""The list of all images, with what is known of each without opening it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bigkingxxl.viewer.contract.common import (
 
 
 class ImageEntry(Wire):
-    """An image in the strip.
+    """An image in the list.
 
     Attributes:
         key: Identifies it in routes.
@@ -22,7 +22,7 @@ class ImageEntry(Wire):
         frame: The frame, counted from 0, or None.
         state: 'waiting' to be predicted, 'ready', or 'failed'.
         failure: Why it failed.
-        warnings: Sentences on the image.
+        warnings: Warnings about the image, one sentence each.
         width: In pixels; None before it was opened.
         height: In pixels; None before it was opened.
         cells: The number of cells; None if unknown.
@@ -30,8 +30,8 @@ class ImageEntry(Wire):
         expected_error: The expected fraction of errors, 0 to 1, or None if unknown; in descending
             order it is the order for reviewing.
         revision: The number of its edits.
-        corrected: Whether it has any.
-        done: 'image done'.
+        corrected: Whether it has been edited.
+        done: Whether the user marked it as done.
         reviewed: The reviewed fraction of its pixels, 0 to 1.
         thumbnail: The version of its thumbnail, for the URL parameter `?v=`.
     """
@@ -57,13 +57,13 @@ class ImageEntry(Wire):
 
 
 class Strip(Wire):
-    """All images, in the order of their names; `event` is the newest event that it knows."""
+    """All images in the order of their names; `event` is the newest event that it includes."""
 
     images: tuple[ImageEntry, ...]
     event: int
 
 
 class ImageList(Wire):
-    """Keys in the order in which to look."""
+    """Keys of images in the order for reviewing."""
 
     keys: tuple[Key, ...]

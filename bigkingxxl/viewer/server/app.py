@@ -41,8 +41,9 @@ MEDIA = {
     ".txt": "text/plain; charset=utf-8",
 }  # fmt: skip
 UNBUILT = (
-    "<!doctype html><title>BigKingXXL</title><p>The page is not built: in a checkout run "
-    "<code>npm ci &amp;&amp; npm run build</code> in <code>bigkingxxl/viewer/page</code>."
+    "<!doctype html><title>BigKingXXL</title><p>The page is not built. In a copy of the "
+    "repository, run <code>npm ci &amp;&amp; npm run build</code> in "
+    "<code>bigkingxxl/viewer/page</code>."
 )
 _NUMBER: TypeAdapter[int] = TypeAdapter(int)
 _FLOAT: TypeAdapter[float] = TypeAdapter(float)
@@ -59,7 +60,9 @@ class Query:
         self._values: dict[str, str] = {}
         for name, value in request.query_params.multi_items():
             if name not in allowed or name in self._values:
-                raise BadQueryError(f"the address has '{name}', which is not known or not alone")
+                raise BadQueryError(
+                    f"the address contains '{name}', which is unknown or given twice"
+                )
             self._values[name] = value
 
     def text(self, name: str, default: str) -> str:
@@ -312,5 +315,9 @@ def page_file(name: str) -> Response:
 
 async def _missing(_: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    sentence = "there is nothing at this address" if status == 404 else "this is not done here"
+    sentence = (
+        "there is nothing at this address"
+        if status == 404
+        else "this address does not support this method"
+    )
     return _json(wire.Problem(error=sentence), status)

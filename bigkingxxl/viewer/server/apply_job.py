@@ -74,13 +74,13 @@ def applied_sentence(images: int, corrected: int) -> str:
     """Describe the result for a run, whose corrected images are left unchanged.
 
     >>> applied_sentence(3, 1)
-    'applied to 2 images; 1 corrected image stays as it is'
+    'applied to 2 images; 1 corrected image was not changed'
     """
     changed = images - corrected
     told = f"applied to {changed} {'image' if changed == 1 else 'images'}"
     if corrected == 0:
         return told
-    spared = "image stays as it is" if corrected == 1 else "images stay as they are"
+    spared = "image was not changed" if corrected == 1 else "images were not changed"
     return f"{told}; {corrected} corrected {spared}"
 
 

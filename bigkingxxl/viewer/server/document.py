@@ -119,7 +119,7 @@ class Document:
             raise StaleError(
                 "another window changed this image"
                 if edit.revision < self.revision
-                else "the page is ahead of what is on disk: load the image again"
+                else "the page has changes that are not on disk: load the image again"
             )
         runs = runs_of(edit.runs, self.size, LARGEST_CELL)
         reviewed = runs_of(edit.reviewed, self.size, 1)
@@ -128,7 +128,9 @@ class Document:
         self._check_old(self.labels, runs, "pixels")
         self._check_old(self.reviewed, reviewed, "the reviewed region")
         if edit.done is not None and edit.done.before != self.done:
-            raise StaleError("whether the image is done is not what the page says: load it again")
+            raise StaleError(
+                "the page has another state of 'done' for this image: load the image again"
+            )
         self._check_cells(edit, runs)
 
     def _check_old(self, raster: NDArray[Any], runs: NDArray[np.int64], what: str) -> None:
@@ -138,7 +140,7 @@ class Document:
             places = rle.expand(part[:, 0], part[:, 1])
             if (flat[places] != np.repeat(part[:, 2], part[:, 1])).any():
                 raise StaleError(
-                    f"{what} that the edit changes are not as the page has them: load the image "
+                    f"{what} that the edit changes differ from those of the page: load the image "
                     "again"
                 )
 
@@ -149,7 +151,7 @@ class Document:
                 raise UnfitError(f"the edit changes cell {change.id} twice")
             if change.before != self.cells.get(change.id):
                 raise StaleError(
-                    f"cell {change.id} is not as the page has it: load the image again"
+                    f"cell {change.id} differs from that of the page: load the image again"
                 )
             changed[change.id] = change.after
         gained = gained_pixels(runs)
@@ -195,7 +197,7 @@ def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> ND
             disjoint, or change nothing.
     """
     if len(numbers) % COLUMNS:
-        raise UnfitError(f"runs are {len(numbers)} numbers, expected fours")
+        raise UnfitError(f"the runs have {len(numbers)} numbers, expected a multiple of four")
     if max(numbers, default=0) > LARGEST_CELL * 4:
         raise UnfitError("a run contains a number that is too large")
     runs = np.array(numbers, np.int64).reshape(-1, COLUMNS)
@@ -206,7 +208,7 @@ def runs_of(numbers: tuple[int, ...], size: tuple[int, int], highest: int) -> ND
     if (place + length > size[0] * size[1]).any() or (place % width + length > width).any():
         raise UnfitError("a run leaves its row or the image")
     if (place[1:] < (place + length)[:-1]).any():
-        raise UnfitError("runs are not rising and disjoint")
+        raise UnfitError("the runs are not ascending and disjoint")
     if (old == new).any():
         raise UnfitError("a run changes nothing")
     if (np.maximum(old, new) > highest).any():

@@ -38,7 +38,7 @@ SECONDS_TO_FLUSH = 0.3  # from an edit until its label image is written
 PATIENCE = 4  # pause between two writes, as a multiple of the time a write takes
 LOCK = ".lock"
 ELSEWHERE = (
-    "another `bigkingxxl view` has this folder open: correct there, or end it and load this page "
+    "another `bigkingxxl view` has this folder open: use that one, or stop it and reload this page "
     "again"
 )
 
@@ -220,8 +220,8 @@ class DocumentStore:
         source = self.workspace.open(image).source
         if source.shape[0] * source.shape[1] > LARGEST_IMAGE:
             raise TooLargeImageError(
-                f"{image.path} has {source.shape[1]} x {source.shape[0]} pixels, too many for its "
-                f"cells to be shown and corrected here (at most {LARGEST_IMAGE:,}): correct parts"
+                f"{image.path} has {source.shape[1]} x {source.shape[0]} pixels, more than the "
+                f"{LARGEST_IMAGE:,} pixels that can be shown and corrected here: correct parts"
             )
         if journal.exists():
             document = journal.load(repair=self._is_claimed)
@@ -390,8 +390,8 @@ def _check_same(image: KnownImage, held: OpenDocument) -> None:
     """Refuse corrections of an image that has been replaced since."""
     if held.seen and Stamp.of(image.path).sha256 != held.seen:
         raise FormatError(
-            f"{image.path} changed since its cells were corrected: bring it back, or move "
-            f"{held.journal.path} away and correct the new one",
+            f"{image.path} has changed since its cells were corrected: restore the old image, or "
+            f"move {held.journal.path} out of the folder and correct the new image",
             file=image.path,
         )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
 from bigkingxxl.extras import install
 from bigkingxxl.files import make_folder, whole_file
@@ -101,8 +102,8 @@ class ExportJob:
         top = self.session.workspace.folder
         files = tuple(path.relative_to(folder).as_posix() for path in _files(folder))
         shown = folder.relative_to(top).as_posix() if folder.is_relative_to(top) else str(folder)
-        left = f"; {len(failed)} could not be: {failed[0]}" if failed else ""
-        return Finished(f"{len(rows)} images exported into {shown}{left}", files)
+        left = f"; {len(failed)} could not be exported: {failed[0]}" if failed else ""
+        return Finished(f"{counted(len(rows), 'image')} exported into {shown}{left}", files)
 
     def _image(self, known: KnownImage) -> tuple[PredictedImage, Document]:
         from bigkingxxl.runs.outputs import PredictedImage
@@ -146,7 +147,7 @@ def _new_folder(top: Path) -> Path:
         folder = top / (name if number == 1 else f"{name}_{number}")
         if not folder.exists():
             return make_folder(folder)
-    raise InputError(f"{top} contains too many exports of this second", file=top)
+    raise InputError(f"{top} already contains too many exports of this second", file=top)
 
 
 def _write(name: str, place: Path, image: PredictedImage, document: Document) -> None:

@@ -136,8 +136,8 @@ class ImagesWorkspace(FilesWorkspace):
             check_path_conflicts([file.path for file in self._files.values()], self.cells_folder)
         except InputError as error:
             raise InputError(
-                f"the image {error.found} lies in {self.cells_folder}, where `bigkingxxl view` "
-                f"keeps its results: rename that folder, or open it by itself with "
+                f"the image {error.found} is in {self.cells_folder}, where `bigkingxxl view` "
+                f"keeps its results: rename that folder, or open it separately with "
                 f"`bigkingxxl view {self.cells_folder}`",
                 file=self.cells_folder,
                 found=error.found,
@@ -222,5 +222,5 @@ class ImagesWorkspace(FilesWorkspace):
     def cannot_apply(self) -> str:
         """See `Workspace.cannot_apply`."""
         if self.done is None:
-            return "no image is predicted yet"
+            return "no image has been predicted yet"
         return self.done.cannot_apply

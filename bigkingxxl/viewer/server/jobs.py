@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bigkingxxl.viewer.server.learn_job import LearnJob
 
 log = logging.getLogger(__name__)
-STOPPED = "it was stopped; what was learned so far is kept"
+STOPPED = "fine-tuning was cancelled; its progress so far is kept"
 
 
 class UnknownJobError(LookupError):
@@ -164,7 +164,9 @@ class Jobs:
             same = next((task for task in self._tasks.values() if task.job.kind == work.kind
                          and task.state in ("waiting", "running")), None)  # fmt: skip
             if same is not None and work.kind != "predict":
-                raise InputError("such a job is already running: wait for it, or cancel it")
+                raise InputError(
+                    "a job of this kind is already running: wait until it ends, or cancel it"
+                )
             if same is not None:
                 return same
             task = JobStatus(str(next(self._numbers)), work)
@@ -195,7 +197,7 @@ class Jobs:
         """Resume a job that was stopped."""
         task = self._task(job)
         if not task.shown().can_resume:
-            raise InputError("this job cannot go on: begin a new one")
+            raise InputError("this job cannot be resumed: start a new one")
         return self._add(task.job).shown()
 
     def accept(self, job: str) -> wire.Job:
@@ -218,7 +220,7 @@ class Jobs:
         from bigkingxxl.viewer.server.learn_job import LearnJob
 
         if not isinstance(task.job, LearnJob):
-            raise InputError("this job does not learn")
+            raise InputError("this job does not fine-tune a model")
         return task.job
 
     def reject(self, job: str) -> wire.Job:
@@ -232,7 +234,7 @@ class Jobs:
     def _asking(self, job: str) -> JobStatus:
         task = self._task(job)
         if task.state != "asking":
-            raise InputError("this job asks nothing")
+            raise InputError("this job is not waiting for a decision")
         return task
 
     def compared(
@@ -323,7 +325,7 @@ class Jobs:
 def _sentence(error: Exception) -> str:
     words = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return "there is not enough memory for this"
+        return "there is not enough memory for this job"
     if isinstance(error, OutputError) or words:
         return words
     return type(error).__name__

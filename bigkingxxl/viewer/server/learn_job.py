@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bigkingxxl.data.dataset import open_dataset
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
 from bigkingxxl.extras import install
 from bigkingxxl.inference.ensemble_file import is_ensemble
@@ -33,13 +34,13 @@ AGAIN = ("-m", "bigkingxxl.viewer.repredict")
 COMPARED = 6  # images that are compared before and after
 SHOWN = "compared"  # the folder of their cells
 CHANGED_SETTINGS = {
-    "score_threshold": "least score of a cell",
-    "minimum_area": "least area of a cell in pixels",
-    "nms_iou": "overlap from which on two shapes are one cell",
-    "mask_threshold": "certainty from which on a pixel belongs to a cell",
-    "foreground_threshold": "certainty from which on a pixel is a cell's",
-    "flow_error": "how far a cell's shape may be in doubt",
-    "seed_threshold": "certainty from which on a cell begins",
+    "score_threshold": "minimum score of a cell",
+    "minimum_area": "minimum area of a cell in pixels",
+    "nms_iou": "IoU above which two detections count as one cell",
+    "mask_threshold": "minimum probability of a pixel inside a cell mask",
+    "foreground_threshold": "minimum foreground probability of a pixel",
+    "flow_error": "largest flow error of a cell",
+    "seed_threshold": "minimum probability of a seed",
 }
 LEARNT = 0.95  # share of the progress bar that fine-tuning itself takes
 
@@ -93,15 +94,15 @@ class LearnJob:
             raise InputError(sentence)
         if is_ensemble(self.about.init):
             raise InputError(
-                f"{self.about.init} joins several models, and learning continues from one: begin "
-                "with one of them, `bigkingxxl view DIR --model NAME`",
+                f"{self.about.init} is an ensemble, but fine-tuning starts from a single model: "
+                "choose one of its models with `bigkingxxl view DIR --model NAME`",
                 file=self.about.init,
             )
         try:
             resolve_model(self.about.init)
         except InputError as error:
             raise InputError(
-                f"{error}: begin with another one, `bigkingxxl view DIR --model NAME`"
+                f"{error}: choose another model with `bigkingxxl view DIR --model NAME`"
             ) from error
         self.session.store.flush()
         open_dataset(self.session.store.folder)
@@ -119,10 +120,10 @@ class LearnJob:
                 share = LEARNT * float(line.get("overall", 0.0))
                 report.step(share, 1.0, str(line.get("text", "")))
 
-        report.step(0.0, 1.0, "reading what was reviewed")
+        report.step(0.0, 1.0, "reading the reviewed images")
         run_child(self._command(), told, report.stop)
         if "model" not in found:
-            raise InputError("learning ended without a result")
+            raise InputError("fine-tuning ended without a result")
         model = self.folder / Path(str(found["model"])).name
         is_new = found.get("kept") != "start"
         compared = self._compare(report, found, model) if is_new else ()
@@ -195,7 +196,7 @@ class LearnJob:
             each.key == image.key for each in self.result.compared
         )
         if not shown or which not in ("before", "after"):
-            raise InputError("these cells are not compared", key=which, found=image)
+            raise InputError("this image was not used for the comparison", key=which, found=image)
         if which == "before":
             return self.session.workspace.start(image).labels
         cells = open_run(self.folder / SHOWN)[image.name].predicted_cells
@@ -217,7 +218,9 @@ class RepredictJob:
         folder = workspace.run_folder
         images = [image for image in self.session.images() if image.state == "ready"]
         if folder is None or not images:
-            return Finished("the model is kept; there is no run to predict with it")
+            return Finished(
+                "the new model is used from now on; there are no images to predict again"
+            )
         from bigkingxxl.runs.store import RunStore
 
         before = RunStore(folder).settings()
@@ -235,7 +238,7 @@ class RepredictJob:
             })  # fmt: skip
         finally:
             reload_all(self.session)
-        return Finished(f"{len(images)} images predicted with the new model")
+        return Finished(f"{counted(len(images), 'image')} predicted with the new model")
 
 
 def result_of(
@@ -260,14 +263,11 @@ def _advice(kept: str, found: Mapping[str, Any]) -> str:
     if kept == "start":
         return str(found.get("sentence", ""))
     what = {
-        "settings": "The same model with a cell size and thresholds for your images",
+        "settings": "The same model with another cell size and other thresholds",
         "trained": "The model that was trained on your corrections",
     }[kept]
     count, units = len(found.get("per_unit") or {}), found.get("units", "images")
-    return (
-        f"{what} agrees better with you: the gain is clear on {count} {units} that were kept back "
-        "during training."
-    )
+    return f"{what} is clearly better on {count} {units} that were not used for training."
 
 
 def _changed(found: Mapping[str, Any]) -> list[str]:
@@ -275,11 +275,12 @@ def _changed(found: Mapping[str, Any]) -> list[str]:
     changed = []
     size = found.get("size") or {}
     if size.get("diameter") is not None and size.get("diameter") != size.get("before"):
-        changed.append(f"diameter of the cells: {size['diameter']:.1f} pixels")
+        changed.append(f"assumed diameter of the cells: {size['diameter']:.1f} pixels")
     for name, (old, new) in (found.get("moved") or {}).items():
-        kind, _, knob = name.rpartition(".")
-        words = CHANGED_SETTINGS.get(knob, knob.replace("_", " "))
-        changed.append(f"{words}{f' ({kind})' if kind else ''}: {_number(old)} to {_number(new)}")
+        kind, _, parameter = name.rpartition(".")
+        words = CHANGED_SETTINGS.get(parameter, parameter.replace("_", " "))
+        of_type = f" ({kind})" if kind else ""
+        changed.append(f"{words}{of_type}: from {_number(old)} to {_number(new)}")
     return changed
 
 

@@ -60,13 +60,13 @@ class PredictJob:
         if not isinstance(workspace, ImagesWorkspace):
             return Finished()
         if self.session.store.read_only:
-            return Finished("nothing is predicted: the folder cannot be written")
+            return Finished("no image was predicted, because the folder cannot be written")
         report.step(0, None, "loading the model")
         with self._predictor(workspace) as predict:
             done = 0
             while (image := self._next(workspace)) is not None:
                 waiting = sum(each.state == "waiting" for each in workspace.images().values())
-                report.step(done, done + waiting, f"finding cells in {image.name}")
+                report.step(done, done + waiting, f"predicting {image.name}")
                 predict(image)
                 done += 1
         self.session.reload()
@@ -151,5 +151,9 @@ class PredictJob:
         workspace.refresh(image.name)
         known = workspace.images().get(image.name)
         if known is None or known.state == "waiting":
-            known = replace(image, state="failed", failure="nothing was found out about this image")
+            known = replace(
+                image,
+                state="failed",
+                failure="the prediction ended without a result for this image",
+            )
         self.session.learned(known)

@@ -138,8 +138,8 @@ class RunWorkspace(Workspace):
         """See `Workspace.cannot_apply`."""
         if self.points is None:
             return (
-                "this run was made by an older version, which did not keep its thresholds: to "
-                "change them here, predict into the folder again, which takes seconds"
+                "this run was made by an older version, which did not store its thresholds: run "
+                "`bigkingxxl predict` into this folder again, which takes seconds"
             )
         return ""
 
@@ -219,11 +219,11 @@ def _check_version(folder: Path) -> None:
         found = ""
     if found and found != own_version():
         raise InputError(
-            f"{path} was written by version {found} of bigkingxxl, which this one "
-            f"({own_version()}) does not understand: install the newer one",
+            f"{path} was written by version {found} of bigkingxxl, which this version "
+            f"({own_version()}) cannot read: install the newer version",
             file=path,
             key="version",
             found=found,
             expected=own_version(),
         )
-    raise InputError(f"{path} is damaged, or not of `bigkingxxl predict`", file=path)
+    raise InputError(f"{path} is damaged, or was not written by `bigkingxxl predict`", file=path)

@@ -356,8 +356,10 @@ class Session:
                 return self._previews[place]
         found = self.workspace.preview(image, settings)
         if found is None:
-            raise InputError(self.workspace.cannot_apply or "nothing is stored of this image that "
-                             "other thresholds could be applied to", key=image.name)  # fmt: skip
+            nothing_stored = (
+                "no candidates are stored for this image, so other thresholds cannot be applied"
+            )
+            raise InputError(self.workspace.cannot_apply or nothing_stored, key=image.name)
         from bigkingxxl.io.annotations.run_cells import NumberedCells
 
         start = start_of(NumberedCells.of(found), "model")

@@ -175,7 +175,7 @@ class Workspace(ABC):
             place = place.parent
         if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
             return ""
-        return f"{place} cannot be written: you can look, but nothing that you change is kept"
+        return f"{place} cannot be written, so the cells cannot be corrected"
 
 
 def key_of(name: str) -> str:

@@ -229,13 +229,25 @@ class Window:
     def wait_saved(self) -> None:
         """Wait until the page says that everything is on disk."""
         self.page.wait_for_function(
-            "() => document.querySelector('.saving')?.textContent.endsWith('Saved')",
+            "() => document.querySelector('.saving')?.dataset.state === 'saved'",
             timeout=1000 * SECONDS,
         )
 
     @property
-    def messages(self) -> str:
-        return str(self.page.locator(".messages").inner_text())
+    def messages(self) -> list[str]:
+        """Return the topic of each message that is shown; "" if it has none."""
+        found = self.page.locator(".messages .message").all()
+        return [str(each.get_attribute("data-about")) for each in found]
+
+    @property
+    def windows(self) -> int:
+        """Return the number of windows that show this image, as the page knows it."""
+        return int(str(self.page.locator(".saving").get_attribute("data-windows")))
+
+    @property
+    def reviewed(self) -> float:
+        """Return the share of the image that the page shows as reviewed."""
+        return float(str(self.page.locator(".top [data-reviewed]").get_attribute("data-reviewed")))
 
     @property
     def selected(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AXE = TYPES.parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa",
                                                "wcag22aa", "best-practice"]}}  # fmt: skip
-PANELS = ("look", "cells", "learn", "export")
+PANELS = ("display", "cells", "finetune", "export")
 
 
 @pytest.fixture(params=["light", "dark"])

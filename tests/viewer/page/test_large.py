@@ -47,7 +47,7 @@ def test_cells_are_shown_selected_and_removed(
     viewer = Viewer(tmp_path / "set")
     window = Window(context, viewer)
     window.page.click("#tab-cells")
-    until(lambda: f"{cells:,} cells" in window.page.locator(".facts").inner_text())
+    window.page.wait_for_selector(f".facts [data-cells='{cells}']", timeout=60_000)
     # From the table to the cell: it is selected and visible.
     window.page.locator(".table-row[aria-rowindex='7']").click()
     assert window.selected == "Cell 7"

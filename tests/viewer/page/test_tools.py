@@ -274,7 +274,9 @@ def test_a_tool_is_undone_and_redone_to_the_same_bytes(
     revision = shared.viewer.json(f"/api/images/{shared.key}")["entry"]["revision"]
     check = tool(shared, field, by)
     after, cells = shared.labels(), shared.cells()
-    assert (after != field.before).any() or cells != field.cells, shared.messages
+    assert (after != field.before).any() or cells != field.cells, shared.page.locator(
+        ".messages"
+    ).inner_text()
     check(after)
     steps = shared.viewer.json(f"/api/images/{shared.key}")["entry"]["revision"] - revision
     shared.press(*["Control+z"] * steps)

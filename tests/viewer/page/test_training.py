@@ -83,24 +83,24 @@ def test_a_stopped_and_killed_training_is_resumed(
         window.press("Enter")
         until(lambda key=key: window.key != key)
     side = window.page.locator(".side")
-    window.page.click("#tab-learn")
-    window.page.fill("input[aria-label^='Minutes']", "3")
-    side.get_by_text("Train the model").click()
+    window.page.click("#tab-finetune")
+    window.page.fill(".minutes input", "3")
+    side.locator("[data-stage='2']").click()
     until(lambda: trains(viewer), SECONDS)
     assert learners(predicted)
-    side.get_by_text("Cancel", exact=True).click()
+    side.locator("[data-action=cancel]").click()
     until(lambda: job(viewer)["state"] == "cancelled", SECONDS)
     assert learners(predicted) == []
-    side.get_by_text("Go on", exact=True).click()
+    side.locator("[data-action=resume]").click()
     until(lambda: trains(viewer), SECONDS)
     assert learners(predicted)
     viewer.kill()
     until(lambda: learners(predicted) == [], 90)  # nothing trains unnoticed
     viewer.start()
     window.open()
-    window.page.click("#tab-learn")
-    assert "stopped" in side.locator(".job").inner_text()
-    side.get_by_text("Go on", exact=True).click()
+    window.page.click("#tab-finetune")
+    assert side.locator(".job").get_attribute("data-state") == "cancelled"
+    side.locator("[data-action=resume]").click()
     until(lambda: job(viewer)["state"] in ("asking", "done", "failed"), SECONDS)
     assert job(viewer)["error"] == ""
     result = job(viewer)["result"]

@@ -1,4 +1,4 @@
-/** Every key of the page, in one table: it runs them, and the help sheet shows it. */
+/** All keyboard shortcuts in one table, from which the page runs them and the help shows them. */
 
 import * as tools from "./model/tools.ts";
 import * as actions from "./state/actions.ts";
@@ -27,80 +27,80 @@ const pressKeys = (event: KeyboardEvent): { shift: boolean; alt: boolean; ctrl: 
 });
 
 export const BINDINGS: readonly Binding[] = [
-  toolKey("V", "select", "Select: click a cell; drag a box; Shift adds"),
-  toolKey("B", "brush", "Brush: from a cell it extends it, elsewhere it draws a new one; Shift: the selected cell"),
-  toolKey("E", "eraser", "Eraser: only the selected cells, if any are selected"),
-  toolKey("L", "lasso", "Lasso: draws a cell and closes itself; Shift adds to the selected cell, Ctrl erases"),
-  toolKey("C", "cut", "Cut: draw a line across a cell"),
-  toolKey("N", "add", "Add: click a shape that the model saw but left out"),
-  toolKey("R", "region", "Reviewed part: drag a rectangle; Alt takes it back"),
-  { group: "Tools", keys: ["[", ","], does: "Smaller brush", run: (app) => actions.resizeBrush(app, -1) },
-  { group: "Tools", keys: ["]", "."], does: "Larger brush", run: (app) => actions.resizeBrush(app, 1) },
+  toolKey("V", "select", "Select: click a cell, or drag a box around cells; hold Shift to add to the selection"),
+  toolKey("B", "brush", "Brush: start on a cell to extend it, or next to it to draw a new cell; hold Shift to extend the selected cell"),
+  toolKey("E", "eraser", "Eraser: erase parts of cells; if cells are selected, only these are changed"),
+  toolKey("L", "lasso", "Lasso: draw the outline of a cell, which closes by itself; hold Shift to add to the selected cell, or Ctrl to erase"),
+  toolKey("C", "cut", "Cut: draw a line across a cell to divide it"),
+  toolKey("N", "add", "Add: click a cell that the model detected with a low score"),
+  toolKey("R", "region", "Reviewed region: drag a rectangle over the part that you have checked; hold Alt to remove it"),
+  { group: "Tools", keys: ["[", ","], does: "Make the brush smaller", run: (app) => actions.resizeBrush(app, -1) },
+  { group: "Tools", keys: ["]", "."], does: "Make the brush larger", run: (app) => actions.resizeBrush(app, 1) },
   {
     group: "Tools",
     keys: ["O"],
-    does: "Paint over other cells, or not (Alt while drawing: the other way)",
-    run: ({ look }) => (look.overwrite.value = !look.overwrite.value),
+    does: "Allow or forbid painting over other cells (hold Alt while you draw to do the opposite)",
+    run: ({ display }) => (display.overwrite.value = !display.overwrite.value),
   },
 
-  { group: "Selected cells", keys: ["Delete", "Backspace"], does: "Delete", run: (app) => void changeSelected(app, tools.remove) },
-  { group: "Selected cells", keys: ["M"], does: "Merge into one cell", run: (app) => void changeSelected(app, tools.merge) },
-  { group: "Selected cells", keys: ["F"], does: "Fill holes", run: (app) => void changeSelected(app, tools.fillHoles) },
-  { group: "Selected cells", keys: ["G"], does: "Grow by one pixel", run: (app) => void changeSelected(app, tools.grow) },
-  { group: "Selected cells", keys: ["Shift+G"], does: "Shrink by one pixel", run: (app) => void changeSelected(app, tools.shrink) },
+  { group: "Selected cells", keys: ["Delete", "Backspace"], does: "Delete them", run: (app) => void changeSelected(app, tools.remove) },
+  { group: "Selected cells", keys: ["M"], does: "Merge them into one cell", run: (app) => void changeSelected(app, tools.merge) },
+  { group: "Selected cells", keys: ["F"], does: "Fill their holes", run: (app) => void changeSelected(app, tools.fillHoles) },
+  { group: "Selected cells", keys: ["G"], does: "Grow them by one pixel", run: (app) => void changeSelected(app, tools.grow) },
+  { group: "Selected cells", keys: ["Shift+G"], does: "Shrink them by one pixel", run: (app) => void changeSelected(app, tools.shrink) },
   {
     group: "Selected cells",
     keys: ["1", "2", "3", "4", "5", "6", "7", "8", "9"],
-    does: "Set the cell type, by its number in the list",
+    does: "Set their type, by its number in the list",
     run: (app, _, event) => actions.setTypeByNumber(app, Number(event.key)),
   },
-  { group: "Selected cells", keys: ["0"], does: "No cell type", run: (app) => void changeSelected(app, (cells, ids) => tools.setType(cells, ids, "")) },
-  { group: "Selected cells", keys: ["J"], does: "Next cell", run: (app) => actions.stepCell(app, 1) },
-  { group: "Selected cells", keys: ["Shift+J"], does: "Previous cell", run: (app) => actions.stepCell(app, -1) },
+  { group: "Selected cells", keys: ["0"], does: "Remove their type", run: (app) => void changeSelected(app, (cells, ids) => tools.setType(cells, ids, "")) },
+  { group: "Selected cells", keys: ["J"], does: "Select the next cell", run: (app) => actions.stepCell(app, 1) },
+  { group: "Selected cells", keys: ["Shift+J"], does: "Select the previous cell", run: (app) => actions.stepCell(app, -1) },
   { group: "Selected cells", keys: ["Ctrl+A"], does: "Select all cells", run: actions.selectAll },
-  { group: "Selected cells", keys: ["Escape"], does: "Give up what is being drawn; select nothing", run: (app, view) => actions.escape(app, view) },
+  { group: "Selected cells", keys: ["Escape"], does: "Cancel the current drawing, or clear the selection", run: (app, view) => actions.escape(app, view) },
 
-  { group: "Steps and images", keys: ["Ctrl+Z"], does: "Undo", run: (app) => void app.undo() },
-  { group: "Steps and images", keys: ["Ctrl+Y", "Ctrl+Shift+Z"], does: "Redo", run: (app) => void app.redo() },
-  { group: "Steps and images", keys: ["D", "ArrowRight"], does: "Next image in the strip", run: (app) => actions.stepImage(app, 1) },
-  { group: "Steps and images", keys: ["A", "ArrowLeft"], does: "Previous image in the strip", run: (app) => actions.stepImage(app, -1) },
-  { group: "Steps and images", keys: ["Shift+Enter"], does: "Accept all: the whole image is reviewed", run: (app) => void actions.acceptAll(app) },
-  { group: "Steps and images", keys: ["Enter"], does: "Image done; open the next that needs eyes", run: (app) => void actions.doneNext(app) },
+  { group: "Undo, and images", keys: ["Ctrl+Z"], does: "Undo", run: (app) => void app.undo() },
+  { group: "Undo, and images", keys: ["Ctrl+Y", "Ctrl+Shift+Z"], does: "Redo", run: (app) => void app.redo() },
+  { group: "Undo, and images", keys: ["D", "ArrowRight"], does: "Open the next image in the list", run: (app) => actions.stepImage(app, 1) },
+  { group: "Undo, and images", keys: ["A", "ArrowLeft"], does: "Open the previous image in the list", run: (app) => actions.stepImage(app, -1) },
+  { group: "Undo, and images", keys: ["Shift+Enter"], does: "Accept all cells: mark the whole image as reviewed", run: (app) => void actions.acceptAll(app) },
+  { group: "Undo, and images", keys: ["Enter"], does: "Mark the image as done, and open the next image that needs correction", run: (app) => void actions.doneNext(app) },
   {
-    group: "Steps and images",
+    group: "Undo, and images",
     keys: ["Shift+D"],
-    does: "Image not done after all",
+    does: "Mark the image as not done",
     run: (app) => {
       const document = app.mayEdit();
       if (document?.done) app.change(tools.setDone({ before: true, after: false }));
     },
   },
 
-  { group: "Looking", keys: ["X"], does: "Fill cells, or not", run: ({ look }) => (look.filled.value = !look.filled.value) },
-  { group: "Looking", keys: ["Z"], does: "Outlines, or not", run: ({ look }) => (look.outlines.value = !look.outlines.value) },
+  { group: "View", keys: ["X"], does: "Show or hide the filling of cells", run: ({ display }) => (display.filled.value = !display.filled.value) },
+  { group: "View", keys: ["Z"], does: "Show or hide outlines", run: ({ display }) => (display.outlines.value = !display.outlines.value) },
   {
-    group: "Looking",
+    group: "View",
     keys: ["H"],
-    does: "Hold to hide all cells",
-    run: ({ look }) => (look.hidden.value = true),
-    release: ({ look }) => (look.hidden.value = false),
+    does: "Hide all cells while you hold the key",
+    run: ({ display }) => (display.hidden.value = true),
+    release: ({ display }) => (display.hidden.value = false),
   },
   {
-    group: "Looking",
+    group: "View",
     keys: ["Space"],
-    does: "Hold and drag to move the image (or drag with the middle or right button)",
+    does: "Hold and drag to move the image (or drag with the middle or right mouse button)",
     run: (_, view) => view.holdSpace(true),
     release: (_, view) => view.holdSpace(false),
   },
-  { group: "Looking", keys: ["+", "="], does: "Zoom in (or turn the wheel)", run: (_, view) => view.zoomBy(1.25) },
-  { group: "Looking", keys: ["-"], does: "Zoom out", run: (_, view) => view.zoomBy(0.8) },
-  { group: "Looking", keys: ["Home"], does: "Show the whole image", run: (_, view) => view.fit() },
-  { group: "Looking", keys: ["End"], does: "One pixel of the image is one of the screen", run: (_, view) => view.zoomTo(1) },
-  { group: "Looking", keys: ["T"], does: "Next way to colour cells", run: actions.nextColours },
-  { group: "Looking", keys: ["/"], does: "Search images", run: () => document.querySelector<HTMLInputElement>("#search")?.focus() },
-  { group: "Looking", keys: ["?", "F1"], does: "This sheet", run: (app) => (app.helpOpen.value = !app.helpOpen.value) },
+  { group: "View", keys: ["+", "="], does: "Zoom in (or turn the mouse wheel)", run: (_, view) => view.zoomBy(1.25) },
+  { group: "View", keys: ["-"], does: "Zoom out", run: (_, view) => view.zoomBy(0.8) },
+  { group: "View", keys: ["Home"], does: "Show the whole image", run: (_, view) => view.fit() },
+  { group: "View", keys: ["End"], does: "Show the image at 100 % (one image pixel per screen pixel)", run: (_, view) => view.zoomTo(1) },
+  { group: "View", keys: ["T"], does: "Colour the cells in another way", run: actions.nextColours },
+  { group: "View", keys: ["/"], does: "Search images", run: () => document.querySelector<HTMLInputElement>("#search")?.focus() },
+  { group: "View", keys: ["?", "F1"], does: "Show or hide this help", run: (app) => (app.helpOpen.value = !app.helpOpen.value) },
 
-  { group: "Drawing with the keyboard", keys: ["K"], does: "Show or hide the keyboard's crosshair", run: (_, view) => view.toggleCursor() },
+  { group: "Drawing with the keyboard", keys: ["K"], does: "Show or hide a crosshair that you move with the keyboard", run: (_, view) => view.toggleCursor() },
 ];
 
 /** With the crosshair shown, arrows and Space draw; these come before all other keys. */
@@ -112,8 +112,8 @@ const STEP: Record<string, readonly [number, number]> = {
 };
 
 export const CROSSHAIR_HELP: readonly Pick<Binding, "group" | "keys" | "does">[] = [
-  { group: "Drawing with the keyboard", keys: ["Arrow keys"], does: "Move the crosshair by one pixel; with Ctrl by ten" },
-  { group: "Drawing with the keyboard", keys: ["Space"], does: "Press the tool, and let it go again; Shift, Alt and Ctrl as with the mouse" },
+  { group: "Drawing with the keyboard", keys: ["Arrow keys"], does: "Move the crosshair by one pixel, or with Ctrl by ten pixels" },
+  { group: "Drawing with the keyboard", keys: ["Space"], does: "Press and release the tool; Shift, Alt and Ctrl work as with the mouse" },
 ];
 
 function nameOf(event: KeyboardEvent): string {

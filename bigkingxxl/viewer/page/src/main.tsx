@@ -9,8 +9,8 @@ import { Compare } from "./panels/compare.tsx";
 import { ExportPanel } from "./panels/export_panel.tsx";
 import { HelpSheet } from "./panels/help_sheet.tsx";
 import { JobCard } from "./panels/job_card.tsx";
-import { LearnPanel } from "./panels/learn_panel.tsx";
-import { LookPanel } from "./panels/look_panel.tsx";
+import { FinetunePanel } from "./panels/finetune_panel.tsx";
+import { DisplayPanel } from "./panels/display_panel.tsx";
 import { MessageList } from "./panels/messages.tsx";
 import { StatusLine } from "./panels/status_line.tsx";
 import { Strip } from "./panels/strip.tsx";
@@ -19,15 +19,16 @@ import { TopBar } from "./panels/top_bar.tsx";
 import { TypeDialog } from "./panels/type_dialog.tsx";
 import { App, errorText } from "./state/app.ts";
 import { followEvents, keepPresence } from "./state/events.ts";
-import type { Panel } from "./state/look.ts";
+import type { Panel } from "./state/display.ts";
+import { sentence } from "./state/messages.ts";
 import { arranged } from "./state/strip_order.ts";
 import { CanvasView } from "./view/canvas_view.ts";
 import { client } from "./wire/client.ts";
 
 const PANELS: readonly { panel: Panel; name: string }[] = [
-  { panel: "look", name: "Look" },
+  { panel: "display", name: "Display" },
   { panel: "cells", name: "Cells" },
-  { panel: "learn", name: "Learn" },
+  { panel: "finetune", name: "Fine-tune" },
   { panel: "export", name: "Export" },
 ];
 
@@ -44,7 +45,7 @@ function Page({ app }: { app: App }): JSX.Element {
       made.close();
     };
   }, []);
-  if (app.fatal.value) return <div class="fatal" role="alert"><h1>The page cannot start</h1><p>{app.fatal.value}</p></div>;
+  if (app.fatal.value) return <div class="fatal" role="alert"><h1>The page could not be started</h1><p>{app.fatal.value}</p></div>;
   return (
     <div class="page">
       <Strip app={app} />
@@ -72,29 +73,29 @@ function label(app: App): string {
   void app.version.value;
   const document = app.shown.value;
   if (!document) return "No image is open";
-  return `${app.entry?.name ?? "Image"}, ${document.book.size} cells. Press ? for the keys.`;
+  return `${app.entry?.name ?? "Image"}, ${document.book.size} cells. Press ? to see all keyboard shortcuts.`;
 }
 
-/** What stands over the image as long as it holds. */
+/** Notices over the image that stay while their reason lasts. */
 function Notices({ app }: { app: App }): JSX.Element {
   const { entry } = app;
   const document = app.document.value;
   const running = app.jobs.value.filter((each) => (each.kind === "predict" || each.kind === "apply") && ["running", "waiting", "failed"].includes(each.state));
   return (
     <div class="notices">
-      {app.preview.value && <div class="notice">Trying thresholds: nothing is changed yet.</div>}
-      {!document && !app.opening.value && app.folder.value && <div class="notice centre">{app.images.value.length ? "Choose an image on the left." : "There are no images in this folder."}</div>}
+      {app.preview.value && <div class="notice">This is a preview of other thresholds. Nothing has been changed yet.</div>}
+      {!document && !app.opening.value && app.folder.value && <div class="notice centre">{app.images.value.length ? "Select an image in the list on the left." : "This folder contains no images."}</div>}
       {app.opening.value && <div class="notice slow">Opening {app.images.value.find((each) => each.key === app.opening.value)?.name ?? "the image"} …</div>}
-      {entry?.state === "waiting" && <div class="notice">The cells of this image are still being found.</div>}
-      {entry?.state === "failed" && <div class="notice bad">{entry.failure}</div>}
-      {entry?.warnings.map((each) => <div key={each} class="notice">{each}</div>)}
+      {entry?.state === "waiting" && <div class="notice">The cells of this image have not been predicted yet. The prediction is running.</div>}
+      {entry?.state === "failed" && <div class="notice bad">{sentence(entry.failure)}</div>}
+      {entry?.warnings.map((each) => <div key={each} class="notice">{sentence(each)}</div>)}
       {running.map((job) => <JobCard key={job.id} app={app} job={job} />)}
     </div>
   );
 }
 
 function SidePanel({ app }: { app: App }): JSX.Element {
-  const { panel } = app.look;
+  const { panel } = app.display;
   const waits = app.jobs.value.some((each) => each.kind === "learn" && each.state === "asking");
   return (
     <aside class="side">
@@ -111,14 +112,14 @@ function SidePanel({ app }: { app: App }): JSX.Element {
               document.querySelector<HTMLElement>(`#tab-${next}`)?.focus();
             }}>
             {name}
-            {each === "learn" && waits && <span class="dot" title="A new model waits for your choice" />}
+            {each === "finetune" && waits && <span class="dot" title="A new model is waiting for your decision" />}
           </button>
         ))}
       </div>
       <div class="side-body" id="side-panel" role="tabpanel" aria-labelledby={`tab-${panel.value}`}>
-        {panel.value === "look" && <LookPanel app={app} />}
+        {panel.value === "display" && <DisplayPanel app={app} />}
         {panel.value === "cells" && <CellsPanel app={app} />}
-        {panel.value === "learn" && <LearnPanel app={app} />}
+        {panel.value === "finetune" && <FinetunePanel app={app} />}
         {panel.value === "export" && <ExportPanel app={app} />}
       </div>
     </aside>
@@ -131,7 +132,7 @@ async function start(app: App): Promise<void> {
   void followEvents(app, events.newest, new AbortController().signal);
   keepPresence(app);
   const key = location.hash.slice(1);
-  const order = arranged(app.images.value, app.look.order.value, "");
+  const order = arranged(app.images.value, app.display.order.value, "");
   const first = order.find((each) => each.key === key) ?? order.find((each) => each.state !== "failed");
   if (first) await app.open(first.key);
   // A reload shows the same image.
@@ -140,7 +141,7 @@ async function start(app: App): Promise<void> {
 
 const app = new App();
 effect(() => {
-  document.documentElement.dataset.theme = app.look.theme.value;
+  document.documentElement.dataset.theme = app.display.theme.value;
 });
 effect(() => {
   document.title = [app.entry?.name, "BigKingXXL"].filter(Boolean).join(" · ");

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type OverlayLook, paintFlat, paintZoomed } from "../src/view/overlay.ts";
+import { type OverlayStyle, paintFlat, paintZoomed } from "../src/view/overlay.ts";
 
 const COLOUR = 0xff112233;
-const LOOK: OverlayLook = { outlines: true, filled: false, fillAlpha: 90, colour: (id) => (id === 9 ? 0 : COLOUR), selected: () => false };
+const LOOK: OverlayStyle = { outlines: true, filled: false, fillAlpha: 90, colour: (id) => (id === 9 ? 0 : COLOUR), selected: () => false };
 
 /** A picture of digits with one pixel of background around, as the painters take it. */
 function around(...rows: string[]): Uint32Array {

@@ -121,7 +121,7 @@ export class Document implements Cells {
     const load = this.loadTile(what, level, place)
       .then((values) => {
         if (values.length !== height(box) * width(box))
-          throw new Error(`The cells of this image are not of its size (${width(box)} x ${height(box)} pixels).`);
+          throw new Error(`The label image does not have the size of the image (${width(box)} x ${height(box)} pixels).`);
         raster.load(box, values);
         if (what === "reviewed" && !place) this.reviewedPixels = countOnes(values);
         // The server may or may not have these already: painting them once more is the same.

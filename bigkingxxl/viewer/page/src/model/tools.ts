@@ -39,8 +39,8 @@ export function paint(
   if (free === 0)
     return new Refusal(
       taken
-        ? "Another cell is there already. Hold Alt to paint over it."
-        : "Nothing changes: these pixels are outside of the image or belong to the cell already.",
+        ? "These pixels belong to another cell. Hold Alt to paint over it."
+        : "Nothing was changed, because these pixels lie outside the image or already belong to the cell.",
     );
   const known = cells.book.get(id);
   return repainted(tool, cells, box, after, facts && !known ? new Map([[id, facts]]) : undefined);
@@ -61,7 +61,7 @@ export function erase(
     after[at] = 0;
     erased++;
   });
-  if (!erased) return new Refusal("No cell is there to erase.");
+  if (!erased) return new Refusal("There is no cell to erase here.");
   return repainted(tool, cells, box, after);
 }
 
@@ -78,14 +78,14 @@ export function remove(cells: Cells, ids: Iterable<number>): Change | Refusal {
 export function cut(cells: Cells, points: readonly Point[], among: ReadonlySet<number>): Change | Refusal {
   const knife = masks.line(points);
   const reach = intersection(knife.box, cells.labels.bounds);
-  if (isEmpty(reach)) return new Refusal("The line lies outside of the image.");
+  if (isEmpty(reach)) return new Refusal("The line lies outside the image.");
   const beneath = cells.labels.read(reach);
   const crossed = new Set<number>();
   eachInside(knife, reach, (at) => {
     const id = beneath[at];
     if (id && (!among.size || among.has(id))) crossed.add(id);
   });
-  if (!crossed.size) return new Refusal("The line crosses no cell.");
+  if (!crossed.size) return new Refusal("The line does not cross a cell.");
   const box = boxOfAll(cells, crossed);
   const after = cells.labels.read(box);
   const facts = new Map<number, Cell>();
@@ -213,7 +213,7 @@ export function setType(cells: Cells, ids: Iterable<number>, type: string): Chan
     const before = cells.book.get(id)?.facts;
     return before && before.type !== type ? [{ id, before, after: { ...before, type } }] : [];
   });
-  if (!changes.length) return new Refusal(`No selected cell is of another type than ${type || "none"}.`);
+  if (!changes.length) return new Refusal(type ? `The selected cells already have the type ${type}.` : "The selected cells have no type.");
   return { ...NO_CHANGE, tool: "type", cells: changes };
 }
 
@@ -257,11 +257,11 @@ export function candidateAt(
 /** Mark a rectangle as reviewed, or as not. */
 export function review(reviewed: Raster, box: Box, value: 0 | 1): Change | Refusal {
   const inside = intersection(box, reviewed.bounds);
-  if (isEmpty(inside)) return new Refusal("The rectangle lies outside of the image.");
+  if (isEmpty(inside)) return new Refusal("The rectangle lies outside the image.");
   const before = reviewed.read(inside);
   const runs = difference(before, new Uint32Array(before.length).fill(value), inside, reviewed.width);
   if (!runs.length)
-    return new Refusal(value ? "This part is reviewed already." : "This part is not reviewed.");
+    return new Refusal(value ? "This part is already marked as reviewed." : "This part is not marked as reviewed.");
   return { ...NO_CHANGE, tool: value ? "review" : "unreview", reviewed: runs };
 }
 

@@ -1,4 +1,4 @@
-/** Counts, a histogram, and the table of measurements: a click on a row shows the cell. */
+/** Counts, a histogram, and a table of measurements; clicking a row shows its cell. */
 import { effect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
@@ -27,7 +27,7 @@ export function CellsPanel({ app }: { app: App }): JSX.Element | null {
   if (!document) return null;
   const columns = measurements.columns.value;
   const names = [...new Set(["area", "score", ...(columns?.columns.keys() ?? [])])];
-  const thresholds = { minScore: app.look.minScore.value, minArea: app.look.minArea.value };
+  const thresholds = { minScore: app.display.minScore.value, minArea: app.display.minArea.value };
   const kept = [...document.book.entries].filter(([, cell]) => isKept(cell, thresholds));
   const area = kept.reduce((sum, [, cell]) => sum + cell.area, 0);
   const { width, height } = document.size;
@@ -44,7 +44,7 @@ export function CellsPanel({ app }: { app: App }): JSX.Element | null {
     <>
       <section>
         <dl class="facts">
-          <div><dt>This image</dt><dd>{count(kept.length, "cell")}</dd><dd>{percent(area / (width * height))} covered</dd></div>
+          <div><dt>This image</dt><dd data-cells={kept.length}>{count(kept.length, "cell")}</dd><dd>{percent(area / (width * height))} covered</dd></div>
           <div><dt>All images</dt><dd>{count(folderCells, "cell")}</dd><dd>{covered.length ? `${percent(confluence)} covered` : ""}</dd></div>
         </dl>
       </section>
@@ -54,12 +54,12 @@ export function CellsPanel({ app }: { app: App }): JSX.Element | null {
           <select aria-label="Measurement" value={name} onChange={(event) => setName(event.currentTarget.value)}>
             {names.map((each) => <option key={each} value={each}>{readable(each)}</option>)}
           </select>
-          <select aria-label="Of which images" value={whole ? "all" : "one"} onChange={(event) => setWhole(event.currentTarget.value === "all")}>
+          <select aria-label="Images" value={whole ? "all" : "one"} onChange={(event) => setWhole(event.currentTarget.value === "all")}>
             <option value="one">this image</option>
             <option value="all">all images</option>
           </select>
         </div>
-        {bins ? <Bars {...bins} label={`${readable(name)}, cells`} unit={unit} /> : <p class="quiet">{whole && folder?.name !== name ? "Measuring …" : "Nothing is measured here."}</p>}
+        {bins ? <Bars {...bins} label={`${readable(name)}, cells`} unit={unit} /> : <p class="quiet">{whole && folder?.name !== name ? "Measuring …" : "There are no values to show."}</p>}
         {whole && folder && folder.done < folder.total && <p class="quiet">{folder.done} of {count(folder.total, "image")} …</p>}
         {bins && <p class="quiet">{summary(shown)} {unit}</p>}
       </section>
@@ -156,7 +156,7 @@ function Table({ app, ids, names, values }: TableProps): JSX.Element {
     <section class="table-section">
       <div class="row between">
         <h2>Cells</h2>
-        <button type="button" class="plain text" onClick={() => setAll(!all)}>{all ? "Fewer columns" : "All measurements"}</button>
+        <button type="button" class="plain text" onClick={() => setAll(!all)}>{all ? "Show fewer columns" : "Show all columns"}</button>
       </div>
       <div class="table" ref={body} tabIndex={0} role="grid" aria-label="Measurements of cells" aria-rowcount={rows.length} onKeyDown={key}
         onScroll={(event) => setView({ top: event.currentTarget.scrollTop, height: event.currentTarget.clientHeight })}>

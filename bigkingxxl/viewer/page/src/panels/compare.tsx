@@ -1,4 +1,4 @@
-/** Before and after learning, side by side, on images that were not learnt from. */
+/** Cells before and after fine-tuning, side by side, in images that were not used for training. */
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type App, errorText } from "../state/app.ts";
@@ -51,7 +51,7 @@ export function Compare({ app }: { app: App }): JSX.Element | null {
               <figure key={which}>
                 <figcaption>
                   {which === "before" ? "Before" : "After"}
-                  <span class="quiet"> {image[which] === null ? "" : `agreement ${image[which].toFixed(3)}`}</span>
+                  <span class="quiet"> {image[which] === null ? "" : `mAP ${image[which].toFixed(3)}`}</span>
                 </figcaption>
                 <Picture app={app} job={job.id} which={which} image={image.key} />
               </figure>
@@ -59,8 +59,8 @@ export function Compare({ app }: { app: App }): JSX.Element | null {
           </div>
           {job.state === "asking" && (
             <div class="row buttons">
-              <button type="button" class="primary" onClick={() => { ask(app, job.id, "accept"); app.comparing.value = ""; }}>Take the new model</button>
-              <button type="button" onClick={() => { ask(app, job.id, "reject"); app.comparing.value = ""; }}>Keep the old one</button>
+              <button type="button" class="primary" data-action="accept" onClick={() => { ask(app, job.id, "accept"); app.comparing.value = ""; }}>Use the new model</button>
+              <button type="button" data-action="reject" onClick={() => { ask(app, job.id, "reject"); app.comparing.value = ""; }}>Keep the old model</button>
             </div>
           )}
         </>
@@ -78,7 +78,7 @@ function Picture({ app, job, which, image }: { app: App; job: string; which: "be
       current = false;
     };
   }, [job, which, image]);
-  return <canvas ref={canvas} role="img" aria-label={`Cells ${which} learning`} />;
+  return <canvas ref={canvas} role="img" aria-label={`Cells ${which} fine-tuning`} />;
 }
 
 async function draw(job: string, which: "before" | "after", key: string, target: () => HTMLCanvasElement | null): Promise<void> {

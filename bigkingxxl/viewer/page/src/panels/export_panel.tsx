@@ -1,27 +1,29 @@
-/** Export for other programs, and where the files lie. */
+/** Export for other programs, and the locations of files. */
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { type App, errorText } from "../state/app.ts";
+import { type App, count, errorText } from "../state/app.ts";
 import { client, urls } from "../wire/client.ts";
 import { JobCard } from "./job_card.tsx";
 
 const NAMES: Record<string, string> = {
-  labels: "label images", zarr: "OME-Zarr 0.4", "zarr-0.5": "OME-Zarr 0.5", imagej: "ImageJ ROIs", qupath: "QuPath", cellpose: "Cellpose", coco: "COCO",
+  labels: "Label images", overlay: "Overlays", measurements: "Measurements", summary: "Summary", contact_sheet: "Contact sheet",
+  imagej: "ImageJ ROIs", qupath: "QuPath", cellpose: "Cellpose", coco: "COCO", submission: "Submission",
+  zarr: "OME-Zarr 0.4", "zarr-0.5": "OME-Zarr 0.5",
 };
 
 const MEANINGS: Record<string, string> = {
-  labels: "TIFF, for napari, Fiji, anything",
-  overlay: "pictures with outlines",
-  measurements: "table of all cells (CSV, Parquet)",
-  summary: "table of all images",
-  contact_sheet: "all images on one page",
-  imagej: "a ZIP per image, for Fiji",
-  qupath: "GeoJSON",
-  cellpose: "_seg.npy",
-  coco: "results of all images, JSON",
-  submission: "for the Kaggle challenge",
-  zarr: "label images in tiles, for napari",
-  "zarr-0.5": "the same, of its newest version",
+  labels: "TIFF, for Fiji, napari and CellProfiler",
+  overlay: "images with the outlines of the cells",
+  measurements: "a table with one row per cell (CSV, Parquet)",
+  summary: "a table with one row per image (CSV)",
+  contact_sheet: "all images on one page (PNG)",
+  imagej: "one ZIP file per image, for Fiji",
+  qupath: "one GeoJSON file per image",
+  cellpose: "one _seg.npy file per image",
+  coco: "the cells of all images in one JSON file",
+  submission: "a CSV file for the Sartorius challenge on Kaggle",
+  zarr: "label images for napari (Zarr version 2)",
+  "zarr-0.5": "label images for napari (Zarr version 3)",
 };
 
 export function ExportPanel({ app }: { app: App }): JSX.Element | null {
@@ -46,7 +48,7 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
     <>
       <section>
         <h2>Export</h2>
-        <p class="quiet">With your corrections, for all images.</p>
+        <p class="quiet">Write the cells of all images, including your corrections, in other formats.</p>
         <fieldset class="formats">
           <legend class="hidden">Formats</legend>
           {folder.export_formats.map(({ name, install }) => (
@@ -57,7 +59,7 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
           ))}
         </fieldset>
         <button type="button" class="wide primary" disabled={!formats.length || busy || app.readOnly.value !== ""} onClick={start}>
-          <strong>Export</strong>
+          <strong>Export cells</strong>
         </button>
       </section>
       {job && (
@@ -65,15 +67,15 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
           <JobCard app={app} job={job} />
           {job.state === "done" && job.files.length > 0 && (
             <>
-              <a class="button wide" href={urls.archive(job.id)} download>Download everything as one ZIP</a>
+              <a class="button wide" href={urls.archive(job.id)} download>Download all files as one ZIP file</a>
               <ul class="paths">{job.files.slice(0, 12).map((each) => <li key={each}><Path text={each} /></li>)}</ul>
-              {job.files.length > 12 && <p class="quiet">and {job.files.length - 12} more files</p>}
+              {job.files.length > 12 && <p class="quiet">and {count(job.files.length - 12, "more file")}</p>}
             </>
           )}
         </section>
       )}
       <section>
-        <h2>Where the files lie</h2>
+        <h2>Files on this computer</h2>
         <dl class="paths">
           <dt>Folder</dt><dd><Path text={folder.path} /></dd>
           <dt>Corrected cells</dt><dd><Path text={folder.corrections} /></dd>
@@ -81,7 +83,7 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
           {app.document.value?.info.image_file && (<><dt>This image</dt><dd><Path text={app.document.value.info.image_file} /></dd></>)}
           <LabelFile app={app} />
         </dl>
-        <p class="quiet">In napari, open the image and then its label image as a <em>labels</em> layer. Fiji and any other program reads the same files.</p>
+        <p class="quiet">In napari, open the image and then its label image as a <em>labels</em> layer. You can open the same files in Fiji and other programs.</p>
       </section>
     </>
   );
@@ -98,7 +100,7 @@ function LabelFile({ app }: { app: App }): JSX.Element | null {
     client.image(info.entry.key).then(setFound, () => undefined); // the page says if nobody answers
   }, [info, isCorrected]);
   const file = found?.entry.key === info?.entry.key ? found?.label_file : "";
-  return file ? <><dt>Its label image</dt><dd><Path text={file} /></dd></> : null;
+  return file ? <><dt>Label image</dt><dd><Path text={file} /></dd></> : null;
 }
 
 function Path({ text }: { text: string }): JSX.Element {

@@ -1,4 +1,4 @@
-/** All keys on one sheet. */
+/** Help: all keyboard shortcuts. */
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { BINDINGS, CROSSHAIR_HELP } from "../keys.ts";
@@ -19,7 +19,7 @@ export function HelpSheet({ app }: { app: App }): JSX.Element {
         if (event.target === dialog.current) app.helpOpen.value = false;
       }}>
       <div class="row between">
-        <h2 id="help-title">Keys</h2>
+        <h2 id="help-title">Keyboard shortcuts</h2>
         <button type="button" class="small" autofocus onClick={() => (app.helpOpen.value = false)}>Close</button>
       </div>
       <div class="help-columns">
@@ -38,9 +38,9 @@ export function HelpSheet({ app }: { app: App }): JSX.Element {
         ))}
         <section>
           <h3>Good to know</h3>
-          <p>Every change is saved by itself within a second. The model’s own result is never overwritten.</p>
-          <p>New pixels never take those of another cell unless you ask for it.</p>
-          <p>Only what is reviewed is learnt from: a whole image (<em>Accept all</em>, <em>Image done</em>) or a part (<kbd>R</kbd>).</p>
+          <p>Every change is saved automatically within a second. The cells that the model predicted are never overwritten.</p>
+          <p>Drawing never changes the pixels of another cell unless you allow it.</p>
+          <p>Only reviewed parts are used to fine-tune the model. You can mark a whole image as reviewed (<em>Accept all</em> or <em>Mark as done</em>), or a part of it (<kbd>R</kbd>).</p>
         </section>
       </div>
     </dialog>

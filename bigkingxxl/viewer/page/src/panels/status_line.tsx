@@ -1,4 +1,4 @@
-/** Below the image: what is under the pointer, and how large everything is. */
+/** The status bar: the cell under the pointer, the size of the image, and the zoom. */
 import type { JSX } from "preact";
 import type { App } from "../state/app.ts";
 import type { CanvasView } from "../view/canvas_view.ts";
@@ -19,7 +19,7 @@ export function StatusLine({ app, view }: { app: App; view: CanvasView | null })
             cell.facts.type,
             `${short(cell.area)} px`,
             cell.facts.score === null ? "" : `score ${cell.facts.score.toFixed(2)}`,
-            { model: "found by the model", edited: "edited", drawn: "drawn" }[cell.facts.origin],
+            { model: "predicted", edited: "edited", drawn: "drawn" }[cell.facts.origin],
           ]
             .filter(Boolean)
             .join(" · ")}

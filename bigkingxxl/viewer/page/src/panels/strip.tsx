@@ -1,9 +1,9 @@
-/** The strip of images: search, order, status. Only the rows in sight exist. */
+/** The list of images: search, order, status. Only the visible rows exist. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import type { App } from "../state/app.ts";
 import { count } from "../state/app.ts";
-import type { Order } from "../state/look.ts";
+import type { Order } from "../state/display.ts";
 import { arranged } from "../state/strip_order.ts";
 import type { ImageEntry } from "../wire/contract.ts";
 import { urls } from "../wire/client.ts";
@@ -18,7 +18,7 @@ export function Strip({ app }: { app: App }): JSX.Element {
   const list = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800 });
   const images = app.images.value;
-  const order = app.look.order.value;
+  const order = app.display.order.value;
   const shown = arranged(images, order, search);
   const current = app.opening.value || app.document.value?.key;
   const at = shown.findIndex((each) => each.key === current);
@@ -63,7 +63,7 @@ export function Strip({ app }: { app: App }): JSX.Element {
           <select
             value={order}
             onChange={(event) => {
-              app.look.order.value = event.currentTarget.value as Order;
+              app.display.order.value = event.currentTarget.value as Order;
               event.currentTarget.blur();
             }}
           >
@@ -92,8 +92,8 @@ export function Strip({ app }: { app: App }): JSX.Element {
             <Row key={each.key} entry={each} top={(first + i) * ROW} isCurrent={each.key === current} position={first + i + 1} total={shown.length} open={() => void app.open(each.key)} />
           ))}
         </div>
-        {images.length === 0 && <p class="quiet padded">There are no images in this folder.</p>}
-        {images.length > 0 && shown.length === 0 && <p class="quiet padded">No image has this name.</p>}
+        {images.length === 0 && <p class="quiet padded">This folder contains no images.</p>}
+        {images.length > 0 && shown.length === 0 && <p class="quiet padded">No image name contains this text.</p>}
       </div>
     </nav>
   );
@@ -117,12 +117,12 @@ function Row(props: { entry: ImageEntry; top: number; isCurrent: boolean; positi
         <Name text={entry.name} />
         <span class="quiet">{status(entry)}</span>
         {entry.expected_error !== null && !entry.done && (
-          <span class="error-bar" title={`Expected error ${percent(entry.expected_error)}`}>
+          <span class="error-bar" title={`Expected fraction of errors: ${percent(entry.expected_error)}`}>
             <span style={{ width: `${Math.round(100 * entry.expected_error)}%` }} />
           </span>
         )}
       </span>
-      {entry.done ? <span class="badge done" title="Image done">✓</span> : entry.corrected ? <span class="badge" title="Corrected, not done">●</span> : null}
+      {entry.done ? <span class="badge done" title="This image is marked as done">✓</span> : entry.corrected ? <span class="badge" title="This image was corrected, but it is not marked as done">●</span> : null}
     </div>
   );
 }
@@ -140,8 +140,8 @@ function Name({ text }: { text: string }): JSX.Element {
 }
 
 function status(entry: ImageEntry): string {
-  if (entry.state === "failed") return "could not be read";
-  if (entry.state === "waiting") return "cells are being found …";
+  if (entry.state === "failed") return "The image could not be read";
+  if (entry.state === "waiting") return "Waiting for prediction …";
   const cells = entry.cells === null ? "" : count(entry.cells, "cell");
   const part = entry.reviewed > 0 && entry.reviewed < 1 ? `, ${percent(entry.reviewed)} reviewed` : "";
   return cells + part;

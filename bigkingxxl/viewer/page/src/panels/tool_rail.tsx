@@ -1,4 +1,4 @@
-/** The column of tools beside the image, and what is done with the selected cells. */
+/** The toolbar beside the image, and the toolbar of the selected cells. */
 import type { JSX } from "preact";
 import * as tools from "../model/tools.ts";
 import type { App, ToolName } from "../state/app.ts";
@@ -12,7 +12,7 @@ const TOOLS: readonly { tool: ToolName; name: string; key: string }[] = [
   { tool: "lasso", name: "Lasso", key: "L" },
   { tool: "cut", name: "Cut", key: "C" },
   { tool: "add", name: "Add", key: "N" },
-  { tool: "region", name: "Reviewed part", key: "R" },
+  { tool: "region", name: "Reviewed region", key: "R" },
 ];
 
 export function ToolRail({ app }: { app: App }): JSX.Element {
@@ -36,7 +36,7 @@ export function ToolRail({ app }: { app: App }): JSX.Element {
         </button>
       ))}
       <hr />
-      <button type="button" class="tool" aria-label="Undo" title={`Undo ${undoName(app)} (Ctrl+Z)`} disabled={locked || !steps(app).undoable} onClick={() => void app.undo()}>
+      <button type="button" class="tool" aria-label="Undo" title={["Undo", undoName(app), "(Ctrl+Z)"].filter(Boolean).join(" ")} disabled={locked || !steps(app).undoable} onClick={() => void app.undo()}>
         <Icon name="undo" />
       </button>
       <button type="button" class="tool" aria-label="Redo" title="Redo (Ctrl+Y)" disabled={locked || !steps(app).redoable} onClick={() => void app.redo()}>
@@ -63,28 +63,28 @@ const ACTIONS = [
   { name: "Delete", key: "Delete", least: 1, act: tools.remove },
 ] as const;
 
-/** What the tool in use may be told. */
+/** Options of the current tool. */
 export function ToolOptions({ app }: { app: App }): JSX.Element {
-  const { look } = app;
+  const { display } = app;
   const tool = app.tool.value;
   const draws = tool === "brush" || tool === "lasso";
   return (
-    <div class="options" role="toolbar" aria-label="Options of the tool">
+    <div class="options" role="toolbar" aria-label="Tool options">
       <span class="hint">{HINTS[tool]}</span>
       {(tool === "brush" || tool === "eraser") && (
         <label class="inline">
           Size
           <input
-            type="range" min="1" max="120" step="1" value={look.brush.value}
+            type="range" min="1" max="120" step="1" value={display.brush.value}
             aria-label="Brush size in pixels"
-            onInput={(event) => (look.brush.value = Number(event.currentTarget.value))}
+            onInput={(event) => (display.brush.value = Number(event.currentTarget.value))}
           />
-          <output>{look.brush.value} px</output>
+          <output>{display.brush.value} px</output>
         </label>
       )}
       {draws && (
-        <label class="inline" title="Otherwise pixels of other cells stay theirs (O; Alt while drawing: the other way)">
-          <input type="checkbox" checked={look.overwrite.value} onInput={() => (look.overwrite.value = !look.overwrite.value)} />
+        <label class="inline" title="If this is off, drawing does not change other cells (O). Hold Alt while you draw to do the opposite.">
+          <input type="checkbox" checked={display.overwrite.value} onInput={() => (display.overwrite.value = !display.overwrite.value)} />
           Paint over other cells
         </label>
       )}
@@ -92,7 +92,7 @@ export function ToolOptions({ app }: { app: App }): JSX.Element {
   );
 }
 
-/** What may be done with the selected cells. */
+/** Actions on the selected cells. */
 export function SelectionBar({ app }: { app: App }): JSX.Element | null {
   const chosen = app.selected.value.size;
   if (!chosen || app.readOnly.value) return null;
@@ -110,13 +110,13 @@ export function SelectionBar({ app }: { app: App }): JSX.Element | null {
 }
 
 const HINTS: Record<ToolName, string> = {
-  select: "Click a cell, or drag a box. Shift adds.",
-  brush: "Begin on a cell to extend it, beside it for a new one.",
-  eraser: "Takes pixels away; only from the selected cells, if there are any.",
-  lasso: "Draw around a cell. Shift adds to the selected cell, Ctrl erases.",
-  cut: "Draw a line across a cell.",
-  add: "Click a white shape: the model saw it, and left it out.",
-  region: "Drag over the part that you have checked. Alt takes it back.",
+  select: "Click a cell, or drag a box around cells. Hold Shift to add to the selection.",
+  brush: "Start on a cell to extend it, or next to it to draw a new cell.",
+  eraser: "Erase parts of cells. If cells are selected, only these are changed.",
+  lasso: "Draw the outline of a cell. Hold Shift to add to the selected cell, or Ctrl to erase.",
+  cut: "Draw a line across a cell to divide it.",
+  add: "Click a white outline to add this cell. The model detected it with a low score.",
+  region: "Drag over the part that you have checked. Hold Alt to remove the mark.",
 };
 
 function TypeMenu({ app }: { app: App }): JSX.Element {
@@ -140,14 +140,14 @@ function TypeMenu({ app }: { app: App }): JSX.Element {
           choose(chosen);
         }}
       >
-        {types.size > 1 && <option value="…">several</option>}
+        {types.size > 1 && <option value="…">different types</option>}
         <option value="">none (0)</option>
         {app.types.value.map((type, i) => (
           <option key={type} value={type}>
             {i < 9 ? `${type} (${i + 1})` : type}
           </option>
         ))}
-        <option value="+">New type …</option>
+        <option value="+">Add a new type …</option>
       </select>
     </label>
   );

@@ -1,8 +1,9 @@
-/** Above the image: which it is, whether all is saved, and what is done with it as a whole. */
+/** The bar above the image: its name, whether all changes are saved, and actions on the whole image. */
 import type { JSX } from "preact";
 import * as actions from "../state/actions.ts";
 import { type App, count } from "../state/app.ts";
-import type { Theme } from "../state/look.ts";
+import type { Theme } from "../state/display.ts";
+import { sentence } from "../state/messages.ts";
 import { Icon } from "./icons.tsx";
 import { percent } from "./numbers.ts";
 
@@ -10,6 +11,7 @@ export function TopBar({ app }: { app: App }): JSX.Element {
   const { entry } = app;
   void app.version.value;
   const document = app.document.value;
+  const isPart = document !== null && document.reviewedShare > 0 && document.reviewedShare < 1;
   return (
     <header class="top">
       <span class="brand" title={app.folder.value?.path}>
@@ -27,16 +29,16 @@ export function TopBar({ app }: { app: App }): JSX.Element {
       <Saving app={app} />
       {document && !app.readOnly.value && (
         <>
-          <button type="button" title="The whole image is reviewed, with the cells as they are (Shift+Enter)" disabled={document.reviewedShare === 1} onClick={() => void actions.acceptAll(app)}>
+          <button type="button" title="Mark the whole image as reviewed, with its present cells (Shift+Enter)" disabled={document.reviewedShare === 1} onClick={() => void actions.acceptAll(app)}>
             Accept all
           </button>
-          <button type="button" class="primary" title="Image done; open the next that needs eyes (Enter)" onClick={() => void actions.doneNext(app)}>
-            {document.reviewedShare > 0 && document.reviewedShare < 1 ? "Part done, next" : "Image done, next"}
+          <button type="button" class="primary" title={isPart ? "Open the next image that needs correction (Enter)" : "Mark this image as done, and open the next image that needs correction (Enter)"} onClick={() => void actions.doneNext(app)}>
+            {isPart ? "Open next image" : "Mark as done"}
           </button>
         </>
       )}
       <ThemeButton app={app} />
-      <button type="button" class="plain" aria-label="Keys and help" title="Keys and help (?)" onClick={() => (app.helpOpen.value = true)}>
+      <button type="button" class="plain" aria-label="Help" title="Show help and all keyboard shortcuts (?)" onClick={() => (app.helpOpen.value = true)}>
         <Icon name="help" />
       </button>
     </header>
@@ -48,19 +50,20 @@ function ReviewState({ app }: { app: App }): JSX.Element {
   const document = app.document.value;
   const share = document?.reviewedShare ?? 0;
   const text = document?.done ? "Done" : share === 0 ? "Not reviewed" : share === 1 ? "Reviewed" : `${percent(share)} reviewed`;
-  return <span class={`pill ${document?.done ? "good" : ""}`} title="Only what is reviewed is learnt from and scored.">{text}</span>;
+  return <span class={`pill ${document?.done ? "good" : ""}`} data-reviewed={share} title="Only reviewed parts are used to fine-tune and to score the model.">{text}</span>;
 }
 
 function Saving({ app }: { app: App }): JSX.Element {
   const { unsent, problem } = app.saving.value;
   const others = app.otherWindows.value;
+  const state = app.readOnly.value ? "read-only" : problem ? "failing" : unsent || app.working.value ? "saving" : "saved";
   return (
-    <span class="saving" role="status" aria-live="polite">
-      {others > 0 && <span class="pill warn" title="Changes of both windows are kept; where both change the same pixels, the first counts.">Open in {count(others + 1, "window")}</span>}
+    <span class="saving" role="status" aria-live="polite" data-state={state} data-windows={others + 1}>
+      {others > 0 && <span class="pill warn" title="The changes of all windows are kept. If two windows change the same pixels, the first change is kept.">Open in {count(others + 1, "window")}</span>}
       {app.readOnly.value ? (
-        <span class="pill warn" title={app.readOnly.value}>Look only</span>
+        <span class="pill warn" title={sentence(app.readOnly.value)}>Read-only</span>
       ) : problem ? (
-        <button type="button" class="pill bad" title={`${problem} Your changes are kept in this browser and are sent as soon as may be. Click to try now.`} onClick={() => app.retrySaving()}>
+        <button type="button" class="pill bad" title={`${sentence(problem)} Your changes are kept in this browser and will be saved as soon as possible. Click to try again now.`} onClick={() => app.retrySaving()}>
           {unsent === 1 ? "1 change is" : `${unsent} changes are`} not saved yet
         </button>
       ) : unsent || app.working.value ? (
@@ -75,10 +78,10 @@ function Saving({ app }: { app: App }): JSX.Element {
 const THEMES: readonly Theme[] = ["system", "light", "dark"];
 
 function ThemeButton({ app }: { app: App }): JSX.Element {
-  const { theme } = app.look;
+  const { theme } = app.display;
   const next = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length];
   return (
-    <button type="button" class="plain" aria-label={`Colours of the page: ${theme.value}`} title={`Light or dark: ${theme.value} (click: ${next})`} onClick={() => (theme.value = next)}>
+    <button type="button" class="plain" aria-label={`Use the ${next} theme`} title={`The theme of the page is: ${theme.value}. Click to change it to: ${next}.`} onClick={() => (theme.value = next)}>
       <Icon name="theme" />
     </button>
   );

@@ -31,13 +31,13 @@ export function TypeDialog({ app }: { app: App }): JSX.Element {
   return (
     <dialog ref={dialog} class="naming" aria-labelledby="naming-title" onClose={close}>
       <form method="dialog" onSubmit={(event) => { event.preventDefault(); take(); }}>
-        <h2 id="naming-title">New cell type</h2>
+        <h2 id="naming-title">Add a new cell type</h2>
         <input
           type="text" autofocus maxLength={LONGEST} value={name} aria-label="Name of the new cell type" placeholder="for example: neuron"
           onInput={(event) => setName(event.currentTarget.value)}
         />
         <div class="row buttons">
-          <button type="submit" class="primary" disabled={!name.trim()}>Give it to the selected cells</button>
+          <button type="submit" class="primary" disabled={!name.trim()}>Assign to the selected cells</button>
           <button type="button" onClick={close}>Cancel</button>
         </div>
       </form>

@@ -12,22 +12,22 @@ const BRUSHES = [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 75
 const COLOURS: readonly ColourBy[] = ["cell", "type", "score", "area", "origin"];
 
 export function resizeBrush(app: App, by: 1 | -1): void {
-  const now = app.look.brush.value;
+  const now = app.display.brush.value;
   const sizes: readonly number[] = BRUSHES;
   const next = by > 0 ? sizes.find((size) => size > now) : sizes.filter((size) => size < now).at(-1);
-  app.look.brush.value = next ?? now;
+  app.display.brush.value = next ?? now;
 }
 
 export function setTypeByNumber(app: App, number: number): void {
   const type = app.types.value[number - 1];
-  if (type === undefined) app.messages.tell(`There is no cell type ${number}.`);
+  if (type === undefined) app.messages.tell(`There is no cell type with the number ${number}.`);
   else void changeSelected(app, (cells, ids) => tools.setType(cells, ids, type));
 }
 
 /** Cells that thresholds leave in, from the top left to the bottom right. */
 export function cellsInOrder(app: App): number[] {
   const document = app.shown.value;
-  const thresholds = { minScore: app.look.minScore.value, minArea: app.look.minArea.value };
+  const thresholds = { minScore: app.display.minScore.value, minArea: app.display.minArea.value };
   return [...(document?.book.entries ?? [])]
     .filter(([, cell]) => isKept(cell, thresholds))
     .sort(([, a], [, b]) => a.box.row0 - b.box.row0 || a.box.col0 - b.box.col0)
@@ -60,12 +60,12 @@ export function escape(app: App, view: CanvasView): void {
 }
 
 export function nextColours(app: App): void {
-  const { colourBy } = app.look;
+  const { colourBy } = app.display;
   colourBy.value = COLOURS[(COLOURS.indexOf(colourBy.value) + 1) % COLOURS.length];
 }
 
 export function stepImage(app: App, by: 1 | -1): void {
-  const order = arranged(app.images.value, app.look.order.value, "");
+  const order = arranged(app.images.value, app.display.order.value, "");
   const key = app.opening.value || app.document.value?.key;
   const at = order.findIndex((each) => each.key === key);
   const next = order[at + by];
@@ -86,13 +86,13 @@ export async function doneNext(app: App): Promise<void> {
   if (!document) return;
   // Of an image that is done all counts: one of which a part is marked is left as it is.
   if (document.reviewedShare > 0 && document.reviewedShare < 1)
-    app.messages.tell("Only the marked part counts as reviewed. To review it all, accept all.");
+    app.messages.tell("Only the marked part of the image is reviewed. To mark the whole image as reviewed, click Accept all.");
   else if (!document.done) app.change(tools.setDone({ before: false, after: true }));
   await app.saved();
   try {
     const [next] = (await client.next(document.key)).keys;
     if (next) await app.open(next);
-    else app.messages.tell("All images are done.");
+    else app.messages.tell("All images are marked as done.");
   } catch (error) {
     app.messages.tell(errorText(error), "error");
   }

@@ -7,8 +7,8 @@ import { client as server, Refused } from "../wire/client.ts";
 import type { Candidate, Folder, ImageEntry, Job } from "../wire/contract.ts";
 import { Outbox, type OutboxState } from "../wire/outbox.ts";
 import { browserStore, memoryStore } from "../wire/unsent.ts";
-import { Look } from "./look.ts";
-import { Messages } from "./messages.ts";
+import { Display } from "./display.ts";
+import { Messages, sentence } from "./messages.ts";
 import { openDocument } from "./open_document.ts";
 import { rejoined } from "./rejoin.ts";
 import { newWindowId, openWindows } from "./window_id.ts";
@@ -21,7 +21,7 @@ const REFUSALS = 3;
 
 export class App {
   readonly window = newWindowId();
-  readonly look = new Look();
+  readonly display = new Display();
   readonly messages = new Messages();
 
   readonly folder = signal<Folder | null>(null);
@@ -30,7 +30,7 @@ export class App {
   readonly fatal = signal("");
 
   readonly document = signal<Document | null>(null);
-  /** What the thresholds would make of the image: looked at, never changed. */
+  /** The cells that other thresholds would select: a preview, never changed. */
   readonly preview = signal<Document | null>(null);
   readonly opening = signal("");
   readonly otherWindows = signal(0);
@@ -45,7 +45,7 @@ export class App {
   readonly saving = signal<OutboxState>({ unsent: 0, problem: "" });
   /** Changes that wait for the part of a large image that they concern. */
   readonly working = signal(0);
-  /** The largest job of its kind that is looked at side by side, or "". */
+  /** The largest job of its kind that is compared side by side, or "". */
   readonly comparing = signal("");
   readonly helpOpen = signal(false);
   /** Whether the name of a new cell type is asked for. */
@@ -102,7 +102,7 @@ export class App {
       ({ edit }) => edit.window === this.window || !alive.has(edit.window),
     );
     if (left.length) {
-      this.messages.tell(`${count(left.length, "change")} from before are being saved.`);
+      this.messages.tell(`${count(left.length, "change")} that could not be saved earlier ${left.length === 1 ? "is" : "are"} being saved now.`);
       this.outbox.adopt(left);
     }
     this.images.value = (await server.strip()).images;
@@ -128,8 +128,8 @@ export class App {
       batch(() => {
         this.document.value = document;
         this.preview.value = null;
-        this.look.minScore.value = this.look.minArea.value = null;
-        if (!again) this.look.beginImage(document.info);
+        this.display.minScore.value = this.display.minArea.value = null;
+        if (!again) this.display.beginImage(document.info);
         this.candidates.value = [];
         this.otherWindows.value = document.info.windows;
         if (!again) this.selected.value = new Set();
@@ -150,10 +150,10 @@ export class App {
     if (this.document.value === document) this.candidates.value = candidates;
   }
 
-  /** Take a tool in hand; where cells may only be looked at, none that changes them. */
+  /** Take a tool in hand; in a read-only folder, only the selection tool. */
   take(tool: ToolName): void {
     if (tool === "select" || !this.readOnly.value) this.tool.value = tool;
-    else this.messages.tell(this.readOnly.value, "warning");
+    else this.messages.tell(this.readOnly.value, "warning", "read-only");
   }
 
   // ---- changing ---------------------------------------------------------------------------------
@@ -161,13 +161,13 @@ export class App {
   /** Whether the cells may be changed now; says why not. */
   mayEdit(): Document | null {
     const document = this.document.value;
-    if (this.opening.value) this.messages.tell("The image is being opened: one moment.");
+    if (this.opening.value) this.messages.tell("The image is still being opened. Please wait a moment.");
     if (!document || this.opening.value) return null;
     const reason =
       this.readOnly.value ||
-      (this.preview.value ? "Thresholds are being tried: apply them or go back before you correct cells." : "");
+      (this.preview.value ? "You are looking at a preview of other thresholds. Apply or discard them before you correct cells." : "");
     if (!reason) return document;
-    this.messages.tell(reason, "warning");
+    this.messages.tell(reason, "warning", this.readOnly.value ? "read-only" : "");
     return null;
   }
 
@@ -215,7 +215,7 @@ export class App {
     if (change) await document.ensureFor(change);
     if (!change) this.messages.tell(`There is nothing to ${which}.`);
     else if (!document.fits(change))
-      this.messages.tell(`This step cannot be ${which === "undo" ? "undone" : "redone"}: these cells are no longer as they were.`);
+      this.messages.tell(`This step cannot be ${which === "undo" ? "undone" : "redone"} because its cells have been changed since.`);
     else {
       this.change(change);
       const ids = change.cells.filter(({ after }) => after).map(({ id }) => id);
@@ -294,10 +294,11 @@ export class App {
     const kept = unsent.length - lost;
     if (lost)
       this.messages.tell(
-        `${reason} ${count(lost, "change")} of yours could not be joined with it${kept ? `; ${kept} could` : ""}.`,
+        `${sentence(reason)} ${count(lost, "change")} of yours could not be merged and ${lost === 1 ? "is" : "are"} lost.${kept ? ` ${count(kept, "change")} ${kept === 1 ? "was" : "were"} merged.` : ""}`,
         "error",
+        "not-merged",
       );
-    else this.messages.tell("Another window changed this image too. Both changes are kept.", "warning");
+    else this.messages.tell("Another window also changed this image. The changes of both windows are kept.", "warning", "merged");
   }
 
   /** Another window's edit of the open image, as it is told by the server. */
@@ -314,7 +315,7 @@ export class App {
       document.make(changeOf(edit));
     }
     this.selected.value = new Set([...this.selected.value].filter((id) => document.book.get(id)));
-    this.messages.tell("Another window changed this image; what it did is shown.");
+    this.messages.tell("Another window changed this image. Its changes are shown now.", "hint", "other-window");
   }
 }
 

@@ -28,7 +28,7 @@ export class Measurements {
     if (!document) return;
     await app.saved();
     const thresholds = app.preview.value
-      ? { min_score: app.look.minScore.value, min_area: app.look.minArea.value }
+      ? { min_score: app.display.minScore.value, min_area: app.display.minArea.value }
       : {};
     const table = await client.cells(document.key, { measurements: 1, ...thresholds });
     if (turn === this.turn && app.shown.value === document) this.columns.value = columnsOf(table);

@@ -1,6 +1,6 @@
 /** The strip of images: which are shown, and in which order. */
 import type { ImageEntry } from "../wire/contract.ts";
-import type { Order } from "./look.ts";
+import type { Order } from "./display.ts";
 
 const byName = new Intl.Collator("en", { numeric: true });
 

@@ -9,8 +9,8 @@ let asked = 0;
 function query(app: App): { min_score: number | null; min_area: number | null } {
   const settings = app.folder.value?.settings;
   return {
-    min_score: app.look.minScore.value ?? settings?.min_score ?? null,
-    min_area: app.look.minArea.value ?? settings?.min_area ?? null,
+    min_score: app.display.minScore.value ?? settings?.min_score ?? null,
+    min_area: app.display.minArea.value ?? settings?.min_area ?? null,
   };
 }
 
@@ -21,7 +21,7 @@ export async function askThresholds(app: App): Promise<void> {
   if (!document) return;
   const preview = await openDocument(client, document.key, app.folder.value?.tile_side ?? 512, query(app));
   if (turn !== asked || app.document.value !== document) return;
-  if (app.look.minScore.value === null && app.look.minArea.value === null) return;
+  if (app.display.minScore.value === null && app.display.minArea.value === null) return;
   preview.listen(() => app.version.value++);
   batch(() => {
     app.preview.value = preview;
@@ -34,7 +34,7 @@ export function dropThresholds(app: App): void {
   asked++;
   batch(() => {
     app.preview.value = null;
-    app.look.minScore.value = app.look.minArea.value = null;
+    app.display.minScore.value = app.display.minArea.value = null;
     app.version.value++;
   });
 }
@@ -44,7 +44,7 @@ export async function applyThresholds(app: App): Promise<void> {
     const settings = query(app);
     app.followJob(await client.settings(settings));
     if (app.folder.value) app.folder.value = { ...app.folder.value, settings };
-    app.messages.tell("The thresholds are being applied to all images that are not corrected.");
+    app.messages.tell("The thresholds are being applied to all images that you have not corrected.");
   } catch (error) {
     app.messages.tell(errorText(error), "error");
   }

@@ -34,7 +34,7 @@ export function cellAt(app: App, { row, col }: Point): number {
   const document = app.shown.value;
   const id = document?.labels.at(Math.floor(row), Math.floor(col)) ?? 0;
   const cell = document?.book.get(id);
-  const thresholds = { minScore: app.look.minScore.value, minArea: app.look.minArea.value };
+  const thresholds = { minScore: app.display.minScore.value, minArea: app.display.minArea.value };
   return cell && isKept(cell, thresholds) ? id : 0;
 }
 
@@ -77,7 +77,7 @@ class SelectGesture implements Gesture {
     const many = press.shift || this.start.shift || press.ctrl;
     const before = many ? this.app.selected.value : new Set<number>();
     if (this.sketch?.kind === "box") {
-      const thresholds = { minScore: this.app.look.minScore.value, minArea: this.app.look.minArea.value };
+      const thresholds = { minScore: this.app.display.minScore.value, minArea: this.app.display.minArea.value };
       const inside = tools.cellsWithin(this.document, this.sketch.box).filter((id) => {
         const cell = this.document.book.get(id);
         return cell && isKept(cell, thresholds);
@@ -144,8 +144,8 @@ class BrushGesture implements Gesture {
   }
 
   private paint(press: Press): void {
-    const mask = masks.stroke([this.last, press.at], this.app.look.brush.value / 2);
-    const overwrite = press.alt !== this.app.look.overwrite.value;
+    const mask = masks.stroke([this.last, press.at], this.app.display.brush.value / 2);
+    const overwrite = press.alt !== this.app.display.overwrite.value;
     this.painting = this.painting.then(async () => {
       await this.document.ensure(mask.box);
       const change = this.erases
@@ -221,9 +221,9 @@ async function lassoed(app: App, document: Document, points: readonly Point[], p
   const [chosen] = app.selected.value.size === 1 ? app.selected.value : [0];
   const adds = press.shift && chosen !== 0;
   const id = adds ? chosen : document.book.nextCell;
-  const overwrite = press.alt !== app.look.overwrite.value;
+  const overwrite = press.alt !== app.display.overwrite.value;
   const made = await change(app, document, mask.box, () => {
-    if (!mask.inside.includes(1)) return new Refusal("Draw around the cell: the line closes itself when you let go.");
+    if (!mask.inside.includes(1)) return new Refusal("Draw around the cell. The outline closes when you release the button.");
     if (press.ctrl) return tools.erase("lasso erase", document, mask, app.selected.value);
     return tools.paint(adds ? "lasso add" : "lasso", document, mask, id, { overwrite }, tools.drawnCell(newType(app)));
   });
@@ -273,8 +273,8 @@ async function addAt(app: App, document: Document, { at }: Press): Promise<void>
   const candidate = tools.candidateAt(app.candidates.value, row, col, document.labels.width);
   if (!candidate) {
     const none = app.candidates.value.length
-      ? "The model saw no further cell here. Draw it with the lasso (L) or the brush (B)."
-      : "There are no stored candidates for this image. Draw the cell with the lasso (L) or the brush (B).";
+      ? "The model detected no other cell here. Draw it with the lasso (L) or the brush (B)."
+      : "No candidates of the model are stored for this image. Draw the cell with the lasso (L) or the brush (B).";
     app.messages.tell(none);
     return;
   }

@@ -117,18 +117,18 @@ export class CanvasView {
 
   private watch(): void {
     const { app } = this;
-    const { look } = app;
+    const { display } = app;
     this.stops.push(
       effect(() => this.follow(app.shown.value)),
       effect(() => {
         // Whatever gives cells another look.
-        void [look.outlines.value, look.filled.value, look.opacity.value, look.colourBy.value];
-        void [look.minScore.value, look.minArea.value, look.showReviewed.value, app.types.value.join("\n"), app.tool.value === "add"];
+        void [display.outlines.value, display.filled.value, display.opacity.value, display.colourBy.value];
+        void [display.minScore.value, display.minArea.value, display.showReviewed.value, app.types.value.join("\n"), app.tool.value === "add"];
         this.overlay.invalidateAll();
         this.redraw();
       }),
       effect(() => {
-        void [look.hidden.value, look.channel.value, look.contrast.value, look.brush.value, look.theme.value];
+        void [display.hidden.value, display.channel.value, display.contrast.value, display.brush.value, display.theme.value];
         void [this.viewport.value, app.tool.value, app.candidates.value, app.version.value, this.cursor.value];
         this.redraw();
       }),
@@ -195,7 +195,7 @@ export class CanvasView {
     const view = this.viewport.peek();
     const shown = views.shownBox(view, this.size, document.size);
     const seen = this.drawImage(document, shown, view, ratio);
-    if (!app.look.hidden.peek()) {
+    if (!app.display.hidden.peek()) {
       const complete = this.overlay.draw(context, shown, view, ratio, () => this.overlayOptions(document), PAINTING);
       if (!complete) this.redraw();
       else if (seen && !this.pictured) performance.mark("first picture");
@@ -207,7 +207,7 @@ export class CanvasView {
     if (this.gesture) sketches.sketch(context, this.gesture.sketch, view);
     const at = this.cursor.peek() ?? this.pointer.peek();
     if (at && (app.tool.peek() === "brush" || app.tool.peek() === "eraser"))
-      sketches.brush(context, at, app.look.brush.peek() / 2, view);
+      sketches.brush(context, at, app.display.brush.peek() / 2, view);
     if (this.cursor.peek()) sketches.crosshair(context, this.cursor.peek() as Point, view);
     sketches.scaleBar(context, document.info.pixel_size_um?.[1] ?? null, view, this.size);
     context.restore();
@@ -231,7 +231,7 @@ export class CanvasView {
   private drawLevel(document: Document, index: number, shown: Box, view: Viewport, ratio: number): boolean {
     let drawn = false;
     const level = document.info.levels[index];
-    const { channel, contrast } = this.app.look;
+    const { channel, contrast } = this.app.display;
     const span = (this.app.folder.peek()?.tile_side ?? 512) * 2 ** index;
     const feed = this.feed(document, channel.peek());
     const halvings = Math.max(0, Math.floor(-Math.log2(view.zoom * ratio * 2 ** index)));
@@ -251,21 +251,21 @@ export class CanvasView {
   private feed(document: Document, channel: string): Feed {
     const { key } = document;
     if (channel === "rgb") return { key, channel, low: 0, high: 255 };
-    const { low, high } = this.app.look.fetched.value;
+    const { low, high } = this.app.display.fetched.value;
     return { key, channel, low, high };
   }
 
   private overlayOptions(document: Document): OverlayOptions {
-    const { look, selected, types } = this.app;
+    const { display, selected, types } = this.app;
     const chosen = selected.peek();
-    const thresholds = { minScore: look.minScore.peek(), minArea: look.minArea.peek() };
+    const thresholds = { minScore: display.minScore.peek(), minArea: display.minArea.peek() };
     return {
-      outlines: look.outlines.peek(),
+      outlines: display.outlines.peek(),
       // Candidates are pale shapes: filled cells would hide them.
-      filled: look.filled.peek() && this.app.tool.peek() !== "add",
-      fillAlpha: Math.round(255 * look.opacity.peek()),
-      dimUnreviewed: look.showReviewed.peek(),
-      colour: this.colouring.of(document, look.colourBy.peek(), types.peek(), thresholds),
+      filled: display.filled.peek() && this.app.tool.peek() !== "add",
+      fillAlpha: Math.round(255 * display.opacity.peek()),
+      dimUnreviewed: display.showReviewed.peek(),
+      colour: this.colouring.of(document, display.colourBy.peek(), types.peek(), thresholds),
       selected: (id) => chosen.has(id),
     };
   }

@@ -1,6 +1,6 @@
 /** Paints outlines and fills of cells into the pixels of one tile of the screen. */
 
-export interface OverlayLook {
+export interface OverlayStyle {
   readonly outlines: boolean;
   readonly filled: boolean;
   /** 0 to 255. */
@@ -24,7 +24,7 @@ export function paintFlat(
   reviewed: Uint32Array | null,
   width: number,
   height: number,
-  look: OverlayLook,
+  style: OverlayStyle,
 ): Uint32Array<ArrayBuffer> {
   const result = new Uint32Array(width * height);
   const across = width + 2;
@@ -37,7 +37,7 @@ export function paintFlat(
         if (reviewed && reviewed[at] === 0) result[row * width + col] = DIM;
         continue;
       }
-      if (id !== lastId) [lastId, solid, fill] = [id, ...coloursOf(id, look)];
+      if (id !== lastId) [lastId, solid, fill] = [id, ...coloursOf(id, style)];
       if (solid === 0) continue;
       const edge =
         labels[at - 1] !== id || labels[at + 1] !== id || labels[at - across] !== id || labels[at + across] !== id;
@@ -53,7 +53,7 @@ export function paintZoomed(
   width: number,
   height: number,
   zoom: number,
-  look: OverlayLook,
+  style: OverlayStyle,
 ): Uint32Array<ArrayBuffer> {
   const [across, wide] = [width + 2, width * zoom];
   const result = new Uint32Array(wide * height * zoom);
@@ -68,11 +68,11 @@ export function paintZoomed(
           for (let r = 0; r < zoom; r++) result.fill(DIM, corner + r * wide, corner + r * wide + zoom);
         continue;
       }
-      if (id !== lastId) [lastId, solid, fill] = [id, ...coloursOf(id, look)];
+      if (id !== lastId) [lastId, solid, fill] = [id, ...coloursOf(id, style)];
       if (solid === 0) continue;
       if (fill !== 0)
         for (let r = 0; r < zoom; r++) result.fill(fill, corner + r * wide, corner + r * wide + zoom);
-      // Where a border turns, its corner belongs to it: else slanted borders look dotted.
+      // Where a border turns, its corner belongs to it: else slanted borders style dotted.
       const [right, below] = [corner + zoom - 1, corner + (zoom - 1) * wide];
       if (labels[at - across - 1] !== id) result[corner] = solid;
       if (labels[at - across + 1] !== id) result[right] = solid;
@@ -90,13 +90,13 @@ export function paintZoomed(
   return result;
 }
 
-function coloursOf(id: number, look: OverlayLook): [number, number] {
-  const colour = look.colour(id);
+function coloursOf(id: number, style: OverlayStyle): [number, number] {
+  const colour = style.colour(id);
   if (colour === 0) return [0, 0];
   const plain = colour & 0xffffff;
-  const selected = look.selected(id);
-  const alpha = look.filled ? look.fillAlpha : 0;
+  const selected = style.selected(id);
+  const alpha = style.filled ? style.fillAlpha : 0;
   const fill = selected ? ((Math.max(alpha, 70) << 24) | plain) >>> 0 : ((alpha << 24) | plain) >>> 0;
-  const outline = look.outlines || selected;
+  const outline = style.outlines || selected;
   return [selected ? SELECTED : outline ? colour : fill, alpha === 0 && !selected ? 0 : fill];
 }

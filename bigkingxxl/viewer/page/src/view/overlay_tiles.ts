@@ -8,7 +8,7 @@
 import { type Box, overlap, padded } from "../model/box.ts";
 import type { Document } from "../model/document.ts";
 import { contextOf } from "./image_tiles.ts";
-import { type OverlayLook, paintFlat, paintZoomed } from "./overlay.ts";
+import { type OverlayStyle, paintFlat, paintZoomed } from "./overlay.ts";
 import type { Viewport } from "./viewport.ts";
 
 const SIDE = 512;
@@ -18,11 +18,11 @@ const FINEST = -4;
 interface Tile {
   readonly box: Box;
   readonly canvas: HTMLCanvasElement;
-  look: number;
+  generation: number;
   stale: boolean;
 }
 
-export interface OverlayOptions extends OverlayLook {
+export interface OverlayOptions extends OverlayStyle {
   readonly dimUnreviewed: boolean;
 }
 
@@ -30,7 +30,7 @@ export class OverlayTiles {
   private readonly tiles = new Map<string, Tile>();
   private document: Document | null = null;
   /** Rises whenever all tiles are to be painted anew. */
-  private look = 0;
+  private generation = 0;
 
   show(document: Document | null): void {
     if (document !== this.document) this.tiles.clear();
@@ -43,7 +43,7 @@ export class OverlayTiles {
   }
 
   invalidateAll(): void {
-    this.look++;
+    this.generation++;
   }
 
   /**
@@ -69,7 +69,7 @@ export class OverlayTiles {
       for (let col = Math.floor(shown.col0 / span); col * span < shown.col1; col++) {
         const name = `${scale} ${row} ${col}`;
         let tile = this.tiles.get(name);
-        if (!tile || tile.stale || tile.look !== this.look) {
+        if (!tile || tile.stale || tile.generation !== this.generation) {
           if (performance.now() < end) tile = this.paint(name, document, scale, row, col, (options ??= optionsNow()), tile);
           else complete = false;
         }
@@ -113,7 +113,7 @@ export class OverlayTiles {
     [canvas.width, canvas.height] = [across * zoom, down * zoom];
     const data = new ImageData(new Uint8ClampedArray(pixels.buffer), canvas.width, canvas.height);
     contextOf(canvas).putImageData(data, 0, 0);
-    const tile = { box, canvas, look: this.look, stale: false };
+    const tile = { box, canvas, generation: this.generation, stale: false };
     this.tiles.delete(name);
     this.tiles.set(name, tile);
     return tile;

@@ -26,7 +26,7 @@ export interface Pixels {
 }
 
 const STARTED_ANEW =
-  "The program was started anew or this page is not allowed in: open the address that it printed. " +
+  "The program was restarted, or this page has no access to it. Open the address that the program printed. " +
   "Changes that are not saved yet are kept in this browser.";
 
 export function address(path: string, query: Query = {}): string {
@@ -43,14 +43,14 @@ async function ask(url: string, request: RequestInit = {}): Promise<Response> {
     response = await fetch(url, { credentials: "same-origin", ...request });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ServerAway("The program does not answer.");
+    throw new ServerAway("The program does not respond.");
   }
   if (response.ok) return response;
   if (response.status === 403) throw new Refused(403, STARTED_ANEW);
   const problem = (await response.json().catch(() => ({}))) as Partial<wire.Problem>;
   throw new Refused(
     response.status,
-    problem.error ?? `The program answered with an error (${response.status}).`,
+    problem.error ?? `The program reported an error (HTTP status ${response.status}).`,
     problem.read_only,
   );
 }

@@ -2,7 +2,7 @@
 
 export const CONTRACT_VERSION = 1;
 
-/** A cell that the model saw and that was not taken. */
+/** A cell that the model detected, but whose score was too low. */
 export interface Candidate {
   readonly index: number;
   readonly score: number;
@@ -11,26 +11,26 @@ export interface Candidate {
   readonly runs: readonly number[];
 }
 
-/** The candidates that no cell was made of, the surest first. */
+/** The candidates that were not selected as cells, highest score first. */
 export interface CandidateList {
   readonly candidates: readonly Candidate[];
 }
 
-/** What is known of a cell beside its pixels. */
+/** The attributes of a cell. */
 export interface Cell {
   readonly origin: "model" | "edited" | "drawn";
   readonly type: string;
   readonly score: number | null;
 }
 
-/** Attributes of a cell before and after; None: there is no such cell. */
+/** The attributes of a cell before and after an edit; None if the cell does not exist. */
 export interface CellChange {
   readonly id: number;
   readonly before: Cell | null;
   readonly after: Cell | null;
 }
 
-/** The cells of an image, in the order of `ids`; all columns are of its length. */
+/** The cells of an image, in the order of `ids`; all columns have the same length. */
 export interface CellTable {
   readonly revision: number;
   readonly ids: readonly number[];
@@ -51,27 +51,27 @@ export interface Channel {
   readonly histogram: readonly number[];
 }
 
-/** An image that the new model did not learn from: scores before and after. */
+/** The scores before and after fine-tuning of an image that was not used for training. */
 export interface ComparedImage {
   readonly key: string;
   readonly before: number | null;
   readonly after: number | null;
 }
 
-/** Another window edited the image, or the page's state is not the server's: load it anew. */
+/** Another window edited the image, or page and server differ: the page must load it again. */
 export interface Conflict {
   readonly error: string;
   readonly revision: number;
   readonly window: string;
 }
 
-/** 'Image done', before and after. */
+/** The mark 'done' of an image, before and after the edit. */
 export interface DoneChange {
   readonly before: boolean;
   readonly after: boolean;
 }
 
-/** A change of one image, as a window made it. */
+/** A change of one image in one window. */
 export interface Edit {
   readonly window: string;
   readonly seq: number;
@@ -83,19 +83,19 @@ export interface Edit {
   readonly done: DoneChange | null;
 }
 
-/** The edit is on disk; `revision` is the image's revision after it. */
+/** The edit is stored on disk; `revision` is the revision of the image after it. */
 export interface EditAccepted {
   readonly revision: number;
   readonly next_cell: number;
 }
 
-/** Edits after a revision, the oldest first. */
+/** The edits after a revision, oldest first. */
 export interface EditList {
   readonly revision: number;
   readonly edits: readonly PastEdit[];
 }
 
-/** Something changed. */
+/** A notification that something has changed. */
 export interface Event {
   readonly number: number;
   readonly kind: "image" | "job" | "folder" | "windows";
@@ -104,30 +104,30 @@ export interface Event {
   readonly job: Job | null;
 }
 
-/** Events after a number. `missed`: some are forgotten, load everything anew. */
+/** The events after a number; if `missed`, some are gone: the page loads everything again. */
 export interface EventList {
   readonly newest: number;
   readonly missed: boolean;
   readonly events: readonly Event[];
 }
 
-/** A format that the cells may be exported in. */
+/** A format for exporting cells. */
 export interface ExportFormat {
   readonly name: string;
   readonly install: string;
 }
 
-/** Make formats of `predict` and `measure` from the corrected cells. */
+/** Write the corrected cells in formats of `predict` and `measure`. */
 export interface ExportRequest {
   readonly formats: readonly string[];
 }
 
-/** Something that is not installed. */
+/** An optional part of the program. */
 export interface Extra {
   readonly install: string;
 }
 
-/** What is looked at. */
+/** The folder that is open. */
 export interface Folder {
   readonly contract: number;
   readonly version: string;
@@ -148,7 +148,7 @@ export interface Folder {
   readonly models: readonly ModelInfo[];
 }
 
-/** An image in the strip. */
+/** An image in the list. */
 export interface ImageEntry {
   readonly key: string;
   readonly name: string;
@@ -170,7 +170,7 @@ export interface ImageEntry {
   readonly thumbnail: string;
 }
 
-/** All about an image but its pixels. */
+/** An image without its pixels and cells. */
 export interface ImageInfo {
   readonly entry: ImageEntry;
   readonly channels: readonly Channel[];
@@ -185,12 +185,12 @@ export interface ImageInfo {
   readonly image_file: string;
 }
 
-/** Keys in the order in which to look. */
+/** Keys of images in the order for reviewing. */
 export interface ImageList {
   readonly keys: readonly string[];
 }
 
-/** Work in the background. */
+/** A background job. */
 export interface Job {
   readonly id: string;
   readonly kind: "predict" | "apply" | "learn" | "export";
@@ -206,18 +206,18 @@ export interface Job {
   readonly result: LearnResult | null;
 }
 
-/** All jobs of this session, the newest first. */
+/** All jobs of this session, newest first. */
 export interface JobList {
   readonly jobs: readonly Job[];
 }
 
-/** Learn from what was reviewed. */
+/** Fine-tune the model on the reviewed parts. */
 export interface LearnRequest {
   readonly stage: 1 | 2;
   readonly minutes: number;
 }
 
-/** What came of learning; nothing is taken before the user accepts. */
+/** The result of fine-tuning; the new model is used only if the user accepts it. */
 export interface LearnResult {
   readonly stage: 1 | 2;
   readonly images: number;
@@ -241,14 +241,14 @@ export interface Level {
   readonly cols: number;
 }
 
-/** A column of measurements, one value per cell; None: not defined. */
+/** A column of measurements with one value per cell; None if it is undefined. */
 export interface Measurement {
   readonly name: string;
   readonly unit: string;
   readonly values: readonly (number | null)[];
 }
 
-/** A model of this folder's history. */
+/** A model in the history of this folder. */
 export interface ModelInfo {
   readonly id: string;
   readonly name: string;
@@ -259,37 +259,37 @@ export interface ModelInfo {
   readonly is_current: boolean;
 }
 
-/** An edit in the journal; `edit.revision` is the one before it. */
+/** An edit in the journal; `edit.revision` is the revision before the edit. */
 export interface PastEdit {
   readonly time: string;
   readonly edit: Edit;
 }
 
-/** A window has an image open (to be said every 20 seconds), or None. */
+/** The image that a window has open, or None; sent every 20 seconds. */
 export interface Presence {
   readonly window: string;
   readonly key: string | null;
 }
 
-/** How many other windows have the same image open, and its revision. */
+/** The number of other windows that have the same image open, and its revision. */
 export interface PresenceAnswer {
   readonly windows: number;
   readonly revision: number;
 }
 
-/** Why a request was refused, in one sentence for the user. */
+/** The reason why a request was refused, as one sentence for the user. */
 export interface Problem {
   readonly error: string;
   readonly read_only: boolean;
 }
 
-/** The live sliders; None: as the model has it. */
+/** The thresholds of the sliders; None means the value of the model. */
 export interface Settings {
   readonly min_score: number | null;
   readonly min_area: number | null;
 }
 
-/** All images, in the order of their names; `event` is the newest event that it knows. */
+/** All images in the order of their names; `event` is the newest event that it includes. */
 export interface Strip {
   readonly images: readonly ImageEntry[];
   readonly event: number;

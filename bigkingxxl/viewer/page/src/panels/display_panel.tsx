@@ -1,14 +1,15 @@
-/** How image and cells are shown, and the thresholds of the run. */
+/** Display settings of the image and the cells, and the thresholds of the run. */
 import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { type App, errorText } from "../state/app.ts";
 import { askThresholds, applyThresholds, dropThresholds } from "../state/thresholds.ts";
+import { sentence } from "../state/messages.ts";
 import { type ColourBy, ORIGIN_COLOURS, rampColour, typeColour } from "../view/palette.ts";
 import type { Channel } from "../wire/contract.ts";
 import { Bars } from "./bars.tsx";
 import { short } from "./numbers.ts";
 
-export function LookPanel({ app }: { app: App }): JSX.Element {
+export function DisplayPanel({ app }: { app: App }): JSX.Element {
   return (
     <>
       <ImageSection app={app} />
@@ -20,10 +21,10 @@ export function LookPanel({ app }: { app: App }): JSX.Element {
 
 function ImageSection({ app }: { app: App }): JSX.Element | null {
   const document = app.document.value;
-  const { look } = app;
+  const { display } = app;
   if (!document) return null;
   const { channels, is_rgb: isRgb } = document.info;
-  const channel = channels.find((each) => String(each.index) === look.channel.value);
+  const channel = channels.find((each) => String(each.index) === display.channel.value);
   const frames = app.images.value.filter((each) => each.group !== "" && each.group === document.info.entry.group);
   return (
     <section>
@@ -31,11 +32,11 @@ function ImageSection({ app }: { app: App }): JSX.Element | null {
       {(channels.length > 1 || isRgb) && (
         <label class="row">
           <span>Channel</span>
-          <select value={look.channel.value} onChange={(event) => {
-            look.chosen = true;
-            look.chooseChannel(document.info, event.currentTarget.value);
+          <select value={display.channel.value} onChange={(event) => {
+            display.chosen = true;
+            display.chooseChannel(document.info, event.currentTarget.value);
           }}>
-            {isRgb && <option value="rgb">colours</option>}
+            {isRgb && <option value="rgb">RGB</option>}
             {channels.map((each) => (
               <option key={each.index} value={String(each.index)}>{each.name || `channel ${each.index}`}</option>
             ))}
@@ -60,7 +61,7 @@ function FrameSlider({ app, keys }: { app: App; keys: readonly string[] }): JSX.
 }
 
 function ContrastSliders({ app, channel }: { app: App; channel: Channel }): JSX.Element {
-  const { contrast, fetched } = app.look;
+  const { contrast, fetched } = app.display;
   const { low, high, gamma } = contrast.value;
   const range = Math.max(1e-9, channel.maximum - channel.minimum);
   const step = range > 1000 ? 1 : range / 1000;
@@ -84,12 +85,12 @@ function ContrastSliders({ app, channel }: { app: App; channel: Channel }): JSX.
         <Bars counts={bins} low={channel.minimum} high={channel.maximum} from={low} to={high} label="Histogram of intensities" logarithmic />
       )}
       <label class="row">
-        <span>Black</span>
+        <span>Black level</span>
         <input type="range" min={channel.minimum} max={channel.maximum} step={step} value={low} onInput={(event) => set({ low: Number(event.currentTarget.value) })} onChange={rest} />
         <output>{short(Math.round(low * 100) / 100)}</output>
       </label>
       <label class="row">
-        <span>White</span>
+        <span>White level</span>
         <input type="range" min={channel.minimum} max={channel.maximum} step={step} value={high} onInput={(event) => set({ high: Number(event.currentTarget.value) })} onChange={rest} />
         <output>{short(Math.round(high * 100) / 100)}</output>
       </label>
@@ -103,13 +104,13 @@ function ContrastSliders({ app, channel }: { app: App; channel: Channel }): JSX.
           contrast.value = { low: channel.low, high: channel.high, gamma: 1 };
           fetched.value = { low: channel.low, high: channel.high };
         }}>
-          Automatic
+          Set automatically
         </button>
         <button type="button" class="small" onClick={() => {
           contrast.value = { low: channel.minimum, high: channel.maximum, gamma };
           fetched.value = { low: channel.minimum, high: channel.maximum };
         }}>
-          Full range
+          Use full range
         </button>
       </div>
     </>
@@ -117,51 +118,51 @@ function ContrastSliders({ app, channel }: { app: App; channel: Channel }): JSX.
 }
 
 function CellsSection({ app }: { app: App }): JSX.Element {
-  const { look } = app;
+  const { display } = app;
   return (
     <section>
       <h2>Cells</h2>
       <div class="row checks">
-        <label class="inline"><input type="checkbox" checked={look.outlines.value} onInput={() => (look.outlines.value = !look.outlines.value)} />Outlines <kbd>Z</kbd></label>
-        <label class="inline"><input type="checkbox" checked={look.filled.value} onInput={() => (look.filled.value = !look.filled.value)} />Filled <kbd>X</kbd></label>
-        <span class="quiet">hold <kbd>H</kbd> to hide</span>
+        <label class="inline"><input type="checkbox" checked={display.outlines.value} onInput={() => (display.outlines.value = !display.outlines.value)} />Show outlines <kbd>Z</kbd></label>
+        <label class="inline"><input type="checkbox" checked={display.filled.value} onInput={() => (display.filled.value = !display.filled.value)} />Fill cells <kbd>X</kbd></label>
+        <span class="quiet">Hold <kbd>H</kbd> to hide all cells.</span>
       </div>
-      {look.filled.value && (
+      {display.filled.value && (
         <label class="row">
-          <span>Fill</span>
-          <input type="range" min="0.05" max="1" step="0.05" value={look.opacity.value} onInput={(event) => (look.opacity.value = Number(event.currentTarget.value))} />
-          <output>{Math.round(100 * look.opacity.value)} %</output>
+          <span>Opacity</span>
+          <input type="range" min="0.05" max="1" step="0.05" value={display.opacity.value} onInput={(event) => (display.opacity.value = Number(event.currentTarget.value))} />
+          <output>{Math.round(100 * display.opacity.value)} %</output>
         </label>
       )}
       <label class="row">
         <span>Colour by</span>
-        <select value={look.colourBy.value} onChange={(event) => {
-          look.colourBy.value = event.currentTarget.value as ColourBy;
+        <select value={display.colourBy.value} onChange={(event) => {
+          display.colourBy.value = event.currentTarget.value as ColourBy;
           event.currentTarget.blur();
         }}>
           <option value="cell">cell</option>
           <option value="type">cell type</option>
           <option value="score">score</option>
           <option value="area">area</option>
-          <option value="origin">who made it</option>
+          <option value="origin">origin</option>
         </select>
       </label>
       <Legend app={app} />
       <label class="inline">
-        <input type="checkbox" checked={look.showReviewed.value} onInput={() => (look.showReviewed.value = !look.showReviewed.value)} />
-        Darken what is not reviewed
+        <input type="checkbox" checked={display.showReviewed.value} onInput={() => (display.showReviewed.value = !display.showReviewed.value)} />
+        Darken parts that are not reviewed
       </label>
     </section>
   );
 }
 
 function Legend({ app }: { app: App }): JSX.Element | null {
-  const by = app.look.colourBy.value;
+  const by = app.display.colourBy.value;
   const swatches: readonly [string, string][] =
     by === "type"
-      ? [...app.types.value.map((type): [string, string] => [type, typeColour(type, app.types.value)]), ["none", typeColour("", app.types.value)]]
+      ? [...app.types.value.map((type): [string, string] => [type, typeColour(type, app.types.value)]), ["no type", typeColour("", app.types.value)]]
       : by === "origin"
-        ? [["model", ORIGIN_COLOURS.model], ["edited", ORIGIN_COLOURS.edited], ["drawn", ORIGIN_COLOURS.drawn]]
+        ? [["predicted", ORIGIN_COLOURS.model], ["edited", ORIGIN_COLOURS.edited], ["drawn", ORIGIN_COLOURS.drawn]]
         : [];
   if (by === "score" || by === "area")
     return (
@@ -182,54 +183,54 @@ function Legend({ app }: { app: App }): JSX.Element | null {
 }
 
 function ThresholdSection({ app }: { app: App }): JSX.Element | null {
-  const { look } = app;
+  const { display } = app;
   const folder = app.folder.value;
   const timer = useRef(0);
   if (!folder || folder.kind === "annotate" || !app.document.value) return null;
   const cells = [...(app.document.value.book.entries ?? [])].map(([, cell]) => cell);
   const largest = Math.max(100, ...cells.slice(0, 5000).map((cell) => cell.area));
-  const score = look.minScore.value ?? folder.settings.min_score;
-  const area = look.minArea.value ?? folder.settings.min_area;
+  const score = display.minScore.value ?? folder.settings.min_score;
+  const area = display.minArea.value ?? folder.settings.min_area;
   const ask = (): void => {
     clearTimeout(timer.current);
     timer.current = window.setTimeout(() => void askThresholds(app).catch((error: unknown) => app.messages.tell(errorText(error), "error")), 150);
   };
-  const tried = look.minScore.value !== null || look.minArea.value !== null;
+  const tried = display.minScore.value !== null || display.minArea.value !== null;
   return (
     <section>
-      <h2>Which cells count</h2>
+      <h2>Thresholds</h2>
       <label class="row">
-        <span>Score from</span>
-        <input type="range" min="0" max="1" step="0.01" value={score ?? 0} aria-valuetext={score === null ? "as the model has it" : String(score)}
+        <span>Minimum score</span>
+        <input type="range" min="0" max="1" step="0.01" value={score ?? 0} aria-valuetext={score === null ? "the value of the model" : String(score)}
           onInput={(event) => {
-            look.minScore.value = Number(event.currentTarget.value);
+            display.minScore.value = Number(event.currentTarget.value);
             ask();
           }} />
-        <output>{score === null ? "model's" : score.toFixed(2)}</output>
+        <output>{score === null ? "model" : score.toFixed(2)}</output>
       </label>
       <label class="row">
-        <span>Area from</span>
-        <input type="range" min="0" max="1" step="0.005" value={Math.sqrt((area ?? 0) / largest)} aria-valuetext={area === null ? "as the model has it" : `${Math.round(area)} pixels`}
+        <span>Minimum area</span>
+        <input type="range" min="0" max="1" step="0.005" value={Math.sqrt((area ?? 0) / largest)} aria-valuetext={area === null ? "the value of the model" : `${Math.round(area)} pixels`}
           onInput={(event) => {
-            look.minArea.value = Math.round(Number(event.currentTarget.value) ** 2 * largest);
+            display.minArea.value = Math.round(Number(event.currentTarget.value) ** 2 * largest);
             ask();
           }} />
-        <output>{area === null ? "model's" : `${short(Math.round(area))} px`}</output>
+        <output>{area === null ? "model" : `${short(Math.round(area))} px`}</output>
       </label>
       {app.document.value.info.entry.corrected || app.entry?.corrected ? (
-        <p class="quiet">You corrected this image: thresholds no longer change it.</p>
+        <p class="quiet">You have corrected this image, so other thresholds do not change it.</p>
       ) : (
-        <p class="quiet">Nothing changes on disk until you apply them; corrected images never change.</p>
+        <p class="quiet">Changes are only a preview until you apply them. Corrected images never change.</p>
       )}
       {tried && (
         <div class="row buttons">
-          <button type="button" class="small primary" disabled={folder.can_apply !== "" || app.readOnly.value !== ""} title={folder.can_apply} onClick={() => void applyThresholds(app)}>
+          <button type="button" class="small primary" disabled={folder.can_apply !== "" || app.readOnly.value !== ""} title={sentence(folder.can_apply)} onClick={() => void applyThresholds(app)}>
             Apply to all images
           </button>
-          <button type="button" class="small" onClick={() => dropThresholds(app)}>Back</button>
+          <button type="button" class="small" onClick={() => dropThresholds(app)}>Discard</button>
         </div>
       )}
-      {tried && folder.can_apply && <p class="quiet">{folder.can_apply}</p>}
+      {tried && folder.can_apply && <p class="quiet">{sentence(folder.can_apply)}</p>}
     </section>
   );
 }

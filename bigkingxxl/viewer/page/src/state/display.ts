@@ -1,4 +1,4 @@
-/** How things are shown: kept in this browser, never in the folder. */
+/** Display settings: stored in this browser, never in the folder. */
 import { batch, effect, type Signal, signal } from "@preact/signals";
 import type { ImageInfo } from "../wire/contract.ts";
 import type { Contrast } from "../view/image_tiles.ts";
@@ -6,7 +6,7 @@ import type { ColourBy } from "../view/palette.ts";
 
 export type Order = "error" | "name" | "count";
 export type Theme = "system" | "light" | "dark";
-export type Panel = "look" | "cells" | "learn" | "export";
+export type Panel = "display" | "cells" | "finetune" | "export";
 
 function remembered<T>(name: string, initial: T): Signal<T> {
   const kept = `bigkingxxl ${name}`;
@@ -29,10 +29,10 @@ function remembered<T>(name: string, initial: T): Signal<T> {
   return result;
 }
 
-export class Look {
+export class Display {
   readonly theme = remembered<Theme>("theme", "system");
   readonly order = remembered<Order>("order", "error");
-  readonly panel = remembered<Panel>("panel", "look");
+  readonly panel = remembered<Panel>("tab", "display");
   readonly outlines = remembered("outlines", true);
   readonly filled = remembered("filled", false);
   readonly opacity = remembered("opacity", 0.35);
@@ -43,12 +43,12 @@ export class Look {
 
   /** While a key is held. */
   readonly hidden = signal(false);
-  /** Of the image that is open; null: as the image has it. */
+  /** The channel of the open image. */
   readonly channel = signal("0");
   readonly contrast = signal<Contrast>({ low: 0, high: 255, gamma: 1 });
   /** Between which intensities the server was last asked for the image. */
   readonly fetched = signal({ low: 0, high: 255 });
-  /** Thresholds that are only looked at; null: as the run has it. */
+  /** Thresholds of the preview; null: the thresholds of the run. */
   readonly minScore = signal<number | null>(null);
   readonly minArea = signal<number | null>(null);
 
