@@ -46,7 +46,8 @@ def calibrate(
     validation fold. Score thresholds are chosen again; run `tune` afterwards.
     """
     from bigkingxxl.cli.progress import track
-    from bigkingxxl.cli.tune import of_its_types, print_json, where_to
+    from bigkingxxl.cli.tune_options import of_its_types, where_to
+    from bigkingxxl.cli.tune_result import print_json
     from bigkingxxl.inference.load_model import load_predictor
     from bigkingxxl.model_files import read_card, resolve_model, write_card
     from bigkingxxl.training.calibrate import (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigkingxxl.cli import json_output
 from bigkingxxl.cli.open_data import open_data
 from bigkingxxl.cli.scores import plain_table, wide_console
+from bigkingxxl.cli.tune_options import TuneOptions, chosen_ids, of_its_types
 
 if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
@@ -17,66 +19,31 @@ if TYPE_CHECKING:
     from bigkingxxl.inference.ensemble_file import Members
 
 
-def tune_ensemble(
-    path: Path, data: Path, target: Path, *, fold: int | None, folds: Path | None,
-    maps: Path | None, asked: tuple[str, ...] | None, force: bool, device: str, seed: int,
-    as_json: bool, skip_bad: bool, quiet: bool,
-) -> None:  # fmt: skip
-    """Tune an ensemble file and print the gain.
+def tune_ensemble(options: TuneOptions) -> None:
+    """Tune an ensemble file, save the result in it or in a copy, and print it.
 
-    Args:
-        path: The ensemble file.
-        data: The data set.
-        target: The file to write.
-        fold: The fold.
-        folds: The split.
-        maps: The cache of maps.
-        asked: The requested augmentation, or None.
-        force: Whether to use images on which members were trained.
-        device: The device.
-        seed: The random seed.
-        as_json: Whether to print JSON.
-        skip_bad: Whether to skip bad images.
-        quiet: Whether to show no progress.
+    Raises:
+        InputError: An option does not apply to ensembles, or an image cannot be used.
+        ModelError: A member is missing.
     """
-    from tempfile import TemporaryDirectory
-
-    from bigkingxxl.cli.tune import chosen_ids, of_its_types
-    from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
     from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
     from bigkingxxl.inference.load_ensemble import card_of
 
-    _check_target(target)
-    members, annotated = read_ensemble(path), open_data(data, skip_bad)
-    card = card_of(members)
-    ids, notes = of_its_types(card, annotated, chosen_ids(annotated, fold, folds))
-    views, other = what_to_try(asked, members.tta or card.prediction.tta)
-    tta, trial = (members.tta if asked is None else asked), None
-    with TemporaryDirectory(prefix="bigkingxxl-") as temporary:
-        place = maps or Path(temporary)
-
-        def tuned(own: Members) -> EnsembleResult:
-            return _tuned(own, annotated, ids, place, device, force, seed, quiet)
-
-        first = members.changed(tta=views) if asked is not None else members
-        result = tuned(first)
-        if other:
-            augmented = members.changed(tta=other)
-            second = tuned(augmented)
-            seconds = _time_of(first, augmented, annotated, ids, device)
-            trial = AugmentationTrial.of(
-                other, asked is not None, result.crossfitted, second.crossfitted,
-                _groups(annotated), seconds, seed,
-            )  # fmt: skip
-            if trial.is_on:
-                tta, result = other, second
+    path = Path(options.model)
+    target = options.out or path
+    _check_options(options, target)
+    members, annotated = read_ensemble(path), open_data(options.data, options.skip_bad)
+    ids, notes = of_its_types(
+        card_of(members), annotated, chosen_ids(annotated, options.fold, options.folds)
+    )
+    result, tta, trial = EnsembleTuning(members, annotated, ids, options).run()
     if result.out_of_fold:
         notes.append(
             f"{result.out_of_fold} of {len(ids)} images count with the members that did not learn "
             "from them, out of fold"
         )
     write_ensemble(target, members.files, result.weights, points=result.points, tta=tta)
-    if as_json:
+    if options.as_json:
         from bigkingxxl.provenance import provenance
 
         json_output.print_json({
@@ -88,10 +55,14 @@ def tune_ensemble(
         print_result(target, members, result, trial, notes)
 
 
-def _check_target(target: Path) -> None:
+def _check_options(options: TuneOptions, target: Path) -> None:
     from bigkingxxl.errors import InputError
     from bigkingxxl.inference.ensemble_file import is_ensemble
 
+    if options.plots is not None:
+        raise InputError(
+            "--plots shows the parameters of one model: leave it out for an ensemble", key="--plots"
+        )
     if not is_ensemble(target):
         raise InputError(
             f"--out is {target}, expected a name that ends in .ensemble",
@@ -101,40 +72,76 @@ def _check_target(target: Path) -> None:
         )
 
 
-def _groups(annotated: Dataset) -> dict[str, str]:
-    from bigkingxxl.data.groups import find_groups
+@dataclass(frozen=True)
+class EnsembleTuning:
+    """The tuning of an ensemble on images, with and without test-time augmentation.
 
-    return dict(find_groups(annotated).of)
+    Attributes:
+        members: The models, their weights and their settings.
+        annotated: The data set.
+        ids: The ids of the images.
+        options: The options of the command.
+    """
 
+    members: Members
+    annotated: Dataset
+    ids: Sequence[str]
+    options: TuneOptions
 
-def _tuned(
-    members: Members, annotated: Dataset, ids: Sequence[str], place: Path, device: str,
-    force: bool, seed: int, quiet: bool,
-) -> EnsembleResult:  # fmt: skip
-    """Run the members on the images, then tune weights and thresholds."""
-    from bigkingxxl.cli.progress import track
-    from bigkingxxl.evaluation.ensemble_tuning import EnsembleTuner
-    from bigkingxxl.inference.load_ensemble import card_of
+    def run(self) -> tuple[EnsembleResult, tuple[str, ...] | None, AugmentationTrial | None]:
+        """Tune weights and thresholds; also return the augmentation that is kept, and its trial."""
+        from bigkingxxl.evaluation.augmentation_trial import AugmentationTrial, what_to_try
+        from bigkingxxl.inference.load_ensemble import card_of
 
-    card = card_of(members)
-    tuner = EnsembleTuner(members, card, annotated, ids, _groups(annotated), place, device,
-                          force=force)  # fmt: skip
-    for image_id in track(ids, label="predicting", quiet=quiet):
-        tuner.candidates(image_id, members.weights)
-    return tuner.run(seed)
+        asked, members = self.options.asked, self.members
+        own = members.tta or card_of(members).prediction.tta
+        views, other = what_to_try(asked, own)
+        tta, trial = (members.tta if asked is None else asked), None
+        with self.options.maps_folder() as folder:
+            first = members.changed(tta=views) if asked is not None else members
+            result = self._tuned(first, folder)
+            if other:
+                augmented = members.changed(tta=other)
+                second = self._tuned(augmented, folder)
+                trial = AugmentationTrial.of(
+                    other, asked is not None, result.crossfitted, second.crossfitted,
+                    self._groups(), self._time_of(first, augmented), self.options.seed,
+                )  # fmt: skip
+                if trial.is_on:
+                    tta, result = other, second
+        return result, tta, trial
 
+    def _groups(self) -> dict[str, str]:
+        from bigkingxxl.data.groups import find_groups
 
-def _time_of(
-    first: Members, second: Members, annotated: Dataset, ids: Sequence[str], device: str
-) -> float:
-    from bigkingxxl.evaluation.augmentation_trial import seconds_ratio
-    from bigkingxxl.inference.load_ensemble import load_ensemble
+        return dict(find_groups(self.annotated).of)
 
-    one, other = (
-        load_ensemble(each.files, device, weights=each.weights, changes=each.changes)[0]
-        for each in (first, second)
-    )
-    return seconds_ratio(one, other, annotated.source, ids)
+    def _tuned(self, members: Members, folder: Path) -> EnsembleResult:
+        """Run the members on the images, then tune weights and thresholds."""
+        from bigkingxxl.cli.progress import track
+        from bigkingxxl.evaluation.ensemble_tuning import EnsembleTuner
+        from bigkingxxl.inference.load_ensemble import card_of
+
+        tuner = EnsembleTuner(
+            members, card_of(members), self.annotated, self.ids, self._groups(), folder,
+            self.options.device, force=self.options.force,
+        )  # fmt: skip
+        for image_id in track(self.ids, label="predicting", quiet=self.options.quiet):
+            tuner.candidates(image_id, members.weights)
+        return tuner.run(self.options.seed)
+
+    def _time_of(self, first: Members, second: Members) -> float:
+        """Return the run time per image of the second ensemble relative to the first."""
+        from bigkingxxl.evaluation.augmentation_trial import seconds_ratio
+        from bigkingxxl.inference.load_ensemble import load_ensemble
+
+        one, other = (
+            load_ensemble(
+                each.files, self.options.device, weights=each.weights, changes=each.changes
+            )[0]
+            for each in (first, second)
+        )
+        return seconds_ratio(one, other, self.annotated.source, self.ids)
 
 
 def print_result(
