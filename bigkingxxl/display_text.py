@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import sys
+from io import TextIOWrapper
 
 # Control characters (C0 and C1, also as lone bytes), bidirectional marks and line separators.
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
+ANY_TEXT = "bigkingxxl"  # our way to print what an encoding lacks
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def make_printing_safe() -> None:
+    """Make stdout and stderr accept every text, whatever their encoding is.
+
+    Bytes of file names that are not valid text are printed as they are. Characters that the
+    encoding lacks (on Windows, where the output goes to a file, most alphabets) are escaped.
+    """
+    codecs.register_error(ANY_TEXT, _any_text)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=ANY_TEXT)
+
+
+def _any_text(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letter = error.object[error.start]
+    how = "surrogateescape" if "\udc80" <= letter <= "\udcff" else "backslashreplace"
+    return letter.encode("ascii", how), error.start + 1
 
 
 def printable(text: str) -> str:

@@ -6,12 +6,19 @@ image twice, with identical results.
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from bigkingxxl.errors import OutputError
+
+# From Windows' minwinbase.h and winerror.h.
+LOCKFILE_FAIL_IMMEDIATELY, LOCKFILE_EXCLUSIVE_LOCK, ERROR_LOCK_VIOLATION = 1, 2, 33
 
 
 @contextmanager
@@ -38,11 +45,21 @@ def locked(path: Path, *, wait: bool = True, shared: bool = False) -> Iterator[b
     try:
         yield True
     finally:
-        if not shared or _lock(descriptor, wait=False, shared=False):
-            # Nobody else holds the lock. A process that has just opened the file will notice that
-            # it was replaced.
-            with suppress(OSError):
-                path.unlink()
+        if sys.platform != "win32" and shared and not _lock(descriptor, wait=False, shared=False):
+            os.close(descriptor)  # others hold the lock
+        else:
+            close_and_remove(descriptor, path)
+
+
+def close_and_remove(descriptor: int, path: Path) -> None:
+    """Close a lock file that nobody else holds, and remove it."""
+    # Windows removes no file that is open, which spares those that other processes hold. Elsewhere
+    # a process that has just opened the file notices that it was replaced.
+    if sys.platform == "win32":
+        os.close(descriptor)
+    with suppress(OSError):
+        path.unlink()
+    if sys.platform != "win32":
         os.close(descriptor)
 
 
@@ -62,8 +79,7 @@ def _lock(descriptor: int, *, wait: bool, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:
-        # Windows has no shared locks; the block runs without one.
-        return shared or _lock_on_windows(descriptor, wait)
+        return _lock_on_windows(descriptor, wait=wait, shared=shared)
     how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
@@ -74,15 +90,22 @@ def _lock(descriptor: int, *, wait: bool, shared: bool) -> bool:
     return True
 
 
-def _lock_on_windows(descriptor: int, wait: bool) -> bool:
-    import importlib
+class _Overlapped(ctypes.Structure):
+    """OVERLAPPED of Windows' minwinbase.h: the place in the file, here its first byte."""
 
+    _fields_ = (
+        ("internal", ctypes.c_size_t), ("internal_high", ctypes.c_size_t),
+        ("offset", ctypes.c_uint32), ("offset_high", ctypes.c_uint32), ("event", ctypes.c_void_p),
+    )  # fmt: skip
+
+
+def _lock_on_windows(descriptor: int, *, wait: bool, shared: bool) -> bool:
     msvcrt = importlib.import_module("msvcrt")
-    while True:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError:
-            if not wait:
-                return False
-        else:
-            return True
+    windows: Any = ctypes  # of which a part exists only there
+    kernel = windows.WinDLL("kernel32", use_last_error=True)
+    flags = (0 if shared else LOCKFILE_EXCLUSIVE_LOCK) | (0 if wait else LOCKFILE_FAIL_IMMEDIATELY)
+    handle = ctypes.c_void_p(msvcrt.get_osfhandle(descriptor))
+    if kernel.LockFileEx(handle, flags, 0, 1, 0, ctypes.byref(_Overlapped())):
+        return True
+    # Any other error: this file system has no locks.
+    return bool(windows.get_last_error() != ERROR_LOCK_VIOLATION)

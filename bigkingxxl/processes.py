@@ -10,10 +10,13 @@ import sys
 import threading
 from multiprocessing.connection import wait
 from types import FrameType
+from typing import Any
 
 from bigkingxxl.errors import Interrupted
 
 PR_SET_PDEATHSIG = 1  # from Linux's prctl.h
+# From Windows' winnt.h, winerror.h and minwinbase.h.
+PROCESS_QUERY_LIMITED_INFORMATION, ERROR_ACCESS_DENIED, STILL_ACTIVE = 0x1000, 5, 259
 
 
 def die_with_parent() -> None:
@@ -66,11 +69,22 @@ def is_alive(pid: int) -> bool:
 
 
 def _is_alive_on_windows(pid: int) -> bool:
-    windll = getattr(ctypes, "windll", None)
-    if windll is None:
-        return True
-    handle = windll.kernel32.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
-    if not handle:
-        return False
-    windll.kernel32.CloseHandle(handle)
-    return True
+    windows: Any = ctypes  # of which a part exists only there
+    kernel = windows.WinDLL("kernel32", use_last_error=True)
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    number = kernel.OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    if not number:  # a process of another user exists, too
+        return bool(windows.get_last_error() == ERROR_ACCESS_DENIED)
+    handle, code = ctypes.c_void_p(number), ctypes.c_uint32()
+    # A process that has ended is still there for those who hold a handle to it.
+    found = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return not found or code.value == STILL_ACTIVE
+
+
+def end_this_process() -> None:
+    """Make this process end as on SIGTERM; may be called in any thread."""
+    if sys.platform == "win32":  # where `os.kill` ends it without a word
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigkingxxl.display_text import counted, from_table_text, printable, table_text
+from bigkingxxl.display_text import (
+    counted,
+    from_table_text,
+    make_printing_safe,
+    printable,
+    table_text,
+)
 from bigkingxxl.io.tables.csv_table import read_table, write_table
 
 
@@ -23,6 +30,24 @@ from bigkingxxl.io.tables.csv_table import read_table, write_table
 )  # fmt: skip
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "written"),
+    [
+        ("utf-8", "µ 細胞 \udcff", "µ 細胞 ".encode() + b"\xff"),
+        ("cp1252", "µ 細 \udcff", b"\xb5 \\u7d30 \xff"),  # Windows, into a file
+        ("ascii", "µ\udcffx", b"\\xb5\xffx"),
+    ],
+)
+def test_every_text_can_be_printed_in_every_encoding(
+    encoding: str, text: str, written: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stream)
+    make_printing_safe()
+    print(text, end="", flush=True)
+    assert stream.buffer.getvalue() == written
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from collections.abc import Sequence
-from io import TextIOWrapper
 from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from bigkingxxl import __version__
-from bigkingxxl.display_text import printable
+from bigkingxxl.display_text import make_printing_safe, printable
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted
 from bigkingxxl.extras import extra_of, install
 from bigkingxxl.processes import raise_on_sigterm
@@ -123,10 +121,7 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; any error becomes one sentence on stderr and an exit code."""
-        for stream in (sys.stdout, sys.stderr):
-            # File names may be any bytes and are printed as they are.
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="surrogateescape")
+        make_printing_safe()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

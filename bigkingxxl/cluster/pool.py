@@ -196,7 +196,7 @@ def free_bytes() -> int:
     """Return the memory that processes may still use, or a very large number if unknown."""
     found = []
     with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found.append(next(int(each.split()[1]) * 1024 for each in lines if "MemAvailable" in each))
     names = (("memory.max", "memory.current"),
              ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))  # fmt: skip

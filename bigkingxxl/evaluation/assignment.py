@@ -64,7 +64,10 @@ def _solved(first: Int64, second: Int64, worth: Float64) -> Int64:
     matrix = csr_array(
         (
             np.concatenate((worth + 1, np.ones(len(one)))),
-            (np.concatenate((row, alone)), np.concatenate((column, len(two) + alone))),
+            tuple(
+                np.concatenate(each).astype(np.int32)  # SciPy below 1.15 takes no other indices
+                for each in ((row, alone), (column, len(two) + alone))
+            ),
         ),
         shape=(len(one), len(two) + len(one)),
     )

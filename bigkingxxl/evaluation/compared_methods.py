@@ -199,9 +199,10 @@ def run_model(
 def _run(name: str, task: Path) -> int | None:
     """Run the task; return the peak memory of its process in bytes."""
     environment = os.environ | {
+        "PYTHONIOENCODING": "utf-8",
         "PYTHONPATH": os.pathsep.join(
             [str(PACKAGE), *filter(None, [os.environ.get("PYTHONPATH", "")])]
-        )
+        ),
     }
     command = [sys.executable, "-m", "bigkingxxl.evaluation.predict_task", str(task)]
     with subprocess.Popen(

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bigkingxxl.errors import InputError, Interrupted, OutputError
 from bigkingxxl.files import clear_temporaries, make_folder
+from bigkingxxl.locks import close_and_remove
 from bigkingxxl.processes import is_alive
 
 First = TypeVar("First")
@@ -82,9 +83,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(descriptor)
+        close_and_remove(descriptor, path)
         with suppress(OSError):
             for each in missing:
                 each.rmdir()

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import runpy
-import signal
 import sys
 import threading
 import time
 from contextlib import suppress
 from typing import Any
+
+from bigkingxxl.processes import end_this_process
 
 SECONDS_TO_END = 60.0
 STDIN = 0
@@ -32,7 +33,7 @@ def _wait() -> None:
     with suppress(OSError):
         while os.read(STDIN, 1):  # not through Python's buffer, whose lock would prevent the exit
             pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    end_this_process()
     time.sleep(SECONDS_TO_END)
     os._exit(1)
 

@@ -129,9 +129,8 @@ class ZarrLabels:
     def _level(self, level: int) -> Any:
         import zarr
 
-        array = zarr.open_array(self.path / str(level), mode="r+",
-                                zarr_format=VERSIONS[self.version])  # fmt: skip
-        return array.with_config({"write_empty_chunks": False})
+        return zarr.open_array(self.path / str(level), mode="r+",
+                               zarr_format=VERSIONS[self.version])  # fmt: skip
 
 
 def write_zarr_labels(path: Path, instances: Instances, version: str = "0.4") -> None:

@@ -38,7 +38,7 @@ def run_child(
         InputError: It failed; the sentence is its own.
         CancelledError: It was stopped and ended in an orderly way.
     """
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -94,7 +94,13 @@ def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) ->
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    if sys.platform == "win32":
+        # `terminate` would end it at once, without a chance to save its state.
+        with suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
+    else:
+        process.terminate()
     try:
         process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
