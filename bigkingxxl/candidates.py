@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.errors import FormatError
-from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Symmetry
+from bigkingxxl.npz_files import as_array, write_npz
 
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
@@ -320,17 +318,16 @@ class Candidates:
             "scale_ratio": self.scale_ratio,
             "cell_diameter": self.cell_diameter,
         }
-        text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        arrays = {"boxes": self.boxes, "probability": self.probability, "offsets": self.offsets,
-                  "score": self.score, "header": text}  # fmt: skip
+        arrays: dict[str, NDArray[Any]] = {
+            "boxes": self.boxes,
+            "probability": self.probability,
+            "offsets": self.offsets,
+            "score": self.score,
+            "header": as_array(header),
+        }
         if self.type_probability is not None:
             arrays["type_probability"] = self.type_probability
-        with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for name, array in arrays.items():
-                content = io.BytesIO()
-                np.lib.format.write_array(content, np.ascontiguousarray(array))
-                entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-                archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, 1)
+        write_npz(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> Candidates:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bigkingxxl.evaluation.metrics.base import Float64, Int64, JoinedMetric, Value, divided
-from bigkingxxl.evaluation.metrics.recall_size import found_by_class
+from bigkingxxl.evaluation.metrics.base import Int64
+from bigkingxxl.evaluation.metrics.recall_classes import RecallByClass
 from bigkingxxl.evaluation.pair_batch import PairBatch
 
 RADIUS = 2.0  # in mean diameters of the image's annotated cells
-# numbers of neighbours; each class reaches from one edge to below the next
-EDGES = (0, 1, 3, 6, 10)
 
 
-class RecallByDensity(JoinedMetric):
+class RecallByDensity(RecallByClass):
     """The fraction of the annotated cells that are found, by their number of neighbours."""
 
     name = "recall-density"
@@ -22,29 +20,15 @@ class RecallByDensity(JoinedMetric):
         "TP / (TP + FN) among annotated cells with so many others whose centre is within two mean "
         "cell diameters of their own"
     )
-    pooling = "the cells of each class are summed over all images first"
-    empty = "contributes nothing if it has no annotated cells"
-    source = "BigKingXXL"
-    takes_threshold = True
+    edges = (0, 1, 3, 6, 10)  # numbers of neighbours
+    class_names = (
+        "with no neighbour", "with 1 to 2 neighbours", "with 3 to 5 neighbours",
+        "with 6 to 9 neighbours", "with 10 neighbours or more",
+    )  # fmt: skip
 
-    @property
-    def values(self) -> tuple[Value, ...]:
-        """See `Metric.values`."""
-        names = ("no neighbour", "1 to 2 neighbours", "3 to 5 neighbours", "6 to 9 neighbours",
-                 "10 neighbours or more")  # fmt: skip
-        return tuple(
-            Value(f"{self.key}.{low}", f"recall, cells with {name}")
-            for low, name in zip(EDGES, names, strict=True)
-        )
-
-    def terms_of(self, images: PairBatch) -> Float64:
-        """Compute terms: the found and the annotated cells of each class."""
-        kind = np.searchsorted(EDGES, neighbours(images), side="right") - 1
-        return found_by_class(images, kind, len(EDGES), self)
-
-    def ratio(self, sums: Float64) -> Float64:
-        """See `Metric.ratio`."""
-        return divided(*np.split(sums, 2, axis=1))
+    def measured(self, images: PairBatch) -> Int64:
+        """Return the numbers of neighbours."""
+        return neighbours(images)
 
 
 def neighbours(images: PairBatch) -> Int64:

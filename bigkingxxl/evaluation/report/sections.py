@@ -13,7 +13,7 @@ from bigkingxxl.evaluation.average_precision import rank_image
 from bigkingxxl.evaluation.evaluation import Evaluation
 from bigkingxxl.evaluation.metrics.ap import AveragePrecision
 from bigkingxxl.evaluation.metrics.f1 import F1
-from bigkingxxl.evaluation.metrics.recall_size import EDGES, RecallBySize
+from bigkingxxl.evaluation.metrics.recall_size import RecallBySize
 from bigkingxxl.evaluation.metrics.registry import find_metrics
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT, Ranked
 from bigkingxxl.evaluation.report.charts import COLOURS, Axis, Chart
@@ -184,19 +184,23 @@ def counts_section(shown: Sequence[Shown]) -> list[str]:
 def recall_section(shown: Sequence[Shown]) -> list[str]:
     """Return the recall by cell size."""
     metric = RecallBySize()
+    edges = metric.edges
     counts = [pair.truth_areas for pair in shown[0].evaluation.pairs.values()]
     areas = np.concatenate([np.zeros(0, np.int64), *counts])
-    cells = np.bincount(np.searchsorted(EDGES, areas, side="right") - 1, minlength=len(EDGES))
+    cells = np.bincount(
+        np.searchsorted(edges, areas, side="right") - 1,
+        minlength=len(edges),
+    )
     some = np.flatnonzero(cells >= LEAST)
     if not len(some):
         return []
-    names = {float(k): f"{EDGES[k]}+" for k in some.tolist()}
+    names = {float(k): f"{edges[k]}+" for k in some.tolist()}
     plot = Chart(
         Axis("area of the annotated cell, pixels", some.min() - 0.6, some.max() + 0.6),
         Axis("recall at IoU 0.5"), names=names,
     )  # fmt: skip
     for each in shown:
-        values = [each.scores.by_key[f"{metric.key}.{EDGES[k]}"].value for k in some.tolist()]
+        values = [each.scores.by_key[f"{metric.key}.{edges[k]}"].value for k in some.tolist()]
         points = [(float(k), np.nan if v is None else v) for k, v in zip(some, values, strict=True)]
         if len(shown) == 1:
             plot.bars(points, 0.8, labels=[f"{cells[k]:,}" for k in some.tolist()])

@@ -23,13 +23,13 @@ from bigkingxxl.geometry import disc_diameter
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_white_mask
 from bigkingxxl.io.annotations.label_images import binary_sentence
+from bigkingxxl.io.annotations.label_tiles import LARGEST_UINT16
 from bigkingxxl.io.annotations.safe_pickle import PickleError, read_plain
 
 log = logging.getLogger(__name__)
 SEG_ENDING = "_seg.npy"
 GRAY = [0, 0]  # the channel to segment and that of nuclei: 0 is grey, or none
 USUAL_DIAMETER = 30.0  # Cellpose's default if it cannot measure one
-LARGEST_UINT16 = 65_535
 LARGEST_LABEL = 2**31 - 1
 
 

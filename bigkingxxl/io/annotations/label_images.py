@@ -6,9 +6,7 @@ binary mask (0 and 255) is read as its connected parts, with a notice.
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +20,12 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances, PixelSize
 from bigkingxxl.io.annotations.binary_masks import connected_cells, is_binary_mask
 from bigkingxxl.io.annotations.grey_pictures import is_photograph
+from bigkingxxl.io.annotations.label_tiles import (
+    LARGEST_UINT16,
+    label_type,
+    resolution,
+    short_writes_reported,
+)
 from bigkingxxl.io.images.folders import (
     all_images_in,
     bases_of,
@@ -34,9 +38,7 @@ from bigkingxxl.io.images.registry import first_bytes
 log = logging.getLogger(__name__)
 
 LABEL_SUFFIXES = (".tif", ".tiff", ".png")
-LARGEST_UINT16 = 65_535
 LARGEST_LABEL = 2**31 - 1
-CENTIMETRE_UM = 1e4
 # Marks files of a single cell, which may have several parts: they are not binary masks.
 SINGLE, SINGLE_WITHIN = "labels=1", 1024  # bytes from the start
 IMAGE_DESCRIPTION, RESOLUTION_UNIT, NO_UNIT = 270, 296, 1  # tags of TIFF 6.0
@@ -157,9 +159,9 @@ def write_label_image(path: Path, instances: Instances) -> None:
 
     See `write_labels`.
     """
-    kind = np.uint32 if len(instances) > LARGEST_UINT16 else np.uint16
     check_writable(path, len(instances))
-    write_labels(path, instances.label_map().astype(kind), instances.pixel_size_um)
+    labels = instances.label_map().astype(label_type(len(instances)))
+    write_labels(path, labels, instances.pixel_size_um)
 
 
 def write_labels(path: Path, labels: NDArray[Any], pixel_size_um: PixelSize | None = None) -> None:
@@ -242,20 +244,9 @@ def _write_32_bits(path: Path, labels: NDArray[Any], pixel_size: PixelSize | Non
     import tifffile
 
     # ImageJ's own format has no 32-bit integers; plain tags give the size in centimetres.
-    options: dict[str, Any] = {}
-    if pixel_size is not None:
-        row, col = pixel_size
-        options = {
-            "resolution": (CENTIMETRE_UM / col, CENTIMETRE_UM / row),
-            "resolutionunit": "CENTIMETER",
-        }
-    try:
+    with short_writes_reported():
         tifffile.imwrite(path, labels, photometric="minisblack", metadata=None, software=False,
-                         **options)  # fmt: skip
-    except OSError as error:
-        if error.errno is None:  # numpy's way of reporting a short write
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-        raise
+                         **resolution(pixel_size))  # fmt: skip
 
 
 def read_label_folder(folder: Path, images: Collection[str] = ()) -> dict[str, Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +56,31 @@ def write_label_tiles(
     """
     import tifffile
 
-    options: dict[str, Any] = {}
-    if pixel_size is not None:
-        row, col = pixel_size
-        options = {
-            "resolution": (CENTIMETRE_UM / col, CENTIMETRE_UM / row),
-            "resolutionunit": "CENTIMETER",
-        }
-    with whole_file(path) as temporary:
-        try:
-            tifffile.imwrite(
-                temporary, iter(tiles), shape=shape, dtype=dtype, tile=(side, side),
-                compression="adobe_deflate", photometric="minisblack", bigtiff=True,
-                byteorder="<", metadata=None, software=False, **options,
-            )  # fmt: skip
-        except OSError as error:
-            if error.errno is None:  # numpy's way of reporting a short write
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise
+    with whole_file(path) as temporary, short_writes_reported():
+        tifffile.imwrite(
+            temporary, iter(tiles), shape=shape, dtype=dtype, tile=(side, side),
+            compression="adobe_deflate", photometric="minisblack", bigtiff=True,
+            byteorder="<", metadata=None, software=False, **resolution(pixel_size),
+        )  # fmt: skip
+
+
+@contextmanager
+def short_writes_reported() -> Iterator[None]:
+    """Within the block, turn numpy's error of a short write, without a number, into a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
+def resolution(pixel_size: PixelSize | None) -> dict[str, Any]:
+    """Return the options of `tifffile.imwrite` for a pixel size in micrometres (row, column)."""
+    if pixel_size is None:
+        return {}
+    row, col = pixel_size
+    return {
+        "resolution": (CENTIMETRE_UM / col, CENTIMETRE_UM / row),
+        "resolutionunit": "CENTIMETER",
+    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
-from bigkingxxl.files import whole_file
 from bigkingxxl.instances import NO_TYPE, Instances, PixelSize
+from bigkingxxl.npz_files import as_array, write_npz
 from bigkingxxl.overlaps import iou_pairs
 
 SAME_CELL = 0.5  # the IoU from which a changed cell counts as the predicted one
@@ -57,17 +55,16 @@ def save_cells(
     """
     header = {"format": FORMAT, "size": list(cells.size), "type_names": list(cells.type_names),
               "pixel_size_um": cells.pixel_size_um}  # fmt: skip
-    arrays = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), "runs": cells.runs,
-              "splits": cells.splits, "cell_type": cells.cell_type}  # fmt: skip
+    arrays: dict[str, NDArray[Any]] = {
+        "header": as_array(header),
+        "runs": cells.runs,
+        "splits": cells.splits,
+        "cell_type": cells.cell_type,
+    }
     if cells.score is not None:
         arrays["score"] = cells.score
     arrays |= {f"{EXTRA}{name}": array for name, array in (extra or {}).items()}
-    with whole_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.ascontiguousarray(array))
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, content.getvalue(), zipfile.ZIP_DEFLATED, 1)
+    write_npz(path, arrays)
 
 
 def load_cells(path: Path) -> Instances:

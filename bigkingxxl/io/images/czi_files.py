@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 
@@ -89,16 +88,9 @@ class CziPlane:
         height, width = window.size
         roi = self.corner[0] + window.col0, self.corner[1] + window.row0, width, height
         order: dict[str, Any] = {"C": None} if self.has_channels else {}
-        try:
-            with czifile.CziFile(self.path, squeeze=False) as file:
-                image = file.scenes[self.scene](**self.index, **order)
-                pixels = np.asarray(image(roi=roi).asarray())
-        except MemoryError:
-            raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
-        except Exception as error:  # the parser raises any exception for damaged bytes
-            raise ImageError(
-                f"{self.path} is damaged or truncated ({one_line(error)})", file=self.path
-            ) from error
+        with damage_reported(self.path), czifile.CziFile(self.path, squeeze=False) as file:
+            image = file.scenes[self.scene](**self.index, **order)
+            pixels = np.asarray(image(roi=roi).asarray())
         samples = pixels.size // max(height * width, 1)
         colours = pixels.shape[-1] if pixels.shape[-2:] != (height, width) else 1
         stacked = pixels.reshape(samples // colours, height, width, colours)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
@@ -67,12 +67,8 @@ def _frame(path: Path, frame: int, is_dark: bool) -> NDArray[Any]:
     """Decode one frame, [C, H, W]."""
     from pydicom.pixels import pixel_array
 
-    try:
+    with damage_reported(path, "cannot be decoded"):
         pixels = np.asarray(pixel_array(path, index=frame))
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # decoders raise any exception for damaged bytes
-        raise ImageError(f"{path} cannot be decoded ({one_line(error)})", file=path) from error
     pixels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     # Inverted about the middle of the value range, so that the statistics of contrast are
     # unchanged.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import ArraySamples, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_checks import jpeg_2000_size
 
@@ -55,12 +55,8 @@ def _decoded(path: Path) -> NDArray[Any]:
     """Decode the image, [C, H, W]."""
     import imagecodecs
 
-    try:
+    with damage_reported(path):
         pixels = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
-    except Exception as error:  # the decoder's exceptions have no common base class
-        raise ImageError(
-            f"{path} is damaged or truncated ({one_line(error)})", file=path
-        ) from error
     return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
@@ -74,17 +74,10 @@ def _read(
     """Read one plane, [C, H, W]."""
     import liffile
 
-    try:
-        with liffile.LifFile(path) as file:
-            image = file.images[number]
-            chosen = [{"C": channel} for channel in range(channels)] or [{}]
-            planes = [np.array(image.frame(**index, **each)) for each in chosen]
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises any exception for damaged bytes
-        raise ImageError(
-            f"{path} is damaged or truncated ({one_line(error)})", file=path
-        ) from error
+    with damage_reported(path), liffile.LifFile(path) as file:
+        image = file.images[number]
+        chosen = [{"C": channel} for channel in range(channels)] or [{}]
+        planes = [np.array(image.frame(**index, **each)) for each in chosen]
     height, width = shape[1:]
     stacked = np.stack([plane.reshape(height, width, -1) for plane in planes])
     return np.moveaxis(stacked, 3, 1).reshape(shape)

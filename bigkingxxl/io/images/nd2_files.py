@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import pixel_size
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
@@ -75,15 +74,8 @@ def _read(path: Path, number: int, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Read one frame, [C, H, W]; nd2 returns [(C,) H, W (, S)]."""
     import nd2
 
-    try:
-        with nd2.ND2File(path) as file:
-            pixels = np.array(file.read_frame(number))
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises any exception for damaged bytes
-        raise ImageError(
-            f"{path} is damaged or truncated ({one_line(error)})", file=path
-        ) from error
+    with damage_reported(path), nd2.ND2File(path) as file:
+        pixels = np.array(file.read_frame(number))
     height, width = shape[1:]
     samples = pixels.shape[-1] if pixels.shape[-2:] != (height, width) or pixels.ndim == 4 else 1
     return np.moveaxis(pixels.reshape(-1, height, width, samples), -1, 1).reshape(shape)

@@ -9,8 +9,8 @@ import numpy as np
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.axes import channels_first
 from bigkingxxl.io.images.file_image import ArraySamples, check_size
+from bigkingxxl.io.images.read_errors import one_line
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 
 START = b"\x93NUMPY"

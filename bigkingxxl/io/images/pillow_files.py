@@ -17,8 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from bigkingxxl.errors import ImageError
 from bigkingxxl.io.images.file_image import ArraySamples, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported, one_line
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tile_cache import DecodedTileCache, WholePlane
 
@@ -113,14 +113,8 @@ def _deep_png(path: Path, shape: tuple[int, int]) -> NDArray[Any]:
     """Decode a 16-bit PNG, which Pillow would reduce to 8 bits, without alpha: [C, H, W]."""
     import imagecodecs
 
-    try:
+    with damage_reported(path):
         pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the decoder's exceptions have no common base class
-        raise ImageError(
-            f"{path} is damaged or truncated ({one_line(error)})", file=path
-        ) from error
     if pixels.shape[:2] != shape or pixels.dtype != np.uint16:
         raise ImageError(
             f"{path} is damaged: its pixels are not those that its header claims", file=path

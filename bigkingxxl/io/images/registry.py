@@ -15,7 +15,8 @@ from functools import lru_cache
 from importlib import util
 from pathlib import Path
 
-from bigkingxxl.errors import BigKingXXLError, ImageError
+from bigkingxxl.errors import ImageError
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.plugins import plugins
@@ -137,27 +138,11 @@ def series_of(path: Path, pixel_limit: int | None) -> Sequence[ImageSeries]:
             key="format",
             found=reader.title,
         )
-    try:
-        if pixel_limit is None:
-            pixel_limit = LARGEST_BY_WINDOW if reader.by_window else LARGEST_WHOLE
+    if pixel_limit is None:
+        pixel_limit = LARGEST_BY_WINDOW if reader.by_window else LARGEST_WHOLE
+    problem = f"is damaged, or no {reader.title} that can be read"
+    with damage_reported(path, problem, key="format", expected=reader.title):
         series = reader.open(path, pixel_limit)
-    except BigKingXXLError:
-        raise
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # parsers raise any exception for damaged bytes
-        raise ImageError(
-            f"{path} is damaged, or no {reader.title} that can be read ({one_line(error)})",
-            file=path,
-            key="format",
-            expected=reader.title,
-        ) from error
     if not series:
         raise ImageError(f"{path} contains no image", file=path, key="images", found=0)
     return series
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of an error in one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:200] + "..."

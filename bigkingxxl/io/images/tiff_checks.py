@@ -128,18 +128,13 @@ def _check_planes(path: Path, claimed: int) -> None:
         )
 
 
-def check_segments(path: Path, page: Any) -> None:
-    """Check the claimed size of each strip or tile against its bytes in the file.
+def check_length(path: Path, end: int) -> None:
+    """Check that a file has all bytes up to `end`.
 
     Raises:
-        ImageError: One extends beyond the end of the file, or cannot contain its pixels.
+        ImageError: It is shorter.
     """
-    keyframe = page.keyframe
     length = path.stat().st_size
-    offsets = np.asarray(page.dataoffsets[: len(page.databytecounts)], np.uint64)
-    counts = np.asarray(page.databytecounts[: len(offsets)], np.uint64)
-    # Beyond 2 ** 63 the sum would overflow.
-    end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
     if end > length:
         raise ImageError(
             f"{path} is truncated: it has {length:,} bytes and needs {end:,}",
@@ -148,6 +143,20 @@ def check_segments(path: Path, page: Any) -> None:
             found=length,
             expected=end,
         )
+
+
+def check_segments(path: Path, page: Any) -> None:
+    """Check the claimed size of each strip or tile against its bytes in the file.
+
+    Raises:
+        ImageError: One extends beyond the end of the file, or cannot contain its pixels.
+    """
+    keyframe = page.keyframe
+    offsets = np.asarray(page.dataoffsets[: len(page.databytecounts)], np.uint64)
+    counts = np.asarray(page.databytecounts[: len(offsets)], np.uint64)
+    # Beyond 2 ** 63 the sum would overflow.
+    end = int((offsets.clip(max=1 << 62) + counts.clip(max=1 << 62)).max(initial=0))
+    check_length(path, end)
     ratio = LARGEST_RATIO.get(int(keyframe.compression))
     if ratio is None or not len(counts):
         return

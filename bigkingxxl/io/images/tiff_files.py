@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import BigKingXXLError, ImageError
+from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import whole
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries, check_single
-from bigkingxxl.io.images.tiff_checks import check_chain, check_ome, check_segments
+from bigkingxxl.io.images.tiff_checks import check_chain, check_length, check_ome, check_segments
 from bigkingxxl.io.images.tiff_pixel_size import pixel_sizes_um
 from bigkingxxl.io.images.tiff_planes import (
     JPEGS,
@@ -112,21 +112,16 @@ def _opened(path: Path) -> Iterator[Any]:
     """Open a `tifffile.TiffFile`; anything that it cannot interpret is an ImageError."""
     import tifffile
 
-    try:
-        with silent(), tifffile.TiffFile(path) as tiff:
-            for part in check_ome(path, tiff.ome_metadata) if tiff.is_ome else []:
-                if part != path.name and (path.parent / part).exists():
-                    with tifffile.TiffFile(path.parent / part) as sibling:
-                        check_chain(path.parent / part, sibling)
-            yield tiff
-    except BigKingXXLError:
-        raise
-    except MemoryError:
-        raise ImageError(f"{path} does not fit into memory", file=path) from None
-    except Exception as error:  # the parser raises any exception for damaged bytes
-        raise ImageError(
-            f"{path} is not a TIFF that can be read ({one_line(error)})", file=path
-        ) from error
+    with (
+        damage_reported(path, "is not a TIFF that can be read"),
+        silent(),
+        tifffile.TiffFile(path) as tiff,
+    ):
+        for part in check_ome(path, tiff.ome_metadata) if tiff.is_ome else []:
+            if part != path.name and (path.parent / part).exists():
+                with tifffile.TiffFile(path.parent / part) as sibling:
+                    check_chain(path.parent / part, sibling)
+        yield tiff
 
 
 def _all_series(
@@ -320,15 +315,7 @@ class _TiffSeries:
         # tifffile's dtype has the byte order of the machine, which may differ from that of the
         # file.
         order = str(keyframe.parent.byteorder)
-        length, end = path.stat().st_size, offset + self._bytes
-        if end > length:
-            raise ImageError(
-                f"{path} is truncated: it has {length:,} bytes and needs {end:,}",
-                file=path,
-                key="bytes",
-                found=length,
-                expected=end,
-            )
+        check_length(path, offset + self._bytes)
         dtype = np.dtype(keyframe.dtype).newbyteorder(order)
         return MappedPlane(path, offset, dtype, self.stored)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import Samples
+from bigkingxxl.io.images.read_errors import damage_reported
 from bigkingxxl.io.images.tiff_checks import check_codestream
 from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
@@ -138,14 +139,8 @@ class SegmentedPlane:
             data = stream.read(count)
             check_codestream(self.path, self._compression, data, self._segment)
             pixels: NDArray[Any] | None
-            try:
+            with damage_reported(self.path):
                 pixels, _, _ = self._decode(data, index, **self._tables)
-            except MemoryError:
-                raise ImageError(f"{self.path} does not fit into memory", file=self.path) from None
-            except Exception as error:  # decoders raise any exception for damaged bytes
-                raise ImageError(
-                    f"{self.path} is damaged or truncated ({error})", file=self.path
-                ) from error
             return np.zeros((0, 0, 1), self.dtype) if pixels is None else pixels[0]
 
         if count == 0:

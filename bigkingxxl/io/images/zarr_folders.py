@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import PixelSize, Samples, check_size
+from bigkingxxl.io.images.read_errors import damage_reported, one_line
 from bigkingxxl.io.images.reader import ImageReader
-from bigkingxxl.io.images.registry import one_line
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
 from bigkingxxl.io.images.zarr_chunks import cut_off_chunk
@@ -48,12 +48,8 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
     # Warning filters are process-wide: blocks of several threads would end in the wrong order.
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about unusual but readable metadata
-        try:
+        with damage_reported(path, "is not a Zarr group"):
             group = zarr.open_group(path, mode="r")
-        except Exception as error:  # the parser raises any exception for damaged metadata
-            raise ImageError(
-                f"{path} is not a Zarr group ({one_line(error)})", file=path
-            ) from error
         return [_series(path, image, multiscale, pixel_limit)
                 for image, multiscale in _images(path, group)]  # fmt: skip
 
@@ -214,12 +210,8 @@ class ZarrPlane:
         cut = cut_off_chunk(self.array, self.places, window)
         if cut is not None:
             raise ImageError(f"{self.path} is damaged: its chunk {cut} is truncated", file=cut)
-        try:
+        with damage_reported(self.path):
             pixels = np.asarray(self.array[(*index, *window.slices)])
-        except Exception as error:  # codecs raise any exception for damaged chunks
-            raise ImageError(
-                f"{self.path} is damaged or truncated ({one_line(error)})", file=self.path
-            ) from error
         return pixels if pixels.ndim == 3 else pixels[None]
 
 

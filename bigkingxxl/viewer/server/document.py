@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bigkingxxl import rle
 from bigkingxxl.io.annotations.corrections import CellNote
+from bigkingxxl.io.annotations.label_tiles import LARGEST_UINT16
 from bigkingxxl.viewer.contract import LARGEST_CELL, Cell, Edit
 
 Labels = NDArray[Any]  # uint16 or uint32 [H, W]
-LARGEST_UINT16 = 65_535
 COLUMNS = 4  # place, length, old, new
 
 

@@ -17,9 +17,10 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.display_text import printable
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import CORRECTIONS
+from bigkingxxl.io.annotations.label_tiles import label_type
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.viewer.contract import Cell, Origin, Settings
-from bigkingxxl.viewer.server.document import LARGEST_UINT16, compact, counts_of
+from bigkingxxl.viewer.server.document import compact, counts_of
 from bigkingxxl.viewer.server.pixels import ShownImage
 
 LONGEST_TYPE = 100
@@ -226,7 +227,7 @@ def numbered_map(cells: NumberedCells) -> NDArray[Any]:
     if np.array_equal(cells.numbers, np.arange(1, len(cells.numbers) + 1)):
         return labels
     numbers = np.concatenate(([0], cells.numbers))
-    kind = np.uint16 if numbers.max() <= LARGEST_UINT16 else np.uint32
+    kind = label_type(int(numbers.max()))
     found: NDArray[Any] = numbers.astype(kind)[labels]
     return found
 
