@@ -89,6 +89,13 @@ def shipped_model(name: str) -> ShippedModel | None:
     return SHIPPED.get(name)
 
 
+def name_of(path: Path) -> str:
+    """Return the name of the shipped model in this file, or the path of another file."""
+    resolved = path.resolve()
+    names = (each.name for each in SHIPPED.values() if each.path.resolve() == resolved)
+    return next(names, str(path))
+
+
 @cache
 def _announce_new_name(name: str) -> None:
     """Announce the new name of a model, once per process."""

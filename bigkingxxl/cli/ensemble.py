@@ -34,6 +34,7 @@ def ensemble(
     annotated images.
     """
     from bigkingxxl.inference.ensemble_file import read_ensemble, write_ensemble
+    from bigkingxxl.shipped_models import name_of
     from bigkingxxl.test_time_augmentation import as_text, asked_augmentations
 
     views = None if tta is None else asked_augmentations(tta, "--tta")
@@ -45,5 +46,5 @@ def ensemble(
                                                 for file, share in pairs]})  # fmt: skip
     else:
         augmented = f"; augmented by {as_text(views)}" if views else ""
-        models_text = ", ".join(f"{file} x {share:g}" for file, share in pairs)
+        models_text = ", ".join(f"{name_of(file)} (weight {share:g})" for file, share in pairs)
         typer.echo(f"{out}: {models_text}{augmented}")

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from bigkingxxl.cli.json_output import plain
+from bigkingxxl.display_text import counted
 
 SECONDS_BETWEEN_LINES = 10.0
 Event = dict[str, Any]
@@ -81,9 +82,12 @@ def bar() -> Iterator[Callable[[Event], None]]:
 
 
 def progress_text(event: Event) -> str:
-    """Describe the current step and the remaining time."""
+    """Describe the current step and the remaining time of the training that runs."""
     left = event.get("minutes_left")
-    return event["text"] if left is None else f"{event['text']}, {left:.1f} minutes left"
+    if left is None:
+        return str(event["text"])
+    minutes = counted(max(1, round(left)), "minute")
+    return f"{event['text']}, about {minutes} left in this training"
 
 
 def result_text(result: Mapping[str, Any]) -> str:
@@ -93,17 +97,20 @@ def result_text(result: Mapping[str, Any]) -> str:
         size = result["size"]
         if size["diameter"] != size["before"]:
             how = (
-                "judged image by image" if size["diameter"] is None
-                else f"taken to be {size['diameter']:.1f} pixels in every image"
+                "estimated for each image" if size["diameter"] is None
+                else f"set to {size['diameter']:.1f} pixels in all images"
             )  # fmt: skip
-            found.append(f"Cells are {how}.")
+            found.append(f"The diameter of the cells is {how}.")
         if result["moved"]:
             parameters = ", ".join(
-                f"{name} {_short(before)} to {_short(now)}"
+                f"{name} (from {_short(before)} to {_short(now)})"
                 for name, (before, now) in result["moved"].items()
             )
-            found.append(f"Changed: {parameters}.")
-    found.append(f"{result['model']} ({result['cpu_minutes']:.1f} CPU minutes)")
+            found.append(f"These parameters were changed: {parameters}.")
+    found.append(
+        f"The model is {result['model']}. Fine-tuning took "
+        f"{result['cpu_minutes']:.1f} minutes of CPU time."
+    )
     return "\n".join(found)
 
 

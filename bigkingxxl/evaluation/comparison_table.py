@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,8 @@ CSV_COLUMNS = (
     "method", "metric", "label", "unit", "value", "low_95", "high_95", "difference_from_first",
     "difference_low_95", "difference_high_95",
 )  # fmt: skip
+# An underscore within a word stays one.
+MARKDOWN = re.compile(r"[\\`*|\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 LATEX = str.maketrans({
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
@@ -236,12 +239,23 @@ def _ends(interval: Interval | None) -> tuple[str, str]:
 def markdown(cells: Cells) -> str:
     """Format a GitHub-flavoured Markdown table with its caption and notes."""
     lines = [cells.header, ("---",) * len(cells.header), *cells.rows]
-    text = "\n".join(
-        "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in line) + " |"
-        for line in lines
-    )
+    text = "\n".join("| " + " | ".join(map(_markdown_cell, line)) + " |" for line in lines)
     below = [f"{cells.caption}.", *(f"Note: {note}." for note in cells.notes)]
-    return "\n\n".join([text, *(line.replace("*", "\\*") for line in below)]) + "\n"
+    return "\n\n".join([text, *map(_markdown_text, below)]) + "\n"
+
+
+def _markdown_cell(cell: str) -> str:
+    """Escape a cell, except for a number and the star that marks a clear difference."""
+    text = cell.strip()
+    if text.endswith(")*"):
+        return f"{_markdown_text(text[:-1])}*"
+    return text if set(text) == {"-"} else _markdown_text(text)
+
+
+def _markdown_text(text: str) -> str:
+    """Escape a text, which may contain names of files, so that Markdown shows it as it is."""
+    text = MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def latex(cells: Cells) -> str:

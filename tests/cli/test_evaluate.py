@@ -278,7 +278,7 @@ def test_the_report_is_one_page_with_scores_and_plots(
     assert result.exit_code == 0, result.output
     text = page.read_text(encoding="utf-8")
     assert f"{PLAIN:.3f}" in text
-    assert text.count("data:image/webp;base64,") == 4
+    assert text.count("data:image/jpeg;base64,") == 4
     assert text.count("<svg") >= 4
     assert "http" not in text.replace("http-equiv", "")
 

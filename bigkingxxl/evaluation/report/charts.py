@@ -11,6 +11,7 @@ from bigkingxxl.evaluation.report.page import anchor
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 44
+LINE_HEIGHT = 14
 # The palette of Okabe and Ito, which colour-blind readers can distinguish, also in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 Points = Sequence[tuple[float, float]]
@@ -59,15 +60,19 @@ class Axis:
 class Chart:
     """Lines, points and bars over two axes."""
 
-    def __init__(self, x: Axis, y: Axis, *, names: Mapping[float, str] | None = None) -> None:
+    def __init__(
+        self, x: Axis, y: Axis, *, names: Mapping[float, str] | None = None, right: int = RIGHT
+    ) -> None:
         """Create an empty chart.
 
         Args:
             x: The horizontal axis.
             y: The vertical axis.
             names: Labels at positions along the x axis, instead of numbers.
+            right: The margin on the right in pixels, which has the labels of levels.
         """
-        self.x, self.y, self.names = x, y, names
+        self.x, self.y, self.names, self.right = x, y, names, right
+        self._levels: list[tuple[float, str]] = []
         self._parts: list[str] = []
         self._keys: list[tuple[str, str]] = []
 
@@ -75,7 +80,7 @@ class Chart:
         across = (x - self.x.low) / ((self.x.high - self.x.low) or 1)
         up = (y - self.y.low) / ((self.y.high - self.y.low) or 1)
         return (
-            f"{LEFT + across * (WIDTH - LEFT - RIGHT):.1f}",
+            f"{LEFT + across * (WIDTH - LEFT - self.right):.1f}",
             f"{HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM):.1f}",
         )
 
@@ -126,12 +131,28 @@ class Chart:
                 self._parts.append(_text(middle, float(top) - 3, labels[place], size=9))
 
     def level(self, y: float, text: str, *, dash: bool = True) -> None:
-        """Draw a horizontal line with a label."""
+        """Draw a horizontal line with a label to the right of the chart."""
         if not math.isfinite(y):
             return
         self.line([(self.x.low, y), (self.x.high, y)], colour="#555", dash=dash)
-        right, up = self._at(self.x.high, y)
-        self._parts.append(_text(float(right), float(up) - 4, text, anchored="end", size=10))
+        self._levels.append((float(self._at(self.x.high, y)[1]), text))
+
+    def _level_labels(self) -> list[str]:
+        """Place the labels beside their lines, or below each other where they would overlap."""
+        labels = sorted(self._levels)
+        places = [place for place, _ in labels]
+        for i in range(1, len(places)):
+            places[i] = max(places[i], places[i - 1] + LINE_HEIGHT)
+        lowest = float(HEIGHT - BOTTOM + LINE_HEIGHT * len(places))
+        for i in reversed(range(len(places))):
+            lowest = min(lowest - LINE_HEIGHT, HEIGHT - BOTTOM)
+            places[i] = min(places[i], lowest)
+            lowest = places[i]
+        left = WIDTH - self.right + 6
+        return [
+            _text(left, place + 4, text, anchored="start", size=10)
+            for place, (_, text) in zip(places, labels, strict=True)
+        ]
 
     def _colour(self, name: str, colour: str) -> str:
         colour = colour or COLOURS[len(self._keys) % len(COLOURS)]
@@ -142,7 +163,7 @@ class Chart:
     def svg(self) -> str:
         """Return the chart as SVG."""
         frame = (
-            f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" '
+            f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - self.right}" '
             f'height="{HEIGHT - TOP - BOTTOM}" fill="none" stroke="#bbb"/>'
         )
         axes = [frame, *self._x_ticks(), *self._y_ticks()]
@@ -150,7 +171,7 @@ class Chart:
         return (
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
             f'aria-label="{escape(label)}" font-family="system-ui, sans-serif">'
-            f"{''.join(axes)}{''.join(self._parts)}{self._key()}</svg>"
+            f"{''.join(axes)}{''.join(self._parts)}{''.join(self._level_labels())}{self._key()}</svg>"
         )
 
     def _x_ticks(self) -> list[str]:
@@ -159,7 +180,7 @@ class Chart:
         for value, text in ticks.items():
             x, base = self._at(value, self.y.low)
             parts.append(_text(float(x), float(base) + 15, text))
-        middle = (LEFT + WIDTH - RIGHT) / 2
+        middle = (LEFT + WIDTH - self.right) / 2
         return [*parts, _text(middle, HEIGHT - 8, self.x.label, size=12)]
 
     def _y_ticks(self) -> list[str]:
@@ -167,7 +188,7 @@ class Chart:
         for value in self.y.ticks():
             left, up = self._at(self.x.low, value)
             parts.append(
-                f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{up}" y2="{up}" stroke="#eee"/>'
+                f'<line x1="{left}" x2="{WIDTH - self.right}" y1="{up}" y2="{up}" stroke="#eee"/>'
             )
             parts.append(_text(float(left) - 5, float(up) + 4, f"{value:.6g}", anchored="end"))
         turned = (

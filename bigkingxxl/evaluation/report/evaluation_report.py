@@ -31,6 +31,7 @@ from bigkingxxl.evaluation.report.page import (
 )
 from bigkingxxl.evaluation.report.run_page import coco_section, competition_section
 from bigkingxxl.evaluation.report.sections import (
+    BY_CELL_TYPE,
     Shown,
     calibration_section,
     counts_section,
@@ -136,7 +137,7 @@ def _pictures(evaluation: Evaluation, source_of: SourceOf, order: Sequence[str])
             content = error_picture(pair, opened(source_of, name), max(side, 160))
         spent += len(content)
         f1 = evaluation_caption(evaluation, name)
-        found[name] = picture(f"{name}: {f1}", content, name=name, kind="webp")
+        found[name] = picture(f"{name}: {f1}", content, name=name, kind="jpeg")
     return found
 
 
@@ -145,10 +146,10 @@ def evaluation_caption(evaluation: Evaluation, name: str) -> str:
     pair = evaluation.pairs[name]
     if not pair.named:
         cells = counted(len(pair.truth_areas), "cell")
-        return f"{cells} annotated, the predictions leave the image out"
+        return f"{cells} annotated; the predictions do not contain this image"
     return (
-        f"{len(pair.hits().pair)} of {len(pair.truth_areas)} annotated cells found, "
-        f"{len(pair.predicted_areas)} predicted"
+        f"{len(pair.hits().pair)} of {len(pair.truth_areas)} annotated cells found; "
+        f"{counted(len(pair.predicted_areas), 'predicted cell')}"
     )
 
 
@@ -161,12 +162,12 @@ def _featured(order: Sequence[str]) -> list[str]:
 def featured(order: Sequence[str]) -> dict[str, list[str]]:
     """Return the images of the gallery by category, without duplicates."""
     if len(order) <= 3 * EACH_GALLERY:
-        return {"From worst to best": list(order)}
+        return {"All images, lowest F1 first": list(order)}
     middle = (len(order) - EACH_GALLERY) // 2
     return {
-        "Worst": list(order[:EACH_GALLERY]),
-        "Typical": list(order[middle : middle + EACH_GALLERY]),
-        "Best": list(order[-EACH_GALLERY:][::-1]),
+        "Lowest F1": list(order[:EACH_GALLERY]),
+        "Median F1": list(order[middle : middle + EACH_GALLERY]),
+        "Highest F1": list(order[-EACH_GALLERY:][::-1]),
     }
 
 
@@ -174,7 +175,7 @@ def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
     """Return the worst, typical and best images by F1, then the others in a collapsed section."""
     groups = featured(order_by_f1(shown))
     parts = [
-        heading("Gallery: what is found, missed, merged, split and spurious"),
+        heading("Pictures: found, missed, merged, split and spurious cells"),
         colour_key(ANNOTATED, FOUND, MISSED, SPURIOUS, MERGED, SPLIT, INEXACT),
     ]
     inside = set()
@@ -185,9 +186,11 @@ def _gallery(shown: Shown, pictures: Mapping[str, str]) -> list[str]:
     others = [html for image, html in pictures.items() if image not in inside]
     left = len(shown.scores.ids) - len(pictures)
     # Links cannot open collapsed sections, so these images are outside.
-    parts += ["<h3>The other images</h3>", *others] if others else []
+    parts += ["<h3>Other images</h3>", *others] if others else []
     if left:
-        parts.append(paragraph(f"{left} more images have no picture here.", "note"))
+        parts.append(
+            paragraph(f"The page shows no picture of {counted(left, 'other image')}.", "note")
+        )
     return parts
 
 
@@ -201,7 +204,7 @@ def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) ->
     cells = table_cells(comparison)
     source_of = sources_of(truth)
     pictures = _side_by_side(shown, source_of)
-    write_page(path, " against ".join(entry.name for entry in comparison.entries[:4]), [
+    write_page(path, _comparison_title([entry.name for entry in comparison.entries]), [
         paragraph(" ".join(_comparison_sentences(comparison)), "lead"),
         table(cells.header, cells.rows),
         paragraph(f"{cells.caption}.", "note"),
@@ -213,7 +216,7 @@ def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) ->
         *recall_section(shown),
         *calibration_section(shown),
         *(part for each in shown for part in _named_types(each)),
-        heading("Where they differ most"),
+        heading("Images with the largest differences in F1"),
         colour_key(ANNOTATED, FOUND, MISSED, SPURIOUS, MERGED, SPLIT, INEXACT),
         *pictures.values(),
         *images_section(shown, pictures),
@@ -221,19 +224,29 @@ def write_comparison_report(path: Path, comparison: Comparison, truth: Truth) ->
     ])  # fmt: skip
 
 
+def _comparison_title(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    left = len(names) - 4
+    return f"Comparison of {shown}" + (f" and {counted(left, 'other method')}" if left > 0 else "")
+
+
 def _named_types(each: Shown) -> list[str]:
-    return [part.replace("By cell type", escape(f"{each.name} by cell type"), 1)
+    return [part.replace(BY_CELL_TYPE, escape(f"{BY_CELL_TYPE}: {each.name}"), 1)
             for part in types_section(each, BY_TYPE)]  # fmt: skip
 
 
 def _comparison_sentences(comparison: Comparison) -> list[str]:
-    """Describe which method is ahead, by how much, and whether the difference is clear."""
+    """Describe the scores of the methods, their differences, and whether these are clear."""
     metric = comparison.entries[0].evaluation.scores.metrics[0].values[0]
     values = {
         entry.name: entry.evaluation.scores.by_key[metric.key].value for entry in comparison.entries
     }
-    told = ", ".join(f"{name} {metric.text(value)}" for name, value in values.items())
-    sentences = [f"On {counted(len(comparison.ids), 'image')} the {metric.label} is: {told}."]
+    told = ", ".join(f"{metric.text(value)} ({name})" for name, value in values.items())
+    images = counted(len(comparison.ids), "image")
+    sentences = [
+        f"This page compares {counted(len(values), 'method')} on {images}.",
+        f"The {metric.label} is: {told}.",
+    ]
     first = comparison.entries[0].name
     for name, gaps in comparison.differences.items():
         gap = next(each for each in gaps if each.what.key == metric.key)
@@ -241,9 +254,15 @@ def _comparison_sentences(comparison: Comparison) -> list[str]:
             continue
         sign = metric._replace(better=0).text
         ends = gap.interval
-        far = "" if ends is None else f" (95 %: {sign(ends[0])} to {sign(ends[1])})"
-        clear = "a clear difference" if gap.is_clear else "which may be chance"
-        sentences.append(f"{name} differs from {first} by {sign(gap.value)}{far}, {clear}.")
+        far = (
+            ""
+            if ends is None
+            else f" (95 % confidence interval: {sign(ends[0])} to {sign(ends[1])})"
+        )
+        clear = "is clear" if gap.is_clear else "may be due to chance"
+        sentences.append(
+            f"The difference between {name} and {first} is {sign(gap.value)}{far}; it {clear}."
+        )
     return sentences
 
 
@@ -262,6 +281,6 @@ def _side_by_side(shown: Sequence[Shown], source_of: SourceOf) -> dict[str, str]
             pair = each.evaluation.pairs[name]
             content = error_picture(pair, source, LONGEST_SIDE * 2 // 3)
             caption = f"{name}, {each.name}: {evaluation_caption(each.evaluation, name)}"
-            parts.append(picture(caption, content, name="" if number else name, kind="webp"))
+            parts.append(picture(caption, content, name="" if number else name, kind="jpeg"))
         found[name] = f"<div>{''.join(parts)}</div>"
     return found

@@ -40,14 +40,14 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     DOUBTFUL: (255, 165, 0),
 }
 MEANINGS = {
-    FOUND: "found", MISSED: "missed", SPURIOUS: "spurious", MERGED: "merged with another",
-    SPLIT: "split, or a part", INEXACT: "inexact outline", ANNOTATED: "annotated outline of a "
-    "found cell", DOUBTFUL: "doubtful: a score below 0.5",
+    FOUND: "found cell", MISSED: "missed cell", SPURIOUS: "spurious cell (not annotated)",
+    MERGED: "merged cells", SPLIT: "split cell", INEXACT: "cell with an inexact outline",
+    ANNOTATED: "annotated outline of a found cell", DOUBTFUL: "doubtful cell (score below 0.5)",
 }  # fmt: skip
 
 
 def error_picture(pair: ImagePair, source: ImageSource | None, side: int = LONGEST_SIDE) -> bytes:
-    """Draw a compared image as WebP: annotated outlines first, predicted ones over them.
+    """Draw a compared image as JPEG: annotated outlines first, predicted ones over them.
 
     Args:
         pair: The compared cells.
@@ -64,7 +64,7 @@ def cells_picture(
     cells: Instances, doubtful: NDArray[np.bool_], source: ImageSource | None,
     side: int = LONGEST_SIDE,
 ) -> bytes:  # fmt: skip
-    """Draw predicted cells only as WebP; `doubtful` is bool[N]."""
+    """Draw predicted cells only as JPEG; `doubtful` is bool[N]."""
     names = np.where(doubtful, DOUBTFUL, FOUND)
     return _picture(cells.size, ((cells, names),), source, side)
 
@@ -88,7 +88,11 @@ def _picture(
             colours = np.array([COLOURS[str(name)] for name in names], np.uint8)
             pixels[edge] = colours[labels[edge] - 1]
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="WEBP", quality=QUALITY, method=1)
+    # A PDF of the page contains JPEG as it is, but other formats decoded; without subsampling of
+    # colours, thin outlines keep theirs.
+    Image.fromarray(pixels).save(
+        stream, format="JPEG", quality=QUALITY, subsampling=0, optimize=True
+    )
     return stream.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The tables of the competition mAP and COCO on a page, and the report of a demo or a training."""
+"""The sections on the competition mAP and on COCO, and the report of a demo or a training."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bigkingxxl.display_text import counted
 from bigkingxxl.evaluation.average_precision import MAX_DETECTIONS, CocoTable, label
 from bigkingxxl.evaluation.competition_map import CompetitionScore
 from bigkingxxl.evaluation.ranking import THRESHOLDS_PERCENT
@@ -46,25 +47,25 @@ def write_report(
         *([] if competition is None else competition_section(competition)),
         *([] if coco is None else coco_section(coco)),
         figures("Training", pictures or {}),
-        figures("Cells found", thumbnails),
+        figures("Predicted cells", thumbnails),
     ])  # fmt: skip
 
 
 def competition_section(score: CompetitionScore) -> list[str]:
     """Return the competition mAP in words, by cell type and threshold, and as charts."""
     low, high = score.interval
-    far = "" if np.isnan(low) else f" (95 % of bootstrap samples: {low:.4f} to {high:.4f})"
+    far = "" if np.isnan(low) else f" (95 % bootstrap interval: {low:.4f} to {high:.4f})"
     first = (
-        f"mAP {score.mean:.4f}{far} over "
-        f"{len(score.per_image)} images, {len(score.missing)} of them missing in the predictions "
-        "and counted as 0."
+        f"The mAP is {score.mean:.4f}{far} over {counted(len(score.per_image), 'image')}. The "
+        f"predictions do not contain {len(score.missing)} of these, which score 0."
     )
     mix = score.challenge_mix_interval
-    second = f"No challenge-mix mAP: {score.challenge_mix_note}."
+    second = f"There is no challenge-mix mAP: {score.challenge_mix_note}."
     if mix is not None:
         second = (
-            f"Challenge-mix mAP {score.challenge_mix:.4f} ({mix[0]:.4f} to {mix[1]:.4f}): compare "
-            "this one with published scores."
+            f"The challenge-mix mAP is {score.challenge_mix:.4f} ({mix[0]:.4f} to {mix[1]:.4f}). "
+            "It weights the cell types as the hidden test set does, so compare this value with "
+            "published scores."
         )
     header = ("images", "mAP", *(f"{threshold / 100:.2f}" for threshold in THRESHOLDS_PERCENT))
     everything = {"all": (len(score.per_image), score.mean, score.by_threshold)}
@@ -80,8 +81,8 @@ def competition_section(score: CompetitionScore) -> list[str]:
         "<h2>Competition mAP</h2>",
         *(f"<p>{escape(line)}</p>" for line in (first, second)),
         table(("cell type", *header), rows),
-        chart(_thresholds(score), "Mean over images at each IoU threshold."),
-        chart(_counts(score), "Cells found and cells annotated, one point per image."),
+        chart(_thresholds(score), "Mean over the images at each IoU threshold, by cell type."),
+        chart(_counts(score), "Predicted and annotated cells per image. Each point is an image."),
     ]
 
 
@@ -111,7 +112,7 @@ def coco_section(coco: CocoTable) -> list[str]:
         for line in lines
     )
     header = ("", *(f"{count:,} detections" for count in MAX_DETECTIONS))
-    notes = "" if coco.class_aware else '<p class="note">Cell types are ignored here.</p>'
+    notes = "" if coco.class_aware else '<p class="note">Cell types are ignored in this table.</p>'
     return ["<h2>COCO average precision and recall</h2>", table(header, rows), notes]
 
 

@@ -25,6 +25,8 @@ SHOWN = ("f1@0.5", "precision@0.5", "recall@0.5", "f1@0.75", "map", "coco", "pq"
          "boundary", "counts", "confluence", "errors", "recall-size", "recall-density")  # fmt: skip
 MOST_POINTS = 300  # of a curve
 BINS = 10
+LABELS = 132  # pixels beside a chart, for the labels of levels
+BY_CELL_TYPE = "Scores by cell type"
 LEAST = 5  # the fewest cells of a class or bin for a meaningful fraction
 
 
@@ -82,15 +84,15 @@ def scores_section(shown: Sequence[Shown]) -> list[str]:
                 far = "" if ends is None else f" ({value.text(ends[0])} to {value.text(ends[1])})"
                 cells.append(text + far)
             rows.append((value.name, *cells))
-    one = "value (95 %)" if first.groups > 1 else "value"
+    one = "value (95 % interval)" if first.groups > 1 else "value"
     header = ("", *(each.name for each in shown)) if len(shown) > 1 else ("", one)
     by = shown[0].evaluation.groups.grouped_by
     told = (
-        f"In brackets are 95 % intervals, by bootstrap over {first.groups} groups of images ({by})."
+        f"The intervals are 95 % bootstrap intervals over {first.groups} groups of images ({by})."
         if first.groups > 1
-        else f"There are no intervals, as all images belong to one group ({by})."
+        else f"There are no confidence intervals, because all images belong to one group ({by})."
     )
-    told += " The formulas are at the end."
+    told += " The formulas are at the end of the page."
     return [heading("Scores"), table(header, rows), paragraph(told, "note")]
 
 
@@ -98,7 +100,7 @@ def formulas_section(shown: Sequence[Shown]) -> list[str]:
     """Return the definition and source of each metric."""
     metrics = {metric.name: metric for metric in shown[0].scores.metrics}
     rows = [(m.title, m.formula, m.accepts, m.pooling, m.empty, m.source) for m in metrics.values()]
-    header = ("metric", "formula", "cells", "images together", "an image without cells", "source")
+    header = ("metric", "formula", "cells", "several images", "image without cells", "source")
     return [heading("Formulas"), f'<div class="wide">{table(header, rows)}</div>']
 
 
@@ -106,7 +108,7 @@ def curves_section(shown: Sequence[Shown]) -> list[str]:
     """Return charts of F1 and AP over the IoU threshold."""
     parts = []
     for kind, name in ((F1, "F1"), (AveragePrecision, "AP = TP / (TP + FP + FN)")):
-        plot = Chart(Axis("IoU at which a cell counts as found", 0.5, 0.95), Axis(name))
+        plot = Chart(Axis("IoU threshold", 0.5, 0.95), Axis(name))
         for each in shown:
             metrics = [kind(Fraction(percent, 100)) for percent in THRESHOLDS_PERCENT]
             scores = score_pairs(each.evaluation.pairs, metrics)
@@ -115,8 +117,9 @@ def curves_section(shown: Sequence[Shown]) -> list[str]:
                 for percent, metric in zip(THRESHOLDS_PERCENT, metrics, strict=True)
             ]
             plot.line(points, each.name if len(shown) > 1 else "")
-        parts.append(chart(plot.svg(), f"{name.partition(' ')[0]} over the IoU threshold."))
-    return [heading("How exact the outlines are"), *parts]
+        caption = f"{name.partition(' ')[0]} by the IoU from which a predicted cell is a match."
+        parts.append(chart(plot.svg(), caption))
+    return [heading("Accuracy of the outlines"), *parts]
 
 
 def precision_recall_section(shown: Sequence[Shown]) -> list[str]:
@@ -140,11 +143,11 @@ def precision_recall_section(shown: Sequence[Shown]) -> list[str]:
     if not any_curve:
         return []
     return [
-        heading("Precision against recall"),
+        heading("Precision and recall"),
         chart(
             plot.svg(),
-            "All scored masks from the surest to the least sure, at an IoU of 0.5; the dot is the "
-            "operating point: the cells that the method keeps.",
+            "Precision and recall at an IoU of 0.5 if only the masks with the highest scores are "
+            "kept. The point is the operating point, that is, the cells that the method predicts.",
         ),
     ]
 
@@ -160,25 +163,27 @@ def counts_section(shown: Sequence[Shown]) -> list[str]:
         values = each.scores.by_key
         limits = {
             name: values[f"counts.{key}"].value
-            for key, name in (("bias", "bias"), ("low", "- 1.96 SD"), ("high", "+ 1.96 SD"))
+            for key, name in (("bias", "bias"), ("low", "lower limit"), ("high", "upper limit"))
         }
         reach = [*gap.tolist(), *(value for value in limits.values() if value is not None)]
         plot = Chart(
-            Axis.around("mean of predicted and annotated cells of an image", mean.tolist(),
+            Axis.around("mean of the predicted and the annotated count", mean.tolist(),
                         zero=True),
-            Axis.around("predicted - annotated cells", reach, zero=True),
+            Axis.around("predicted - annotated count", reach, zero=True),
+            right=LABELS,
         )  # fmt: skip
         for name, value in limits.items():
             if value is not None:
                 plot.level(value, f"{name}: {value:+.1f}")
         points = list(zip(mean.tolist(), gap.tolist(), strict=True))
         plot.points(points, ids=list(pairs), colour=COLOURS[0])
-        named = f"{each.name}: d" if len(shown) > 1 else "D"
+        named = f"{each.name}: " if len(shown) > 1 else ""
         parts.append(
-            chart(plot.svg(), f"{named}ifference of the counts over their mean (Bland and "
-                              "Altman); every dot is an image, and a link to it.")
+            chart(plot.svg(), f"{named}Bland-Altman plot of the number of cells per image. Each "
+                              "point is an image and a link to its picture. The dashed lines are "
+                              "the mean difference (bias) and the 95 % limits of agreement.")
         )  # fmt: skip
-    return [heading("Are the counts right?"), *parts]
+    return [heading("Accuracy of the counts"), *parts]
 
 
 def recall_section(shown: Sequence[Shown]) -> list[str]:
@@ -206,16 +211,20 @@ def recall_section(shown: Sequence[Shown]) -> list[str]:
             plot.bars(points, 0.8, labels=[f"{cells[k]:,}" for k in some.tolist()])
         else:
             plot.line(points, each.name)
-    told = "the numbers are annotated cells" if len(shown) == 1 else "classes of 5 cells or more"
+    told = (
+        "The numbers above the bars are numbers of annotated cells."
+        if len(shown) == 1
+        else f"Size classes with fewer than {LEAST} annotated cells are left out."
+    )
     return [
-        heading("Which cells are missed?"),
-        chart(plot.svg(), f"Recall by the size of the annotated cell; {told}."),
+        heading("Recall by cell size"),
+        chart(plot.svg(), f"Recall by the area of the annotated cell. {told}"),
     ]
 
 
 def calibration_section(shown: Sequence[Shown]) -> list[str]:
-    """Return a calibration plot: whether the score of a cell is the probability that it is real."""
-    plot, any_scores = Chart(Axis("score of a cell"), Axis("share that is real, IoU 0.5")), False
+    """Return a calibration plot: the precision of cells by their score."""
+    plot, any_scores = Chart(Axis("score of a cell"), Axis("precision at IoU 0.5")), False
     plot.line([(0, 0), (1, 1)], colour="#999", dash=True)
     for place, each in enumerate(shown):
         found = each.detections
@@ -240,8 +249,8 @@ def calibration_section(shown: Sequence[Shown]) -> list[str]:
         heading("Calibration of the scores"),
         chart(
             plot.svg(),
-            "Of cells of about one score, the share that is real; on the dashed line a score is "
-            "the probability of being real.",
+            "Precision of cells with similar scores. On the dashed line, the score of a cell is "
+            "the probability that it matches an annotated cell.",
         ),
     ]
 
@@ -261,7 +270,7 @@ def types_section(each: Shown, keys: Sequence[str]) -> list[str]:
         for kind in types
     ]  # fmt: skip
     header = ("cell type of the image", "images", *(e.what.name for e in chosen))
-    return [heading("By cell type"), table(header, rows)]
+    return [heading(BY_CELL_TYPE), table(header, rows)]
 
 
 def images_section(shown: Sequence[Shown], pictured: Mapping[str, str]) -> list[str]:
@@ -286,12 +295,12 @@ def images_section(shown: Sequence[Shown], pictured: Mapping[str, str]) -> list[
             cells.append(str(len(own.predicted_areas)) if own.named else "not predicted")
             cells += [_digits(numbers[key][place]) for key in IMAGE_KEYS if key in numbers]
         rows.append(cells)
-    header = ["image", "type", "annotated"]
+    header = ["image", "cell type", "annotated cells"]
     for each in shown:
         named = f"{each.name}: " if len(shown) > 1 else ""
-        header += [f"{named}cells", *(named + IMAGE_KEYS[key] for key in IMAGE_KEYS
+        header += [f"{named}predicted cells", *(named + IMAGE_KEYS[key] for key in IMAGE_KEYS
                                       if key in each.scores.per_image)]  # fmt: skip
-    return [heading("Every image"), table(header, rows, raw=(0,))]
+    return [heading("All images"), table(header, rows, raw=(0,))]
 
 
 IMAGE_KEYS = {"f1@0.5": "F1", "precision@0.5": "precision", "recall@0.5": "recall", "map": "mAP",

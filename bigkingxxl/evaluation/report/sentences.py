@@ -9,9 +9,9 @@ from bigkingxxl.evaluation.metrics.errors import KINDS
 from bigkingxxl.evaluation.scoring import Estimate, Scores
 
 MISTAKES = {
-    "missed": "cells that are missed", "spurious": "cells found where there are none",
-    "merged": "cells merged with their neighbours", "split": "cells split into parts",
-    "inexact": "cells whose outline is inexact",
+    "missed": "missed cells", "spurious": "spurious cells (predicted, but not annotated)",
+    "merged": "cells that are merged with their neighbours", "split": "cells that are split",
+    "inexact": "cells with an inexact outline",
 }  # fmt: skip
 FEW = 0.5  # per 100 cells; a less frequent kind is not mentioned
 
@@ -32,7 +32,7 @@ def lead_sentences(scores: Scores, cells: int, missing: int = 0) -> list[str]:
 
 def _missing(missing: int, images: int) -> str:
     return (
-        f"The predictions leave out {missing} of {counted(images, 'annotated image')}, and the "
+        f"The predictions do not contain {missing} of {counted(images, 'annotated image')}. The "
         "scores on this page treat these as images in which no cells were found."
     )
 
@@ -41,15 +41,15 @@ def _found(scores: Scores, cells: int) -> str:
     recall, precision, f1 = (scores.by_key[f"{k}@0.5"] for k in ("recall", "precision", "f1"))
     images = counted(len(scores.ids), "image")
     if recall.value is None:
-        return f"No cell is annotated in {images}, so nothing can be said of how many are found."
+        return f"No cells are annotated in {images}, so the recall is not defined."
     text = (
-        f"Of {counted(cells, 'annotated cell')} in {images}, {share(recall.value)} are found "
-        "(outlines overlap by half or more)"
+        f"Of {counted(cells, 'annotated cell')} in {images}, {share(recall.value)} were found, "
+        "that is, overlap with a predicted cell with an IoU of at least 0.5"
     )
     if precision.value is None:
-        return f"{text}: the method finds nothing."
+        return f"{text}. No cells were predicted."
     return (
-        f"{text}, and {share(precision.value)} of the cells that the method finds are real: F1 "
+        f"{text}. Of the predicted cells, {share(precision.value)} match an annotated cell. F1 is "
         f"{with_interval(f1)}."
     )
 
@@ -59,16 +59,17 @@ def _counts(scores: Scores) -> str:
         scores.by_key[f"counts.{name}"].value for name in ("bias", "low", "high", "relative")
     )
     if bias is None:
-        return "There are no images to count in."
+        return "There are no images with counts."
     more = "more" if bias > 0 else "fewer"
-    far = "" if relative is None else f" ({relative:+.0f} % of all cells)"
-    text = f"On average it counts {abs(bias):.1f} cells {more} per image than were annotated{far}"
+    far = "" if relative is None else f" ({relative:+.0f} % of the annotated cells)"
+    text = f"On average, {abs(bias):.1f} {more} cells per image were predicted than annotated{far}"
     if abs(bias) < FEW / 10:
-        text = "On average it counts as many cells per image as were annotated"
+        text = "On average, as many cells per image were predicted as annotated"
     if low is None or high is None:
         return f"{text}."
     return (
-        f"{text}; for 95 % of images the difference is expected between {low:+.0f} and {high:+.0f}."
+        f"{text}. For 95 % of images, the difference is expected to lie between {low:+.0f} and "
+        f"{high:+.0f} cells."
     )
 
 
@@ -81,14 +82,14 @@ def _mistakes(scores: Scores) -> str:
     if len(known) > 1:
         worst, best = known[f1[known].argmin()], known[f1[known].argmax()]
         spread = (
-            f"; by F1 the worst image is {scores.ids[worst]} ({f1[worst]:.2f}), the best "
-            f"{scores.ids[best]} ({f1[best]:.2f})"
+            f" The image {scores.ids[worst]} has the lowest F1 ({f1[worst]:.2f}), and "
+            f"{scores.ids[best]} has the highest ({f1[best]:.2f})."
         )
     if rate < FEW:
-        return f"Mistakes of every kind are rare{spread}."
+        return f"All kinds of errors are rare.{spread}"
     return (
-        f"The most frequent mistakes are {MISTAKES[kind]}: {rate:.0f} per 100 annotated "
-        f"cells{spread}."
+        f"The most frequent errors are {MISTAKES[kind]}: {rate:.0f} per 100 annotated "
+        f"cells.{spread}"
     )
 
 
@@ -103,4 +104,4 @@ def with_interval(estimate: Estimate) -> str:
     if estimate.interval is None:
         return text(estimate.value)
     low, high = map(text, estimate.interval)
-    return f"{text(estimate.value)} (95 %: {low} to {high})"
+    return f"{text(estimate.value)} (95 % confidence interval: {low} to {high})"

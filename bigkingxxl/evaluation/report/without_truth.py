@@ -104,12 +104,13 @@ def write_run_report(path: Path, run: Run, *, title: str) -> str:
         *_sizes(images),
         *_counts(images),
         *_scores(images),
-        heading("Gallery, the most doubtful images first"),
+        heading("Pictures, images to check first"),
         colour_key(FOUND, DOUBTFUL),
         *_gallery(order, pictures),
-        heading("Every image"),
+        heading("All images"),
         _table(order, pictures),
-        *([heading("Images without result"), table(("image", "why"), failed)] if failed else []),
+        *([heading("Images without a result"),
+           table(("image", "reason"), failed)] if failed else []),
     ])  # fmt: skip
     return told
 
@@ -124,23 +125,23 @@ def _sentences(images: Sequence[Reported]) -> list[str]:
     areas = np.concatenate([np.zeros(0, np.int64), *(image.cells.areas() for image in images)])
     text = (
         f"{counted(int(counts.sum()), 'cell', 'was', 'were')} found in "
-        f"{counted(len(images), 'image')}, between "
-        f"{counts.min():,} and {counts.max():,} per image, {np.median(counts):.0f} in the middle."
+        f"{counted(len(images), 'image')}: between {counts.min():,} and {counts.max():,} per "
+        f"image, with a median of {np.median(counts):,.0f}."
     )
     if not len(areas):
-        return [text, "No cell was found, so there are no sizes.", "Look at the images below."]
+        return [text, "Check the pictures below."]
     low, middle, high = np.percentile(areas, (10, 50, 90))
     sizes = (
-        f"Half of the cells are larger than {middle:.0f} pixels, and most lie between {low:.0f} "
-        f"and {high:.0f}."
+        f"The median area of a cell is {middle:,.0f} pixels; 80 % of the cells have an area "
+        f"between {low:,.0f} and {high:,.0f} pixels."
     )
     doubtful = sum(int(image.doubtful.sum()) for image in images)
     worst = min(images, key=_trust)
     warned = sum(bool(image.summary.warnings) for image in images)
-    look = f"{share(doubtful / len(areas))} of them are doubtful (a score below {DOUBT:g})"
+    look = f"{share(doubtful / len(areas))} of the cells are doubtful (score below {DOUBT:g})"
     if warned:
-        look += f", and {counted(warned, 'image')} came with a warning"
-    return [text, sizes, f"{look}: look at {worst.name} first."]
+        look += f", and {counted(warned, 'image', 'has', 'have')} a warning"
+    return [text, sizes, f"{look}. Check the image {worst.name} first."]
 
 
 def _sizes(images: Sequence[Reported]) -> list[str]:
@@ -152,13 +153,13 @@ def _sizes(images: Sequence[Reported]) -> list[str]:
     first, last = int(np.floor(edges[0])), int(np.ceil(edges[-1]))
     step = max(1, (last - first) // 7)
     plot = Chart(
-        Axis("area of a cell, pixels", first, max(last, first + 1)),
-        Axis("cells", 0, 1.08 * counts.max()),
+        Axis("area of a cell, pixels (logarithmic)", first, max(last, first + 1)),
+        Axis("number of cells", 0, 1.08 * counts.max()),
         names={float(k): f"{2.0**k:g}" for k in range(first, last + 1, step)},
     )
     plot.bars(list(zip(middle.tolist(), counts.tolist(), strict=True)), 0.9 * width)
-    told = "Areas of all cells; every step is twice as large."
-    return [heading("How large are the cells?"), chart(plot.svg(), told)]
+    told = "Histogram of the areas of all cells."
+    return [heading("Size of the cells"), chart(plot.svg(), told)]
 
 
 def _counts(images: Sequence[Reported]) -> list[str]:
@@ -170,8 +171,11 @@ def _counts(images: Sequence[Reported]) -> list[str]:
     )
     points = list(zip(map(float, counts), covered, strict=True))
     plot.points(points, ids=[image.name for image in images])
-    told = "Cells and the share of the image that they cover; every dot is an image, and a link."
-    return [heading("How many are there?"), chart(plot.svg(), told)]
+    told = (
+        "Number of cells and confluence, the percentage of the image that cells cover. Each point "
+        "is an image and a link to its picture."
+    )
+    return [heading("Number of cells and confluence"), chart(plot.svg(), told)]
 
 
 def _scores(images: Sequence[Reported]) -> list[str]:
@@ -181,11 +185,11 @@ def _scores(images: Sequence[Reported]) -> list[str]:
     if not len(scores):
         return []
     counts, edges = np.histogram(scores, bins=BINS, range=(0, 1))
-    plot = Chart(Axis("score of a cell"), Axis("cells", 0, 1.08 * counts.max()))
+    plot = Chart(Axis("score of a cell"), Axis("number of cells", 0, 1.08 * counts.max()))
     middle = (edges[1:] + edges[:-1]) / 2
     plot.bars(list(zip(middle.tolist(), counts.tolist(), strict=True)), 0.9 / BINS)
-    told = f"Scores of all cells; below {DOUBT:g} they are doubtful."
-    return [heading("How sure is the model?"), chart(plot.svg(), told)]
+    told = f"Histogram of the scores of all cells. Cells with a score below {DOUBT:g} are doubtful."
+    return [heading("Scores of the cells"), chart(plot.svg(), told)]
 
 
 def _pictures(order: Sequence[Reported]) -> dict[str, str]:
@@ -208,7 +212,7 @@ def _pictures(order: Sequence[Reported]) -> dict[str, str]:
         caption = (
             f"{image.name}: {counted(len(image.cells), 'cell')}, {share(image.doubt)} doubtful"
         )
-        found[image.name] = picture(caption, content, name=image.name, kind="webp")
+        found[image.name] = picture(caption, content, name=image.name, kind="jpeg")
     return found
 
 
@@ -222,7 +226,11 @@ def _source(result: ImageResult) -> ImageSource | None:
 def _gallery(order: Sequence[Reported], pictures: dict[str, str]) -> list[str]:
     shown = [pictures[image.name] for image in order if image.name in pictures]
     left = len(order) - len(shown)
-    more = [paragraph(f"{left} more images have no picture here.", "note")] if left else []
+    more = (
+        [paragraph(f"The page shows no picture of {counted(left, 'other image')}.", "note")]
+        if left
+        else []
+    )
     return [*shown, *more]
 
 
@@ -236,7 +244,7 @@ def _table(order: Sequence[Reported], pictures: dict[str, str]) -> str:
         )
         for image in order
     ]  # fmt: skip
-    header = ("image", "cells", "doubtful", "expected quality", "confluence, %",
+    header = ("image", "cells", "doubtful cells", "expected quality", "confluence, %",
               "median area, pixels", "warnings")  # fmt: skip
     return table(header, rows, raw=(0,))
 

@@ -153,7 +153,7 @@ class Trial:
             kind: What the units are: 'images' or 'regions'.
         """
         start, count = self.start.mean, len(self.truth)
-        where = f"On {count} {kind} that the models were not trained on"
+        where = f"On {count} {kind} that were not used for training"
         if self.kept != START:
             gain = self.outcomes[self.kept].gain
             return (
@@ -169,13 +169,13 @@ class Trial:
             )
         return (
             f"{where}, {WORDS[best.name]} scores {best.score.mean:.3f} and the starting model "
-            f"{start:.3f} ({_gain_text(best.gain)}), which is not surely better. The starting "
+            f"{start:.3f} ({_gain_text(best.gain)}), so it is not clearly better. The starting "
             "model is kept."
         )
 
 
 def _gain_text(gain: Gain | None) -> str:
     if gain is None:
-        return "no gain is known"
+        return "the gain is unknown"
     low, high = gain.interval
     return f"gain {gain.mean:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}"

@@ -293,12 +293,14 @@ def choose_settings(work: Tuning, folder: Path) -> Choice:
         before[image_id] = chooser.as_predicted(image_id)
     work.trial.add(START, before)
     if work.units.count < 2:
-        work.progress.at(SETTINGS_STAGE, 1, "Nothing can be kept back", always=True)
+        work.progress.at(
+            SETTINGS_STAGE, 1, "There are too few annotations for a validation", always=True
+        )
         return chooser.start
     folds = fold_units(work.units, SETTINGS_FOLDS, work.recipe.seed)
     work.trial.add(SETTINGS, crossfitted_cells(chooser, folds))
     choice = chooser.choose(ids)
-    work.progress.at(SETTINGS_STAGE, 1, "Settings are chosen", always=True)
+    work.progress.at(SETTINGS_STAGE, 1, "The settings have been chosen", always=True)
     if choice == chooser.start and work.trial.kept == SETTINGS:
         work.trial.kept = START
     return choice if work.trial.kept == SETTINGS else chooser.start

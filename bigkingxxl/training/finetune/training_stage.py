@@ -55,7 +55,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
     looking = work.spent()  # the trained models will take as long to predict as the start did
     trainer = Trainer(work.recipe, work.card, work.device)
-    work.progress.at(CHECK_STAGE, 0, "Preparing the training", always=True)
+    work.progress.at(CHECK_STAGE, 0, "Preparing the cross-validation", always=True)
     folds = fold_units(work.units, work.check.checks, work.recipe.seed)
     each = (limit - 2 * looking) * work.check.check_share / len(folds)
     predictors: dict[str, NetworkPredictor] = {}
@@ -69,11 +69,11 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
         )  # fmt: skip
         predictor, card = trainer.predictor(model)
         predictors |= dict.fromkeys(fold, predictor)
-    work.progress.at(CHECK_STAGE, 0.95, "Checking on what was kept back", always=True)
+    work.progress.at(CHECK_STAGE, 0.95, "Scoring the images that were kept back", always=True)
     chooser = Chooser(predictors, card, work.units, work.truth, folder / TRAINED)
     work.trial.add(TRAINED, crossfitted_cells(chooser, folds))
     choice = chooser.choose(work.units.sampled)
-    work.progress.at(CHECK_STAGE, 1, "Training was checked", always=True)
+    work.progress.at(CHECK_STAGE, 1, "The cross-validation is finished", always=True)
     if work.trial.kept != TRAINED:
         return None
     share_simulated(work.out / CHECKS / "0", work.out / FINAL)
@@ -88,7 +88,7 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
         )
         return None
     target = _put(work, made, choice)
-    work.progress.at(TRAIN_STAGE, 1, "The new model is written", always=True)
+    work.progress.at(TRAIN_STAGE, 1, "The new model has been saved", always=True)
     return target, choice
 
 
@@ -141,9 +141,9 @@ def with_scores(card: ModelCard, work: Tuning) -> ModelCard:
 def _watch_check(work: Tuning, place: int, count: int, done: float, minutes: float) -> None:
     work.progress.at(
         CHECK_STAGE, 0.95 * (place + done) / count,
-        f"Training without a part of the images, to check on it ({place + 1} of {count})", minutes,
+        f"Cross-validation: training {place + 1} of {count}", minutes,
     )  # fmt: skip
 
 
 def _watch_final(work: Tuning, done: float, minutes: float) -> None:
-    work.progress.at(TRAIN_STAGE, 0.95 * done, "Training on all images", minutes)
+    work.progress.at(TRAIN_STAGE, 0.95 * done, "Final training on all images", minutes)

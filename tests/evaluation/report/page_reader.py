@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-PICTURES = ("data:image/png;base64", "data:image/webp;base64")
+PICTURES = ("data:image/png;base64", "data:image/jpeg;base64")
 
 
 class Page(HTMLParser):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from bigkingxxl.evaluation.comparison import compare
 from bigkingxxl.evaluation.evaluation import Evaluation, evaluate_predictions
 from bigkingxxl.evaluation.pairing import ImagePair
 from bigkingxxl.evaluation.predictions import Predictions
-from bigkingxxl.evaluation.report.charts import Axis
+from bigkingxxl.evaluation.report.charts import HEIGHT, Axis, Chart
 from bigkingxxl.evaluation.report.evaluation_report import (
     featured,
     no_source,
@@ -78,20 +79,18 @@ def test_the_page_starts_with_the_scores_in_sentences(
     found = [(bk.score(a, b, "recall")["recall@0.5"] or 0) * n
              for (a, b), n in zip(scenes, cells, strict=True)]  # fmt: skip
     every = sum(len(cells_of(b)) for _, b in scenes)
-    assert (
-        f"Of {sum(cells):,} annotated cells in 6 images, {100 * sum(found) / sum(cells):.0f} %"
-        in text
-    )
-    assert f"{100 * sum(found) / every:.0f} % of the cells that the method finds are real" in text
+    lead = next(each for each in page.texts if f"{sum(cells):,} annotated cells" in each)
+    assert f" {100 * sum(found) / sum(cells):.0f} % " in lead
+    assert f" {100 * sum(found) / every:.0f} % " in lead
     f1 = 2 * sum(found) / (sum(cells) + every)
-    assert f"F1 {f1:.3f} (95 %:" in text
+    assert f" {f1:.3f} (95 % " in lead
     gap = np.array([len(cells_of(b)) - len(cells_of(a)) for a, b in scenes])
-    assert f"counts {abs(gap.mean()):.1f} cells {'more' if gap.mean() > 0 else 'fewer'}" in text
+    assert f" {abs(gap.mean()):.1f} {'more' if gap.mean() > 0 else 'fewer'} cells" in lead
     for part in ("<b>mine</b>", "t&t", "a note < this", "3 groups of images (wells)",
                  "2 TP / (2 TP + FP + FN)", "Bland and Altman", "panoptic quality"):  # fmt: skip
         assert part in text, part
     assert "b" not in page.tags
-    assert "leave out" not in text
+    assert "annotated images" not in text
 
 
 def test_the_page_starts_with_the_number_of_images_that_are_not_predicted(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_the_page_starts_with_the_number_of_images_that_are_not_predicted(tmp_pa
     result = evaluate_predictions(truth(), Predictions(found, found), NAMES, groups)
     path = tmp_path / "report.html"
     write_evaluation_report(path, result, source, title="t")
-    assert "leave out 2 of 6 annotated images" in Page(path).text
+    assert "2 of 6 annotated images" in Page(path).text
 
 
 def test_everything_leads_to_the_picture_of_its_image(
@@ -147,7 +146,7 @@ def test_one_image_alone_has_no_intervals(tmp_path: Path) -> None:
         truth(), predictions(), NAMES[:1], Groups({}, "each image separately")
     )
     write_evaluation_report(tmp_path / "r.html", result, source, title="t")
-    assert "(95 %: " not in Page(tmp_path / "r.html").text
+    assert "95 % confidence" not in Page(tmp_path / "r.html").text
 
 
 def test_outlines_have_the_colour_of_the_error() -> None:
@@ -172,9 +171,9 @@ def test_outlines_have_the_colour_of_the_error() -> None:
 def test_the_gallery_holds_worst_typical_and_best_images() -> None:
     order = [str(k) for k in range(50)]
     groups = featured(order)
-    assert groups["Worst"] == ["0", "1", "2", "3"]
-    assert groups["Best"] == ["49", "48", "47", "46"]
-    assert all(20 <= int(name) <= 30 for name in groups["Typical"])
+    assert groups["Lowest F1"] == ["0", "1", "2", "3"]
+    assert groups["Highest F1"] == ["49", "48", "47", "46"]
+    assert all(20 <= int(name) <= 30 for name in groups["Median F1"])
     few = featured(order[:5])
     assert [name for names in few.values() for name in names] == order[:5]
 
@@ -187,9 +186,10 @@ def test_a_comparison_is_one_page_too(tmp_path: Path) -> None:
     page = Page(tmp_path / "c.html")
     assert page.needs_nothing_else
     f1 = result.entries[0].evaluation.scores.by_key["f1@0.5"].value or 0
-    assert f"mine {f1:.3f}, <other> 1.000" in page.text
-    assert f"<other> differs from mine by {1 - f1:+.3f}" in page.text
-    assert "a clear difference" in page.text
+    assert f"{f1:.3f} (mine), 1.000 (<other>)" in page.text
+    gap = result.differences["<other>"][0]
+    assert gap.is_clear
+    assert f" {1 - f1:+.3f} (95 % " in page.text
     # Both methods' pictures of each image.
     assert len(page.pictures) == 2 * len(NAMES)
 
@@ -202,7 +202,7 @@ def test_images_without_a_picture_are_listed_and_linked(
     page = Page(tmp_path / "r.html")
     assert len(page.pictures) == 2
     assert page.needs_nothing_else
-    assert "4 more images have no picture here" in page.text
+    assert "4 other images" in page.text
     assert page.tags.isdisjoint({"b", "i"})
     assert page.places >= {anchor(name) for name in NAMES}
 
@@ -218,3 +218,18 @@ def test_ticks_are_round_few_and_on_the_axis(low: float, high: float) -> None:
     assert steps == pytest.approx(steps[0])
     mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]))
     assert min(abs(mantissa - each) for each in (1, 2, 5, 10)) < 1e-6
+
+
+def test_labels_of_close_levels_do_not_overlap() -> None:
+    chart = Chart(Axis("x"), Axis("y", 0, 100), right=100)
+    for level in (50.0, 50.5, 51.0, 0.0, 0.2, 100.0):
+        chart.level(level, f"level {level}")
+    found = re.findall(r'y="([0-9.]+)"[^>]*>level ([0-9.]+)<', chart.svg())
+    places = sorted(float(place) for place, _ in found)
+    assert len(places) == 6
+    assert min(np.diff(places)) >= 12
+    # The order of the labels is that of the levels, and all are beside the chart.
+    assert [float(level) for _, level in sorted(found, key=lambda each: -float(each[0]))] == sorted(
+        float(level) for _, level in found
+    )
+    assert 0 < places[0] < places[-1] < HEIGHT

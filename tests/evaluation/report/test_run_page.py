@@ -41,8 +41,8 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
     page = Page(path)
     text = page.text
     # (0.5 + 1 + 0) / 3, and the parts by type.
-    for part in ("Fold 0", "mAP 0.5000", "cort", "astro", "AP50", "AR, small cells", "a folder",
-                 "1 of them missing", "no scored image shows shsy5y"):  # fmt: skip
+    for part in ("Fold 0", "mAP is 0.5000", "cort", "astro", "AP50", "AR, small cells", "a folder",
+                 "do not contain 1 of", "no scored image shows shsy5y"):  # fmt: skip
         assert part in text, part
     assert page.needs_nothing_else
     assert len(page.pictures) == 3
@@ -76,7 +76,7 @@ def test_the_mix_is_shown_if_all_types_are_present(tmp_path: Path) -> None:
     truth = {kind: cells(1, 1, 0, 2) for kind in ("astro", "cort", "shsy5y")}
     score = competition_map(truth, truth, {kind: kind for kind in truth})
     write_report(tmp_path / "r.html", title="t", competition=score)
-    assert "Challenge-mix mAP 1.0000" in Page(tmp_path / "r.html").text
+    assert "challenge-mix mAP is 1.0000" in Page(tmp_path / "r.html").text
 
 
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
