@@ -78,6 +78,8 @@ class LoadedModel:
             min_area: Discard cells with a smaller area, in pixels of the image. It replaces the
                 model's own thresholds.
             exclude_border: Discard cells that touch the border of the image.
+            keep_blurred: Keep the cells of images that are out of focus, too; see
+                `bigkingxxl.inference.domain.sharpness`.
 
         Returns:
             The `Cells` of the image, or a list of `Cells` for a list, a folder, a pattern or a file

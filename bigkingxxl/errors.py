@@ -39,7 +39,7 @@ class BigKingXXLError(Exception):
         self.found, self.expected, self.did_you_mean = found, expected, did_you_mean
 
     def details(self) -> dict[str, Any]:
-        """The fields beside file and line, for an error that says the same of another place."""
+        """Return the fields except file and line, for an error that reports another location."""
         names = ("key", "found", "expected", "did_you_mean")
         return {name: getattr(self, name) for name in names}
 

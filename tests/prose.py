@@ -1,4 +1,8 @@
-"""Finds the assertions that check how a sentence is worded: `python -m tests.prose [FOLDER]`."""
+"""Find the assertions that check how a sentence is worded: `python -m tests.prose [FOLDER]`.
+
+An assertion on wording is a `match=` pattern, or `"..." in stderr` and the like, whose text has a
+plain word that a reworded sentence would not contain. tests/test_prose.py limits their number.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,12 @@ FOREIGN = {"AssertionError", "KeyError", "RuntimeError", "TypeError", "UserWarni
 
 
 def is_prose(text: str) -> bool:
-    """True for a text that a reworded sentence would not hold any more."""
+    """Return whether a text contains a word that a reworded sentence might not contain."""
     return PROSE.search(text.replace("\\", "")) is not None
 
 
 def prose_assertions(folder: Path = TESTS) -> Iterator[tuple[Path, int, str]]:
-    """File, line and text of each assertion on wording: `match=` patterns, `"..." in stderr`."""
+    """Yield the file, the line number and the text of each assertion on wording in a folder."""
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call | ast.Compare):
@@ -45,7 +49,12 @@ def _texts(node: ast.Call | ast.Compare) -> Iterator[str]:
 
 
 def _literal(node: ast.expr, where_unknown: str = "") -> str:
-    """A text that stands in the code; what is put in by a name is left out of it."""
+    """Return the text of a literal, without the values of an f-string.
+
+    Args:
+        node: The expression.
+        where_unknown: The text of an expression that is not a literal.
+    """
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

@@ -52,7 +52,7 @@ class TuneOptions:
 
     @contextmanager
     def maps_folder(self) -> Iterator[Path]:
-        """The folder of the network's output, which is temporary unless one was named."""
+        """Yield the folder for the network's output, which is temporary unless one was named."""
         if self.maps is not None:
             yield self.maps
             return

@@ -62,7 +62,8 @@ def table_cells(comparison: Comparison, width: int | None = None) -> Cells:
     With many metrics the table is transposed, and so it is if that fits better.
 
     Args:
-        width: The characters that a line of the terminal has; None for any number.
+        comparison: The comparison.
+        width: The number of characters in a line of the terminal; None for any number.
     """
     turned = _turned_cells(comparison)
     if len(main_values(comparison)) > MANY:

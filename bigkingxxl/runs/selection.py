@@ -66,7 +66,7 @@ class Selection:
     def cells_of(
         self, source: ImageSource, candidates: Candidates
     ) -> tuple[Instances, tuple[str, ...]]:
-        """The cells of one image, and a sentence where they were left out as it is out of focus."""
+        """Select the cells of an image; also return a sentence if they are left out as blurred."""
         cells = self.instances(candidates, source.pixel_size_um)
         if self.keep_blurred or not is_out_of_focus(source, cells):
             return cells, ()

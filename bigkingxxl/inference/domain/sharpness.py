@@ -1,4 +1,4 @@
-"""Whether an image shows outlines at all: out of focus, cells run into smooth shapes.
+"""Recognise images that are out of focus, in which cells blur into smooth shapes.
 
 A network that looks at such an image takes the smooth shapes for very large cells. True cells, of
 whatever size, have borders that are narrow beside them. How narrow is measured at one scale for all
@@ -19,15 +19,23 @@ from bigkingxxl.instances import Instances
 OUT_OF_FOCUS = "the image is out of focus"  # how the warning of such an image begins
 DIAMETER = 16.0  # pixels to which the median cell is shrunk
 SMALLEST = 2 * DIAMETER  # smaller cells show too few pixels of a border to judge it
-LEAST_SHARP = 0.19  # chosen on half of the sets of docs/measured.md
+# Chosen on ten data sets and tested on fourteen others: docs/measured.md, "Out of focus", and
+# benchmarks/accuracy/empty_images.py.
+LEAST_SHARP = 0.19
 LARGEST_IMAGE = 2**24  # pixels; larger images are seen block by block, and not judged
 MARGIN = 2  # shrunk pixels around a cell that belong to its border
 
 
 def is_out_of_focus(source: ImageSource, cells: Instances) -> bool:
-    """Whether the cells found in an image are smooth shapes without an outline.
+    """Return whether the cells found in an image are smooth shapes without an outline.
 
-    False where nobody can tell: without cells, of cells below 32 pixels, in very large images.
+    Args:
+        source: The image, [H, W] pixels.
+        cells: The cells that were found in it.
+
+    Returns:
+        False if it cannot be decided: without cells, for cells with a median diameter below 32
+        pixels, and for images of more than 2**24 pixels.
     """
     if len(cells) == 0 or source.shape[0] * source.shape[1] > LARGEST_IMAGE:
         return False
@@ -39,10 +47,18 @@ def is_out_of_focus(source: ImageSource, cells: Instances) -> bool:
 
 
 def sharpness(pixels: NDArray[np.float32], labels: NDArray[np.int32], scale: float) -> float:
-    """The share of detail of up to a pixel in all detail of the median cell, once shrunk.
+    """Compare the finest detail of the median cell with its coarser detail.
+
+    The image is shrunk first. Detail is the difference between the image and smoother copies of it
+    (differences of Gaussians); the finest is that of up to one pixel.
 
     Args:
-        pixels: float32[H, W]; labels: int32[H, W]; scale: by which both are shrunk.
+        pixels: float32[H, W], the image.
+        labels: int32[H, W], its cells; 0 is background.
+        scale: Pixels of the shrunk image per pixel of the image.
+
+    Returns:
+        The median over the cells of the ratio of the root mean squares; infinity without cells.
     """
     from scipy import ndimage
 
@@ -61,7 +77,7 @@ def sharpness(pixels: NDArray[np.float32], labels: NDArray[np.int32], scale: flo
 def _shrunk(
     pixels: NDArray[np.float32], labels: NDArray[np.int32], size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """An image and its cells, grown by their margin, at a smaller size."""
+    """Return the image float32[h, w] and its cells int32[h, w], dilated, at a smaller size."""
     from PIL import Image
     from scipy import ndimage
 

@@ -1,4 +1,8 @@
-"""Explain why a file is not an image, and what to do about it."""
+"""Explain why a file is not an image, and what to do about it.
+
+What belongs here: recognising what users take for images by the first bytes of the file. What does
+not: damaged images, which their readers report.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +32,14 @@ OTHERS = (
 
 
 def refuse(path: Path, start: bytes) -> ImageError:
-    """Return an error that explains what an unsupported file is.
+    """Return an error that explains what an unsupported file is; the caller raises it.
 
     Args:
         path: The file.
-        start: Its first bytes.
+        start: Its first bytes, up to 512.
+
+    Returns:
+        An error whose field `found` names what the file is, if it was recognised.
     """
     if start.startswith(GIT_LFS):
         return ImageError(

@@ -7,10 +7,14 @@ Rooms:
     serve       the URL, the port and the browser; runs until it is stopped
     app         the routes of the contract
     access      access control: token, host, origin, sizes of requests
-    workspace   the kind of folder: its images, their cells, what is waiting
+    workspace   a folder: its images, their cells and results; `run_workspace`, `files_workspace`
+                and `dataset_workspace` are its kinds, and `open_workspace` chooses one
+    session     the work behind the routes
+    document_store  the documents that are open, and those on disk
     document    the current cells of one image; accepts edits
     journal     edits on disk, and the files derived from them
     pixels      images as pictures: levels, tiles, thumbnails
     events      notifications for all windows
-    jobs        background jobs: predicting, applying, exporting, learning
+    jobs        background jobs, one at a time: `predict_job`, `apply_job`, `export_job`,
+                `learn_job`
 """

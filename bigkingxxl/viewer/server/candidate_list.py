@@ -1,4 +1,8 @@
-"""Which candidates of a model a window may offer: those that no cell covers, each place once."""
+"""Choose the candidates that a window offers: those that no cell covers, each place once.
+
+What belongs here: choosing and describing candidates. What does not: predicting them
+(`low_score_candidates`).
+"""
 
 from __future__ import annotations
 
@@ -11,15 +15,23 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.instances import Instances
 from bigkingxxl.viewer import contract as wire
 
-CANDIDATES_SHOWN = 3000
+CANDIDATES_SHOWN = 3000  # more would be too small to click on
 SMALLEST_CANDIDATE = 4  # pixels
-COVERED = 0.5  # the share of a candidate that a cell covers, above which it is that cell
+COVERED = 0.5  # the fraction of a candidate's pixels; a candidate covered more is taken for a cell
 
 Places = NDArray[np.int64]
 
 
 def best_masks(found: Candidates) -> tuple[Instances, Places]:
-    """The masks of the candidates with the highest scores, best first, and their places."""
+    """Return the masks of the candidates with the highest scores.
+
+    Args:
+        found: N candidates of an image.
+
+    Returns:
+        M masks where the probability is at least one half, best first, and their indices among the
+        candidates, int64[M]; M is at most four times the number that is shown.
+    """
     from bigkingxxl.inference.selection import masks_above
 
     order = np.argsort(-found.score, kind="stable")[: 4 * CANDIDATES_SHOWN]
@@ -28,7 +40,15 @@ def best_masks(found: Candidates) -> tuple[Instances, Places]:
 
 
 def uncovered(masks: Instances, labels: NDArray[Any]) -> Places:
-    """Indices of masks that no cell of a label map covers by a half or more."""
+    """Find the masks that cells cover by less than half, and that are not tiny.
+
+    Args:
+        masks: M masks, which may overlap.
+        labels: Integers [H, W], the current cells; 0 is background.
+
+    Returns:
+        The indices of the masks, int64[K], ascending.
+    """
     owner, flat = masks.pixels()
     areas = masks.areas()
     covered = np.bincount(owner[labels.reshape(-1)[flat] > 0], minlength=len(masks))
@@ -36,10 +56,16 @@ def uncovered(masks: Instances, labels: NDArray[Any]) -> Places:
 
 
 def listed(found: Candidates, masks: Instances, order: Places) -> tuple[wire.Candidate, ...]:
-    """Masks that do not cover each other, as windows take them.
+    """Describe masks that do not cover each other, as windows need them.
 
     Args:
-        masks: best first; order: the place of each among the candidates.
+        found: The N candidates of the image.
+        masks: M of their masks, best first.
+        order: int64[M], the index of each mask among the candidates.
+
+    Returns:
+        At most `CANDIDATES_SHOWN` candidates: the index, the score, the type, the box (row0, col0,
+        row1, col1; half-open) and the runs as pairs of the first flat pixel and the length.
     """
     from bigkingxxl.inference.selection import mask_nms
 

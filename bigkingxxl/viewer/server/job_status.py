@@ -1,4 +1,4 @@
-"""A job: what it does, where it stands, and how it says so."""
+"""Background jobs: the interface of a job, its state, and how it reports its progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 from bigkingxxl.viewer import contract as wire
 
 SECONDS_BETWEEN_EVENTS = 0.2
-LEAST_TO_GO_BY = 0.03  # the share of a job that tells how long the rest will take
+LEAST_TO_GO_BY = 0.03  # the fraction of a job after which its remaining time is estimated
 
 
 class CancelledError(Exception):
@@ -19,7 +19,7 @@ class CancelledError(Exception):
 
 
 class Report:
-    """How a job says where it stands, and learns that it is to stop."""
+    """Passes on the progress of a job, and tells the job when it is to stop."""
 
     def __init__(self, task: JobStatus, tell: Callable[[JobStatus], None]) -> None:
         self._task, self._tell = task, tell
@@ -27,10 +27,15 @@ class Report:
         self._first: tuple[float, float] | None = None  # where it began, and when
 
     def step(self, done: float, total: float | None, message: str = "") -> None:
-        """Where the job stands.
+        """Report the progress of the job.
+
+        Args:
+            done: How much is done, in any unit.
+            total: How much there is in all, in the same unit; None if unknown.
+            message: What is being done; by default as before.
 
         Raises:
-            CancelledError: it is to stop.
+            CancelledError: The job is to stop.
         """
         task, now = self._task, time.monotonic()
         task.done, task.total, task.message = done, total, message or task.message
@@ -43,7 +48,7 @@ class Report:
         self.check()
 
     def _seconds_left(self, done: float, total: float | None, now: float) -> float | None:
-        """As fast as it went until now; a job that is resumed does not begin at 0."""
+        """Estimate the remaining seconds from the speed since this process took up the job."""
         if self._first is None or not total:
             return None
         since = done - self._first[0]
@@ -52,10 +57,10 @@ class Report:
         return max((now - self._first[1]) / since * (total - done), 0.0)
 
     def check(self) -> None:
-        """Stop here where that was asked for.
+        """Check whether the job is to stop.
 
         Raises:
-            CancelledError: it was.
+            CancelledError: It is.
         """
         if self._task.stop.is_set():
             raise CancelledError
@@ -67,20 +72,33 @@ class Report:
 
 
 class Job(Protocol):
-    """What a job does."""
+    """A background job.
+
+    Attributes:
+        kind: What it does, for the page.
+        can_resume: Whether it can continue after it was cancelled or failed.
+    """
 
     kind: wire.JobKind
     can_resume: bool
 
-    def run(self, report: Report) -> Finished: ...
+    def run(self, report: Report) -> Finished:
+        """Do the job.
+
+        Raises:
+            CancelledError: It was told to stop.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a job made.
+    """The outcome of a job.
 
     Attributes:
-        message: one sentence; files: within the folder; result: of learning, to be asked about.
+        message: One sentence for the user.
+        files: The files that were written, as paths within the folder.
+        result: The result of learning, on which the user decides; None for other jobs.
     """
 
     message: str = ""
@@ -90,7 +108,21 @@ class Finished:
 
 @dataclass
 class JobStatus:
-    """A job and where it stands."""
+    """A job and its state.
+
+    Attributes:
+        id: The identifier of the job, unique within the server.
+        job: The job.
+        state: Whether it waits, runs, asks, or how it ended.
+        done: How much is done, in the unit of `total`.
+        total: How much there is in all; None if unknown.
+        message: What is being done, or the outcome.
+        seconds_left: The estimated remaining time; None if unknown.
+        error: Why it failed, or "".
+        files: The files that were written, as paths within the folder.
+        result: The result of learning, on which the user decides.
+        stop: Set to stop the job.
+    """
 
     id: str
     job: Job
@@ -105,7 +137,7 @@ class JobStatus:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def shown(self) -> wire.Job:
-        """As windows see it."""
+        """Return the job as the page receives it."""
         is_over = self.state in ("cancelled", "failed")
         return wire.Job(
             id=self.id, kind=self.job.kind, state=self.state, done=self.done, total=self.total,

@@ -1,22 +1,30 @@
-"""Which windows look at which image."""
+"""Remember which windows have which image open, to warn people who correct the same image."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-SECONDS_PRESENT = 45.0
+SECONDS_PRESENT = 45.0  # a window that has not reported for longer counts as closed
 
 
 class Presence:
-    """Windows that said lately which image they show; any thread may ask."""
+    """The windows that reported recently which image they show; safe for threads."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str | None, float]] = {}
         self._lock = threading.Lock()
 
     def note(self, window: str, key: str | None) -> bool:
-        """A window shows an image, or none; True where who looks at what has changed."""
+        """Note that a window shows an image.
+
+        Args:
+            window: The id of the window.
+            key: The key of the image; None if the window shows none.
+
+        Returns:
+            Whether any window shows another image than before, or was closed.
+        """
         with self._lock:
             now = time.monotonic()
             before = self._shown()
@@ -27,7 +35,12 @@ class Presence:
             return before != self._shown()
 
     def others(self, window: str, key: str) -> int:
-        """How many other windows show an image."""
+        """Count the other windows that show an image.
+
+        Args:
+            window: The id of the window that asks.
+            key: The key of the image.
+        """
         with self._lock:
             now = time.monotonic()
             return sum(
