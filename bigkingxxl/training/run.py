@@ -11,25 +11,17 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from torch.utils.data import DataLoader
 
 from bigkingxxl.data.dataset import Dataset, fingerprint
-from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.data.subset import subset
-from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
-from bigkingxxl.data.synthesize import Recipe as SyntheticData
-from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import choose_device
-from bigkingxxl.locks import locked
-from bigkingxxl.methods.base import Method
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.model_files import save_model
 from bigkingxxl.networks.shared_norms import share_norms
 from bigkingxxl.provenance import provenance
-from bigkingxxl.simulate.varied import VARIED
 from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.allocator import keep_freed_memory
 from bigkingxxl.training.budget import Budget
@@ -41,15 +33,14 @@ from bigkingxxl.training.checkpoints import (
     sentences_of_disks,
 )
 from bigkingxxl.training.crop_teacher import CropTeacher
-from bigkingxxl.training.crops import CropDataset, MixedCrops, crop_loader, epoch_loader
 from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
-from bigkingxxl.training.device_images import DeviceImages, warped_channels
 from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarted
-from bigkingxxl.training.distillation_crops import (
-    DistillationCollate,
-    DistillationCrops,
-    check_taught,
-    unlabelled_sizes,
+from bigkingxxl.training.feeds import (
+    batches,
+    device_images,
+    images_without_annotation,
+    taught_crops,
+    training_crops,
 )
 from bigkingxxl.training.images import RunImages, choose_images, with_types
 from bigkingxxl.training.interrupt import StopRequest
@@ -61,10 +52,7 @@ from bigkingxxl.training.process_state import training_state
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
 from bigkingxxl.training.starting_model import Start, adapted, cell_sizes, load_start
-from bigkingxxl.training.teacher import Teacher
 from bigkingxxl.training.trainer import make_trainer
-from bigkingxxl.training.unlabelled_crops import WithUnlabelled
-from bigkingxxl.training.views import ViewDraws, Views
 
 log = logging.getLogger(__name__)
 
@@ -154,44 +142,80 @@ def train(
     if resume:
         check_same_run(out, recipe.model_dump(mode="json"), list(images.training))
     with training_state(recipe.seed):
-        return _trained(
-            recipe, data, images, unlabelled, start, out, device=device, resume=resume,
-            quiet=quiet, budget=budget, callbacks=callbacks, devices=devices, track=track,
-        )  # fmt: skip
+        run = _Run(recipe, data, images, unlabelled, start, out)
+        return _trained(run, _Options(device, resume, quiet, callbacks, devices, track), budget)
 
 
-def _trained(
-    recipe: Recipe, data: Dataset, images: RunImages, unlabelled: list[Path], start: Start | None,
-    out: Path, *, device: str, resume: bool, quiet: bool, budget: Budget,
-    callbacks: Sequence[Callback], devices: Devices, track: Track,
-) -> TrainingResult:  # fmt: skip
+@dataclass(frozen=True)
+class _Run:
+    """What a run trains on: everything that its recipe, its data and its start determine.
+
+    Attributes:
+        recipe: The complete recipe.
+        data: The data set, reduced to the cell types of the recipe.
+        images: The training and validation images.
+        unlabelled: The images without annotations.
+        start: The starting model, or None.
+        out: The run folder.
+    """
+
+    recipe: Recipe
+    data: Dataset
+    images: RunImages
+    unlabelled: list[Path]
+    start: Start | None
+    out: Path
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How a run is done, which does not change its result; see `train`."""
+
+    device: str
+    resume: bool
+    quiet: bool
+    callbacks: Sequence[Callback]
+    devices: Devices
+    track: Track
+
+
+def _trained(run: _Run, options: _Options, budget: Budget) -> TrainingResult:
     """Train with a complete recipe."""
-    stop = StopRequest()
-    method = make_method(recipe.method, recipe.settings, data.type_names)
-    card = make_card(recipe, data, images, start)
+    recipe, images, devices = run.recipe, run.images, options.devices
+    method = make_method(recipe.method, recipe.settings, run.data.type_names)
+    card = make_card(recipe, run.data, images, run.start)
     if devices.rank == 0:
-        write_run(out, recipe, data, images)
-    crops = training_crops(recipe, data, images, method, out, track)
-    device = choose_device(device)
-    pool = device_images(crops, unlabelled, device)
-    taught = None if pool else taught_crops(crops, unlabelled, out, device, track)
+        write_run(run.out, recipe, run.data, images)
+    crops = training_crops(recipe, run.data, images, method, run.out, options.track)
+    device = choose_device(options.device)
+    pool = device_images(crops, run.unlabelled, device)
+    taught = None if pool else taught_crops(crops, run.unlabelled, run.out, device, options.track)
     kind = TrainingModule if recipe.adversarial is None else AdversarialModule
     if devices.count > 1 and recipe.training.feed == "device":
         log.warning("feed=device draws noise batch by batch: other noise than on one device")
-    module = kind(method, recipe, card, data, images.shown, start, pool, budget)
+    module = kind(method, recipe, card, run.data, images.shown, run.start, pool, budget)
     if taught is not None:
         module.teacher = CropTeacher.of(taught.teacher, method, device)
     if devices.count > 1:
         share_norms(module.network)
-    if start and recipe.training.l2_sp > 0:
-        callbacks = [L2SP(recipe.training.l2_sp), *callbacks]
-    trainer = make_trainer(recipe, out, device, quiet, images.chooses, stop, callbacks, devices)
-    fit(trainer, module, batches(taught or crops, unlabelled, pool, devices), out, resume, stop)
+    stop = StopRequest()
+    trainer = _trainer(run, options, device, stop)
+    loader = batches(taught or crops, run.unlabelled, pool, devices)
+    fit(trainer, module, loader, run.out, options.resume, stop)
     disconnect()
     if devices.rank > 0:
-        return TrainingResult(out / "model.safetensors", module.score, images.chooses,
+        return TrainingResult(run.out / "model.safetensors", module.score, images.chooses,
                               images.keeps_back, module.epochs, module.seconds() / 60)  # fmt: skip
-    return finish(module, out, images, start, device, track)
+    return finish(module, run.out, images, run.start, device, options.track)
+
+
+def _trainer(run: _Run, options: _Options, device: str, stop: StopRequest) -> L.Trainer:
+    """Create the trainer with the callbacks of the recipe."""
+    recipe, callbacks = run.recipe, options.callbacks
+    if run.start and recipe.training.l2_sp > 0:
+        callbacks = [L2SP(recipe.training.l2_sp), *callbacks]
+    return make_trainer(recipe, run.out, device, options.quiet, run.images.chooses, stop,
+                        callbacks, options.devices)  # fmt: skip
 
 
 def check_folder(out: Path, resume: bool) -> None:
@@ -231,107 +255,6 @@ def complete(
         sizes = cell_sizes(data, images.training, recipe.training.label_policy)
         complete = adapted(complete, start.model, sizes)
     return sized(complete, data, images.training)
-
-
-def training_crops(
-    recipe: Recipe,
-    data: Dataset,
-    images: RunImages,
-    method: Method,
-    out: Path,
-    track: Track = untracked,
-) -> CropDataset | MixedCrops:
-    """Return the crops of a run, mixed with simulated cells and replayed data sets.
-
-    Raises:
-        InputError: The method cannot learn from cells without a type.
-    """
-    crops = CropDataset(data, images.training, method, recipe)
-    if recipe.varied_images == 0 and not recipe.replay:
-        return crops
-    if not method.learns_untyped:
-        key, value = ("replay", recipe.replay) if recipe.replay else (
-            "varied_images", recipe.varied_images)  # fmt: skip
-        raise InputError(
-            f"{key} is {value}, but the method '{method.name}' with these settings learns no cells "
-            "without a type, expected none or the representation 'flows'",
-            key=key,
-            found=value,
-        )
-    places = [Path(each) for each in recipe.replay]
-    if recipe.varied_images:
-        places.append(out / "varied")
-        with locked(out / ".varied.lock"):  # by the first of several processes
-            if not (places[-1] / ANNOTATIONS).is_file():
-                synthetic = SyntheticData(recipe.varied_images, recipe.seed, (VARIED,))
-                synthesize(places[-1], synthetic, track=track)
-    others = open_datasets(places)
-    return MixedCrops(crops, CropDataset(others, others.ids, method, recipe),
-                      recipe.training.varied_share)  # fmt: skip
-
-
-def device_images(
-    crops: CropDataset | MixedCrops, unlabelled: Sequence[Path], device: str
-) -> DeviceImages | None:
-    """Load the images for crops on the device, including the teacher's targets.
-
-    Raises:
-        SettingsError: The targets of the method cannot be sampled on the device.
-        InputError: They cannot be taught.
-    """
-    recipe = crops.recipe
-    if recipe.training.feed != "device":
-        return None
-    teacher = None
-    if recipe.teacher is not None:
-        teacher = Teacher.of(recipe.teacher, warped_channels(crops.method), device)
-    return DeviceImages.of(crops, teacher, unlabelled)
-
-
-def taught_crops(
-    crops: CropDataset | MixedCrops,
-    unlabelled: Sequence[Path],
-    out: Path,
-    device: str,
-    track: Track = untracked,
-) -> DistillationCrops | None:
-    """Return the crops of a run whose teacher predicts crops.
-
-    Raises:
-        InputError: The method cannot learn from images without annotations.
-    """
-    if crops.recipe.teacher is None:
-        return None
-    if unlabelled:
-        check_taught(crops.method)
-    sizes = unlabelled_sizes(unlabelled, crops.recipe, out, device, track)
-    return DistillationCrops(crops, sizes, crops.recipe.teacher)
-
-
-def batches(
-    crops: CropDataset | MixedCrops | DistillationCrops,
-    unlabelled: Sequence[Path],
-    pool: DeviceImages | None,
-    devices: Devices = ALONE,
-) -> DataLoader[Any]:
-    """Create the loader of the training: batches of crops, or `Views` of images on the device."""
-    if isinstance(crops, DistillationCrops):
-        return epoch_loader(
-            crops, crops.recipe.training, DistillationCollate(crops.method), devices
-        )
-    if pool is None:
-        return crop_loader(WithUnlabelled(crops, unlabelled) if unlabelled else crops, devices)
-    draws = ViewDraws(pool.viewed, crops.recipe)
-    return epoch_loader(draws, crops.recipe.training, Views.of, devices)
-
-
-def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) -> list[Path]:
-    """Return the images without annotations for a critic or teacher; see `unlabelled_images`."""
-    learners = (recipe.adversarial, recipe.teacher)
-    own = next((each for each in learners if each is not None and each.semi_supervised), None)
-    if own is None:
-        return []
-    return unlabelled_images(data, own.unlabelled, images.validation if images.chooses else ())
 
 
 def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:

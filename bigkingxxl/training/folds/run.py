@@ -139,8 +139,8 @@ def train_folds(
     with locked(out):
         _begin(plan, recipe, data, out, resume)
         try:
-            models, failed = _train_all(plan, recipe, data, out, device, quiet, report, track)
-            return _finished(plan, models, failed, recipe, data, out, device, report, track)
+            run = _Run(plan, recipe, data, out, device, quiet, report, track)
+            return run.finish(*run.train())
         except KeyboardInterrupt as end:
             number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
             raise Interrupted(advice=GO_ON, **number) from None
@@ -177,37 +177,87 @@ def _has_begun(folder: Path) -> bool:
     return last_checkpoint(folder).is_file() or (folder / MODEL).is_file()
 
 
-def _train_all(
-    plan: Plan,
-    recipe: Recipe,
-    data: Dataset,
-    out: Path,
-    device: str,
-    quiet: bool,
-    report: Report,
-    track: Track,
-) -> tuple[dict[int, Path], dict[int, str]]:
-    """Train the folds; return the models and the errors of the others."""
-    models: dict[int, Path] = {}
-    failed: dict[int, str] = {}
-    todo = [fold for fold in plan.folds if not _is_finished(_folder(out, fold))]
-    if kept := len(plan.folds) - len(todo):
-        report(f"{kept} of {len(plan.folds)} folds are trained already")
-    began = time.monotonic()
-    for place, fold in enumerate(todo):
-        report(f"fold {fold}, {place + 1} of {len(todo)} to train{_left(began, place, len(todo))}")
-        try:
-            _train_fold(fold, recipe, data, out, device, quiet, track)
-        except OutputError:
-            raise
-        except Exception as error:  # whatever the error is, the other folds must not be lost
-            log.debug("fold %d failed", fold, exc_info=error)
-            failed[fold] = _reason(error)
-            log.warning("fold %d failed and is left out: %s", fold, failed[fold])
-    models = {fold: _folder(out, fold) / MODEL for fold in plan.folds if fold not in failed}
-    if not models:
-        raise InputError(f"{out}: all folds failed, the first: {failed[plan.folds[0]]}", file=out)
-    return models, failed
+@dataclass(frozen=True)
+class _Run:
+    """A cross-validation; see `train_folds` for its attributes."""
+
+    plan: Plan
+    recipe: Recipe
+    data: Dataset
+    out: Path
+    device: str
+    quiet: bool
+    report: Report
+    track: Track
+
+    def train(self) -> tuple[dict[int, Path], dict[int, str]]:
+        """Train the folds; return the models and the errors of the others."""
+        failed: dict[int, str] = {}
+        folds, out = self.plan.folds, self.out
+        todo = [fold for fold in folds if not _is_finished(_folder(out, fold))]
+        if kept := len(folds) - len(todo):
+            self.report(f"{kept} of {len(folds)} folds are trained already")
+        began = time.monotonic()
+        for place, fold in enumerate(todo):
+            left = _left(began, place, len(todo))
+            self.report(f"fold {fold}, {place + 1} of {len(todo)} to train{left}")
+            try:
+                self._train_fold(fold)
+            except OutputError:
+                raise
+            except Exception as error:  # whatever the error is, the other folds must not be lost
+                log.debug("fold %d failed", fold, exc_info=error)
+                failed[fold] = _reason(error)
+                log.warning("fold %d failed and is left out: %s", fold, failed[fold])
+        models = {fold: _folder(out, fold) / MODEL for fold in folds if fold not in failed}
+        if not models:
+            raise InputError(f"{out}: all folds failed, the first: {failed[folds[0]]}", file=out)
+        return models, failed
+
+    def _train_fold(self, fold: int) -> None:
+        folder = _folder(self.out, fold)
+        result = train(
+            self.recipe, self.data, folder, fold=fold, folds_file=self.out / FOLDS_FILE,
+            device=self.device, resume=last_checkpoint(folder).is_file(), quiet=self.quiet,
+            devices=ALONE, track=self.track,
+        )  # fmt: skip
+        card = read_card(result.model)
+        write_json(folder / FACTS, {
+            "fold": fold, "model": untuned_hash(result.model), "epochs": result.epochs,
+            "minutes": result.minutes, "map": result.score, "in_sample": result.chosen,
+            "points": card.operating_points.model_dump(mode="json"),
+        })  # fmt: skip
+
+    def finish(self, models: dict[int, Path], failed: dict[int, str]) -> FoldsResult:
+        """Tune the folds, predict and score every image out of fold, and write the ensemble."""
+        plan, out, types = self.plan, self.out, self.recipe.cell_types
+        own = subset(self.data, types) if types else self.data
+        facts = {fold: read_facts(path.with_name(FACTS)) for fold, path in models.items()}
+        start = checked(OperatingPoints, next(iter(facts.values()))["points"])
+        self.report("tuning each fold on the images of the others")
+        points = tune_folds(
+            plan, models, start, own, out / SEEN, device=self.device, seed=self.recipe.seed,
+            track=self.track,
+        )  # fmt: skip
+        for fold, path in models.items():
+            _give_points(path, points.of_fold[fold])
+        run = predict_out_of_fold(
+            plan, models, own, out / RUN, device=self.device, track=self.track
+        )
+        chose = [image_id for path in models.values() for image_id in read_card(path).selected_on]
+        rows = score_folds(plan, list(models), own, out / RUN, chose)
+        ensemble = None
+        if len(models) > 1:
+            ensemble = out / FOLDS_ENSEMBLE
+            write_ensemble(ensemble, list(models.values()), points=points.of_all)
+        result = FoldsResult(
+            out, models, failed, rows, points, out / RUN, ensemble, dict(run.failed),
+            sum(float(each["minutes"]) for each in facts.values()),
+            _notes(plan, points, chose, failed),
+        )  # fmt: skip
+        write_json(out / "folds.json", {**provenance(self.recipe.seed), **result.as_dict()})
+        shutil.rmtree(out / SEEN, ignore_errors=True)
+        return result
 
 
 def _left(began: float, done: int, count: int) -> str:
@@ -224,57 +274,11 @@ def _reason(error: Exception) -> str:
     return words if is_told else f"an unexpected error, {type(error).__name__}: {words}"
 
 
-def _train_fold(
-    fold: int, recipe: Recipe, data: Dataset, out: Path, device: str, quiet: bool, track: Track
-) -> None:
-    folder = _folder(out, fold)
-    result = train(
-        recipe, data, folder, fold=fold, folds_file=out / FOLDS_FILE, device=device,
-        resume=last_checkpoint(folder).is_file(), quiet=quiet, devices=ALONE, track=track,
-    )  # fmt: skip
-    card = read_card(result.model)
-    write_json(folder / FACTS, {
-        "fold": fold, "model": untuned_hash(result.model), "epochs": result.epochs,
-        "minutes": result.minutes, "map": result.score, "in_sample": result.chosen,
-        "points": card.operating_points.model_dump(mode="json"),
-    })  # fmt: skip
-
-
 def _is_finished(folder: Path) -> bool:
     """Return whether the training of a fold is finished and its model unchanged."""
     known = read_facts(folder / FACTS).get("model")
     model = folder / MODEL
     return known is not None and model.is_file() and untuned_hash(model) == known
-
-
-def _finished(
-    plan: Plan, models: dict[int, Path], failed: dict[int, str], recipe: Recipe, data: Dataset,
-    out: Path, device: str, report: Report, track: Track,
-) -> FoldsResult:  # fmt: skip
-    """Tune the folds, predict and score every image out of fold, and write the ensemble."""
-    own = subset(data, recipe.cell_types) if recipe.cell_types else data
-    facts = {fold: read_facts(path.with_name(FACTS)) for fold, path in models.items()}
-    start = checked(OperatingPoints, next(iter(facts.values()))["points"])
-    report("tuning each fold on the images of the others")
-    points = tune_folds(
-        plan, models, start, own, out / SEEN, device=device, seed=recipe.seed, track=track
-    )
-    for fold, path in models.items():
-        _give_points(path, points.of_fold[fold])
-    run = predict_out_of_fold(plan, models, own, out / RUN, device=device, track=track)
-    chose = [image_id for path in models.values() for image_id in read_card(path).selected_on]
-    rows = score_folds(plan, list(models), own, out / RUN, chose)
-    ensemble = None
-    if len(models) > 1:
-        ensemble = out / FOLDS_ENSEMBLE
-        write_ensemble(ensemble, list(models.values()), points=points.of_all)
-    result = FoldsResult(
-        out, models, failed, rows, points, out / RUN, ensemble, dict(run.failed),
-        sum(float(each["minutes"]) for each in facts.values()), _notes(plan, points, chose, failed),
-    )  # fmt: skip
-    write_json(out / "folds.json", {**provenance(recipe.seed), **result.as_dict()})
-    shutil.rmtree(out / SEEN, ignore_errors=True)
-    return result
 
 
 def _give_points(model: Path, points: OperatingPoints) -> None:
