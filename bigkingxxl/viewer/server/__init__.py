@@ -9,7 +9,8 @@ Rooms:
     access      access control: token, host, origin, sizes of requests
     workspace   a folder: its images, their cells and results; `run_workspace`, `files_workspace`
                 and `dataset_workspace` are its kinds, and `open_workspace` chooses one
-    session     the work behind the routes
+    session     the work behind the routes; `image_cache` keeps the pictures, `offered_candidates`
+                the candidates that can be added as cells
     document_store  the documents that are open, and those on disk
     document    the current cells of one image; accepts edits
     journal     edits on disk, and the files derived from them

@@ -196,7 +196,7 @@ class App:
             return _json(self.session.conflict(path["key"], str(error)), 409)
 
     def _pixels(self, path: Mapping[str, str], query: Query, _: Any) -> Response:
-        shown = self.session.shown(self.session.image(path["key"]))
+        shown = self.session.pictures.opened(self.session.image(path["key"]))
         level, row, col = query.place()
         return _png(shown.picture(
             level=level, row=row, col=col, channel=query.text("channel", "0"),

@@ -6,7 +6,6 @@ import io
 import time
 import zipfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from bigkingxxl import rle
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError
-from bigkingxxl.extras import install
 from bigkingxxl.files import make_folder, whole_file
 from bigkingxxl.instances import NO_TYPE, Instances
 from bigkingxxl.io.annotations.corrections import numbered
@@ -32,24 +30,6 @@ if TYPE_CHECKING:
     from bigkingxxl.runs.outputs import PredictedImage
 
 EXPORTS = "exports"  # within the folder of corrections
-
-
-NEEDED = {"zarr": "zarr", "zarr-0.5": "zarr"}  # the package that writes a format
-
-
-def export_formats() -> tuple[wire.ExportFormat, ...]:
-    """Return all formats, and what to install for those that cannot be written yet."""
-    from bigkingxxl.runs.outputs import FORMATS
-
-    return tuple(wire.ExportFormat(name=name, install=what_is_missing(name)) for name in FORMATS)
-
-
-def what_is_missing(name: str) -> str:
-    """Return a sentence on what to install for a format, or "" if nothing is missing."""
-    package = NEEDED.get(name)
-    if package is None or find_spec(package) is not None:
-        return ""
-    return f"OME-Zarr needs the extra 'zarr': {install('zarr')}"
 
 
 class ExportJob:

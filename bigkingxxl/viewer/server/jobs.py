@@ -131,7 +131,8 @@ class Jobs:
             InputError: A format is unknown, or needs a package that is not installed.
         """
         from bigkingxxl.runs.outputs import chosen_formats
-        from bigkingxxl.viewer.server.export_job import ExportJob, what_is_missing
+        from bigkingxxl.viewer.server.export_formats import what_is_missing
+        from bigkingxxl.viewer.server.export_job import ExportJob
 
         formats = chosen_formats(request.formats)
         for name in formats:

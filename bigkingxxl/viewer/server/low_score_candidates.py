@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from typing import Any
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.errors import BigKingXXLError
 from bigkingxxl.operating_points import OperatingPoint
+from bigkingxxl.viewer.server.recently_used import RecentlyUsed
 from bigkingxxl.viewer.server.run_workspace import RunWorkspace
 from bigkingxxl.viewer.server.workspace import KnownImage
 
@@ -28,35 +28,39 @@ LESS_STRICT = {
 }  # default values and factors
 
 
+class _NotAvailableError(LookupError):
+    """There is no second prediction of this image."""
+
+
 class LowScoreCandidates:
     """The faint cells of images of a run; none if its model is not available."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._model: tuple[str, Any] = ("", None)
-        self._known: OrderedDict[tuple[str, str], Candidates] = OrderedDict()
+        self._known = RecentlyUsed[tuple[str, str], Candidates](KEPT)
 
     def candidates(self, run: RunWorkspace, image: KnownImage) -> Candidates | None:
         """Return the candidates of a second prediction, including those of the first."""
         place = (run.run_settings.run, image.key)
         with self._lock:  # one at a time, because a network uses all cores
-            if place in self._known:
-                return self._known[place]
             try:
-                source = run.source(image)
-                if source.shape[0] * source.shape[1] > LARGEST:
-                    return None
-                predictor = self._predictor(run)
-                if predictor is None:
-                    return None
-                found: Candidates = predictor.candidates(source)
-            except (BigKingXXLError, OSError, MemoryError) as error:
-                log.debug("no second look at %s: %s", image.name, error)
+                return self._known.get(place, lambda: self._predicted(run, image))
+            except _NotAvailableError:
                 return None
-            self._known[place] = found
-            while len(self._known) > KEPT:
-                self._known.popitem(last=False)
-            return found
+            except (BigKingXXLError, OSError, MemoryError) as error:
+                log.debug("no second prediction of %s: %s", image.name, error)
+                return None
+
+    def _predicted(self, run: RunWorkspace, image: KnownImage) -> Candidates:
+        source = run.source(image)
+        if source.shape[0] * source.shape[1] > LARGEST:
+            raise _NotAvailableError
+        predictor = self._predictor(run)
+        if predictor is None:
+            raise _NotAvailableError
+        found: Candidates = predictor.candidates(source)
+        return found
 
     def _predictor(self, run: RunWorkspace) -> Any:
         """Return the model with less strict parameters; None unless it is exported and dense."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.candidates import Candidates
 from bigkingxxl.display_text import printable
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.provenance import own_version
@@ -24,23 +22,20 @@ from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.document import compact
 from bigkingxxl.viewer.server.document_store import DocumentStore, ReadOnlyError, TooLargeImageError
 from bigkingxxl.viewer.server.events import Events
-from bigkingxxl.viewer.server.low_score_candidates import LowScoreCandidates
+from bigkingxxl.viewer.server.image_cache import ImageCache
+from bigkingxxl.viewer.server.offered_candidates import OfferedCandidates
 from bigkingxxl.viewer.server.pixels import (
     TILE_SIDE,
     WHOLE_LIMIT,
-    ShownImage,
     levels_of,
     strided,
 )
 from bigkingxxl.viewer.server.presence import Presence
-from bigkingxxl.viewer.server.run_workspace import RunWorkspace
-from bigkingxxl.viewer.server.workspace import KnownImage, Start, Workspace, start_of, type_name
+from bigkingxxl.viewer.server.workspace import KnownImage, Workspace, type_name
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY = 64 * 2**20
-SHOWN_KEPT = 6  # opened images in memory
-THUMBNAILS_KEPT = 600
 SECONDS_BETWEEN_COUNTS = 2.0
 
 
@@ -62,12 +57,10 @@ class Session:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.events = Events()
-        self.faint = LowScoreCandidates()
+        self.pictures = ImageCache(workspace)
+        self.offered = OfferedCandidates(workspace)
         self.store = DocumentStore(workspace, lambda: self.events.add("folder"))
         self._on_disk: dict[str, _Corrected] = {}
-        self._shown: OrderedDict[str, ShownImage] = OrderedDict()
-        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
-        self._previews: OrderedDict[tuple[str, wire.Settings], Start] = OrderedDict()
         self._presence = Presence()
         self._lock = threading.Lock()
         self._is_closed = False
@@ -142,7 +135,7 @@ class Session:
 
     @cached_property
     def _folder_texts(self) -> dict[str, Any]:
-        from bigkingxxl.viewer.server.export_job import export_formats
+        from bigkingxxl.viewer.server.export_formats import export_formats
 
         return {
             "contract": wire.CONTRACT_VERSION, "version": own_version(),
@@ -184,8 +177,7 @@ class Session:
         """Drop all cells that nobody corrected, because the run has others now."""
         for image in self.images():
             self.store.forget(image)
-        with self._lock:
-            self._previews.clear()
+        self.pictures.forget_previews()
 
     def image(self, key: str) -> KnownImage:
         """Return an image by its key.
@@ -253,27 +245,10 @@ class Session:
 
     # ---- one image ------------------------------------------------------------------------------
 
-    def shown(self, image: KnownImage) -> ShownImage:
-        """Return an image, opened.
-
-        Raises:
-            ImageError: Its file is gone or cannot be read.
-        """
-        with self._lock:
-            if image.key in self._shown:
-                self._shown.move_to_end(image.key)
-                return self._shown[image.key]
-        found = self.workspace.open(image)
-        with self._lock:
-            self._shown[image.key] = found
-            while len(self._shown) > SHOWN_KEPT:
-                self._shown.popitem(last=False)
-        return found
-
     def info(self, key: str) -> wire.ImageInfo:
         """See `contract.ImageInfo`."""
         image = self.image(key)
-        shown = self.shown(image)
+        shown = self.pictures.opened(image)
         dtype, next_cell = "uint16", 1
         with suppress(TooLargeImageError), self.store.document(image) as held:
             dtype, next_cell = held.document.labels.dtype.name, held.document.next_cell
@@ -281,7 +256,7 @@ class Session:
             entry=self.entry(image), channels=shown.channels,
             pixel_size_um=shown.source.pixel_size_um, levels=levels_of(shown.size),
             is_rgb=bool(shown.colours), label_dtype=dtype, next_cell=next_cell,
-            has_candidates=self._has_candidates(image), windows=self._presence.others("", key),
+            has_candidates=self.offered.has_any(image), windows=self._presence.others("", key),
             label_file=printable(str(self._label_file(image))),
             image_file=printable(str(image.path)),
         )  # fmt: skip
@@ -300,19 +275,8 @@ class Session:
         return predicted if predicted.is_file() else corrected
 
     def thumbnail(self, key: str) -> bytes:
-        """Return the thumbnail as PNG."""
-        with self._lock:
-            if key in self._thumbnails:
-                self._thumbnails.move_to_end(key)
-                return self._thumbnails[key]
-        image = self.image(key)
-        # Not through `shown`: scrolling the strip must not push open images out of memory.
-        found = (self._shown.get(key) or self.workspace.open(image)).thumbnail()
-        with self._lock:
-            self._thumbnails[key] = found
-            while len(self._thumbnails) > THUMBNAILS_KEPT:
-                self._thumbnails.popitem(last=False)
-        return found
+        """Return the thumbnail of an image as PNG."""
+        return self.pictures.thumbnail(self.image(key))
 
     def labels(
         self, key: str, settings: wire.Settings | None, level: int, row: int | None,
@@ -325,7 +289,7 @@ class Session:
         """
         image = self.image(key)
         if settings is not None:
-            start = self._preview(image, settings)
+            start = self.pictures.preview(image, settings)
             return Raster(strided(compact(start.labels), level, row, col), 0)
         with self.store.document(image) as held:
             part = strided(held.document.labels, level, row, col).copy()
@@ -341,58 +305,20 @@ class Session:
         """See `contract.CellTable`."""
         image = self.image(key)
         if settings is not None:
-            start = self._preview(image, settings)
+            start = self.pictures.preview(image, settings)
             labels, attributes, revision = start.labels, dict(start.cells), 0
         else:
             with self.store.document(image) as held:
                 labels, attributes = held.document.labels.copy(), dict(held.document.cells)
                 revision = held.document.revision
-        return table_of(self.shown(image).source, labels, attributes, revision, measurements)
-
-    def _preview(self, image: KnownImage, settings: wire.Settings) -> Start:
-        place = (image.key, settings)
-        with self._lock:
-            if place in self._previews:
-                return self._previews[place]
-        found = self.workspace.preview(image, settings)
-        if found is None:
-            nothing_stored = (
-                "no candidates are stored for this image, so other thresholds cannot be applied"
-            )
-            raise InputError(self.workspace.cannot_apply or nothing_stored, key=image.name)
-        from bigkingxxl.io.annotations.run_cells import NumberedCells
-
-        start = start_of(NumberedCells.of(found), "model")
-        with self._lock:
-            self._previews[place] = start
-            while len(self._previews) > SHOWN_KEPT:
-                self._previews.popitem(last=False)
-        return start
-
-    # ---- candidates -----------------------------------------------------------------------------
-
-    def _has_candidates(self, image: KnownImage) -> bool:
-        try:
-            candidates = self.workspace.candidates(image)
-        except BigKingXXLError:
-            return False
-        return candidates is not None and len(candidates) > 0
-
-    def _all_candidates(self, image: KnownImage) -> Candidates | None:
-        """Return the stored candidates and those of a second prediction."""
-        stored = self.workspace.candidates(image)
-        run = getattr(self.workspace, "done", self.workspace)
-        if stored is None or not isinstance(run, RunWorkspace):
-            return stored
-        faint = self.faint.candidates(run, image)
-        if faint is None or faint.type_names != stored.type_names:
-            return stored
-        return Candidates.concatenate([stored, faint])
+        return table_of(
+            self.pictures.opened(image).source, labels, attributes, revision, measurements
+        )
 
     def candidates(self, key: str) -> wire.CandidateList:
         """See `contract.CandidateList`."""
         image = self.image(key)
-        found = self._all_candidates(image)
+        found = self.offered.of(image)
         if found is None or len(found) == 0:
             return wire.CandidateList(candidates=())
         masks, order = best_masks(found)
