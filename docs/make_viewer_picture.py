@@ -68,4 +68,4 @@ def show(page: Page) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "synthetic")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "bundled")
