@@ -88,6 +88,26 @@ def test_the_server_answers_and_ends_at_once_with_everything_on_disk(
     assert not (run_folder / "corrections" / ".lock").exists()
 
 
+def test_a_request_that_is_cut_off_at_the_end_is_no_error(
+    start: Callable[..., Started], run_folder: Path
+) -> None:
+    """A request takes longer than the server has to end; its body is never sent."""
+    process, told = start(run_folder, "--no-browser")
+    base, token = told["url"].split("/?token=")
+    key = ask(f"{base}/api/images", token)["images"][0]["key"]
+    with socket.create_connection(("127.0.0.1", told["port"])) as connection:
+        connection.sendall(
+            f"POST /api/images/{key}/edits HTTP/1.1\r\nHost: 127.0.0.1:{told['port']}\r\n"
+            f"Authorization: Bearer {token}\r\nOrigin: {base}\r\nContent-Length: 99\r\n"
+            "Content-Type: application/json\r\n\r\n{".encode()
+        )
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+    assert "Traceback" not in stderr
+    assert "ERROR" not in stderr
+
+
 def test_it_starts_with_little_work(run_folder: Path) -> None:
     """CPU seconds, which a busy machine does not change."""
     program = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import socket
 import threading
@@ -23,6 +25,7 @@ HOST = "127.0.0.1"
 PORT = 8717  # if it is free, else any
 BACKLOG = 64
 SECONDS_TO_END = 3
+UVICORN = "uvicorn.error"  # its logger of all that is no request
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,18 @@ def serve(
         threading.Thread(target=_prepare, args=(session, jobs), daemon=True).start()
         server.run(sockets=[listener])
     finally:
+        logging.getLogger(UVICORN).removeFilter(_is_worth_telling)
         listener.close()
         session.events.close()
         jobs.close()
         session.close()
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Return False for requests that are cut off when the server is stopped: nothing is lost."""
+    error = record.exc_info[1] if record.exc_info else None
+    was_cut = isinstance(error, asyncio.CancelledError)
+    return not (was_cut or "graceful shutdown exceeded" in record.getMessage())
 
 
 class _Server(uvicorn.Server):
@@ -128,6 +139,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Handle a signal to stop."""
         self._session.events.close()
+        logging.getLogger(UVICORN).addFilter(_is_worth_telling)
         super().handle_exit(sig, frame)
 
 

@@ -150,7 +150,7 @@ export function listenToKeys(app: App, view: () => CanvasView | null): () => voi
     const canvas = view();
     const name = nameOf(event);
     if (!canvas || event.isComposing || isTyping(event.target) || isOwn(event, name)) return;
-    // What is asked in a dialog comes first; only the sheet of keys closes by its own key.
+    // An open dialog gets all keys; only the help also closes by its own key.
     if (document.querySelector("dialog[open]") && !(app.helpOpen.value && (name === "?" || name === "F1"))) return;
     if (canvas.cursor.value && crosshairKey(canvas, event)) return void event.preventDefault();
     const binding = byName.get(name);
@@ -168,7 +168,7 @@ export function listenToKeys(app: App, view: () => CanvasView | null): () => voi
     held.delete(code);
   };
   const up = (event: KeyboardEvent): void => release(event.code);
-  // Keys let go in another window are never told.
+  // The page gets no event if a key is released in another window.
   const blur = (): void => [...held.keys()].forEach(release);
   addEventListener("keydown", down);
   addEventListener("keyup", up);

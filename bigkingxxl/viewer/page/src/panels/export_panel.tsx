@@ -54,7 +54,7 @@ export function ExportPanel({ app }: { app: App }): JSX.Element | null {
           {folder.export_formats.map(({ name, install }) => (
             <label key={name} class="inline">
               <input type="checkbox" checked={chosen.has(name) && !install} disabled={install !== ""} onInput={() => toggle(name)} />
-              <span><strong>{NAMES[name] ?? name.replaceAll("_", " ")}</strong> <span class="quiet">{MEANINGS[name] ?? ""}{install && ` · ${install}`}</span></span>
+              <span><strong>{NAMES[name] ?? name.replaceAll("_", " ")}</strong>{MEANINGS[name] ? ": " : " "}<span class="quiet">{MEANINGS[name] ?? ""}{install && ` · ${install}`}</span></span>
             </label>
           ))}
         </fieldset>

@@ -40,9 +40,9 @@ export function FinetunePanel({ app }: { app: App }): JSX.Element | null {
           <span>This takes minutes. You can continue to correct cells meanwhile.</span>
         </button>
         <label class="row minutes" title="CPU time is the sum over all processor cores. On four cores, 10 minutes of CPU time pass in about 2.5 minutes.">
-          <span>Limit the training to</span>
+          <span>Limit training to</span>
           <input type="number" min="1" max="1440" value={minutes} aria-label="Largest CPU time of the training in minutes" onInput={(event) => setMinutes(Math.min(1440, Math.max(1, Number(event.currentTarget.value) || 1)))} />
-          <span>minutes of CPU time</span>
+          <span>CPU minutes</span>
         </label>
         {folder.learn.install && <p class="quiet">{sentence(folder.learn.install)}</p>}
       </section>

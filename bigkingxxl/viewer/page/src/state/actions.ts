@@ -1,4 +1,4 @@
-/** What keys and buttons do, where it is more than one line. */
+/** Actions of keys and buttons that need more than one line. */
 import * as tools from "../model/tools.ts";
 import { changeSelected } from "../tools/gestures.ts";
 import type { CanvasView } from "../view/canvas_view.ts";

@@ -16,7 +16,7 @@ import { newWindowId, openWindows } from "./window_id.ts";
 export type ToolName = "select" | "brush" | "eraser" | "lasso" | "cut" | "add" | "region";
 
 const REMEMBERED_EDITS = 500;
-/** After so many refusals in a row nothing is joined any more. */
+/** After this number of refusals in a row, edits are no longer merged. */
 const REFUSALS = 3;
 
 export class App {
@@ -65,7 +65,7 @@ export class App {
 
   private outbox!: Outbox;
   private seq = new Map<string, number>();
-  /** How often in a row the server refused what was joined to its state. */
+  /** How many times in a row the server refused merged edits. */
   private readonly refusals = new Map<string, number>();
   private opened = 0;
   /** Steps of undo and redo are made one after the other. */
@@ -116,7 +116,7 @@ export class App {
     const again = this.document.value?.key === key;
     this.opening.value = key;
     try {
-      // What this image still has to be told comes first: the server is then as new as the page.
+      // Unsent edits of this image are sent first, so that the server has the state of the page.
       await Promise.race([this.outbox.settled(key), pause(3000)]);
       const unsent = this.outbox.of(key).map(({ edit }) => edit);
       const document = await openDocument(server, key, this.folder.value?.tile_side ?? 512);
@@ -150,7 +150,7 @@ export class App {
     if (this.document.value === document) this.candidates.value = candidates;
   }
 
-  /** Take a tool in hand; in a read-only folder, only the selection tool. */
+  /** Choose a tool; in a read-only folder, only the selection tool can be chosen. */
   take(tool: ToolName): void {
     if (tool === "select" || !this.readOnly.value) this.tool.value = tool;
     else this.messages.tell(this.readOnly.value, "warning", "read-only");
@@ -158,7 +158,7 @@ export class App {
 
   // ---- changing ---------------------------------------------------------------------------------
 
-  /** Whether the cells may be changed now; says why not. */
+  /** The open image if its cells may be changed now; otherwise, a message gives the reason. */
   mayEdit(): Document | null {
     const document = this.document.value;
     if (this.opening.value) this.messages.tell("The image is still being opened. Please wait a moment.");
@@ -171,7 +171,7 @@ export class App {
     return null;
   }
 
-  /** Make a change of the open image and save it; a refusal is told. */
+  /** Make a change of the open image and save it; a refusal is shown as a message. */
   change(change: Change | Refusal): boolean {
     const document = this.document.value;
     if (change instanceof Refusal) {
@@ -263,10 +263,10 @@ export class App {
 
   // ---- other windows ----------------------------------------------------------------------------
 
-  /** Another window edited an image, or the server has another state: join what is unsent to it. */
+  /** Another window edited an image, or the server has another state: merge the unsent edits. */
   private async rejoin(key: string, reason: string): Promise<void> {
     const unsent = await this.outbox.take(key);
-    // The server counts a window's edits: those that it did not take are numbered anew.
+    // The server counts the edits of a window, so those that it refused get new numbers.
     const own = unsent.filter(({ edit }) => edit.window === this.window).map(({ edit }) => edit.seq);
     if (own.length) this.seq.set(key, Math.min(...own) - 1);
     if (this.document.value?.key === key) await this.open(key);
@@ -301,7 +301,7 @@ export class App {
     else this.messages.tell("Another window also changed this image. The changes of both windows are kept.", "warning", "merged");
   }
 
-  /** Another window's edit of the open image, as it is told by the server. */
+  /** Apply the edits that another window made to the open image. */
   async follow(key: string, revision: number): Promise<void> {
     const document = this.document.value;
     if (document?.key !== key || revision <= document.revision) return;

@@ -1,4 +1,4 @@
-/** Follow what the server tells: images predicted or edited elsewhere, jobs, the folder. */
+/** Follow the events of the server: images predicted or edited elsewhere, jobs, the folder. */
 import { batch } from "@preact/signals";
 import { client, Refused } from "../wire/client.ts";
 import type { Event } from "../wire/contract.ts";

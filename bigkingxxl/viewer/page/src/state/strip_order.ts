@@ -1,4 +1,4 @@
-/** The strip of images: which are shown, and in which order. */
+/** The list of images: which are shown, and in which order. */
 import type { ImageEntry } from "../wire/contract.ts";
 import type { Order } from "./display.ts";
 
@@ -13,7 +13,7 @@ export function arranged(images: readonly ImageEntry[], order: Order, search: st
 function compare(a: ImageEntry, b: ImageEntry, order: Order): number {
   if (order === "name") return 0;
   if (order === "count") return (b.cells ?? -1) - (a.cells ?? -1);
-  // What is done needs eyes no more; what failed and what waits comes after all that can be seen.
+  // Finished images come last, after images that failed or are not predicted yet.
   const rank = (each: ImageEntry): number => (each.done ? 2 : each.state === "ready" ? 0 : 1);
   return rank(a) - rank(b) || (b.expected_error ?? -1) - (a.expected_error ?? -1);
 }

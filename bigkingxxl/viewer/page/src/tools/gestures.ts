@@ -11,7 +11,7 @@ import type { Gesture, Press, Sketch } from "./gesture.ts";
 /** Pixels of the screen within which a press and its end are one click. */
 const CLICK = 4;
 
-/** Begin what the current tool does; null where it does nothing (the user is told why). */
+/** Start the gesture of the current tool; null if it does nothing, which a message explains. */
 export function begin(app: App, press: Press, zoom: number): Gesture | null {
   const tool = app.tool.value;
   if (tool === "select") return app.shown.value && new SelectGesture(app, app.shown.value, press, zoom);
