@@ -197,7 +197,7 @@ class _Dispatch:
             self.tasks_left[task.file] += 1
             self.busy.append(task)
         elif done.parts:
-            self._share(task, done.parts)
+            self._share(replace(task, state=done.state), done.parts)
         else:
             if done.outcome is not None:
                 self._keep(task, done.outcome)
@@ -232,7 +232,8 @@ class _Dispatch:
                 continue
             self.found.add(part.name)
             own = [
-                replace(task, image=image, block=block) for block in range(part.units)
+                replace(task, image=image, block=block, part_name=part.name)
+                for block in range(part.units)
                 if self.shard.has_unit(task.file, len(self.files), image, block, part.units)
             ]  # fmt: skip
             if part.pixels > ALONE_ABOVE:
@@ -250,15 +251,10 @@ class _Dispatch:
     def _lost(self, lost: Lost) -> None:
         if lost.is_final:
             error = ImageError(f"{lost.task.path}: {lost.reason}")
-            name = self._name_of(lost.task)
-            self._keep(lost.task, fail(self.store, self.job.settings, name, lost.task.path, error))
+            name, path = lost.task.image_id, lost.task.path
+            self._keep(lost.task, fail(self.store, self.job.settings, name, path, error))
         else:
             self._later([lost.task])
-
-    def _name_of(self, task: Task) -> str:
-        if task.image is None:
-            return task.name
-        return self.job.reading.open(task.path, task.name)[task.image].name
 
     # ---- the end --------------------------------------------------------------------------------
 

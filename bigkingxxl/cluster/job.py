@@ -20,7 +20,8 @@ from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.folder import ALONE_ABOVE
 from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outcome import Outcome, fail, is_for_all
-from bigkingxxl.runs.pipeline import Pipeline, RunImage
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, changed, opened_images
+from bigkingxxl.runs.records import FileState
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.work_units import do_unit, finish_image, is_ready, units_of
@@ -132,7 +133,9 @@ class Task:
         image: Which image of the file; None for all that it holds.
         block: Which unit of the image; `FINISH` for what follows them all.
         wait: Wait for another process that is working on it.
+        state: The state of the file when it was opened first; None if that is this task's part.
         if_ready: Finish a large image only if all its blocks are done, by whichever shard.
+        part_name: Id of the image, if the task is only a part of the file.
     """
 
     file: int
@@ -142,6 +145,13 @@ class Task:
     block: int = 0
     wait: bool = False
     if_ready: bool = False
+    state: FileState | None = None
+    part_name: str = ""
+
+    @property
+    def image_id(self) -> str:
+        """The id of the image, or of the file if its images are not known yet."""
+        return self.part_name or self.name
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,7 @@ class Done:
         opened: Whether the file could be opened.
         is_busy: Whether another process is working on it.
         seconds: How long the task took.
+        state: The state of the file when it was opened.
     """
 
     task: Task
@@ -178,6 +189,7 @@ class Done:
     opened: bool = True
     is_busy: bool = False
     seconds: float = 0.0
+    state: FileState | None = None
 
 
 class Station:
@@ -197,7 +209,7 @@ class Station:
             )
         self.job, self.store = job, RunStore(job.out)
         self._lock = Lock()
-        self._open: tuple[Path, Sequence[ImageSource]] | None = None
+        self._open: tuple[tuple[Path, FileState | None], Sequence[RunImage]] | None = None
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -236,37 +248,43 @@ class Station:
 
     def _done(self, pipeline: Pipeline, task: Task) -> Done:
         try:
-            sources = self._sources(task)
+            images, opened = self._images(task)
         except Exception as error:
             if is_for_all(error):
                 raise
-            failed = fail(self.store, pipeline.settings, task.name, task.path, error)
+            failed = fail(self.store, pipeline.settings, task.image_id, task.path, error)
             return Done(task, failed, opened=False)
         if task.image is None:
-            parts = tuple(_part(each) for each in sources)
+            parts = tuple(_part(each.source) for each in images)
             if len(parts) != 1 or parts[0].units > 1 or parts[0].pixels > ALONE_ABOVE:
-                return Done(task, parts=parts)
-        source = sources[task.image or 0]
-        image = RunImage(source, task.path, getattr(source, "frame", None))
+                return Done(task, parts=parts, state=opened)
+        image = images[task.image or 0]
         if task.block == FINISH and task.if_ready and not is_ready(self.store, pipeline, image):
             return Done(task)
         if task.block == FINISH:
             outcome = finish_image(self.store, pipeline, image, wait=task.wait)
             return Done(task, outcome, is_busy=outcome is None)
-        units = units_of(source.name, source.shape)
+        units = units_of(image.name, image.source.shape)
         outcome = do_unit(self.store, pipeline, image, units[task.block], wait=task.wait)
         return Done(task, outcome, is_busy=outcome is None and len(units) == 1)
 
-    def _sources(self, task: Task) -> Sequence[ImageSource]:
-        """Return the images of the task's file, which stays open for the tasks after it."""
+    def _images(self, task: Task) -> tuple[Sequence[RunImage], FileState | None]:
+        """Return the images of the task's file, which stays open for the tasks after it.
+
+        Raises:
+            ImageError: It cannot be read, or it is not the file that another worker opened before.
+        """
+        state = FileState.of(task.path)
+        if task.state is not None and state != task.state:
+            raise changed(task.path)
         with self._lock:
             known = self._open
-        if known is not None and known[0] == task.path and task.image is not None:
-            return known[1]
-        sources = self.job.reading.open(task.path, task.name)
+        if known is not None and known[0] == (task.path, state) and task.image is not None:
+            return known[1], state
+        images = opened_images(partial(self.job.reading.open, name=task.name), task.path)
         with self._lock:
-            self._open = (task.path, sources)
-        return sources
+            self._open = ((task.path, state), images)
+        return images, state
 
 
 def _part(source: ImageSource) -> Part:

@@ -27,7 +27,7 @@ from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
 from bigkingxxl.runs.outcome import Outcome, fail, is_for_all
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
-from bigkingxxl.runs.pipeline import Judge, Pipeline, RunImage
+from bigkingxxl.runs.pipeline import Judge, Pipeline, RunImage, opened_images
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
 from bigkingxxl.runs.store import RunSettings, RunStore
@@ -185,7 +185,7 @@ class _Run:
         """Yield the units of a file; an error on opening is raised when its turn comes."""
         is_ours = self.shard.has_unit(file, len(self.paths), 0)
         try:
-            sources = open_images(path)
+            images = opened_images(open_images, path)
         except Exception as error:
             if is_for_all(error):
                 raise
@@ -196,9 +196,8 @@ class _Run:
             return
         self.opened.add(str(path.absolute()))
         alone = self.name_of(path)
-        if not self.shard.is_whole and alone not in {each.name for each in sources}:
+        if not self.shard.is_whole and alone not in {each.name for each in images}:
             self.result.removed += forget_alone(self.store, alone, path)
-        images = [RunImage(each, path, getattr(each, "frame", None)) for each in sources]
         own = [self._own_units(file, index, image) for index, image in enumerate(images)]
         finishes = sum(any(unit.block is not None for unit in units) for units in own)
         self.extra.append(sum(map(len, own)) + finishes - 1)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.data.progress_reports import Track, untracked
+from bigkingxxl.errors import ImageError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.corrections import LABELS
 from bigkingxxl.runs.corrected import Correction, correction_of
+from bigkingxxl.runs.records import FileState
 from bigkingxxl.runs.selection import STORED, Selection
 from bigkingxxl.runs.store import (
     CANDIDATES,
@@ -33,16 +35,46 @@ class RunImage:
         source: The opened image, whose `name` is its id in the run.
         path: The image file.
         frame: Which plane of the file it is, counted from 0; None if it is the only one.
+        opened: The state of the file when it was opened; None if it is not compared.
     """
 
     source: ImageSource
     path: Path
     frame: int | None = None
+    opened: FileState | None = None
 
     @property
     def name(self) -> str:
         """The id of the image."""
         return self.source.name
+
+    def check_as_opened(self) -> None:
+        """Refuse a file that was replaced or written since its header was read.
+
+        Raises:
+            ImageError: It was.
+        """
+        if self.opened is not None and FileState.of(self.path) != self.opened:
+            raise changed(self.path)
+
+
+def opened_images(
+    open_images: Callable[[Path], Sequence[ImageSource]], path: Path
+) -> list[RunImage]:
+    """Open the images of a file, and note the state of the file before that.
+
+    Raises:
+        ImageError: See `open_images`.
+    """
+    state = FileState.of(path)
+    return [RunImage(each, path, getattr(each, "frame", None), state) for each in open_images(path)]
+
+
+def changed(path: Path) -> ImageError:
+    """Return the error of an image that was replaced, or is still being written."""
+    return ImageError(
+        f"{path} changed while it was read: predict it again when it is complete", file=path
+    )
 
 
 @dataclass(frozen=True)

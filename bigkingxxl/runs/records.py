@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bigkingxxl.files import file_hash, write_text
 
@@ -83,6 +83,41 @@ def _folder_stamp(folder: Path) -> Stamp:
         digest.update(line.encode("utf-8", "surrogateescape"))
         size, modified = size + found.st_size, max(modified, found.st_mtime_ns)
     return Stamp(size, modified, digest.hexdigest())
+
+
+class FileState(NamedTuple):
+    """The size and modification time of an image's file when it was opened.
+
+    Those of a folder are of its metadata, which are read when it is opened; its chunks are covered
+    by `Stamp`.
+
+    Attributes:
+        size: The size in bytes.
+        modified: The modification time in nanoseconds since 1970.
+    """
+
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileState | None:
+        """Return the state of a file or folder as it is now; None if it cannot be accessed."""
+        try:
+            found = [each.stat() for each in (_metadata(path) if path.is_dir() else [path])]
+        except OSError:
+            return None
+        return cls(
+            sum(each.st_size for each in found),
+            max((each.st_mtime_ns for each in found), default=0),
+        )
+
+
+def _metadata(folder: Path) -> list[Path]:
+    """Return the metadata of an OME-Zarr and of its arrays."""
+    names = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+    places = (place for name in names for place in (folder / name, *folder.glob(f"*/{name}")))
+    # Labels may be put inside while the image is read.
+    return [each for each in places if each.parent.name != "labels" and each.is_file()]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.corrected import place_of_correction
 from bigkingxxl.runs.outcome import BLANK, Outcome, failed_or_for_all
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage, details_of
-from bigkingxxl.runs.pipeline import Pipeline, RunImage, pipeline_for
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, changed, pipeline_for
 from bigkingxxl.runs.records import Record, Stamp
 from bigkingxxl.runs.store import (
     CANDIDATES,
@@ -88,6 +88,7 @@ class _SmallImage:
         )
         if summary is None or not is_summed or to_write:
             self._write(to_write, found)
+            self._check_unchanged()
             summary = self._summarise()
         self.store.forget(FAILURE, self.image.name)
         row = summary.details["row"]
@@ -114,7 +115,19 @@ class _SmallImage:
     def seen(self) -> Stamp:
         """Return the stamp of the image's file as it is now."""
         known = self.store.record(SUMMARY, self.image.name)
-        return self.store.stamp(self.image.path, None if known is None else known.seen)
+        seen = self.store.stamp(self.image.path, None if known is None else known.seen)
+        self.image.check_as_opened()
+        return seen
+
+    def _check_unchanged(self) -> None:
+        """Refuse to keep results of an image that changed while its pixels were read.
+
+        Raises:
+            ImageError: It changed.
+        """
+        self.image.check_as_opened()
+        if self.store.stamp_now(self.image.path, self.seen, fully=False).sha256 != self.seen.sha256:
+            raise changed(self.image.path)
 
     def _replaces(self, kind: str) -> bool:
         return self.pipeline.replaces(kind, self.correction)

@@ -64,6 +64,14 @@ class _Walk:
 
 
 @dataclass(frozen=True)
+class _SeenFile:
+    """The stamp of a file, with its inode and the time when that was last changed."""
+
+    stamp: Stamp
+    identity: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Found:
     """A result as it is now: its record, its file, and who made it."""
 
@@ -125,7 +133,7 @@ class RunStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._stamps: dict[Path, Stamp] = {}
+        self._stamps: dict[Path, _SeenFile] = {}
         self._walks: dict[Path, _Walk] = {}
 
     # ---- places ---------------------------------------------------------------------------------
@@ -230,9 +238,14 @@ class RunStore:
         """
         before = self._stamps.get(path)
         if before is not None and path.is_dir():
-            return before
-        found = Stamp.of(path, before or known)
-        self._stamps[path] = found
+            return before.stamp
+        status = path.stat()
+        identity = (status.st_ino, status.st_ctime_ns)
+        # A file that was replaced by one of the same size and time is read again.
+        if before is not None:
+            known = before.stamp if before.identity == identity else None
+        found = Stamp.of(path, known)
+        self._stamps[path] = _SeenFile(found, identity)
         return found
 
     def stamp_now(self, path: Path, known: Stamp, *, fully: bool = True) -> Stamp:

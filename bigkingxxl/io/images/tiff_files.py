@@ -26,10 +26,10 @@ from bigkingxxl.io.images.tiff_planes import (
     JPEGS,
     FirstChannels,
     InvertedPlane,
-    MappedPlane,
     PalettePlane,
     SegmentedPlane,
     StackedPlanes,
+    UncompressedPlane,
 )
 from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
@@ -285,7 +285,7 @@ class _TiffSeries:
             if series.dataoffset is None:
                 raise self._undecided()
             offset = int(series.dataoffset) + place * self._bytes
-            return self._mapped(self.path, offset, keyframe)
+            return self._uncompressed(self.path, offset, keyframe)
         page = series.pages[place]
         if page is None:
             raise ImageError(
@@ -299,7 +299,7 @@ class _TiffSeries:
         if page.keyframe.shaped != keyframe.shaped:
             raise ImageError(f"{path} has pages whose size differs from {self.path}", file=path)
         if page.keyframe.is_final and page.is_contiguous and len(page.dataoffsets):
-            return self._mapped(path, int(page.dataoffsets[0]), page.keyframe)
+            return self._uncompressed(path, int(page.dataoffsets[0]), page.keyframe)
         check_segments(path, page)
         return SegmentedPlane(path, page, self.cache)
 
@@ -311,13 +311,13 @@ class _TiffSeries:
     def _bytes(self) -> int:
         return math.prod(self.stored) * int(np.dtype(self.keyframe.dtype).itemsize)
 
-    def _mapped(self, path: Path, offset: int, keyframe: Any) -> MappedPlane:
+    def _uncompressed(self, path: Path, offset: int, keyframe: Any) -> UncompressedPlane:
         # tifffile's dtype has the byte order of the machine, which may differ from that of the
         # file.
         order = str(keyframe.parent.byteorder)
         check_length(path, offset + self._bytes)
         dtype = np.dtype(keyframe.dtype).newbyteorder(order)
-        return MappedPlane(path, offset, dtype, self.stored)
+        return UncompressedPlane(path, offset, dtype, self.stored)
 
     def _undecided(self) -> ImageError:
         _, height, width, channels = self.stored

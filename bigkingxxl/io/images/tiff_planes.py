@@ -1,4 +1,4 @@
-"""Planes of a TIFF read by window: mapped if they are uncompressed, else by strip or tile."""
+"""Planes of a TIFF read by window: directly if they are uncompressed, else by strip or tile."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bigkingxxl.errors import ImageError
 from bigkingxxl.geometry import Window
 from bigkingxxl.io.images.file_image import Samples
 from bigkingxxl.io.images.read_errors import damage_reported
+from bigkingxxl.io.images.stored_array import StoredArray
 from bigkingxxl.io.images.tiff_checks import check_codestream
 from bigkingxxl.io.images.tile_cache import DecodedTileCache
 
@@ -23,7 +24,7 @@ JPEGS = (6, 7, 33007, 34892)  # compressions whose strips and tiles need the tab
 
 
 @dataclass(frozen=True)
-class MappedPlane:
+class UncompressedPlane:
     """A plane that is stored uncompressed and contiguously.
 
     Args:
@@ -43,19 +44,15 @@ class MappedPlane:
         return separate * interleaved, height, width
 
     def read(self, window: Window) -> NDArray[Any]:
-        """Read a window, [C, h, w]; the file is mapped each time, so that no handle stays open.
+        """Read a window, [C, h, w]; the file is opened each time, so that no handle stays open.
 
         Raises:
             ImageError: The file is missing or truncated.
         """
-        try:
-            mapped = np.memmap(self.path, self.dtype, "r", self.offset, self.stored)
-        except (OSError, ValueError) as error:
-            raise ImageError(
-                f"{self.path} is damaged or truncated ({error})", file=self.path
-            ) from error
-        rows, cols = window.slices
-        return _channels_first(np.array(mapped[:, rows, cols]))
+        separate, _, _, interleaved = self.stored
+        array = StoredArray(self.path, self.offset, self.dtype, self.stored)
+        rows, cols = (window.row0, window.row1), (window.col0, window.col1)
+        return _channels_first(array.read([(0, separate), rows, cols, (0, interleaved)]))
 
 
 class SegmentedPlane:

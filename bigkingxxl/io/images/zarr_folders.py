@@ -20,7 +20,7 @@ from bigkingxxl.io.images.read_errors import damage_reported, one_line
 from bigkingxxl.io.images.reader import ImageReader
 from bigkingxxl.io.images.series import ImageSeries
 from bigkingxxl.io.images.tiff_pixel_size import length_um, pixel_size
-from bigkingxxl.io.images.zarr_chunks import cut_off_chunk
+from bigkingxxl.io.images.zarr_chunks import check_chunks
 
 _one_at_a_time = Lock()
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
@@ -45,6 +45,7 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
     """
     import zarr
 
+    _check_metadata(path)
     # Warning filters are process-wide: blocks of several threads would end in the wrong order.
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about unusual but readable metadata
@@ -52,6 +53,18 @@ def open_zarr(path: Path, pixel_limit: int) -> list[ImageSeries]:
             group = zarr.open_group(path, mode="r")
         return [_series(path, image, multiscale, pixel_limit)
                 for image, multiscale in _images(path, group)]  # fmt: skip
+
+
+def _check_metadata(path: Path) -> None:
+    """Refuse metadata that are no files: reading a pipe would not end.
+
+    Raises:
+        ImageError: There are such metadata in the folder, or in a folder of it.
+    """
+    for name in MARKS:
+        for file in (path / name, *path.glob(f"*/{name}")):
+            if file.exists() and not file.is_file():
+                raise ImageError(f"{path} is damaged: {file} is not a file", file=file)
 
 
 def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
@@ -207,9 +220,7 @@ class ZarrPlane:
             ImageError: A chunk cannot be decoded.
         """
         index = tuple(slice(None) if place is None else place for place in self.places)
-        cut = cut_off_chunk(self.array, self.places, window)
-        if cut is not None:
-            raise ImageError(f"{self.path} is damaged: its chunk {cut} is truncated", file=cut)
+        check_chunks(self.path, self.array, self.places, window)
         with damage_reported(self.path):
             pixels = np.asarray(self.array[(*index, *window.slices)])
         return pixels if pixels.ndim == 3 else pixels[None]

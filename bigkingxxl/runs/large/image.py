@@ -41,7 +41,7 @@ from bigkingxxl.runs.large.formats import (
 from bigkingxxl.runs.large.grid import Grid
 from bigkingxxl.runs.large.plan import Plan, make_plan
 from bigkingxxl.runs.large.seams import BlockCells, settled
-from bigkingxxl.runs.pipeline import Pipeline, RunImage, pipeline_for
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, changed, pipeline_for
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.selection import inside_border
 from bigkingxxl.runs.store import RunStore
@@ -81,6 +81,7 @@ class LargeImage:
         with self.store.locked(f"plan of {self.image.name}"):
             plan = Plan.load(place)
             seen = self.store.stamp(self.image.path, None if plan is None else plan.seen)
+            self.image.check_as_opened()
             if plan is None or (plan.key, plan.seen.sha256, plan.grid) != (
                 key, seen.sha256, self.grid
             ):  # fmt: skip
@@ -94,9 +95,12 @@ class LargeImage:
                 f"{self.image.path} has no blocks of this run any more: predict it again",
                 file=self.image.path,
             )
+        # Another process may have opened the folder later and found it changed.
+        self._check_same(seen, fully=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.source.taken_missing()
         plan, sample = make_plan(self.pipeline.predictor, self.source, key, seen)
+        self._check_same(seen, fully=True)
         if self.source.reason and plan.statistics.finite_fraction == 0:
             raise ImageError(self.source.reason)
         self.source.taken_missing()
@@ -134,6 +138,7 @@ class LargeImage:
                     partial(self._predict, block), select, plan, self._earlier_candidates(block)
                 )
                 save_block(place, found, missing)
+                self._check_plan(place, self._candidates(block).with_suffix(".json"))
         return True
 
     def _select(self, block: int, candidates: Candidates, margin: int) -> BlockCells:
@@ -181,7 +186,11 @@ class LargeImage:
         Raises:
             ImageError: The image's file changed.
         """
-        path, seen = self.image.path, self.plan.seen
+        self._check_same(self.plan.seen, fully=fully)
+
+    def _check_same(self, seen: Stamp, *, fully: bool) -> None:
+        path = self.image.path
+        self.image.check_as_opened()
         try:
             # The file is read again only if its modification time or its size changed.
             is_same = self.store.stamp_now(path, seen, fully=fully).sha256 == seen.sha256
@@ -190,9 +199,19 @@ class LargeImage:
                 f"{path} cannot be read any more: {os.strerror(error.errno or 0)}", file=path
             ) from error
         if not is_same:
-            raise ImageError(
-                f"{path} changed while it was read: predict it again when it is complete", file=path
-            )
+            raise changed(path)
+
+    def _check_plan(self, *written: Path) -> None:
+        """Remove what was written of a block if another process has replaced the plan since.
+
+        Raises:
+            ImageError: It has, because the image changed.
+        """
+        now = Plan.load(self.folder / "plan.json")
+        if now is None or (now.key, now.seen.sha256) != (self.plan.key, self.plan.seen.sha256):
+            for place in written:
+                place.unlink(missing_ok=True)
+            raise changed(self.image.path)
 
     # ---- settled cells ------------------------------------------------------------------------
 

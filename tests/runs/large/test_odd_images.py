@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +104,44 @@ def test_a_damaged_tile_is_reported_and_the_rest_done(
     assert again.damaged == result.damaged
 
 
-def test_a_damaged_zarr_chunk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_codec(chunk: Path) -> None:
+    chunk.write_bytes(zlib.compress(bytes(16 * 16)))
+
+
+def truncated(chunk: Path) -> None:
+    chunk.write_bytes(chunk.read_bytes()[:-5])
+
+
+def folder(chunk: Path) -> None:
+    chunk.unlink()
+    chunk.mkdir()
+
+
+def pipe(chunk: Path) -> None:
+    chunk.unlink()
+    os.mkfifo(chunk)
+
+
+def circular_link(chunk: Path) -> None:
+    chunk.unlink()
+    chunk.symlink_to(chunk)
+
+
+def nonsense(chunk: Path) -> None:
+    chunk.write_bytes(b"\0\1broken")
+
+
+DAMAGES = [nonsense, truncated, other_codec, folder, circular_link]
+
+
+@pytest.mark.parametrize("damage", DAMAGES + ([pipe] if hasattr(os, "mkfifo") else []))
+def test_a_damaged_zarr_chunk_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None]
+) -> None:
     monkeypatch.setattr("bigkingxxl.runs.large.damage.SMALLEST", 16)
     labels = field((128, 128), 80)
     ome_zarr(tmp_path / "a.zarr", image_of(labels), "yx", chunk=16)
-    (tmp_path / "a.zarr" / "0" / "2" / "3").write_bytes(b"\0\1broken")
+    damage(tmp_path / "a.zarr" / "0" / "2" / "3")
     result = predict(tmp_path / "a.zarr", tmp_path / "out", formats=SOME)
     assert "rows 32 to 47, columns 48 to 63" in result.damaged["a"]
     labels[32:48, 48:64] = 0
