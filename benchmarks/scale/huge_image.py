@@ -29,7 +29,7 @@ from skimage.measure import label
 from benchmarks.harness import record
 from benchmarks.scale.mosaic import write_mosaic
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.data.progress_reports import Total
+from bigkingxxl.data.progress_reports import Label, Total
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
@@ -90,7 +90,7 @@ def attempt(image: Path, folder: Path) -> dict[str, Any]:
     note = folder / f"attempt-{int(time.time())}.json"
     steps: dict[str, dict[str, Any]] = {}
 
-    def track(items: Iterable[Any], total: Total, what: str) -> Iterator[Any]:
+    def track(items: Iterable[Any], total: Total, what: Label) -> Iterator[Any]:
         step: dict[str, Any] = {"done": 0}
         before = used()["cpu_s"]
         for item in items:
@@ -98,7 +98,7 @@ def attempt(image: Path, folder: Path) -> dict[str, Any]:
             step["done"] += 1
             step["of"] = total() if callable(total) else total
             step["cpu_s"] = round(used()["cpu_s"] - before, 1)
-            steps[what] = step
+            steps[what() if callable(what) else what] = step
             note.write_text(json.dumps(
                 {**used(), "wall_s": round(time.monotonic() - began, 1), "load": load,
                  "steps": steps}

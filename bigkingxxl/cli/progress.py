@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from bigkingxxl.data.progress_reports import Total, Track
+from bigkingxxl.data.progress_reports import Label, Total, Track
 from bigkingxxl.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES_OF_LONG = 10.0, 60.0
 LONG = 120.0  # seconds
+INSTANT = 0.05  # seconds; items that end sooner at the start were done before
 GOES_ON = "run again to continue"
 _bars = list["Progress"]()  # the bars that are shown now, in the thread of their work
 
@@ -39,7 +40,7 @@ def resumable() -> Iterator[None]:
 def track(
     items: Iterable[T],
     total: Total = None,
-    label: str = "working",
+    label: Label = "working",
     quiet: bool = False,
 ) -> Iterator[T]:
     """Yield the items one after the other while stderr shows progress, rate and remaining time.
@@ -52,7 +53,7 @@ def track(
         items: The items.
         total: Their number, or a function that returns it, which is called again for each item; by
             default `len(items)` if possible.
-        label: What is being done, in a word or two.
+        label: What is being done, in a word or two, or a function that returns it.
         quiet: Whether to show nothing.
     """
     if quiet:
@@ -72,18 +73,18 @@ def tracker(quiet: bool) -> Track:
     return lambda items, total, label: track(items, total, label, quiet)
 
 
-def _further(bar: Progress, items: Iterable[T], total: Total, label: str) -> Iterator[T]:
+def _further(bar: Progress, items: Iterable[T], total: Total, label: Label) -> Iterator[T]:
     """Add a line below an existing bar for the duration of a nested operation."""
-    task = bar.add_task(label, total=_now(total))
+    task = bar.add_task(_text(label), total=_now(total))
     try:
         for item in items:
             yield item
-            bar.update(task, advance=1, total=_now(total))
+            bar.update(task, advance=1, total=_now(total), description=_text(label))
     finally:
         bar.remove_task(task)
 
 
-def _bar(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
+def _bar(items: Iterable[T], total: Total, label: Label) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -105,27 +106,31 @@ def _bar(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(label, total=_now(total))
+        task = progress.add_task(_text(label), total=_now(total))
         _bars.append(progress)
         try:
             for item in items:
                 yield item
-                progress.update(task, advance=1, total=_now(total))
+                progress.update(task, advance=1, total=_now(total), description=_text(label))
         finally:
             _bars.remove(progress)
 
 
-def _lines(items: Iterable[T], total: Total, label: str) -> Iterator[T]:
-    began = shown = time.monotonic()
+def _lines(items: Iterable[T], total: Total, label: Label) -> Iterator[T]:
+    began = shown = last = time.monotonic()
     done = 0
+    since = (began, 0)
     for item in items:
         yield item
         done += 1
         now = time.monotonic()
+        if since[1] == done - 1 and now - last < INSTANT:
+            since = (now, done)  # done by an earlier run: says nothing about the others
+        last = now
         if now - shown >= _between(now - began) and done != _now(total):
-            _write(sys.stderr, label, done, _now(total), now - began)
+            print(_line(label, done, total, since, now), file=sys.stderr, flush=True)
             shown = now
-    _write(sys.stderr, label, done, _now(total), time.monotonic() - began)
+    print(_end(label, done, total, time.monotonic() - began), file=sys.stderr, flush=True)
 
 
 def _between(seconds: float) -> float:
@@ -138,15 +143,28 @@ def _now(total: Total) -> int | None:
     return total() if callable(total) else total
 
 
-def _write(stream: TextIO, label: str, done: int, total: int | None, seconds: float) -> None:
+def _text(label: Label) -> str:
+    """Return what is being done, as far as it is known now."""
+    return label() if callable(label) else label
+
+
+def _count(label: Label, done: int, total: Total) -> str:
+    number = _now(total)
+    return f"{_text(label)}: {done}" if number is None else f"{_text(label)}: {done}/{number}"
+
+
+def _line(label: Label, done: int, total: Total, since: tuple[float, int], now: float) -> str:
+    """Return a line on unfinished work, whose rate is that since a time and a count."""
+    number = _now(total)
+    speed = max(done - since[1], 1) / max(now - since[0], 1e-9)
+    left = "" if number is None or number < done else f", {clock((number - done) / speed)} left"
+    return f"{_count(label, done, total)}, {rate(speed)}{left}"
+
+
+def _end(label: Label, done: int, total: Total, seconds: float) -> str:
+    """Return the last line of a log."""
     speed = done / max(seconds, 1e-9)
-    of = f"{done}" if total is None else f"{done}/{total}"
-    left = (
-        f"{clock(seconds)} in all"
-        if total is None or done >= total
-        else f"{clock((total - done) / speed)} left"
-    )
-    print(f"{label}: {of}, {rate(speed)}, {left}", file=stream, flush=True)
+    return f"{_count(label, done, total)}, {rate(speed)}, {clock(seconds)} in all"
 
 
 def rate(per_second: float) -> str:

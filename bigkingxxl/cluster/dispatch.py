@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from bigkingxxl.cluster.job import FINISH, Done, Job, Part, Task
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import ImageError
 from bigkingxxl.runs.deadline import Deadline
-from bigkingxxl.runs.folder import ALONE_ABOVE
+from bigkingxxl.runs.folder import ALONE_ABOVE, label_of
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
 from bigkingxxl.runs.outcome import Outcome, fail
@@ -100,7 +101,7 @@ def run_job(
         begin_shard(store, settings.run, shard)
         engine.begin(job)
         run = _Dispatch(job, store, engine, shard, deadline, files)
-        for _ in track(run.finished(), run.total, label):
+        for _ in track(run.finished(), run.total, partial(run.label, label)):
             pass
         return run.ended()
 
@@ -128,7 +129,8 @@ class _Dispatch:
         self.outcomes: dict[tuple[int, int], Outcome] = {}
         self.found: set[str] = set()
         self.busy: list[Task] = []
-        self.ended_tasks = 0
+        self.ended_units = self.finishing = 0
+        self.in_blocks: list[str] = []
         self.large: set[tuple[int, int]] = set()
         self.units_left: dict[tuple[int, int], int] = {}
         self.tasks_left: dict[int, int] = {task.file: 1 for task in self.waiting}
@@ -136,11 +138,15 @@ class _Dispatch:
     # ---- the loop -------------------------------------------------------------------------------
 
     def total(self) -> int:
-        """Return the number of tasks, done or left, as far as is known."""
-        return self.ended_tasks + sum(self.tasks_left.values())
+        """Return the number of units, done or left, as far as is known."""
+        return self.ended_units + sum(self.tasks_left.values()) - self.finishing
+
+    def label(self, doing: str) -> str:
+        """Return what is being done, such as 'predicting slide, blocks'."""
+        return label_of(doing, self.in_blocks, len(self.files) == len(self.found) == 1)
 
     def finished(self) -> Iterator[Task]:
-        """Yield each task that is done."""
+        """Yield each task that is done; to finish a large image is not counted."""
         flying: list[Task] = []
         while True:
             self._fill(flying)
@@ -154,8 +160,10 @@ class _Dispatch:
                 self.deadline.note(done.seconds)
                 self._note(done)
             self.tasks_left[done.task.file] -= 1
-            if self._is_end(done):
-                self.ended_tasks += 1
+            if done.task.block == FINISH:
+                self.finishing -= 1
+            elif self._is_end(done):
+                self.ended_units += 1
                 yield done.task
 
     @staticmethod
@@ -195,6 +203,7 @@ class _Dispatch:
             self.opened.add(str(task.path.absolute()))
         if done.is_busy:
             self.tasks_left[task.file] += 1
+            self.finishing += task.block == FINISH
             self.busy.append(task)
         elif done.parts:
             self._share(replace(task, state=done.state), done.parts)
@@ -239,6 +248,8 @@ class _Dispatch:
             if part.pixels > ALONE_ABOVE:
                 self.large.add(key)
             self.units_left[key] = len(own) if part.units > 1 else 0
+            if part.units > 1:
+                self.in_blocks.append(part.name)
             tasks += own
         self._later(tasks)
 
@@ -246,6 +257,7 @@ class _Dispatch:
         """Queue these tasks before all others, because their file is open."""
         for task in tasks:
             self.tasks_left[task.file] += 1
+            self.finishing += task.block == FINISH
         self.waiting.extendleft(reversed(tasks))
 
     def _lost(self, lost: Lost) -> None:

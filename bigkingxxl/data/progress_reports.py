@@ -7,10 +7,12 @@ from typing import Any
 
 # The number of items, or a function that returns it if it becomes known later.
 Total = int | Callable[[], int] | None
+# What is being done, or a function that returns it if it becomes known later.
+Label = str | Callable[[], str]
 # Takes (items, their number, a label) and yields the same items.
-Track = Callable[[Iterable[Any], Total, str], Iterable[Any]]
+Track = Callable[[Iterable[Any], Total, Label], Iterable[Any]]
 
 
-def untracked(items: Iterable[Any], total: Total, label: str) -> Iterable[Any]:  # noqa: ARG001
+def untracked(items: Iterable[Any], total: Total, label: Label) -> Iterable[Any]:  # noqa: ARG001
     """Return the items without reporting progress."""
     return items

@@ -127,11 +127,24 @@ def predict_folder(
         begin_shard(store, settings.run, shard)
         pipeline = Pipeline(settings, selection, predictor, judge, overwrite, track)
         run = _Run(store, pipeline, name_of, shard, deadline, paths)
-        for _ in track(run.finished(open_images, ahead), run.total, label):
+        for _ in track(run.finished(open_images, ahead), run.total, partial(run.label, label)):
             pass
         run.finish_busy()
         run.end()
     return run.result
+
+
+def label_of(doing: str, in_blocks: Sequence[str], is_one_image: bool) -> str:
+    """Return what is being done, in terms of the units that are counted.
+
+    Args:
+        doing: Such as 'predicting'.
+        in_blocks: Ids of the images that are processed in blocks.
+        is_one_image: Whether the run has no other image.
+    """
+    if not in_blocks:
+        return doing
+    return f"{doing} {in_blocks[0]}, blocks" if is_one_image else f"{doing} images and blocks"
 
 
 @dataclass(frozen=True)
@@ -149,6 +162,7 @@ class _Run:
     names: set[str] = field(default_factory=set)
     busy: list[Callable[[], Outcome | None]] = field(default_factory=list)
     extra: list[int] = field(default_factory=list)
+    in_blocks: list[str] = field(default_factory=list)
 
     @cached_property
     def own(self) -> list[tuple[int, Path]]:
@@ -161,15 +175,20 @@ class _Run:
         """Return the number of units, done or left; an unopened file counts as one."""
         return len(self.own) + sum(self.extra)
 
+    def label(self, doing: str) -> str:
+        """Return what is being done, such as 'predicting slide, blocks'."""
+        return label_of(doing, self.in_blocks, len(self.paths) == len(self.names) == 1)
+
     def finished(self, open_images: OpenImages, ahead: int) -> Iterator[Path]:
-        """Yield the file of each unit that is done."""
+        """Yield the file of each unit that is done; to finish a large image is no unit."""
         with closing(in_order(self._tasks(open_images), ahead)) as outcomes:
             for path, outcome in outcomes:
                 if (done := outcome.result()) is not None:
                     self.result.note(done)
-                yield path
+                if path is not None:
+                    yield path
 
-    def _tasks(self, open_images: OpenImages) -> Iterator[Task[Path, Outcome | None]]:
+    def _tasks(self, open_images: OpenImages) -> Iterator[Task[Path | None, Outcome | None]]:
         """Yield the units of all files until the deadline is due."""
         for begun, (file, path) in enumerate(self.own):
             for task in self._tasks_of(file, path, open_images):
@@ -181,7 +200,7 @@ class _Run:
 
     def _tasks_of(
         self, file: int, path: Path, open_images: OpenImages
-    ) -> Iterator[Task[Path, Outcome | None]]:
+    ) -> Iterator[Task[Path | None, Outcome | None]]:
         """Yield the units of a file; an error on opening is raised when its turn comes."""
         is_ours = self.shard.has_unit(file, len(self.paths), 0)
         try:
@@ -199,8 +218,7 @@ class _Run:
         if not self.shard.is_whole and alone not in {each.name for each in images}:
             self.result.removed += forget_alone(self.store, alone, path)
         own = [self._own_units(file, index, image) for index, image in enumerate(images)]
-        finishes = sum(any(unit.block is not None for unit in units) for units in own)
-        self.extra.append(sum(map(len, own)) + finishes - 1)
+        self.extra.append(sum(map(len, own)) - 1)
         for image, units in zip(images, own, strict=True):
             if image.name in self.names:
                 again = f"{path} contains a second image '{image.name}': use a separate run for it"
@@ -219,15 +237,17 @@ class _Run:
 
     def _tasks_in(
         self, image: RunImage, units: Sequence[Unit]
-    ) -> Iterator[Task[Path, Outcome | None]]:
+    ) -> Iterator[Task[Path | None, Outcome | None]]:
         """Yield the units of an image, and the task that finishes a large one."""
         is_large = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
+        if any(unit.block is not None for unit in units):
+            self.in_blocks.append(image.name)
         for unit in units:
             # blocks are small whatever the size of their image
             alone = is_large and unit.block is None
             yield Task(image.path, partial(self._timed, partial(self._unit, image, unit)), alone)
         if any(unit.block is not None for unit in units):
-            yield Task(image.path, partial(self._finish, image), alone=True)
+            yield Task(None, partial(self._finish, image), alone=True)
 
     def _timed(self, work: Callable[[], Outcome | None]) -> Outcome | None:
         began = time.monotonic()

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bigkingxxl.data.progress_reports import Label, Total
 from bigkingxxl.errors import BigKingXXLError, Interrupted
 from bigkingxxl.images import ImageSource
 from bigkingxxl.processes import raise_on_sigterm
@@ -51,7 +52,7 @@ def repredict(given: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _told(items: Iterable[Any], total: int | Callable[[], int] | None, _: str) -> Iterator[Any]:
+def _told(items: Iterable[Any], total: Total, _: Label) -> Iterator[Any]:
     for done, item in enumerate(items, 1):
         number = total() if callable(total) else total
         sys.stdout.write(json.dumps({"done": done, "total": number}) + "\n")

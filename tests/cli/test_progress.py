@@ -96,3 +96,14 @@ def test_a_long_log_gets_a_line_a_minute(clock: None, capsys: pytest.CaptureFixt
     done = [int(line.split(": ")[1].split("/")[0]) for line in lines]
     assert done[:13] == [*range(10, 130, 10), 180]
     assert {after - before for before, after in pairwise(done[12:-1])} == {60}
+
+
+def test_what_an_earlier_run_did_does_not_shorten_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for item in progress.track(range(100), label=lambda: "predicting slide, blocks"):
+        now[0] += 0.01 if item < 60 else 5.0  # 60 blocks were done before
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "predicting slide, blocks: 62/100, 5.0 s each, 3:10 left"

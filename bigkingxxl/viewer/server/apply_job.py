@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bigkingxxl.data.progress_reports import Total
+from bigkingxxl.data.progress_reports import Label, Total
 from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.viewer import contract as wire
@@ -52,7 +52,7 @@ class ApplyJob:
         def open_images(path: Path) -> Sequence[ImageSource]:
             return reading.reopen(path, ids[path])
 
-        def track(items: Iterable[Any], total: Total, _: str) -> Iterator[Any]:
+        def track(items: Iterable[Any], total: Total, _: Label) -> Iterator[Any]:
             for index, item in enumerate(items):
                 count = total() if callable(total) else total
                 report.step(index, count, "selecting cells")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,20 @@ def test_measuring_again_makes_further_formats_and_keeps_the_rest(
     }
     assert (out / "qupath" / "large.geojson").is_file()
     assert "odd" in rows_of(out / "summary.csv")[0]["warnings"]
+
+
+def test_progress_counts_blocks_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_blocks(monkeypatch)
+    tifffile.imwrite(tmp_path / "slide.tif", image_of(field((150, 200), 60)))
+    told: list[tuple[str, int, int]] = []
+
+    def track(items: Any, total: Any, label: Any) -> Iterator[Any]:
+        for done, item in enumerate(items, 1):
+            if callable(label):
+                told.append((label(), done, total()))
+            yield item
+
+    predict(tmp_path / "slide.tif", tmp_path / "out", formats=("labels",), track=track)
+    assert told == [("predicting slide, blocks", done, 12) for done in range(1, 13)]

@@ -33,7 +33,10 @@ def found_in(path: Path) -> NDArray[np.int64]:
     result = predict(path, out, formats=("labels", "measurements"), predictor=Dim())
     assert not result.failed
     assert not result.damaged
-    return tifffile.imread(out / "labels" / f"{path.stem}.tif").astype(np.int64)
+    labels: NDArray[np.int64] = tifffile.imread(out / "labels" / f"{path.stem}.tif").astype(
+        np.int64
+    )
+    return labels
 
 
 TIFFS: dict[str, dict[str, Any]] = {
@@ -94,7 +97,7 @@ ZARRS: dict[str, tuple[int, dict[str, Any], Any]] = {
 
 def ome_zarr(path: Path, pixels: NDArray[Any], zarr_format: int, options: dict[str, Any]) -> None:
     """Write an OME-Zarr 0.4 or 0.5 of one level."""
-    group = zarr.open_group(path, mode="w", zarr_format=zarr_format)  # type: ignore[arg-type]
+    group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
     array = group.create_array("s0", shape=pixels.shape, dtype=pixels.dtype, **options)
     array[...] = pixels
     multiscales = [{
