@@ -30,6 +30,8 @@ SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
 PATIENCE = 3  # factor for workers of this process that are being restarted
 SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_TO_ANSWER = 30.0
+SECONDS_WITHOUT_ANSWER = 300.0  # then a scheduler that is connected but silent counts as lost
 # The versions that may affect the last digits of results.
 SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
@@ -138,6 +140,7 @@ class DaskEngine:
         self._tasks: dict[str, tuple[Task, Any]] = {}
         self._job: Job | None = None
         self._threads, self._updated, self._count = 1, 0.0, 0
+        self._answered = time.monotonic()
 
     @property
     def slots(self) -> int:
@@ -153,11 +156,27 @@ class DaskEngine:
 
     def _update_threads(self) -> None:
         """Update the number of threads of the workers."""
+        workers = self._workers()
+        if workers is not None:
+            self._threads = max(1, sum(workers.values()))
+        self._updated = time.monotonic()
+
+    def _workers(self) -> dict[str, int] | None:
+        """Return the number of threads by worker; None if the scheduler gives no answer now.
+
+        Raises:
+            SchedulerLostError: It has disappeared, or has not answered for some minutes.
+        """
         if self.client.status not in ("running", "connecting"):
             raise self._lost_scheduler()
-        with suppress(Exception):  # reported when a task does not return
-            self._threads = max(1, sum(self.client.nthreads().values()))
-        self._updated = time.monotonic()
+        try:
+            found: dict[str, int] = self.client.nthreads(callback_timeout=SECONDS_TO_ANSWER)
+        except Exception as error:  # of the network, in many classes
+            if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
+                raise self._lost_scheduler() from error
+            return None
+        self._answered = time.monotonic()
+        return found
 
     def begin(self, job: Job) -> None:
         """Ask all workers whether they can do the job.
@@ -236,13 +255,7 @@ class DaskEngine:
         raise self._lost_scheduler()
 
     def _scheduler_answers(self) -> bool:
-        if self.client.status != "running":
-            return False
-        try:
-            self.client.nthreads()
-        except Exception:  # of the network, in many classes
-            return False
-        return True
+        return self.client.status == "running" and self._workers() is not None
 
     def drop(self) -> list[Task]:
         """Return none: waiting tasks are about to start."""
@@ -264,10 +277,7 @@ class DaskEngine:
 
     def _check_workers(self, since: float) -> float:
         """Return since when there is no worker; report it once in a while."""
-        self._update_threads()
-        workers: Any = None
-        with suppress(Exception):
-            workers = self.client.nthreads()
+        workers = self._workers()
         if workers or workers is None:
             return time.monotonic()
         is_own = self.address.startswith(LOCAL)  # nobody else starts any

@@ -176,8 +176,15 @@ class Alone:
 
     status = "running"
 
-    def nthreads(self) -> dict[str, int]:
+    def nthreads(self, callback_timeout: float) -> dict[str, int]:
         return {}
+
+
+class Silent(Alone):
+    """A client whose scheduler is connected, but gives no answer."""
+
+    def nthreads(self, callback_timeout: float) -> dict[str, int]:
+        raise TimeoutError(callback_timeout)
 
 
 def test_workers_of_ones_own_that_all_die_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +192,17 @@ def test_workers_of_ones_own_that_all_die_end_the_run(monkeypatch: pytest.Monkey
     engine = DaskEngine(Alone(), "local:2")
     with pytest.raises(WorkersLostError):
         engine._ended_task(Task(0, Path("x"), "x"), FutureOfADeadWorker())
+
+
+def test_a_scheduler_that_gives_no_answer_is_lost_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_BETWEEN_UPDATES", 0.01)
+    engine = DaskEngine(Silent(), "tcp://node:8786")
+    assert engine.slots  # a pause does not end the run
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_WITHOUT_ANSWER", 0.0)
+    with pytest.raises(SchedulerLostError):
+        engine.next()
 
 
 @pytest.mark.parametrize(
