@@ -28,7 +28,9 @@ log = logging.getLogger(__name__)
 LOCAL = "local:"
 SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
-PATIENCE = 3  # factor for workers of this process that are being restarted
+# Workers that this process started are restarted when they die, which takes minutes on a machine
+# that does much else.
+SECONDS_FOR_OWN_WORKERS = 900.0
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_WITHOUT_ANSWER = 300.0  # then a scheduler that is connected but silent counts as lost
@@ -280,13 +282,14 @@ class DaskEngine:
         workers = self._workers()
         if workers or workers is None:
             return time.monotonic()
-        is_own = self.address.startswith(LOCAL)  # nobody else starts any
-        if time.monotonic() - since > SECONDS_FOR_WORKERS * (PATIENCE if is_own else 1):
-            if is_own:
+        waited = time.monotonic() - since
+        if self.address.startswith(LOCAL):  # nobody else starts any
+            if waited > SECONDS_FOR_OWN_WORKERS:
                 raise WorkersLostError(
                     "all worker processes that --scheduler started have died, possibly because "
                     "memory ran out: finished images are kept; run the command again to continue"
                 )
+        elif waited > SECONDS_FOR_WORKERS:
             log.warning("no worker of %s is left: waiting for one", self.address)
             return time.monotonic()
         return since

@@ -188,7 +188,7 @@ class Silent(Alone):
 
 
 def test_workers_of_ones_own_that_all_die_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_FOR_WORKERS", 0.0)
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_FOR_OWN_WORKERS", 0.0)
     engine = DaskEngine(Alone(), "local:2")
     with pytest.raises(WorkersLostError):
         engine._ended_task(Task(0, Path("x"), "x"), FutureOfADeadWorker())

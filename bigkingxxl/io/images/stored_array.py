@@ -36,7 +36,7 @@ class StoredArray:
     is_fortran: bool = False
 
     def read(self, spans: Sequence[tuple[int, int]]) -> NDArray[Any]:
-        """Read the values from start to stop on each axis.
+        """Read the values from start to stop on each axis, as far as the array extends.
 
         Raises:
             ImageError: The file is missing or truncated.
@@ -44,6 +44,10 @@ class StoredArray:
         if self.is_fortran:
             turned = StoredArray(self.path, self.offset, self.dtype, self.shape[::-1])
             return turned.read(list(spans)[::-1]).T
+        spans = [
+            (start, max(min(stop, side), start))
+            for (start, stop), side in zip(spans, self.shape, strict=True)
+        ]
         sides = [stop - start for start, stop in spans]
         result: NDArray[Any] = np.empty(sides, self.dtype)
         # Axes that are read completely lie in one piece with the axis before them.
