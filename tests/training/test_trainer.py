@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bigkingxxl.data.dataset import Dataset
-from bigkingxxl.data.progress_reports import Total
+from bigkingxxl.data.progress_reports import Label, Total
 from bigkingxxl.training import trainer
 from bigkingxxl.training.recipe import FinishSettings, Recipe
 from bigkingxxl.training.run import train
@@ -50,9 +50,9 @@ def test_preparing_and_finishing_a_training_show_progress(
 ) -> None:
     seen: dict[str, int] = {}
 
-    def track(items: Iterable[Any], total: Total, label: str) -> Iterable[Any]:
+    def track(items: Iterable[Any], total: Total, label: Label) -> Iterable[Any]:
         for item in items:
-            seen[label] = seen.get(label, 0) + 1
+            seen[str(label)] = seen.get(str(label), 0) + 1
             yield item
 
     mixed = recipe.changed(
