@@ -117,8 +117,8 @@ def compare(
         check_same_kind(report, START, "an earlier report")
     wanted = STANDARD if metrics is None else metrics
     find_metrics(wanted)
-    contestants = find_methods(methods)
-    names = [each.name for each in contestants]
+    participants = find_methods(methods)
+    names = [each.name for each in participants]
     numbering = numberings(coco_file or (), names)
     named = categories_of(categories or (), names)
     annotated = read_truth(truth, skip_bad=skip_bad)
@@ -127,12 +127,12 @@ def compare(
             each, annotated, skip_bad=skip_bad, numbering=numbering.get(each.name),
             categories=named.get(each.name),
         )
-        for each in contestants if not each.models
+        for each in participants if not each.models
     }  # fmt: skip
     ids = chosen(annotated, taken, fold, folds, images, only_common)
-    run_models(contestants, annotated.path, ids, taken, out, device, quiet)
+    run_models(participants, annotated.path, ids, taken, out, device, quiet)
     result = compare(
-        {each.name: taken[each.name] for each in contestants}, annotated, ids,
+        {each.name: taken[each.name] for each in participants}, annotated, ids,
         groups_of(annotated, groups), wanted,
     )  # fmt: skip
     for path in table or ():
@@ -184,7 +184,7 @@ def chosen(
 
 
 def run_models(
-    contestants: Sequence[ComparedMethod],
+    participants: Sequence[ComparedMethod],
     truth: Path,
     ids: Sequence[str],
     taken: dict[str, Taken],
@@ -197,7 +197,7 @@ def run_models(
     from bigkingxxl.display_text import counted
     from bigkingxxl.evaluation.compared_methods import run_model
 
-    models = [each for each in contestants if each.models]
+    models = [each for each in participants if each.models]
     if not models:
         return
     dataset = open_dataset(truth)

@@ -10,16 +10,13 @@ Mappings are merged key by key; any other value replaces the earlier one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bigkingxxl.config_files.parsed import Config, Place
 from bigkingxxl.config_files.parsed import Path as KeyPath
-from bigkingxxl.config_files.parsed import Place
 from bigkingxxl.config_files.plain import copied
 from bigkingxxl.errors import SettingsError
 from bigkingxxl.settings import closest, nearest
-
-if TYPE_CHECKING:
-    from bigkingxxl.config_files.reading import Config
 
 EXTENDS, WITHOUT = "extends", "without"
 LONGEST_NAME = 200

@@ -33,6 +33,19 @@ class Parsed:
     lines: Mapping[Path, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Config:
+    """The values of a config file and of those that it extends.
+
+    Attributes:
+        values: Plain mappings, lists, text, numbers, booleans and None.
+        places: The file and line where each value was set, by its path.
+    """
+
+    values: dict[str, Any]
+    places: dict[Path, Place] = field(default_factory=dict)
+
+
 class ConfigSyntaxError(ValueError):
     """A text is not a config; holds what is wrong and the line, if known."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bigkingxxl.config_files import extending
 from bigkingxxl.config_files.json_text import read_json
-from bigkingxxl.config_files.parsed import ConfigSyntaxError, NeedsCodeError, Parsed, Place
+from bigkingxxl.config_files.parsed import Config, ConfigSyntaxError, NeedsCodeError, Parsed, Place
 from bigkingxxl.config_files.parsed import Path as KeyPath
 from bigkingxxl.config_files.plain import MOST_BYTES, check_plain
 from bigkingxxl.config_files.python_text import read_python
@@ -25,19 +24,6 @@ SYNTAXES: dict[str, Callable[[str], Parsed]] = {
     ".json": read_json,
 }
 MOST_BASES = 10
-
-
-@dataclass(frozen=True)
-class Config:
-    """The values of a config file and of those that it extends.
-
-    Attributes:
-        values: Plain mappings, lists, text, numbers, booleans and None.
-        places: The file and line where each value was set, by its path.
-    """
-
-    values: dict[str, Any]
-    places: dict[KeyPath, Place] = field(default_factory=dict)
 
 
 def read_config(path: Path, shipped: Path | None = None, *, allow_code: bool = False) -> Config:

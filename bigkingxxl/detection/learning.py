@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +25,25 @@ if TYPE_CHECKING:
     from bigkingxxl.networks.region_network import RegionNetwork
 
 
+@dataclass(frozen=True)
+class RegionLossOptions:
+    """The options of the losses of S stages.
+
+    Attributes:
+        ious: The IoU threshold of each stage, S values.
+        weights: The weight of each stage, S values.
+        regions: The number of regions sampled from an image.
+        positive_share: The largest fraction of regions that are cells.
+        mask_weight: The weight of the mask loss.
+    """
+
+    ious: Sequence[float]
+    weights: Sequence[float]
+    regions: int
+    positive_share: float
+    mask_weight: float
+
+
 def region_losses(
     network: RegionNetwork,
     levels: list[Tensor],
@@ -31,12 +51,7 @@ def region_losses(
     targets: Sequence[Target],
     size: tuple[int, int],
     coders: Sequence[BoxCoder],
-    *,
-    ious: Sequence[float],
-    weights: Sequence[float],
-    regions: int,
-    positive_share: float,
-    mask_weight: float,
+    options: RegionLossOptions,
 ) -> dict[str, Tensor]:
     """Compute the type and box losses of each stage and the mask loss, weighted.
 
@@ -50,14 +65,11 @@ def region_losses(
         targets: The targets of each image.
         size: (H, W) of the images.
         coders: The box coder of each stage.
-        ious: The IoU threshold of each stage.
-        weights: The weight of each stage.
-        regions: The number of regions sampled from an image.
-        positive_share: The largest fraction of regions that are cells.
-        mask_weight: The weight of the mask loss.
+        options: The thresholds, weights and numbers of regions.
     """
+    ious, weights = options.ious, options.weights
     learnt = [
-        first_regions(boxes.detach(), target, ious[0], regions, positive_share)
+        first_regions(boxes.detach(), target, ious[0], options.regions, options.positive_share)
         for boxes, target in zip(proposals, targets, strict=True)
     ]
     losses: dict[str, Tensor] = {}
@@ -73,7 +85,7 @@ def region_losses(
     masked = _judged(learnt, targets, ious[0]) if len(coders) > 1 else learnt
     cells = [each.take(torch.where(each.positive)[0]) for each in masked]
     logits = network.mask_logits(levels, [each.boxes for each in cells], size)
-    losses["mask"] = mask_weight * mask_loss(logits, cells, targets)
+    losses["mask"] = options.mask_weight * mask_loss(logits, cells, targets)
     return losses
 
 

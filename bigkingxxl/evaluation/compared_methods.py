@@ -139,24 +139,24 @@ class Taken:
 
 
 def take_results(
-    contestant: ComparedMethod,
+    participant: ComparedMethod,
     truth: Truth,
     *,
     skip_bad: bool = False,
     numbering: Path | None = None,
     categories: Mapping[int, str] | None = None,
 ) -> Taken:
-    """Read the cells that a run or another tool wrote; see `inputs.read_predictions`."""
-    if contestant.place is None:
-        raise ValueError(f"'{contestant.name}' is not a file or folder of results")
+    """Read the cells that a run or another tool wrote; see `predictions.read_predictions`."""
+    if participant.place is None:
+        raise ValueError(f"'{participant.name}' is not a file or folder of results")
     found = read_predictions(
-        contestant.place, truth, skip_bad=skip_bad, numbering=numbering, categories=categories
+        participant.place, truth, skip_bad=skip_bad, numbering=numbering, categories=categories
     )
     return Taken(found)
 
 
 def run_model(
-    contestant: ComparedMethod,
+    participant: ComparedMethod,
     dataset: Dataset,
     ids: Sequence[str],
     out: Path,
@@ -165,7 +165,7 @@ def run_model(
     """Predict images of a data set in a separate process and read the results.
 
     Args:
-        contestant: The participant.
+        participant: The participant.
         dataset: The data set.
         ids: The images.
         out: The folder of candidates and costs; existing results are not predicted again.
@@ -174,9 +174,9 @@ def run_model(
     Raises:
         ModelError: The process failed; the message contains its output.
     """
-    members = contestant.members
+    members = participant.members
     if members is None:
-        raise ValueError(f"'{contestant.name}' is not a model")
+        raise ValueError(f"'{participant.name}' is not a model")
     card = card_of(members)
     parts = [*map(model_hash, members.files), *map(repr, members.weights)]
     # A voted type decides which models process an image.
@@ -192,7 +192,7 @@ def run_model(
         "out": str(folder), "device": device,
     }  # fmt: skip
     write_json(folder / "task.json", task)
-    peak = _run(contestant.name, folder / "task.json")
+    peak = _run(participant.name, folder / "task.json")
     return _collected(card, dataset, ids, folder, peak)
 
 

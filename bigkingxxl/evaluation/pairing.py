@@ -98,7 +98,7 @@ class ImagePair:
             image_id: The id of the image.
             masks: Scored masks for ranking metrics, if they differ from `predicted`.
             ignored: bool[H, W], True where the image is not annotated. Cells that lie mostly there
-                have been left out before (`partial.without_ignored`).
+                have been left out before (`partial_annotation.without_ignored`).
             cell_type: The type of the image.
             named: Whether the predictions contain the image.
 
@@ -271,7 +271,7 @@ def pairs_of(
     """Compare the images of the truth with their predictions; a missing image has no cells.
 
     Args:
-        truth: The annotated cells that count; see `partial.without_ignored`.
+        truth: The annotated cells that count; see `partial_annotation.without_ignored`.
         predicted: The predicted cells that count.
         cell_types: The cell type of each image.
         masks: The scored masks that count.

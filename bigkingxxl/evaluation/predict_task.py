@@ -3,7 +3,7 @@
     python -m bigkingxxl.evaluation.predict_task TASK.json
 
 The task names the models, a data set, its images, a folder and a device; see
-`contestants.run_model`.
+`compared_methods.run_model`.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def maps_folder(folder: Path, name: str, predictor: Predictor) -> Path:
 
     Args:
         folder: The parent folder.
-        name: The name of the model; see `models.untuned_hash`.
+        name: The name of the model; see `model_files.untuned_hash`.
         predictor: The model.
     """
     if not isinstance(predictor, NetworkPredictor):

@@ -212,17 +212,18 @@ class Rcnn(Method):
         self, network: Any, levels: list[Tensor], batch: Batch
     ) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Compute the losses; also return the proposals."""
-        from bigkingxxl.detection.learning import region_losses
+        from bigkingxxl.detection.learning import RegionLossOptions, region_losses
 
         proposals, rpn = network.rpn.propose(batch.images, levels, batch.targets)
         losses = {"objectness": rpn["loss_objectness"], "anchors": rpn["loss_rpn_box_reg"]}
         size = (batch.images.shape[-2], batch.images.shape[-1])
         own: RcnnSettings = self.settings
+        options = RegionLossOptions(
+            STAGE_IOU, STAGE_WEIGHTS, own.regions, own.positive_share, own.mask_weight
+        )
         losses |= region_losses(
-            network, levels, proposals, batch.targets, size, self.coders,
-            ious=STAGE_IOU, weights=STAGE_WEIGHTS, regions=own.regions,
-            positive_share=own.positive_share, mask_weight=own.mask_weight,
-        )  # fmt: skip
+            network, levels, proposals, batch.targets, size, self.coders, options
+        )
         total = sum(losses.values(), start=batch.images.new_zeros(()))
         return {"loss": total, **losses}, proposals
 

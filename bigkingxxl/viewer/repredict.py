@@ -3,7 +3,7 @@
 python -m bigkingxxl.viewer.repredict reads a JSON object from one line of stdin: `model`
 (name or file), `out` (the folder of the run), `images` ([id, file] of each), `reading`
 (see `runs.open_options`) and `formats`. It prints a line of JSON per image: `done`, `total`. Cells
-that a person corrected are kept. It ends when its stdin is closed; see `attended`.
+that a person corrected are kept. It ends when its stdin is closed; see `run_as_child`.
 """
 
 from __future__ import annotations

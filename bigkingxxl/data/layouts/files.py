@@ -130,7 +130,7 @@ def find_beside(paths: Iterable[Path], folder: Path) -> Found:
 
 
 def _is_mark(path: Path, folder: Path, names: Mapping[str, str]) -> bool:
-    """Return whether a file marks pixels that are not annotated; see `marks`."""
+    """Return whether a file marks pixels that are not annotated; see `ignore_masks`."""
     mark = ignore_mask_kind(path)
     return mark is not None and inner_name(path, folder, mark[0]) in names
 

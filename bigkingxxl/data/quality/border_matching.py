@@ -21,6 +21,9 @@ SHORTEST_SIDE = 8 * DEPTH
 INSIDE = 12  # columns inside each image to which the predictor is fitted
 SLOWEST = 3  # lower frequencies along the border come from the lamp, not from cells
 LIMIT = 2.5  # standard deviations, so that a bright piece of debris does not decide
+# The least correlation of a match, and its least size in standard deviations of chance:
+# tests/data/quality/test_field_matching.py holds them against the fields of the challenge
+# (fields.csv) and against images that have nothing in common.
 LEAST_SCORE, LEAST_DEVIATIONS = 0.25, 6.5
 COMMON_FROM = 10  # with fewer images, the mean is not what all have in common
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bigkingxxl.data.dataset import Dataset
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-# Limits of what is doubtful; ratios refer to the median of the cell's own type.
+# Limits of what is doubtful; ratios refer to the median of the cell's own type. They were set by
+# hand: they decide what a report points at, and change neither data nor scores.
 TINY, HUGE = 1 / 8, 8.0
 RAGGED = 0.5
 HOLLOW = 0.1

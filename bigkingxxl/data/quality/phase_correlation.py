@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
-GRID = 64
+GRID = 64  # the side of a folded image, in pixels
+# The least peaks of a match, of folded and of complete images, in standard deviations of chance:
+# tests/data/quality/test_field_matching.py holds them against the fields of the challenge
+# (fields.csv) and against images that have nothing in common.
 FOLDED_DEVIATIONS = 7.0
 LEAST_DEVIATIONS = 15.0
 COMMON_FROM = 10  # with fewer images, the mean is not what all have in common

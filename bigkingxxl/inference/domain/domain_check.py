@@ -12,6 +12,8 @@ from bigkingxxl.inference.size.scale_ratio import TrainingImages, training_image
 from bigkingxxl.instances import Instances
 from bigkingxxl.model_card import ModelCard
 
+# The false alarms of these values were measured by the study familiar_images
+# (benchmarks/studies/README.md).
 DIAMETER_MARGIN = 1.5
 FEWEST_CELLS = 5  # the fewest cells from which a median is taken
 # What an image looks like if a value of `image_statistics` lies below or above its range.

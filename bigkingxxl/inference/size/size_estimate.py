@@ -18,6 +18,8 @@ from bigkingxxl.inference.domain.image_statistics import outside_ranges
 from bigkingxxl.inference.selection import type_votes
 from bigkingxxl.inference.size.scale_ratio import TrainingImages
 
+# The study size_estimation (benchmarks/studies/README.md) measured these values on images of the
+# challenge that were scaled by 0.5 to 2, and familiar_images the false alarms.
 LADDER = tuple(2 ** (half / 2) for half in (-4, -3, -2, -1, 1, 2, 3))
 REGION = 384  # the side of the windows, in pixels of the training images
 PLACES = 4  # possible positions of a window along each axis

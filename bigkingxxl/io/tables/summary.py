@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,28 +56,33 @@ class ImageSummary:
     failure: str = ""
 
 
-def summarise(
-    image: str,
-    instances: Instances,
-    *,
-    model: str = "",
-    scale: float | None = None,
-    diameter: float | None = None,
-    expected_quality: float | None = None,
-    warnings: Sequence[str] = (),
-    corrected: str = "",
-) -> ImageSummary:
-    """Compute the row of an image; values that are unknown or undefined are None.
+class ImageFacts(TypedDict, total=False):
+    """What a summary reports of an image in addition to its cells.
 
-    Args:
-        image: The name of the image.
-        instances: The cells.
+    Attributes:
         model: The hash of the model file.
         scale: Network pixels per image pixel.
         diameter: The assumed cell diameter in pixels.
         expected_quality: The expected segmentation accuracy.
         warnings: Sentences about the image.
         corrected: The folder of the files with corrected cells.
+    """
+
+    model: str
+    scale: float | None
+    diameter: float | None
+    expected_quality: float | None
+    warnings: Sequence[str]
+    corrected: str
+
+
+def summarise(image: str, instances: Instances, **facts: Unpack[ImageFacts]) -> ImageSummary:
+    """Compute the row of an image; values that are unknown or undefined are None.
+
+    Args:
+        image: The name of the image.
+        instances: The cells.
+        **facts: What else is known of the image; see `ImageFacts`.
     """
     # A pixel counts once, even if annotated cells overlap.
     everything = np.zeros(len(instances.runs), np.int64)
@@ -86,10 +91,8 @@ def summarise(
         instances.type_names, instances.cell_type, instances.areas(), instances.score
     )
     return summary_of(
-        image, cells, int(covered[0]), instances.size, instances.pixel_size_um, model=model,
-        scale=scale, diameter=diameter, expected_quality=expected_quality, warnings=warnings,
-        corrected=corrected,
-    )  # fmt: skip
+        image, cells, int(covered[0]), instances.size, instances.pixel_size_um, **facts
+    )
 
 
 class CellNumbers(NamedTuple):
@@ -114,13 +117,7 @@ def summary_of(
     covered: int,
     size: tuple[int, int],
     pixel_size_um: PixelSize | None,
-    *,
-    model: str = "",
-    scale: float | None = None,
-    diameter: float | None = None,
-    expected_quality: float | None = None,
-    warnings: Sequence[str] = (),
-    corrected: str = "",
+    **facts: Unpack[ImageFacts],
 ) -> ImageSummary:
     """Compute the row of an image; see `summarise`.
 
@@ -130,12 +127,7 @@ def summary_of(
         covered: The number of pixels that cells cover.
         size: (H, W) of the image.
         pixel_size_um: Micrometres per pixel (row, column), or None.
-        model: See `summarise`.
-        scale: See `summarise`.
-        diameter: See `summarise`.
-        expected_quality: See `summarise`.
-        warnings: See `summarise`.
-        corrected: See `summarise`.
+        **facts: What else is known of the image; see `ImageFacts`.
     """
     pixels, count = size[0] * size[1], len(cells.areas)
     counts = np.bincount(cells.cell_type, minlength=len(cells.type_names)).tolist()
@@ -154,12 +146,12 @@ def summary_of(
             else count / (pixels * pixel_um2) * SQUARE_UM_A_SQUARE_MM
         ),
         mean_score=_mean(cells.score),
-        model=model,
-        scale=scale,
-        diameter=diameter,
-        expected_quality=expected_quality,
-        warnings=tuple(warnings),
-        corrected=corrected,
+        model=facts.get("model", ""),
+        scale=facts.get("scale"),
+        diameter=facts.get("diameter"),
+        expected_quality=facts.get("expected_quality"),
+        warnings=tuple(facts.get("warnings", ())),
+        corrected=facts.get("corrected", ""),
     )  # fmt: skip
 
 

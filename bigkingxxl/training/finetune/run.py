@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.dataset import fingerprint
-from bigkingxxl.errors import InputError, Interrupted, MissingExtraError
-from bigkingxxl.extras import install
+from bigkingxxl.errors import Interrupted
 from bigkingxxl.files import clear_temporaries, write_json
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.instances import Instances
@@ -21,7 +18,6 @@ from bigkingxxl.model_card import ModelCard
 from bigkingxxl.model_files import ONNX_SUFFIX, model_hash, read_card, resolve_model
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
-from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
 from bigkingxxl.training.finetune.files import (
     KEY,
     RUN_FILE,
@@ -31,73 +27,31 @@ from bigkingxxl.training.finetune.files import (
     write_begun,
     write_start,
 )
-from bigkingxxl.training.finetune.held_out_units import Units, fold_units, units_of
-from bigkingxxl.training.finetune.model_choice import SETTINGS, START, Trial
+from bigkingxxl.training.finetune.held_out_units import fold_units
+from bigkingxxl.training.finetune.model_choice import SETTINGS, START
+from bigkingxxl.training.finetune.preparation import (
+    FinetuneRun,
+    Request,
+    Stage,
+    check_method,
+    check_torch,
+    prepared,
+)
 from bigkingxxl.training.finetune.progress import (
-    CHECK_STAGE,
-    PROGRESS_FILE,
     SETTINGS_STAGE,
-    TRAIN_STAGE,
-    Progress,
     Report,
 )
-from bigkingxxl.training.finetune.settings import FinetuneSettings
 from bigkingxxl.training.finetune.settings_stage import (
     Choice,
     Chooser,
-    Truth,
     crossfitted_cells,
 )
-from bigkingxxl.training.finetune.tiny_fragments import find_tiny_fragments, without_tiny_fragments
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run_folder import locked
 
 log = logging.getLogger(__name__)
 
-Stage = Literal["all", "settings"]
 SETTINGS_FOLDS = 5  # of the first stage, which takes seconds
-
-
-@dataclass
-class Tuning:
-    """The state of a fine-tuning.
-
-    Attributes:
-        recipe: The requested recipe.
-        check: Its settings of the checks.
-        data: The annotated images without specks.
-        units: The units that are held out in turn.
-        start: The starting model file.
-        card: Its card.
-        out: The run folder.
-        device: The device of the networks.
-        progress: Reports the progress.
-        trial: The scores of each model.
-        began: The CPU seconds at the start.
-    """
-
-    recipe: Recipe
-    check: FinetuneSettings
-    data: Dataset
-    units: Units
-    truth: Truth
-    start: Path
-    card: ModelCard
-    out: Path
-    device: str
-    progress: Progress
-    trial: Trial
-    began: float
-    notes: list[str]
-
-    def spent(self) -> float:
-        """Return the CPU minutes spent so far."""
-        return (cpu_seconds() - self.began) / 60
-
-    def note(self, text: str) -> None:
-        """Report a sentence that a user should know."""
-        self.notes.append(text)
-        self.progress.note(text)
 
 
 def nobody(event: dict[str, Any]) -> None:
@@ -141,7 +95,7 @@ def finetune(
         check_folder(out, resume)
         clear_temporaries(out)
         try:
-            return _finetune(recipe, data, out, stage, device, report, resume)
+            return _finetune(Request(recipe, data, out, stage, device, report), resume)
         except KeyboardInterrupt as end:
             begun = has_begun(out)
             advice = (
@@ -153,11 +107,9 @@ def finetune(
             raise Interrupted(advice=advice, **number) from None
 
 
-def _finetune(
-    recipe: Recipe, data: Dataset, out: Path, stage: Stage, device: str, report: Report,
-    resume: bool,
-) -> dict[str, Any]:  # fmt: skip
+def _finetune(request: Request, resume: bool) -> dict[str, Any]:
     """Fine-tune with the folder locked; see `finetune`."""
+    recipe, data, out, stage = request.recipe, request.data, request.out, request.stage
     began = cpu_seconds()
     start = resolve_model(str(recipe.init))
     card = read_card(start)
@@ -167,7 +119,7 @@ def _finetune(
     facts = {"data_fingerprint": fingerprint(data), "init_hash": model_hash(start)}
     if resume:
         check_same(out, recipe, data.ids, facts)
-    work = prepared(recipe, data, out, start, card, device, stage, report, began)
+    work = prepared(request, start, card, began)
     about = {**provenance(recipe.seed), "data": str(data.root), "init": str(recipe.init),
              "trained_on": list(data.ids), **facts}  # fmt: skip
     write_begun(out, recipe, about)
@@ -183,94 +135,7 @@ def _finetune(
     return finished(work, model, choice, about)
 
 
-def check_torch() -> None:
-    """Check that torch is installed for the second stage; the error says what works without it.
-
-    Raises:
-        MissingExtraError: torch is not installed.
-    """
-    if find_spec("torch") is None:
-        raise MissingExtraError(
-            f"training needs torch, which comes with the extra 'train': {install('train')}; or "
-            "adapt only the size and the thresholds, which does not need torch (--stage settings)",
-            key="train",
-        )
-
-
-def check_method(recipe: Recipe, start: Path, card: ModelCard) -> None:
-    """Check the method of the starting model before anything else.
-
-    Raises:
-        InputError: It is another method than that of the recipe.
-    """
-    if card.method != recipe.method:
-        raise InputError(
-            f"{start} is a model of the method '{card.method}', but the recipe trains "
-            f"'{recipe.method}': choose another --init, or add --set method={card.method}",
-            file=start,
-            key="method",
-            found=card.method,
-            expected=recipe.method,
-        )
-
-
-def prepared(
-    recipe: Recipe, data: Dataset, out: Path, start: Path, card: ModelCard, device: str,
-    stage: Stage, report: Report, began: float,
-) -> Tuning:  # fmt: skip
-    """Prepare the annotated images and report what is to be known of them.
-
-    Raises:
-        InputError: There are no annotated cells, or the images have other channels.
-    """
-    channels = common_channels(data, data.ids)
-    if channels != card.image_channels:
-        raise InputError(
-            f"{data.root}: its images have {channels} channels, but {start} takes "
-            f"{card.image_channels}",
-            file=data.root,
-            key="channels",
-            found=channels,
-            expected=card.image_channels,
-        )
-    specks = find_tiny_fragments(data)
-    if specks.median == 0:
-        raise InputError(
-            f"{data.root}: the images to train on have no annotated cells", file=data.root
-        )
-    if recipe.training.label_policy == "mended":
-        warn_of_flaws(data, data.ids)
-    data = without_tiny_fragments(data, specks.limit) if specks.count else data
-    units = units_of(data)
-    truth = Truth(units, card.type_names)
-    check = recipe.finetune or FinetuneSettings()
-    stages = (SETTINGS_STAGE, *((CHECK_STAGE, TRAIN_STAGE) if stage == "all" else ()))
-    progress = Progress(report, out / PROGRESS_FILE, stages)
-    work = Tuning(
-        recipe, check, data, units, truth, start, card, out, device, progress,
-        Trial(truth.cells, units.groups, check.confidence), began, [],
-    )  # fmt: skip
-    cells = sum(len(data.instances(each)) for each in data.ids)
-    progress.tell("begin", stages=list(stages), images=len(data), cells=cells, units=units.kind,
-                  cpu_minutes=recipe.training.max_cpu_minutes)  # fmt: skip
-    seen = data.among(card.trained_on)
-    for text in (specks.note, units.note, in_sample_note(len(seen), len(data))):
-        if text is not None:
-            work.note(text)
-    return work
-
-
-def in_sample_note(seen: int, images: int) -> str | None:
-    """Return a note if the start was trained on some images, so that its scores are too high."""
-    if not seen:
-        return None
-    return (
-        f"the starting model was trained on {seen} of the {images} images: its scores on them are "
-        "too high"
-    )
-
-
-def choose_settings(work: Tuning, folder: Path) -> Choice:
+def choose_settings(work: FinetuneRun, folder: Path) -> Choice:
     """Run the first stage: choose settings on all units, and measure the gain on held-out ones."""
     work.progress.at(SETTINGS_STAGE, 0, "Loading the model", always=True)
     # An exported model runs on the CPU, whatever the device of training.
@@ -320,7 +185,9 @@ def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
     return found
 
 
-def finished(work: Tuning, model: Path, choice: Choice, about: Mapping[str, Any]) -> dict[str, Any]:
+def finished(
+    work: FinetuneRun, model: Path, choice: Choice, about: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write and report the result.
 
     Args:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.evaluation.competition_map import competition_map
@@ -17,13 +16,11 @@ from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.finetune.files import MODEL_STEM, chosen_card, only
 from bigkingxxl.training.finetune.held_out_units import fold_units
 from bigkingxxl.training.finetune.model_choice import TRAINED
+from bigkingxxl.training.finetune.preparation import FinetuneRun
 from bigkingxxl.training.finetune.progress import CHECK_STAGE, TRAIN_STAGE
 from bigkingxxl.training.finetune.settings_stage import Choice, Chooser, crossfitted_cells
 from bigkingxxl.training.finetune.trainer import Trainer, share_simulated
 from bigkingxxl.training.module import DivergedError
-
-if TYPE_CHECKING:
-    from bigkingxxl.training.finetune.run import Tuning
 
 CHECKS, FINAL = "checks", "final"
 LEAST_MINUTES = 0.05  # of CPU time that a training gets at least
@@ -31,7 +28,7 @@ INT8_IMAGES = 12  # images on which 8-bit arithmetic is calibrated
 DEFAULT_MINUTES = 9.5  # of CPU time, if the recipe has no limit
 
 
-def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
+def train_and_check(work: FinetuneRun, folder: Path) -> tuple[Path, Choice] | None:
     """Return the trained model and its settings, or None if it is not clearly better.
 
     Args:
@@ -51,7 +48,7 @@ def train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     return found
 
 
-def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
+def _train_and_check(work: FinetuneRun, folder: Path) -> tuple[Path, Choice] | None:
     limit = work.recipe.training.max_cpu_minutes or DEFAULT_MINUTES
     looking = work.spent()  # the trained models will take as long to predict as the start did
     trainer = Trainer(work.recipe, work.card, work.device)
@@ -92,7 +89,9 @@ def _train_and_check(work: Tuning, folder: Path) -> tuple[Path, Choice] | None:
     return target, choice
 
 
-def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folder: Path) -> bool:
+def _is_sound(
+    work: FinetuneRun, trainer: Trainer, model: Path, choice: Choice, folder: Path
+) -> bool:
     """Return whether a model is at least as good as the start on its own training images."""
     predictor, card = trainer.predictor(model)
     ids = work.units.sampled
@@ -101,7 +100,7 @@ def _is_sound(work: Tuning, trainer: Trainer, model: Path, choice: Choice, folde
     return competition_map(work.truth.cells, cells, {}).mean >= work.trial.start.mean
 
 
-def _put(work: Tuning, made: Path, choice: Choice) -> Path:
+def _put(work: FinetuneRun, made: Path, choice: Choice) -> Path:
     """Replace the start in the run folder by the trained model with its settings."""
     target = work.out / f"{MODEL_STEM}.safetensors"
     card = chosen_card(read_card(made), choice, work.data.ids)
@@ -132,18 +131,18 @@ def export_beside(model: Path, data: Dataset) -> Path | None:
     return target
 
 
-def with_scores(card: ModelCard, work: Tuning) -> ModelCard:
+def with_scores(card: ModelCard, work: FinetuneRun) -> ModelCard:
     """Return the card with the scores on held-out images instead of in-sample ones."""
     outcomes = {f"kept_back_{name}": one.as_dict() for name, one in work.trial.outcomes.items()}
     return card.changed(scores={**card.scores, **outcomes})
 
 
-def _watch_check(work: Tuning, place: int, count: int, done: float, minutes: float) -> None:
+def _watch_check(work: FinetuneRun, place: int, count: int, done: float, minutes: float) -> None:
     work.progress.at(
         CHECK_STAGE, 0.95 * (place + done) / count,
         f"Cross-validation: training {place + 1} of {count}", minutes,
     )  # fmt: skip
 
 
-def _watch_final(work: Tuning, done: float, minutes: float) -> None:
+def _watch_final(work: FinetuneRun, done: float, minutes: float) -> None:
     work.progress.at(TRAIN_STAGE, 0.95 * done, "Final training on all images", minutes)
