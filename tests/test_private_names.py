@@ -22,7 +22,7 @@ ALLOWED = {
     "io/annotations/safe_pickle.py": {"pickle._Unpickler"},
     "io/annotations/cellpose.py": {"pickle._Pickler"},
     # The number of pages of a file in which ImageJ wrote one page for many planes.
-    "io/images/tiff_files.py": {"series._pages"},
+    "io/images/tiff_series.py": {"series._pages"},
     # The library's own, which has no other name; the second is restored after the library's change.
     "networks/cellpose_files.py": {"models._MODEL_URL", "ssl._create_default_https_context"},
 }

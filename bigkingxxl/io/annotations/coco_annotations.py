@@ -13,28 +13,24 @@ Source: cocodataset.org, "Data format".
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.errors import FormatError
-from bigkingxxl.files import write_json
-from bigkingxxl.instances import UNTYPED, Instances
+from bigkingxxl.instances import Instances
+from bigkingxxl.io.annotations.coco_images import claimed_size, image_names, whole_number
 from bigkingxxl.io.annotations.coco_segments import (
     FEWEST_POINTS,
     SegmentError,
     read_json,
     read_segments,
-    segments_of,
     with_pixels,
 )
-from bigkingxxl.io.annotations.limits import check_claimed_size
-from bigkingxxl.io.images.folders import with_and_without_ome
 
 Size = tuple[int, int]
 Annotation = dict[str, Any]
@@ -132,11 +128,11 @@ def read_coco(json_path: Path, complain: Complain | None = None) -> CocoSet:
     )
     names = _categories(path, categories, annotations)
     type_names = tuple(dict.fromkeys(names.values()))
-    ids = _image_names(path, images)
+    ids = image_names(path, images)
     by_number = {image["id"]: name for name, image in zip(ids, images, strict=True)}
     by_name = dict(zip(ids, images, strict=True))
     bad = _Bad(path, complain)
-    sizes = {name: _size(path, image, name, bad) for name, image in by_name.items()}
+    sizes = {name: claimed_size(path, image, name, bad.add) for name, image in by_name.items()}
     cells: dict[str, list[Annotation]] = {name: [] for name in ids}
     crowds: dict[str, list[Annotation]] = {name: [] for name in ids}
     for place, annotation in enumerate(annotations):
@@ -215,22 +211,13 @@ def _objects(path: Path, content: dict[str, Any], key: str) -> list[dict[str, An
     return values
 
 
-def _whole(value: Any) -> int | None:
-    """Parse an integer, also one written as text or as 1.0; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) <= len(str(2**63)):
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _categories(
     path: Path, categories: Sequence[dict[str, Any]], annotations: Sequence[Annotation]
 ) -> dict[int, str]:
     """Return the names by COCO's id, in order of the ids."""
     names: dict[int, str] = {}
     for category in categories:
-        number, name = _whole(category.get("id")), category.get("name")
+        number, name = whole_number(category.get("id")), category.get("name")
         if number is None or not isinstance(name, str) or not name:
             raise FormatError(
                 f"{path}: the category {category} lacks a whole id or a name",
@@ -252,74 +239,17 @@ def _categories(
             key="categories",
         )
     parents = {category.get("supercategory") for category in categories}
-    used = {_whole(annotation.get("category_id")) for annotation in annotations}
+    used = {whole_number(annotation.get("category_id")) for annotation in annotations}
     kept = {number: name for number, name in sorted(names.items())
             if number in used or name not in parents}  # fmt: skip
     return kept or dict(sorted(names.items()))
-
-
-def _image_names(path: Path, images: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the stem of every image's file, or its path if stems are not unique."""
-    seen: set[int | str] = set()
-    for image in images:
-        number, name = image.get("id"), image.get("file_name")
-        if not isinstance(number, int | str) or not isinstance(name, str) or not name:
-            raise FormatError(
-                f"{path}: the image {image} lacks an id or a file_name",
-                file=path,
-                key="images",
-                found=image,
-            )
-        if number in seen:
-            raise FormatError(
-                f"{path} names the image id {number} twice", file=path, key="images", found=number
-            )
-        seen.add(number)
-    files = [PurePosixPath(image["file_name"].replace("\\", "/")) for image in images]
-    stems = [_stem(file) for file in files]
-    shared = Counter(stems)
-    names = [stem if shared[stem] == 1 else _inner_path(file, stem)
-             for file, stem in zip(files, stems, strict=True)]  # fmt: skip
-    shared = Counter(names)
-    names = [name if shared[name] == 1 else _inner_path(file, file.name)
-             for file, name in zip(files, names, strict=True)]  # fmt: skip
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise FormatError(
-            f"{path} names two images '{twice}', expected names that differ",
-            file=path,
-            key="images",
-            found=twice,
-        )
-    return tuple(names)
-
-
-def _stem(file: PurePosixPath) -> str:
-    """Return a file name without its ending; `.ome.tif` is one ending."""
-    return list(with_and_without_ome(file.stem))[-1]
-
-
-def _inner_path(file: PurePosixPath, name: str) -> str:
-    """Replace the last part of a path, and remove what would lead out of a folder."""
-    return "/".join(part for part in (*file.parts[:-1], name) if part.strip("/.") != "")
-
-
-def _size(path: Path, image: dict[str, Any], name: str, bad: _Bad) -> Size:
-    height, width = _whole(image.get("height")), _whole(image.get("width"))
-    whole = height is not None and width is not None and height > 0 and width > 0
-    if whole and (problem := check_claimed_size((height, width))) is None:  # type: ignore[arg-type]
-        return height, width  # type: ignore[return-value]
-    what = f"image {image['file_name']} is {image.get('width')} x {image.get('height')}, "
-    expected = problem if whole else "expected a positive width and height"
-    bad.add(f"{path}: {what}{expected}", name)
-    return 0, 0
 
 
 def _image_of(
     path: Path, annotation: Annotation, place: int, by_number: Mapping[int | str, str], bad: _Bad
 ) -> str | None:
     image = annotation.get("image_id")
-    for key in (image, _whole(image)):
+    for key in (image, whole_number(image)):
         if isinstance(key, int | str) and key in by_number:
             return by_number[key]
     name = annotation.get("id", place)
@@ -336,7 +266,7 @@ def _is_usable(
     bad: _Bad,
 ) -> bool:
     """Return whether an annotation is valid; report it otherwise."""
-    category = _whole(annotation.get("category_id"))
+    category = whole_number(annotation.get("category_id"))
     if category not in categories:
         what = (
             f"names the category id {annotation.get('category_id')}, "
@@ -375,49 +305,3 @@ def _has_no_area(annotation: Annotation) -> bool:
         or (len(part) >= FEWEST_POINTS and isinstance(part[0], list))
         for part in segments
     )
-
-
-def write_coco_annotations(
-    path: Path, instances_by_id: Mapping[str, Instances], file_names: Mapping[str, str]
-) -> None:
-    """Write a COCO annotation file with compressed run lengths; ids count from 1.
-
-    Args:
-        path: The file.
-        instances_by_id: The cells of each image.
-        file_names: The image file of each id, as written to the file.
-
-    Raises:
-        ValueError: The images have different type names.
-        OutputError: The file cannot be written.
-    """
-    names = _common_types(instances_by_id.values())
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, (image_id, instances) in enumerate(instances_by_id.items(), start=1):
-        height, width = instances.size
-        images.append(
-            {"id": number, "file_name": file_names[image_id], "width": width, "height": height}
-        )
-        for segment, box, area, kind in segments_of(instances):
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": kind + 1,
-                    "segmentation": segment,
-                    "bbox": box,
-                    "area": area,
-                    "iscrowd": 0,
-                }
-            )
-    categories = [{"id": place, "name": name or UNTYPED}
-                  for place, name in enumerate(names, start=1)]  # fmt: skip
-    write_json(path, {"images": images, "annotations": annotations, "categories": categories})
-
-
-def _common_types(parts: Any) -> tuple[str, ...]:
-    kinds = {part.type_names for part in parts}
-    if len(kinds) > 1:
-        raise ValueError(f"images with different cell types cannot share a file: {sorted(kinds)}")
-    return next(iter(kinds), (UNTYPED,))
