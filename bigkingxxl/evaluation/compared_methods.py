@@ -20,9 +20,10 @@ from bigkingxxl.inference.load_ensemble import card_of
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.coco import masks_of
 from bigkingxxl.model_card import ModelCard
-from bigkingxxl.model_files import model_hash
+from bigkingxxl.model_files import in_folder, model_hash
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.selection import Selection
+from bigkingxxl.runs.store import RECORDS
 from bigkingxxl.shipped_models import shipped_model
 from bigkingxxl.test_time_augmentation import as_text
 
@@ -98,7 +99,7 @@ def _contestant(text: str) -> ComparedMethod:
     parts = what.split(TOGETHER)
     if not place.exists() and all(_is_model(part) for part in parts):
         return _models(name or what, parts)
-    if place.is_file() and place.suffix.lower() in MODEL_SUFFIXES:
+    if _is_training(place) or (place.is_file() and place.suffix.lower() in MODEL_SUFFIXES):
         return _models(name or _short(place), [what])
     if not place.exists():
         raise InputError(
@@ -114,7 +115,14 @@ def _models(name: str, parts: Sequence[str]) -> ComparedMethod:
 
 
 def _is_model(text: str) -> bool:
-    return shipped_model(text) is not None or Path(text).suffix.lower() in MODEL_SUFFIXES
+    place = Path(text)
+    is_file = place.suffix.lower() in MODEL_SUFFIXES
+    return is_file or shipped_model(text) is not None or _is_training(place)
+
+
+def _is_training(place: Path) -> bool:
+    """Return whether a folder contains the model of a training rather than predicted cells."""
+    return in_folder(place) != place and not (place / RECORDS).is_dir()
 
 
 def _short(place: Path) -> str:

@@ -100,13 +100,13 @@ def _caption(comparison: Comparison) -> str:
             f"intervals; below each method, its differences from {first.name}"
         )
     stars = (
-        "* marks those whose interval leaves out 0"
+        "* marks differences whose interval does not include 0"
         if groups >= FEWEST_GROUPS
-        else f"below {FEWEST_GROUPS} groups, none is marked as clear"
+        else f"with fewer than {FEWEST_GROUPS} groups, no difference is marked as clear"
     )
     return (
-        f"{images}; in brackets 95 % bootstrap intervals over {counted(groups, 'group')} "
-        f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired, "
+        f"{images}; brackets contain 95 % bootstrap intervals over {counted(groups, 'group')} "
+        f"({first.evaluation.groups.grouped_by}); differences from {first.name} are paired; "
         f"{stars}"
     )
 

@@ -162,15 +162,15 @@ class Trial:
             )
         rest = [each for name, each in self.outcomes.items() if name != START]
         best = max(rest, key=lambda each: each.score.mean, default=None)
-        if best is None or best.gain is None or best.gain.mean == 0:
+        if best is None or best.gain is None or best.gain.mean <= 0:
             return (
                 f"{where}, no change was better than the starting model ({start:.3f}). The "
                 "starting model is kept."
             )
         return (
             f"{where}, {WORDS[best.name]} scores {best.score.mean:.3f} and the starting model "
-            f"{start:.3f} ({_gain_text(best.gain)}), so it is not clearly better. The starting "
-            "model is kept."
+            f"{start:.3f} ({_gain_text(best.gain)}). This gain may be due to chance, so the "
+            "starting model is kept."
         )
 
 
