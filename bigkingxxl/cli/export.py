@@ -38,29 +38,38 @@ def export(
     written for Cellpose itself (--to cellpose), without cell types and operating points.
     """
     from bigkingxxl.errors import InputError
-    from bigkingxxl.model_files import ONNX_SUFFIX
-    from bigkingxxl.training.export import export as write
 
     if to == "cellpose":
-        if int8:
-            raise InputError(
-                "--int8 is only for --to onnx: remove it for --to cellpose", key="--int8"
-            )
-        from bigkingxxl.training.export_cellpose import export_cellpose
-
-        sizes = export_cellpose(model, out)
-        if as_json:
-            print_json({"file": out, "diameter": sizes[1], "network_diameter": sizes[0]})
-            return
-        typer.echo(f"{out}: cells of {sizes[1]:.1f} pixels, {sizes[0]:.1f} in the network")
-        return
-    if to != "onnx":
+        _export_cellpose(model, out, int8, as_json=as_json)
+    elif to == "onnx":
+        _export_onnx(model, out, half, int8 or [], as_json=as_json)
+    else:
         raise InputError(
             f"--to is '{to}', expected onnx or cellpose",
             key="--to",
             found=to,
             expected=("onnx", "cellpose"),
         )
+
+
+def _export_cellpose(model: Path, out: Path, int8: list[str] | None, *, as_json: bool) -> None:
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.training.export_cellpose import export_cellpose
+
+    if int8:
+        raise InputError("--int8 is only for --to onnx: remove it for --to cellpose", key="--int8")
+    sizes = export_cellpose(model, out)
+    if as_json:
+        print_json({"file": out, "diameter": sizes[1], "network_diameter": sizes[0]})
+    else:
+        typer.echo(f"{out}: cells of {sizes[1]:.1f} pixels, {sizes[0]:.1f} in the network")
+
+
+def _export_onnx(model: Path, out: Path, half: bool, int8: list[str], *, as_json: bool) -> None:
+    from bigkingxxl.errors import InputError
+    from bigkingxxl.model_files import ONNX_SUFFIX
+    from bigkingxxl.training.export import export as write
+
     if out.suffix != ONNX_SUFFIX:
         raise InputError(
             f"--out is {out}, expected a name that ends in {ONNX_SUFFIX}",
@@ -68,7 +77,7 @@ def export(
             key="--out",
             expected=ONNX_SUFFIX,
         )
-    typical = _some_images(int8 or [])
+    typical = _some_images(int8)
     difference = write(model, out, half=half)
     rounded = _round(out, typical) if typical else None
     size = out.stat().st_size
@@ -76,7 +85,7 @@ def export(
         print_json({"file": out, "bytes": size, "difference": difference, "int8": rounded})
         return
     typer.echo(
-        f"{out}: {size / 1000000.0:.1f} MB; its maps differ from those of torch by at most "
+        f"{out}: {size / 1e6:.1f} MB; its maps differ from those of torch by at most "
         f"{difference:.1e}"
     )
     if rounded:
