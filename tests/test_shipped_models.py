@@ -14,7 +14,7 @@ from bigkingxxl import shipped_models
 from bigkingxxl.cli.main import app
 from bigkingxxl.errors import ModelError
 from bigkingxxl.model_files import read_card, resolve_model
-from bigkingxxl.shipped_models import EARLIER_NAMES, FREE, SHIPPED
+from bigkingxxl.shipped_models import EARLIER_NAMES, FREE, SHIPPED, name_of
 
 MOST_BYTES = 25e6
 
@@ -96,3 +96,8 @@ def test_a_model_without_weights_is_reported_and_not_replaced(
     listed = CliRunner().invoke(app, ["models", "--json"])
     assert [each["name"] for each in json.loads(listed.stdout)] == ["open"]
     assert CliRunner().invoke(app, ["models"]).exit_code == 0
+
+
+def test_a_file_of_the_package_is_named_by_its_model(tmp_path: Path) -> None:
+    assert [name_of(model.path) for model in SHIPPED.values()] == list(SHIPPED)
+    assert name_of(tmp_path / "open.onnx") == str(tmp_path / "open.onnx")
