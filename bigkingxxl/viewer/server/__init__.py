@@ -11,7 +11,8 @@ Rooms:
                 and `dataset_workspace` are its kinds, and `open_workspace` chooses one
     session     the work behind the routes; `image_cache` keeps the pictures, `offered_candidates`
                 the candidates that can be added as cells
-    document_store  the documents that are open, and those on disk
+    document_store  the documents of a folder, open and on disk; `folder_claim` decides who may
+                write them
     document    the current cells of one image; accepts edits
     journal     edits on disk, and the files derived from them
     pixels      images as pictures: levels, tiles, thumbnails

@@ -22,7 +22,7 @@ from bigkingxxl.errors import BigKingXXLError, ImageError, InputError, OutputErr
 from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.access import Guard, TooLargeError
 from bigkingxxl.viewer.server.document import StaleError, UnfitError
-from bigkingxxl.viewer.server.document_store import ReadOnlyError
+from bigkingxxl.viewer.server.folder_claim import ReadOnlyError
 from bigkingxxl.viewer.server.jobs import Jobs, UnknownJobError
 from bigkingxxl.viewer.server.pixels import BadTileError
 from bigkingxxl.viewer.server.session import LARGEST_BODY, Raster, Session, UnknownImageError

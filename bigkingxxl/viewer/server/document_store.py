@@ -7,13 +7,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
-from bigkingxxl.errors import BigKingXXLError, FormatError, InputError, OutputError
+from bigkingxxl.errors import BigKingXXLError, OutputError
 from bigkingxxl.file_names import place_of
-from bigkingxxl.files import clear_temporaries
 from bigkingxxl.io.annotations.corrections import (
     JOURNAL,
     CorrectedImage,
@@ -23,63 +20,24 @@ from bigkingxxl.io.annotations.corrections import (
     reading_of,
     write_corrected,
 )
-from bigkingxxl.locks import locked
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.viewer.contract import Edit
-from bigkingxxl.viewer.server.document import Document, notes_of
+from bigkingxxl.viewer.server.document import Document
+from bigkingxxl.viewer.server.folder_claim import FolderClaim, ReadOnlyError
 from bigkingxxl.viewer.server.journal import STATE_EVERY, Journal
+from bigkingxxl.viewer.server.open_document import (
+    OpenDocument,
+    TooLargeImageError,
+    check_same,
+    check_size,
+    corrected_of,
+)
 from bigkingxxl.viewer.server.workspace import KnownImage, Workspace
 
 log = logging.getLogger(__name__)
 
 LARGEST_IMAGE = 2**28  # pixels; cells of larger images are not held in memory
 KEPT_BYTES = 2**29  # of documents in memory that are on disk too
-SECONDS_TO_FLUSH = 0.3  # from an edit until its label image is written
-PATIENCE = 4  # pause between two writes, as a multiple of the time a write takes
-LOCK = ".lock"
-ELSEWHERE = (
-    "another `bigkingxxl view` has this folder open: use that one, or stop it and reload this page "
-    "again"
-)
-
-
-class TooLargeImageError(InputError):
-    """An image that can be shown, but whose cells need too much memory."""
-
-
-class ReadOnlyError(Exception):
-    """Nothing can be written into the folder; the sentence says why."""
-
-
-@dataclass
-class OpenDocument:
-    """A document in memory.
-
-    Attributes:
-        dirty: Since when its label image has been older than the document; None if it is not.
-        cost: Seconds that writing it took.
-    """
-
-    image: KnownImage
-    document: Document
-    journal: Journal
-    before: str
-    seen: str
-    pixel_size_um: tuple[float, float] | None
-    dirty: float | None = None
-    cost: float = 0.0
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    writing: threading.Lock = field(default_factory=threading.Lock)
-
-    def is_due(self, now: float) -> bool:
-        """Whether its label image must be written."""
-        wait = max(SECONDS_TO_FLUSH, PATIENCE * self.cost)
-        return self.dirty is not None and now - self.dirty >= wait
-
-    @property
-    def weight(self) -> int:
-        """Size in bytes."""
-        return self.document.labels.nbytes + self.document.reviewed.nbytes
 
 
 class DocumentStore:
@@ -93,14 +51,11 @@ class DocumentStore:
     def __init__(self, workspace: Workspace, on_trouble: Callable[[], None]) -> None:
         self.workspace, self._on_trouble = workspace, on_trouble
         self.folder = workspace.corrections_folder
-        self.read_only = workspace.why_read_only()
+        self._claim = FolderClaim(self.folder, workspace.why_read_only(), on_trouble)
         self.trouble = ""  # why label images cannot be written at present
-        self.elsewhere = ""  # the last check's sentence on another viewer that has the folder
         self._held: OrderedDict[str, OpenDocument] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._claim = ExitStack()
-        self._is_claimed = False
         self._stop = threading.Event()
         self._flusher = threading.Thread(target=self._flush_on, name="flusher", daemon=True)
         self._flusher.start()
@@ -126,19 +81,9 @@ class DocumentStore:
             ReadOnlyError: The folder cannot be written, or another viewer has it open.
             OutputError: The folder cannot be created.
         """
-        if self.read_only:
-            raise ReadOnlyError(self.read_only)
         with self._lock:
-            if self._is_claimed:
+            if not self._claim.take():
                 return False
-            is_mine = self._claim.enter_context(locked(self.folder / LOCK, wait=False))
-            if not is_mine:
-                self._claim.close()
-                self._found_elsewhere()
-                raise ReadOnlyError(self.elsewhere)
-            self._is_claimed = True
-            self.elsewhere = ""
-            clear_temporaries(self.folder, recursive=True)
             if not is_corrections(self.folder):
                 begin_corrections(self.folder, self.workspace.reading)
             # Another process may have written before; uncorrected documents are unchanged.
@@ -146,12 +91,6 @@ class DocumentStore:
             for key in stale:
                 del self._held[key]
             return bool(stale)
-
-    def _found_elsewhere(self) -> None:
-        """Tell the pages once that another viewer writes here, so that they become read-only."""
-        is_news, self.elsewhere = not self.elsewhere, ELSEWHERE
-        if is_news:
-            self._on_trouble()
 
     def why_read_only(self) -> str:
         """Return why nothing can be corrected now, in one sentence, or "".
@@ -166,7 +105,17 @@ class DocumentStore:
     @property
     def is_claimed(self) -> bool:
         """Whether this process is the one that writes here."""
-        return self._is_claimed
+        return self._claim.is_taken
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing can ever be written here, in one sentence, or ""."""
+        return self._claim.read_only
+
+    @property
+    def elsewhere(self) -> str:
+        """A sentence on another viewer that has the folder, as of the last check, or ""."""
+        return self._claim.elsewhere
 
     def journal(self, image: KnownImage) -> Journal:
         """Return the journal of an image."""
@@ -224,20 +173,20 @@ class DocumentStore:
                 f"{LARGEST_IMAGE:,} pixels that can be shown and corrected here: correct parts"
             )
         if journal.exists():
-            document = journal.load(repair=self._is_claimed)
+            document = journal.load(repair=self._claim.is_taken)
             on_disk = self.corrected(image)
             head = journal.head()
             held = OpenDocument(image, document, journal, str(head.get("before", "")),
                         str(head.get("seen", "")), source.pixel_size_um)  # fmt: skip
-            _check_same(image, held)
-            _check_size(image, document, source.shape)
+            check_same(image, held)
+            check_size(image, document, source.shape)
             is_old = on_disk is None or on_disk.revision != document.revision
-            if is_old and self._is_claimed:
+            if is_old and self._claim.is_taken:
                 held.dirty = time.monotonic()
             return held
         start = self.workspace.start(image)
         document = Document(start.labels, dict(start.cells), start.reviewed.copy())
-        _check_size(image, document, source.shape)
+        check_size(image, document, source.shape)
         return OpenDocument(image, document, journal, start.before, "", source.pixel_size_um)
 
     def _make_room(self, but: str) -> None:
@@ -374,29 +323,3 @@ class DocumentStore:
             self.flush()
         finally:
             self._claim.close()
-
-
-def corrected_of(folder: Path, held: OpenDocument) -> CorrectedImage:
-    """Return the part of a document that is to be written."""
-    document, image = held.document, held.image
-    return CorrectedImage(
-        folder, held.journal.place, image.name, image.path.absolute(), image.frame, document.size,
-        held.pixel_size_um, document.revision, document.done, document.reviewed_share,
-        notes_of(document.cells), held.before, held.seen,
-    )  # fmt: skip
-
-
-def _check_same(image: KnownImage, held: OpenDocument) -> None:
-    """Refuse corrections of an image that has been replaced since."""
-    if held.seen and Stamp.of(image.path).sha256 != held.seen:
-        raise FormatError(
-            f"{image.path} has changed since its cells were corrected: restore the old image, or "
-            f"move {held.journal.path} out of the folder and correct the new image",
-            file=image.path,
-        )
-
-
-def _check_size(image: KnownImage, document: Document, size: tuple[int, int]) -> None:
-    from bigkingxxl.io.annotations.label_images import check_same_size
-
-    check_same_size(image.path, size, document.size)

@@ -155,7 +155,7 @@ class Jobs:
         return self._add(work).shown()
 
     def _check_writable(self) -> None:
-        from bigkingxxl.viewer.server.document_store import ReadOnlyError
+        from bigkingxxl.viewer.server.folder_claim import ReadOnlyError
 
         if self.session.store.read_only:
             raise ReadOnlyError(self.session.store.read_only)

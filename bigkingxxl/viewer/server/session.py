@@ -20,10 +20,12 @@ from bigkingxxl.viewer import contract as wire
 from bigkingxxl.viewer.server.candidate_list import best_masks, listed, uncovered
 from bigkingxxl.viewer.server.cell_table import table_of
 from bigkingxxl.viewer.server.document import compact
-from bigkingxxl.viewer.server.document_store import DocumentStore, ReadOnlyError, TooLargeImageError
+from bigkingxxl.viewer.server.document_store import DocumentStore
 from bigkingxxl.viewer.server.events import Events
+from bigkingxxl.viewer.server.folder_claim import ReadOnlyError
 from bigkingxxl.viewer.server.image_cache import ImageCache
 from bigkingxxl.viewer.server.offered_candidates import OfferedCandidates
+from bigkingxxl.viewer.server.open_document import TooLargeImageError
 from bigkingxxl.viewer.server.pixels import (
     TILE_SIDE,
     WHOLE_LIMIT,
