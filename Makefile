@@ -47,12 +47,14 @@ $(STAMP): pyproject.toml
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 .  # files that depend on the system's encoding
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 check: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --preview --select PLW1514 .  # files that depend on the system's encoding
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(QUICK)
 

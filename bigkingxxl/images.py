@@ -122,15 +122,6 @@ class ImageSource(ABC):
             pixels = np.where(bad, median, pixels).astype(np.float32)
         return pixels
 
-    def read_padded(self, window: Window) -> Float32:
-        """Read a window, float32[C, h, w]; beyond the image, its content is mirrored."""
-        rows = _mirrored(window.row0, window.row1, self.shape[0])
-        cols = _mirrored(window.col0, window.col1, self.shape[1])
-        row0, col0 = int(rows.min()), int(cols.min())
-        inner = Window(row0, col0, int(rows.max()) + 1, int(cols.max()) + 1)
-        pixels = self.read(inner)
-        return pixels if inner == window else pixels[:, rows[:, None] - row0, cols - col0]
-
     @cached_property
     def statistics(self) -> ImageStatistics:
         """The statistics of the image; above 16 million pixels, of up to 64 spread windows."""
@@ -178,13 +169,6 @@ def _contrast(source: ImageSource, window: Window) -> float:
     pixels = source.read(middle)
     spread = np.maximum(source.statistics.std, np.float32(1e-30))
     return float((pixels.std(axis=(1, 2), dtype=np.float64) / spread).mean())
-
-
-def _mirrored(start: int, stop: int, length: int) -> NDArray[np.int64]:
-    """Return pixels start .. stop - 1 of an axis, reflected at its ends with the edge repeated."""
-    index = np.arange(start, stop, dtype=np.int64) % (2 * length)
-    reflected: NDArray[np.int64] = np.minimum(index, 2 * length - 1 - index)
-    return reflected
 
 
 def measure(pixels: Float32) -> ImageStatistics:

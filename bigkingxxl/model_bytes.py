@@ -14,6 +14,20 @@ ONNX_METADATA = 14
 KEY, VALUE = 1, 2
 VARINT, EIGHT_BYTES, DELIMITED, FOUR_BYTES = 0, 1, 2, 5
 
+# Where tensors are: the messages of onnx.proto, and which of their fields are messages that matter.
+# A file beside the model is named by `external_data`.
+INSIDE = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {
+        5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse",
+    },
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "elsewhere"},
+}  # fmt: skip
+
 
 def safetensors_with(content: bytes, key: str, value: str) -> bytes:
     """Return a safetensors file with one metadata entry set.
@@ -60,12 +74,32 @@ def onnx_metadata(content: bytes) -> dict[str, str]:
     return {_part(entry, KEY): _part(entry, VALUE) for entry in entries}
 
 
+def uses_other_files(content: bytes) -> bool:
+    """Return whether a tensor of an ONNX file lies in another file, which its path names.
+
+    Earlier versions of ONNX Runtime (1.20 for one) read any file of the disk as such a tensor.
+
+    Raises:
+        ValueError: The content is not an ONNX file, or it is truncated.
+    """
+    waiting = [("model", memoryview(content))]
+    while waiting:
+        kind, message = waiting.pop()
+        for number, body, _, stop in _fields(message):
+            inner = INSIDE[kind].get(number)
+            if inner == "elsewhere":
+                return True
+            if inner is not None:
+                waiting.append((inner, message[body:stop]))
+    return False
+
+
 def _part(entry: bytes, part: int) -> str:
     texts = [entry[body:stop] for number, body, _, stop in _fields(entry) if number == part]
     return texts[-1].decode() if texts else ""
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
+def _fields(message: bytes | memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Yield the number, body start, start and end of each field of a message."""
     place = 0
     while place < len(message):
@@ -86,7 +120,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int, int, int]]:
         yield tag >> 3, body, start, place
 
 
-def _varint(message: bytes, place: int) -> tuple[int, int]:
+def _varint(message: bytes | memoryview, place: int) -> tuple[int, int]:
     """Read a variable-length integer (7 bits per byte, lowest first); return it and its end."""
     value = shift = 0
     while place < len(message) and shift < 64:

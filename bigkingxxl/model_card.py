@@ -64,6 +64,10 @@ class PredictionSettings(Settings):
         return {**known, "tta": EARLIER[flips]}
 
 
+# Bounds against damaged and hostile files: one mask per type, and a text for a terminal.
+MOST_TYPES, LONGEST_LICENCE = 4096, 20_000
+
+
 class ModelCard(Settings):
     """The description of a model: what it is, what it was trained on and how it predicts.
 
@@ -94,7 +98,7 @@ class ModelCard(Settings):
     format: Literal["bigkingxxl-model-1"] = "bigkingxxl-model-1"
     method: str
     settings: dict[str, Any]
-    type_names: tuple[str, ...] = Field(min_length=1)
+    type_names: tuple[str, ...] = Field(min_length=1, max_length=MOST_TYPES)
     image_channels: Channels = 1
     normalisation: Normalisation = Normalisation()
     prediction: PredictionSettings = PredictionSettings()
@@ -111,7 +115,7 @@ class ModelCard(Settings):
     selected_on: tuple[str, ...] = ()
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
-    licence: str = ""
+    licence: str = Field("", max_length=LONGEST_LICENCE)
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from bigkingxxl.errors import ModelError
+from bigkingxxl.model_bytes import uses_other_files
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.model_files import card_of
 
@@ -37,16 +38,31 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     # Idle threads must not spin: decoding and writing need their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised; printing them as well would not help
+    content = _content(path)
     try:
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{path} is not an ONNX model that the runtime can run ({reason})", file=path
         ) from error
     return card_of(path, session.get_modelmeta().custom_metadata_map), session
+
+
+def _content(path: Path) -> bytes:
+    """Read the file, which must contain its weights itself."""
+    content = path.read_bytes()
+    try:
+        if uses_other_files(content):
+            raise ModelError(
+                f"{path} keeps its weights in other files, which are not read: save it as one file",
+                file=path,
+                key="external_data",
+            )
+    except ValueError as error:
+        raise ModelError(f"{path} is not an ONNX model, or it is damaged ({error})",
+                         file=path) from error  # fmt: skip
+    return content
 
 
 def runtime() -> ModuleType:

@@ -65,17 +65,6 @@ def test_values_that_are_not_finite_become_the_median_of_their_channel(bad: floa
     np.testing.assert_allclose(source.read(Window(3, 4, 4, 5)).ravel(), medians)
 
 
-@given(st.integers(-12, 5), st.integers(-12, 5), st.integers(1, 15), st.integers(1, 15))
-def test_beyond_the_border_the_image_is_mirrored(row: int, col: int, more: int, wider: int) -> None:
-    pixels = noise((6, 7))
-    window = Window(row, col, max(row, 0) + more, max(col, 0) + wider)
-    rows = [(r if r >= 0 else -1 - r) % 12 for r in range(row, window.row1)]
-    cols = [(c if c >= 0 else -1 - c) % 14 for c in range(col, window.col1)]
-    rows = [r if r < 6 else 11 - r for r in rows]
-    cols = [c if c < 7 else 13 - c for c in cols]
-    assert np.array_equal(ArrayImage(pixels).read_padded(window)[0], pixels[np.ix_(rows, cols)])
-
-
 # ---- statistics --------------------------------------------------------------------------------
 
 

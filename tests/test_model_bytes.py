@@ -13,7 +13,12 @@ from safetensors import safe_open
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save, save_file
 
-from bigkingxxl.model_bytes import onnx_metadata, onnx_with, safetensors_with
+from bigkingxxl.model_bytes import (
+    onnx_metadata,
+    onnx_with,
+    safetensors_with,
+    uses_other_files,
+)
 
 WEIGHTS: dict[str, NDArray[Any]] = {
     "b": np.arange(7, dtype=np.float16),
@@ -79,3 +84,49 @@ def test_onnx_metadata_equals_that_of_the_library(metadata: dict[str, str]) -> N
     for stop in (len(content) - 1, len(content) // 2):
         with pytest.raises(ValueError, match="ends within"):
             onnx_metadata(content[:stop])
+
+
+def elsewhere() -> onnx.TensorProto:
+    """A tensor that lies in another file."""
+    tensor = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    return tensor
+
+
+def models_with(tensor: onnx.TensorProto) -> dict[str, onnx.ModelProto]:
+    """The same tensor in every place where a model may have one."""
+    models = {name: small_onnx({}) for name in (
+        "initializer", "values", "indices", "constant", "tensors", "branch", "branches", "function",
+    )}  # fmt: skip
+    models["initializer"].graph.initializer.append(tensor)
+    models["values"].graph.sparse_initializer.add().values.CopyFrom(tensor)
+    models["indices"].graph.sparse_initializer.add().indices.CopyFrom(tensor)
+    models["constant"].graph.node[0].attribute.add().t.CopyFrom(tensor)
+    models["tensors"].graph.node[0].attribute.add().tensors.append(tensor)
+    models["branch"].graph.node[0].attribute.add().g.initializer.append(tensor)
+    models["branches"].graph.node[0].attribute.add().graphs.add().initializer.append(tensor)
+    models["function"].functions.add().node.add().attribute.add().t.CopyFrom(tensor)
+    return models
+
+
+def test_tensors_in_other_files_are_found_wherever_they_are() -> None:
+    found = {
+        name: uses_other_files(model.SerializeToString())
+        for name, model in models_with(elsewhere()).items()
+    }
+    assert all(found.values()), found
+    own = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    assert not any(
+        uses_other_files(model.SerializeToString()) for model in models_with(own).values()
+    )
+
+
+def test_graphs_nested_without_bounds_are_searched() -> None:
+    model, depth = small_onnx({}), 90  # the library itself parses 100 messages within each other
+    graph = model.graph
+    for _ in range(depth // 3):
+        graph = graph.node.add().attribute.add().g
+    graph.initializer.append(elsewhere())
+    assert uses_other_files(model.SerializeToString())

@@ -22,10 +22,6 @@ FORMS = sorted(
 )
 PAPERS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "README.md")
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / ".github").is_dir(), reason="no checkout: .github is not in the archive of sources"
-)
-
 
 @pytest.mark.parametrize(
     ("schema", "files"),
@@ -124,6 +120,17 @@ def test_the_archive_of_sources_holds_tests_and_documentation() -> None:
     included = build["build"]["targets"]["sdist"]["include"]
     assert {"/bigkingxxl", "/tests", "/docs", "/LICENSE", "/CHANGELOG.md"} <= set(included)
     assert not [name for name in included if not (ROOT / name.lstrip("/")).exists()]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_the_archive_of_sources_holds_everything_that_is_committed() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    included = {name.lstrip("/") for name in build["build"]["targets"]["sdist"]["include"]}
+    program = ["git", "ls-files", "-z", "--cached"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True)
+    committed = {name.partition("/")[0] for name in done.stdout.split("\0") if name}
+    # The build adds these two by itself.
+    assert committed - {".gitignore", "pyproject.toml"} <= included
 
 
 def test_the_conda_recipe_has_the_package_dependencies() -> None:

@@ -112,7 +112,7 @@ def results(out: Path) -> dict[str, bytes]:
 
 
 def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _after(calls: int, function: Callable[..., Any], *, before: bool) -> Callable[..., Any]:

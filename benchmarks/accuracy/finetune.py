@@ -97,7 +97,7 @@ def arguments() -> argparse.Namespace:
 
 def stored(path: Path) -> dict[str, Any]:
     """Read a result file; {} if it does not exist."""
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 

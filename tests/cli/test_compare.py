@@ -201,7 +201,7 @@ def test_each_tools_categories_and_coco_file_are_its_own(compare: Compare, tmp_p
 
 def test_coco_results_without_scores_rank_equally(compare: Compare, tmp_path: Path) -> None:
     scored = results_of("text ids", tmp_path / "s")[0]
-    entries = json.loads(Path(scored.partition("=")[2]).read_text())
+    entries = json.loads(Path(scored.partition("=")[2]).read_text(encoding="utf-8"))
     for entry in entries:
         del entry["score"]
     (tmp_path / "silent.json").write_text(json.dumps(entries))
@@ -400,15 +400,19 @@ def test_bad_input_is_one_sentence(
     Path("deep").mkdir()
     write_submission(Path("a.csv"), FOUND)
     write_submission(Path("deep/a.csv"), FOUND)
-    Path("groups.csv").write_text("id,group\nzzz,1\n")
+    Path("groups.csv").write_text("id,group\nzzz,1\n", encoding="utf-8")
     entry = coco_results(str, lambda kind: kind)[0]
-    Path("kinds.json").write_text(json.dumps([{**entry, "category_id": 0}]))
-    Path("images.json").write_text(json.dumps([{**entry, "image_id": "x", "category_id": 1}]))
+    Path("kinds.json").write_text(json.dumps([{**entry, "category_id": 0}]), encoding="utf-8")
+    Path("images.json").write_text(
+        json.dumps([{**entry, "image_id": "x", "category_id": 1}]), encoding="utf-8"
+    )
     text = json.dumps([{**entry, "category_id": 1, "score": float("nan")}])
-    Path("scores.json").write_text(text)
+    Path("scores.json").write_text(text, encoding="utf-8")
     write_coco_annotations(Path("other.json"), {"q": TRUTH["001"]}, {"q": "q.png"})
     if "other.json" in arguments:
-        Path("kinds.json").write_text(json.dumps([{**entry, "image_id": 1, "category_id": 1}]))
+        Path("kinds.json").write_text(
+            json.dumps([{**entry, "image_id": 1, "category_id": 1}]), encoding="utf-8"
+        )
     refused_by(compare(*arguments), **fields)
 
 

@@ -98,7 +98,7 @@ def by_roifile(path: Path, cells: Instances) -> None:
 
 
 def by_shapely(path: Path, cells: Instances) -> None:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     shapes = [shapely.geometry.shape(each["geometry"]) for each in content["features"]]
     assert [round(shape.area) for shape in shapes] == cells.areas().tolist()
     top, left, bottom, right = BOX
@@ -110,7 +110,7 @@ def by_shapely(path: Path, cells: Instances) -> None:
             content["features"][index]["geometry"] = shapely.geometry.mapping(rest)
             if rest.is_empty:
                 del content["features"][index]
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def by_pillow(path: Path, cells: Instances) -> None:
@@ -120,7 +120,7 @@ def by_pillow(path: Path, cells: Instances) -> None:
 
 
 def by_pycocotools(path: Path, cells: Instances) -> None:
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     images = {each["id"]: Path(each["file_name"]).stem for each in content["images"]}
     own = [each for each in content["annotations"] if images[each["image_id"]] == NAMES[0]]
     assert [int(api.area(each["segmentation"])) for each in own] == cells.areas().tolist()
@@ -130,7 +130,7 @@ def by_pycocotools(path: Path, cells: Instances) -> None:
         mask = api.decode(each["segmentation"]).astype(bool) & ~square()
         code = api.encode(np.asfortranarray(mask.astype(np.uint8)))
         each["segmentation"] = {"size": list(SIZE), "counts": code["counts"].decode()}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def _touches(cells: Instances, index: int) -> bool:

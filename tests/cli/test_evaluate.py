@@ -184,9 +184,9 @@ def test_a_subset_scores_only_its_images(
     ids: set[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("some.txt").write_text("# two images\nc1.png\n\ns1  # by id\n")
+    Path("some.txt").write_text("# two images\nc1.png\n\ns1  # by id\n", encoding="utf-8")
     (truths["data folder"] / "folds.csv").write_text("id,fold\na1,1\nc1,0\nc2,0\ns1,1\n")
-    Path("other.csv").write_text("id,fold\na1,1\nc1,1\nc2,0\ns1,0\n")
+    Path("other.csv").write_text("id,fold\na1,1\nc1,1\nc2,0\ns1,0\n", encoding="utf-8")
     found = answer(evaluate(predictions["submission"], truths["data folder"], "--json", *narrowing))
     assert found["images"] == len(ids)
     assert found["competition_map"] == pytest.approx(sum(SCORES[k] for k in ids) / len(ids))
@@ -330,11 +330,11 @@ def test_bad_input_is_one_sentence_and_nothing_written(
     named: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("some.txt").write_text("a1\nx9\n")
-    Path("blank.txt").write_text("# nothing\n\n")
-    Path("overlap.csv").write_text("id,predicted\na1,1 50\na1,50 3\n")
-    Path("unknown.csv").write_text("id,predicted\nx,1 50\n")
-    Path("empty.csv").write_text("id,predicted\n")
+    Path("some.txt").write_text("a1\nx9\n", encoding="utf-8")
+    Path("blank.txt").write_text("# nothing\n\n", encoding="utf-8")
+    Path("overlap.csv").write_text("id,predicted\na1,1 50\na1,50 3\n", encoding="utf-8")
+    Path("unknown.csv").write_text("id,predicted\nx,1 50\n", encoding="utf-8")
+    Path("empty.csv").write_text("id,predicted\n", encoding="utf-8")
     places = {
         "TRUTH": truths["train.csv"], "SUBMISSION": predictions["submission"],
         "LABELS": truths["labels"],

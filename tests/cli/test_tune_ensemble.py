@@ -188,10 +188,10 @@ def test_training_images_of_all_members_are_refused(
 
 @pytest.mark.parametrize("weight", [0, -1, "NaN", "Infinity", None, "many"])
 def test_invalid_weights_are_refused(tune: Run, ensemble: Path, weight: object) -> None:
-    content = json.loads(ensemble.read_text())
+    content = json.loads(ensemble.read_text(encoding="utf-8"))
     content["members"][1]["weight"] = weight
     text = json.dumps(content).replace('"NaN"', "NaN").replace('"Infinity"', "Infinity")
-    ensemble.write_text(text)
+    ensemble.write_text(text, encoding="utf-8")
     assert "three.ensemble" in sentence_of(tune(ensemble))
 
 

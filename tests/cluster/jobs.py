@@ -38,7 +38,7 @@ class Deadly(Threshold):
         deaths = len(list(self.notes.glob(f"died-{source.name}-*")))
         if deaths < self.deadly.get(source.name, 0):
             (self.notes / f"died-{source.name}-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         return super().candidates(source)
 
 

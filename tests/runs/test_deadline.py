@@ -42,6 +42,7 @@ def test_no_unit_starts_that_would_not_finish_in_time() -> None:
     assert Deadline(1e-9).is_due
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")
 def test_signals_ask_for_the_end(tmp_path: Path) -> None:
     images = save_images(tmp_path / "images", (3, 12, 0, 7, 1))
     run(images, tmp_path / "alone")

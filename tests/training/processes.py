@@ -80,12 +80,12 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def children(pid: int | None) -> list[int]:
     """Return the live child processes of a process."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
 
 
 def is_running(pid: int) -> bool:
     """Whether the process exists and is no zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
         return False

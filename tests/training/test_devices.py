@@ -137,7 +137,7 @@ def test_a_lost_process_ends_the_training_and_it_resumes(data: Dataset, tmp_path
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     last = last_checkpoint(tmp_path / "lost" / "run")
     wait_for(last.is_file)
-    os.kill(child_of(training.pid), signal.SIGKILL)
+    os.kill(child_of(training.pid), getattr(signal, "SIGKILL", signal.SIGTERM))
     assert training.wait(timeout=300) != 0
     assert not (tmp_path / "lost" / "run" / "model.safetensors").exists()
     ended([*lost, "--resume"])
@@ -162,7 +162,7 @@ def test_gradients_of_a_shared_batch_are_those_of_the_whole(tmp_path: Path) -> N
 
 
 def child_of(pid: int) -> int:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()
     return int(children[-1])
 
 

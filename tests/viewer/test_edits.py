@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -280,7 +279,7 @@ def test_no_answered_edit_is_lost_by_a_kill(run_folder: Path) -> None:
     for line in process.stdout:
         if int(line.split()[0]) >= 60:
             break
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     rest = process.communicate()[0].splitlines()
     answered = int((rest[-1] if rest and len(rest[-1].split()) == 2 else line).split()[0])
     with Server(run_folder) as server:

@@ -40,7 +40,7 @@ def corrected(run_folder: Path) -> Corrected:
 
 
 def numbers_of(path: Path, name: str) -> list[int]:
-    with path.open(newline="") as stream:
+    with path.open(encoding="utf-8", newline="") as stream:
         return [int(row["id"]) for row in csv.DictReader(stream) if row["image"] == name]
 
 

@@ -27,7 +27,6 @@ from bigkingxxl.io.annotations.label_tiles import LARGEST_UINT16
 from bigkingxxl.io.annotations.safe_pickle import PickleError, read_plain
 
 log = logging.getLogger(__name__)
-SEG_ENDING = "_seg.npy"
 GRAY = [0, 0]  # the channel to segment and that of nuclei: 0 is grey, or none
 USUAL_DIAMETER = 30.0  # Cellpose's default if it cannot measure one
 LARGEST_LABEL = 2**31 - 1

@@ -132,8 +132,9 @@ def read_annotations(csv_path: Path, *, skip_bad: bool = False) -> KaggleTable:
     good[list(problems)] = False
     kept = np.flatnonzero(good)
     if not len(kept):
+        reason = f": {bad.messages[0]}" if bad.messages else ""
         raise FormatError(
-            f"{path} contains no {'usable ' if problems else ''}rows below its header",
+            f"{path} contains no {'usable ' if problems else ''}rows below its header{reason}",
             file=path, found=len(problems), expected="rows",
         )  # fmt: skip
     return _table(path, table, sizes, texts, kept, bad.messages)

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bigkingxxl.errors import InputError
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.images.folders import bases_of, stem_of, with_and_without_ome
 from bigkingxxl.io.images.registry import image_suffixes
-from bigkingxxl.settings import nearest
 
 Size = tuple[int, int]
 LABEL_SUFFIXES = (".tif", ".tiff", ".png", ".bmp", ".npy")
@@ -143,22 +141,6 @@ class AnnotationFile:
             ImageError: It cannot be read.
         """
         return FORMATS[self.format].read(self.path, size)
-
-
-def format_named(name: str) -> AnnotationFormat:
-    """Return a format by its name.
-
-    Raises:
-        InputError: It is unknown.
-    """
-    if name not in FORMATS:
-        raise InputError(
-            f"there is no format of annotations '{name}'{nearest(name, FORMATS)}",
-            key="format",
-            found=name,
-            expected=tuple(FORMATS),
-        )
-    return FORMATS[name]
 
 
 def annotation_file(path: Path, *, among_labels: bool = False) -> AnnotationFile | None:

@@ -23,7 +23,6 @@ from bigkingxxl.runs.selection import Selection
 
 EDGE = 2  # pixels by which a detector may miss the border that cuts a cell
 WIDER = 4  # factor by which the margin grows if a cell is cut
-Windows = NDArray[np.int64]
 
 
 def predict_block(

@@ -14,7 +14,7 @@ from bigkingxxl.files import whole_file
 
 BUFFER = 1 << 20
 # Signatures and lengths of records in zip archives (PKWARE's APPNOTE).
-CENTRAL, END, END_64, LOCATOR_64 = b"PK\1\2", b"PK\5\6", b"PK\6\6", b"PK\6\7"
+END, END_64, LOCATOR_64 = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 CENTRAL_LENGTH, END_LENGTH = 46, 22
 MOST_ENTRIES, MOST_BYTES = 0xFFFF, 0xFFFFFFFF
 

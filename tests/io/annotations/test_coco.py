@@ -51,7 +51,7 @@ def content(*annotations: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def saved(path: Path, value: Any) -> Path:
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), encoding="utf-8")
     return path
 
 

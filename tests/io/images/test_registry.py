@@ -80,6 +80,7 @@ def test_unsupported_formats_are_reported(tmp_path: Path, name: str) -> None:
     assert [file.path for file in find_images([tmp_path]).files] == [path]  # reported, not left out
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_pipes_and_devices_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.tif")
     for path in (tmp_path / "x.tif", Path("/dev/zero")):

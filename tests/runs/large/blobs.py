@@ -61,7 +61,7 @@ class Blobs:
         self.windows.append(source.shape)
         time.sleep(self.slow)
         if look == self.die:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
         labels = label(source.read()[0] > context["threshold"], connectivity=1).astype(np.int32)
         count = int(labels.max())
         areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]

@@ -43,7 +43,7 @@ def image(tmp_path: Path, labels: np.ndarray) -> Path:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
+    with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 

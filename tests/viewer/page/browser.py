@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -69,7 +68,7 @@ class Viewer:
 
     def kill(self) -> None:
         """Kill the process, like a power cut."""
-        self.process.send_signal(signal.SIGKILL)
+        self.process.kill()
         self.process.wait(SECONDS)
         self._close()
 
