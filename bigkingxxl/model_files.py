@@ -59,7 +59,7 @@ def resolve_model(name: str | Path) -> Path:
             raise ModelError(
                 f"the model '{shipped.name}' is not part of this installation, which contains "
                 "only models that are free for all uses: use another one (--model open), or "
-                "install the package from PyPI",
+                "install the complete package as its README says",
                 file=shipped.path, key="model", found=shipped.name,
                 expected=tuple(name for name, each in SHIPPED.items() if each.path.is_file()),
             )  # fmt: skip

@@ -335,8 +335,9 @@ def _named(paths: Sequence[tuple[Path, Path | None]]) -> list[ImageFile]:
         # For several places, names are relative to their common folder.
         common = Path(os.path.commonpath([path.absolute().parent for path, _ in paths]))
         names = {path: _name(path.absolute(), common) for path, _ in paths}
-    counts = Counter(names.values())
-    return [ImageFile(path, name if counts[name] == 1 else _whole_name(path, name))
+    # For Windows and macOS, results of A.tif and a.png would be the same files.
+    counts = Counter(name.casefold() for name in names.values())
+    return [ImageFile(path, name if counts[name.casefold()] == 1 else _whole_name(path, name))
             for path, name in names.items()]  # fmt: skip
 
 

@@ -97,6 +97,13 @@ def test_names_that_differ_only_in_the_ending(tmp_path: Path) -> None:
     assert found_names(tmp_path) == ["A/x.png", "A/x.tif", "A/y"]
 
 
+def test_names_that_some_systems_take_for_the_same(tmp_path: Path) -> None:
+    """On Windows and macOS the results of an image A would overwrite those of an image a."""
+    for name in ("A.tif", "a.png", "b.tif"):
+        (tmp_path / name).touch()
+    assert [file.name for file in find_images([tmp_path]).files] == ["A.tif", "a.png", "b"]
+
+
 @pytest.mark.parametrize(
     "name", [b"\xff\xfe.png", b"new\nline.png", "ä.png".encode(), b"a" * 251 + b".png"]
 )
