@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
@@ -22,6 +23,7 @@ from bigkingxxl.cluster.pool import fitting
 from bigkingxxl.errors import BigKingXXLError, InputError, MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.provenance import own_version, versions
+from bigkingxxl.runs.store import LOCKS
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ SECONDS_FOR_OWN_WORKERS = 900.0
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_WITHOUT_ANSWER = 300.0  # then a scheduler that is connected but silent counts as lost
+TRIES = 3  # workers that may die during a task; Dask also counts tasks that only waited there
 # The versions that may affect the last digits of results.
 SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
@@ -243,14 +246,14 @@ class DaskEngine:
         alone_since = time.monotonic()
         while future.status in ("finished", "pending", "error"):
             try:
-                done: Done = future.result(timeout=SECONDS_BETWEEN_UPDATES)
+                done: Done | None = future.result(timeout=SECONDS_BETWEEN_UPDATES)
             except TimeoutError:
                 alone_since = self._check_workers(alone_since)
             except Exception as error:
                 if future.status == "error":
                     return self._failed(task, error)
             else:
-                return done
+                return self._deadly(task) if done is None else done
         # A result is also cancelled if its worker died before it could be fetched.
         if self._scheduler_answers():
             return Lost(task, "its result was lost with a worker", is_final=False)
@@ -265,8 +268,9 @@ class DaskEngine:
 
     def _failed(self, task: Task, error: Any) -> Lost:
         if type(error).__name__ == "KilledWorker":
-            return Lost(task, "the workers that worked on it died, several times (is there memory "
-                        "for it?)", is_final=True)  # fmt: skip
+            # It may only have waited at workers that other tasks killed.
+            is_deadly = self._job is None or _starts(self._job, self._token, task) >= TRIES
+            return self._deadly(task) if is_deadly else Lost(task, "", is_final=False)
         if isinstance(error, BigKingXXLError | MemoryError):
             raise error
         # A worker that joined after `begin` may have another version, or none.
@@ -276,6 +280,12 @@ class DaskEngine:
             found=self.address,
             expected=own_version(),
         ) from error
+
+    def _deadly(self, task: Task) -> Lost:
+        if self._job is not None:
+            _starts_file(self._job, self._token, task).unlink(missing_ok=True)
+        return Lost(task, f"the workers that worked on it died, {TRIES} times (is there memory "
+                    "for it?)", is_final=True)  # fmt: skip
 
     def _check_workers(self, since: float) -> float:
         """Return since when there is no worker; report it once in a while."""
@@ -320,14 +330,41 @@ _stations: dict[str, Station] = {}
 _lock = Lock()
 
 
-def do_task(job: Job, token: str, task: Task) -> Done:
-    """Do a task on a worker, with models that are already loaded."""
+def do_task(job: Job, token: str, task: Task) -> Done | None:
+    """Do a task on a worker, with models that are already loaded.
+
+    Returns:
+        What became of it; None if it is not tried again, because several workers died during it.
+    """
     with _lock:
         if token not in _stations:
             _stations.clear()  # of an earlier run
             _stations[token] = _station(job)
         station = _stations[token]
-    return station.do(task)
+    if _starts(job, token, task) >= TRIES:
+        return None
+    place = _starts_file(job, token, task)
+    with suppress(OSError), place.open("ab") as stream:  # it only helps to find deadly tasks
+        stream.write(b".")
+    try:
+        return station.do(task)
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def _starts_file(job: Job, token: str, task: Task) -> Path:
+    """Return the file of a task that has a byte for each time that it was begun."""
+    place = job.out / LOCKS / f"started-{token}-{task.file}-{task.image}-{task.block}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _starts(job: Job, token: str, task: Task) -> int:
+    """Return how often a task was begun but not ended."""
+    try:
+        return _starts_file(job, token, task).stat().st_size
+    except OSError:
+        return 0
 
 
 def _station(job: Job) -> Station:

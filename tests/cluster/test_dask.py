@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bigkingxxl.cluster import dask
 from bigkingxxl.cluster.dask import DaskEngine, SchedulerLostError, WorkersLostError
+from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Task
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError
@@ -216,3 +218,31 @@ def test_no_scheduler_there(
     with refused(InputError, key="--scheduler", found=address):
         predict_job(job, files, Sharing(scheduler=address))
     assert not (tmp_path / "out").exists()
+
+
+class KilledWorker(Exception):  # noqa: N818 - Dask's name
+    """As Dask's."""
+
+
+class FutureOfAKilledWorker:
+    """Dask gives up on the task, because several workers died that had it."""
+
+    status = "error"
+
+    def result(self, timeout: float) -> Done:
+        raise KilledWorker(timeout)
+
+
+def test_a_task_that_only_waited_at_dying_workers_is_done_again(tmp_path: Path) -> None:
+    job, task = squares_job(tmp_path / "out", tmp_path / "n"), Task(0, Path("x"), "x")
+    engine = DaskEngine(Alone(), "tcp://node:8786")
+    engine._job = job
+    lost = engine._ended_task(task, FutureOfAKilledWorker())
+    assert isinstance(lost, Lost)
+    assert not lost.is_final
+    begun = dask._starts_file(job, engine._token, task)
+    begun.write_bytes(b".." * dask.TRIES)
+    lost = engine._ended_task(task, FutureOfAKilledWorker())
+    assert isinstance(lost, Lost)
+    assert lost.is_final
+    assert not begun.exists()
