@@ -191,3 +191,15 @@ def test_progress_counts_blocks_and_says_so(
 
     predict(tmp_path / "slide.tif", tmp_path / "out", formats=("labels",), track=track)
     assert told == [("predicting slide, blocks", done, 12) for done in range(1, 13)]
+
+
+def test_what_is_fixed_for_an_image_does_not_depend_on_its_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Path
+) -> None:
+    plans = []
+    for core in (64, 128):
+        small_blocks(monkeypatch, core)
+        predict(image, tmp_path / str(core), formats=("summary",))
+        (place,) = (tmp_path / str(core)).glob("blocks/*/plan.json")
+        plans.append(json.loads(place.read_bytes()) | {"core": None})
+    assert plans[0] == plans[1]
