@@ -8,7 +8,8 @@ What does not: the work of a unit (`runs.small_image`), and training on several 
                such a process
     dispatch   run_job, which hands tasks to an engine until all are done
     pool       an engine of processes of this machine
-    dask       an engine on a Dask cluster
+    dask       an engine on a Dask cluster; `dask_cluster` connects to one, and `dask_worker` is
+               what its workers do
     templates  scripts for SLURM, Nextflow and Snakemake
 
 A task names a file, an image of it or a block. The result is its outcome and never contains pixels

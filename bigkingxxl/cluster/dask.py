@@ -6,29 +6,29 @@ others. The models are loaded once per worker, by its first unit.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from bigkingxxl.cluster.dask_worker import (
+    SAME_DIGITS,
+    TRIES,
+    digits,
+    do_task,
+    probe,
+    starts,
+    starts_file,
+)
 from bigkingxxl.cluster.dispatch import Lost
-from bigkingxxl.cluster.job import Done, Job, Station, Task
-from bigkingxxl.cluster.pool import fitting
-from bigkingxxl.errors import BigKingXXLError, InputError, MissingExtraError
-from bigkingxxl.extras import install
-from bigkingxxl.provenance import own_version, versions
-from bigkingxxl.runs.store import LOCKS
+from bigkingxxl.cluster.job import Done, Job, Task
+from bigkingxxl.errors import BigKingXXLError, InputError
+from bigkingxxl.provenance import own_version
 
 log = logging.getLogger(__name__)
 
 LOCAL = "local:"
-SECONDS_TO_CONNECT = 30.0
 SECONDS_FOR_WORKERS = 60.0
 # Workers that this process started are restarted when they die, which takes minutes on a machine
 # that does much else.
@@ -36,9 +36,6 @@ SECONDS_FOR_OWN_WORKERS = 900.0
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_ANSWER = 30.0
 SECONDS_WITHOUT_ANSWER = 300.0  # then a scheduler that is connected but silent counts as lost
-TRIES = 3  # workers that may die during a task; Dask also counts tasks that only waited there
-# The versions that may affect the last digits of results.
-SAME_DIGITS = ("onnxruntime", "numpy", "scikit-image")
 
 
 class SchedulerLostError(BigKingXXLError):
@@ -47,92 +44,6 @@ class SchedulerLostError(BigKingXXLError):
 
 class WorkersLostError(BigKingXXLError):
     """The workers that this process started have disappeared; finished work is kept."""
-
-
-@contextmanager
-def dask_cluster(address: str) -> Iterator[DaskEngine]:
-    """Yield an engine on the cluster of a scheduler, or on a cluster started for the block.
-
-    Args:
-        address: Such as 'tcp://node1:8786', or 'local:4' for four processes of this machine.
-
-    Raises:
-        InputError: It is not an address, there is no answer, or there are no workers.
-        MissingExtraError: Dask is not installed.
-    """
-    try:
-        distributed: Any = importlib.import_module("distributed")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"--scheduler needs Dask, which comes with the extra 'cluster': {install('cluster')}",
-            key="cluster",
-        ) from error
-    with _quiet(), _cluster(distributed, address) as cluster:
-        client = _connected(distributed, cluster or address, address)
-        try:
-            yield DaskEngine(client, address)
-        finally:
-            with suppress(Exception):  # a lost scheduler cannot be shut down
-                client.close(timeout=5)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Dask's log within the block; our own messages say what matters."""
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
-@contextmanager
-def _cluster(distributed: Any, address: str) -> Iterator[Any]:
-    """Start the processes that 'local:N' asks for; None for any other address."""
-    if not address.startswith(LOCAL):
-        yield None
-        return
-    count = address.removeprefix(LOCAL)
-    if not count.isdecimal() or int(count) < 1:
-        raise InputError(
-            f"--scheduler is '{address}', expected local:N with N workers, 1 or "
-            "more, or the address of a scheduler (tcp://HOST:8786)",
-            key="--scheduler",
-            found=address,
-        )
-    cluster = distributed.LocalCluster(
-        n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    )  # fmt: skip
-    try:
-        yield cluster
-    finally:
-        with suppress(Exception):
-            cluster.close(timeout=10)
-
-
-def _connected(distributed: Any, place: Any, address: str) -> Any:
-    try:
-        client = distributed.Client(place, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-        client.wait_for_workers(1, timeout=SECONDS_FOR_WORKERS)
-    except (OSError, ValueError, TypeError) as error:
-        if isinstance(error, TimeoutError) and "workers" in str(error):
-            client.close(timeout=5)
-            raise InputError(
-                f"the scheduler at {address} has no workers (waited {SECONDS_FOR_WORKERS:.0f} s): "
-                f"start some with `dask worker {address}`",
-                key="--scheduler",
-                found=address,
-            ) from error
-        raise InputError(
-            f"no Dask scheduler answers at '{address}', expected an address such as "
-            "tcp://HOST:8786, or local:4 to start one",
-            key="--scheduler",
-            found=address,
-        ) from error
-    return client
 
 
 class DaskEngine:
@@ -204,7 +115,7 @@ class DaskEngine:
                 )
             if isinstance(answer, Exception):
                 raise InputError(f"the worker {worker}: {answer}", found=worker)
-        own = _digits()
+        own = digits()
         others = {worker for worker, answer in answers.items() if answer != own}
         if others:
             log.warning(
@@ -269,7 +180,7 @@ class DaskEngine:
     def _failed(self, task: Task, error: Any) -> Lost:
         if type(error).__name__ == "KilledWorker":
             # It may only have waited at workers that other tasks killed.
-            is_deadly = self._job is None or _starts(self._job, self._token, task) >= TRIES
+            is_deadly = self._job is None or starts(self._job, self._token, task) >= TRIES
             return self._deadly(task) if is_deadly else Lost(task, "", is_final=False)
         if isinstance(error, BigKingXXLError | MemoryError):
             raise error
@@ -283,7 +194,7 @@ class DaskEngine:
 
     def _deadly(self, task: Task) -> Lost:
         if self._job is not None:
-            _starts_file(self._job, self._token, task).unlink(missing_ok=True)
+            starts_file(self._job, self._token, task).unlink(missing_ok=True)
         return Lost(task, f"the workers that worked on it died, {TRIES} times (is there memory "
                     "for it?)", is_final=True)  # fmt: skip
 
@@ -309,70 +220,3 @@ class DaskEngine:
             f"the scheduler at {self.address} cannot be reached any more: finished images are "
             "kept; start it and run the command again to continue"
         )
-
-
-def _digits() -> tuple[str, ...]:
-    found = versions()
-    return tuple(found.get(name, "") for name in SAME_DIGITS)
-
-
-def probe(job: Job) -> tuple[str, ...]:
-    """Check on a worker whether it can do a job.
-
-    Raises:
-        InputError: It cannot.
-    """
-    Station(job).check()
-    return _digits()
-
-
-_stations: dict[str, Station] = {}
-_lock = Lock()
-
-
-def do_task(job: Job, token: str, task: Task) -> Done | None:
-    """Do a task on a worker, with models that are already loaded.
-
-    Returns:
-        What became of it; None if it is not tried again, because several workers died during it.
-    """
-    with _lock:
-        if token not in _stations:
-            _stations.clear()  # of an earlier run
-            _stations[token] = _station(job)
-        station = _stations[token]
-    if _starts(job, token, task) >= TRIES:
-        return None
-    place = _starts_file(job, token, task)
-    with suppress(OSError), place.open("ab") as stream:  # it only helps to find deadly tasks
-        stream.write(b".")
-    try:
-        return station.do(task)
-    finally:
-        place.unlink(missing_ok=True)
-
-
-def _starts_file(job: Job, token: str, task: Task) -> Path:
-    """Return the file of a task that has a byte for each time that it was begun."""
-    place = job.out / LOCKS / f"started-{token}-{task.file}-{task.image}-{task.block}"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
-
-
-def _starts(job: Job, token: str, task: Task) -> int:
-    """Return how often a task was begun but not ended."""
-    try:
-        return _starts_file(job, token, task).stat().st_size
-    except OSError:
-        return 0
-
-
-def _station(job: Job) -> Station:
-    """Return a station; errors name the worker, which may have joined after `begin`."""
-    try:
-        station = Station(job)
-        station.check()
-    except InputError as error:
-        distributed: Any = importlib.import_module("distributed")
-        raise InputError(f"the worker {distributed.get_worker().address}: {error}") from error
-    return station

@@ -66,7 +66,7 @@ def predict_job(
     """
     shard, deadline = sharing.shard, sharing.deadline
     if sharing.scheduler is not None:
-        from bigkingxxl.cluster.dask import dask_cluster
+        from bigkingxxl.cluster.dask_cluster import dask_cluster
 
         with dask_cluster(sharing.scheduler) as engine:
             return run_job(job, files, engine, shard=shard, deadline=deadline, track=track)

@@ -26,7 +26,8 @@ from bigkingxxl.io.annotations.registry import AnnotationFile
 from bigkingxxl.io.annotations.run_cells import NumberedCells
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.records import Stamp
-from bigkingxxl.runs.store import Found, RunStore, State
+from bigkingxxl.runs.result_files import Found, State
+from bigkingxxl.runs.store import RunStore
 
 APART = "+"  # separates the hashes of files
 

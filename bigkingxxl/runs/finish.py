@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.image_result import ImageResult
 from bigkingxxl.runs.outputs import chosen_formats
-from bigkingxxl.runs.reader import ImageResult, open_run
+from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.remeasure import remeasure
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables

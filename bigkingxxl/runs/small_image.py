@@ -23,17 +23,8 @@ from bigkingxxl.runs.outcome import BLANK, Outcome, failed_or_for_all
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, PredictedImage, details_of
 from bigkingxxl.runs.pipeline import Pipeline, RunImage, changed, pipeline_for
 from bigkingxxl.runs.records import Record, Stamp
-from bigkingxxl.runs.store import (
-    CANDIDATES,
-    CELLS,
-    FAILURE,
-    SUMMARY,
-    Found,
-    RunStore,
-    State,
-    belongs,
-    format_key,
-)
+from bigkingxxl.runs.result_files import Found, State, belongs
+from bigkingxxl.runs.store import CANDIDATES, CELLS, FAILURE, SUMMARY, RunStore, format_key
 
 
 def predict_one(

@@ -20,7 +20,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
@@ -28,26 +27,18 @@ from typing import Any
 
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.file_names import place_of
-from bigkingxxl.files import clear_temporaries, make_folder, whole_file, write_json
+from bigkingxxl.files import clear_temporaries, make_folder, write_json
 from bigkingxxl.locks import locked
 from bigkingxxl.provenance import fingerprint, own_version
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS
 from bigkingxxl.runs.records import Record, Stamp
+from bigkingxxl.runs.result_files import Found, State, find_result, remove_result, write_result
 
 CANDIDATES, CELLS, SUMMARY, FAILURE, TABLES = "candidates", "cells", "summary", "failure", "tables"
 KINDS = (CANDIDATES, CELLS, SUMMARY, *IMAGE_FORMATS)
 STORED = {CANDIDATES: "candidates", CELLS: "cells"}
 RECORDS, LOCKS, RUN_FILE, BLOCKS = "records", ".locks", "run.json", "blocks"
 WALK_SHARE = 50  # a folder is not walked again for this many times as long as the walk took
-
-
-class State(Enum):
-    """Who made the file of a result."""
-
-    MISSING = "missing"
-    OURS = "written by a run, and not changed since"
-    CHANGED = "changed since it was written"
-    FOREIGN = "not written by a run"
 
 
 @dataclass(frozen=True)
@@ -69,37 +60,6 @@ class _SeenFile:
 
     stamp: Stamp
     identity: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A result as it is now: its record, its file, and who made it."""
-
-    record: Record | None
-    stamp: Stamp | None
-    state: State
-
-    def is_done(self, key: str, seen: Stamp | None) -> bool:
-        """Whether the file exists and was made under a key from the image as it is now."""
-        return (
-            self.state is State.OURS
-            and self.record is not None
-            and self.stamp is not None
-            and self.record.is_current(self.stamp)
-            and belongs(self.record, key, seen)
-        )
-
-    @property
-    def is_somebodys(self) -> bool:
-        """Whether a person made or changed the file."""
-        return self.state in (State.CHANGED, State.FOREIGN)
-
-
-def belongs(record: Record | None, key: str, seen: Stamp | None) -> bool:
-    """Whether a record was made under a key from the image as it is now."""
-    if record is None or record.key != key or seen is None or record.seen is None:
-        return False
-    return record.seen.sha256 == seen.sha256
 
 
 @dataclass(frozen=True)
@@ -185,7 +145,7 @@ class RunStore:
 
     def find(self, kind: str, image_id: str) -> Found:
         """Return a result as it is now."""
-        return _found(self.record(kind, image_id), self.place(kind, image_id))
+        return find_result(self.record(kind, image_id), self.place(kind, image_id))
 
     def write(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
         """Write the file of a result, then its record.
@@ -200,7 +160,7 @@ class RunStore:
         """
         place = self.place(record.kind, record.image)
         record_place = self.record_place(record.kind, record.image)
-        return _written(place, record_place, record, found, write)
+        return write_result(place, record_place, record, found, write)
 
     def remove(self, kind: str, image_id: str) -> bool:
         """Remove a result and its record unless a person changed it; return whether a file went."""
@@ -208,7 +168,7 @@ class RunStore:
         if found.is_somebodys:
             return False
         if found.state is State.OURS:
-            _removed(self.place(kind, image_id))
+            remove_result(self.place(kind, image_id))
         if kind == CANDIDATES:
             shutil.rmtree(self.blocks(image_id), ignore_errors=True)
         self.forget(kind, image_id)
@@ -216,12 +176,12 @@ class RunStore:
 
     def find_table(self, name: str) -> Found:
         """Return a table of the whole run as it is now."""
-        return _found(Record.load(self._table_record(name)), self.folder / name)
+        return find_result(Record.load(self._table_record(name)), self.folder / name)
 
     def write_table(self, record: Record, found: Found, write: Callable[[Path], Any]) -> Record:
         """Write a table of the whole run, named by `record.kind`; see `write`."""
         name = record.kind
-        return _written(self.folder / name, self._table_record(name), record, found, write)
+        return write_result(self.folder / name, self._table_record(name), record, found, write)
 
     def _table_record(self, name: str) -> Path:
         return self.folder / RECORDS / TABLES / f"{name}.json"
@@ -363,37 +323,3 @@ class RunStore:
 def format_key(identity: str, kind: str) -> str:
     """Return the key of a result from the identity of its cells or candidates and its kind."""
     return fingerprint([identity, kind])
-
-
-def _found(record: Record | None, place: Path) -> Found:
-    if not place.exists():
-        return Found(record, None, State.MISSING)
-    try:
-        stamp = Stamp.of_result(place, None if record is None else record.output)
-    except OSError:
-        return Found(record, None, State.MISSING)
-    if record is None:
-        return Found(None, stamp, State.FOREIGN)
-    return Found(record, stamp, State.OURS if record.wrote(stamp) else State.CHANGED)
-
-
-def _removed(place: Path) -> None:
-    """Remove the file or folder of a result."""
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)
-
-
-def _written(
-    place: Path, record_place: Path, record: Record, found: Found, write: Callable[[Path], Any]
-) -> Record:
-    with whole_file(place) as temporary:
-        write(temporary)
-        ours = found.stamp is not None and found.state is State.OURS
-        before = (found.stamp.sha256,) if ours and found.stamp is not None else ()
-        record = replace(record, output=Stamp.of_result(temporary), replaced=before)
-        # Written before the file is moved into place, so that after a kill in between both hashes
-        # are known.
-        record.save(record_place)
-    return record

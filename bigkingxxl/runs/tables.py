@@ -14,17 +14,9 @@ from typing import TYPE_CHECKING
 from bigkingxxl.provenance import fingerprint, own_version
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, RunParts
 from bigkingxxl.runs.records import Record
+from bigkingxxl.runs.result_files import Found, State, belongs
 from bigkingxxl.runs.shards import Unfinished, unfinished
-from bigkingxxl.runs.store import (
-    FAILURE,
-    SUMMARY,
-    Found,
-    RunSettings,
-    RunStore,
-    State,
-    belongs,
-    format_key,
-)
+from bigkingxxl.runs.store import FAILURE, SUMMARY, RunSettings, RunStore, format_key
 
 if TYPE_CHECKING:
     from bigkingxxl.io.tables.summary import ImageSummary

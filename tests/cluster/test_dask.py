@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bigkingxxl.cluster import dask
 from bigkingxxl.cluster.dask import DaskEngine, SchedulerLostError, WorkersLostError
+from bigkingxxl.cluster.dask_worker import TRIES, starts_file
 from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Task
 from bigkingxxl.cluster.run import Sharing, predict_job
@@ -92,7 +92,7 @@ class Cluster:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_TO_CONNECT", SECONDS_TO_START)
+    monkeypatch.setattr("bigkingxxl.cluster.dask_cluster.SECONDS_TO_CONNECT", SECONDS_TO_START)
     found = Cluster()
     try:
         yield found
@@ -213,7 +213,7 @@ def test_a_scheduler_that_gives_no_answer_is_lost_after_a_while(
 def test_no_scheduler_there(
     tmp_path: Path, files: dict[Path, str], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_TO_CONNECT", 1.0)
+    monkeypatch.setattr("bigkingxxl.cluster.dask_cluster.SECONDS_TO_CONNECT", 1.0)
     job = squares_job(tmp_path / "out", tmp_path / "n")
     with refused(InputError, key="--scheduler", found=address):
         predict_job(job, files, Sharing(scheduler=address))
@@ -240,8 +240,8 @@ def test_a_task_that_only_waited_at_dying_workers_is_done_again(tmp_path: Path) 
     lost = engine._ended_task(task, FutureOfAKilledWorker())
     assert isinstance(lost, Lost)
     assert not lost.is_final
-    begun = dask._starts_file(job, engine._token, task)
-    begun.write_bytes(b".." * dask.TRIES)
+    begun = starts_file(job, engine._token, task)
+    begun.write_bytes(b".." * TRIES)
     lost = engine._ended_task(task, FutureOfAKilledWorker())
     assert isinstance(lost, Lost)
     assert lost.is_final

@@ -33,7 +33,8 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.tables.summary import ImageSummary
 from bigkingxxl.runs.corrected import correction_sentence
-from bigkingxxl.runs.reader import ImageResult, Run
+from bigkingxxl.runs.image_result import ImageResult
+from bigkingxxl.runs.reader import Run
 
 DOUBT = 0.5  # a cell with a lower score is doubtful
 BINS = 20

@@ -32,7 +32,8 @@ from bigkingxxl.runs.large.image import LargeImage
 from bigkingxxl.runs.outcome import BLANK, Outcome
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record
-from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, Found, format_key
+from bigkingxxl.runs.result_files import Found
+from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, format_key
 
 MOST_NAMED = 3
 PARTS = "parts"

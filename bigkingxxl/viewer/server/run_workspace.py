@@ -14,8 +14,9 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.corrected import before_of
+from bigkingxxl.runs.image_result import ImageResult
 from bigkingxxl.runs.open_options import OpenOptions
-from bigkingxxl.runs.reader import ImageResult, Run, open_run
+from bigkingxxl.runs.reader import Run, open_run
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import CANDIDATES, RUN_FILE, RunSettings, RunStore
 from bigkingxxl.viewer.contract import Settings
