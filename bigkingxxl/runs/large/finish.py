@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import FormatError, ImageError
+from bigkingxxl.errors import FormatError
 from bigkingxxl.files import make_folder
-from bigkingxxl.geometry import Window
-from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.domain.quality_assessment import QualityAssessment
 from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.io.annotations.corrections import LABELS
@@ -29,13 +27,13 @@ from bigkingxxl.runs.large.formats import (
     part_of,
 )
 from bigkingxxl.runs.large.image import LargeImage
+from bigkingxxl.runs.large.remarks import cut_cells, unreadable_pixels
 from bigkingxxl.runs.outcome import BLANK, Outcome
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, details_of
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.result_files import Found
 from bigkingxxl.runs.store import CELLS, FAILURE, SUMMARY, format_key
 
-MOST_NAMED = 3
 PARTS = "parts"
 
 
@@ -120,6 +118,7 @@ class _Finish:
         )  # fmt: skip
         if missing:
             self._write(missing, found)
+            self.large.check_unchanged(fully=True)  # measuring has read the pixels again
         summary = before
         # A run that only measures again has no new judgement of the image.
         if summary is None or not is_summed or (missing and self.pipeline.predictor is not None):
@@ -212,9 +211,9 @@ class _Finish:
     def _summarise(self, left_out: list[str]) -> Record:
         judged, diameter = self._judged()
         warnings = [BLANK] if self.plan.statistics.is_blank else list(judged.warnings)
-        cut = self._cut_cells() if self.correction is None else []
+        cut = cut_cells(self.large) if self.correction is None else []
         remarks = [*cut, *_left_out(left_out)]
-        damage = self._damage()
+        damage = unreadable_pixels(self.large)
         told = [*warnings, *remarks, *([damage] if damage else [])]
         areas, kinds, scores = list[Any](), list[Any](), list[Any]()
         names: tuple[str, ...] = (UNTYPED,)
@@ -270,48 +269,6 @@ class _Finish:
         return QualityAssessment(
             before.details["expected_quality"], tuple(before.details["warnings"])
         )
-
-    def _cut_cells(self) -> list[str]:
-        """Return a sentence on the cells that no block contains whole, if any."""
-        blocks = (self.large.settled_block(block)[0] for block in range(len(self.plan.grid)))
-        boxes = (box for each in blocks for box in each.cells.take(each.is_cut).boxes().tolist())
-        places = [
-            f"row {(top + bottom) // 2}, column {(left + right) // 2}"
-            for top, left, bottom, right in boxes
-        ]
-        if not places:
-            return []
-        more = len(places) - MOST_NAMED
-        shown = "; ".join(places[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-        count = "1 cell is" if len(places) == 1 else f"{len(places)} cells are"
-        seen = f"the widest margin ({self.plan.widest} pixels around a block)"
-        return [f"{count} larger than {seen} and may be cut there: near {shown}"]
-
-    def _damage(self) -> str:
-        """Return a sentence on what could not be read, or ""."""
-        windows = [
-            window for block in range(len(self.plan.grid))
-            for window in self.large.settled_block(block)[1]
-        ]  # fmt: skip
-        if not windows:
-            return ""
-        area = sum(window.size[0] * window.size[1] for window in windows)
-        first = windows[0]
-        share = 100 * area / (self.plan.grid.shape[0] * self.plan.grid.shape[1])
-        return (
-            f"{self.image.path}: {area:,} pixels ({share:.2g} %) cannot be read, so no cells are "
-            f"sought there: first rows {first.row0} to {first.row1 - 1}, columns {first.col0} to "
-            f"{first.col1 - 1}{self._reason(first)}"
-        )
-
-    def _reason(self, window: Window) -> str:
-        """Return why a window cannot be read, by reading it again."""
-        source: ImageSource = self.image.source
-        try:
-            source.read_raw(window)
-        except ImageError as error:
-            return f" ({error})"
-        return ""
 
 
 def _left_out(kinds: list[str]) -> list[str]:

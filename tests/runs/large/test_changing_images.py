@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cluster.job import FINISH, Done, Job, Station, Task
+from bigkingxxl.data.progress_reports import Label, Total
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
@@ -199,3 +201,17 @@ def test_workers_that_opened_the_old_and_the_new_image_do_not_mix_them(
             [path.stem] * len(outcomes)
         )
     same_as_a_new_run(path, out)
+
+
+def test_an_image_replaced_while_its_files_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "plain.tif"
+    write(path, image_of(field(SIZE, 90)))
+
+    def track(items: Iterable[Any], _: Total, label: Label) -> Iterable[Any]:
+        if not callable(label) and label.endswith("files"):
+            replaced(path)
+        return items
+
+    result = predict(path, tmp_path / "out", formats=SOME, track=track)
+    assert list(result.failed) == ["plain"]
+    same_as_a_new_run(path, tmp_path / "out")
