@@ -53,10 +53,13 @@ class Shard:
                 found=text,
                 expected=MOST_SHARDS,
             )
-        if count < 1 or not 1 <= number <= count:
+        if not 1 <= number <= count:
+            which = (
+                f"1/{count} to {count}/{count}" if count else "a count of 1 or more, such as 3/16"
+            )
             raise InputError(
                 f"--shard is '{text}', but shards are counted from 1 to their number, "
-                f"expected 1/{max(count, 1)} to {max(count, 1)}/{max(count, 1)}",
+                f"expected {which}",
                 key="--shard",
                 found=text,
             )
