@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from bigkingxxl.cluster.dask import LOCAL, SECONDS_FOR_WORKERS, DaskEngine
+from bigkingxxl.cluster.dask import (
+    LOCAL,
+    SECONDS_FOR_OWN_WORKERS,
+    SECONDS_FOR_WORKERS,
+    DaskEngine,
+)
 from bigkingxxl.cluster.pool import fitting
 from bigkingxxl.errors import InputError, MissingExtraError
 from bigkingxxl.extras import install
@@ -69,15 +74,20 @@ def _cluster(distributed: Any, address: str) -> Iterator[Any]:
             key="--scheduler",
             found=address,
         )
-    cluster = distributed.LocalCluster(
-        n_workers=fitting(int(count), int(count)), threads_per_worker=1, dashboard_address=":0",
-        silence_logs=logging.CRITICAL,
-    )  # fmt: skip
-    try:
-        yield cluster
-    finally:
-        with suppress(Exception):
-            cluster.close(timeout=10)
+    dask: Any = importlib.import_module("dask")
+    # Dask gives up a worker that is not restarted in 15 seconds, which takes minutes on a machine
+    # that does much else.
+    patience = {"distributed.deploy.lost-worker-timeout": f"{SECONDS_FOR_OWN_WORKERS} s"}
+    with dask.config.set(patience):
+        cluster = distributed.LocalCluster(
+            n_workers=fitting(int(count), int(count)), threads_per_worker=1,
+            dashboard_address=":0", silence_logs=logging.CRITICAL,
+        )  # fmt: skip
+        try:
+            yield cluster
+        finally:
+            with suppress(Exception):
+                cluster.close(timeout=10)
 
 
 def _connected(distributed: Any, place: Any, address: str) -> Any:
