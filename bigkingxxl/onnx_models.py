@@ -29,28 +29,40 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
         ModelError: The file is missing, damaged, not a model of this package, or uses an operator
             that ONNX Runtime does not know.
     """
-    onnxruntime = runtime()
+    runtime()
     if not path.is_file():
         raise ModelError(f"{path}: no such model file", file=path)
+    session = onnx_session(path, onnx_content(path), threads)
+    return card_of(path, session.get_modelmeta().custom_metadata_map), session
+
+
+def onnx_session(path: Path, content: bytes, threads: int = 0) -> InferenceSession:
+    """Open the content of an exported model; see `open_onnx`."""
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     options.intra_op_num_threads = threads or (int(asked) if asked.isdecimal() else 0)
     # Idle threads must not spin: decoding and writing need their cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # errors are raised; printing them as well would not help
-    content = _content(path)
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session: InferenceSession = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # the exceptions of ONNX Runtime have no common base class
         reason = str(error).splitlines()[0]
         raise ModelError(
             f"{path} is not an ONNX model that the runtime can run ({reason})", file=path
         ) from error
-    return card_of(path, session.get_modelmeta().custom_metadata_map), session
+    return session
 
 
-def _content(path: Path) -> bytes:
-    """Read the file, which must contain its weights itself."""
+def onnx_content(path: Path) -> bytes:
+    """Read the file of an exported model, which must contain its weights itself.
+
+    Raises:
+        ModelError: The file is damaged, or its weights are in other files.
+    """
     content = path.read_bytes()
     try:
         if uses_other_files(content):

@@ -1,4 +1,4 @@
-"""Worker processes that end with their parent, and a check whether a process exists."""
+"""Processes: workers that end with their parent, whether one exists, and the cores of this one."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def raise_on_sigterm() -> None:
         raise Interrupted(signum)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads_allowed() -> int:
+    """Return the number of threads that compute at once: OMP_NUM_THREADS, or one per core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else cores()
 
 
 def is_alive(pid: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.processes import die_with_parent
+from bigkingxxl.processes import cores, die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -205,13 +205,6 @@ def free_bytes() -> int:
         with suppress(OSError, ValueError):
             found.append(int((root / limit).read_text()) - int((root / used).read_text()))
     return min(found, default=2**50)
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def fitting(workers: int, files: int) -> int:

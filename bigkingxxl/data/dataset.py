@@ -14,7 +14,7 @@ from bigkingxxl.data.layouts.ignore_masks import with_ignore_masks
 from bigkingxxl.data.layouts.registry import FILES, FOLDERS, find_layout
 from bigkingxxl.errors import FormatError, InputError
 
-__all__ = ["Dataset", "fingerprint", "open_dataset"]
+__all__ = ["Dataset", "file_ends", "fingerprint", "open_dataset"]
 
 ENDS = 1 << 18  # bytes at each end of an image file that enter a fingerprint
 
@@ -85,7 +85,7 @@ def _parts(dataset: Dataset) -> Iterator[str | bytes]:
     for image_id in dataset.ids:
         instances = dataset.read_instances(image_id)
         yield image_id
-        yield _ends(dataset.image_path(image_id))
+        yield file_ends(dataset.image_path(image_id))
         yield repr(instances.size)
         for array, dtype in ((instances.runs, "<i4"), (instances.splits, "<i8"),
                              (instances.cell_type, "<i2")):  # fmt: skip
@@ -95,7 +95,8 @@ def _parts(dataset: Dataset) -> Iterator[str | bytes]:
             yield np.packbits(ignored).tobytes()
 
 
-def _ends(path: Path) -> bytes:
+def file_ends(path: Path) -> bytes:
+    """Return the content of a file; of a large one its length and both ends."""
     length = path.stat().st_size
     with path.open("rb") as stream:
         if length <= 2 * ENDS:

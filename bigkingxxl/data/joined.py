@@ -12,6 +12,7 @@ import numpy as np
 from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.split import fold_ids, folds_path
+from bigkingxxl.data.type_spelling import spelling_note, spellings, with_one_spelling
 from bigkingxxl.errors import BigKingXXLError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import NO_TYPE, UNTYPED, Instances
@@ -86,15 +87,18 @@ def open_datasets(
         for data in _sets_at(Path(place), skip_bad):
             name = data.root.name if data.root.is_dir() else data.root.parent.name
             if name in found:
+                is_same = found[name].root.resolve() == data.root.resolve()
                 raise InputError(
-                    f"{found[name].root} and {data.root} would both be the set '{name}': rename "
-                    "one of the folders",
+                    f"{data.root} is named twice as a data set: leave one of the two out"
+                    if is_same
+                    else f"{found[name].root} and {data.root} would both be the set '{name}': "
+                    "rename one of the folders",
                     key=name,
                     file=data.root,
                 )
             found[name] = data
     if len(found) == 1 and not left_out:
-        return next(iter(found.values()))
+        return with_one_spelling(next(iter(found.values())))
     for name in left_out:
         if name not in found:
             raise InputError(
@@ -130,7 +134,9 @@ def _sets_at(place: Path, skip_bad: bool) -> list[Dataset]:
 def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDataset:
     """Join data sets by name; see `JoinedDataset`."""
     typed = [part.type_names for part in parts.values() if part.type_names != (UNTYPED,)]
-    names = tuple(dict.fromkeys(name for each in typed for name in each))
+    same = spellings(dict.fromkeys(name for each in typed for name in each))
+    note = spelling_note(same)
+    names = tuple(dict.fromkeys(same.values()))
     if any(part.type_names == (UNTYPED,) for part in parts.values()) or not names:
         names = (*names, NO_TYPE)
     paths = {
@@ -143,24 +149,29 @@ def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDa
         ids=tuple(f"{name}/{image_id}" for name, part in parts.items() for image_id in part.ids),
         type_names=names,
         paths=paths,
-        read_instances=partial(_read, parts, names),
+        read_instances=partial(_read, parts, names, same),
         read_ignored=partial(_read_ignored, parts),
         read_source=partial(_source, parts),
         columns={SET: {image_id: image_id.partition("/")[0] for image_id in paths}},
         unlabelled=tuple(path for part in parts.values() for path in part.unlabelled),
         skipped=tuple(sentence for part in parts.values() for sentence in part.skipped),
-        notes=tuple(sentence for part in parts.values() for sentence in part.notes),
+        notes=(
+            *(sentence for part in parts.values() for sentence in part.notes),
+            *([] if note is None else [note]),
+        ),
         parts=dict(parts),
         left_out=tuple(left_out),
     )
 
 
-def _read(parts: Mapping[str, Dataset], names: tuple[str, ...], image_id: str) -> Instances:
+def _read(
+    parts: Mapping[str, Dataset], names: tuple[str, ...], same: Mapping[str, str], image_id: str
+) -> Instances:
     name, _, own_id = image_id.partition("/")
     part = parts[name]
     cells = part.read_instances(own_id)
     known = [NO_TYPE] if part.type_names == (UNTYPED,) else part.type_names
-    places = np.array([names.index(each) for each in known], np.int16)
+    places = np.array([names.index(same.get(each, each)) for each in known], np.int16)
     return replace(cells, cell_type=places[cells.cell_type], type_names=names)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +102,7 @@ def synthesize(
         InputError: The folder contains other data, or the simulator refuses the size.
         OutputError: The folder cannot be written.
     """
-    record = json.loads(json.dumps(asdict(recipe)))
+    record = _record_of(recipe)
     writable_folder(folder, "choose another folder")
     _refuse_other_data(folder, record)
     plans = _plans(folder, recipe)
@@ -113,15 +115,45 @@ def synthesize(
     return {name: len(instances) for name, instances in ordered.items()}
 
 
+def simulated(folder: Path, recipe: Recipe, track: Track = untracked) -> None:
+    """Write a data set into a folder that holds nothing else, unless it is there already.
+
+    A data set with other parameters, or one that was interrupted, is replaced.
+
+    Args:
+        folder: The folder.
+        recipe: The parameters.
+        track: Wraps iterables to show progress.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    if (folder / ANNOTATIONS).is_file() and _stored_record(folder) == _record_of(recipe):
+        return
+    # The annotations are written last, so a folder without them is incomplete.
+    (folder / ANNOTATIONS).unlink(missing_ok=True)
+    shutil.rmtree(folder / IMAGES, ignore_errors=True)
+    synthesize(folder, recipe, track=track)
+
+
+def _record_of(recipe: Recipe) -> Any:
+    """Return the parameters as they are stored."""
+    return json.loads(json.dumps(asdict(recipe)))
+
+
+def _stored_record(folder: Path) -> Any:
+    """Return the parameters of a folder's data set; None if they are missing or damaged."""
+    try:
+        return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def _refuse_other_data(folder: Path, record: dict[str, object]) -> None:
     """Refuse to overwrite data that a user may have annotated."""
     if not (folder / ANNOTATIONS).exists():
         return
-    try:
-        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        stored = None
-    if stored != record:
+    if _stored_record(folder) != record:
         raise InputError(
             f"{folder} already contains another data set ({ANNOTATIONS}): choose another folder",
             file=folder,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from bigkingxxl.data.dataset import Dataset
+from bigkingxxl.data.dataset import Dataset, file_ends
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import ImageError, InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.io.images import find_images, open_image
 
+log = logging.getLogger(__name__)
+
 
 def unlabelled_images(
-    data: Dataset, places: Sequence[str], validation: Sequence[str]
+    data: Dataset, places: Sequence[str], validation: Sequence[str], training: Sequence[str] = ()
 ) -> list[Path]:
     """Find image files in some places, or the unlabelled images of the data set.
 
@@ -23,6 +27,7 @@ def unlabelled_images(
         data: The data set.
         places: Folders, files or patterns; if empty, those of the data set.
         validation: The ids of the validation images.
+        training: The ids of annotated training images; a warning names those that are found again.
 
     Raises:
         InputError: There are none, or one is a validation image (by name or pixels).
@@ -57,7 +62,24 @@ def unlabelled_images(
                 file=path,
                 found=twin,
             )
+    _warn_of_annotated(data, paths, training)
     return paths
+
+
+def _warn_of_annotated(data: Dataset, paths: Sequence[Path], training: Sequence[str]) -> None:
+    """Warn of files that are also annotated training images."""
+    known = {data.image_path(image_id).resolve() for image_id in training}
+    lengths = {path.stat().st_size for path in known}
+    contents = {file_ends(path) for path in known}
+    again = [
+        path for path in paths
+        if path.stat().st_size in lengths and file_ends(path) in contents
+    ]  # fmt: skip
+    if again:
+        log.warning(
+            "%s without annotation %s annotated in the data set as well: %s",
+            counted(len(again), "image"), "is" if len(again) == 1 else "are", again[0],
+        )  # fmt: skip
 
 
 def _digest(source: ImageSource) -> bytes:

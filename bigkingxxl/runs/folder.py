@@ -20,6 +20,7 @@ from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
+from bigkingxxl.processes import threads_allowed
 from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder_result import FolderResult
@@ -37,7 +38,7 @@ from bigkingxxl.runs.work_units import Unit, do_unit, finish_image, is_ready, un
 log = logging.getLogger(__name__)
 
 OpenImages = Callable[[Path], Sequence[ImageSource]]
-AHEAD = 2  # images in progress at once
+FEWEST_AHEAD, MOST_AHEAD = 2, 4  # images in progress at once
 ALONE_ABOVE = 2**22  # pixels; a larger image is processed alone
 
 
@@ -88,7 +89,7 @@ def predict_folder(
     overwrite: bool = False,
     track: Track = untracked,
     label: str = "predicting",
-    ahead: int = AHEAD,
+    ahead: int | None = None,
     shard: Shard = WHOLE,
     deadline: Deadline | None = None,
 ) -> FolderResult:
@@ -108,7 +109,8 @@ def predict_folder(
         overwrite: Also replace files that a person changed or made.
         track: Shows the progress, file by file.
         label: What the progress bar says is being done.
-        ahead: Images in progress at once, each in a thread; the results do not depend on it.
+        ahead: Images in progress at once, each in a thread; the results do not depend on it. By
+            default as many as there are cores, but two to four.
         shard: The part of the images to do; a part leaves the tables to `make_tables`.
         deadline: Once it is due, no further image is begun and no table is made.
 
@@ -127,6 +129,7 @@ def predict_folder(
         begin_shard(store, settings.run, shard)
         pipeline = Pipeline(settings, selection, predictor, judge, overwrite, track)
         run = _Run(store, pipeline, name_of, shard, deadline, paths)
+        ahead = ahead or min(max(threads_allowed(), FEWEST_AHEAD), MOST_AHEAD)
         for _ in track(run.finished(open_images, ahead), run.total, partial(run.label, label)):
             pass
         run.finish_busy()
@@ -181,7 +184,7 @@ class _Run:
 
     def finished(self, open_images: OpenImages, ahead: int) -> Iterator[Path]:
         """Yield the file of each unit that is done; to finish a large image is no unit."""
-        with closing(in_order(self._tasks(open_images), ahead)) as outcomes:
+        with closing(in_order(self._tasks(open_images), ahead, ALONE_ABOVE)) as outcomes:
             for path, outcome in outcomes:
                 if (done := outcome.result()) is not None:
                     self.result.note(done)
@@ -239,13 +242,17 @@ class _Run:
         self, image: RunImage, units: Sequence[Unit]
     ) -> Iterator[Task[Path | None, Outcome | None]]:
         """Yield the units of an image, and the task that finishes a large one."""
-        is_large = image.source.shape[0] * image.source.shape[1] > ALONE_ABOVE
+        pixels = image.source.shape[0] * image.source.shape[1]
         if any(unit.block is not None for unit in units):
             self.in_blocks.append(image.name)
         for unit in units:
             # blocks are small whatever the size of their image
-            alone = is_large and unit.block is None
-            yield Task(image.path, partial(self._timed, partial(self._unit, image, unit)), alone)
+            is_whole = unit.block is None
+            yield Task(
+                image.path, partial(self._timed, partial(self._unit, image, unit)),
+                alone=is_whole and pixels > ALONE_ABOVE,
+                size=pixels if is_whole else ALONE_ABOVE // FEWEST_AHEAD, shares_cores=is_whole,
+            )  # fmt: skip
         if any(unit.block is not None for unit in units):
             yield Task(None, partial(self._finish, image), alone=True)
 

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 from bigkingxxl.data.dataset import Dataset
 from bigkingxxl.data.joined import open_datasets
 from bigkingxxl.data.progress_reports import Track, untracked
-from bigkingxxl.data.synthesize import ANNOTATIONS, synthesize
 from bigkingxxl.data.synthesize import Recipe as SyntheticData
+from bigkingxxl.data.synthesize import simulated
 from bigkingxxl.data.unlabelled import unlabelled_images
 from bigkingxxl.errors import InputError
 from bigkingxxl.locks import locked
@@ -67,9 +67,9 @@ def training_crops(
     if recipe.varied_images:
         places.append(out / "varied")
         with locked(out / ".varied.lock"):  # by the first of several processes
-            if not (places[-1] / ANNOTATIONS).is_file():
-                synthetic = SyntheticData(recipe.varied_images, recipe.seed, (VARIED,))
-                synthesize(places[-1], synthetic, track=track)
+            simulated(
+                places[-1], SyntheticData(recipe.varied_images, recipe.seed, (VARIED,)), track
+            )
     others = open_datasets(places)
     return MixedCrops(crops, CropDataset(others, others.ids, method, recipe),
                       recipe.training.varied_share)  # fmt: skip
@@ -136,4 +136,5 @@ def images_without_annotation(recipe: Recipe, data: Dataset, images: RunImages) 
     own = next((each for each in learners if each is not None and each.semi_supervised), None)
     if own is None:
         return []
-    return unlabelled_images(data, own.unlabelled, images.validation if images.chooses else ())
+    kept_back = images.validation if images.keeps_back else ()
+    return unlabelled_images(data, own.unlabelled, kept_back, images.training)

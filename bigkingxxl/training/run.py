@@ -18,6 +18,7 @@ from bigkingxxl.data.subset import subset
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_json
 from bigkingxxl.inference.load_model import choose_device
+from bigkingxxl.instances import NO_TYPE
 from bigkingxxl.methods.registry import make_method, method_class
 from bigkingxxl.model_files import save_model
 from bigkingxxl.networks.shared_norms import share_norms
@@ -33,7 +34,11 @@ from bigkingxxl.training.checkpoints import (
     sentences_of_disks,
 )
 from bigkingxxl.training.crop_teacher import CropTeacher
-from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
+from bigkingxxl.training.dataset_checks import (
+    check_annotated,
+    common_channels,
+    warn_of_flaws,
+)
 from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarted
 from bigkingxxl.training.feeds import (
     batches,
@@ -45,16 +50,33 @@ from bigkingxxl.training.feeds import (
 from bigkingxxl.training.images import RunImages, choose_images, with_types
 from bigkingxxl.training.interrupt import StopRequest
 from bigkingxxl.training.l2_sp import L2SP
+from bigkingxxl.training.large_cells import warn_of_large_cells
 from bigkingxxl.training.model_card import make_card
 from bigkingxxl.training.module import TrainingModule
 from bigkingxxl.training.phases import finish_model, mean_with_start
 from bigkingxxl.training.process_state import training_state
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import alone_in_folder, check_same_run, last_checkpoint
-from bigkingxxl.training.starting_model import Start, adapted, cell_sizes, load_start
+from bigkingxxl.training.repeats import check_repeated
+from bigkingxxl.training.run_folder import (
+    RECIPE_FILE,
+    RUN_FILE,
+    alone_in_folder,
+    check_same_run,
+    is_begun,
+    last_checkpoint,
+)
+from bigkingxxl.training.starting_model import (
+    Start,
+    adapted,
+    cell_sizes,
+    load_start,
+    warn_of_new_maps,
+)
 from bigkingxxl.training.trainer import make_trainer
 
 log = logging.getLogger(__name__)
+
+MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     devices: Devices = ALONE,
     track: Track = untracked,
+    checked: bool = False,
 ) -> TrainingResult:
     """Train a model and write it to `out`/model.safetensors.
 
@@ -106,13 +129,14 @@ def train(
         folds_file: The split, if it is not that of the data set.
         device: The device.
         resume: Continue from `out`/checkpoints/last.ckpt, which loses a few minutes at most; the
-            result is that of an uninterrupted run. A training that torchrun or SLURM restarts
-            continues by itself.
+            result is that of an uninterrupted run. A run that ended before its first checkpoint
+            begins again. A training that torchrun or SLURM restarts continues by itself.
         quiet: Whether to show no progress.
         callbacks: Additional Lightning callbacks.
         devices: The devices that share the training; each is a process that calls this function.
             The processes of this machine are started here, unless torchrun or srun started them.
         track: Wraps iterables to show the progress of what is done before and after the epochs.
+        checked: Whether the caller has checked the images; see `check_images`.
 
     Returns:
         The result of the first process; the others return before it has written the model.
@@ -136,8 +160,8 @@ def train(
         data = subset(data, recipe.cell_types)
     channels = common_channels(data, (*images.training, *images.shown))
     recipe = complete(recipe, data, images, channels, start)
-    if recipe.training.label_policy == "mended":
-        warn_of_flaws(data, images.training)
+    if devices.rank == 0 and not checked:
+        check_images(recipe, data, images)
     unlabelled = images_without_annotation(recipe, data, images)
     if resume:
         check_same_run(out, recipe.model_dump(mode="json"), list(images.training))
@@ -185,8 +209,12 @@ def _trained(run: _Run, options: _Options, budget: Budget) -> TrainingResult:
     method = make_method(recipe.method, recipe.settings, run.data.type_names)
     card = make_card(recipe, run.data, images, run.start)
     if devices.rank == 0:
+        if run.start is not None:
+            warn_of_new_maps(method, run.start)
         write_run(run.out, recipe, run.data, images)
     crops = training_crops(recipe, run.data, images, method, run.out, options.track)
+    if devices.rank == 0:
+        warn_of_large_cells(crops)
     device = choose_device(options.device)
     pool = device_images(crops, run.unlabelled, device)
     taught = None if pool else taught_crops(crops, run.unlabelled, run.out, device, options.track)
@@ -204,7 +232,7 @@ def _trained(run: _Run, options: _Options, budget: Budget) -> TrainingResult:
     fit(trainer, module, loader, run.out, options.resume, stop)
     disconnect()
     if devices.rank > 0:
-        return TrainingResult(run.out / "model.safetensors", module.score, images.chooses,
+        return TrainingResult(run.out / MODEL, module.score, images.chooses,
                               images.keeps_back, module.epochs, module.seconds() / 60)  # fmt: skip
     return finish(module, run.out, images, run.start, device, options.track)
 
@@ -219,14 +247,46 @@ def _trainer(run: _Run, options: _Options, device: str, stop: StopRequest) -> L.
 
 
 def check_folder(out: Path, resume: bool) -> None:
-    """Refuse to train over another run, or to resume without one."""
-    last = last_checkpoint(out)
-    if resume and not last.is_file():
-        raise InputError(f"{out}: nothing to resume, there is no checkpoints/last.ckpt",
-                         file=last, key="--resume")  # fmt: skip
-    if not resume and (last.exists() or (out / "model.safetensors").exists()):
-        raise InputError(f"{out} contains a run already: add --resume, or choose another --out",
-                         file=out, key="--out")  # fmt: skip
+    """Refuse to train over another run, or to resume without one.
+
+    A run that ended before its first checkpoint begins again.
+    """
+    has_model = (out / MODEL).exists()
+    if last_checkpoint(out).is_file():
+        if not resume:
+            raise InputError(
+                f"{out} contains a run already: add --resume, or choose another --out",
+                file=out,
+                key="--out",
+            )
+    elif has_model:
+        raise InputError(
+            f"{out} contains a model, but no checkpoint from which its training could continue: "
+            "choose another --out",
+            file=out,
+            key="--resume" if resume else "--out",
+        )
+    elif resume and not is_begun(out):
+        raise InputError(
+            f"{out}: nothing to resume, no training has begun there: leave --resume out",
+            file=out,
+            key="--resume",
+        )
+    elif resume:
+        log.warning("%s: the run ended before its first checkpoint: it begins again", out)
+
+
+def check_images(recipe: Recipe, data: Dataset, images: RunImages) -> None:
+    """Check the images of a run, and warn of what may surprise.
+
+    Raises:
+        InputError: No cell is annotated, or an image occurs with contradictory cell types.
+    """
+    check_annotated(data, images.training)
+    apart = () if recipe.training.untyped == "none" else (NO_TYPE,)
+    check_repeated(data, images.training, images.validation, apart)
+    if recipe.training.label_policy == "mended":
+        warn_of_flaws(data, images.training)
 
 
 def complete(
@@ -259,8 +319,8 @@ def complete(
 
 def write_run(out: Path, recipe: Recipe, data: Dataset, images: RunImages) -> None:
     """Write the settings and images of the run."""
-    write_json(out / "recipe.json", recipe.model_dump())
-    write_json(out / "run.json", {
+    write_json(out / RECIPE_FILE, recipe.model_dump())
+    write_json(out / RUN_FILE, {
         **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
         "fold": images.fold, "trained_on": list(images.training),
         "validated_on": list(images.validation) if images.keeps_back else [],
@@ -281,7 +341,7 @@ def fit(
         Interrupted: A signal ended it.
         OutputError: The disk is full.
     """
-    last = last_checkpoint(out) if resume else None
+    last = last_checkpoint(out) if resume and last_checkpoint(out).is_file() else None
     if last is not None:
         crops.sampler.begin_at(*crops_done(last, crops.batch_size))
     with (
@@ -316,7 +376,7 @@ def finish(
     phases = module.recipe.finish
     if phases.start_share > 0 and start is not None:
         weights = mean_with_start(weights, module.method, start, phases.start_share)
-    save_model(out / "model.safetensors", module.card.changed(scores=scores), weights)
-    finish_model(out / "model.safetensors", phases, module.data, images.training, device, track)
-    return TrainingResult(out / "model.safetensors", score, images.chooses, kept_back,
+    save_model(out / MODEL, module.card.changed(scores=scores), weights)
+    finish_model(out / MODEL, phases, module.data, images.training, device, track)
+    return TrainingResult(out / MODEL, score, images.chooses, kept_back,
                           module.epochs, minutes)  # fmt: skip

@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 Rest = ParamSpec("Rest")
 
 LOCK = ".training.lock"
+RECIPE_FILE, RUN_FILE = "recipe.json", "run.json"
 # Settings that may change when a run is resumed: how long and how fast it trains, not what.
 FREE = frozenset((
     "training.epochs", "training.max_minutes", "training.max_cpu_minutes",
@@ -55,7 +56,7 @@ def alone_in_folder(
             except KeyboardInterrupt as end:
                 advice = "run again with --resume to continue"
                 if not last_checkpoint(out).is_file():
-                    advice = "there is no checkpoint yet, run again to start anew"
+                    advice = "there is no checkpoint yet, run again to start from the beginning"
                 number = {"signum": end.signum} if isinstance(end, Interrupted) else {}
                 raise Interrupted(advice=advice, **number) from None
 
@@ -65,6 +66,14 @@ def alone_in_folder(
 def last_checkpoint(run: Path) -> Path:
     """Return the checkpoint from which a run folder's training continues."""
     return run / "checkpoints" / "last.ckpt"
+
+
+def is_begun(run: Path) -> bool:
+    """Return whether a training began in a folder that this process has locked.
+
+    It wrote its settings, or it was killed before that and left its lock behind.
+    """
+    return (run / RECIPE_FILE).is_file() or bool(read_facts(run / LOCK).get("left_behind"))
 
 
 @contextmanager
@@ -97,9 +106,12 @@ def _take(path: Path) -> int:
             try:
                 _refuse_if_held(path, descriptor)
                 if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                    os.lseek(descriptor, 0, os.SEEK_SET)
+                    # A run that ends by itself, or on a signal, removes its lock.
+                    me = {**_me(), "left_behind": bool(_holder(descriptor))}
                     os.ftruncate(descriptor, 0)
                     os.lseek(descriptor, 0, os.SEEK_SET)
-                    os.write(descriptor, json.dumps(_me()).encode())
+                    os.write(descriptor, json.dumps(me).encode())
                     return descriptor
             except BaseException:
                 os.close(descriptor)
@@ -180,7 +192,7 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
     Raises:
         InputError: Something differs, which the message names.
     """
-    before, now = _flat(read_facts(run / "recipe.json")), _flat(json.loads(json.dumps(recipe)))
+    before, now = _flat(read_facts(run / RECIPE_FILE)), _flat(json.loads(json.dumps(recipe)))
     for name in sorted(before.keys() & now.keys() - FREE):
         if before[name] != now[name]:
             raise InputError(
@@ -191,7 +203,7 @@ def check_same_run(run: Path, recipe: dict[str, Any], trained_on: list[str]) -> 
                 found=now[name],
                 expected=before[name],
             )
-    images = read_facts(run / "run.json").get("trained_on", trained_on)
+    images = read_facts(run / RUN_FILE).get("trained_on", trained_on)
     if images != trained_on:
         raise InputError(
             f"{run}: the run began with {len(images)} other training images: use the --data and "

@@ -173,6 +173,19 @@ def _resized(point: OperatingPoint, model: Model, zoom: float) -> OperatingPoint
     return OperatingPoint(decode=decode, select=point.select.changed(minimum_area=least))
 
 
+def warn_of_new_maps(method: Method, start: Start) -> None:
+    """Warn of maps that the starting model lacks, apart from those of cell types."""
+    before = start.model.method
+    if not (isinstance(method, DenseMethod) and isinstance(before, DenseMethod)):
+        return
+    types = tuple(f"_{name}" for name in method.type_names)
+    known = before.output_maps
+    new = [name for name in method.output_maps if name not in known and not name.endswith(types)]
+    if new:
+        log.warning("%s has no maps of %s: they are learnt from the beginning", start.path,
+                    " and ".join(new))  # fmt: skip
+
+
 def take_weights(network: nn.Module, method: Method, start: Start) -> None:
     """Load the weights of another model of the same method into a new network.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tifffile
 
 from bigkingxxl.data.joined import JoinedDataset, open_datasets, without_set
+from bigkingxxl.data.repeated import repeated_images
 from bigkingxxl.data.synthesize import Recipe, synthesize
 from bigkingxxl.errors import InputError
 from bigkingxxl.instances import NO_TYPE
@@ -118,3 +120,46 @@ def test_images_with_one_id_in_two_data_sets_are_distinguished(typed: Path, pool
     assert own.among(names) == set(own.ids)
     assert one.among(names) == {"x0", "x1"}
     assert not two.among(names)
+
+
+def write_types(folder: Path, name: str) -> Path:
+    """Give all images of a data set a cell type."""
+    ids = sorted(path.stem for path in (folder / "images").iterdir())
+    rows = "".join(f"{image_id},{name}\n" for image_id in ids)
+    (folder / "cell_types.csv").write_text(f"id,cell_type\n{rows}")
+    return folder
+
+
+def test_types_that_differ_only_in_their_spelling_are_one(tmp_path: Path) -> None:
+    places = [
+        write_types(write_pairs(tmp_path / name), kind)
+        for name, kind in (("a", "SH-SY5Y"), ("b", "shsy5y"), ("c", "CD4+"), ("d", "CD4-"))
+    ]
+    data = joined(*places)
+    assert data.type_names == ("SH-SY5Y", "CD4+", "CD4-")
+    assert [data.cell_type(f"{name}/x0") for name in "abcd"] == [
+        "SH-SY5Y", "SH-SY5Y", "CD4+", "CD4-",
+    ]  # fmt: skip
+    assert any("shsy5y" in note for note in data.notes)
+
+
+def test_types_of_one_data_set_have_one_spelling(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path / "a")
+    (folder / "cell_types.csv").write_text("id,cell_type\nx0,Neuron\nx1,neuron\n")
+    data = open_datasets([folder])
+    assert data.type_names == ("Neuron",)
+    assert data.instances("x1").type_names == ("Neuron",)
+    assert any("neuron" in note for note in data.notes)
+
+
+def test_a_data_set_named_twice_is_refused(pool: Path) -> None:
+    with refused(InputError, key="one", file=pool / "one"):
+        open_datasets([pool / "one", pool / "two" / ".." / "one"])
+
+
+def test_copies_of_an_image_are_found(pool: Path, tmp_path: Path) -> None:
+    shutil.copytree(pool / "one", tmp_path / "three")
+    tifffile.imwrite(tmp_path / "three" / "images" / "x1.tif", np.ones((40, 50), np.uint8))
+    data = open_datasets([tmp_path / "three", pool / "one"])
+    # `write_pairs` writes one image twice.
+    assert repeated_images(data, data.ids) == [("three/x0", "one/x0", "one/x1")]

@@ -623,6 +623,25 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
         open_dataset(tmp_path).ignored("nobody")
 
 
+def test_a_mark_without_an_image_is_reported(tmp_path: Path) -> None:
+    image(tmp_path / "images" / "x.png")
+    labels(tmp_path / "labels" / "x.tif")
+    image(tmp_path / "ignore" / "y.png", np.zeros(SIZE, np.uint8))
+    dataset = open_dataset(tmp_path)
+    assert dataset.ignored("x") is None
+    assert any("y.png" in note for note in dataset.notes)
+
+
+def test_a_mask_of_values_that_are_no_numbers_is_refused(tmp_path: Path) -> None:
+    image(tmp_path / "x.png")
+    labels(tmp_path / "x_masks.tif")
+    values = np.zeros(SIZE, np.float32)
+    values[0, 0] = np.nan
+    tifffile.imwrite(tmp_path / "x_ignore.tif", values)
+    with refused(FormatError, file="x_ignore.tif"):
+        open_dataset(tmp_path).ignored("x")
+
+
 def test_types_and_scores_by_cell(tmp_path: Path) -> None:
     image(tmp_path / "x.png")
     labels(tmp_path / "x_masks.tif", np.where(LABELS == 2, 9, LABELS))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bigkingxxl.data.dataset import open_dataset
 from bigkingxxl.data.groups import find_groups
-from bigkingxxl.data.synthesize import Recipe, synthesize, type_sequence
+from bigkingxxl.data.synthesize import Recipe, simulated, synthesize, type_sequence
 from bigkingxxl.errors import InputError
 from bigkingxxl.simulate import CELL_TYPES, simulate_field
 from tests.refusals import refused
@@ -108,3 +108,18 @@ def test_impossible_requests_are_refused(
 ) -> None:
     with refused(InputError, key=key, found=found):
         Recipe(images, seed, types)
+
+
+@pytest.mark.parametrize("change", ["annotations are missing", "another seed", "nothing"])
+def test_simulated_images_of_a_run_are_whole_and_its_own(tmp_path: Path, change: str) -> None:
+    recipe, out = Recipe(2, 5, ("cort",), (48, 48)), tmp_path / "varied"
+    simulated(out, recipe)
+    made = tree(out)
+    if change == "annotations are missing":  # the run was killed while it made them
+        (out / "train.csv").unlink()
+        next((out / "train").iterdir()).write_bytes(b"half")
+    elif change == "another seed":
+        simulated(out, Recipe(3, 6, ("cort",), (48, 48)))
+        assert tree(out) != made
+    simulated(out, recipe)
+    assert tree(out) == made

@@ -68,8 +68,8 @@ def base() -> Recipe:
 @pytest.mark.parametrize(
     ("hook", "epoch", "number", "workers"),
     [
-        ("training_step", 0, 2, 0), ("training_step", 1, 1, 1), ("training_step", 1, 2, 0),
-        ("validation_step", 0, 1, 1), ("validation_step", 1, 0, 0),
+        ("training_step", 0, 0, 0), ("training_step", 0, 2, 0), ("training_step", 1, 1, 1),
+        ("training_step", 1, 2, 0), ("validation_step", 0, 1, 1), ("validation_step", 1, 0, 0),
     ],
 )  # fmt: skip
 def test_a_run_interrupted_anywhere_reaches_the_same_state(

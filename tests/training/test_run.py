@@ -19,7 +19,8 @@ from bigkingxxl.training.curves import plot_curves, read_curves
 from bigkingxxl.training.even_sampling import evenly_by_type
 from bigkingxxl.training.module import DivergedError, TrainingModule
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run import train
+from bigkingxxl.training.run import check_folder, train
+from bigkingxxl.training.run_folder import locked
 from tests.refusals import refused
 
 
@@ -92,6 +93,24 @@ def test_nothing_to_resume_raises_an_error(recipe: Recipe, data: Dataset, tmp_pa
     with pytest.raises(InputError) as caught:
         trained(recipe, data, tmp_path, resume=True)
     assert caught.value.key == "--resume"
+
+
+@pytest.mark.parametrize("left", ["recipe.json", ".training.lock"])
+def test_a_run_without_a_checkpoint_begins_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    """A killed run leaves its settings or, if it was killed before them, its lock."""
+    (tmp_path / left).write_text('{"pid": 1}')
+    with locked(tmp_path):
+        check_folder(tmp_path, resume=True)
+    assert str(tmp_path) in caplog.text
+
+
+def test_a_model_without_a_checkpoint_is_not_trained_again(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").touch()
+    (tmp_path / "model.safetensors").touch()
+    with refused(InputError, file=tmp_path, key="--resume"):
+        check_folder(tmp_path, resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(

@@ -21,6 +21,7 @@ from bigkingxxl.training.starting_model import (
     adapted,
     load_start,
     take_weights,
+    warn_of_new_maps,
 )
 from tests.refusals import refused
 from tests.small_models import SMALL_UNETR, small_card, small_weights
@@ -34,6 +35,15 @@ def start_of(method: str, settings: dict[str, Any], types: tuple[str, ...], seed
     made = make_method(method, settings, types)
     card = ModelCard(method=method, settings=settings, type_names=types)
     return Start(Path("base.safetensors"), Model(card, made, made.build().eval()))
+
+
+def test_maps_that_the_start_lacks_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    start = start_of("compact", {**COMPACT, "representation": "flows"}, ("a", "b"), seed=0)
+    for sizes, named in (({}, False), ({"size": True, "width": True}, True)):
+        settings = {**COMPACT, "representation": "flows", "representation_settings": sizes}
+        warn_of_new_maps(make_method("compact", settings, ("a", "c")), start)
+        assert all((name in caplog.text) == named for name in ("size", "width"))
+        assert "type_c" not in caplog.text
 
 
 def maps_after(

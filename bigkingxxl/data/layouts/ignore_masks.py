@@ -43,8 +43,12 @@ class ImagesWithIgnoreMasks:
 
 
 def with_ignore_masks(dataset: Dataset) -> Dataset:
-    """Return the data set with the marks of files beside it."""
-    marks = find_ignore_masks(dataset)
+    """Return the data set with the marks of files beside it; a note names unused ones."""
+    marks, lost = find_ignore_masks(dataset)
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        note = f"{lost[0]}{more} is not used: no annotated image has its name"
+        dataset = replace(dataset, notes=(*dataset.notes, note))
     return (
         replace(dataset, read_ignored=ImagesWithIgnoreMasks(dataset, marks).ignored)
         if marks
@@ -52,9 +56,12 @@ def with_ignore_masks(dataset: Dataset) -> Dataset:
     )
 
 
-def find_ignore_masks(dataset: Dataset) -> dict[str, tuple[IgnoreMask, ...]]:
-    """Find the marks of each image."""
+def find_ignore_masks(
+    dataset: Dataset,
+) -> tuple[dict[str, tuple[IgnoreMask, ...]], list[Path]]:
+    """Find the marks of each image, and marks in the folders for them that belong to no image."""
     found: dict[str, list[IgnoreMask]] = {}
+    lost: list[Path] = []
     by_place = {(path.parent, stem_of(path)): name for name, path in dataset.paths.items()}
     for folder in sorted({path.parent for path in dataset.paths.values()}):
         for path in files_in(folder):
@@ -69,4 +76,6 @@ def find_ignore_masks(dataset: Dataset) -> dict[str, tuple[IgnoreMask, ...]]:
             name = inner_name(path, place)
             if name in dataset.paths:
                 found.setdefault(name, []).append((path, kind))
-    return {name: tuple(marks) for name, marks in found.items()}
+            elif ignore_mask_kind(path.with_stem(f"{path.stem}_{kind}")) is not None:
+                lost.append(path)
+    return {name: tuple(marks) for name, marks in found.items()}, lost

@@ -53,7 +53,16 @@ def read_ignore_mask(path: Path, kind: str, size: Size) -> NDArray[np.bool_]:
     """
     if path.suffix.lower() in LABEL_SUFFIXES:
         check_same_size(path, size, read_header(path).shape)
-        marked = one_channel(path, read_values(path)) != 0
+        values = one_channel(path, read_values(path))
+        if not np.isfinite(values).all():
+            raise FormatError(
+                f"{path} contains values that are not numbers, expected 0 or any other number at "
+                "each pixel",
+                file=path,
+                found="NaN",
+                expected=0,
+            )
+        marked = values != 0
     else:
         file = annotation_file(path)
         if file is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +15,17 @@ from bigkingxxl.model_files import read_card, write_card
 from bigkingxxl.provenance import provenance
 from bigkingxxl.training.finetune.settings_stage import Choice
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import check_same_run, read_facts
+from bigkingxxl.training.run_folder import (
+    RECIPE_FILE,
+    RUN_FILE,
+    check_same_run,
+    is_begun,
+    read_facts,
+)
+
+log = logging.getLogger(__name__)
 
 MODEL_STEM = "model"
-RUN_FILE = "run.json"
 ENDINGS = (".onnx", ".safetensors")
 KEY = "finetune"
 
@@ -25,24 +33,30 @@ KEY = "finetune"
 def check_folder(out: Path, resume: bool) -> None:
     """Refuse to overwrite a finished run, or to restart an interrupted one without `resume`.
 
+    A run that ended before the first stage was finished begins again.
+
     Raises:
-        InputError: The folder holds such a run.
+        InputError: The folder holds such a run, or there is none to resume.
     """
     if KEY in read_facts(out / RUN_FILE):
         raise InputError(
             f"{out} contains a finished run already: choose another --out", file=out, key="--out"
         )
-    begun = has_begun(out)
-    if begun and not resume:
+    has_model = has_chosen(out)
+    if has_model and not resume:
         raise InputError(
             f"{out} contains a run already: add --resume, or choose another --out",
             file=out,
             key="--resume",
         )
-    if resume and not begun:
+    if resume and not has_model and not is_begun(out):
         raise InputError(
-            f"{out}: nothing to resume, no fine-tuning has begun there", file=out, key="--resume"
+            f"{out}: nothing to resume, no fine-tuning has begun there: leave --resume out",
+            file=out,
+            key="--resume",
         )
+    if resume and not has_model:
+        log.warning("%s: the run ended before its first stage was finished: it begins again", out)
 
 
 def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[str, str]) -> None:
@@ -59,6 +73,8 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
     """
     check_same_run(out, recipe.model_dump(mode="json"), list(ids))
     before = read_facts(out / RUN_FILE)
+    if not before:  # it was killed before it wrote anything
+        return
     names = {"data_fingerprint": "other images or annotations (--data)",
              "init_hash": "another starting model (--init)"}  # fmt: skip
     for key, what in names.items():
@@ -72,11 +88,11 @@ def check_same(out: Path, recipe: Recipe, ids: tuple[str, ...], facts: Mapping[s
 
 def write_begun(out: Path, recipe: Recipe, about: Mapping[str, Any]) -> None:
     """Write the values that a resumed run must match."""
-    write_json(out / "recipe.json", recipe.model_dump())
+    write_json(out / RECIPE_FILE, recipe.model_dump())
     write_json(out / RUN_FILE, dict(about))
 
 
-def has_begun(out: Path) -> bool:
+def has_chosen(out: Path) -> bool:
     """Return whether a run folder has a model, which the first stage writes."""
     return any((out / f"{MODEL_STEM}{ending}").is_file() for ending in ENDINGS)
 

@@ -12,7 +12,7 @@ from bigkingxxl.errors import InputError, MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.training.budget import cpu_seconds
-from bigkingxxl.training.dataset_checks import common_channels, warn_of_flaws
+from bigkingxxl.training.dataset_checks import check_annotated, common_channels, warn_of_flaws
 from bigkingxxl.training.finetune.held_out_units import Units, units_of
 from bigkingxxl.training.finetune.model_choice import Trial
 from bigkingxxl.training.finetune.progress import (
@@ -27,6 +27,7 @@ from bigkingxxl.training.finetune.settings import FinetuneSettings
 from bigkingxxl.training.finetune.settings_stage import Truth
 from bigkingxxl.training.finetune.tiny_fragments import find_tiny_fragments, without_tiny_fragments
 from bigkingxxl.training.recipe import Recipe
+from bigkingxxl.training.repeats import without_repeats
 
 Stage = Literal["all", "settings"]
 
@@ -144,11 +145,9 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
             found=channels,
             expected=card.image_channels,
         )
+    check_annotated(data, data.ids)
+    data, repeated = without_repeats(data)
     fragments = find_tiny_fragments(data)
-    if fragments.median == 0:
-        raise InputError(
-            f"{data.root}: the images to train on have no annotated cells", file=data.root
-        )
     if recipe.training.label_policy == "mended":
         warn_of_flaws(data, data.ids)
     data = without_tiny_fragments(data, fragments.limit) if fragments.count else data
@@ -166,7 +165,7 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
     progress.tell("begin", stages=list(stages), images=len(data), cells=cells, units=units.kind,
                   cpu_minutes=recipe.training.max_cpu_minutes)  # fmt: skip
     seen = data.among(card.trained_on)
-    for text in (fragments.note, units.note, in_sample_note(len(seen), len(data))):
+    for text in (repeated, fragments.note, units.note, in_sample_note(len(seen), len(data))):
         if text is not None:
             work.note(text)
     return work

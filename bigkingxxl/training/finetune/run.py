@@ -20,10 +20,9 @@ from bigkingxxl.provenance import provenance
 from bigkingxxl.training.budget import cpu_seconds
 from bigkingxxl.training.finetune.files import (
     KEY,
-    RUN_FILE,
     check_folder,
     check_same,
-    has_begun,
+    has_chosen,
     write_begun,
     write_start,
 )
@@ -47,7 +46,7 @@ from bigkingxxl.training.finetune.settings_stage import (
     crossfitted_cells,
 )
 from bigkingxxl.training.recipe import Recipe
-from bigkingxxl.training.run_folder import locked
+from bigkingxxl.training.run_folder import RUN_FILE, locked
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +96,9 @@ def finetune(
         try:
             return _finetune(Request(recipe, data, out, stage, device, report), resume)
         except KeyboardInterrupt as end:
-            begun = has_begun(out)
             advice = (
                 "run again with --resume to continue"
-                if begun
+                if has_chosen(out)
                 else "run again to start from the beginning"
             )
             number = {"signum": end.signum} if isinstance(end, Interrupted) else {}

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.data.label_policy import apply_policy
+from bigkingxxl.files import whole_file
 from bigkingxxl.inference.load_model import load_predictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.instances import Instances
@@ -85,6 +86,7 @@ class Trainer:
             train(
                 recipe, part, folder, fold=-1, device=self.device, quiet=True,
                 resume=last_checkpoint(folder).is_file(), callbacks=[Watcher(watch)],
+                checked=True,
             )  # fmt: skip
         card = read_card(model)
         # With the calibration of the start its scores keep their meaning better than without any.
@@ -104,7 +106,8 @@ def share_simulated(before: Path, folder: Path) -> None:
     """Reuse the simulated images of an earlier training, which would be the same."""
     made = before / VARIED_FOLDER
     if made.is_dir() and not (folder / VARIED_FOLDER).exists():
-        shutil.copytree(made, folder / VARIED_FOLDER)
+        with whole_file(folder / VARIED_FOLDER) as temporary:
+            shutil.copytree(made, temporary)
 
 
 def _mended(read: Callable[[str], Instances], policy: Any, image_id: str) -> Instances:

@@ -39,7 +39,15 @@ from bigkingxxl.training.folds.tuning import FoldPoints, tune_folds
 from bigkingxxl.training.phases import EXPORTED
 from bigkingxxl.training.recipe import Recipe
 from bigkingxxl.training.run import train
-from bigkingxxl.training.run_folder import check_same_run, last_checkpoint, locked, read_facts
+from bigkingxxl.training.run_folder import (
+    RECIPE_FILE,
+    RUN_FILE,
+    check_same_run,
+    is_begun,
+    last_checkpoint,
+    locked,
+    read_facts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +136,8 @@ def train_folds(
         track: Wraps iterables to show progress.
 
     Raises:
-        InputError: See `plan.make_plan`; or another run is in `out`, or all folds failed.
+        InputError: See `plan.make_plan`; or another run is in `out`, there is none to resume, or
+            all folds failed.
         OutputError: `out` cannot be written.
         Interrupted: Ctrl-C or SIGTERM ended the run; its state is saved.
     """
@@ -159,11 +168,20 @@ def _begin(plan: Plan, recipe: Recipe, data: Dataset, out: Path, resume: bool) -
             file=out,
             key="--resume",
         )
+    if resume and not begun:
+        if not is_begun(out):
+            raise InputError(
+                f"{out}: nothing to resume, no cross-validation has begun there: leave --resume "
+                "out",
+                file=out,
+                key="--resume",
+            )
+        log.warning("%s: the run ended before its first checkpoint: it begins again", out)
     if (out / FOLDS_FILE).is_file() and begun:
         check_same_run(out, recipe.model_dump(mode="json"), list(plan.ids))
     write_folds(out / FOLDS_FILE, plan.fold_of)
-    write_json(out / "recipe.json", recipe.model_dump())
-    write_json(out / "run.json", {
+    write_json(out / RECIPE_FILE, recipe.model_dump())
+    write_json(out / RUN_FILE, {
         **provenance(recipe.seed), "data": str(data.root), "data_fingerprint": fingerprint(data),
         "folds": len(plan.folds), "trained_on": list(plan.ids),
     })  # fmt: skip

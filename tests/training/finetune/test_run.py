@@ -185,6 +185,29 @@ def test_a_finished_run_is_not_overwritten(model: Path, tmp_path: Path) -> None:
         settings(model, folder, tmp_path / "other", resume=True)
 
 
+@pytest.mark.parametrize("left", ["recipe.json", ".training.lock"])
+def test_a_run_that_was_killed_in_its_first_stage_begins_again(
+    model: Path, tmp_path: Path, left: str
+) -> None:
+    folder, out = save(tmp_path / "d", fields(3, flecks=0)), tmp_path / "run"
+    settings(model, folder, out)
+    whole = (out / "model.onnx").read_bytes()
+    for path in out.iterdir():
+        path.unlink()
+    (out / left).write_text('{"pid": 1}')
+    settings(model, folder, out, resume=True)
+    assert (out / "model.onnx").read_bytes() == whole
+
+
+def test_an_image_that_occurs_twice_is_used_once(model: Path, tmp_path: Path) -> None:
+    """Otherwise its copy would be trained on while it is kept back."""
+    own = fields(3, flecks=0)
+    folder = save(tmp_path / "d", {**own, "copy": own["f0"]})
+    result = settings(model, folder, tmp_path / "run")
+    assert result["images"] == 3
+    assert any("copy" in note for note in result["notes"])
+
+
 def test_a_start_of_another_method_is_refused_first(model: Path, tmp_path: Path) -> None:
     own = load_recipe("finetune", init=str(model))
     with refused(InputError, file=model, key="method", found="unetr"):

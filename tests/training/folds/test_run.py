@@ -233,3 +233,14 @@ def test_a_fold_without_cells_is_refused_before_anything_is_trained(
     with refused(InputError, key="--fold", found=1):
         train_folds(recipe, data, tmp_path / "run", folds_file=tmp_path / "folds.csv", device="cpu")
     assert not trained
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(
+    recipe: Recipe, spots: Dataset, tmp_path: Path, trained: Trained
+) -> None:
+    out = tmp_path / "run"
+    with refused(InputError, file=out, key="--resume"):
+        train_folds(recipe, spots, out, count=2, resume=True)
+    out.mkdir()
+    (out / "recipe.json").touch()
+    assert set(train_folds(recipe, spots, out, count=2, resume=True).models) == {0, 1}
