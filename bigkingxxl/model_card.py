@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bigkingxxl.calibration import Calibration
 from bigkingxxl.expected_quality import ExpectedQuality
@@ -22,6 +22,7 @@ from bigkingxxl.settings import (
 from bigkingxxl.test_time_augmentation import EARLIER, Augmentations
 
 Diameters = Annotated[tuple[Positive, Positive], AfterValidator(rising)]
+CellDiameter = Annotated[float, Field(ge=0.5, le=1e6)]  # in pixels; a pixel measures 1.13
 
 
 class PredictionSettings(Settings):
@@ -106,7 +107,7 @@ class ModelCard(Settings):
     calibration: Calibration | None = None
     quality: ExpectedQuality | None = None
     pixel_size_um: tuple[Positive, Positive] | None = None
-    median_diameter: Positive | None = None
+    median_diameter: CellDiameter | None = None
     image_diameters: dict[str, Diameters] = Field(default_factory=dict)
     image_statistics: dict[str, Annotated[Range, AfterValidator(rising)]] = Field(
         default_factory=dict
@@ -116,6 +117,13 @@ class ModelCard(Settings):
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     licence: str = Field("", max_length=LONGEST_LICENCE)
+
+    @field_validator("type_names")
+    @classmethod
+    def _types_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a cell type is named twice")
+        return names
 
     @model_validator(mode="before")
     @classmethod

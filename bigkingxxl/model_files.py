@@ -168,7 +168,10 @@ def card_of(path: Path, metadata: Mapping[str, str]) -> ModelCard:
             f"{path} has no metadata of BigKingXXL: it was not made by this program", file=path
         )
     try:
-        return checked(ModelCard, json.loads(metadata[METADATA_KEY]), where="its metadata")
+        values = json.loads(metadata[METADATA_KEY])
+        if not isinstance(values, dict):
+            raise TypeError("its metadata are not a description of a model")
+        return checked(ModelCard, values, where="its metadata")
     except (ValueError, TypeError, RecursionError, BigKingXXLError) as error:
         told = error.details() if isinstance(error, BigKingXXLError) else {}
         raise ModelError(

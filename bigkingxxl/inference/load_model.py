@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import InputError, ModelError, SettingsError
 from bigkingxxl.geometry import multiple
 from bigkingxxl.inference.chunked_maps import checked_side
 from bigkingxxl.inference.dense_predictor import DensePredictor
@@ -26,6 +26,7 @@ from bigkingxxl.methods.registry import make_method
 from bigkingxxl.model_card import ModelCard, PredictionSettings
 from bigkingxxl.model_files import ONNX_SUFFIX, Model, load_model, read_card, require_torch
 from bigkingxxl.onnx_models import onnx_content, onnx_session, open_onnx
+from bigkingxxl.operating_points import without_zoom
 from bigkingxxl.processes import threads_allowed
 
 if TYPE_CHECKING:
@@ -198,6 +199,7 @@ def onnx_predictor(
 
     Raises:
         InputError: The method is not a dense one, or the tile is too small.
+        ModelError: See `open_onnx` and `check_network`.
     """
     card, session = open_onnx(path)
     method = make_method(card.method, card.settings, card.type_names)
@@ -208,6 +210,7 @@ def onnx_predictor(
             key="method",
             found=card.method,
         )
+    check_network(path, card, method, session)
     maps = OnnxMaps(session, partial(onnx_session, path, onnx_content(path)))
     predictor = DensePredictor(
         maps, method.representation, points=card.operating_points, cell_type=cell_type,
@@ -215,6 +218,37 @@ def onnx_predictor(
         **_predictor_options(card, method, settings, scale),
     )  # fmt: skip
     return predictor, card
+
+
+def check_network(
+    path: Path, card: ModelCard, method: DenseMethod, session: InferenceSession
+) -> None:
+    """Check that the card of an exported model fits its network, and its decoding parameters.
+
+    Raises:
+        ModelError: The network has other inputs or outputs, or a parameter is invalid.
+    """
+    made = len(method.representation.channels)
+    for side, of_card, what in (
+        (session.get_inputs()[0], card.image_channels, "image channels"),
+        (session.get_outputs()[0], made, "output maps"),
+    ):
+        count = side.shape[1] if len(side.shape) > 1 else None
+        if isinstance(count, int) and count != of_card:
+            raise ModelError(
+                f"{path} is damaged: its metadata describe a network of {of_card} {what}, but it "
+                f"has {count}",
+                file=path,
+                key=what,
+                found=count,
+                expected=of_card,
+            )
+    points = card.operating_points
+    try:
+        for point in (points.default, *points.by_type.values()):
+            method.representation.parameters(without_zoom(point.decode))
+    except SettingsError as error:
+        raise ModelError(f"{path} is damaged: {error}", file=path, **error.details()) from error
 
 
 def _piece(card: ModelCard, method: Method, tile: int | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from bigkingxxl.errors import InputError
+from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.prediction_cache import CandidateCache, maps_folder, prediction_cache
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.dense_predictor import DensePredictor
@@ -19,8 +20,9 @@ from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.load_model import OnnxMaps, choose_device, load_predictor
 from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.methods.registry import METHODS
+from bigkingxxl.model_bytes import onnx_with
 from bigkingxxl.model_card import PredictionSettings
-from bigkingxxl.model_files import load_model, read_card, save_model
+from bigkingxxl.model_files import METADATA_KEY, load_model, read_card, save_model
 from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from tests import small_detector
@@ -176,3 +178,22 @@ def test_threads_that_share_the_cores_compute_the_same_maps(
         for _, outcome in outcomes:
             assert np.array_equal(outcome.result(), expected)
     assert opened == [2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"type_names": ["a", "b"]}, {"key": "output maps", "expected": 5, "found": 3}),
+        ({"image_channels": 3}, {"key": "image channels", "expected": 3, "found": 1}),
+        ({"type_names": ["a", "a"]}, {}), ({"median_diameter": 1e-6}, {}),
+        ({"operating_points": {"default": {"decode": {"flow_error": -1}}}}, {}),
+    ],
+)  # fmt: skip
+def test_metadata_that_do_not_fit_the_network_are_refused(
+    tmp_path: Path, changes: dict[str, Any], field: dict[str, Any]
+) -> None:
+    path = save_tiny_onnx(tmp_path / "tiny.onnx")
+    card = json.loads(read_card(path).model_dump_json()) | changes
+    path.write_bytes(onnx_with(path.read_bytes(), METADATA_KEY, json.dumps(card)))
+    with refused(ModelError, file=path, **field):
+        load_predictor(path)
