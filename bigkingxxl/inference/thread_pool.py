@@ -89,8 +89,9 @@ def in_order(
             while is_full(task):
                 done, future = waiting.popleft()
                 yield done.label, future
+            beside = task.shares_cores and any(each.shares_cores for each, _ in waiting)
+            company.has_begun = company.has_begun or beside
             waiting.append((task, pool.submit(begin, task)))
-            company.has_begun |= sum(each.shares_cores for each, _ in waiting) > 1
         while waiting:
             done, future = waiting.popleft()
             yield done.label, future

@@ -140,8 +140,8 @@ def test_a_diameter_that_suits_all_images_is_stored_and_used(tmp_path: Path) -> 
 
 
 def test_several_data_sets_and_types_the_model_does_not_know(model: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        save(tmp_path / name, fields(2 if name == "one" else 4))
+    save(tmp_path / "one", {f"g{seed}": field(seed) for seed in (10, 11)})
+    save(tmp_path / "two", fields(4))
     rows = "".join(f"f{place},{'ab'[place % 2]}\n" for place in range(4))
     (tmp_path / "two" / "cell_types.csv").write_text(f"id,cell_type\n{rows}")
     data = open_datasets([tmp_path / "one", tmp_path / "two"])
