@@ -147,6 +147,14 @@ def test_the_conda_recipe_has_the_package_dependencies() -> None:
     assert recipe["about"]["homepage"] == project["urls"]["Homepage"]
 
 
+def test_the_conda_recipe_is_one_that_the_builder_accepts() -> None:
+    builder = pytest.importorskip("rattler_build")
+    recipe = builder.Stage0Recipe.from_file(str(ROOT / "conda" / "recipe.yaml"))
+    (rendered,) = recipe.render(builder.VariantConfig())
+    assert rendered.recipe.package.name == "bigkingxxl"
+    assert "numpy >=2.0" in map(str, rendered.recipe.requirements.run)
+
+
 def test_conflicting_extras_are_reported() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
         "optional-dependencies"
