@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bigkingxxl.errors import FormatError, ImageError
 from bigkingxxl.files import whole_file
 from bigkingxxl.instances import Instances
 
@@ -40,30 +39,3 @@ def write_type_masks(path: Path, instances: Instances) -> None:
             temporary, pages[:, None], imagej=True, compression="zlib",
             metadata={"axes": "ZCYX", "Labels": list(instances.type_names)},
         )  # fmt: skip
-
-
-def read_type_masks(path: Path) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """Read masks bool[T, H, W] and the names of the types.
-
-    Raises:
-        ImageError: The file is missing or not a TIFF.
-        FormatError: Its pages do not name the types.
-    """
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(path) as file:
-            pages, metadata = file.asarray(), file.imagej_metadata or {}
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{path} cannot be read as a TIFF: {error}", file=path) from error
-    height, width = pages.shape[-2:]
-    masks = pages.reshape(-1, height, width) > 0
-    names = tuple(metadata.get("Labels", ()))
-    if len(names) != len(masks):
-        raise FormatError(
-            f"{path} has {len(masks)} pages, expected one named page a cell type",
-            file=path,
-            key="pages",
-            found=len(masks),
-        )
-    return masks, names

@@ -25,7 +25,7 @@ from bigkingxxl.files import whole_file
 from bigkingxxl.geometry import Window
 from bigkingxxl.images import ImageSource
 from bigkingxxl.instances import Instances
-from bigkingxxl.io.tables.csv_table import read_table, stream_table, write_table
+from bigkingxxl.io.tables.csv_table import stream_table, write_table
 from bigkingxxl.io.tables.parquet import write_parquet
 from bigkingxxl.io.tables.shape_descriptors import (
     centroids,
@@ -175,17 +175,6 @@ def _kinds(names: Iterable[str]) -> dict[str, str]:
 
 def _kind(name: str) -> str:
     return "U" if name in TEXTS else "i" if name in WHOLE_NUMBERS else "f"
-
-
-def read_measurements(path: Path) -> Table:
-    """Read the columns of a CSV file of `write_measurements` or `join_measurements`.
-
-    Raises:
-        InputError: The file does not exist.
-        FormatError: It is not such a table.
-    """
-    columns = read_table(Path(path), REQUIRED).columns
-    return {name: _column(path, name, texts) for name, texts in columns.items()}
 
 
 def _column(path: Path, name: str, texts: Sequence[str]) -> NDArray[Any]:
