@@ -115,4 +115,6 @@ def result_text(result: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "the default"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -46,6 +46,7 @@ class Dataset:
         unlabelled: Image files without annotations.
         skipped: One sentence for each item that was left out as bad.
         notes: One sentence for each interpretation that may surprise.
+        predicted: The ids whose cells a model predicted and nobody corrected.
     """
 
     layout: str
@@ -61,6 +62,7 @@ class Dataset:
     unlabelled: tuple[Path, ...] = field(default=(), repr=False)
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    predicted: frozenset[str] = frozenset()
     _types: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:

@@ -159,6 +159,9 @@ def join(parts: Mapping[str, Dataset], left_out: Sequence[str] = ()) -> JoinedDa
             *(sentence for part in parts.values() for sentence in part.notes),
             *([] if note is None else [note]),
         ),
+        predicted=frozenset(
+            f"{name}/{image_id}" for name, part in parts.items() for image_id in part.predicted
+        ),
         parts=dict(parts),
         left_out=tuple(left_out),
     )

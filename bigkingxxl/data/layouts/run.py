@@ -101,10 +101,10 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         raise FormatError(f"{folder} contains no cells of images that are still there", file=folder)
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
-    corrected = sum(images[image_id].is_corrected for image_id in kept)
+    predicted = frozenset(each for each in kept if not images[each].is_corrected)
     sentence = (
-        f"{corrected} of {len(kept)} images in {folder} were corrected by a person; the cells of "
-        "the others are those that the model found"
+        f"{len(kept) - len(predicted)} of {len(kept)} images in {folder} were corrected by a "
+        "person; the cells of the others are those that the model found"
     )
     notes = [sentence]
     if any(images[image_id].viewed for image_id in kept):
@@ -125,6 +125,7 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         is_part=parts.__contains__,
         skipped=tuple(bad.messages),
         notes=tuple(notes),
+        predicted=predicted,
     )
 
 

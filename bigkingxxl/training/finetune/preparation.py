@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from bigkingxxl.data.base import Dataset
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError, MissingExtraError
 from bigkingxxl.extras import install
 from bigkingxxl.model_card import ModelCard
@@ -43,6 +44,7 @@ class Request:
         stage: The last stage.
         device: The device.
         report: Called with progress events.
+        note: A sentence on images that were left out.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Request:
     stage: Stage
     device: str
     report: Report
+    note: str | None = None
 
 
 @dataclass
@@ -165,10 +168,32 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
     progress.tell("begin", stages=list(stages), images=len(data), cells=cells, units=units.kind,
                   cpu_minutes=recipe.training.max_cpu_minutes)  # fmt: skip
     seen = data.among(card.trained_on)
-    for text in (repeated, fragments.note, units.note, in_sample_note(len(seen), len(data))):
+    in_sample = in_sample_note(len(seen), len(data))
+    for text in (request.note, repeated, fragments.note, units.note, in_sample):
         if text is not None:
             work.note(text)
     return work
+
+
+def only_corrected(data: Dataset) -> tuple[Dataset, str | None]:
+    """Leave out images whose cells a model predicted and nobody corrected; return a note on them.
+
+    Raises:
+        InputError: Nothing is left.
+    """
+    kept = tuple(image_id for image_id in data.ids if image_id not in data.predicted)
+    if len(kept) == len(data):
+        return data, None
+    if not kept:
+        raise InputError(
+            f"{data.root}: nobody corrected the cells of its images, and a model learns nothing "
+            f"from its own predictions: correct some with 'bigkingxxl view {data.root}'",
+            file=data.root,
+            key="--data",
+        )
+    left_out = counted(len(data) - len(kept), "image", "is", "are")
+    note = f"{left_out} left out, because nobody corrected the cells that a model found there"
+    return replace(data, ids=kept), note
 
 
 def in_sample_note(seen: int, images: int) -> str | None:

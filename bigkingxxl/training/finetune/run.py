@@ -34,6 +34,7 @@ from bigkingxxl.training.finetune.preparation import (
     Stage,
     check_method,
     check_torch,
+    only_corrected,
     prepared,
 )
 from bigkingxxl.training.finetune.progress import (
@@ -71,7 +72,8 @@ def finetune(
 
     Args:
         recipe: A recipe with `finetune` and `init`.
-        data: The annotated images.
+        data: The annotated images. Of a folder of predictions, only the images that somebody
+            corrected are used.
         out: The folder of the model, `run.json` and `progress.jsonl`.
         stage: 'settings' only chooses size, thresholds and minimum area, which needs no torch for
             an exported model; 'all' then trains.
@@ -83,8 +85,8 @@ def finetune(
         The result, as in `run.json` under 'finetune'.
 
     Raises:
-        InputError: There are no annotated cells, the images have other channels, or the run folder
-            is in use.
+        InputError: There are no annotated or corrected cells, the images have other channels, or
+            the run folder is in use.
         ModelError: The model does not exist.
         MissingExtraError: torch is needed but not installed.
         OutputError: The run folder cannot be written.
@@ -94,7 +96,9 @@ def finetune(
         check_folder(out, resume)
         clear_temporaries(out)
         try:
-            return _finetune(Request(recipe, data, out, stage, device, report), resume)
+            data, note = only_corrected(data)
+            request = Request(recipe, data, out, stage, device, report, note)
+            return _finetune(request, resume)
         except KeyboardInterrupt as end:
             advice = (
                 "run again with --resume to continue"
@@ -170,7 +174,10 @@ def choose_settings(work: FinetuneRun, folder: Path) -> Choice:
 
 
 def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
-    """Return [before, after] by parameter; parameters of one type as TYPE.PARAMETER."""
+    """Return [before, after] by parameter; parameters of one type as TYPE.PARAMETER.
+
+    A value that the card does not set, but leaves to the method, is None.
+    """
     found: dict[str, list[Any]] = {}
     for kind in (None, *choice.points.by_type):
         old, new = (
@@ -179,7 +186,7 @@ def moved(before: ModelCard, choice: Choice) -> dict[str, list[Any]]:
         )
         for name, value in new.items():
             if old.get(name) != value:
-                found[name if kind is None else f"{kind}.{name}"] = [old.get(name), value]
+                found[name if kind is None else f"{kind or 'none'}.{name}"] = [old.get(name), value]
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -274,3 +275,32 @@ def test_fine_tuning_options_are_refused_for_other_recipes(tmp_path: Path) -> No
         ["train", "compact", "--data", str(folder), "--json-lines", "--out", str(tmp_path / "o")],
     )
     refused_by(result, key="--json-lines", found="compact", expected="finetune")
+
+
+def predicted(model: Path, folder: Path) -> Path:
+    """Predict four images; return the folder of the run."""
+    images = save(folder / "d", fields(4)) / "images"
+    options = ["--model", model, "--out", folder / "cells", "--format", "labels", "--quiet"]
+    done = CliRunner().invoke(app, ["predict", str(images), *map(str, options)])
+    assert done.exit_code == 0, done.output
+    return folder / "cells"
+
+
+def test_of_a_run_only_corrected_images_are_learnt(model: Path, tmp_path: Path) -> None:
+    cells = predicted(model, tmp_path)
+    files = sorted((cells / "labels").glob("*.tif"))
+    for path in files[:2]:
+        labels = tifffile.imread(path)
+        labels[labels == labels.max()] = 0
+        tifffile.imwrite(path, labels)
+    result = settings(model, cells, tmp_path / "run")
+    assert result["images"] == 2
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored["trained_on"] == [path.stem for path in files[:2]]
+    assert any("2 images" in note for note in result["notes"])
+
+
+def test_a_run_that_nobody_corrected_is_refused(model: Path, tmp_path: Path) -> None:
+    cells = predicted(model, tmp_path)
+    with refused(InputError, file=cells, key="--data"):
+        settings(model, cells, tmp_path / "run")
