@@ -19,7 +19,6 @@ from bigkingxxl.io.annotations.imagej import read_rois
 from bigkingxxl.io.annotations.kaggle import read_submission
 from bigkingxxl.io.annotations.label_images import read_label_image
 from bigkingxxl.io.annotations.qupath import read_geojson
-from bigkingxxl.io.tables.measurements import read_measurements
 from tests.refusals import refused
 from tests.threshold import SIZE, Threshold, pixels, run, squares
 
@@ -53,8 +52,8 @@ def test_every_format_contains_the_same_cells(tmp_path: Path, images: list[Path]
         for cells in (rois, features, seg):
             assert np.array_equal(cells.label_map(), labels)
         assert rois.type_names == features.type_names == (("cort",) if count else ("cell",))
-        table = read_measurements(out / "measurements" / f"{name}.csv")
-        assert table["area"].tolist() == [25] * count
+        rows = rows_of(out / "measurements" / f"{name}.csv")
+        assert [row["area"] for row in rows] == ["25"] * count
         for folder in ("overlays", "thumbnails"):
             with Image.open(out / folder / f"{name}.png") as image:
                 assert image.convert("RGB").size == image.size
