@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # If a shell starts the tests in the background, they and the programs they start ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -35,6 +41,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("cluster"):
             item.add_marker(pytest.mark.skip(reason="starts a cluster: make cluster"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of a process; without it they are skipped with that reason."""
+    from tests.viewer.page.browser import CHROMIUM, chromium
+
+    if CHROMIUM is None:
+        pytest.skip("no Chromium or Chrome on this machine (Debian: apt install chromium)")
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("playwright is not installed (the extra `dev` brings it)")
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,7 @@ def show(
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
             "stopped": result.stopped, "files_left": result.left,
             "shards_missing": result.tables.unfinished.numbers,
+            "shards_of_other_files": result.tables.unfinished.changed,
         })  # fmt: skip
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
@@ -69,6 +70,11 @@ def show(
     lacking = result.tables.unfinished
     if lacking.numbers:
         named = [f"{number}/{lacking.count}" for number in lacking.numbers]
+        if lacking.changed:
+            _tell(
+                "the files in the folder of images changed between the shards, so that the parts "
+                "that earlier shards did are no longer right"
+            )
         _tell(
             f"not all shards are done ({_some(named)} are missing), and the tables lack their "
             f"images: run them, then `bigkingxxl tables {out}` (exit code {EXIT_GO_ON})"

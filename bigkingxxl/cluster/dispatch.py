@@ -18,7 +18,7 @@ from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
 from bigkingxxl.runs.outcome import Outcome, fail
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
-from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
+from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard, listing_of
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
 
@@ -94,13 +94,12 @@ def run_job(
     """
     check_path_conflicts(files, job.out)
     store, deadline = RunStore(job.out), deadline or Deadline()
-    settings = store.begin(job.settings, clear=shard.is_whole)
-    with store.at_work(settings.run):
-        store.check_alone(settings.run)
+    with store.at_work(job.settings, clear=shard.is_whole) as settings:
         job = replace(job, settings=settings)
-        begin_shard(store, settings.run, shard)
+        listing = listing_of((name, path) for path, name in files.items())
+        begin_shard(store, settings.run, shard, listing)
         engine.begin(job)
-        run = _Dispatch(job, store, engine, shard, deadline, files)
+        run = _Dispatch(job, store, engine, shard, deadline, files, listing)
         for _ in track(run.finished(), run.total, partial(run.label, label)):
             pass
         return run.ended()
@@ -116,6 +115,7 @@ class _Dispatch:
     shard: Shard
     deadline: Deadline
     files: Mapping[Path, str]
+    listing: str
     result: FolderResult = field(default_factory=FolderResult)
     opened: set[str] = field(default_factory=set)
 
@@ -280,7 +280,7 @@ class _Dispatch:
         if result.stopped:
             return result
         settings = self.job.settings
-        end_shard(self.store, settings.run, self.shard)
+        end_shard(self.store, settings.run, self.shard, self.listing)
         if self.shard.is_whole:
             result.removed = remove_obsolete(self.store, settings, self.opened, self.found)
             result.tables = make_tables(self.store, settings, overwrite=self.job.overwrite)

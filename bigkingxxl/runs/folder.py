@@ -30,7 +30,7 @@ from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
 from bigkingxxl.runs.pipeline import Judge, Pipeline, RunImage, opened_images
 from bigkingxxl.runs.selection import Selection
-from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard
+from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard, listing_of
 from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
 from bigkingxxl.runs.work_units import Unit, do_unit, finish_image, is_ready, units_of
@@ -123,12 +123,11 @@ def predict_folder(
     if predictor is not None:
         check_path_conflicts(paths, out)
     store, deadline = RunStore(out), deadline or Deadline()
-    settings = store.begin(settings, clear=shard.is_whole)
-    with store.at_work(settings.run):
-        store.check_alone(settings.run)
-        begin_shard(store, settings.run, shard)
+    with store.at_work(settings, clear=shard.is_whole) as settings:
+        listing = listing_of((name_of(path), path) for path in paths)
+        begin_shard(store, settings.run, shard, listing)
         pipeline = Pipeline(settings, selection, predictor, judge, overwrite, track)
-        run = _Run(store, pipeline, name_of, shard, deadline, paths)
+        run = _Run(store, pipeline, name_of, shard, deadline, paths, listing)
         ahead = ahead or min(max(threads_allowed(), FEWEST_AHEAD), MOST_AHEAD)
         for _ in track(run.finished(open_images, ahead), run.total, partial(run.label, label)):
             pass
@@ -160,6 +159,7 @@ class _Run:
     shard: Shard
     deadline: Deadline
     paths: Sequence[Path]
+    listing: str
     result: FolderResult = field(default_factory=FolderResult)
     opened: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -303,7 +303,7 @@ class _Run:
         self.result.is_part = not self.shard.is_whole
         if self.result.stopped:
             return
-        end_shard(self.store, self.pipeline.settings.run, self.shard)
+        end_shard(self.store, self.pipeline.settings.run, self.shard, self.listing)
         if self.shard.is_whole:
             if self.pipeline.predictor is not None:
                 self.result.removed = remove_obsolete(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bigkingxxl.errors import InputError
 from bigkingxxl.files import write_text
+from bigkingxxl.provenance import fingerprint
 from bigkingxxl.runs.store import RECORDS, RunStore
 
 # Fewer files than this are divided by their images and blocks, for which every shard must open
@@ -96,26 +98,46 @@ class Shard:
 WHOLE = Shard()
 
 
-# Each shard notes its state, so that the tables of a run that lost a shard say so.
-BEGUN, DONE = "begun\n", "done\n"
+# Each shard notes its state and the files that it divided, so that the tables of a run that lost a
+# shard say so.
+BEGUN, DONE = "begun", "done"
 
 
-def begin_shard(store: RunStore, run: str, shard: Shard) -> None:
+def listing_of(files: Iterable[tuple[str, Path]]) -> str:
+    """Return the fingerprint of the files that shards divide, in order: their names and sizes.
+
+    Dates are left out, because jobs may work on copies.
+
+    Args:
+        files: The id and the path of each file.
+    """
+    return fingerprint(part for name, path in files for part in (name, str(_bytes_of(path))))
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def begin_shard(store: RunStore, run: str, shard: Shard, listing: str) -> None:
     """Note that a shard of a run has begun.
 
     Args:
         store: The folder of the run.
         run: Fingerprint of the run's settings.
         shard: The shard.
+        listing: See `listing_of`.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     if not shard.is_whole:
-        write_text(_note_of(store, run, shard), BEGUN)
+        write_text(_note_of(store, run, shard), f"{BEGUN} {listing}\n")
 
 
-def end_shard(store: RunStore, run: str, shard: Shard) -> None:
+def end_shard(store: RunStore, run: str, shard: Shard, listing: str) -> None:
     """Note that a shard is done; a run that did everything removes the notes of all shards.
 
     Raises:
@@ -124,20 +146,22 @@ def end_shard(store: RunStore, run: str, shard: Shard) -> None:
     if shard.is_whole:
         shutil.rmtree(_notes(store, run), ignore_errors=True)
     else:
-        write_text(_note_of(store, run, shard), DONE)
+        write_text(_note_of(store, run, shard), f"{DONE} {listing}\n")
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Shards of a run that have not ended.
+    """Shards of a run that have not ended, or that divided other files than the latest one.
 
     Attributes:
         numbers: Numbers of these shards.
         count: Number of all shards.
+        changed: Numbers of those that have ended, but divided other files.
     """
 
     numbers: tuple[int, ...] = ()
     count: int = 1
+    changed: tuple[int, ...] = ()
 
 
 def unfinished(store: RunStore, run: str) -> Unfinished:
@@ -149,12 +173,19 @@ def unfinished(store: RunStore, run: str) -> Unfinished:
     ways = [each for each in _notes(store, run).glob("*")
             if each.name.isdecimal() and int(each.name) <= MOST_SHARDS]  # fmt: skip
     ways.sort(key=lambda each: each.stat().st_mtime_ns, reverse=True)
-    lacking = []
-    for way in ways:
-        done = {int(each.stem) for each in way.glob("*.txt") if each.read_text() == DONE}
-        missing = set(range(1, int(way.name) + 1)) - done
-        lacking.append(Unfinished(tuple(sorted(missing)), int(way.name)))
+    lacking = [_unfinished(way) for way in ways]
     return next((each for each in lacking if not each.numbers), (lacking or [Unfinished()])[0])
+
+
+def _unfinished(way: Path) -> Unfinished:
+    """Return the shards that one way of sharding lacks, from the notes in its folder."""
+    notes = sorted(way.glob("*.txt"), key=lambda each: each.stat().st_mtime_ns)
+    states = {int(each.stem): each.read_text().split() for each in notes if each.stem.isdecimal()}
+    done = {number: found[1:] for number, found in states.items() if found[:1] == [DONE]}
+    latest = list(states.values())[-1][1:] if states else []
+    changed = {number for number, listing in done.items() if listing != latest}
+    missing = {*range(1, int(way.name) + 1)} - (done.keys() - changed)
+    return Unfinished(tuple(sorted(missing)), int(way.name), tuple(sorted(changed)))
 
 
 def _notes(store: RunStore, run: str) -> Path:

@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -258,14 +259,7 @@ class RunStore:
         if clear:
             self.clear()
         with self.locked("run.json"):
-            earlier = self.settings()
-            if earlier is None and os.path.lexists(self.folder / RUN_FILE):
-                raise OutputError(
-                    f"{self.folder / RUN_FILE} exists, but it was not written by `bigkingxxl "
-                    "predict`: choose another folder for the results",
-                    file=self.folder / RUN_FILE,
-                    key="--out",
-                )
+            earlier = self._earlier()
             known = () if earlier is None else filter(self._has, earlier.formats)
             asked = {*settings.formats, *known}
             formats = tuple(name for name in {**IMAGE_FORMATS, **RUN_FORMATS} if name in asked)
@@ -273,6 +267,18 @@ class RunStore:
             if settings != earlier:
                 write_json(self.folder / RUN_FILE, vars(settings))
         return settings
+
+    def _earlier(self) -> RunSettings | None:
+        """Return the settings of the latest run; refuse a `run.json` of another program."""
+        earlier = self.settings()
+        if earlier is None and os.path.lexists(self.folder / RUN_FILE):
+            raise OutputError(
+                f"{self.folder / RUN_FILE} exists, but it was not written by `bigkingxxl "
+                "predict`: choose another folder for the results",
+                file=self.folder / RUN_FILE,
+                key="--out",
+            )
+        return earlier
 
     def _has(self, name: str) -> bool:
         """Whether results of a format are in the folder."""
@@ -294,16 +300,23 @@ class RunStore:
         """Return a lock of the folder; see `locks.locked`."""
         return locked(self._lock(name), wait=wait)
 
-    def at_work(self, run: str) -> Any:
-        """Mark the folder as in use by a run for the length of a block; see `check_alone`."""
-        return locked(self._lock(f"run {run}", f"run-{run}"), shared=True)
+    @contextmanager
+    def at_work(self, settings: RunSettings, *, clear: bool = True) -> Iterator[RunSettings]:
+        """Begin a run (see `begin`), and mark the folder as in use for the length of a block.
 
-    def check_alone(self, run: str) -> None:
-        """Refuse to work beside a run of another model or other settings.
+        A refused run leaves no trace in the folder, where the other one goes on.
 
         Raises:
-            InputError: Such a run is working in the folder.
+            InputError: A run of another model or other settings is working in the folder.
+            OutputError: See `begin`.
         """
+        make_folder(self.folder)
+        self._earlier()
+        with locked(self._lock(f"run {settings.run}", f"run-{settings.run}"), shared=True):
+            self._check_alone(settings.run)
+            yield self.begin(settings, clear=clear)
+
+    def _check_alone(self, run: str) -> None:
         for path in sorted((self.folder / LOCKS).glob("run-*")):
             if path.name == f"run-{run}":
                 continue

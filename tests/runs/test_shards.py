@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from typer.testing import CliRunner
 
 from bigkingxxl.cli import main
@@ -93,14 +94,14 @@ def test_shards_that_have_not_ended_are_known(tmp_path: Path) -> None:
     store = RunStore(tmp_path)
     assert unfinished(store, "r") == Unfinished()
     for number in (1, 2, 3):
-        begin_shard(store, "r", Shard(number, 4))
-    end_shard(store, "r", Shard(2, 4))
+        begin_shard(store, "r", Shard(number, 4), "files")
+    end_shard(store, "r", Shard(2, 4), "files")
     assert unfinished(store, "r") == Unfinished((1, 3, 4), 4)
     assert unfinished(store, "another") == Unfinished()
     for number in (1, 2):
-        end_shard(store, "r", Shard(number, 2))
+        end_shard(store, "r", Shard(number, 2), "files")
     assert unfinished(store, "r").numbers == ()  # one way of sharding is enough
-    end_shard(store, "r", Shard())
+    end_shard(store, "r", Shard(), "files")
     assert unfinished(store, "r") == Unfinished()
 
 
@@ -112,6 +113,20 @@ def test_tables_name_the_shards_that_are_missing(tmp_path: Path) -> None:
     assert "1/3" in told.stderr
     assert "3/3" in told.stderr
     assert (tmp_path / "out" / "summary.csv").is_file()
+
+
+def test_shards_that_divided_other_files_are_to_be_done_again(tmp_path: Path) -> None:
+    images, out = save_images(tmp_path / "images", COUNTS), tmp_path / "out"
+    run(images, out, shard=Shard(1, 2))
+    added = images[0].with_name("a.png")
+    Image.fromarray(pixels(2)).save(added)
+    more = [added, *images]
+    run(more, out, shard=Shard(2, 2))
+    assert finish_run(out).tables.unfinished == Unfinished((1,), 2, (1,))
+    run(more, out, shard=Shard(1, 2))
+    found = finish_run(out)
+    assert found.tables.unfinished.numbers == ()
+    assert set(found.cells) == {path.stem for path in more}
 
 
 def test_no_run_and_no_images_have_no_tables(tmp_path: Path) -> None:

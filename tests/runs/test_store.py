@@ -28,7 +28,7 @@ from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.remeasure import remeasure
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.small_image import predict_one
-from bigkingxxl.runs.store import RunStore
+from bigkingxxl.runs.store import RunSettings, RunStore
 from bigkingxxl.runs.tables import make_tables
 from tests.refusals import refused
 from tests.threshold import (
@@ -128,8 +128,12 @@ def test_another_model_is_refused_during_a_run(tmp_path: Path, images: list[Path
     out = tmp_path / "out"
     run(images, out)
     store = RunStore(out)
-    with store.at_work("another"), refused(InputError, file=out, key="--out"):
-        run(images, out)
+    before = (out / "run.json").read_bytes()
+    with store.at_work(RunSettings("another", "another")):
+        working = (out / "run.json").read_bytes()
+        with refused(InputError, file=out, key="--out"):
+            run(images, out)
+        assert (out / "run.json").read_bytes() == working != before
     assert run(images, out).skipped == len(images)
 
 

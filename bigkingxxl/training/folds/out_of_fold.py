@@ -53,10 +53,8 @@ def predict_out_of_fold(
         OutputError: It cannot be written.
     """
     store, result = RunStore(out), FolderResult()
-    settings = store.begin(_settings(plan, models))
     names = {image_id for fold in models for image_id in plan.validation[fold]}
-    with store.at_work(settings.run):
-        store.check_alone(settings.run)
+    with store.at_work(_settings(plan, models)) as settings:
         outcomes = _outcomes(store, settings, plan, models, data, device)
         for outcome in track(outcomes, len(names), "predicting out of fold"):
             result.note(outcome)

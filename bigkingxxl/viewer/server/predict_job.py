@@ -106,9 +106,7 @@ class PredictJob:
         selection = Selection(card.operating_points, None, chosen.min_score, chosen.min_area, False)
         settings = default_settings(self.model, selection, FORMATS, workspace.reading)
         store = RunStore(workspace.cells_folder)
-        settings = store.begin(settings)
-        with store.at_work(settings.run):
-            store.check_alone(settings.run)
+        with store.at_work(settings) as settings:
             workspace.reload()
             self._note_failed(workspace, store, settings)
             pipeline = Pipeline(settings, selection, predictor, partial(assess_quality, card))

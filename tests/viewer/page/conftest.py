@@ -1,15 +1,14 @@
-"""One Chromium for all tests of the page; without it they are skipped with that reason."""
+"""Servers and windows for the tests of the page; `browser` is in `tests/conftest.py`."""
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.viewer.page.browser import CHROMIUM, Viewer, Window, chromium
+from tests.viewer.page.browser import Viewer, Window
 from tests.viewer.page.fields import simulated_run
 
 if TYPE_CHECKING:
@@ -22,16 +21,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: `make page-long`"))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium or Chrome on this machine (Debian: apt install chromium)")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed (the extra `dev` brings it)")
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
