@@ -58,6 +58,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         refused = error.errno == errno.ENOENT and error.filename == str(temporary)
         if error.errno is None or not (refused or error.errno in CANNOT_WRITE):
             raise
+        _check_links(path.parent)
         raise OutputError(
             f"{path} cannot be written: {os.strerror(error.errno)}", file=path
         ) from error
@@ -180,13 +181,34 @@ def make_folder(path: Path) -> Path:
     """Create a folder if it does not exist, and return it.
 
     Raises:
-        OutputError: It cannot be created, or a file has its name.
+        OutputError: It cannot be created, a file has its name, or it is a link to nothing.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        _check_links(path)
         raise OutputError(f"{path} cannot be made a folder: {error.strerror}", file=path) from error
     return path
+
+
+def _check_links(path: Path) -> None:
+    """Say so if a folder could not be made because it is a link to nothing, or lies in one.
+
+    Raises:
+        OutputError: There is such a link.
+    """
+    for each in (path, *path.parents):
+        target = None
+        with suppress(OSError):  # a folder on the way may not be searched
+            if each.is_symlink() and not each.exists():
+                target = each.parent / each.readlink()
+        if target is not None:
+            raise OutputError(
+                f"{each} is a link to a folder that does not exist ({target}): create that folder, "
+                "or remove the link",
+                file=each,
+                expected=target,
+            )
 
 
 def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:

@@ -120,6 +120,18 @@ def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
     assert make_folder(tmp_path / "a" / "b") == make_folder(tmp_path / "a" / "b")
 
 
+@pytest.mark.parametrize("inside", [".", "run/labels"])
+def test_a_link_to_a_folder_that_is_not_there_is_named(tmp_path: Path, inside: str) -> None:
+    link, target = tmp_path / "out", tmp_path / "disk" / "cells"
+    link.symlink_to(target, target_is_directory=True)
+    with refused(OutputError, target, file=link, expected=target):
+        make_folder(link / inside)
+    with refused(OutputError, target, file=link, expected=target), whole_file(link / inside / "a"):
+        pass
+    target.mkdir(parents=True)
+    assert make_folder(link / inside).is_dir()
+
+
 def test_an_error_of_reading_is_not_called_one_of_writing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "out.txt"):
         (tmp_path / "missing.txt").read_bytes()

@@ -45,6 +45,7 @@ def show(
             "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
             "gone": result.tables.gone, "of_other_settings": result.tables.others,
             "stopped": result.stopped, "files_left": result.left,
+            "too_large": result.tables.too_large,
             "shards_missing": result.tables.unfinished.numbers,
             "shards_of_other_files": result.tables.unfinished.changed,
         })  # fmt: skip
@@ -122,6 +123,7 @@ def notes(out: Path, result: FolderResult) -> list[str]:
             f"{counted(result.removed, 'file')} of an earlier run under other names of the same "
             "images removed"
         )
+    found += _too_large(result)
     for name, count in result.tables.incomplete.items():
         found.append(f"the table of '{name}' lacks {counted(count, 'image')}: run these again")
     if result.tables.gone:
@@ -137,6 +139,22 @@ def notes(out: Path, result: FolderResult) -> list[str]:
     blank = [name for name, each in result.warnings.items() if _is_blank(each)]
     if blank:
         found.append(f"{_some(blank)}: constant or empty, so no cells were sought")
+    return found
+
+
+def _too_large(result: FolderResult) -> list[str]:
+    """Return sentences on the images that are in no table of a format."""
+    from bigkingxxl.runs.outputs import RUN_FORMATS
+
+    found = []
+    unwritten = {path.name for path in result.tables.unwritten}
+    for name, images in result.tables.too_large.items():
+        files = RUN_FORMATS[name].files
+        named = " and ".join(files)
+        is_empty = unwritten.issuperset(files)
+        so = f"and no other image is in {named}, so it is not written" if is_empty \
+            else f"so left out of {named}"  # fmt: skip
+        found.append(f"{_some(images)}: too large for the format '{name}', {so}")
     return found
 
 

@@ -184,6 +184,11 @@ class RunStore:
         name = record.kind
         return write_result(self.folder / name, self._table_record(name), record, found, write)
 
+    def remove_table(self, name: str) -> None:
+        """Remove a table of the whole run and its record."""
+        remove_result(self.folder / name)
+        self._table_record(name).unlink(missing_ok=True)
+
     def _table_record(self, name: str) -> Path:
         return self.folder / RECORDS / TABLES / f"{name}.json"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigkingxxl.provenance import fingerprint, own_version
+from bigkingxxl.runs.large.formats import LARGE_FORMATS
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, RunParts
 from bigkingxxl.runs.records import Record
 from bigkingxxl.runs.result_files import Found, State, belongs
@@ -29,7 +30,9 @@ class TablesResult:
     Attributes:
         written: The new files.
         kept: The files that a person changed and that were kept.
-        incomplete: The number of images without a part, by format.
+        incomplete: The number of images whose part must be made again, by format.
+        too_large: The images that are too large for a format, so not in its table, by format.
+        unwritten: The files that would be empty, because every image is too large for them.
         gone: The images whose files no longer exist; they are not in the tables.
         others: The images of another model or other settings; they are not in the tables.
         cells: The number of cells by image id.
@@ -41,6 +44,8 @@ class TablesResult:
     written: list[Path] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     incomplete: dict[str, int] = field(default_factory=dict)
+    too_large: dict[str, list[str]] = field(default_factory=dict)
+    unwritten: list[Path] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     cells: dict[str, int] = field(default_factory=dict)
@@ -89,6 +94,7 @@ class _Index:
         candidates: The fingerprints of the settings of their candidates.
         seen: The hash of each image file.
         failed: The reason for each failed image.
+        in_blocks: The large images, which some formats are not written of.
         corrected: The folder of corrected cells by image id.
         types: The cell types of all images.
     """
@@ -100,6 +106,7 @@ class _Index:
     corrected: dict[str, str]
     cells: dict[str, int]
     failed: dict[str, str]
+    in_blocks: frozenset[str]
     types: tuple[str, ...]
 
     @classmethod
@@ -115,6 +122,7 @@ class _Index:
         corrected: dict[str, str] = {}
         cells: dict[str, int] = {}
         types: dict[str, list[str]] = {}
+        in_blocks: set[str] = set()
         for record in store.records(SUMMARY):
             if record.details.get("run") != settings.run:
                 result.others.append(record.image)
@@ -131,10 +139,13 @@ class _Index:
                     corrected[record.image] = row["corrected"]
                 cells[record.image] = int(row["cells"])
                 types[record.image] = list(row["by_type"])
+                if record.details.get("in_blocks"):
+                    in_blocks.add(record.image)
         ordered = dict(sorted(identities.items()))
         names = dict.fromkeys(name for each in ordered for name in types[each])
         failed = dict(sorted(failed.items()))
-        return cls(store, ordered, candidates, seen, corrected, cells, failed, tuple(names))
+        return cls(store, ordered, candidates, seen, corrected, cells, failed,
+                   frozenset(in_blocks), tuple(names))  # fmt: skip
 
     def part(self, kind: str, image_id: str) -> Record | None:
         """Return the record of an image's part of a table, if it belongs to the current cells."""
@@ -166,16 +177,10 @@ def _make(
     *, overwrite: bool,
 ) -> None:  # fmt: skip
     """Write the files of one format unless they are up to date."""
-    records: dict[str, Record] = {}
-    if name in IMAGE_FORMATS:
-        found = ((each, index.part(name, each)) for each in index.identities)
-        records = {
-            each: record for each, record in found
-            if record is not None and store.place(name, each).is_file()
-        }  # fmt: skip
-        missing = len(index.identities) - len(records)
-        if missing:
-            result.incomplete[name] = missing
+    records = _parts(store, index, name, result) if name in IMAGE_FORMATS else {}
+    if not records and name in result.too_large:
+        _leave_out(store, name, result, overwrite=overwrite)
+        return
     key = _table_key(name, index, records)
     files = RUN_FORMATS[name].files
     states = {file: store.find_table(file) for file in files}
@@ -194,6 +199,33 @@ def _make(
     if written:
         _write(store, settings, name, key, states, parts, written)
         result.written += [store.folder / file for file in written]
+
+
+def _parts(store: RunStore, index: _Index, name: str, result: TablesResult) -> dict[str, Record]:
+    """Return the parts of a table by image, and note the images without one."""
+    found = ((each, index.part(name, each)) for each in index.identities)
+    records = {
+        each: record for each, record in found
+        if record is not None and store.place(name, each).is_file()
+    }  # fmt: skip
+    missing = [each for each in index.identities if each not in records]
+    never = index.in_blocks if name not in LARGE_FORMATS else frozenset[str]()
+    if too_large := [each for each in missing if each in never]:
+        result.too_large[name] = too_large
+    if again := len(missing) - len(too_large):
+        result.incomplete[name] = again
+    return records
+
+
+def _leave_out(store: RunStore, name: str, result: TablesResult, *, overwrite: bool) -> None:
+    """Write no files that hold no image; remove those of an earlier run."""
+    for file in RUN_FORMATS[name].files:
+        found = store.find_table(file)
+        if found.is_somebodys and not overwrite:
+            result.kept.append(store.folder / file)
+            continue
+        store.remove_table(file)
+        result.unwritten.append(store.folder / file)
 
 
 def _write(

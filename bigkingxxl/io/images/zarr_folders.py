@@ -24,6 +24,7 @@ from bigkingxxl.io.images.zarr_chunks import check_chunks
 
 _one_at_a_time = Lock()
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+VERSIONS = ("0.4", "0.5")
 LARGEST_CHUNK = 1 << 31  # bytes
 # Codecs of numcodecs that only rearrange numbers; others may unpickle, which runs code.
 NUMBER_CODECS = frozenset((
@@ -76,6 +77,7 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
     ome = attributes["ome"] if is_newer else attributes
     version = yaozarrs.v05 if is_newer else yaozarrs.v04
     if "multiscales" in ome:
+        _check_version(path, ome, is_newer=is_newer)
         try:
             image = version.Image.model_validate(ome)
         except ValueError as error:
@@ -87,10 +89,10 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
         yield group, image.multiscales[0]
     elif "plate" in ome:
         for well in ome["plate"].get("wells", ()):
-            yield from _images(path, group[str(well["path"])])
+            yield from _images(path, _member(path, group, str(well["path"])))
     elif "well" in ome:
         for field in ome["well"].get("images", ()):
-            yield from _images(path, group[str(field["path"])])
+            yield from _images(path, _member(path, group, str(field["path"])))
     elif "bioformats2raw.layout" in ome:
         for name in sorted((name for name in group.group_keys() if name.isdigit()), key=int):
             yield from _images(path, group[name])
@@ -100,6 +102,46 @@ def _images(path: Path, group: Any) -> Iterator[tuple[Any, Any]]:
             file=path,
             key="multiscales",
         )
+
+
+def _check_version(path: Path, ome: Mapping[str, Any], *, is_newer: bool) -> None:
+    """Refuse the versions of OME-Zarr that are not read; metadata without a version pass.
+
+    Raises:
+        ImageError: The metadata state another version.
+    """
+    stated: Any = ome
+    if not is_newer:  # until 0.4, each multiscale stated the version
+        images = ome["multiscales"]
+        stated = images[0] if isinstance(images, list) and images else None
+    found = stated.get("version") if isinstance(stated, Mapping) else None
+    if found is not None and found not in VERSIONS:
+        raise ImageError(
+            f"{path} is of version {found} of OME-Zarr, which is not read: convert it to version "
+            f"{' or '.join(VERSIONS)}",
+            file=path,
+            key="version",
+            found=found,
+            expected=VERSIONS,
+        )
+
+
+def _member(path: Path, group: Any, name: str) -> Any:
+    """Return a group or array that metadata name.
+
+    Raises:
+        ImageError: It does not exist.
+    """
+    try:
+        return group[name]
+    except KeyError as error:
+        place = path / str(group.path) / name
+        raise ImageError(
+            f"{path} is incomplete: its metadata name {place}, where no Zarr array or group is",
+            file=path,
+            key="path",
+            expected=name,
+        ) from error
 
 
 def _first_rule(error: ValueError) -> str:
@@ -114,7 +156,7 @@ def _first_rule(error: ValueError) -> str:
 
 def _series(path: Path, group: Any, multiscale: Any, pixel_limit: int) -> ImageSeries:
     finest = multiscale.datasets[0]
-    array = group[finest.path]
+    array = _member(path, group, finest.path)
     if array.ndim != len(multiscale.axes):
         raise ImageError(
             f"{path} has {array.ndim} axes, but its metadata name {len(multiscale.axes)}",

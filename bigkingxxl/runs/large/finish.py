@@ -109,12 +109,14 @@ class _Finish:
             kind for kind in wanted if kind in LARGE_FORMATS and kind not in left
             and not found[kind].is_done(self._key(kind), self.plan.seen)
         ]  # fmt: skip
+        left_out = [kind for kind in wanted if kind not in LARGE_FORMATS]
         before = self.store.record(SUMMARY, self.image.name)
         is_summed = (
             before is not None and before.key == self._key(SUMMARY) and before.seen is not None
             and before.seen.sha256 == self.plan.seen.sha256
             and before.details.get("run") == self.pipeline.settings.run
             and before.path == str(self.image.path.absolute())
+            and before.details.get("left_out", left_out) == left_out
         )  # fmt: skip
         if missing:
             self._write(missing, found)
@@ -122,7 +124,7 @@ class _Finish:
         summary = before
         # A run that only measures again has no new judgement of the image.
         if summary is None or not is_summed or (missing and self.pipeline.predictor is not None):
-            summary = self._summarise([kind for kind in wanted if kind not in LARGE_FORMATS])
+            summary = self._summarise(left_out)
         self._clear()
         self.store.forget(FAILURE, self.image.name)
         row = summary.details["row"]
@@ -238,7 +240,7 @@ class _Finish:
             details={
                 "run": self.pipeline.settings.run, "identity": self.identity, "row": asdict(row),
                 "warnings": warnings, "remarks": remarks, "damage": damage, "in_blocks": True,
-                "candidates": self.pipeline.maker.key, "cells_of": self.run,
+                "left_out": left_out, "candidates": self.pipeline.maker.key, "cells_of": self.run,
                 "expected_quality": judged.expected_quality, "found": int(self.predicted.total),
             },
         )  # fmt: skip
@@ -276,7 +278,8 @@ def _left_out(kinds: list[str]) -> list[str]:
     if not kinds:
         return []
     named = " and ".join(f"'{kind}'" for kind in kinds)
-    return [f"the image is too large for the format {named}, which is not written of it"]
+    which = f"format {named}, which is" if len(kinds) == 1 else f"formats {named}, which are"
+    return [f"the image is too large for the {which} not written of it"]
 
 
 def _no_candidates() -> Candidates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import zlib
 from collections.abc import Callable
@@ -16,11 +17,15 @@ import zarr
 from skimage.draw import disk
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.cli.run_report import notes
 from bigkingxxl.errors import OutputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_image
+from bigkingxxl.runs.finish import finish_run
 from bigkingxxl.runs.reader import open_run
+from bigkingxxl.runs.records import Record
+from bigkingxxl.runs.store import RunStore
 from tests.refusals import refused
 from tests.runs.large.blobs import Blobs, field, image_of, predict, small_blocks
 
@@ -237,6 +242,54 @@ def test_formats_that_hold_a_whole_image_are_left_out_with_a_word(tmp_path: Path
     result = predict(tmp_path / "a.tif", tmp_path / "out", formats=("labels", "cellpose"))
     assert any("'cellpose'" in remark for remark in result.remarks["a"])
     assert not (tmp_path / "out" / "cellpose").exists()
+
+
+def test_a_table_that_no_image_can_be_in_is_not_written(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", image_of(field((128, 128), 40)))
+    out = tmp_path / "out"
+    predict(tmp_path / "a.tif", out, formats=("labels",))
+    for again in (False, True):
+        if again:  # as earlier versions left it
+            store = RunStore(out)
+            record = Record("", "results.json", "", None, None, "key")
+            store.write_table(record, store.find_table("results.json"), _write_nothing)
+        result = predict(tmp_path / "a.tif", out, formats=("coco", "cellpose"))
+        assert result.tables.too_large == {"coco": ["a"]}
+        assert result.tables.unwritten == [out / "results.json"]
+        assert result.tables.incomplete == {}
+        assert not (out / "results.json").exists()
+        (remark,) = result.remarks["a"]  # also where only the labels had been made before
+        assert "'coco'" in remark
+        assert "'cellpose'" in remark
+    assert finish_run(out, ["coco"]).tables.too_large == {"coco": ["a"]}
+    assert any("a:" in each and "results.json" in each for each in notes(out, result))
+    assert not (out / "results.json").exists()
+    (out / "results.json").write_text("mine")
+    kept = predict(tmp_path / "a.tif", out, formats=("coco",))
+    assert kept.kept == [out / "results.json"]
+    assert kept.tables.unwritten == []
+
+
+def _write_nothing(path: Path) -> None:
+    path.write_text("[]\n")
+
+
+def test_a_table_holds_the_images_that_are_small_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigkingxxl.runs.large.grid.ABOVE", 100 * 100)
+    (tmp_path / "in").mkdir()
+    for name, side in (("large", 128), ("small", 64)):
+        tifffile.imwrite(tmp_path / "in" / f"{name}.tif", image_of(field((side, side), 20)))
+    out = tmp_path / "out"
+    result = predict(tmp_path / "in", out, formats=("coco", "submission"))
+    assert result.tables.too_large == {"coco": ["large"]}
+    assert result.tables.incomplete == {}
+    assert result.tables.unwritten == []
+    entries = json.loads((out / "results.json").read_bytes())
+    assert {each["image_id"] for each in entries} == {"small"}
+    (out / "parts" / "coco" / "small.json").unlink()
+    assert finish_run(out).tables.incomplete == {"coco": 1}
 
 
 def test_a_blank_image_and_one_without_cells(tmp_path: Path) -> None:
