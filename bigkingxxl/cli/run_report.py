@@ -37,18 +37,7 @@ def show(
             others.
     """
     if as_json:
-        print_json({
-            "folder": out, "cells": result.cells, "done_before": result.skipped,
-            "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
-            "diameters": result.diameters, "expected_quality": result.expected_quality,
-            "corrected": result.corrected, "kept_models": result.kept_models,
-            "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
-            "gone": result.tables.gone, "of_other_settings": result.tables.others,
-            "stopped": result.stopped, "files_left": result.left,
-            "too_large": result.tables.too_large,
-            "shards_missing": result.tables.unfinished.numbers,
-            "shards_of_other_files": result.tables.unfinished.changed,
-        })  # fmt: skip
+        print_json(_values(out, result))
     else:
         typer.echo(printable(f"{out}: {_counts(result)}"))
     if result.cells and (result.corrected or not is_new):
@@ -83,6 +72,22 @@ def show(
         raise typer.Exit(EXIT_GO_ON)
     if failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _values(out: Path, result: FolderResult) -> dict[str, object]:
+    """Return what programs read of the result of a run."""
+    return {
+        "folder": out, "cells": result.cells, "done_before": result.skipped,
+        "failed": result.failed, "warnings": result.warnings, "kept": result.kept,
+        "diameters": result.diameters, "expected_quality": result.expected_quality,
+        "corrected": result.corrected, "kept_models": result.kept_models,
+        "replaced": result.replaced, "remarks": result.remarks, "damaged": result.damaged,
+        "gone": result.tables.gone, "of_other_settings": result.tables.others,
+        "stopped": result.stopped, "files_left": result.left,
+        "too_large": result.tables.too_large,
+        "shards_missing": result.tables.unfinished.numbers,
+        "shards_of_other_files": result.tables.unfinished.changed,
+    }  # fmt: skip
 
 
 def _counts(result: FolderResult) -> str:
