@@ -166,3 +166,10 @@ def test_conflicting_extras_are_reported() -> None:
     several = {name: found for name, found in floors.items() if len(found) > 1}
     # There are two of Cellpose by intention: installers refuse to install both.
     assert set(several) == {"cellpose"}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/packaging.md"])
+def test_pages_name_every_extra(page: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / page).read_text(encoding="utf-8")))
+    assert set(project["optional-dependencies"]) - {"dev", "docs"} <= named

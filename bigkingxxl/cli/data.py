@@ -11,7 +11,7 @@ import typer
 from bigkingxxl.cli.json_output import AsJson, print_json
 from bigkingxxl.cli.open_data import SkipBad, open_data
 from bigkingxxl.cli.progress import tracker
-from bigkingxxl.display_text import printable
+from bigkingxxl.display_text import counted, printable
 from bigkingxxl.settings import LARGEST_SEED
 
 app = typer.Typer(
@@ -102,8 +102,9 @@ def preprocess(
     if as_json:
         print_json({"folder": target, **asdict(done)})
     else:
-        kept = f", {done.kept} of them done before" if done.kept else ""
-        typer.echo(f"{target}: {done.made + done.kept} images with {done.cells} cells{kept}")
+        kept = f" ({counted(done.kept, 'image')} done before)" if done.kept else ""
+        images = counted(done.made + done.kept, "image")
+        typer.echo(f"{target}: {images} with {counted(done.cells, 'cell')}{kept}")
         if done.hidden:
             typer.echo(
                 f"  {done.hidden} cells are completely covered by others and are missing in label "

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bigkingxxl.cli.json_output import AsJson
 from bigkingxxl.display_text import printable
+
+if TYPE_CHECKING:
+    from bigkingxxl.cluster.job import Job
 
 DEFAULT_FORMATS = ["labels", "overlay"]
 DEFAULT_MODELS = ["bundled"]
@@ -168,7 +171,6 @@ def predict(
     from bigkingxxl.runs.deadline import Deadline, seconds_of
     from bigkingxxl.runs.folder import run_settings
     from bigkingxxl.runs.open_options import OpenOptions
-    from bigkingxxl.runs.outputs import chosen_formats
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.runs.shards import WHOLE, Shard
     from bigkingxxl.test_time_augmentation import asked_augmentations
@@ -184,7 +186,7 @@ def predict(
     reading.check()
     with deadline.listening(), resumable():
         names = found_images(images, recursive=recursive, quiet=quiet)
-        chosen = chosen_formats(split_names(formats))
+        chosen = writable_formats(formats)
         model, weight, found = named_members(model, weight)
         changes = changes or found.changes
         given.check([read_card(path) for path in found.files], "--")
@@ -203,6 +205,7 @@ def predict(
             model="+".join(loading.hashes), reading=reading.as_json(), models=model,
         )  # fmt: skip
         job = Job(out, settings, selection, reading, loading, overwrite)
+        tell_of_replaced(job)
         result = predict_job(job, names, sharing, partial(track, quiet=quiet))
     advice = advice_on(result, card, (scale or diameter) is not None, "summary" in chosen)
     show(out, result, advice, quiet=quiet, as_json=as_json, is_new=True)
@@ -221,6 +224,30 @@ def found_images(places: Sequence[str], *, recursive: bool, quiet: bool) -> dict
     if (left_out := found.sentence()) is not None and not quiet:
         typer.echo(f"bigkingxxl: {printable(left_out)}", err=True)
     return {file.path: file.name for file in found.files}
+
+
+def writable_formats(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats asked for; those whose library is not installed are refused."""
+    from bigkingxxl.io.annotations.zarr_labels import require_zarr
+    from bigkingxxl.runs.outputs import OF_AN_EXTRA, chosen_formats
+
+    chosen = chosen_formats(split_names(texts))
+    if any(name in OF_AN_EXTRA for name in chosen):
+        require_zarr()
+    return chosen
+
+
+def tell_of_replaced(job: Job) -> None:
+    """Say that a run replaces the results of an earlier one, whose settings differed."""
+    from bigkingxxl.runs.store import RunStore
+
+    earlier = RunStore(job.out).settings()
+    if earlier is not None and earlier.run != job.settings.run:
+        sentence = (
+            f"an earlier run in {job.out} used another model or other settings, such as "
+            "--diameter; its results are replaced"
+        )
+        typer.echo(f"bigkingxxl: {printable(sentence)}", err=True)
 
 
 def check_options(type_vote: str | None) -> None:

@@ -92,7 +92,7 @@ def _values(out: Path, result: FolderResult) -> dict[str, object]:
 
 def _counts(result: FolderResult) -> str:
     """Summarise the result of a run in one line."""
-    done = f", {result.skipped} of them done before" if result.skipped else ""
+    done = f" ({counted(result.skipped, 'image')} done before)" if result.skipped else ""
     images = counted(len(result.cells), "image")
     return f"{counted(sum(result.cells.values()), 'cell')} in {images}{done}"
 
@@ -107,9 +107,10 @@ def notes(out: Path, result: FolderResult) -> list[str]:
             f"model that made them ({_some(models)}), and not predicted again"
         )
     if result.kept:
+        them = "it" if len(result.kept) == 1 else "them"
         found.append(
             f"{_some([_within(out, path) for path in result.kept])}: changed by hand or not "
-            "written by a run, so kept (--overwrite replaces it)"
+            f"written by a run, so kept (--overwrite replaces {them})"
         )
     if result.is_part and not result.stopped:
         found.append(f"when all shards are done, `bigkingxxl tables {out}` makes the tables")

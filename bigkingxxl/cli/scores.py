@@ -24,9 +24,9 @@ def print_scores(
     """Print both metrics, the numbers of scored and missing images, other metrics, and notes."""
     console = wide_console()
     lines = [f"Competition mAP     {_with_interval(competition.mean, competition.interval)}"]
-    if competition.challenge_mix is None:
+    if competition.challenge_mix_note is not None:
         lines.append(f"Challenge-mix mAP   none: {competition.challenge_mix_note}")
-    else:
+    elif competition.challenge_mix is not None:
         mix = _with_interval(competition.challenge_mix, competition.challenge_mix_interval)
         lines.append(f"Challenge-mix mAP   {mix}")
     lines.append(_images_line(len(competition.scored), len(competition.missing)))

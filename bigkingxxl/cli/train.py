@@ -49,8 +49,8 @@ def train(
     fold: Annotated[
         str | None,
         typer.Option(
-            help="Validation fold (default: 0). -1 trains on every image (default for few images); "
-            "'all' trains one model per fold."
+            help="Number of the validation fold; -1: train on every image; 'all': one model per "
+            "fold. Default: 0, or -1 if there are few images."
         ),
     ] = None,
     folds: Annotated[

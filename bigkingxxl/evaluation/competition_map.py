@@ -245,9 +245,11 @@ class CompetitionScore:
 
     @property
     def challenge_mix_note(self) -> str | None:
-        """Why there is no challenge mix, or None if there is one."""
+        """Why there is no challenge mix, or None if there is one or no type of it occurs."""
         absent = [kind for kind in CHALLENGE_MIX if kind not in self.parts_by_type]
-        return f"no scored image shows {' or '.join(absent)}" if absent else None
+        if len(absent) in (0, len(CHALLENGE_MIX)):
+            return None
+        return f"no scored image shows {' or '.join(absent)}"
 
     @property
     def scored(self) -> tuple[str, ...]:

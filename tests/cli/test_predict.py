@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typer.testing import CliRunner, Result
 
 from bigkingxxl.candidates import Candidates
 from bigkingxxl.cli import main
+from bigkingxxl.errors import MissingExtraError
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.selection import select
 from bigkingxxl.io.annotations.kaggle import read_submission
@@ -280,6 +282,28 @@ def test_further_formats_are_made_from_stored_candidates(
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out" / "overlays").iterdir())) == 3
     assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_replacing_results_of_other_settings_is_announced(
+    predict: Run, images: Path, tmp_path: Path
+) -> None:
+    told = [
+        f"earlier run in {tmp_path / 'out'}" in predict(images, *options).stderr
+        for options in ([], ["--format", "imagej"], ["--scale", "2"], ["--format", "imagej"])
+    ]
+    assert told == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["zarr", "zarr-0.5"])
+def test_a_format_without_its_library_is_refused_at_once(
+    predict: Run, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    refused_by(
+        predict(images, "--format", f"measurements,{name}"), "[zarr]",
+        kind=MissingExtraError, key="zarr",
+    )  # fmt: skip
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_interrupted_run_resumes(

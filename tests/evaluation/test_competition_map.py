@@ -238,6 +238,12 @@ def test_a_type_that_no_image_shows_has_no_score() -> None:
     assert score.as_dict()["challenge_mix"] is None
 
 
+def test_nothing_is_said_of_the_challenge_mix_about_other_cells() -> None:
+    score = competition_map({"a": strips(A)}, {"a": strips()}, {"a": "yeast"})
+    assert score.challenge_mix is None
+    assert score.challenge_mix_note is None
+
+
 def test_an_image_without_type_counts_in_the_plain_mean_only() -> None:
     truth = {"a": strips(A), "blank": strips()}
     score = competition_map(truth, {"a": strips(), "blank": strips()}, {"a": "cort", "blank": None})

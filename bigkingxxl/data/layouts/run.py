@@ -20,6 +20,7 @@ from bigkingxxl.data.base import Dataset, Ignored
 from bigkingxxl.data.layouts.annotated_files import check_agreement, types_in, with_types
 from bigkingxxl.data.layouts.corrections import annotated
 from bigkingxxl.data.layouts.reading import OPTIONS, opened
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import BigKingXXLError, FormatError
 from bigkingxxl.files import file_hash
 from bigkingxxl.instances import Instances
@@ -102,11 +103,7 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
     names, kept = _type_names(folder, images, bad)
     reader = _RunCells(folder, images, names)
     predicted = frozenset(each for each in kept if not images[each].is_corrected)
-    sentence = (
-        f"{len(kept) - len(predicted)} of {len(kept)} images in {folder} were corrected by a "
-        "person; the cells of the others are those that the model found"
-    )
-    notes = [sentence]
+    notes = [_correction_note(folder, len(kept), len(kept) - len(predicted))]
     if any(images[image_id].viewed for image_id in kept):
         notes.append(f"{folder / CORRECTIONS} contains only reviewed parts")
     reading = _mapping(_json(folder / RUN_FILE).get("reading"))
@@ -126,6 +123,21 @@ def open_run_folder(folder: Path, *, skip_bad: bool = False) -> Dataset:
         skipped=tuple(bad.messages),
         notes=tuple(notes),
         predicted=predicted,
+    )
+
+
+def _correction_note(folder: Path, images: int, corrected: int) -> str:
+    """Return whose cells the images of a run have: a person's or the model's."""
+    if not corrected:
+        return (
+            f"nobody corrected the cells of the {counted(images, 'image')} in {folder}: they are "
+            "those that the model found"
+        )
+    if corrected == images:
+        return f"a person corrected all images in {folder} ({images})"
+    return (
+        f"a person corrected {corrected} of {images} images in {folder}; the cells of the others "
+        "are those that the model found"
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigkingxxl.data.quality.info import SUSPICIONS
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import OutputError
 from bigkingxxl.files import whole_file
 
@@ -35,8 +36,8 @@ def _overview(info: DataInfo) -> Iterator[str]:
         f"  overlaps     {info.overlaps['cells']} cells share pixels with others, "
         f"{100 * info.overlaps['pixel_share']:.2f} % of the covered pixels"
     )
-    yield f"  holes        {info.holes} cells"
-    yield f"  fragments    {info.fragments} cells of several parts"
+    yield f"  holes        {counted(info.holes, 'cell')}"
+    yield f"  fragments    {counted(info.fragments, 'cell')} of several parts"
     yield (
         f"  duplicates   {twins['cells_identical']} cells equal another of their image, "
         f"{twins['cells_near']} nearly; {len(twins['images_identical'])} groups of equal images, "

@@ -49,12 +49,13 @@ def find_class(name: str) -> type[Metric]:
         others = plugin_classes(GROUP, Metric)  # type: ignore[type-abstract]
         if name in others:
             return others[name]
+        known = (*METRICS, *(each for each in others if each not in METRICS))
         raise InputError(
-            f"there is no metric '{name}'{nearest(name, [*METRICS, ALL])} (all of them: "
-            f"{', '.join(METRICS)}; with an IoU where one counts found cells: f1@0.75)",
+            f"there is no metric '{name}'{nearest(name, [*known, ALL])} (all of them: "
+            f"{', '.join(known)}; with an IoU where one counts found cells: f1@0.75)",
             key="metric",
             found=name,
-            expected=(*METRICS, ALL),
+            expected=(*known, ALL),
         )
     module, _, attribute = METRICS[name].partition(":")
     package = __name__.rpartition(".")[0]

@@ -60,7 +60,8 @@ def competition_section(score: CompetitionScore) -> list[str]:
         f"predictions do not contain {len(score.missing)} of these, which score 0."
     )
     mix = score.challenge_mix_interval
-    second = f"There is no challenge-mix mAP: {score.challenge_mix_note}."
+    note = score.challenge_mix_note
+    second = "" if note is None else f"There is no challenge-mix mAP: {note}."
     if mix is not None:
         second = (
             f"The challenge-mix mAP is {score.challenge_mix:.4f} ({mix[0]:.4f} to {mix[1]:.4f}). "
@@ -79,7 +80,7 @@ def competition_section(score: CompetitionScore) -> list[str]:
     )
     return [
         "<h2>Competition mAP</h2>",
-        *(f"<p>{escape(line)}</p>" for line in (first, second)),
+        *(f"<p>{escape(line)}</p>" for line in (first, second) if line),
         table(("cell type", *header), rows),
         chart(_thresholds(score), "Mean over the images at each IoU threshold, by cell type."),
         chart(_counts(score), "Predicted and annotated cells per image. Each point is an image."),

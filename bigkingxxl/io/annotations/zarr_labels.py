@@ -28,6 +28,21 @@ SMALLEST_LEVEL = 1024  # pixels; a pyramid ends when its longest side is no long
 LABELS = "labels"
 
 
+def require_zarr() -> None:
+    """Check that OME-Zarr can be written.
+
+    Raises:
+        MissingExtraError: zarr is not installed.
+    """
+    try:
+        import zarr  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"OME-Zarr is written by the library zarr, which is missing: {install('zarr')}",
+            key="zarr",
+        ) from error
+
+
 @dataclass(frozen=True)
 class ZarrLabels:
     """A label image that is being written.
@@ -62,13 +77,9 @@ class ZarrLabels:
             OutputError: The folder cannot be written.
             MissingExtraError: zarr is not installed.
         """
-        try:
-            import zarr
-        except ImportError as error:
-            raise MissingExtraError(
-                f"OME-Zarr is written by the library zarr, which is missing: {install('zarr')}",
-                key="zarr",
-            ) from error
+        require_zarr()
+        import zarr
+
         group = zarr.open_group(self.path, mode="a", zarr_format=VERSIONS[self.version])
         for level, size in enumerate(self.sizes):
             if str(level) not in group:

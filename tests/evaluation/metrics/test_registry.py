@@ -12,6 +12,7 @@ import bigkingxxl as bk
 from bigkingxxl.errors import InputError
 from bigkingxxl.evaluation.average_precision import coco_table
 from bigkingxxl.evaluation.error_kinds import kinds_of
+from bigkingxxl.evaluation.metrics import registry
 from bigkingxxl.evaluation.metrics.base import Metric
 from bigkingxxl.evaluation.metrics.registry import METRICS, find_metric, find_metrics
 from bigkingxxl.evaluation.pairing import ImagePair, pairs_of
@@ -300,6 +301,12 @@ def test_names_of_metrics() -> None:
 def test_an_unknown_metric_is_refused(text: str, word: str) -> None:
     with refused(InputError, word, key="metric"):
         find_metrics([text])
+
+
+def test_an_unknown_metric_lists_those_of_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "plugin_classes", lambda *_: {"area": Metric})
+    with refused(InputError, "area", key="metric", found="no", expected="area"):
+        find_metric("no")
 
 
 @pytest.mark.parametrize(
