@@ -271,7 +271,7 @@ def test_a_table_that_no_image_can_be_in_is_not_written(tmp_path: Path) -> None:
 
 
 def _write_nothing(path: Path) -> None:
-    path.write_text("[]\n")
+    path.write_text("[]\n", encoding="utf-8")
 
 
 def test_a_table_holds_the_images_that_are_small_enough(
