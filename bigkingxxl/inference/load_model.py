@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,14 +17,12 @@ from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.detector_predictor import DetectorPredictor
 from bigkingxxl.inference.network_predictor import NetworkPredictor
 from bigkingxxl.inference.size.scale_ratio import training_images
-from bigkingxxl.inference.thread_pool import sharers
 from bigkingxxl.methods.base import DenseMethod, Method
 from bigkingxxl.methods.registry import make_method
 from bigkingxxl.model_card import ModelCard, PredictionSettings
 from bigkingxxl.model_files import ONNX_SUFFIX, Model, load_model, read_card, require_torch
-from bigkingxxl.onnx_models import onnx_content, onnx_session, open_onnx
+from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.operating_points import without_zoom
-from bigkingxxl.processes import threads_allowed
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -113,41 +108,21 @@ class OnnxMaps:
     """An exported network as a maps function.
 
     It processes one tile at a time with all cores, whatever number of threads call it. On CPUs
-    larger batches need more memory and save no time. Threads that share the cores
-    (`thread_pool.sharers`) do not take turns: each has a session with its share of the threads,
-    which is faster, as a network does not occupy several cores all the time. The maps are the same.
-
-    Args:
-        session: A session with all threads.
-        opened: Opens the same network with a number of threads; None if threads take turns.
+    larger batches need more memory and save no time. Sessions with a share of the cores for each
+    thread were slower: 0.81 instead of 0.67 s per image on two cores (`predict_speed`).
     """
 
-    def __init__(
-        self, session: InferenceSession, opened: Callable[[int], InferenceSession] | None = None
-    ) -> None:
-        self.session, self.opened = session, opened
+    def __init__(self, session: InferenceSession) -> None:
+        self.session = session
         self._one_at_a_time = Lock()
-        self._narrow: dict[int, InferenceSession] = {}
 
     def __call__(self, tiles: Float32) -> Float32:
         """Compute maps float32[B, K, h, w] of tiles float32[B, C, h, w]."""
-        session, turns = self._session()
         maps = []
         for index in range(len(tiles)):
-            with turns:
-                maps += session.run(None, {"image": tiles[index : index + 1]})
+            with self._one_at_a_time:
+                maps += self.session.run(None, {"image": tiles[index : index + 1]})
         return np.asarray(maps[0] if len(maps) == 1 else np.concatenate(maps), np.float32)
-
-    def _session(self) -> tuple[InferenceSession, AbstractContextManager[Any]]:
-        """Return the session for this thread, and the lock for its runs."""
-        count, threads = sharers(), threads_allowed()
-        if count == 1 or threads == 1 or self.opened is None:
-            return self.session, self._one_at_a_time
-        own = max(1, threads // count)
-        with self._one_at_a_time:
-            if own not in self._narrow:
-                self._narrow[own] = self.opened(own)
-            return self._narrow[own], nullcontext()
 
 
 def model_predictor(
@@ -211,7 +186,7 @@ def onnx_predictor(
             found=card.method,
         )
     check_network(path, card, method, session)
-    maps = OnnxMaps(session, partial(onnx_session, path, onnx_content(path)))
+    maps = OnnxMaps(session)
     predictor = DensePredictor(
         maps, method.representation, points=card.operating_points, cell_type=cell_type,
         zooms=method.zooms, **_piece(card, method, tile),

@@ -251,7 +251,7 @@ class _Run:
             yield Task(
                 image.path, partial(self._timed, partial(self._unit, image, unit)),
                 alone=is_whole and pixels > ALONE_ABOVE,
-                size=pixels if is_whole else ALONE_ABOVE // FEWEST_AHEAD, shares_cores=is_whole,
+                size=pixels if is_whole else ALONE_ABOVE // FEWEST_AHEAD,
             )  # fmt: skip
         if any(unit.block is not None for unit in units):
             yield Task(None, partial(self._finish, image), alone=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,11 @@ from bigkingxxl.evaluation.prediction_cache import CandidateCache, maps_folder, 
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.dense_predictor import DensePredictor
 from bigkingxxl.inference.detector_predictor import DetectorPredictor
-from bigkingxxl.inference.load_model import OnnxMaps, choose_device, load_predictor
-from bigkingxxl.inference.thread_pool import Task, in_order
+from bigkingxxl.inference.load_model import choose_device, load_predictor
 from bigkingxxl.methods.registry import METHODS
 from bigkingxxl.model_bytes import onnx_with
 from bigkingxxl.model_card import PredictionSettings
 from bigkingxxl.model_files import METADATA_KEY, load_model, read_card, save_model
-from bigkingxxl.onnx_models import open_onnx
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints
 from tests import small_detector
 from tests.refusals import refused
@@ -150,34 +146,6 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
         choose_device("gpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto") == "cuda"
-
-
-def test_threads_that_share_the_cores_compute_the_same_maps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = save_tiny_onnx(tmp_path / "tiny.onnx")
-    opened: list[int] = []
-
-    def open_with(threads: int) -> Any:
-        opened.append(threads)
-        return open_onnx(path, threads)[1]
-
-    maps = OnnxMaps(open_onnx(path)[1], open_with)
-    tiles = np.random.default_rng(0).normal(size=(2, 1, 64, 96)).astype(np.float32)
-    expected = maps(tiles)
-    monkeypatch.setattr("bigkingxxl.inference.load_model.threads_allowed", lambda: 4)
-    assert not opened
-    both = threading.Barrier(2, timeout=30)
-
-    def shared() -> Any:
-        both.wait()
-        return maps(tiles)
-
-    work = [Task(number, shared, shares_cores=True) for number in range(2)]
-    with closing(in_order(work, 2)) as outcomes:
-        for _, outcome in outcomes:
-            assert np.array_equal(outcome.result(), expected)
-    assert opened == [2]
 
 
 @pytest.mark.parametrize(

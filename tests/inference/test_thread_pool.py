@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from bigkingxxl.inference.thread_pool import Task, in_order, sharers
+from bigkingxxl.inference.thread_pool import Task, in_order
 
 
 class Watch:
@@ -90,19 +90,3 @@ def test_large_items_are_processed_in_pairs() -> None:
     with closing(in_order(work, 4, room=6)) as outcomes:
         assert [outcome.result() for _, outcome in outcomes] == list(range(8))
     assert watch.most == 2
-
-
-def test_tasks_share_the_cores_once_two_are_in_progress() -> None:
-    both = threading.Barrier(2, timeout=30)
-
-    def shared() -> int:
-        both.wait()
-        return sharers()
-
-    work = [Task(number, shared, shares_cores=True) for number in range(2)]
-    taking_turns = [Task(number, sharers) for number in range(2)]
-    lone = [Task(0, sharers, shares_cores=True)]
-    for tasks_at_once, expected in ((work, [3, 3]), (taking_turns, [1, 1]), (lone, [1])):
-        with closing(in_order(tasks_at_once, 3)) as outcomes:
-            assert [outcome.result() for _, outcome in outcomes] == expected
-    assert sharers() == 1
