@@ -32,11 +32,11 @@ def open_onnx(path: Path, threads: int = 0) -> tuple[ModelCard, InferenceSession
     runtime()
     if not path.is_file():
         raise ModelError(f"{path}: no such model file", file=path)
-    session = onnx_session(path, onnx_content(path), threads)
+    session = _session_of(path, _content_of(path), threads)
     return card_of(path, session.get_modelmeta().custom_metadata_map), session
 
 
-def onnx_session(path: Path, content: bytes, threads: int = 0) -> InferenceSession:
+def _session_of(path: Path, content: bytes, threads: int = 0) -> InferenceSession:
     """Open the content of an exported model; see `open_onnx`."""
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
@@ -57,7 +57,7 @@ def onnx_session(path: Path, content: bytes, threads: int = 0) -> InferenceSessi
     return session
 
 
-def onnx_content(path: Path) -> bytes:
+def _content_of(path: Path) -> bytes:
     """Read the file of an exported model, which must contain its weights itself.
 
     Raises:

@@ -46,7 +46,7 @@ class Dataset:
         unlabelled: Image files without annotations.
         skipped: One sentence for each item that was left out as bad.
         notes: One sentence for each interpretation that may surprise.
-        predicted: The ids whose cells a model predicted and nobody corrected.
+        predicted: The ids of images whose cells were predicted by a model and not corrected.
     """
 
     layout: str

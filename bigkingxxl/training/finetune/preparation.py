@@ -176,7 +176,7 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
 
 
 def only_corrected(data: Dataset) -> tuple[Dataset, str | None]:
-    """Leave out images whose cells a model predicted and nobody corrected; return a note on them.
+    """Leave out images whose predicted cells were not corrected; return a note on them.
 
     Raises:
         InputError: Nothing is left.
