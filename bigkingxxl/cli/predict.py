@@ -108,8 +108,13 @@ def predict(
         bool, typer.Option("--overwrite", help="Replace results that were changed by hand, too.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=0, help="Processes that share the work (0: one per core).")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that share the work (0: one per core). [default: one, or several for "
+            "many images]",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="Do one part of the run, such as '3/16'; run `tables` after the last."),

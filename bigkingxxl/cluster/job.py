@@ -61,6 +61,11 @@ class Loading:
                  for each, path in zip(models, paths, strict=True)]  # fmt: skip
         return cls(tuple(names), tuple(model_hash(each) for each in paths), **options)
 
+    @property
+    def is_light(self) -> bool:
+        """Whether all models are exported ones, which need neither PyTorch nor a GPU."""
+        return all(resolve_model(each).suffix == ".onnx" for each in self.models)
+
     def load(self) -> tuple[Predictor, ModelCard]:
         """Load the predictor and its card.
 

@@ -20,7 +20,7 @@ from typing import Any
 from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.processes import cores, die_with_parent
+from bigkingxxl.processes import cores, die_with_parent, threads_allowed
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ TRIES = 2
 # of a process working on images that are not large, with the bundled model
 BYTES_EACH = 700 * 2**20
 LARGE_BYTES = 2600 * 2**20  # of a process working on a large unit
+FILES_EACH = 8  # a process saves more time than its start takes if it has as many files
+MOST = 8  # processes that are started without being asked for
 
 
 @dataclass
@@ -43,10 +45,12 @@ class Pool:
 
     Args:
         count: The number of processes.
+        threads: The number of threads of each; by default they share all cores.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, threads: int | None = None) -> None:
         self.count = count
+        self.threads = max(1, cores() // count) if threads is None else threads
         self._workers: list[_Worker] = []
         self._tries: dict[Task, int] = {}
         self._done: list[Done | Lost] = []
@@ -131,7 +135,7 @@ class Pool:
     def _started(self) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        with threads_each(max(1, cores() // self.count)):
+        with threads_each(self.threads):
             process = context.Process(target=_work, args=(theirs, self._job), name="worker")
             process.start()
         theirs.close()
@@ -223,3 +227,12 @@ def fitting(workers: int, files: int) -> int:
             BYTES_EACH / 1e9, room,
         )  # fmt: skip
     return min(asked, room)
+
+
+def worthwhile(files: int) -> int:
+    """Return how many processes do a run fastest, if the user does not choose the number.
+
+    Args:
+        files: The number of files.
+    """
+    return min(threads_allowed(), max(files // FILES_EACH, 1), MOST, fitting(0, files))

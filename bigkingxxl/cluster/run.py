@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bigkingxxl.cluster.dispatch import run_job
 from bigkingxxl.cluster.job import Job
-from bigkingxxl.cluster.pool import Pool, fitting
+from bigkingxxl.cluster.pool import Pool, fitting, worthwhile
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
+from bigkingxxl.processes import threads_allowed
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import predict_folder
 from bigkingxxl.runs.folder_result import FolderResult
@@ -22,13 +23,13 @@ class Sharing:
     """Who does a run.
 
     Attributes:
-        workers: The number of processes of this machine; 0 for one per core.
+        workers: The number of processes of this machine; 0 for one per core, None to choose it.
         scheduler: The address of a Dask scheduler, or 'local:N'; None for no cluster.
         shard: The part of the run to do.
         deadline: When to stop.
     """
 
-    workers: int = 1
+    workers: int | None = None
     scheduler: str | None = None
     shard: Shard = WHOLE
     deadline: Deadline = field(default_factory=Deadline)
@@ -39,13 +40,23 @@ class Sharing:
         Raises:
             InputError: Two kinds of workers are requested.
         """
-        if self.scheduler is not None and self.workers != 1:
+        if self.scheduler is not None and self.workers not in (None, 1):
             raise InputError(
                 "--workers are processes of this machine and --scheduler has its own: use only "
                 "one of the two (`--scheduler local:4` starts four)",
                 key="--workers",
                 expected=("--workers", "--scheduler"),
             )
+
+    def processes(self, job: Job, files: int) -> int:
+        """Return the number of processes of this machine that do a run.
+
+        If the user does not choose it, other jobs may run beside a shard, a GPU is used by one
+        process, and PyTorch takes long to load; such runs have one process.
+        """
+        if self.workers is not None:
+            return 1 if self.workers == 1 else fitting(self.workers, files)
+        return worthwhile(files) if self.shard.is_whole and job.loading.is_light else 1
 
 
 def predict_job(
@@ -70,9 +81,10 @@ def predict_job(
 
         with dask_cluster(sharing.scheduler) as engine:
             return run_job(job, files, engine, shard=shard, deadline=deadline, track=track)
-    count = 1 if sharing.workers == 1 else fitting(sharing.workers, len(files))
+    count = sharing.processes(job, len(files))
     if count > 1:
-        with Pool(count) as pool:
+        threads = threads_allowed() // count if sharing.workers is None else None
+        with Pool(count, threads) as pool:
             return run_job(job, files, pool, shard=shard, deadline=deadline, track=track)
     pipeline = job.pipeline()
     return predict_folder(

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from bigkingxxl.cluster.job import Task
-from bigkingxxl.cluster.pool import Pool, fitting
+from bigkingxxl.cluster.pool import Pool, fitting, worthwhile
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.runs.deadline import Deadline
@@ -115,6 +115,37 @@ def test_no_more_workers_than_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fitting(2, 100) == 2
     monkeypatch.setattr("bigkingxxl.cluster.pool.free_bytes", lambda: 2**20)
     assert fitting(8, 100) == 1
+
+
+@pytest.mark.parametrize(
+    ("threads", "files", "expected"), [("4", 7, 1), ("4", 16, 2), ("4", 1000, 4), ("1", 1000, 1)]
+)
+def test_as_many_processes_as_are_worthwhile(
+    monkeypatch: pytest.MonkeyPatch, threads: str, files: int, expected: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr("bigkingxxl.cluster.pool.cores", lambda: 4)
+    monkeypatch.setattr("bigkingxxl.cluster.pool.free_bytes", lambda: 2**40)
+    assert worthwhile(files) == expected
+
+
+def test_many_images_are_shared_by_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("bigkingxxl.cluster.pool.cores", lambda: 2)
+    paths = save_images(tmp_path / "images", (3,) * 16)
+    files = {path: path.stem for path in paths}
+    job = squares_job(tmp_path / "out", tmp_path / "n")
+    assert len(predict_job(job, files, Sharing()).cells) == 16
+    assert len(loaded(tmp_path / "n")) == 2
+    # Other shards may run beside it, and the first images alone do not need two processes.
+    for number, (some, sharing) in enumerate(
+        [(files, Sharing(shard=Shard(0, 2))), (dict([*files.items()][:8]), Sharing())]
+    ):
+        notes = tmp_path / f"n{number}"
+        predict_job(squares_job(tmp_path / f"out{number}", notes), some, sharing)
+        assert len(loaded(notes)) == 1
 
 
 def test_workers_of_two_kinds_are_refused() -> None:
