@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Float32 = NDArray[np.float32]
+ONE_TILE = {"batch_size": 1}
 
 
 def choose_device(name: str) -> str:
@@ -108,7 +109,7 @@ class OnnxMaps:
     """An exported network as a maps function.
 
     It processes one tile at a time with all cores, whatever number of threads call it. On CPUs
-    larger batches need more memory and save no time. Sessions with a share of the cores for each
+    larger batches need more memory and save no time (`ONE_TILE`). Sessions with a share of the cores for each
     thread were slower: 0.81 instead of 0.67 s per image on two cores (`predict_speed`).
     """
 
@@ -187,10 +188,11 @@ def onnx_predictor(
         )
     check_network(path, card, method, session)
     maps = OnnxMaps(session)
+    options = _predictor_options(card, method, settings, scale)
+    options["settings"] = options["settings"].model_copy(update=ONE_TILE)
     predictor = DensePredictor(
         maps, method.representation, points=card.operating_points, cell_type=cell_type,
-        zooms=method.zooms, **_piece(card, method, tile),
-        **_predictor_options(card, method, settings, scale),
+        zooms=method.zooms, **_piece(card, method, tile), **options,
     )  # fmt: skip
     return predictor, card
 

@@ -180,7 +180,7 @@ class RunParts:
         summaries: One row per image, including those that failed.
         parts: The part of each image that has one, by its id, sorted.
         cells: The number of cells of each of these images.
-        types: The cell types of all images.
+        types: The cell types of all images, if any cell has one.
         columns: The columns of the images' measurements, if these are merged.
     """
 

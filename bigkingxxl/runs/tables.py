@@ -96,7 +96,7 @@ class _Index:
         failed: The reason for each failed image.
         in_blocks: The large images, which some formats are not written of.
         corrected: The folder of corrected cells by image id.
-        types: The cell types of all images.
+        types: The cell types of all images, if any cell has one.
     """
 
     store: RunStore
@@ -112,6 +112,8 @@ class _Index:
     @classmethod
     def of(cls, store: RunStore, settings: RunSettings, result: TablesResult) -> _Index:
         """Read the images from the records."""
+        from bigkingxxl.io.tables.summary import types_found
+
         failed = {
             each.image: each.failure for each in store.records(FAILURE)
             if each.key == settings.run and not each.is_gone()
@@ -121,7 +123,7 @@ class _Index:
         seen: dict[str, str] = {}
         corrected: dict[str, str] = {}
         cells: dict[str, int] = {}
-        types: dict[str, list[str]] = {}
+        types: dict[str, dict[str, int]] = {}
         in_blocks: set[str] = set()
         for record in store.records(SUMMARY):
             if record.details.get("run") != settings.run:
@@ -138,11 +140,11 @@ class _Index:
                 if row.get("corrected"):
                     corrected[record.image] = row["corrected"]
                 cells[record.image] = int(row["cells"])
-                types[record.image] = list(row["by_type"])
+                types[record.image] = row["by_type"]
                 if record.details.get("in_blocks"):
                     in_blocks.add(record.image)
         ordered = dict(sorted(identities.items()))
-        names = dict.fromkeys(name for each in ordered for name in types[each])
+        names = types_found(types[each] for each in ordered)
         failed = dict(sorted(failed.items()))
         return cls(store, ordered, candidates, seen, corrected, cells, failed,
                    frozenset(in_blocks), tuple(names))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
@@ -161,12 +161,25 @@ def _mean(score: NDArray[np.float32] | None) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
+def types_found(counts: Iterable[Mapping[str, int]]) -> list[str]:
+    """Return the cell types of all images; none if no cell of any image has a type.
+
+    Args:
+        counts: The number of cells of each type that an image may have, for each image.
+    """
+    types: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            types[name] = types.get(name, 0) + count
+    return list(types) if any(types.values()) else []
+
+
 def write_summary(
     path: Path, rows: Iterable[ImageSummary], types: Sequence[str] | None = None
 ) -> None:
     """Write one row per image as they arrive; unknown values are empty.
 
-    The columns are image, cells, `cells_<type>` for every type of any image, confluence_percent,
+    The columns are image, cells, `cells_<type>` for every type in `types`, confluence_percent,
     median_area (pixels), median_area_um2, density_per_mm2, mean_score, expected_quality, model,
     corrected, scale, diameter (the assumed one in pixels), warnings and failure. `cells_<type>` is
     0 if there is no cell of the type, and empty only if the image failed.
@@ -174,14 +187,14 @@ def write_summary(
     Args:
         path: The file.
         rows: The rows.
-        types: The types that occur in the rows, so that these need not be kept in memory.
+        types: The types with a column (see `types_found`), so that rows need not be kept in memory.
 
     Raises:
         OutputError: The file cannot be written.
     """
     if types is None:
         rows = list(rows)
-        types = list(dict.fromkeys(name for row in rows for name in row.by_type))
+        types = types_found(row.by_type for row in rows)
     numbers = ("confluence_percent", "median_area", "median_area_um2", "density_per_mm2",
                "mean_score", "expected_quality")  # fmt: skip
     header = ["image", "cells", *(f"cells_{name}" for name in types), *numbers,

@@ -27,6 +27,7 @@ from bigkingxxl.files import make_folder, write_text
 from bigkingxxl.geometry import Window
 from bigkingxxl.instances import Instances
 from bigkingxxl.io.annotations.run_cells import SETTLED
+from bigkingxxl.memory import return_free_memory
 from bigkingxxl.runs.large.block import (
     cells_of,
     found_in_block,
@@ -139,6 +140,7 @@ class LargeImage:
                 )
                 save_block(place, found, missing)
                 self._check_plan(place, self._candidates(block).with_suffix(".json"))
+        return_free_memory()
         return True
 
     def _select(self, block: int, candidates: Candidates, margin: int) -> BlockCells:

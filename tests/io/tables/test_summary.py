@@ -91,6 +91,16 @@ def test_images_with_other_types_share_a_table(tmp_path: Path) -> None:
     assert (two["cells_x"], two["cells_y"]) == ("2", "1")
 
 
+def test_types_that_no_cell_has_get_no_columns(tmp_path: Path) -> None:
+    untyped = three_cells(type_names=("x", ""), cell_type=np.array([1, 1, 1]))
+    write_summary(tmp_path / "x.csv", [summarise("a", untyped)])
+    (row,) = rows_of(tmp_path / "x.csv")
+    assert [name for name in row if name.startswith("cells_")] == []
+    typed = summarise("b", three_cells(type_names=("x", ""), cell_type=np.array([1, 0, 1])))
+    write_summary(tmp_path / "x.csv", [summarise("a", untyped), typed])
+    assert [row["cells_x"] for row in rows_of(tmp_path / "x.csv")] == ["0", "1"]
+
+
 def test_no_images(tmp_path: Path) -> None:
     write_summary(tmp_path / "x.csv", [])
     assert rows_of(tmp_path / "x.csv") == []
