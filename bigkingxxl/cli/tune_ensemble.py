@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bigkingxxl.cli import json_output
 from bigkingxxl.cli.open_data import open_data
 from bigkingxxl.cli.scores import plain_table, wide_console
-from bigkingxxl.cli.tune_options import TuneOptions, chosen_ids, of_its_types
+from bigkingxxl.cli.tune_options import TuneOptions, chosen_ids, of_its_types, on_blurred
 
 if TYPE_CHECKING:
     from bigkingxxl.data.base import Dataset
@@ -36,6 +36,7 @@ def tune_ensemble(options: TuneOptions) -> None:
     ids, notes = of_its_types(
         card_of(members), annotated, chosen_ids(annotated, options.fold, options.folds)
     )
+    notes += on_blurred(annotated, ids)
     result, tta, trial = EnsembleTuning(members, annotated, ids, options).run()
     if result.out_of_fold:
         notes.append(

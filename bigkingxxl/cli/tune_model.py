@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigkingxxl.cli.open_data import open_data
-from bigkingxxl.cli.tune_options import TuneOptions, chosen_ids, of_its_types, where_to
+from bigkingxxl.cli.tune_options import TuneOptions, chosen_ids, of_its_types, on_blurred, where_to
 from bigkingxxl.cli.tune_result import print_json, print_result
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def tune_model(options: TuneOptions) -> None:
     card, annotated = read_card(path), open_data(options.data, options.skip_bad)
     ids, notes = of_its_types(card, annotated, chosen_ids(annotated, options.fold, options.folds))
     notes += check_unseen(path, card, annotated, ids, options.force)
+    notes += on_blurred(annotated, ids)
     result, views, trial = ModelTuning(path, card, annotated, ids, options).run()
     notes += [] if result.note is None else [result.note]
     write_tuned(path, card, result, views, target)

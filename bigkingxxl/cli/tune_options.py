@@ -142,3 +142,11 @@ def of_its_types(
         )
     left = len(ids) - len(own)
     return own, [f"{left} of {len(ids)} images are left out: the model is made for {names}"]
+
+
+def on_blurred(annotated: Dataset, ids: Sequence[str]) -> list[str]:
+    """Return a sentence on the images whose annotated cells look out of focus, if there are any."""
+    from bigkingxxl.evaluation.cells_as_predicted import note_on_blurred
+
+    note = note_on_blurred(annotated.source, {each: annotated.instances(each) for each in ids})
+    return [] if note is None else [note]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigkingxxl.data.base import Dataset
+from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError, ModelError
 from bigkingxxl.evaluation.predictions import Predictions, read_predictions
 from bigkingxxl.evaluation.truth import Truth
@@ -200,12 +201,12 @@ def run_model(
         "out": str(folder), "device": device,
     }  # fmt: skip
     write_json(folder / "task.json", task)
-    peak = _run(participant.name, folder / "task.json")
-    return _collected(card, dataset, ids, folder, peak)
+    _run(participant.name, folder / "task.json")
+    return _collected(card, dataset, ids, folder)
 
 
-def _run(name: str, task: Path) -> int | None:
-    """Run the task; return the peak memory of its process in bytes."""
+def _run(name: str, task: Path) -> None:
+    """Run the task in a process of its own."""
     environment = os.environ | {
         "PYTHONIOENCODING": "utf-8",
         "PYTHONPATH": os.pathsep.join(
@@ -213,52 +214,45 @@ def _run(name: str, task: Path) -> int | None:
         ),
     }
     command = [sys.executable, "-m", "bigkingxxl.evaluation.predict_task", str(task)]
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8"
-    ) as process:
-        said = process.stderr.read() if process.stderr is not None else ""
-        peak = None
-        if hasattr(os, "wait4"):
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            # In kilobytes, except on macOS.
-            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        code = process.wait()
-    if code:
-        last = said.strip().splitlines()
-        raise ModelError(
-            f"{name}: {last[-1] if last else f'its process ended with {code}'}", key=name
-        )
-    return peak
+    ended = subprocess.run(
+        command, env=environment, stderr=subprocess.PIPE, text=True, encoding="utf-8", check=False
+    )
+    if ended.returncode:
+        last = ended.stderr.strip().splitlines()
+        why = last[-1] if last else f"its process ended with {ended.returncode}"
+        raise ModelError(f"{name}: {why}", key=name)
 
 
-def _collected(
-    card: ModelCard, dataset: Dataset, ids: Sequence[str], folder: Path, peak: int | None
-) -> Taken:
+def _collected(card: ModelCard, dataset: Dataset, ids: Sequence[str], folder: Path) -> Taken:
     from bigkingxxl.candidates import Candidates
 
     selection = Selection(card.operating_points)
     cells: dict[str, Instances] = {}
     masks: dict[str, Instances] = {}
+    blurred: list[str] = []
     for image_id in ids:
         candidates = Candidates.load(place_of(folder, image_id))
-        cells[image_id] = selection.instances(candidates, None)
+        cells[image_id], left_out = selection.cells_of(dataset.source(image_id), candidates)
+        blurred += [image_id] if left_out else []
         masks[image_id] = masks_of(candidates)
     costs = json.loads((folder / COSTS).read_text(encoding="utf-8"))
     timed = [costs["images"][image_id] for image_id in ids]
     cost = Cost(
         sum(each[0] for each in timed) / len(timed), sum(each[1] for each in timed) / len(timed),
-        max(peak or 0, costs.get("memory") or 0) or None, len(timed),
+        costs.get("memory"), len(timed),
     )  # fmt: skip
-    _keep_peak(folder, costs, cost.memory)
     seen = dataset.among([*card.trained_on, *card.selected_on, *card.operating_points.tuned_on])
-    return Taken(Predictions(cells, masks), cost, seen & set(ids))
+    notes = (_note_on_blurred(blurred),) if blurred else ()
+    return Taken(Predictions(cells, masks, notes), cost, seen & set(ids))
 
 
-def _keep_peak(folder: Path, costs: dict[str, object], memory: int | None) -> None:
-    """Store the peak memory of predicting; a later call that only reads needs less."""
-    if memory is not None and memory != costs.get("memory"):
-        write_json(folder / COSTS, {**costs, "memory": memory})
+def _note_on_blurred(names: Sequence[str]) -> str:
+    one, more = len(names) == 1, "" if len(names) == 1 else ", ..."
+    return (
+        f"{counted(len(names), 'image')} {'is' if one else 'are'} out of focus and "
+        f"{'has' if one else 'have'} no cells, as in `predict` ({names[0]}{more}): to compare the "
+        "shapes in such images, add --keep-blurred to `predict` and name its folder here"
+    )
 
 
 def place_of(folder: Path, image_id: str) -> Path:

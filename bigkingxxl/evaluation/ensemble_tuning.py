@@ -27,6 +27,7 @@ from bigkingxxl.evaluation.paired_gain import PairedGain
 from bigkingxxl.evaluation.partial_annotation import counted
 from bigkingxxl.evaluation.prediction_cache import Parameters, maps_folder
 from bigkingxxl.evaluation.tuning import Tuner, types_to_tune
+from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.ensemble import Member, joint_types
 from bigkingxxl.inference.ensemble_file import Members
 from bigkingxxl.inference.load_ensemble import joined, load_member
@@ -93,6 +94,7 @@ class WeightedCache:
     """The predictions of an ensemble with given weights; see `PredictionCache`."""
 
     find: Callable[[str, Weights], Candidates]
+    source: Callable[[str], ImageSource]
     weights: Weights
     decode_grid: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     decode_defaults: Parameters = field(default_factory=dict)
@@ -143,7 +145,7 @@ class EnsembleTuner:
         self.truth = {each: counted(data.instances(each), ignored[each]) for each in ids}
         self._tuners: dict[Weights, Tuner] = {}
         kinds = {each: data.cell_type(each) for each in ids}
-        cache = WeightedCache(self.candidates, ensemble.weights)
+        cache = WeightedCache(self.candidates, data.source, ensemble.weights)
         self.types = types_to_tune(cache, card.type_names, kinds)
 
     # ---- which members may predict an image ----------------------------------------------------
@@ -207,8 +209,8 @@ class EnsembleTuner:
         """Return a tuner of the thresholds with given weights."""
         known = self._tuners.pop(weights, None)
         self._tuners[weights] = known or Tuner(
-            WeightedCache(self.candidates, weights), self.truth, self.types, self.groups,
-            ignored=self.ignored,
+            WeightedCache(self.candidates, self.data.source, weights), self.truth, self.types,
+            self.groups, ignored=self.ignored,
         )  # fmt: skip
         # Each tuner holds the candidates of all images, so the least recently used one is dropped.
         while len(self._tuners) > MOST_TUNERS:

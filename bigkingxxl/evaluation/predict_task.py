@@ -59,7 +59,25 @@ def predict(task: Path) -> None:
         costs["images"][image_id] = [time.perf_counter() - wall, time.process_time() - cpu]
         costs["files"][image_id] = stamps[image_id]
         found.save(place_of(folder, image_id))
+        costs["memory"] = max(costs["memory"] or 0, peak_memory() or 0) or None
         write_json(folder / COSTS, costs)
+
+
+def peak_memory() -> int | None:
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
+    try:
+        # The usage of resources includes what the parent process had when it started this one.
+        text = Path("/proc/self/status").read_text(encoding="utf-8")
+        return 1024 * int(text.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError):
+        pass
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    # In kilobytes, except on macOS.
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used * (1 if sys.platform == "darwin" else 1024)
 
 
 def _stamp(path: Path, known: list[Any] | None) -> list[Any]:
@@ -70,13 +88,13 @@ def _stamp(path: Path, known: list[Any] | None) -> list[Any]:
         return [0, 0, ""]  # opening it will report the error
 
 
-def _costs(path: Path) -> dict[str, dict[str, list[Any]]]:
+def _costs(path: Path) -> dict[str, Any]:
     try:
-        costs: dict[str, dict[str, list[Any]]] = json.loads(path.read_text(encoding="utf-8"))
+        costs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         costs = {}
     kept = all(isinstance(costs.get(key), dict) for key in ("images", "files"))
-    return costs if kept else {"images": {}, "files": {}}
+    return {"memory": None, **costs} if kept else {"images": {}, "files": {}, "memory": None}
 
 
 def main() -> int:

@@ -35,6 +35,10 @@ class PredictionCache(Protocol):
     decode_defaults: Parameters
     zooms: Sequence[float]
 
+    def source(self, image_id: str) -> ImageSource:
+        """Open an image."""
+        ...
+
     def predict(self, image_id: str) -> None:
         """Run the model on an image unless its result is cached."""
         ...

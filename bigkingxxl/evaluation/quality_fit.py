@@ -19,8 +19,8 @@ from bigkingxxl.evaluation.partial_annotation import counted
 from bigkingxxl.expected_quality import DIRECTIONS, ExpectedQuality, Term
 from bigkingxxl.inference.domain.quality_features import quality_values
 from bigkingxxl.inference.predictor import Predictor
-from bigkingxxl.inference.selection import select
 from bigkingxxl.model_card import ModelCard
+from bigkingxxl.runs.selection import Selection
 
 Float64 = NDArray[np.float64]
 FEWEST = 20  # images; fewer do not generalise
@@ -54,10 +54,11 @@ def examples_of(
 
     An image without any predicted cell gives no evidence and is left out.
     """
-    found = []
+    found, selection = [], Selection(card.operating_points)
     for image_id in ids:
-        candidates = predictor.candidates(data.source(image_id))
-        cells = select(candidates, card.operating_points)
+        source = data.source(image_id)
+        candidates = predictor.candidates(source)
+        cells, _ = selection.cells_of(source, candidates)
         if not len(cells):
             continue
         values = quality_values(candidates, cells)

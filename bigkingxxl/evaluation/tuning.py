@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.evaluation.cells_as_predicted import cells_as_predicted
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.coordinate_search import coordinate_search
 from bigkingxxl.evaluation.crossfit import crossfit
-from bigkingxxl.evaluation.partial_annotation import Ignored, counted_candidates
+from bigkingxxl.evaluation.partial_annotation import Ignored, counted, counted_candidates
 from bigkingxxl.evaluation.prediction_cache import Parameters, PredictionCache
 from bigkingxxl.evaluation.threshold_scorer import ThresholdScorer
 from bigkingxxl.inference.selection import select
@@ -57,6 +58,7 @@ class Tuner:
 
     def __post_init__(self) -> None:
         self._decoded: dict[tuple[str, str], Candidates] = {}
+        self._counted: dict[tuple[str, str], Candidates] = {}
         self._tables: dict[tuple[str, str, float], ThresholdScorer] = {}
         self._joined: dict[tuple[tuple[str, ...], str, float], ThresholdScorer] = {}
 
@@ -130,7 +132,8 @@ class Tuner:
     def scores(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
         """Score each image under one point, float64[N], from cached areas and overlaps.
 
-        The type of the images is given: tuning concerns the parameters, not the vote.
+        The type of the images is given, and no image counts as out of focus: tuning concerns the
+        parameters, not the vote or the sharpness of the image.
         """
         key = (tuple(ids), repr(sorted(point.decode.items())), point.select.mask_threshold)
         if key not in self._joined:
@@ -140,29 +143,40 @@ class Tuner:
     def repainted(self, ids: Sequence[str], point: OperatingPoint) -> Float64:
         """Score each image, float64[N], from cells that are selected, painted and matched."""
         points = OperatingPoints(default=point)
-        return np.array([
-            match_counts(self.truth[each], self._select(each, point.decode, points)).score
-            for each in ids
-        ])  # fmt: skip
+        cells = {each: select(self.candidates(each, point.decode), points) for each in ids}
+        return np.array([match_counts(self.truth[each], cells[each]).score for each in ids])
 
     def predict(self, image_id: str, points: OperatingPoints) -> Instances:
-        """Select the cells of one image as prediction does, with a vote on its type."""
-        return self._select(image_id, points.of(self.voted_type(image_id, points)).decode, points)
+        """Select the cells of one image as prediction does, with a vote on its type.
+
+        An image that is out of focus has no cells, unless even its annotated cells look so; see
+        `cells_as_predicted`.
+        """
+        parameters = points.of(self.voted_type(image_id, points)).decode
+        source, truth = self.cache.source(image_id), self.truth[image_id]
+        cells = cells_as_predicted(source, self._found(image_id, parameters), points, truth)
+        return counted(cells, self.ignored.get(image_id))
 
     def voted_type(self, image_id: str, points: OperatingPoints) -> str | None:
         """Return the type whose decoding parameters apply; no vote if all types share them."""
         return self.cache.voted_type(image_id) if points.by_type else None
 
     def candidates(self, image_id: str, parameters: Parameters) -> Candidates:
-        """Return the candidates under decoding parameters, cached."""
+        """Return the candidates in annotated areas under decoding parameters, cached."""
+        found, ignored = self._found(image_id, parameters), self.ignored.get(image_id)
+        if ignored is None:
+            return found
+        key = (image_id, repr(sorted(parameters.items())))
+        if key not in self._counted:
+            self._counted[key] = counted_candidates(found, ignored)
+        return self._counted[key]
+
+    def _found(self, image_id: str, parameters: Parameters) -> Candidates:
+        """Return all candidates under decoding parameters, cached."""
         key = (image_id, repr(sorted(parameters.items())))
         if key not in self._decoded:
-            found = self.cache.decode(image_id, parameters)
-            self._decoded[key] = counted_candidates(found, self.ignored.get(image_id))
+            self._decoded[key] = self.cache.decode(image_id, parameters)
         return self._decoded[key]
-
-    def _select(self, image_id: str, parameters: Parameters, points: OperatingPoints) -> Instances:
-        return select(self.candidates(image_id, parameters), points)
 
     def _table(self, image_id: str, point: OperatingPoint) -> ThresholdScorer:
         threshold = point.select.mask_threshold

@@ -109,8 +109,9 @@ class OnnxMaps:
     """An exported network as a maps function.
 
     It processes one tile at a time with all cores, whatever number of threads call it. On CPUs
-    larger batches need more memory and save no time (`ONE_TILE`). Sessions with a share of the cores for each
-    thread were slower: 0.81 instead of 0.67 s per image on two cores (`predict_speed`).
+    larger batches need more memory and save no time (`ONE_TILE`). Sessions with a share of the
+    cores for each thread were slower: 0.81 instead of 0.67 s per image on two cores
+    (`predict_speed`).
     """
 
     def __init__(self, session: InferenceSession) -> None:

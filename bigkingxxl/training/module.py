@@ -267,11 +267,14 @@ class TrainingModule(L.LightningModule):
         self.predictor = model_predictor(model, self.device.type)
 
     def validation_step(self, image_id: str, batch_idx: int) -> None:
-        """Predict one image as the finished model would."""
+        """Predict one image as the finished model would, apart from what is known of it.
+
+        The size of its cells is known, and it does not count as out of focus: the validation
+        measures how well cells are outlined.
+        """
         source = self.data.source(image_id)
         augment = self.recipe.augment
         if augment.is_by_image:
-            # The validation measures how well cells are outlined; prediction estimates their size.
             by_width = augment.diameter_of == "width"
             source.cell_diameter = typical_size(self.truth[image_id], by_width=by_width)
         cells = select(self.predictor.candidates(source), self.card.operating_points)

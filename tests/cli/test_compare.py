@@ -28,6 +28,7 @@ from bigkingxxl.io.annotations.kaggle import write_annotations, write_submission
 from bigkingxxl.io.annotations.label_images import write_label_image
 from bigkingxxl.model_files import read_card, resolve_model
 from bigkingxxl.simulate import simulate_field
+from tests import blurred
 from tests.evaluation.scenes import SIZE, cells_of, truth_and_found
 from tests.refusals import refused_by
 from tests.support import sentence_of
@@ -323,27 +324,36 @@ def test_models_are_run_timed_and_cached(tmp_path: Path) -> None:
     }  # fmt: skip
     for name, field in fields.items():
         Image.fromarray(field.image).save(data / "train" / f"{name}.png")
+    # Out of focus, so `predict` leaves out the cells that the model finds.
+    discs = blurred.discs(60)
+    smooth = blurred.seen(discs, 20).read()[0].astype(np.uint8)
+    Image.fromarray(smooth).save(data / "train" / "smooth.png")
+    cells["smooth"] = replace(Instances.from_label_map(discs), type_names=("cort",))
     write_annotations(data / "train.csv", cells)
     model = resolve_model("open")
-    run = CliRunner().invoke(
-        main.app,
-        ["predict", str(data / "train"), "--model", str(model), "--out", str(tmp_path / "run"),
-         "--quiet"],
-    )  # fmt: skip
-    assert run.exit_code == 0, run.output
+    for folder, options in (("run", []), ("all", ["--keep-blurred"])):
+        run = CliRunner().invoke(
+            main.app,
+            ["predict", str(data / "train"), "--model", str(model), "--out",
+             str(tmp_path / folder), "--quiet", *options],
+        )  # fmt: skip
+        assert run.exit_code == 0, run.output
     command = ["compare", f"alone={model}", f"twice={model}+open", f"run={tmp_path / 'run'}",
-               "--truth", str(data), "--json", "--metrics", "f1,counts", "--out",
-               str(tmp_path / "kept")]  # fmt: skip
+               f"all={tmp_path / 'all'}", "--truth", str(data), "--json", "--metrics",
+               "f1,counts,map", "--out", str(tmp_path / "kept")]  # fmt: skip
     found = answer(CliRunner().invoke(main.app, command))
     # The cells that `predict` wrote and those predicted here are the same.
-    assert value(found, "alone", "f1@0.5") == value(found, "run", "f1@0.5")
+    for metric in ("f1@0.5", "counts.bias", "map"):
+        assert value(found, "alone", metric) == value(found, "run", metric)
     assert (value(found, "alone", "f1@0.5") or 0) > 0.2
+    assert value(found, "all", "f1@0.5") != value(found, "run", "f1@0.5")
+    assert ["smooth" in note for note in found["notes"] if note.startswith("alone: ")] == [True]
     assert value(found, "twice", "counts.bias") == value(found, "alone", "counts.bias")
     assert found["methods"]["run"]["seconds_per_image"] is None
     assert 0 < found["methods"]["alone"]["seconds_per_image"] < 60
     assert 5e7 < found["methods"]["alone"]["memory_bytes"] < 2e10
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.npz")}
-    assert len(times) == 4
+    assert len(times) == 6
     again = answer(CliRunner().invoke(main.app, command))
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert again["methods"]["alone"]["memory_bytes"] == found["methods"]["alone"]["memory_bytes"]

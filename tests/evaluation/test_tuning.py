@@ -12,6 +12,7 @@ from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.crossfit import halves
 from bigkingxxl.evaluation.tuning import Tuner, crossfitted, crossfitted_points, types_to_tune
 from bigkingxxl.evaluation.tuning_report import run_tuning
+from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoint, OperatingPoints, SelectionParameters
 
@@ -34,6 +35,9 @@ class Shown:
     decode_grid: Mapping[str, Sequence[Any]] = {"quiet": (0, 1, 2)}
     decode_defaults: Mapping[str, Any] = {"quiet": 0}
     zooms: Sequence[float] = ()
+
+    def source(self, image_id: str) -> ImageSource:
+        return ArrayImage(np.zeros((20, 30), np.float32), image_id)
 
     def predict(self, image_id: str) -> None:
         pass

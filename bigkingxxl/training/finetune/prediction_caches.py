@@ -88,6 +88,10 @@ class HeldOutCache:
         self.decode_grid, self.decode_defaults = first.decode_grid, first.decode_defaults
         self.zooms: Sequence[float] = ()
 
+    def source(self, image_id: str) -> ImageSource:
+        """See `SizedCache.source`."""
+        return self.parts[image_id].source(image_id)
+
     def predicted(self, image_id: str) -> Candidates:
         """See `SizedCache.predicted`."""
         return self.parts[image_id].predicted(image_id)

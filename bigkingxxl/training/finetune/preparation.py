@@ -10,6 +10,7 @@ from typing import Literal
 from bigkingxxl.data.base import Dataset
 from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError, MissingExtraError
+from bigkingxxl.evaluation.cells_as_predicted import note_on_blurred
 from bigkingxxl.extras import install
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.training.budget import cpu_seconds
@@ -169,7 +170,8 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
                   cpu_minutes=recipe.training.max_cpu_minutes)  # fmt: skip
     seen = data.among(card.trained_on)
     in_sample = in_sample_note(len(seen), len(data))
-    for text in (request.note, repeated, fragments.note, units.note, in_sample):
+    blurred = note_on_blurred(data.source, {each: data.instances(each) for each in data.ids})
+    for text in (request.note, repeated, fragments.note, units.note, in_sample, blurred):
         if text is not None:
             work.note(text)
     return work

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from bigkingxxl.cell_widths import typical_size
+from bigkingxxl.evaluation.cells_as_predicted import cells_as_predicted
 from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.coordinate_search import CLEAR_GAIN
 from bigkingxxl.evaluation.partial_annotation import Ignored, counted
 from bigkingxxl.evaluation.prediction_cache import PredictionCache
 from bigkingxxl.evaluation.tuning import Tuner
 from bigkingxxl.inference.network_predictor import NetworkPredictor
-from bigkingxxl.inference.selection import select
 from bigkingxxl.instances import UNTYPED, Instances
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.operating_points import OperatingPoints
@@ -125,7 +125,8 @@ class Chooser:
     def as_predicted(self, image_id: str) -> Instances:
         """Predict the cells of a unit with the unchanged model."""
         found = self.cache(self.start.diameter).predicted(image_id)
-        cells = select(found, self.card.operating_points)
+        source, truth = self.units.data.source(image_id), self.truth.cells[image_id]
+        cells = cells_as_predicted(source, found, self.card.operating_points, truth)
         return self.truth.counted(image_id, cells)
 
     def predict(self, image_id: str, choice: Choice) -> Instances:

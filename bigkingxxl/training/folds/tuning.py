@@ -50,7 +50,7 @@ class OutOfFoldCache:
         self, models: Mapping[int, Path], fold_of: Mapping[str, int], data: Dataset, folder: Path,
         device: str,
     ) -> None:  # fmt: skip
-        self.fold_of = fold_of
+        self.fold_of, self.source = fold_of, data.source
         self.of_fold: dict[int, MapCache | CandidateCache] = {}
         for fold, path in models.items():
             predictor, _ = load_predictor(path, device)

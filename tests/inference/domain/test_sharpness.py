@@ -6,29 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from bigkingxxl.candidates import Candidates
 from bigkingxxl.images import ArrayImage
 from bigkingxxl.inference.domain.sharpness import is_out_of_focus
 from bigkingxxl.instances import Instances
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.selection import Selection
-
-
-def discs(diameter: int, count: int = 3) -> NDArray[np.int32]:
-    """Discs beside each other, each in a square of twice its diameter."""
-    side = 2 * diameter
-    row, col = np.mgrid[:side, : side * count]
-    inside = np.hypot(row - side / 2, col % side - side / 2) < diameter / 2
-    return np.where(inside, col // side + 1, 0).astype(np.int32)
-
-
-def seen(labels: NDArray[np.int32], blur: float, noise: float = 0.0) -> ArrayImage:
-    pixels = ndimage.gaussian_filter(np.where(labels > 0, 160.0, 100.0), blur)
-    pixels += np.random.default_rng(0).normal(0, noise, labels.shape)
-    return ArrayImage(pixels.astype(np.float32), "discs")
+from tests.blurred import discs, found_in, seen
 
 
 @pytest.mark.parametrize("diameter", [40, 90, 200])
@@ -58,8 +43,7 @@ def test_one_flawed_cell_does_not_decide() -> None:
 def test_a_selection_leaves_them_out_and_says_so() -> None:
     labels = discs(60)
     blurred, sharp = seen(labels, 30), seen(labels, 1)
-    scores = np.full(3, 0.9, np.float32)
-    found = Candidates.from_label_map(labels, (labels > 0).astype(np.float32), scores)
+    found = found_in(labels)
     selection = Selection(OperatingPoints())
     cells, told = selection.cells_of(blurred, found)
     assert (len(cells), len(told)) == (0, 1)
