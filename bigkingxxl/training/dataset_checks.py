@@ -17,33 +17,15 @@ log = logging.getLogger(__name__)
 NAMED = 3
 
 
-def common_channels(data: Dataset, ids: Sequence[str]) -> int:
-    """Return the number of channels of the images.
-
-    Raises:
-        InputError: The images differ.
-    """
-    channels = {image_id: data.source(image_id).channels for image_id in ids}
-    first = ids[0]
-    for image_id, count in channels.items():
-        if count != channels[first]:
-            raise InputError(
-                f"{data.image_path(image_id)} has {count} channels, but "
-                f"{data.image_path(first)} has {channels[first]}: train on images of one kind",
-                file=data.image_path(image_id),
-                key="channels",
-                found=count,
-                expected=channels[first],
-            )
-    return channels[first]
-
-
-def check_annotated(data: Dataset, ids: Sequence[str]) -> None:
+def check_annotated(data: Dataset, ids: Sequence[str]) -> tuple[str, ...]:
     """Check that images have annotated cells, and warn of those that teach nothing.
 
     Args:
         data: The data set.
         ids: The training images.
+
+    Returns:
+        The images that are annotated somewhere.
 
     Raises:
         InputError: All cells lie where nothing is annotated, or there are none.
@@ -69,6 +51,7 @@ def check_annotated(data: Dataset, ids: Sequence[str]) -> None:
             if not with_cells.intersection(own):
                 log.warning("the data set '%s' has no annotated cells in its %s", name,
                             counted(len(own), "training image"))  # fmt: skip
+    return tuple(image_id for image_id in ids if image_id not in blank)
 
 
 def _root(data: Dataset, ids: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ from bigkingxxl.training.adversarial import AdversarialModule
 from bigkingxxl.training.allocator import keep_freed_memory
 from bigkingxxl.training.budget import Budget
 from bigkingxxl.training.cell_size_scaling import sized
+from bigkingxxl.training.channels import check_companions, check_taken, common_channels
 from bigkingxxl.training.checkpoints import (
     best_checkpoint,
     crops_done,
@@ -36,7 +37,6 @@ from bigkingxxl.training.checkpoints import (
 from bigkingxxl.training.crop_teacher import CropTeacher
 from bigkingxxl.training.dataset_checks import (
     check_annotated,
-    common_channels,
     warn_of_flaws,
 )
 from bigkingxxl.training.devices import ALONE, Devices, disconnect, was_restarted
@@ -162,6 +162,7 @@ def train(
     recipe = complete(recipe, data, images, channels, start)
     if devices.rank == 0 and not checked:
         check_images(recipe, data, images)
+        check_companions(recipe, channels)
     unlabelled = images_without_annotation(recipe, data, images)
     if resume:
         check_same_run(out, recipe.model_dump(mode="json"), list(images.training))
@@ -301,15 +302,8 @@ def complete(
     if "image_channels" in method_class(recipe.method).Settings.model_fields:
         settings.setdefault("image_channels", channels)
     expected = start.model.card.image_channels if start else settings.get("image_channels")
-    if expected not in (None, channels):
-        taker = str(start.path) if start else f"the recipe's {recipe.method}"
-        raise InputError(
-            f"{data.root}: its images have {channels} channels, but {taker} takes {expected}",
-            file=data.root,
-            key="channels",
-            found=channels,
-            expected=expected,
-        )
+    taker = f"the starting model {recipe.init}" if start else f"the recipe's {recipe.method}"
+    check_taken(data, channels, expected, taker)
     complete = recipe.model_copy(update={"settings": settings})
     if start is not None and recipe.adapt:
         sizes = cell_sizes(data, images.training, recipe.training.label_policy)

@@ -14,7 +14,8 @@ from bigkingxxl.evaluation.cells_as_predicted import note_on_blurred
 from bigkingxxl.extras import install
 from bigkingxxl.model_card import ModelCard
 from bigkingxxl.training.budget import cpu_seconds
-from bigkingxxl.training.dataset_checks import check_annotated, common_channels, warn_of_flaws
+from bigkingxxl.training.channels import check_companions, check_taken, common_channels
+from bigkingxxl.training.dataset_checks import check_annotated, warn_of_flaws
 from bigkingxxl.training.finetune.held_out_units import Units, units_of
 from bigkingxxl.training.finetune.model_choice import Trial
 from bigkingxxl.training.finetune.progress import (
@@ -140,16 +141,11 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
     """
     recipe, data = request.recipe, request.data
     channels = common_channels(data, data.ids)
-    if channels != card.image_channels:
-        raise InputError(
-            f"{data.root}: its images have {channels} channels, but {start} takes "
-            f"{card.image_channels}",
-            file=data.root,
-            key="channels",
-            found=channels,
-            expected=card.image_channels,
-        )
-    check_annotated(data, data.ids)
+    check_taken(data, channels, card.image_channels, f"the starting model {recipe.init}")
+    if request.stage == "all":
+        check_companions(recipe, channels)
+    # The score of an image without any annotation would be 1 for every model.
+    data = replace(data, ids=check_annotated(data, data.ids))
     data, repeated = without_repeats(data)
     fragments = find_tiny_fragments(data)
     if recipe.training.label_policy == "mended":

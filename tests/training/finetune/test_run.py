@@ -103,16 +103,19 @@ def test_too_few_images_keep_the_start_with_a_note(model: Path, tmp_path: Path) 
 
 
 def test_images_without_cells_and_partial_annotation_take_part(model: Path, tmp_path: Path) -> None:
-    given = {**fields(4), "none": field(9, cells=0)}
+    given = {**fields(4), "none": field(9, cells=0), "skipped": field(8)}
     folder = save(tmp_path / "d", given)
     mask = np.zeros((96, 96), np.uint8)
     mask[:, 50:] = 255
     (folder / "ignore").mkdir()
     Image.fromarray(mask).save(folder / "ignore" / "f0.png")
+    Image.fromarray(np.full_like(mask, 255)).save(folder / "ignore" / "skipped.png")
     result = settings(model, folder, tmp_path / "run")
     assert result["kept"] == "settings"
     assert result["per_unit"]["none"]["start"] == 0
     assert result["per_unit"]["none"]["settings"] == 1
+    # Without any annotation, nothing can be scored.
+    assert set(result["per_unit"]) == {*given} - {"skipped"}
 
 
 def test_a_speck_does_not_affect_the_minimum_area(model: Path, tmp_path: Path) -> None:
