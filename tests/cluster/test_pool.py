@@ -129,9 +129,7 @@ def test_as_many_processes_as_are_worthwhile(
     assert worthwhile(files) == expected
 
 
-def test_many_images_are_shared_by_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_images_are_shared_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr("bigkingxxl.cluster.pool.cores", lambda: 2)
     paths = save_images(tmp_path / "images", (3,) * 16)
