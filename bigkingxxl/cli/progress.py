@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,8 @@ T = TypeVar("T")
 SECONDS_BETWEEN_LINES, SECONDS_BETWEEN_LINES_OF_LONG = 10.0, 60.0
 LONG = 120.0  # seconds
 INSTANT = 0.05  # seconds; items that end sooner at the start were done before
+RECENT, FEWEST_MARKS = 60.0, 8  # seconds, or so many marks, that determine the rate
+BETWEEN_MARKS = 0.5  # seconds
 GOES_ON = "run again to continue"
 _bars = list["Progress"]()  # the bars that are shown now, in the thread of their work
 
@@ -117,20 +120,43 @@ def _bar(items: Iterable[T], total: Total, label: Label) -> Iterator[T]:
 
 
 def _lines(items: Iterable[T], total: Total, label: Label) -> Iterator[T]:
-    began = shown = last = time.monotonic()
-    done = 0
-    since = (began, 0)
+    began = shown = time.monotonic()
+    done, pace = 0, _Pace(began)
     for item in items:
         yield item
         done += 1
         now = time.monotonic()
-        if since[1] == done - 1 and now - last < INSTANT:
-            since = (now, done)  # done by an earlier run: says nothing about the others
-        last = now
+        pace.note(now, done)
         if now - shown >= _between(now - began) and done != _now(total):
-            print(_line(label, done, total, since, now), file=sys.stderr, flush=True)
+            print(_line(label, done, total, pace.since, now), file=sys.stderr, flush=True)
             shown = now
     print(_end(label, done, total, time.monotonic() - began), file=sys.stderr, flush=True)
+
+
+class _Pace:
+    """The recent times and counts from which a rate is computed.
+
+    Items that an earlier run did take hardly any time, and say nothing about the others.
+    """
+
+    def __init__(self, began: float) -> None:
+        self._last = began
+        self._marks = deque([(began, 0)])
+
+    def note(self, now: float, done: int) -> None:
+        """Note that one more item is done."""
+        if len(self._marks) == 1 and self.since[1] == done - 1 and now - self._last < INSTANT:
+            self._marks[0] = (now, done)
+        elif now - self._marks[-1][0] >= BETWEEN_MARKS:
+            self._marks.append((now, done))
+        while len(self._marks) > FEWEST_MARKS and self._marks[1][0] < now - RECENT:
+            self._marks.popleft()
+        self._last = now
+
+    @property
+    def since(self) -> tuple[float, int]:
+        """The time from which the rate counts, and the number of items that were done then."""
+        return self._marks[0]
 
 
 def _between(seconds: float) -> float:

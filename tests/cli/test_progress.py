@@ -107,3 +107,15 @@ def test_what_an_earlier_run_did_does_not_shorten_the_time_left(
         now[0] += 0.01 if item < 60 else 5.0  # 60 blocks were done before
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "predicting slide, blocks: 62/100, 5.0 s each, 3:10 left"
+
+
+def test_the_rate_is_that_of_the_last_minute(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for item in progress.track(range(300), label="blocks"):
+        now[0] += 0.1 if item < 244 else 4.0  # to check what is there took a while
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2].startswith("blocks: 29")
+    assert ", 4.0 s each, 0:" in lines[-2]
