@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import sys
 from io import TextIOWrapper
@@ -11,6 +12,7 @@ from io import TextIOWrapper
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\udc80-\udc9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
+STREAMS = ("stdin", "stdout", "stderr")
 ANY_TEXT = "bigkingxxl"  # our way to print what an encoding lacks
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -25,6 +27,20 @@ def make_printing_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=ANY_TEXT)
+
+
+def occupy_closed_streams() -> None:
+    """Send what goes to a closed stdin, stdout or stderr nowhere.
+
+    Otherwise the next file that is opened would get the number of the stream, and messages of
+    libraries would be written into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < len(STREAMS):
+        os.set_inheritable(number, True)
+        if getattr(sys, STREAMS[number]) is None:
+            mode = "r" if number == 0 else "w"
+            setattr(sys, STREAMS[number], os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    os.close(number)
 
 
 def _any_text(error: UnicodeError) -> tuple[bytes, int]:

@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any
@@ -41,6 +43,36 @@ def die_with_parent() -> None:
 def _end_after(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
+
+
+# A terminal or a cluster sends these to every process, but the parent decides when workers end.
+ENDS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1")
+             if hasattr(signal, name))  # fmt: skip
+
+
+@contextmanager
+def ends_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM within the block, also from the processes started in it.
+
+    Such a process would otherwise end with a traceback if it met them before `ignore_ends`.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # which would release the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_ends() -> None:
+    """Ignore Ctrl-C and SIGTERM in this worker process."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def raise_on_sigterm() -> None:

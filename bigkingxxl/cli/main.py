@@ -29,7 +29,7 @@ import typer
 from typer.core import TyperGroup
 
 from bigkingxxl import __version__
-from bigkingxxl.display_text import make_printing_safe, printable
+from bigkingxxl.display_text import make_printing_safe, occupy_closed_streams, printable
 from bigkingxxl.errors import BigKingXXLError, InputError, Interrupted
 from bigkingxxl.extras import extra_of, install
 from bigkingxxl.processes import raise_on_sigterm
@@ -238,6 +238,7 @@ class _Shown(logging.Formatter):
 
 def main() -> None:
     """Run the console script."""
+    occupy_closed_streams()
     raise_on_sigterm()
     warnings = logging.StreamHandler()
     warnings.setFormatter(_Shown("%(message)s"))

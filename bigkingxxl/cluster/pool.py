@@ -1,7 +1,8 @@
 """An engine of processes of this machine, which share its cores and each load the models once.
 
-It uses processes because decoding and writing hold Python's global lock. If a process dies, for
-example for lack of memory, its unit is tried once more, and the others continue.
+It uses processes because decoding and writing hold Python's global lock. If a process dies, its
+unit is tried once more, and the others continue. A process that crashed is replaced; one that was
+killed is not, because there was probably no memory for it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from bigkingxxl.cluster.dispatch import Lost
 from bigkingxxl.cluster.job import Done, Job, Station, Task
 from bigkingxxl.errors import BigKingXXLError
-from bigkingxxl.processes import cores, die_with_parent, threads_allowed
+from bigkingxxl.memory import free_bytes
+from bigkingxxl.processes import cores, die_with_parent, ends_blocked, ignore_ends, threads_allowed
 
 log = logging.getLogger(__name__)
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TRIES = 2
+READY = "ready"  # the first answer of a process
+KILLED = -9  # the exit code after SIGKILL, which a system sends that has no memory left
 # of a process working on images that are not large, with the bundled model
 BYTES_EACH = 700 * 2**20
 LARGE_BYTES = 2600 * 2**20  # of a process working on a large unit
@@ -33,11 +36,16 @@ FILES_EACH = 8  # a process saves more time than its start takes if it has as ma
 MOST = 8  # processes that are started without being asked for
 
 
+class NoProcessError(BigKingXXLError):
+    """No process could be started; finished work is kept."""
+
+
 @dataclass
 class _Worker:
     process: Any
     connection: Connection
     task: Task | None = None
+    is_ready: bool = False
 
 
 class Pool:
@@ -78,21 +86,34 @@ class Pool:
         return max(1, min(self.count, free_bytes() // LARGE_BYTES))
 
     def begin(self, job: Job) -> None:
-        """Start the processes."""
+        """Start the processes, or as many as the system allows.
+
+        Raises:
+            NoProcessError: It allows none.
+        """
         self._job = job
-        self._workers = [self._started() for _ in range(self.count)]
+        for _ in range(self.count):
+            self._start()
 
     def submit(self, task: Task) -> None:
-        """Give a task to an idle process."""
+        """Give a task to an idle process.
+
+        Raises:
+            NoProcessError: All processes have died, and the system allows no other.
+        """
         if not self._workers:
-            self._workers.append(self._started())
+            self._start()
         worker = next(each for each in self._workers if each.task is None)
         worker.task = task
         with suppress(OSError):  # it has died, as `next` will notice
             worker.connection.send(task)
 
     def next(self) -> Done | Lost:
-        """Return the task that ends first; errors that end the run are raised."""
+        """Return the task that ends first; errors that end the run are raised.
+
+        Raises:
+            NoProcessError: All processes end before they can do anything.
+        """
         while not self._done:
             by_signal: dict[Any, _Worker] = {}
             for each in self._workers:
@@ -114,32 +135,51 @@ class Pool:
         if isinstance(answer, Exception):
             worker.task = None
             raise answer
-        if answer is not None:
+        if answer == READY:
+            worker.is_ready = True
+        elif answer is not None:
             worker.task = None
             self._done.append(answer)
         elif not worker.process.is_alive() or worker.connection.closed:
             self._bury(worker)
 
     def _bury(self, worker: _Worker) -> None:
-        """Replace a process that died; its task is tried once more."""
+        """Remove a process that died; its task is tried once more."""
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
+        how = _end_of(worker.process.exitcode)
+        if not worker.is_ready and not self._workers:
+            raise NoProcessError(f"the worker processes end before they begin (the last one {how})")
         if worker.task is None:
             return
+        if not worker.is_ready:  # the task has nothing to do with it
+            self._done.append(Lost(worker.task, "", is_final=False))
+            return
         tries = self._tries[worker.task] = self._tries.get(worker.task, 0) + 1
-        how = _end_of(worker.process.exitcode)
         reason = f"the process that worked on it {how}, {tries} times (is there memory for it?)"
         self._done.append(Lost(worker.task, reason, tries >= TRIES))
+        if worker.process.exitcode != KILLED:
+            self._start()
 
-    def _started(self) -> _Worker:
+    def _start(self) -> None:
+        """Start a process; if the system allows no further one, the others do the work."""
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        with threads_each(self.threads):
-            process = context.Process(target=_work, args=(theirs, self._job), name="worker")
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        process = context.Process(target=_work, args=(theirs, self._job), name="worker")
+        try:
+            with threads_each(self.threads), ends_blocked():
+                process.start()
+        except OSError as error:
+            ours.close()
+            reason = error.strerror or error
+            if not self._workers:
+                raise NoProcessError(f"no process can be started ({reason})") from error
+            log.warning("no more than %d processes can be started (%s)", len(self._workers), reason)
+        else:
+            self._workers.append(_Worker(process, ours))
+        finally:
+            theirs.close()
 
 
 def _end_of(code: int | None) -> str:
@@ -167,26 +207,23 @@ def threads_each(count: int) -> Iterator[None]:
 def _work(connection: Connection, job: Job) -> None:
     """Do tasks until the pipe is closed."""
     die_with_parent()
-    # A terminal or a cluster signals every process, but the parent decides when they end.
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    try:
-        station = Station(job)
-    except Exception as error:
-        connection.send(sendable(error))
-        return
-    while True:
+    ignore_ends()
+    with suppress(EOFError, OSError):  # the parent has closed the pipe
         try:
-            task = connection.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer: Any = station.do(task)
+            station = Station(job)
         except Exception as error:
-            answer = sendable(error)
-        with suppress(OSError):
-            connection.send(answer)
+            connection.send(sendable(error))
+            return
+        connection.send(READY)
+        while True:
+            connection.send(_answer(station, connection.recv()))
+
+
+def _answer(station: Station, task: Task) -> Done | Exception:
+    try:
+        return station.do(task)
+    except Exception as error:
+        return sendable(error)
 
 
 def sendable(error: Exception) -> Exception:
@@ -194,21 +231,6 @@ def sendable(error: Exception) -> Exception:
     if isinstance(error, BigKingXXLError | MemoryError):
         return type(error)(str(error))
     return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def free_bytes() -> int:
-    """Return the memory that processes may still use, or a very large number if unknown."""
-    found = []
-    with suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found.append(next(int(each.split()[1]) * 1024 for each in lines if "MemAvailable" in each))
-    names = (("memory.max", "memory.current"),
-             ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))  # fmt: skip
-    root = Path("/sys/fs/cgroup")
-    for limit, used in names:
-        with suppress(OSError, ValueError):
-            found.append(int((root / limit).read_text()) - int((root / used).read_text()))
-    return min(found, default=2**50)
 
 
 def fitting(workers: int, files: int) -> int:
@@ -222,9 +244,9 @@ def fitting(workers: int, files: int) -> int:
     room = max(1, free_bytes() // BYTES_EACH)
     if workers and room < asked:
         log.warning(
-            "there is enough memory for only %d of the %d workers (%.1f GB are free, and each "
-            "worker needs about %.1f GB): %d are started", room, asked, free_bytes() / 1e9,
-            BYTES_EACH / 1e9, room,
+            "--workers is %d, but there is enough memory for only %d (%.1f GB are free, and each "
+            "needs about %.1f GB), so only as many are started", asked, room, free_bytes() / 1e9,
+            BYTES_EACH / 1e9,
         )  # fmt: skip
     return min(asked, room)
 

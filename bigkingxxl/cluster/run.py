@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bigkingxxl.cluster.dispatch import run_job
 from bigkingxxl.cluster.job import Job
-from bigkingxxl.cluster.pool import Pool, fitting, worthwhile
+from bigkingxxl.cluster.pool import NoProcessError, Pool, fitting, worthwhile
 from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.errors import InputError
 from bigkingxxl.processes import threads_allowed
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.folder import predict_folder
 from bigkingxxl.runs.folder_result import FolderResult
+from bigkingxxl.runs.outputs import IMAGE_FORMATS
+from bigkingxxl.runs.records import FileState
 from bigkingxxl.runs.shards import WHOLE, Shard
+from bigkingxxl.runs.store import SUMMARY, RunStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,15 +54,28 @@ class Sharing:
                 expected=("--workers", "--scheduler"),
             )
 
-    def processes(self, job: Job, files: int) -> int:
+    def processes(self, job: Job, files: Mapping[Path, str]) -> int:
         """Return the number of processes of this machine that do a run.
 
         If the user does not choose it, other jobs may run beside a shard, a GPU is used by one
         process, and PyTorch takes long to load; such runs have one process.
         """
         if self.workers is not None:
-            return 1 if self.workers == 1 else fitting(self.workers, files)
-        return worthwhile(files) if self.shard.is_whole and job.loading.is_light else 1
+            return 1 if self.workers == 1 else fitting(self.workers, len(files))
+        if not self.shard.is_whole or not job.loading.is_light or worthwhile(len(files)) == 1:
+            return 1
+        store = RunStore(job.out)
+        return worthwhile(sum(not _seems_done(store, job, *each) for each in files.items()))
+
+
+def _seems_done(store: RunStore, job: Job, path: Path, name: str) -> bool:
+    """Whether records say that a file is done, which decides only how many processes start."""
+    record = store.record(SUMMARY, name)
+    if record is None or record.seen is None or record.details["run"] != job.settings.run:
+        return False
+    kinds = [each for each in job.settings.formats if each in IMAGE_FORMATS]
+    is_same = FileState.of(path) == (record.seen.size, record.seen.modified)
+    return is_same and all(store.record_place(each, name).is_file() for each in kinds)
 
 
 def predict_job(
@@ -81,11 +100,16 @@ def predict_job(
 
         with dask_cluster(sharing.scheduler) as engine:
             return run_job(job, files, engine, shard=shard, deadline=deadline, track=track)
-    count = sharing.processes(job, len(files))
+    count = sharing.processes(job, files)
     if count > 1:
         threads = threads_allowed() // count if sharing.workers is None else None
-        with Pool(count, threads) as pool:
-            return run_job(job, files, pool, shard=shard, deadline=deadline, track=track)
+        try:
+            with Pool(count, threads) as pool:
+                return run_job(job, files, pool, shard=shard, deadline=deadline, track=track)
+        except NoProcessError as error:
+            if sharing.workers is not None:
+                raise
+            log.warning("%s: this process does the rest alone", error)
     pipeline = job.pipeline()
     return predict_folder(
         pipeline.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,

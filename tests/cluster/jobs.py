@@ -26,9 +26,11 @@ from tests.threshold import NAMES, Threshold
 class Deadly(Threshold):
     """A predictor whose process is killed on some images, a given number of times each."""
 
-    def __init__(self, deadly: dict[str, int], notes: Path, slow: float, full: bool) -> None:
+    def __init__(
+        self, deadly: dict[str, int], notes: Path, slow: float, full: bool, how: str
+    ) -> None:
         super().__init__(slow)
-        self.deadly, self.notes, self.full = deadly, notes, full
+        self.deadly, self.notes, self.full, self.how = deadly, notes, full, how
 
     def candidates(self, source: ImageSource) -> Candidates:
         with (self.notes / f"asked-{os.getpid()}.txt").open("a") as stream:
@@ -38,7 +40,7 @@ class Deadly(Threshold):
         deaths = len(list(self.notes.glob(f"died-{source.name}-*")))
         if deaths < self.deadly.get(source.name, 0):
             (self.notes / f"died-{source.name}-{os.getpid()}").touch()
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+            os.kill(os.getpid(), getattr(signal, self.how, signal.SIGTERM))
         return super().candidates(source)
 
 
@@ -50,28 +52,31 @@ class SquaresLoading(Loading):
         deadly: Image ids, and how many processes each of them kills.
         notes: Folder in which kills and every start of a model are noted.
         full: Whether the disk is full.
+        how: The signal that kills.
     """
 
     deadly: tuple[tuple[str, int], ...] = ()
     notes: Path = Path()
     slow: float = 0.0
     full: bool = False
+    how: str = "SIGKILL"
 
     def load(self) -> tuple[Predictor, ModelCard]:
         (self.notes / f"loaded-{os.getpid()}-{time.monotonic_ns()}").touch()
         card = ModelCard(method="compact", settings={}, type_names=NAMES)
-        return Deadly(dict(self.deadly), self.notes, self.slow, self.full), card
+        return Deadly(dict(self.deadly), self.notes, self.slow, self.full, self.how), card
 
 
 def squares_job(
     out: Path, notes: Path, key: str = "k", deadly: tuple[tuple[str, int], ...] = (),
-    slow: float = 0.0, full: bool = False,
+    slow: float = 0.0, full: bool = False, how: str = "SIGKILL",
 ) -> Job:  # fmt: skip
     """A run of all formats; `notes` is a folder that its processes write into."""
     notes.mkdir(exist_ok=True)
     reading, selection = OpenOptions(), Selection(OperatingPoints())
     settings = run_settings(key, selection, FORMATS, model="abc123", reading=reading.as_json())
-    loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow, full=full)
+    loading = SquaresLoading((), (), deadly=deadly, notes=notes, slow=slow, full=full,
+                             how=how)  # fmt: skip
     return Job(out, settings, selection, reading, loading)
 
 
@@ -82,3 +87,8 @@ def loaded(notes: Path) -> dict[int, int]:
         pid = int(each.name.split("-")[1])
         found[pid] = found.get(pid, 0) + 1
     return found
+
+
+def ends_at_once(*_: object) -> None:
+    """Work as a process that ends before it can do anything."""
+    os._exit(3)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from dataclasses import replace
+from itertools import count
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +14,14 @@ import pytest
 import tifffile
 
 from bigkingxxl.cluster.job import Task
-from bigkingxxl.cluster.pool import Pool, fitting, worthwhile
+from bigkingxxl.cluster.pool import NoProcessError, Pool, fitting, worthwhile
 from bigkingxxl.cluster.run import Sharing, predict_job
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.runs.deadline import Deadline
 from bigkingxxl.runs.shards import Shard
 from bigkingxxl.runs.store import RunStore
 from bigkingxxl.runs.tables import make_tables
-from tests.cluster.jobs import loaded, squares_job
+from tests.cluster.jobs import ends_at_once, loaded, squares_job
 from tests.refusals import refused
 from tests.threshold import pixels, results, save_images
 
@@ -70,6 +75,14 @@ def test_an_image_that_kills_every_process_fails_and_the_others_are_done(
     assert "i03" in make_tables(RunStore(tmp_path / "out")).failed
     job = squares_job(tmp_path / "out", tmp_path / "n")
     assert list(predict_job(job, files, Sharing()).failed) == ["broken"]
+
+
+def test_a_crashed_process_is_replaced(tmp_path: Path, files: dict[Path, str]) -> None:
+    for number, how in enumerate(("SIGSEGV", "SIGKILL")):
+        notes = tmp_path / f"n{number}"
+        job = squares_job(tmp_path / "out" / how, notes, deadly=(("i01", 1),), how=how)
+        assert list(predict_job(job, files, Sharing(2)).failed) == ["broken"]
+        assert len(loaded(notes)) == (3 if how == "SIGSEGV" else 2)  # was there memory for it?
 
 
 def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[Path, str]) -> None:
@@ -129,9 +142,65 @@ def test_as_many_processes_as_are_worthwhile(
     assert worthwhile(files) == expected
 
 
-def test_many_images_are_shared_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores and memory for two processes."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr("bigkingxxl.cluster.pool.cores", lambda: 2)
+    monkeypatch.setattr("bigkingxxl.cluster.pool.free_bytes", lambda: 2**40)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_images_that_are_done_need_no_processes(tmp_path: Path) -> None:
+    paths = save_images(tmp_path / "images", (3,) * 24)
+    files = {path: path.stem for path in paths}
+    job = squares_job(tmp_path / "out", tmp_path / "n")
+    assert Sharing().processes(job, files) == 2
+    predict_job(job, dict([*files.items()][:10]), Sharing(1))
+    assert Sharing().processes(job, files) == 1  # 14 images are left
+    assert Sharing(2).processes(job, files) == 2
+    other = replace(job, settings=replace(job.settings, run="another"))
+    assert Sharing().processes(other, files) == 2
+    for path in paths[:2]:
+        path.write_bytes(path.read_bytes() + b"more")
+    assert Sharing().processes(job, files) == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_run_whose_processes_cannot_start_is_done_in_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path: path.stem for path in save_images(tmp_path / "images", (3,) * 16)}
+    # As in a script that is not protected by `if __name__ == "__main__"`.
+    monkeypatch.setattr("bigkingxxl.cluster.pool._work", ends_at_once)
+    job = squares_job(tmp_path / "out", tmp_path / "n")
+    with refused(NoProcessError):
+        predict_job(job, files, Sharing(2))
+    assert len(predict_job(job, files, Sharing()).cells) == 16
+    assert [*loaded(tmp_path / "n")] == [os.getpid()]
+
+
+def test_a_system_without_further_processes(
+    tmp_path: Path, files: dict[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = SpawnProcess.start
+    numbers = count(1)
+
+    def limited(process: SpawnProcess) -> None:
+        if next(numbers) != 2:
+            raise BlockingIOError(errno.EAGAIN, "no further process")
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", limited)
+    with refused(NoProcessError):
+        predict_job(squares_job(tmp_path / "none", tmp_path / "n1"), files, Sharing(2))
+    result = predict_job(squares_job(tmp_path / "out", tmp_path / "n2"), files, Sharing(2))
+    assert len(result.cells) == 11
+    assert len(loaded(tmp_path / "n2")) == 1
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_many_images_are_shared_by_default(tmp_path: Path) -> None:
     paths = save_images(tmp_path / "images", (3,) * 16)
     files = {path: path.stem for path in paths}
     job = squares_job(tmp_path / "out", tmp_path / "n")
