@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigkingxxl.files import file_hash, write_text
+from bigkingxxl.io.images.tiff_files import files_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Stamp:
 
     Attributes:
         size: The size in bytes.
-        modified: The modification time in nanoseconds since 1970.
+        modified: The modification time in nanoseconds since 1970; of an image in several files the
+            sum of theirs, which changes with each of them.
         sha256: The hash of its content.
     """
 
@@ -35,10 +37,10 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path, known: Stamp | None = None) -> Stamp:
-        """Create the stamp of a file; of a folder, from its files' names, sizes and times.
+        """Create the stamp of an image; of a folder, from its files' names, sizes and times.
 
         Args:
-            path: The file or folder.
+            path: The file or folder; all files of an OME-TIFF series count.
             known: An earlier stamp, whose hash is reused if size and time are unchanged.
 
         Raises:
@@ -46,10 +48,11 @@ class Stamp:
         """
         if path.is_dir():
             return _folder_stamp(path)
-        found = path.stat()
-        if known is not None and (found.st_size, found.st_mtime_ns) == (known.size, known.modified):
+        files = files_of(path)
+        state = FileState.of_all(files)
+        if known is not None and state == (known.size, known.modified):
             return known
-        return cls(found.st_size, found.st_mtime_ns, file_hash(path))
+        return cls(*state, file_hash(path) if len(files) == 1 else _hash_of_all(files))
 
     @classmethod
     def of_result(cls, path: Path, known: Stamp | None = None) -> Stamp:
@@ -59,17 +62,25 @@ class Stamp:
             OSError: It does not exist or cannot be read.
         """
         if not path.is_dir():
-            return cls.of(path, known)
+            state = FileState.of_all([path])
+            is_known = known is not None and state == (known.size, known.modified)
+            return known if known is not None and is_known else cls(*state, file_hash(path))
         files = sorted(each for each in path.rglob("*") if each.is_file())
         size = sum(each.stat().st_size for each in files)
         modified = max((each.stat().st_mtime_ns for each in files), default=0)
         if known is not None and (size, modified) == (known.size, known.modified):
             return known
-        digest = hashlib.sha256()
-        for each in files:
-            name = each.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
-            digest.update(name + b"\0" + file_hash(each).encode() + b"\n")
-        return cls(size, modified, digest.hexdigest())
+        return cls(size, modified, _hash_of_all(files, path))
+
+
+def _hash_of_all(files: Sequence[Path], folder: Path | None = None) -> str:
+    """Return the hash of several files, with their names in a folder (default: that of each)."""
+    digest = hashlib.sha256()
+    for each in files:
+        name = each.relative_to(folder or each.parent).as_posix()
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\0")
+        digest.update(file_hash(each).encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _folder_stamp(folder: Path) -> Stamp:
@@ -88,8 +99,8 @@ def _folder_stamp(folder: Path) -> Stamp:
 class FileState(NamedTuple):
     """The size and modification time of an image's file when it was opened.
 
-    Those of a folder are of its metadata, which are read when it is opened; its chunks are covered
-    by `Stamp`.
+    Those of an image in several files are the sums of theirs. Those of a folder are of its
+    metadata, which are read when it is opened; its chunks are covered by `Stamp`.
 
     Attributes:
         size: The size in bytes.
@@ -103,13 +114,19 @@ class FileState(NamedTuple):
     def of(cls, path: Path) -> FileState | None:
         """Return the state of a file or folder as it is now; None if it cannot be accessed."""
         try:
-            found = [each.stat() for each in (_metadata(path) if path.is_dir() else [path])]
+            return cls.of_all(_metadata(path) if path.is_dir() else files_of(path))
         except OSError:
             return None
-        return cls(
-            sum(each.st_size for each in found),
-            max((each.st_mtime_ns for each in found), default=0),
-        )
+
+    @classmethod
+    def of_all(cls, files: Sequence[Path]) -> FileState:
+        """Return the state of some files.
+
+        Raises:
+            OSError: One of them cannot be accessed.
+        """
+        found = [each.stat() for each in files]
+        return cls(sum(each.st_size for each in found), sum(each.st_mtime_ns for each in found))
 
 
 def _metadata(folder: Path) -> list[Path]:

@@ -29,6 +29,7 @@ from typing import Any
 from bigkingxxl.errors import InputError, OutputError
 from bigkingxxl.file_names import place_of
 from bigkingxxl.files import clear_temporaries, make_folder, write_json
+from bigkingxxl.io.images.tiff_files import files_of
 from bigkingxxl.locks import locked
 from bigkingxxl.provenance import fingerprint, own_version
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS
@@ -57,10 +58,10 @@ class _Walk:
 
 @dataclass(frozen=True)
 class _SeenFile:
-    """The stamp of a file, with its inode and the time when that was last changed."""
+    """The stamp of an image, with the inodes of its files and when these were last changed."""
 
     stamp: Stamp
-    identity: tuple[int, int]
+    identity: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class RunStore:
         return self.folder / RECORDS / TABLES / f"{name}.json"
 
     def stamp(self, path: Path, known: Stamp | None = None) -> Stamp:
-        """Return the stamp of an image's file, which is read once per run.
+        """Return the stamp of an image's files, which are read once per run.
 
         Args:
             path: The image file.
@@ -205,8 +206,8 @@ class RunStore:
         before = self._stamps.get(path)
         if before is not None and path.is_dir():
             return before.stamp
-        status = path.stat()
-        identity = (status.st_ino, status.st_ctime_ns)
+        status = (each.stat() for each in files_of(path))
+        identity = tuple((each.st_ino, each.st_ctime_ns) for each in status)
         # A file that was replaced by one of the same size and time is read again.
         if before is not None:
             known = before.stamp if before.identity == identity else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,32 @@ def parts_of(path: Path) -> list[str]:
     import tifffile
 
     try:
-        with silent(), tifffile.TiffFile(path) as tiff:
+        # What `check_ome` says is said when the image is opened.
+        with silent(), silent(check_ome.__module__), tifffile.TiffFile(path) as tiff:
             return check_ome(path, tiff.ome_metadata) if tiff.is_ome else []
     except Exception:  # opening the image will report the error
         return []
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files that an image is read from: the file, and the others of its OME-TIFF series.
+
+    Raises:
+        OSError: The file cannot be accessed.
+    """
+    status = path.stat()
+    state = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return [path, *(other for other in _others_of(path, state) if other.is_file())]
+
+
+@lru_cache(maxsize=1024)
+def _others_of(path: Path, state: tuple[int, ...]) -> tuple[Path, ...]:  # noqa: ARG001 - a key
+    if not path.is_file():
+        return ()
+    with path.open("rb") as stream:
+        if not is_tiff(stream.read(len(STARTS[0]))):
+            return ()
+    return tuple(path.with_name(name) for name in parts_of(path) if name != path.name)
 
 
 class _Silence(logging.Filter):
@@ -79,10 +102,10 @@ class _Silence(logging.Filter):
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Suppress log messages of tifffile, which would appear beside our error message."""
+def silent(name: str = "tifffile") -> Iterator[None]:
+    """Suppress log messages of a module; those of tifffile would appear beside our errors."""
     # Each block has its own filter, because blocks of several threads may end in any order.
-    log, silence = logging.getLogger("tifffile"), _Silence()
+    log, silence = logging.getLogger(name), _Silence()
     log.addFilter(silence)
     try:
         yield
