@@ -23,6 +23,7 @@ from bigkingxxl.io.pictures.overlay import draw_overlay
 from bigkingxxl.model_files import model_hash, read_card, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.training.curves import plot_curves
 from bigkingxxl.training.recipe import load_recipe
@@ -122,7 +123,9 @@ def predict_ids(
     selection, key = Selection(card.operating_points), model_hash(model)
     formats = ("labels", "overlay", "submission", "coco")
     settings = run_settings(key, selection, formats, model=key, reading=OpenOptions().as_json())
-    predict_folder(predictor, paths, OpenOptions().open, out, settings, selection, track=track)
+    predict_folder(
+        Pipeline(settings, selection, predictor, track=track), paths, OpenOptions().open, out
+    )
     return out
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -87,11 +89,30 @@ def raise_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the number of cores that this process may use.
+
+    Args:
+        groups: The folder of the control groups, in which a container may have a quota.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        there = len(os.sched_getaffinity(0))
+    else:
+        there = os.cpu_count() or 1
+    return min(there, math.ceil(_quota(groups)))
+
+
+def _quota(groups: Path) -> float:
+    """Return the processor seconds per second that a control group of either version allows."""
+    with suppress(OSError, ValueError):  # "max" is no number
+        quota, period = (groups / "cpu.max").read_text().split()
+        return max(int(quota) / int(period), 0.1)
+    with suppress(OSError, ValueError):
+        quota, period = ((groups / "cpu" / f"cpu.cfs_{name}_us").read_text()
+                         for name in ("quota", "period"))  # fmt: skip
+        if int(quota) > 0:  # -1 is none
+            return int(quota) / int(period)
+    return sys.maxsize
 
 
 def threads_allowed() -> int:

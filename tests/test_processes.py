@@ -17,7 +17,7 @@ from unittest.mock import Mock
 import pytest
 
 from bigkingxxl.errors import Interrupted
-from bigkingxxl.processes import end_this_process, is_alive
+from bigkingxxl.processes import cores, end_this_process, is_alive
 
 STARTS_A_WORKER = """
 import multiprocessing, sys, time
@@ -123,3 +123,20 @@ def test_a_process_ends_itself_in_order_on_windows(monkeypatch: pytest.MonkeyPat
     finally:
         signal.signal(signal.SIGTERM, before)
     assert received == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [({"cpu.max": "100000 100000\n"}, 1), ({"cpu.max": "max 100000\n"}, None),
+     ({"cpu.max": "1 100000\n"}, 1), ({}, None),
+     ({"cpu/cpu.cfs_quota_us": "90000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+     ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None)],
+)  # fmt: skip
+def test_a_container_may_have_a_quota_of_cores(
+    tmp_path: Path, texts: dict[str, str], expected: int | None
+) -> None:
+    (tmp_path / "cpu").mkdir()
+    everything = cores(tmp_path / "nowhere")
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert cores(tmp_path) == (expected or everything)

@@ -27,6 +27,7 @@ from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outputs import FORMATS, OF_AN_EXTRA
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import Shard
 
@@ -85,19 +86,18 @@ def save_images(folder: Path, counts: Sequence[int]) -> list[Path]:
 def run(
     paths: Sequence[Path], out: Path, *formats: str, predictor: Threshold | None = None,
     key: str = "k", model: str = "abc123", selection: Selection | None = None,
-    frames: str | None = None, names: Mapping[Path, str] | None = None, **options: Any,
+    frames: str | None = None, names: Mapping[Path, str] | None = None, overwrite: bool = False,
+    **options: Any,
 ) -> FolderResult:  # fmt: skip
     """A run with every format unless some are given; images are named by `names`."""
     reading = OpenOptions(frames=frames)
     selection = selection or Selection(OperatingPoints())
     settings = run_settings(key, selection, formats or BASE, model=model, reading=reading.as_json())
     return predict_folder(
-        predictor or Threshold(),
+        Pipeline(settings, selection, predictor or Threshold(), overwrite=overwrite),
         paths,
         lambda path: reading.open(path, None if names is None else names[path]),
         out,
-        settings,
-        selection,
         **options,
     )
 

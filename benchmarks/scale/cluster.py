@@ -107,8 +107,8 @@ def measure_store(units: int) -> Iterator[dict[str, Any]]:
         files, out = small_images(Path(folder) / "images", units), Path(folder) / "out"
         job = empty_job(out)
         works = {
-            "first": lambda: predict_job(job, files, Sharing()),
-            "nothing_to_do": lambda: predict_job(job, files, Sharing()),
+            "first": lambda: predict_job(job, files, Sharing(1)),
+            "nothing_to_do": lambda: predict_job(job, files, Sharing(1)),
             "tables": lambda: make_tables(RunStore(out)),
         }
         for name, work in works.items():
@@ -179,7 +179,7 @@ def measure_overhead(tasks: int) -> dict[str, Any]:
         # A shard with one image of a folder of so many.
         shard = run(str(Path(folder) / "images"), "--out", f"{folder}/shard", "--model", "open",
                     "--shard", f"1/{tasks}")  # fmt: skip
-        own = timed(lambda: predict_job(empty_job(Path(folder) / "a"), files, Sharing()))
+        own = timed(lambda: predict_job(empty_job(Path(folder) / "a"), files, Sharing(1)))
         dask = timed(lambda: predict_job(empty_job(Path(folder) / "b"), files,
                                          Sharing(scheduler="local:1")))  # fmt: skip
         fewer = dict(list(files.items())[: tasks // 10])

@@ -35,6 +35,7 @@ from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 
 FORMATS = ("labels", "measurements", "qupath", "summary")
@@ -105,9 +106,10 @@ def attempt(image: Path, folder: Path) -> dict[str, Any]:
             ))  # fmt: skip
 
     selection = Selection(OperatingPoints())
+    settings = run_settings("bright", selection, FORMATS)
     result = predict_folder(
-        BrightCells(), [image], partial(open_images, pixel_limit=None), folder / "out",
-        run_settings("bright", selection, FORMATS), selection, track=track,
+        Pipeline(settings, selection, BrightCells(), track=track), [image],
+        partial(open_images, pixel_limit=None), folder / "out",
     )  # fmt: skip
     if result.failed:
         raise SystemExit(str(result.failed))

@@ -80,6 +80,7 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     from bigkingxxl.runs.folder import predict_folder, run_settings
     from bigkingxxl.runs.large import grid
     from bigkingxxl.runs.large.plan import Plan
+    from bigkingxxl.runs.pipeline import Pipeline
     from bigkingxxl.runs.reader import open_run
     from bigkingxxl.runs.selection import Selection
 
@@ -88,10 +89,8 @@ def seams(side: int, pixels: Any, model: str, scale: float | None, folder: Path)
     predictor, card = load_ensemble([resolve_model(model)], "cpu", scale=scale)
     selection = Selection(card.operating_points)
     grid.ABOVE = 0
-    predict_folder(
-        predictor, [image], lambda path: [open_image(path)], run,
-        run_settings("seams", selection, ["summary"]), selection,
-    )  # fmt: skip
+    pipeline = Pipeline(run_settings("seams", selection, ["summary"]), selection, predictor)
+    predict_folder(pipeline, [image], lambda path: [open_image(path)], run)
     split = open_run(run)["seams"].cells
     plan = Plan.load(run / "blocks" / "seams.blocks" / "plan.json")
     if isinstance(predictor, NetworkPredictor):

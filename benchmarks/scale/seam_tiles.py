@@ -24,6 +24,7 @@ from bigkingxxl.inference.load_ensemble import load_ensemble
 from bigkingxxl.io.images import open_image
 from bigkingxxl.model_files import resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 
 
@@ -40,14 +41,15 @@ def measured(image: Path, model: str, scale: float, folder: Path) -> dict[str, A
     if not isinstance(predictor, DensePredictor):
         raise SystemExit("only dense methods blend maps")
     selection = Selection(card.operating_points)
+    settings = run_settings("seam_tiles", selection, ["labels", "measurements"])
+    pipeline = Pipeline(settings, selection, predictor)
     found: dict[str, Any] = {"scale": scale}
     results, most = {}, predictor.seam_maps.most_bytes
     for name, held in (("none_kept", 0), ("kept", most)):
         predictor.seam_maps.most_bytes = held
         out = folder / name
         _, time = timed(lambda: predict_folder(
-            predictor, [image], lambda path: [open_image(path)], out,  # noqa: B023
-            run_settings("seam_tiles", selection, ["labels", "measurements"]), selection, ahead=1,
+            pipeline, [image], lambda path: [open_image(path)], out, ahead=1,  # noqa: B023
         ))  # fmt: skip
         found[name] = {**time.as_dict(), "load": round(os.getloadavg()[0], 1)}
         results[name] = blocks_of(out)

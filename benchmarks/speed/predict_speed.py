@@ -45,6 +45,7 @@ from bigkingxxl.model_card import ModelCard
 from bigkingxxl.model_files import model_hash, resolve_model
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.outputs import IMAGE_FORMATS, RUN_FORMATS, PredictedImage
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.simulate.field import simulate_field
 
@@ -98,9 +99,10 @@ def time_folder(model: Path, folder: Path, images: int, ahead: list[int]) -> dic
         with tempfile.TemporaryDirectory() as out:
             wall, cpu = time.perf_counter(), time.process_time()
             selection = Selection(card.operating_points)
+            settings = run_settings("benchmark", selection, DEFAULT_FORMATS)
             predict_folder(
-                predictor, paths, lambda path: [open_image(path)], Path(out),
-                run_settings("benchmark", selection, DEFAULT_FORMATS), selection, ahead=count,
+                Pipeline(settings, selection, predictor), paths, lambda path: [open_image(path)],
+                Path(out), ahead=count,
             )  # fmt: skip
             found[f"{count}_at_once"] = {
                 "wall": (time.perf_counter() - wall) / len(paths),
@@ -191,9 +193,10 @@ def time_tables(
     with tempfile.TemporaryDirectory() as folder:
 
         def run(*formats: str) -> None:
+            settings = run_settings("benchmark", selection, formats)
             predict_folder(
-                predictor, paths, lambda path: [open_image(path)], Path(folder),
-                run_settings("benchmark", selection, formats), selection, overwrite=True,
+                Pipeline(settings, selection, predictor, overwrite=True), paths,
+                lambda path: [open_image(path)], Path(folder),
             )  # fmt: skip
 
         run(*(name for name in RUN_FORMATS if name in IMAGE_FORMATS))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -35,7 +37,9 @@ SECONDS_FOR_WORKERS = 60.0
 SECONDS_FOR_OWN_WORKERS = 900.0
 SECONDS_BETWEEN_UPDATES = 2.0
 SECONDS_TO_ANSWER = 30.0
-SECONDS_WITHOUT_ANSWER = 300.0  # then a scheduler that is connected but silent counts as lost
+# A scheduler that is connected but silent counts as lost after that, and one more question: within
+# five minutes.
+SECONDS_WITHOUT_ANSWER = 265.0
 
 
 class SchedulerLostError(BigKingXXLError):
@@ -100,10 +104,11 @@ class DaskEngine:
         Raises:
             InputError: A worker has another version or does not see the folder; the message names
                 it.
+            SchedulerLostError: The scheduler has disappeared.
         """
         self._job = job
         self._update_threads()
-        answers = self.client.run(probe, job, on_error="return")
+        answers = self._probed(job)
         for worker, answer in answers.items():
             if isinstance(answer, ModuleNotFoundError):
                 raise InputError(
@@ -122,6 +127,25 @@ class DaskEngine:
                 "%s: other versions of %s than here, so results may differ in the last digits",
                 ", ".join(sorted(others)[:3]), " or ".join(SAME_DIGITS),
             )  # fmt: skip
+
+    def _probed(self, job: Job) -> dict[str, Any]:
+        """Return what `probe` returns or raises on each worker, however long that takes."""
+        answers: SimpleQueue[Any] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self.client.run(probe, job, on_error="return"))
+            except Exception as error:  # of the network, in many classes
+                answers.put(error)
+
+        Thread(target=ask, daemon=True).start()
+        while True:
+            with suppress(Empty):
+                found = answers.get(timeout=SECONDS_BETWEEN_UPDATES)
+                if isinstance(found, Exception):
+                    raise self._lost_scheduler() from found
+                return dict(found)
+            self._workers()  # notices that the scheduler is lost
 
     def submit(self, task: Task) -> None:
         """Send a task to the cluster."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bigkingxxl.cluster.dispatch import run_job
@@ -110,9 +110,8 @@ def predict_job(
             if sharing.workers is not None:
                 raise
             log.warning("%s: this process does the rest alone", error)
-    pipeline = job.pipeline()
     return predict_folder(
-        pipeline.predictor, list(files), lambda path: job.reading.open(path, files[path]), job.out,
-        job.settings, job.selection, pipeline.judge, name_of=files.__getitem__, track=track,
-        overwrite=job.overwrite, shard=shard, deadline=deadline,
+        replace(job.pipeline(), track=track), list(files),
+        lambda path: job.reading.open(path, files[path]), job.out,
+        name_of=files.__getitem__, shard=shard, deadline=deadline,
     )  # fmt: skip

@@ -11,13 +11,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.images import ImageSource
-from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.inference.thread_pool import Task, in_order
 from bigkingxxl.io.images.folders import stem_of
 from bigkingxxl.processes import threads_allowed
@@ -28,7 +26,7 @@ from bigkingxxl.runs.obsolete import forget_alone, remove_obsolete
 from bigkingxxl.runs.outcome import Outcome, fail, is_for_all
 from bigkingxxl.runs.outputs import chosen_formats
 from bigkingxxl.runs.path_conflicts import check_path_conflicts
-from bigkingxxl.runs.pipeline import Judge, Pipeline, RunImage, opened_images
+from bigkingxxl.runs.pipeline import Pipeline, RunImage, opened_images
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.shards import WHOLE, Shard, begin_shard, end_shard, listing_of
 from bigkingxxl.runs.store import RunSettings, RunStore
@@ -77,17 +75,12 @@ def _lasting(model: str) -> str:
 
 
 def predict_folder(
-    predictor: Predictor | None,
+    pipeline: Pipeline,
     paths: Iterable[Path],
     open_images: OpenImages,
     out: Path,
-    settings: RunSettings,
-    selection: Selection,
-    judge: Judge | None = None,
     *,
     name_of: Callable[[Path], str] = stem_of,
-    overwrite: bool = False,
-    track: Track = untracked,
     label: str = "predicting",
     ahead: int | None = None,
     shard: Shard = WHOLE,
@@ -98,16 +91,12 @@ def predict_folder(
     If an image fails, it is listed in the result and the others are still finished.
 
     Args:
-        predictor: The model; None measures stored results again.
+        pipeline: What is done with every image. It also shows the progress, file by file; results
+            of other settings are replaced.
         paths: The image files.
         open_images: Opens the images of a file (a time-lapse has several).
         out: The folder of the run.
-        settings: See `run_settings`; results of other settings are replaced.
-        selection: How cells are selected from the candidates.
-        judge: Predicts the quality of the cells found in an image.
         name_of: Returns the id to use for a file that cannot be opened.
-        overwrite: Also replace files that a person changed or made.
-        track: Shows the progress, file by file.
         label: What the progress bar says is being done.
         ahead: Images in progress at once, each in a thread; the results do not depend on it. By
             default as many as there are cores, but two to four.
@@ -120,16 +109,17 @@ def predict_folder(
         OutputError: `out` cannot be written.
     """
     paths = list(paths)
-    if predictor is not None:
+    if pipeline.predictor is not None:
         check_path_conflicts(paths, out)
     store, deadline = RunStore(out), deadline or Deadline()
-    with store.at_work(settings, clear=shard.is_whole) as settings:
+    with store.at_work(pipeline.settings, clear=shard.is_whole) as settings:
         listing = listing_of((name_of(path), path) for path in paths)
         begin_shard(store, settings.run, shard, listing)
-        pipeline = Pipeline(settings, selection, predictor, judge, overwrite, track)
+        pipeline = replace(pipeline, settings=settings)
         run = _Run(store, pipeline, name_of, shard, deadline, paths, listing)
         ahead = ahead or min(max(threads_allowed(), FEWEST_AHEAD), MOST_AHEAD)
-        for _ in track(run.finished(open_images, ahead), run.total, partial(run.label, label)):
+        units = run.finished(open_images, ahead)
+        for _ in pipeline.track(units, run.total, partial(run.label, label)):
             pass
         run.finish_busy()
         run.end()
@@ -278,8 +268,6 @@ class _Run:
     def _finish(self, image: RunImage) -> Outcome | None:
         """Finish a large image once its blocks are done; of several shards, the last does it."""
         if image.name in self.result.failed:
-            return None
-        if not self.shard.is_whole and not is_ready(self.store, self.pipeline, image):
             return None
         if not self.shard.is_whole and not is_ready(self.store, self.pipeline, image):
             return None

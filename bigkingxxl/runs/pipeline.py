@@ -85,7 +85,7 @@ class Pipeline:
         predictor: None if only label images are measured again.
         judge: Predicts the quality of the cells found in an image.
         overwrite: Also replace files that a person changed or made.
-        track: Shows the progress of a large image.
+        track: Shows the progress of a run and of a large image.
         made_by: The settings that made the image's cells if they are not the run's; see
             `pipeline_for`.
     """

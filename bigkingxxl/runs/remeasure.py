@@ -13,6 +13,7 @@ from bigkingxxl.runs.folder import predict_folder
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.open_options import OpenOptions
 from bigkingxxl.runs.outputs import chosen_formats
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.reader import open_run
 from bigkingxxl.runs.records import Stamp
 from bigkingxxl.runs.selection import STORED
@@ -48,15 +49,14 @@ def remeasure(
     settings = replace(run.settings, formats=wanted)
     reading = OpenOptions.of(settings.reading)
     # Missing images keep their measurements; the tables leave them out with a notice.
+    images = [image for name, image in run.items() if only is None or name in only]
     seen = {
-        image.path: image.record.seen for image in run.values()
+        image.path: image.record.seen for image in images
         if not image.failure and not image.record.is_gone()
-        and (only is None or image.name in only)
     }  # fmt: skip
     ids: dict[Path, list[str]] = {}
-    for name, image in run.items():
-        if only is None or name in only:
-            ids.setdefault(image.path, []).append(name)
+    for image in images:
+        ids.setdefault(image.path, []).append(image.name)
     if not seen:
         raise InputError(f"{folder} contains no images with cells to measure", file=folder)
 
@@ -64,9 +64,10 @@ def remeasure(
         _check_same(path, seen[path])
         return reading.reopen(path, ids[path])
 
+    pipeline = Pipeline(settings, STORED, overwrite=overwrite, track=track)
     return predict_folder(
-        None, sorted(seen), open_images, folder, settings, STORED,
-        name_of=lambda path: ids[path][0], overwrite=overwrite, track=track, label="measuring",
+        pipeline, sorted(seen), open_images, folder, name_of=lambda path: ids[path][0],
+        label="measuring",
     )  # fmt: skip
 
 

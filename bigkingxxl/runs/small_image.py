@@ -30,13 +30,9 @@ from bigkingxxl.runs.store import CANDIDATES, CELLS, FAILURE, SUMMARY, RunStore,
 def predict_one(
     store: RunStore, pipeline: Pipeline, image: RunImage, *, wait: bool = True
 ) -> Outcome | None:
-    """Do one image, or the part of it that is not done; any error with it becomes its outcome.
+    """Do one image, or the part of it that is not done; see `work_units.finish_image`.
 
-    Args:
-        store: The folder of the run.
-        pipeline: What is done with every image.
-        image: The image.
-        wait: Wait for another process that is working on the image; otherwise return None then.
+    Any error with the image becomes its outcome.
 
     Raises:
         OutputError: Nothing can be written into the folder any more.

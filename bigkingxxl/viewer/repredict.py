@@ -33,6 +33,7 @@ def repredict(given: dict[str, Any]) -> None:
     from bigkingxxl.inference.domain.quality_assessment import assess_quality
     from bigkingxxl.runs.folder import predict_folder
     from bigkingxxl.runs.open_options import OpenOptions
+    from bigkingxxl.runs.pipeline import Pipeline
     from bigkingxxl.runs.selection import Selection
     from bigkingxxl.viewer.default_run import default_predictor, default_settings
 
@@ -46,9 +47,10 @@ def repredict(given: dict[str, Any]) -> None:
     def open_images(file: Path) -> Sequence[ImageSource]:
         return reading.reopen(file, ids[file])
 
+    judge = partial(assess_quality, card)
     predict_folder(
-        predictor, sorted(ids), open_images, Path(given["out"]), settings, selection,
-        partial(assess_quality, card), name_of=lambda file: ids[file][0], track=_told, ahead=1,
+        Pipeline(settings, selection, predictor, judge, track=_told), sorted(ids), open_images,
+        Path(given["out"]), name_of=lambda file: ids[file][0], ahead=1,
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from bigkingxxl.model_files import METADATA_KEY
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.outputs import FORMATS
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 from tests.refusals import check
 from tests.tiny_onnx import PLACES, blobs, save_tiny_onnx, tiny_card, tiny_graph
@@ -155,9 +156,8 @@ def run(model: Path, tmp_path: Path) -> Callable[..., FolderResult]:
 
         selection = Selection(card.operating_points)
         settings = run_settings("key", selection, FORMATS, model="hash")
-        return predict_folder(
-            predictor, paths, open_images, tmp_path / out, settings, selection, ahead=ahead
-        )
+        pipeline = Pipeline(settings, selection, predictor)
+        return predict_folder(pipeline, paths, open_images, tmp_path / out, ahead=ahead)
 
     return predict
 

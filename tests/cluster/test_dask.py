@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -205,6 +206,31 @@ def test_a_scheduler_that_gives_no_answer_is_lost_after_a_while(
     monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_WITHOUT_ANSWER", 0.0)
     with pytest.raises(SchedulerLostError):
         engine.next()
+
+
+class SilentFromTheStart(Silent):
+    """A client whose scheduler stops as soon as the client is connected."""
+
+    def run(self, *_: object, **__: object) -> dict[str, object]:
+        Event().wait()
+        return {}
+
+
+class BrokenFromTheStart(Alone):
+    """A client whose connection breaks."""
+
+    def run(self, *_: object, **__: object) -> dict[str, object]:
+        raise OSError("the connection is closed")
+
+
+@pytest.mark.parametrize("client", [SilentFromTheStart(), BrokenFromTheStart()])
+def test_a_scheduler_that_is_lost_before_the_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Alone
+) -> None:
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_BETWEEN_UPDATES", 0.01)
+    monkeypatch.setattr("bigkingxxl.cluster.dask.SECONDS_WITHOUT_ANSWER", 0.05)
+    with pytest.raises(SchedulerLostError):
+        DaskEngine(client, "tcp://node:8786").begin(squares_job(tmp_path / "out", tmp_path / "n"))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_every_file_of_a_series_counts(parts: list[Path]) -> None:
 
 def test_a_file_alone_has_the_hash_of_its_content(tmp_path: Path, parts: list[Path]) -> None:
     (tmp_path / "alone").mkdir()
-    copy = shutil.copy(parts[0], tmp_path / "alone" / "x.tif")
+    copy = Path(shutil.copy(parts[0], tmp_path / "alone" / "x.tif"))
     stamp = RunStore(tmp_path / "out").stamp(copy)
     assert stamp.sha256 == hashlib.sha256(parts[0].read_bytes()).hexdigest()
 

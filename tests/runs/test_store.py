@@ -562,9 +562,8 @@ def test_one_selection_an_image(
 def test_nothing_to_predict_is_reported(tmp_path: Path) -> None:
     selection = Selection(OperatingPoints())
     settings = run_settings("k", selection, ["labels"])
-    result = predict_folder(
-        Threshold(), [], OpenOptions().open, tmp_path / "out", settings, selection
-    )
+    pipeline = Pipeline(settings, selection, Threshold())
+    result = predict_folder(pipeline, [], OpenOptions().open, tmp_path / "out")
     assert result.cells == {}
 
 
@@ -576,8 +575,8 @@ def test_the_images_of_a_series_in_a_folder_are_found_again(tmp_path: Path) -> N
     reading, out = OpenOptions(), tmp_path / "out"
     selection = Selection(OperatingPoints())
     settings = run_settings("k", selection, ["measurements"], reading=reading.as_json())
-    predict_folder(Threshold(), [path], lambda each: reading.open(each, "A1/movie"), out, settings,
-                   selection)  # fmt: skip
+    pipeline = Pipeline(settings, selection, Threshold())
+    predict_folder(pipeline, [path], lambda each: reading.open(each, "A1/movie"), out)
     found = open_run(out)
     assert found.images == ("A1/movie_t000", "A1/movie_t001")
     for name, count in zip(found, (2, 5), strict=True):

@@ -35,6 +35,7 @@ class ApplyJob:
         """See `Job`."""
         from bigkingxxl.runs.folder import predict_folder, run_settings
         from bigkingxxl.runs.open_options import OpenOptions
+        from bigkingxxl.runs.pipeline import Pipeline
 
         run = run_of(self.session)
         before = run.run_settings
@@ -58,9 +59,10 @@ class ApplyJob:
                 report.step(index, count, "selecting cells")
                 yield item
 
+        pipeline = Pipeline(replace(settings, formats=before.formats), selection, track=track)
         result = predict_folder(
-            None, sorted(ids), open_images, run.folder, replace(settings, formats=before.formats),
-            selection, name_of=lambda path: ids[path][0], track=track, ahead=1,
+            pipeline, sorted(ids), open_images, run.folder, name_of=lambda path: ids[path][0],
+            ahead=1,
         )  # fmt: skip
         reload_all(self.session)
         failed = len(result.failed)

@@ -21,6 +21,7 @@ from skimage.draw import ellipse
 from skimage.measure import label
 
 from bigkingxxl.candidates import Candidates
+from bigkingxxl.data.progress_reports import Track, untracked
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
@@ -28,6 +29,7 @@ from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.large import grid, plan
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 
 NAMES = ("astro", "cort")
@@ -111,16 +113,15 @@ def points() -> OperatingPoints:
 
 def predict(
     image: Path, out: Path, *, formats: tuple[str, ...] = FORMATS, predictor: Any = None,
-    selection: Selection | None = None, key: str = "k", **more: Any,
+    selection: Selection | None = None, key: str = "k", overwrite: bool = False,
+    track: Track = untracked, **more: Any,
 ) -> FolderResult:  # fmt: skip
     """A run over one file, or over several of a folder."""
     selection = selection or Selection(points())
     settings = run_settings(key, selection, formats, model="m")
     paths = sorted(image.iterdir()) if image.is_dir() and image.suffix != ".zarr" else [image]
-    return predict_folder(
-        predictor or Blobs(), paths, open_images, out, settings, selection,
-        **more,
-    )  # fmt: skip
+    pipeline = Pipeline(settings, selection, predictor or Blobs(), None, overwrite, track)
+    return predict_folder(pipeline, paths, open_images, out, **more)
 
 
 def contents(folder: Path) -> Mapping[str, bytes]:

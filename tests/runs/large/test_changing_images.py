@@ -23,6 +23,7 @@ from bigkingxxl.inference.predictor import ImageContext
 from bigkingxxl.io.images import open_images
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.open_options import OpenOptions
+from bigkingxxl.runs.pipeline import Pipeline
 from bigkingxxl.runs.selection import Selection
 from bigkingxxl.runs.store import RunStore
 from tests.cluster.jobs import SquaresLoading
@@ -107,7 +108,8 @@ def test_an_image_replaced_between_its_header_and_its_pixels(tmp_path: Path, nam
 
     settings = run_settings("k", selection, SOME, model="m")
     out = tmp_path / "out"
-    result = predict_folder(Blobs(), [path], opened_too_early, out, settings, selection)
+    pipeline = Pipeline(settings, selection, Blobs())
+    result = predict_folder(pipeline, [path], opened_too_early, out)
     assert list(result.failed) == [path.stem]
     same_as_a_new_run(path, out)
 
