@@ -53,12 +53,16 @@ def test_two_processes_write_what_one_does(tmp_path: Path, files: dict[Path, str
     assert (again.skipped, again.cells) == (11, two.cells)
 
 
-def test_a_killed_process_costs_only_time(tmp_path: Path, files: dict[Path, str]) -> None:
+def test_a_crashed_process_is_replaced_and_costs_only_time(
+    tmp_path: Path, files: dict[Path, str]
+) -> None:
     alone = predict_job(squares_job(tmp_path / "alone", tmp_path / "n1"), files, Sharing())
     frame = [name for name in alone.cells if name.startswith("movie")][2]
-    job = squares_job(tmp_path / "two", tmp_path / "n2", deadly=(("i03", 1), (frame, 1)))
+    deadly = (("i03", 1), (frame, 1))
+    job = squares_job(tmp_path / "two", tmp_path / "n2", deadly=deadly, how="SIGSEGV")
     result = predict_job(job, files, Sharing(workers=2))
     assert len(list((tmp_path / "n2").glob("died-*"))) == 2
+    assert len(loaded(tmp_path / "n2")) == 4
     assert list(result.failed) == ["broken"]
     assert results(tmp_path / "two") == results(tmp_path / "alone")
 
@@ -70,19 +74,12 @@ def test_an_image_that_kills_every_process_fails_and_the_others_are_done(
     result = predict_job(job, files, Sharing(workers=2))
     assert list(result.failed) == ["broken", "i03"]
     assert "SIGKILL" in result.failed["i03"]
+    assert len(loaded(tmp_path / "n")) == 3  # for two there was perhaps no memory
     assert len(result.cells) == 10
     # The folder records it too, and the next run tries it again.
     assert "i03" in make_tables(RunStore(tmp_path / "out")).failed
     job = squares_job(tmp_path / "out", tmp_path / "n")
     assert list(predict_job(job, files, Sharing()).failed) == ["broken"]
-
-
-def test_a_crashed_process_is_replaced(tmp_path: Path, files: dict[Path, str]) -> None:
-    for number, how in enumerate(("SIGSEGV", "SIGKILL")):
-        notes = tmp_path / f"n{number}"
-        job = squares_job(tmp_path / "out" / how, notes, deadly=(("i01", 1),), how=how)
-        assert list(predict_job(job, files, Sharing(2)).failed) == ["broken"]
-        assert len(loaded(notes)) == (3 if how == "SIGSEGV" else 2)  # was there memory for it?
 
 
 def test_an_error_that_would_meet_all_ends_the_run(tmp_path: Path, files: dict[Path, str]) -> None:
@@ -174,8 +171,6 @@ def test_a_run_whose_processes_cannot_start_is_done_in_this_one(
     # As in a script that is not protected by `if __name__ == "__main__"`.
     monkeypatch.setattr("bigkingxxl.cluster.pool._work", ends_at_once)
     job = squares_job(tmp_path / "out", tmp_path / "n")
-    with refused(NoProcessError):
-        predict_job(job, files, Sharing(2))
     assert len(predict_job(job, files, Sharing()).cells) == 16
     assert [*loaded(tmp_path / "n")] == [os.getpid()]
 
