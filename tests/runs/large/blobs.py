@@ -29,7 +29,7 @@ from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.runs.folder import predict_folder, run_settings
 from bigkingxxl.runs.folder_result import FolderResult
 from bigkingxxl.runs.large import grid, plan
-from bigkingxxl.runs.pipeline import Pipeline
+from bigkingxxl.runs.pipeline import Judge, Pipeline
 from bigkingxxl.runs.selection import Selection
 
 NAMES = ("astro", "cort")
@@ -114,13 +114,13 @@ def points() -> OperatingPoints:
 def predict(
     image: Path, out: Path, *, formats: tuple[str, ...] = FORMATS, predictor: Any = None,
     selection: Selection | None = None, key: str = "k", overwrite: bool = False,
-    track: Track = untracked, **more: Any,
+    track: Track = untracked, judge: Judge | None = None, **more: Any,
 ) -> FolderResult:  # fmt: skip
     """A run over one file, or over several of a folder."""
     selection = selection or Selection(points())
     settings = run_settings(key, selection, formats, model="m")
     paths = sorted(image.iterdir()) if image.is_dir() and image.suffix != ".zarr" else [image]
-    pipeline = Pipeline(settings, selection, predictor or Blobs(), None, overwrite, track)
+    pipeline = Pipeline(settings, selection, predictor or Blobs(), judge, overwrite, track)
     return predict_folder(pipeline, paths, open_images, out, **more)
 
 
