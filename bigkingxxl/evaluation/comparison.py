@@ -42,7 +42,7 @@ class Comparison:
 
     Attributes:
         entries: The methods.
-        ids: The images.
+        ids: The images that are scored.
         notes: Sentences that a reader should know.
     """
 
@@ -133,7 +133,8 @@ def compare(
             f"cell types are ignored, because these results have none: {', '.join(untold)}"
         )
     notes += _ranked_unlike(taken)
-    return Comparison(tuple(entries), tuple(ids), tuple(dict.fromkeys(notes)))
+    scored = tuple(entries[0].evaluation.pairs)
+    return Comparison(tuple(entries), scored, tuple(dict.fromkeys(notes)))
 
 
 def _ranked_unlike(taken: Mapping[str, Taken]) -> list[str]:

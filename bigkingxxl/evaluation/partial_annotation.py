@@ -64,15 +64,25 @@ def without_ignored(
 ) -> tuple[dict[str, Instances], dict[str, Instances], str | None]:
     """Return the annotated and predicted cells that count, and a note on the others.
 
+    Images that are not annotated anywhere are left out: nothing in them can be right or wrong.
+
     Args:
         truth: The annotated cells of the images that are scored.
         predicted: The predicted cells of these and possibly other images.
         ignored_of: Returns the mask of pixels of an image that are not annotated.
+
+    Raises:
+        InputError: No image is annotated anywhere.
     """
     cells, found, images, left = dict(truth), dict(predicted), 0, 0
+    blank: list[str] = []
     for image_id in truth:
         ignored = ignored_of(image_id)
         if ignored is None or not ignored.any():
+            continue
+        if ignored.all():
+            blank.append(image_id)
+            del cells[image_id]
             continue
         images += 1
         for some in (cells, found):
@@ -80,10 +90,18 @@ def without_ignored(
                 kept = counted(some[image_id], ignored)
                 left += len(some[image_id]) - len(kept)
                 some[image_id] = kept
-    if not images:
-        return cells, found, None
-    return cells, found, (
-        f"{images} of {counted_noun(len(truth), 'image')} {'is' if images == 1 else 'are'} "
-        f"annotated in part: {counted_noun(left, 'cell')}, annotated or predicted, of which more "
-        f"than a half lies elsewhere {'is' if left == 1 else 'are'} not counted"
-    )  # fmt: skip
+    if blank and not cells:
+        raise InputError("all images are marked as not annotated anywhere", found=len(blank))
+    notes = []
+    if blank:
+        notes.append(
+            f"{counted_noun(len(blank), 'image')} {'is' if len(blank) == 1 else 'are'} marked as "
+            f"not annotated anywhere and left out ({blank[0]}{', ...' if blank[1:] else ''})"
+        )
+    if images:
+        notes.append(
+            f"{images} of {counted_noun(len(truth), 'image')} {'is' if images == 1 else 'are'} "
+            f"annotated in part: {counted_noun(left, 'cell')}, annotated or predicted, of which "
+            f"more than a half lies elsewhere {'is' if left == 1 else 'are'} not counted"
+        )
+    return cells, found, "; ".join(notes) or None
