@@ -117,7 +117,7 @@ def _on_poor(
     what = ("is" if is_one else "are") + " probably outlined poorly"
     if not low:
         what = ("differs" if is_one else "differ") + " from the training images"
-    mend = FINE_TUNE
+    mend = f"check the given size of the cells, or {FINE_TUNE}" if size_given else FINE_TUNE
     if card.median_diameter is not None and not size_given:
         mend = f"try `{option}` with the diameter of a typical cell in pixels, or {FINE_TUNE}"
     return f"{_of_all(names, images)} {what} ({_first(names)}): {mend}"

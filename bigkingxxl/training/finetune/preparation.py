@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from bigkingxxl.data.base import Dataset
+from bigkingxxl.data.joined import JoinedDataset
 from bigkingxxl.display_text import counted
 from bigkingxxl.errors import InputError, MissingExtraError
 from bigkingxxl.evaluation.cells_as_predicted import note_on_blurred
 from bigkingxxl.extras import install
 from bigkingxxl.model_card import ModelCard
+from bigkingxxl.model_files import model_hash
+from bigkingxxl.runs.store import RunStore
 from bigkingxxl.training.budget import cpu_seconds
 from bigkingxxl.training.channels import check_companions, check_taken, common_channels
 from bigkingxxl.training.dataset_checks import check_annotated, warn_of_flaws
@@ -167,7 +170,8 @@ def prepared(request: Request, start: Path, card: ModelCard, began: float) -> Fi
     seen = data.among(card.trained_on)
     in_sample = in_sample_note(len(seen), len(data))
     blurred = note_on_blurred(data.source, {each: data.instances(each) for each in data.ids})
-    for text in (request.note, repeated, fragments.note, units.note, in_sample, blurred):
+    other = other_model_note(data, start, str(recipe.init))
+    for text in (request.note, other, repeated, fragments.note, units.note, in_sample, blurred):
         if text is not None:
             work.note(text)
     return work
@@ -192,6 +196,26 @@ def only_corrected(data: Dataset) -> tuple[Dataset, str | None]:
     left_out = counted(len(data) - len(kept), "image", "is", "are")
     note = f"{left_out} left out, because nobody corrected the cells that a model found there"
     return replace(data, ids=kept), note
+
+
+def other_model_note(data: Dataset, start: Path, init: str) -> str | None:
+    """Return a note on folders that another model than the start predicted; None if there are none.
+
+    Args:
+        data: The annotated images.
+        start: The file of the starting model.
+        init: The starting model, as the user named it.
+    """
+    parts = data.parts.values() if isinstance(data, JoinedDataset) else (data,)
+    for part in parts:
+        run = RunStore(part.root).settings() if part.layout == "run" else None
+        if run is not None and run.model not in ("", model_hash(start)):
+            names = run.selection.get("models", ())
+            return (
+                f"the cells in {part.root} were predicted with {'+'.join(names) or run.model}, but "
+                f"the fine-tuning starts from {init}: add --init to start from another model"
+            )
+    return None
 
 
 def in_sample_note(seen: int, images: int) -> str | None:

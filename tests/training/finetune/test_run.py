@@ -301,6 +301,13 @@ def test_of_a_run_only_corrected_images_are_learnt(model: Path, tmp_path: Path) 
     stored = json.loads((tmp_path / "run" / "run.json").read_text())
     assert stored["trained_on"] == [path.stem for path in files[:2]]
     assert any("2 images" in note for note in result["notes"])
+    # Whoever starts from another model than the one that was corrected should know.
+    assert not any(str(cells) in note for note in result["notes"])
+    other = bright_model(tmp_path / "other.onnx", gain=7.0)
+    result = settings(other, cells, tmp_path / "from_other")
+    (note,) = [note for note in result["notes"] if str(cells) in note]
+    assert str(model) in note
+    assert str(other) in note
 
 
 def test_a_run_that_nobody_corrected_is_refused(model: Path, tmp_path: Path) -> None:
