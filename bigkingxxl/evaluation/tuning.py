@@ -274,15 +274,3 @@ def crossfitted_points(
         seed=seed,
         parts=parts,
     )
-
-
-def crossfitted(
-    tuner: Tuner, ids: Sequence[str], start: OperatingPoints, *, seed: int = 0
-) -> dict[str, Instances]:
-    """Select the cells of every image with points tuned on the other half.
-
-    Raises:
-        InputError: There are fewer than two groups.
-    """
-    found = crossfitted_points(tuner, ids, start, seed=seed)
-    return {image_id: tuner.predict(image_id, points) for image_id, points in found.items()}

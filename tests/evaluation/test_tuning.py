@@ -10,7 +10,7 @@ from bigkingxxl.candidates import Candidates
 from bigkingxxl.evaluation.competition_map import match_counts
 from bigkingxxl.evaluation.confidence_bound import lower_confidence_bound
 from bigkingxxl.evaluation.crossfit import halves
-from bigkingxxl.evaluation.tuning import Tuner, crossfitted, crossfitted_points, types_to_tune
+from bigkingxxl.evaluation.tuning import Tuner, crossfitted_points, types_to_tune
 from bigkingxxl.evaluation.tuning_report import run_tuning
 from bigkingxxl.images import ArrayImage, ImageSource
 from bigkingxxl.instances import Instances
@@ -99,7 +99,7 @@ def test_minimum_areas_start_from_small_annotated_cells(tuner: Tuner) -> None:
 
 def test_crossfitted_cells_use_points_of_the_other_half(tuner: Tuner) -> None:
     points = crossfitted_points(tuner, IDS, START)
-    cells = crossfitted(tuner, IDS, START)
+    cells = {each: tuner.predict(each, points[each]) for each in IDS}
     first, second = halves(IDS, TYPES, {})
     assert tuple(points) == tuple(cells) == IDS
     assert {points[image_id].tuned_on for image_id in first} == {second}
