@@ -51,7 +51,8 @@ LOADS = (
 
 def estimated(load: Load, per_megapixel: float, figures: dict[str, Any], cores: int) -> list[str]:
     """Return one row of the table."""
-    store = figures["store"][max(figures["store"], key=int)]
+    whole = [each for each, parts in figures["store"].items() if "tables" in parts]
+    store = figures["store"][max(whole, key=int)]
     per_image = store["first"]["cpu_ms_per_unit"] / 1000
     tables = load.images * store["tables"]["cpu_ms_per_unit"] / 1000
     start = figures["overhead"]["one_image"]["cpu_s"]
