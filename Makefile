@@ -26,9 +26,10 @@ CELLPOSE := .venv-cellpose
 QUICK := tests/io/annotations tests/io/tables tests/test_file_names.py tests/runs/test_outputs.py \
 	tests/evaluation/metrics tests/evaluation/test_competition_map.py \
 	tests/evaluation/test_crossfit.py tests/decoding/test_holes.py tests/inference/test_thread_pool.py \
-	tests/training/test_recipe_schema.py tests/cli/test_recipes.py tests/docs/test_commands.py \
+	tests/training/test_recipe_schema.py tests/cli/test_recipes.py tests/cli/test_progress.py \
+	tests/docs/test_commands.py \
 	$(addprefix tests/test_,$(addsuffix .py,candidates files geometry images instances manifest \
-		model_bytes operating_points overlaps papers provenance rle settings shipped_models display_text \
+		memory model_bytes operating_points overlaps papers provenance rle settings shipped_models display_text \
 		cell_widths))
 
 .PHONY: benchmarks install check test coverage docs page page-long fuzz lint notebooks cellpose cluster demo format
