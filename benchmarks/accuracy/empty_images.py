@@ -3,6 +3,7 @@
     python -m benchmarks run empty_images MODEL [--data POOL] [--each 12] --out FILE
 
     simulated    simulated fields with debris, dots and a rough medium, but no cells
+    noise        shot noise of 1 to 1,000 photons, plain or slightly smoothed, on a gradient
     background   the largest window without a cell of each annotated image
     defocused    annotated images, blurred until no outline is left
 
@@ -50,7 +51,9 @@ def main() -> None:
     path = resolve_model(options.model)
     predictor, card = load_predictor(path, "cpu")
     selection = Selection(card.operating_points, keep_blurred=options.keep_blurred)
-    kinds: dict[str, Iterator[ImageSource]] = {"simulated": simulated(options.each)}
+    kinds: dict[str, Iterator[ImageSource]] = {
+        "simulated": simulated(options.each), "noise": noise(options.each),
+    }  # fmt: skip
     if options.data:
         data = open_datasets(options.data)
         ids = evenly(data.ids, options.each)
@@ -72,6 +75,15 @@ def simulated(count: int) -> Iterator[ImageSource]:
         kind = CELL_TYPES[seed % len(CELL_TYPES)]
         field = simulate_field(kind, size=(260, 352), seed=7000 + seed, cell_count=0)
         yield ArrayImage(field.image, f"{kind}_{seed}")
+
+
+def noise(count: int) -> Iterator[ImageSource]:
+    """Yield images that show nothing but the noise of a camera."""
+    gradient = np.add.outer(np.linspace(0.9, 1.0, 260), np.linspace(0.0, 0.1, 352))
+    for seed in range(count):
+        photons = np.random.default_rng(seed).poisson(10.0 ** (seed % 4) * gradient)
+        smooth = ndimage.gaussian_filter(photons.astype(np.float32), (0.0, 0.6, 1.0)[seed % 3])
+        yield ArrayImage(smooth, f"noise_{seed}")
 
 
 def background(data: Dataset, image_id: str) -> ImageSource | None:
