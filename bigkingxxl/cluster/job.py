@@ -14,7 +14,7 @@ from bigkingxxl.errors import InputError
 from bigkingxxl.images import ImageSource
 from bigkingxxl.inference.predictor import Predictor
 from bigkingxxl.model_card import ModelCard
-from bigkingxxl.model_files import model_hash, resolve_model
+from bigkingxxl.model_files import ONNX_SUFFIX, model_hash, resolve_model
 from bigkingxxl.operating_points import OperatingPoints
 from bigkingxxl.provenance import own_version
 from bigkingxxl.runs.folder import ALONE_ABOVE
@@ -64,7 +64,7 @@ class Loading:
     @property
     def is_light(self) -> bool:
         """Whether all models are exported ones, which need neither PyTorch nor a GPU."""
-        return all(resolve_model(each).suffix == ".onnx" for each in self.models)
+        return all(resolve_model(each).suffix == ONNX_SUFFIX for each in self.models)
 
     def load(self) -> tuple[Predictor, ModelCard]:
         """Load the predictor and its card.

@@ -21,7 +21,6 @@ from bigkingxxl.viewer.server.workspace import KnownImage
 log = logging.getLogger(__name__)
 LARGEST = 2**22  # pixels of an image that is predicted again
 KEPT = 16  # images whose faint cells are kept in memory
-EXPORTED = ".onnx"  # a model that needs no torch
 LESS_STRICT = {
     "foreground_threshold": (0.5, 0.4),
     "flow_error": (0.4, 3.0),
@@ -66,13 +65,13 @@ class LowScoreCandidates:
         """Return the model with less strict parameters; None unless it is exported and dense."""
         from bigkingxxl.inference.dense_predictor import DensePredictor
         from bigkingxxl.inference.load_model import load_predictor
-        from bigkingxxl.model_files import model_hash, resolve_model
+        from bigkingxxl.model_files import ONNX_SUFFIX, model_hash, resolve_model
 
         digest = run.run_settings.model
         if self._model[0] == digest:
             return self._model[1]
         path = resolve_model(run.model)
-        if path.suffix != EXPORTED or model_hash(path) != digest:
+        if path.suffix != ONNX_SUFFIX or model_hash(path) != digest:
             return None
         predictor, _ = load_predictor(path)
         if isinstance(predictor, DensePredictor):
